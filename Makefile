@@ -1,0 +1,38 @@
+# Every target creates .venv on first use, so each works from a fresh clone.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: demo test test-all check bench format clean
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $(STAMP)
+
+demo: $(STAMP)  ## compare GPT with and without wavelets on real text (under 10 minutes)
+	$(BIN)/latentwave compare recipes/demo.yaml --output runs/demo --resume
+
+test: $(STAMP)  ## the test suite
+	$(BIN)/python -m pytest -m "not slow"
+	LATENTWAVE_SHAPE_CHECKS=0 $(BIN)/python -m pytest -m "not slow"
+
+test-all: $(STAMP)  ## the test suite with the slow checks
+	$(BIN)/python -m pytest
+	LATENTWAVE_SHAPE_CHECKS=0 $(BIN)/python -m pytest
+
+check: $(STAMP)  ## format, lint, types, one-way floors
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP)  ## every benchmark, fast form beside the naive one
+	set -e; for file in benchmarks/bench_*.py; do $(BIN)/python $$file; done
+
+clean:
+	rm -rf .venv build dist

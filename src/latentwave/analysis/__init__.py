@@ -1,0 +1,1 @@
+"""Measuring: comparisons, speed-ups with intervals, costs, the causality check."""

@@ -1,0 +1,1 @@
+"""Corpora, from files to memory-mapped token stores to windows of tokens."""

@@ -1,0 +1,30 @@
+"""Document borders of packed sequences."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+
+def segment_runs(segment_ids: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
+    """Number the runs of equal ids, so that an id used twice still names two documents.
+
+        r(t) = r(t−1) + [id(t) ≠ id(t−1)],   r(0) = 0
+
+    Args:
+        segment_ids: (B, T), any integer type; tokens of one document share an id.
+
+    Returns:
+        (B, T), int64, non-decreasing over the tokens; two tokens belong to the same
+        document exactly when their runs are equal.
+
+    Causality: r(t) reads ids up to t.
+
+    Example:
+        >>> segment_runs(torch.tensor([[7, 7, 3, 7]]))
+        tensor([[0, 0, 1, 2]])
+    """
+    changed = torch.zeros_like(segment_ids, dtype=torch.int64)
+    changed[:, 1:] = segment_ids[:, 1:] != segment_ids[:, :-1]
+    return changed.cumsum(dim=1)

@@ -1,0 +1,16 @@
+"""Token mixers as modules: one contract, one registry, streaming state."""
+
+from latentwave.mixers.base import Mixer
+from latentwave.mixers.registry import MixerConfig, build_mixer, list_mixers, register_mixer
+from latentwave.mixers.state import MixerState
+from latentwave.mixers.wavelet import WaveletMixer
+
+__all__ = [
+    "Mixer",
+    "MixerConfig",
+    "MixerState",
+    "WaveletMixer",
+    "build_mixer",
+    "list_mixers",
+    "register_mixer",
+]

@@ -1,0 +1,127 @@
+"""The contract that every mixer keeps."""
+
+from __future__ import annotations
+
+import abc
+from typing import ClassVar
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from latentwave.mixers.state import MixerState
+
+
+class Mixer(nn.Module, abc.ABC):
+    """A layer that mixes tokens within each channel: (B, T, D) → (B, T, D).
+
+    Subclasses write `_mix`; `forward` checks the inputs and zeroes padded tokens for all.
+
+    Attributes:
+        kind: the name under which the mixer is registered.
+        causal: whether y(t) depends on x(≤ t) only.
+
+    Args:
+        channels: D, the embedding coordinates.
+        context_length: L, the tokens that the backbone is trained on.
+
+    Raises:
+        ValueError: if either is below 1.
+    """
+
+    kind: ClassVar[str]
+    causal: bool = True
+
+    def __init__(self, channels: int, context_length: int) -> None:
+        super().__init__()
+        if channels < 1:
+            raise ValueError(f"channels must be >= 1, got {channels}")
+        if context_length < 1:
+            raise ValueError(f"context_length must be >= 1, got {context_length}")
+        self.channels = channels
+        self.context_length = context_length
+
+    def forward(
+        self,
+        x: Float[Tensor, "B T D"],
+        *,
+        state: MixerState | None = None,
+        segment_ids: Int[Tensor, "B T"] | None = None,
+        padding_mask: Bool[Tensor, "B T"] | None = None,
+    ) -> Float[Tensor, "B T D"]:
+        """Mix the tokens of x.
+
+        Args:
+            x: (B, T, D), any floating type.
+            state: where the last call on this sequence ended; it is updated. Chunks of any
+                length give the whole to rounding. None starts and forgets.
+            segment_ids: (B, T), integers; no filter reaches across a change of id. A state that
+                was started with ids needs them at every call.
+            padding_mask: (B, T), True for real tokens; padded ones count as zeros.
+
+        Returns:
+            (B, T, D) in the dtype of x.
+
+        Raises:
+            ValueError: for shapes that do not fit.
+
+        Causality: y(t) reads x(t − receptive_field + 1 … t), unless `causal` is False.
+        """
+        if x.dim() != 3 or x.shape[-1] != self.channels:
+            raise ValueError(
+                f"x must have shape (batch, tokens, {self.channels}), got {tuple(x.shape)}"
+            )
+        for name, per_token in (("segment_ids", segment_ids), ("padding_mask", padding_mask)):
+            if per_token is not None and per_token.shape != x.shape[:2]:
+                raise ValueError(
+                    f"{name} must have shape {tuple(x.shape[:2])}, one entry per token of x, "
+                    f"got {tuple(per_token.shape)}"
+                )
+        if padding_mask is not None:
+            x = x.masked_fill(~padding_mask.unsqueeze(-1), 0.0)
+        return self._mix(x, state, segment_ids, padding_mask)
+
+    @abc.abstractmethod
+    def _mix(
+        self,
+        x: Tensor,
+        state: MixerState | None,
+        segment_ids: Tensor | None,
+        padding_mask: Tensor | None,
+    ) -> Tensor:
+        """The mixer itself; padded tokens of x are zero already."""
+
+    @property
+    @abc.abstractmethod
+    def receptive_field(self) -> int:
+        """Tokens that one output reads, the current one included."""
+
+    @abc.abstractmethod
+    def flops(self, num_tokens: int) -> int:
+        """Floating-point operations of one forward pass over `num_tokens` tokens (B = 1).
+
+        A multiplication and an addition count one each.
+        """
+
+    @property
+    def num_parameters(self) -> int:
+        """Trainable scalars."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+    @torch.no_grad()
+    def impulse_response(self) -> Float[Tensor, "D R"]:
+        """Each channel's output 0 … R−1 tokens after a unit impulse, R the receptive field.
+
+        The impulse stands behind R−1 zero tokens, so that boundaries play no part. A mixer with
+        a non-linearity answers with its response to this one input.
+        """
+        R = self.receptive_field
+        first = next(self.parameters(), torch.empty(0))
+        x = torch.zeros(1, 2 * R - 1, self.channels, dtype=first.dtype, device=first.device)
+        x[:, R - 1] = 1.0
+        response: Tensor = self(x)
+        return response[0, R - 1 :].T
+
+    def new_state(self) -> MixerState:
+        """An empty state, to be passed to every call on one batch of sequences."""
+        return MixerState()

@@ -1,0 +1,131 @@
+"""Names of mixers, their options, and how to build one."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from latentwave.errors import UserError
+from latentwave.mixers.base import Mixer
+
+MixerClass = TypeVar("MixerClass", bound=type[Mixer])
+_REGISTRY: dict[str, type[Mixer]] = {}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MixerConfig:
+    """A mixer by name.
+
+    Attributes:
+        kind: one of `list_mixers()`.
+        options: keyword arguments of that mixer.
+    """
+
+    kind: str
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check kind and option names.
+
+        Raises:
+            UserError: for an unknown kind or option, with the nearest names.
+        """
+        cls = _find(self.kind)
+        known = option_names(cls)
+        for name in self.options:
+            if name not in known:
+                raise UserError(
+                    f"mixer {self.kind!r} has no option {name!r}{_suggest(name, known)}; "
+                    f"its options are: {', '.join(known) or 'none'}"
+                )
+
+
+def register_mixer(kind: str) -> Callable[[MixerClass], MixerClass]:
+    """Class decorator: make a `Mixer` known under `kind`.
+
+    Its constructor takes (channels, context_length, *, options with defaults).
+
+    Raises:
+        ValueError: if the name is taken.
+    """
+
+    def register(cls: MixerClass) -> MixerClass:
+        if kind in _REGISTRY:
+            raise ValueError(f"a mixer named {kind!r} is registered already: {_REGISTRY[kind]}")
+        cls.kind = kind
+        _REGISTRY[kind] = cls
+        return cls
+
+    return register
+
+
+def list_mixers() -> list[str]:
+    """The kinds that `build_mixer` and `attach` know, sorted.
+
+    Example:
+        >>> "wavelet" in list_mixers()
+        True
+    """
+    return sorted(_REGISTRY)
+
+
+def build_mixer(
+    mixer: str | MixerConfig, *, channels: int, context_length: int, **options: Any
+) -> Mixer:
+    """Build one mixer.
+
+    Args:
+        mixer: a kind, or a `MixerConfig` (then without further options).
+        channels: D.
+        context_length: L, the tokens that the backbone is trained on.
+        **options: of that kind; see its class.
+
+    Returns:
+        The module.
+
+    Raises:
+        UserError: for an unknown kind or option.
+        ValueError: for a value that the mixer refuses.
+
+    Example:
+        >>> build_mixer("wavelet", channels=8, context_length=16).receptive_field
+        16
+    """
+    config = as_config(mixer, options)
+    cls = _find(config.kind)
+    return cls(channels, context_length, **config.options)
+
+
+def as_config(mixer: str | MixerConfig, options: Mapping[str, Any]) -> MixerConfig:
+    """One config from what the public functions accept."""
+    if isinstance(mixer, MixerConfig):
+        if options:
+            raise UserError(
+                "options belong inside the MixerConfig when one is given, got also "
+                + ", ".join(sorted(options))
+            )
+        return mixer
+    return MixerConfig(kind=mixer, options=dict(options))
+
+
+def option_names(cls: type[Mixer]) -> list[str]:
+    """Keyword-only arguments of a mixer's constructor."""
+    parameters = inspect.signature(cls.__init__).parameters.values()
+    return [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+
+
+def _find(kind: str) -> type[Mixer]:
+    if kind not in _REGISTRY:
+        known = list_mixers()
+        raise UserError(
+            f"there is no mixer {kind!r}{_suggest(kind, known)}; known are: {', '.join(known)}"
+        )
+    return _REGISTRY[kind]
+
+
+def _suggest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f", did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,74 @@
+"""What a mixer remembers between two calls on the same sequence."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Shaped
+from torch import Tensor
+
+
+class MixerState:
+    """The streaming tensors of one mixer, empty before the first token.
+
+    Filters see the past through `extend`, which is the whole contract between a mixer and its
+    memory: it hands out old and new samples together and keeps what the next call needs. Other
+    homes of the same tensors, such as the cache of a Hugging Face model, subclass this.
+
+    Example:
+        >>> state = MixerState()
+        >>> state.extend("x", torch.ones(1, 2, 1), history=3).flatten()
+        tensor([0., 0., 0., 1., 1.])
+        >>> state.extend("x", torch.full((1, 1, 1), 5.0), history=3).flatten()
+        tensor([0., 1., 1., 5.])
+    """
+
+    def __init__(self) -> None:
+        self._tensors: dict[str, Tensor] = {}
+
+    def __contains__(self, name: str) -> bool:
+        """Whether `name` was written before."""
+        return name in self._tensors
+
+    def extend(
+        self, name: str, new: Shaped[Tensor, "B T C"], *, history: int
+    ) -> Shaped[Tensor, "B {history}+T C"]:
+        """Put `new` behind the last `history` samples and remember the last `history` of both.
+
+        Args:
+            name: which signal of the mixer.
+            new: (B, T, C), the new samples.
+            history: how many older samples to hand out; the same at every call.
+
+        Returns:
+            (B, history + T, C): zeros where there is no past yet.
+
+        Raises:
+            ValueError: if batch size, channels or history differ from those before.
+        """
+        B, _, C = new.shape
+        old = self._tensors.get(name)
+        if old is None:
+            old = new.new_zeros(B, history, C)
+        elif tuple(old.shape) != (B, history, C):
+            raise ValueError(
+                f"the state of {name!r} holds {tuple(old.shape)} samples (batch, history, "
+                f"channels), this call needs {(B, history, C)}: one state serves one mixer and "
+                "one batch"
+            )
+        both = torch.cat([old.to(new.dtype), new], dim=1)
+        self._tensors[name] = both[:, both.shape[1] - history :]
+        return both
+
+    def get(self, name: str) -> Tensor | None:
+        """The tensor last stored under `name`, or None before the first call."""
+        return self._tensors.get(name)
+
+    def put(self, name: str, value: Tensor) -> None:
+        """Store a recurrent value (one that is replaced, not extended)."""
+        self._tensors[name] = value
+
+    def clone(self) -> MixerState:
+        """An independent copy, for example to continue one prefix in two ways."""
+        other = MixerState()
+        other._tensors = {name: tensor.clone() for name, tensor in self._tensors.items()}
+        return other

@@ -1,0 +1,1 @@
+"""Recipes and training runs, on top of the Trainer of transformers."""

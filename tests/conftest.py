@@ -1,0 +1,27 @@
+"""Shared by all tests: shapes in annotations are checked at run time.
+
+`LATENTWAVE_SHAPE_CHECKS=0` runs the tests marked "unchecked" instead, those for which the checks
+stand in the way: torch.compile traces the bare code, and refusals are ours, not the checker's.
+"""
+
+import os
+
+import pytest
+import torch
+
+CHECK_SHAPES = os.environ.get("LATENTWAVE_SHAPE_CHECKS", "1") == "1"
+if CHECK_SHAPES:
+    from jaxtyping import install_import_hook
+
+    install_import_hook("latentwave", "beartype.beartype")
+
+
+def pytest_collection_modifyitems(config, items):
+    chosen = [item for item in items if ("unchecked" in item.keywords) != CHECK_SHAPES]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+    items[:] = chosen
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)

@@ -1,0 +1,240 @@
+"""The contract of DESIGN: each test runs for every mixer in the registry."""
+
+import pytest
+import torch
+
+from latentwave.mixers import list_mixers
+from tests.mixers.cases import CASES, CHANNELS, CONTEXT_LENGTH, build_case
+
+T = 37
+CUTS = [0, 1, 2, 15, 16, 17, 36, 37]
+EVERY_CASE = pytest.mark.parametrize("case", CASES)
+
+
+def signal(*shape, dtype=torch.float64):
+    return torch.randn(*shape, CHANNELS, dtype=dtype)
+
+
+def double(case):
+    return build_case(case).double()
+
+
+def test_every_registered_kind_has_a_case():
+    assert {kind for kind, _ in CASES.values()} == set(list_mixers())
+
+
+@EVERY_CASE
+@pytest.mark.parametrize("length", [1, 2, 5, 63, 64, 65])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_shape_and_dtype(case, length, dtype):
+    mixer = build_case(case).to(dtype)
+    x = signal(2, length, dtype=dtype)
+    before = x.clone()
+    y = mixer(x)
+    assert y.shape == x.shape
+    assert y.dtype == dtype
+    assert torch.equal(x, before), "the caller's tensor was changed"
+
+
+@EVERY_CASE
+@pytest.mark.parametrize("shape", [(0, 5), (2, 0)])
+def test_empty_inputs(case, shape):
+    assert double(case)(signal(*shape)).shape == (*shape, CHANNELS)
+
+
+@EVERY_CASE
+def test_causal_to_the_bit(case):
+    mixer = double(case)
+    x = signal(2, T)
+    y = mixer(x)
+    for t in range(1, T):
+        changed = x.clone()
+        changed[:, t:] = torch.randn_like(changed[:, t:])
+        assert torch.equal(mixer(changed)[:, :t], y[:, :t]), f"outputs before {t} changed"
+
+
+@EVERY_CASE
+def test_no_gradient_from_the_past_to_the_future(case):
+    mixer = double(case)
+    x = signal(1, T).requires_grad_()
+    for t in (1, 16, T - 1):
+        (grad,) = torch.autograd.grad(mixer(x)[:, :t].square().sum(), x)
+        assert grad[:, t:].abs().max() == 0
+
+
+@EVERY_CASE
+def test_the_receptive_field_is_exact(case):
+    mixer = double(case)
+    R = mixer.receptive_field
+    x = signal(1, 3 * R)
+    t = 3 * R - 1
+    y = mixer(x)[:, t]
+    outside, inside = x.clone(), x.clone()
+    outside[:, : t - R + 1] += 1.0
+    inside[:, t - R + 1] += 1.0
+    torch.testing.assert_close(mixer(outside)[:, t], y)
+    assert not torch.allclose(mixer(inside)[:, t], y)
+
+
+@EVERY_CASE
+@pytest.mark.parametrize("cut", CUTS)
+def test_two_chunks_equal_the_whole(case, cut):
+    mixer = double(case)
+    x = signal(2, T)
+    state = mixer.new_state()
+    parts = [mixer(x[:, :cut], state=state), mixer(x[:, cut:], state=state)]
+    torch.testing.assert_close(torch.cat(parts, dim=1), mixer(x))
+
+
+@EVERY_CASE
+def test_single_tokens_equal_the_whole(case):
+    mixer = double(case)
+    x = signal(2, T)
+    state = mixer.new_state()
+    steps = [mixer(x[:, t : t + 1], state=state) for t in range(T)]
+    torch.testing.assert_close(torch.cat(steps, dim=1), mixer(x))
+
+
+@EVERY_CASE
+def test_a_cloned_state_branches(case):
+    mixer = double(case)
+    x = signal(1, T)
+    state = mixer.new_state()
+    mixer(x[:, :20], state=state)
+    branch = state.clone()
+    mixer(-x[:, 20:], state=state)
+    torch.testing.assert_close(mixer(x[:, 20:], state=branch), mixer(x)[:, 20:])
+
+
+@EVERY_CASE
+@pytest.mark.parametrize("chunk", [1, 7, T])
+def test_segments_equal_separate_documents(case, chunk):
+    mixer = double(case)
+    lengths = [5, 1, 20, 11]
+    documents = [signal(1, n) for n in lengths]
+    # The last document shares its id with the first: borders count, not values.
+    ids = torch.repeat_interleave(torch.tensor([4, 0, 9, 4]), torch.tensor(lengths))[None]
+    x = torch.cat(documents, dim=1)
+    expected = torch.cat([mixer(document) for document in documents], dim=1)
+
+    torch.testing.assert_close(mixer(x, segment_ids=ids), expected)
+    state = mixer.new_state()
+    parts = [
+        mixer(x[:, i : i + chunk], state=state, segment_ids=ids[:, i : i + chunk])
+        for i in range(0, T, chunk)
+    ]
+    torch.testing.assert_close(torch.cat(parts, dim=1), expected)
+
+
+@EVERY_CASE
+@pytest.mark.parametrize("chunk", [1, 7, T])
+def test_left_padding_changes_nothing(case, chunk):
+    mixer = double(case)
+    x = signal(2, T)
+    padding = torch.tensor([[0], [9]])
+    mask = torch.arange(T)[None] >= padding
+    filler = torch.where(mask.unsqueeze(-1), x, torch.full_like(x, float("nan")))
+    expected = mixer(x[1:, 9:])
+
+    y = mixer(filler, padding_mask=mask)
+    torch.testing.assert_close(y[:1], mixer(x[:1]))
+    torch.testing.assert_close(y[1:, 9:], expected)
+    state = mixer.new_state()
+    parts = [
+        mixer(filler[:, i : i + chunk], state=state, padding_mask=mask[:, i : i + chunk])
+        for i in range(0, T, chunk)
+    ]
+    torch.testing.assert_close(torch.cat(parts, dim=1)[1:, 9:], expected)
+
+
+@EVERY_CASE
+def test_impulse_response_is_what_an_impulse_gives(case):
+    mixer = double(case)
+    response = mixer.impulse_response()
+    assert response.shape == (CHANNELS, mixer.receptive_field)
+    assert torch.isfinite(response).all()
+    assert response[:, 0].abs().max() > 0
+
+
+@EVERY_CASE
+def test_counts(case):
+    mixer = build_case(case)
+    assert mixer.num_parameters == sum(p.numel() for p in mixer.parameters())
+    assert mixer.flops(0) == 0
+    assert mixer.flops(2 * CONTEXT_LENGTH) >= 2 * mixer.flops(CONTEXT_LENGTH) > 0
+
+
+@EVERY_CASE
+def test_non_contiguous_input(case):
+    mixer = double(case)
+    x = signal(T, 2).transpose(0, 1)
+    torch.testing.assert_close(mixer(x), mixer(x.contiguous()))
+
+
+@EVERY_CASE
+def test_gradcheck(case):
+    mixer = double(case)
+    x = signal(1, 6).requires_grad_()
+    assert torch.autograd.gradcheck(mixer, (x,))
+
+
+@EVERY_CASE
+def test_autocast(case):
+    mixer = build_case(case)
+    x = signal(1, T, dtype=torch.float32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = mixer(x)
+    torch.testing.assert_close(y.float(), mixer(x), rtol=0.05, atol=0.05)
+
+
+@EVERY_CASE
+def test_gradient_checkpointing(case):
+    mixer = double(case)
+    x = signal(1, T).requires_grad_()
+    plain = torch.autograd.grad(mixer(x).square().sum(), x)
+    y = torch.utils.checkpoint.checkpoint(mixer, x, use_reentrant=False)
+    torch.testing.assert_close(torch.autograd.grad(y.square().sum(), x), plain)
+
+
+@EVERY_CASE
+@pytest.mark.unchecked
+def test_compiles_without_graph_breaks(case):
+    mixer = double(case)
+    x = signal(2, T).requires_grad_()
+    compiled = torch.compile(mixer, fullgraph=True, backend="aot_eager")
+    y = compiled(x)
+    torch.testing.assert_close(y, mixer(x))
+    torch.testing.assert_close(
+        torch.autograd.grad(y.square().sum(), x), torch.autograd.grad(mixer(x).square().sum(), x)
+    )
+
+
+@EVERY_CASE
+@pytest.mark.unchecked
+def test_compiled_one_token_decoding(case):
+    mixer = double(case)
+    x = signal(1, 6)
+
+    @torch.compile(fullgraph=True, backend="aot_eager")
+    def step(token, state):
+        return mixer(token, state=state)
+
+    with torch.no_grad():
+        state = mixer.new_state()
+        steps = [mixer(x[:, :1], state=state)]
+        steps += [step(x[:, t : t + 1], state) for t in range(1, 6)]
+        torch.testing.assert_close(torch.cat(steps, dim=1), mixer(x))
+
+
+@EVERY_CASE
+@pytest.mark.unchecked
+def test_refusals(case):
+    mixer = build_case(case)
+    with pytest.raises(ValueError, match=r"\(batch, tokens, 12\), got \(1, 4, 3\)"):
+        mixer(torch.zeros(1, 4, 3))
+    with pytest.raises(ValueError, match=r"segment_ids must have shape \(1, 4\).*\(1, 3\)"):
+        mixer(torch.zeros(1, 4, 12), segment_ids=torch.zeros(1, 3, dtype=torch.int64))
+    state = mixer.new_state()
+    mixer(torch.zeros(1, 4, 12), state=state)
+    with pytest.raises(ValueError, match="one state serves one mixer"):
+        mixer(torch.zeros(2, 4, 12), state=state)

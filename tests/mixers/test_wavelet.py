@@ -1,0 +1,84 @@
+import pytest
+import torch
+
+from latentwave.mixers import WaveletMixer
+
+
+def test_channel_levels_follow_the_formula():
+    mixer = WaveletMixer(128, 512)
+    assert mixer.levels == [1 + j * 9 // 64 for j in range(64)]
+    assert mixer.receptive_field == 512
+    assert mixer.num_parameters == 0
+    assert not mixer.state_dict()
+
+
+def test_half_of_the_channels_pass_unchanged():
+    x = torch.randn(2, 20, 8)
+    last, first = WaveletMixer(8, 16), WaveletMixer(8, 16, mixed="first")
+    assert torch.equal(last(x)[..., :4], x[..., :4])
+    assert torch.equal(first(x)[..., 4:], x[..., 4:])
+    torch.testing.assert_close(first(x.roll(4, -1)).roll(-4, -1), last(x))
+
+
+def test_impulse_responses_are_haar():
+    response = WaveletMixer(8, 16).impulse_response()
+    for channel, level in zip(range(4, 8), (1, 2, 3, 4), strict=True):
+        window = 2**level
+        expected = torch.zeros(16)
+        expected[:window] = 1 / window
+        torch.testing.assert_close(response[channel], expected)
+
+
+def test_a_schedule_gives_each_channel_its_own_level():
+    x = torch.randn(1, 40, 6)
+    mixer = WaveletMixer(6, 16, fraction=0.5, schedule=[3, 1, 2])
+    y = mixer(x)
+    for channel, level in zip((3, 4, 5), (3, 1, 2), strict=True):
+        single = WaveletMixer(6, 16, fraction=1.0, level=level)
+        torch.testing.assert_close(y[..., channel], single(x)[..., channel])
+
+
+def test_residual_adds_the_average():
+    x = torch.randn(1, 20, 8)
+    plain, residual = WaveletMixer(8, 16)(x), WaveletMixer(8, 16, residual=True)(x)
+    torch.testing.assert_close(residual[..., 4:], x[..., 4:] + plain[..., 4:])
+
+
+def test_mean_boundary_keeps_a_constant():
+    ones = torch.ones(1, 20, 8)
+    torch.testing.assert_close(WaveletMixer(8, 16, boundary="mean")(ones), ones)
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize(
+    ("channels", "context", "options", "message"),
+    [
+        (7, 16, {}, r"fraction=0.5 of 7 channels is 3.5"),
+        (8, 16, {"fraction": 0.0}, r"in \(0, 1\], got 0"),
+        (8, 16, {"fraction": 1.5}, r"got 1.5"),
+        (8, 16, {"level": 5}, r"level must be between 1 and 4 .*context length 16.*got 5"),
+        (8, 16, {"num_levels": 0}, r"num_levels must be between 1 and 4.*got 0"),
+        (8, 16, {"boundary": "wrap"}, r"got 'wrap'"),
+        (8, 16, {"mixed": "middle"}, r"got 'middle'"),
+        (8, 16, {"schedule": [1, 2]}, r"each of the 4 mixed channels, got 2"),
+        (8, 16, {"level": 1, "num_levels": 2}, r"exclude each other"),
+        (8, 1, {}, r"context_length must be >= 2"),
+        (8, 0, {}, r"context_length must be >= 1, got 0"),
+        (0, 16, {}, r"channels must be >= 1, got 0"),
+    ],
+)
+def test_refusals_name_the_value(channels, context, options, message):
+    with pytest.raises(ValueError, match=message):
+        WaveletMixer(channels, context, **options)
+
+
+def test_a_state_keeps_to_its_kind_of_call():
+    mixer = WaveletMixer(8, 16)
+    x, ids = torch.zeros(1, 2, 8), torch.zeros(1, 2, dtype=torch.int64)
+    with_ids, without = mixer.new_state(), mixer.new_state()
+    mixer(x, state=with_ids, segment_ids=ids)
+    mixer(x, state=without)
+    with pytest.raises(ValueError, match="pass them at every call"):
+        mixer(x, state=with_ids)
+    with pytest.raises(ValueError, match="start a new one"):
+        mixer(x, state=without, segment_ids=ids)
