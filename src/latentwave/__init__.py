@@ -2,6 +2,8 @@
 
 from importlib.metadata import version
 
+from latentwave.analysis import assert_causal
+from latentwave.hub import attach, detach, from_pretrained
 from latentwave.mixers import (
     Mixer,
     MixerConfig,
@@ -18,7 +20,11 @@ __all__ = [
     "MixerConfig",
     "MixerState",
     "__version__",
+    "assert_causal",
+    "attach",
     "build_mixer",
+    "detach",
+    "from_pretrained",
     "list_mixers",
     "register_mixer",
 ]

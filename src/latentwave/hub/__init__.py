@@ -1,1 +1,7 @@
-"""Hugging Face side: attach and detach mixers, carry their state in the model's cache, save and load."""
+"""Hugging Face side: attach mixers, carry their state in the model's cache, save and load."""
+
+from latentwave.hub.attach import attach, attached_mixers, detach
+from latentwave.hub.checkpoint import from_pretrained
+from latentwave.hub.decoder import decoder_layers
+
+__all__ = ["attach", "attached_mixers", "decoder_layers", "detach", "from_pretrained"]

@@ -1,0 +1,85 @@
+"""Where a transformers model keeps its decoder layers."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from torch import nn
+from transformers import PretrainedConfig, PreTrainedModel
+
+from latentwave.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoder:
+    """The part of a model that runs the layers, one after the other.
+
+    Attributes:
+        module: the module whose forward loops over the layers.
+        layers: the decoder layers, first one first.
+        config: the configuration that describes them.
+    """
+
+    module: nn.Module
+    layers: nn.ModuleList
+    config: PretrainedConfig
+
+
+def find_decoder(model: PreTrainedModel) -> Decoder:
+    """Find the decoder layers of a causal language model.
+
+    The rule: the one list of modules that has `config.num_hidden_layers` entries, all of one
+    class or at least one of them with an attention module inside.
+
+    Args:
+        model: any transformers decoder.
+
+    Returns:
+        The module that runs the layers, the layers and their configuration.
+
+    Raises:
+        UserError: for encoder-decoders and cross-attention, and when no list or more than one
+            fits.
+    """
+    config = getattr(model, "config", None)
+    if not isinstance(config, PretrainedConfig):
+        raise UserError(
+            f"expected a transformers model, got {type(model).__name__}, which has no config"
+        )
+    config = config.get_text_config(decoder=True)
+    if config.is_encoder_decoder or getattr(config, "add_cross_attention", False):
+        raise UserError(
+            f"{type(model).__name__} is an encoder-decoder or attends to an encoder; mixers go "
+            "between the layers of decoder-only models"
+        )
+    num_layers = getattr(config, "num_hidden_layers", None)
+    found = [
+        (owner, name, child)
+        for owner in model.modules()
+        for name, child in owner.named_children()
+        if isinstance(child, nn.ModuleList) and len(child) == num_layers and _are_layers(child)
+    ]
+    if len(found) != 1:
+        described = [f"{type(owner).__name__}.{name}" for owner, name, _ in found]
+        raise UserError(
+            f"{type(model).__name__} has {len(found)} lists of {num_layers} decoder layers"
+            f"{': ' + ', '.join(described) if described else ''}; exactly one is needed"
+        )
+    owner, _, layers = found[0]
+    return Decoder(module=owner, layers=layers, config=config)
+
+
+def decoder_layers(model: PreTrainedModel) -> nn.ModuleList:
+    """The decoder layers of a model, first one first.
+
+    Raises:
+        UserError: if they cannot be told.
+    """
+    return find_decoder(model).layers
+
+
+def _are_layers(modules: nn.ModuleList) -> bool:
+    return all(
+        any("attn" in name or "attention" in name for name, _ in module.named_children())
+        for module in modules
+    )

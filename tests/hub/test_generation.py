@@ -1,0 +1,129 @@
+"""Cached generation gives what generation without a cache gives, token by token."""
+
+import pytest
+import torch
+from transformers import DynamicCache, StaticCache
+
+import latentwave as lw
+from latentwave.errors import UserError
+from tests.hub.models import BACKBONES, gpt2, tokens
+
+EVERY_BACKBONE = pytest.mark.parametrize("backbone", BACKBONES)
+EVERY_MIXER = pytest.mark.parametrize(
+    "options", [{}, {"boundary": "mean"}, {"schedule": [4, 1, 2, 2, 1, 3, 3, 1]}], ids=str
+)
+LENGTH = {"max_new_tokens": 16, "do_sample": False}
+
+
+def model_and_batch(backbone, options):
+    model = lw.attach(BACKBONES[backbone](), "wavelet", **options)
+    ids = tokens(2, 12)
+    mask = torch.ones_like(ids)
+    mask[1, :5] = 0
+    return model, {"input_ids": ids, "attention_mask": mask}
+
+
+@EVERY_BACKBONE
+@EVERY_MIXER
+def test_chunks_equal_the_full_forward(backbone, options):
+    model, _ = model_and_batch(backbone, options)
+    ids = tokens(2, 30)
+    full = model(ids, use_cache=False).logits
+    for chunk in (1, 7, 29):
+        cache = DynamicCache(config=model.config)
+        parts = [
+            model(ids[:, i : i + chunk], past_key_values=cache).logits for i in range(0, 30, chunk)
+        ]
+        torch.testing.assert_close(torch.cat(parts, dim=1), full, rtol=1e-4, atol=1e-4)
+
+
+@EVERY_BACKBONE
+@EVERY_MIXER
+@pytest.mark.parametrize(
+    "how",
+    [
+        {},
+        {"num_beams": 3},
+        {"do_sample": True, "top_k": 0},
+        {"cache_implementation": "static"},
+        {"prefill_chunk_size": 5},
+        {"num_return_sequences": 2, "do_sample": True},
+    ],
+    ids=str,
+)
+def test_generate_with_cache_equals_without(backbone, options, how):
+    model, batch = model_and_batch(backbone, options)
+    how = LENGTH | how
+    torch.manual_seed(1)
+    cached = model.generate(**batch, **how)
+    for only_cached in ("cache_implementation", "prefill_chunk_size"):
+        how.pop(only_cached, None)
+    torch.manual_seed(1)
+    assert torch.equal(cached, model.generate(**batch, **how, use_cache=False))
+
+
+@EVERY_BACKBONE
+@EVERY_MIXER
+def test_left_padding_changes_no_token(backbone, options):
+    model, batch = model_and_batch(backbone, options)
+    padded = model.generate(**batch, **LENGTH)
+    alone = model.generate(
+        input_ids=batch["input_ids"][1:, 5:],
+        attention_mask=batch["attention_mask"][1:, 5:],
+        **LENGTH,
+    )
+    assert torch.equal(padded[1, 12:], alone[0, 7:])
+
+
+@EVERY_BACKBONE
+def test_a_finished_cache_continues(backbone):
+    model, _ = model_and_batch(backbone, {})
+    ids = tokens(1, 6)
+    whole = model.generate(ids, max_new_tokens=20, do_sample=False)
+    first = model.generate(ids, max_new_tokens=8, do_sample=False, return_dict_in_generate=True)
+    rest = model.generate(
+        first.sequences, past_key_values=first.past_key_values, max_new_tokens=12, do_sample=False
+    )
+    assert torch.equal(rest, whole)
+
+
+@EVERY_BACKBONE
+def test_prompt_lookup_decoding_crops_the_state(backbone):
+    model, _ = model_and_batch(backbone, {})
+    ids = tokens(1, 4).repeat(1, 5)
+    assert torch.equal(
+        model.generate(ids, prompt_lookup_num_tokens=3, **LENGTH), model.generate(ids, **LENGTH)
+    )
+
+
+def test_cropping_the_last_call_rewinds_and_further_is_refused():
+    model, ids = lw.attach(gpt2(), "wavelet", context_length=16), tokens(1, 60)
+    cache = DynamicCache()
+    model(ids[:, :40], past_key_values=cache)
+    model(ids[:, 40:45], past_key_values=cache)
+    cache.crop(-5)
+    again = model(ids[:, 40:45], past_key_values=cache).logits
+    torch.testing.assert_close(
+        again, model(ids[:, :45], use_cache=False).logits[:, 40:], rtol=1e-4, atol=1e-4
+    )
+    model(ids[:, 45:46], past_key_values=cache)
+    cache.crop(-4)
+    with pytest.raises(UserError, match="cropped to 42 tokens, further back"):
+        model(ids[:, 42:43], past_key_values=cache)
+
+
+def test_a_cache_that_the_mixers_did_not_see_is_refused():
+    model, ids = gpt2(), tokens(1, 8)
+    cache = model(ids, use_cache=True).past_key_values
+    lw.attach(model, "wavelet")
+    with pytest.raises(UserError, match="8 tokens that the mixers have not seen"):
+        model(ids, past_key_values=cache)
+
+
+def test_a_static_cache_of_the_user():
+    model, ids = lw.attach(gpt2(), "wavelet"), tokens(1, 20)
+    cache = StaticCache(config=model.config, max_cache_len=32)
+    parts = [model(ids[:, i : i + 5], past_key_values=cache).logits for i in range(0, 20, 5)]
+    torch.testing.assert_close(
+        torch.cat(parts, dim=1), model(ids, use_cache=False).logits, rtol=1e-4, atol=1e-4
+    )
