@@ -15,7 +15,10 @@ def _own_home(tmp_path, monkeypatch):
 @pytest.fixture
 def text_file(tmp_path):
     path = tmp_path / "text.txt"
-    path.write_text("To be, or not to be — that is the question:\n\tWhether 'tis nobler\n" * 20)
+    # Numbered, so that no two places read the same.
+    path.write_text(
+        "".join(f"{n}. To be, or not to be — or\n\tWhether 'tis nobler\n" for n in range(30))
+    )
     return path
 
 

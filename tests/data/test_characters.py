@@ -79,6 +79,8 @@ def test_streams_text(tmp_path, capsys):
         ("abX", r"'X' \(U\+0058\) at position 2 is not one of the 3 characters"),
         ("aé", r"'é' \(U\+00E9\) at position 1"),
         (chr(sys.maxunicode), r"U\+10FFFF\) at position 0"),
+        # Beyond the look-up table; its length more than a known character.
+        ("ab" + chr(129 + ord("n")), r"at position 2"),
         ("a\udc80", r"U\+DC80\) at position 1"),
     ],
 )

@@ -17,8 +17,10 @@ def starts(windows):
     return [int(windows[index]["input_ids"][0]) for index in range(len(windows))]
 
 
-def test_a_window_is_a_run_of_tokens_with_itself_as_labels():
-    for windows in (RandomWindows(TOKENS, 5, 10, seed=1), GridWindows(TOKENS, 5)):
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "int64"])
+def test_a_window_is_a_run_of_tokens_with_itself_as_labels(dtype):
+    tokens = TOKENS[:200].astype(dtype)
+    for windows in (RandomWindows(tokens, 5, 10, seed=1), GridWindows(tokens, 5)):
         window = windows[3]
         first = int(window["input_ids"][0])
         assert window["input_ids"].tolist() == list(range(first, first + 5))
