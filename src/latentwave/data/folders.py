@@ -1,0 +1,84 @@
+"""Folders that are there completely or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+ABANDONED_SECONDS = 24 * 3600.0
+
+
+@contextlib.contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Give an empty folder to fill, which takes its real name only when all is on the disk.
+
+    The folder to fill stands beside the real one. When the block ends its files are forced to the
+    disk and it is renamed; when the block raises it is removed. If the process is killed it stays
+    under its temporary name and the next call removes it after a day. If another process has
+    filled the real folder meanwhile, that one stays.
+
+    Args:
+        folder: the real name; missing or empty.
+
+    Yields:
+        The folder to fill.
+
+    Raises:
+        OSError: if the disk refuses.
+    """
+    parent = folder.parent
+    parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(folder)
+    partial = parent / f".{folder.name}.{secrets.token_hex(8)}.partial"
+    partial.mkdir()
+    try:
+        yield partial
+        for file in partial.iterdir():
+            _force(file)
+        _force(partial)
+        if not _rename(partial, folder):
+            shutil.rmtree(partial)
+        _force(parent)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _rename(partial: Path, folder: Path) -> bool:
+    """Whether the folder could take its name; False if a full one stands there."""
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            folder.rmdir()  # refused unless empty
+        partial.rename(folder)
+    except OSError:
+        if folder.is_dir() and any(folder.iterdir()):
+            return False
+        raise
+    return True
+
+
+def _force(path: Path) -> None:
+    if path.is_dir():
+        if os.name != "posix":  # elsewhere folders cannot be opened
+            return
+        descriptor = os.open(path, os.O_RDONLY)
+    else:
+        descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    oldest = time.time() - ABANDONED_SECONDS
+    for partial in folder.parent.glob(f".{glob.escape(folder.name)}.*.partial"):
+        with contextlib.suppress(OSError):  # another process may be at it
+            if all(path.stat().st_mtime < oldest for path in (partial, *partial.iterdir())):
+                shutil.rmtree(partial)
