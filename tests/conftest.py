@@ -13,13 +13,19 @@ CHECK_SHAPES = os.environ.get("LATENTWAVE_SHAPE_CHECKS", "1") == "1"
 if CHECK_SHAPES:
     from jaxtyping import install_import_hook
 
-    install_import_hook("latentwave", "beartype.beartype")
+    import tests.checker
+
+    install_import_hook("latentwave", f"{tests.checker.__name__}.checked")
 
 
 def pytest_collection_modifyitems(config, items):
     chosen = [item for item in items if ("unchecked" in item.keywords) != CHECK_SHAPES]
     config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
     items[:] = chosen
+
+
+# Tiny tensors are slower on several threads.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

@@ -18,14 +18,14 @@ def starts(windows):
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "int64"])
-def test_a_window_is_a_run_of_tokens_with_itself_as_labels(dtype):
+def test_a_window_is_a_run_of_tokens_that_predicts_all_but_its_first(dtype):
     tokens = TOKENS[:200].astype(dtype)
     for windows in (RandomWindows(tokens, 5, 10, seed=1), GridWindows(tokens, 5)):
         window = windows[3]
         first = int(window["input_ids"][0])
         assert window["input_ids"].tolist() == list(range(first, first + 5))
         assert window["input_ids"].dtype == torch.int64
-        assert window["labels"] is window["input_ids"]
+        assert window["labels"].tolist() == [-100, *range(first + 1, first + 5)]
         window["input_ids"][0] = 7
         assert int(windows[3]["input_ids"][0]) == first
 

@@ -1,5 +1,18 @@
 """Measuring: comparisons, speed-ups with intervals, costs, the causality check."""
 
 from latentwave.analysis.causality import CausalityError, assert_causal
+from latentwave.analysis.comparison import compare
+from latentwave.analysis.cost import ModelCost, measure_cost
+from latentwave.analysis.statistics import Estimate, estimate, first_crossing, speedup
 
-__all__ = ["CausalityError", "assert_causal"]
+__all__ = [
+    "CausalityError",
+    "Estimate",
+    "ModelCost",
+    "assert_causal",
+    "compare",
+    "estimate",
+    "first_crossing",
+    "measure_cost",
+    "speedup",
+]

@@ -45,13 +45,19 @@ class _Windows(Dataset[dict[str, Tensor]], abc.ABC):
         """The first token of a window."""
 
     def __getitem__(self, index: int) -> dict[str, Int64[Tensor, " L"]]:
-        """One window as `input_ids` and `labels`, the same tensor: the model shifts its labels."""
+        """One window as `input_ids` and `labels`.
+
+        The model shifts its labels, so the first is never predicted: it is masked (-100), since
+        trainers divide the loss by the number of labels that are not.
+        """
         if not 0 <= index < len(self):
             raise IndexError(f"index {index} is out of range for {len(self)} windows")
         start = self._start(index)
         window = self.tokens[start : start + self.window_tokens]
         ids = torch.from_numpy(window.astype(np.int64))
-        return {"input_ids": ids, "labels": ids}
+        labels = ids.clone()
+        labels[0] = -100
+        return {"input_ids": ids, "labels": labels}
 
     def __getstate__(self) -> dict[str, Any]:
         """The mapped file by its name: pickling the array would copy all tokens to each worker."""

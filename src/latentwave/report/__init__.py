@@ -1,1 +1,16 @@
 """Figures and the self-contained HTML report."""
+
+from latentwave.report.results import load_results
+from latentwave.report.table import Cell, Column, SummaryTable, print_summary, summary_table
+from latentwave.report.write import write_figures, write_report
+
+__all__ = [
+    "Cell",
+    "Column",
+    "SummaryTable",
+    "load_results",
+    "print_summary",
+    "summary_table",
+    "write_figures",
+    "write_report",
+]

@@ -1,0 +1,72 @@
+"""What a model costs: parameters and floating-point operations."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import PreTrainedModel
+
+from latentwave.hub import attached_mixers
+from latentwave.hub.attach import MIXER_NAME
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelCost:
+    """The cost of one model.
+
+    Attributes:
+        num_parameters: trainable scalars, tied weights once.
+        num_mixer_parameters: those of the mixers among them.
+        flops_per_token: of training, forward and backward pass, averaged over a full context;
+            a multiplication and an addition count one each.
+    """
+
+    num_parameters: int
+    num_mixer_parameters: int
+    flops_per_token: float
+
+
+def measure_cost(model: PreTrainedModel, num_tokens: int) -> ModelCost:
+    """Count a model's parameters and operations.
+
+    The backbone's operations are counted by torch's own counter (matrix products, attention
+    included, over all pairs of tokens) on one forward pass, the mixers' by their `flops`. A
+    backward pass costs twice a forward pass.
+
+    Args:
+        model: a decoder, with mixers or without.
+        num_tokens: context length that the average is taken over.
+
+    Returns:
+        The cost.
+    """
+    mixers = attached_mixers(model)
+    mixer_flops = sum(mixer.flops(num_tokens) for mixer in mixers.values())
+    forward = _backbone_flops(model, num_tokens) + mixer_flops
+    return ModelCost(
+        num_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        num_mixer_parameters=sum(mixer.num_parameters for mixer in mixers.values()),
+        flops_per_token=3 * forward / num_tokens,
+    )
+
+
+def _backbone_flops(model: PreTrainedModel, num_tokens: int) -> int:
+    attention, training = model.config._attn_implementation, model.training
+    # The counter sees matrix products, which fused attention kernels hide on some devices.
+    model.set_attn_implementation("eager")
+    model.train(False)
+    counter = FlopCounterMode(display=False)
+    tokens = torch.zeros(1, num_tokens, dtype=torch.int64, device=model.device)
+    with torch.no_grad(), counter:
+        model(tokens, use_cache=False)
+    model.set_attn_implementation(attention)
+    model.train(training)
+    # Matrix products inside mixers belong to the mixers' own count.
+    inside_mixers = sum(
+        sum(counts.values())
+        for module, counts in counter.get_flop_counts().items()
+        if module.endswith(f".{MIXER_NAME}")
+    )
+    return int(counter.get_total_flops()) - inside_mixers

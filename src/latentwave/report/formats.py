@@ -1,0 +1,96 @@
+"""Numbers as people read them: 1.21 M, 0.28 %, 1.9× [1.7, 2.1]."""
+
+# ruff: noqa: RUF001 (the signs are what readers see)
+
+from __future__ import annotations
+
+MISSING = "—"
+Number = int | float  # JSON has both
+
+
+def format_count(value: Number | None) -> str:
+    """Three digits and an SI prefix.
+
+    Args:
+        value: a count or a rate, or None where not measured.
+
+    Returns:
+        The number, or a dash.
+
+    Example:
+        >>> [format_count(n) for n in (830, 1_214_592, 999_999, 7.4e6, None)]
+        ['830', '1.21 M', '1 M', '7.4 M', '—']
+    """
+    if value is None:
+        return MISSING
+    value = float(f"{value:.3g}")
+    for scale, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= scale:
+            return f"{value / scale:.3g} {prefix}"
+    return f"{value:.3g}"
+
+
+def format_whole(value: Number | None) -> str:
+    """All digits of a whole number, in groups of three.
+
+    Example:
+        >>> format_whole(1_214_592)
+        '1,214,592'
+    """
+    return MISSING if value is None else f"{value:,.0f}"
+
+
+def format_share(fraction: Number) -> str:
+    """A fraction in percent, to two digits.
+
+    Example:
+        >>> [format_share(f) for f in (0.0, 0.00005, 0.0028, 0.1234, 1.5)]
+        ['0 %', '0.005 %', '0.28 %', '12 %', '150 %']
+    """
+    percent = 100 * fraction
+    return f"{percent:.0f} %" if abs(percent) >= 99.5 else f"{percent:.2g} %"
+
+
+def format_loss(value: Number | None) -> str:
+    """A loss to three decimals.
+
+    Example:
+        >>> format_loss(1.8921)
+        '1.892'
+    """
+    return MISSING if value is None else f"{value:.3f}"
+
+
+def format_range(low: Number | None, high: Number | None) -> str:
+    """An interval of losses; nothing where there is none.
+
+    Example:
+        >>> format_range(1.8812, 1.9041), format_range(None, None)
+        ('1.881–1.904', '')
+    """
+    if low is None or high is None:
+        return ""
+    return f"{low:.3f}–{high:.3f}"
+
+
+def format_speedup(
+    mean: Number | None, low: Number | None = None, high: Number | None = None
+) -> tuple[str, str]:
+    """A speed-up and its interval, with two decimals where it is near 1 and matters.
+
+    Returns:
+        The factor and the interval, the latter empty where there is none.
+
+    Example:
+        >>> format_speedup(1.93, 1.72, 2.14)
+        ('1.9×', '[1.7, 2.1]')
+        >>> format_speedup(1.043, 0.987, 1.1), format_speedup(12.4), format_speedup(None)
+        (('1.04×', '[0.99, 1.10]'), ('12×', ''), ('—', ''))
+    """
+    if mean is None:
+        return MISSING, ""
+    decimals = 2 if mean < 1.2 else 1 if mean < 9.95 else 0
+    interval = ""
+    if low is not None and high is not None:
+        interval = f"[{low:.{decimals}f}, {high:.{decimals}f}]"
+    return f"{mean:.{decimals}f}×", interval

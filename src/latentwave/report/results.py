@@ -1,0 +1,124 @@
+"""Read and check the `results.json` of a comparison."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from latentwave.errors import UserError
+
+BASELINE = "none"
+MEASURES = ("steps", "flops", "seconds")
+
+# What must be there: a dict names keys, a list holds one kind of item, a tuple lists types.
+_NUMBER = (int, float, type(None))
+_ESTIMATE = {"mean": _NUMBER, "low": _NUMBER, "high": _NUMBER}
+_CONTESTANT = {
+    "mixer": (dict, type(None)),
+    "num_parameters": _NUMBER,
+    "num_mixer_parameters": _NUMBER,
+    "flops_per_token": _NUMBER,
+    "tokens_per_second": _NUMBER,
+    "final_loss": _ESTIMATE,
+    "bits_per_character": _ESTIMATE,
+    "curve": [dict.fromkeys(MEASURES, _NUMBER) | {"loss": _NUMBER, "losses": [_NUMBER]}],
+    "speedup": dict.fromkeys(MEASURES, _ESTIMATE),
+    "reached": (bool,),
+}
+_RESULTS = {
+    "recipe": {"name": (str,)},
+    "environment": {"versions": (dict,)},
+    "corpus": {"name": (str,), "num_tokens": _NUMBER, "vocab_size": _NUMBER},
+    "command": (str,),
+    "seeds": [_NUMBER],
+    "contestants": (dict,),
+}
+
+
+def load_results(path: str | Path) -> dict[str, Any]:
+    """Read the results of a comparison and check that all is there that a report needs.
+
+    NaN and infinities, which a diverged run may leave, become None: "not measured".
+
+    Args:
+        path: `results.json`, or the folder that holds it.
+
+    Returns:
+        The results as written, losses in nats per token.
+
+    Raises:
+        UserError: if the file is missing, is not JSON, or lacks a key, which the message names.
+
+    Example:
+        >>> load_results("nowhere")
+        Traceback (most recent call last):
+        ...
+        latentwave.errors.UserError: there is no results file 'nowhere'; give the folder of a \
+finished comparison or its results.json
+    """
+    file = Path(path)
+    if file.is_dir():
+        file = file / "results.json"
+    try:
+        text = file.read_text(encoding="utf-8")
+        results = json.loads(text, parse_constant=lambda _: None)
+    except FileNotFoundError:
+        raise UserError(
+            f"there is no results file {str(file)!r}; "
+            "give the folder of a finished comparison or its results.json"
+        ) from None
+    except OSError as error:
+        raise UserError(f"cannot read the results file {str(file)!r}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(
+            f"{str(file)!r} is not JSON ({error}); run the comparison again to write it anew"
+        ) from error
+    _check_results(results, str(file))
+    return dict(results)
+
+
+def estimate(value: dict[str, Any]) -> tuple[float | None, float | None, float | None]:
+    """Mean, low and high of an estimate; an interval that is not whole counts as none."""
+    mean, low, high = (
+        None if value[key] is None else float(value[key]) for key in ("mean", "low", "high")
+    )
+    whole = low is not None and high is not None
+    return mean, low if whole else None, high if whole else None
+
+
+def others(results: dict[str, Any]) -> list[str]:
+    """The contestants beside the baseline, in their order."""
+    return [name for name in results["contestants"] if name != BASELINE]
+
+
+def _check_results(results: Any, file: str) -> None:
+    _check(results, _RESULTS, "", file)
+    if not results["seeds"]:
+        raise UserError(f"{file!r} is of a comparison without seeds; run it again")
+    if BASELINE not in results["contestants"]:
+        found = ", ".join(map(repr, results["contestants"])) or "no contestant"
+        raise UserError(
+            f"{file!r} has no baseline: its contestants must include {BASELINE!r}, found {found}"
+        )
+    for name, contestant in results["contestants"].items():
+        _check(contestant, _CONTESTANT, f"contestants.{name}", file)
+
+
+def _check(value: Any, wanted: Any, path: str, file: str) -> None:
+    types = wanted if isinstance(wanted, tuple) else (type(wanted),)
+    if not isinstance(value, types):
+        names = " or ".join("null" if t is type(None) else t.__name__ for t in types)
+        raise UserError(
+            f"{file!r} is not the results of a comparison: {path or 'the whole file'} "
+            f"must be {names}, got {value!r:.60}"
+        )
+    if isinstance(wanted, dict):
+        for key, inner in wanted.items():
+            inside = f"{path}.{key}" if path else key
+            if key not in value:
+                raise UserError(f"{file!r} is not the results of a comparison: it lacks {inside!r}")
+            _check(value[key], inner, inside, file)
+    elif isinstance(wanted, list):
+        for index, item in enumerate(value):
+            _check(item, wanted[0], f"{path}[{index}]", file)

@@ -1,0 +1,77 @@
+"""Write figures and page; here the optional packages are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from latentwave.errors import UserError
+
+_EXTRA = ("matplotlib", "jinja2", "markupsafe")
+
+
+def write_figures(results: dict[str, Any], folder: str | Path, *, svg: bool = False) -> list[Path]:
+    """Draw the validation loss against steps, FLOPs and seconds.
+
+    Writes `loss-steps.png`, `loss-flops.png`, `loss-seconds.png` and, side by side, `loss.png`.
+    Thin lines are seeds, thick ones their mean; the dashed line is the baseline's final loss,
+    and a dot marks where a contestant reaches it.
+
+    Args:
+        results: as `load_results` returns them.
+        folder: made if need be.
+        svg: also write each figure as SVG.
+
+    Returns:
+        The files written; a measure that was not taken has none.
+
+    Raises:
+        UserError: if the extra `report` is not installed, or the folder is a file.
+    """
+    with _needs_extra("figures"):
+        from latentwave.report.figures import save_figures
+    return save_figures(results, _make_folder(folder), svg=svg)
+
+
+def write_report(results: dict[str, Any], folder: str | Path) -> Path:
+    """Write `report.html`: one file that needs no other and asks the network for nothing.
+
+    Args:
+        results: as `load_results` returns them.
+        folder: made if need be.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: if the extra `report` is not installed, or the folder is a file.
+    """
+    with _needs_extra("the report"):
+        from latentwave.report.page import render_page
+    path = _make_folder(folder) / "report.html"
+    path.write_text(render_page(results), encoding="utf-8")
+    return path
+
+
+@contextmanager
+def _needs_extra(what: str) -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        missing = (error.name or "").split(".")[0]
+        if missing not in _EXTRA:
+            raise
+        raise UserError(
+            f'{what} cannot be made without {missing}: pip install "latentwave[report]"'
+        ) from error
+
+
+def _make_folder(folder: str | Path) -> Path:
+    path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UserError(f"{str(path)!r} is not a folder; name a folder for the report") from None
+    return path

@@ -1,0 +1,60 @@
+"""What a number was measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_PACKAGES = ("latentwave", "torch", "transformers", "accelerate", "tokenizers", "numpy")
+
+
+def describe_environment() -> dict[str, Any]:
+    """Versions, hardware and commit, for the record of a run.
+
+    Returns:
+        Keys versions, cpu, cores, accelerator (None without one), threads (of torch), platform
+        and commit (None outside a git checkout; "…-dirty" with uncommitted changes).
+    """
+    return {
+        "versions": {"python": platform.python_version()}
+        | {name: metadata.version(name) for name in _PACKAGES},
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "threads": torch.get_num_threads(),
+        "platform": platform.platform(),
+        "commit": _commit(),
+    }
+
+
+def _cpu() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _commit() -> str | None:
+    source = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(source), *arguments], check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    try:
+        # An installed copy inside somebody else's checkout must not report that one's commit.
+        if not git("ls-files", "--", Path(__file__).name):
+            return None
+        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,95 @@
+import dataclasses
+import json
+import math
+
+import pytest
+from rich.console import Console
+
+from latentwave.analysis import compare
+from latentwave.data import prepare
+from latentwave.errors import UserError
+from latentwave.training import ContestantConfig
+from tests.tiny import tiny_recipe, write_text
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    base = tmp_path_factory.mktemp("compare")
+    recipe = tiny_recipe(write_text(base / "words.txt"), seeds=[0, 1])
+    store = prepare(recipe.corpus, base / "store")
+    results = compare(
+        recipe, store, base / "out", command="latentwave compare x", console=Console(quiet=True)
+    )
+    return recipe, store, base / "out", results
+
+
+def test_results_have_the_form_of_the_design(compared):
+    recipe, _, folder, results = compared
+    assert json.loads((folder / "results.json").read_text()) == results
+    assert results["seeds"] == [0, 1]
+    assert results["recipe"] == recipe.to_dict()
+    assert results["command"] == "latentwave compare x"
+    assert {"versions", "cpu", "threads", "commit"} <= set(results["environment"])
+    assert list(results["contestants"]) == ["none", "wavelet"]
+    for contestant in results["contestants"].values():
+        final = contestant["final_loss"]
+        assert final["low"] <= final["mean"] <= final["high"]
+        assert contestant["bits_per_character"]["mean"] == pytest.approx(
+            final["mean"] / math.log(2)
+        )
+        assert contestant["curve"][-1]["loss"] == pytest.approx(final["mean"])
+        assert len(contestant["curve"][0]["losses"]) == 2
+        assert contestant["tokens_per_second"] > 0
+        assert set(contestant["speedup"]) == {"steps", "flops", "seconds"}
+    none = results["contestants"]["none"]
+    assert all(part == {"mean": 1, "low": 1, "high": 1} for part in none["speedup"].values())
+    assert none["reached"]
+
+
+def test_contestants_are_paired(compared):
+    _, _, folder, results = compared
+    # Before the first step both have the same backbone; the wavelet model differs by its mixer.
+    for seed in (0, 1):
+        assert (folder / f"wavelet-seed{seed}" / "result.json").is_file()
+    assert (
+        results["contestants"]["none"]["num_parameters"]
+        == (results["contestants"]["wavelet"]["num_parameters"])
+    )
+
+
+def test_finished_runs_are_kept_when_seeds_are_added(compared):
+    recipe, store, folder, results = compared
+    stamps = {path: path.stat().st_mtime_ns for path in folder.glob("*/result.json")}
+    more = dataclasses.replace(recipe, seeds=[0, 1, 2])
+    extended = compare(more, store, folder, resume=True, console=Console(quiet=True))
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+    curve = extended["contestants"]["wavelet"]["curve"]
+    assert [p["losses"][:2] for p in curve] == [
+        p["losses"] for p in results["contestants"]["wavelet"]["curve"]
+    ]
+
+
+def test_one_seed_has_no_interval(compared, tmp_path):
+    recipe, store, *_ = compared
+    one = dataclasses.replace(recipe, seeds=[0])
+    results = compare(one, store, tmp_path / "one", console=Console(quiet=True))
+    speedup = results["contestants"]["wavelet"]["speedup"]["steps"]
+    assert speedup["mean"] > 0
+    assert speedup["low"] is speedup["high"] is None
+
+
+def test_refusals_come_before_any_training(compared, tmp_path):
+    recipe, store, folder, _ = compared
+    with pytest.raises(UserError, match="exists: choose another"):
+        compare(recipe, store, folder)
+    lonely = dataclasses.replace(recipe, contestants={"wavelet": ContestantConfig(kind="wavelet")})
+    with pytest.raises(UserError, match="contestant 'none'"):
+        compare(lonely, store, tmp_path / "a")
+    mixed = dataclasses.replace(recipe, contestants={"none": ContestantConfig(kind="wavelet")})
+    with pytest.raises(UserError, match="must have no mixer"):
+        compare(mixed, store, tmp_path / "b")
+    late = ContestantConfig(kind="wavelet", options={"level": 9})
+    broken = dataclasses.replace(recipe, contestants=recipe.contestants | {"late": late})
+    with pytest.raises(UserError, match="got 9"):
+        compare(broken, store, tmp_path / "c")
+    assert not any((tmp_path / name).exists() for name in "abc")

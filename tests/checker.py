@@ -1,0 +1,5 @@
+"""The run-time type checker of the tests: an int passes where a float is asked for (PEP 484)."""
+
+from beartype import BeartypeConf, beartype
+
+checked = beartype(conf=BeartypeConf(is_pep484_tower=True))

@@ -1,0 +1,123 @@
+"""Made-up comparisons with the shape of real ones."""
+
+import math
+
+STEPS = list(range(0, 501, 25))
+FLOPS_PER_STEP = 3.1e10
+BASE = {"num_parameters": 1_208_448, "flops_per_token": 7_565_312.0, "tokens_per_second": 21_480.0}
+# Final loss, rate of fall, extra parameters, FLOPs per token and speed against the baseline.
+KINDS = {
+    "none": (2.278, 90.0, 0, 1.0, 1.0),
+    "wavelet": (1.892, 75.0, 0, 1.0004, 0.962),
+    "ema": (1.945, 80.0, 640, 1.0008, 0.93),
+    "learnable_wavelet": (1.962, 80.0, 5120, 1.002, 0.9),
+    "short_conv": (1.976, 85.0, 2560, 1.001, 0.94),
+    "filterbank": (1.93, 70.0, 4800, 3.4, 0.31),
+}
+
+
+def loss_at(step, final, rate, seed):
+    start = 4.4
+    fall = math.exp(-step / rate) * 0.75 + 0.25 * math.exp(-step / (3.2 * rate))
+    rest = math.exp(-500 / rate) * 0.75 + 0.25 * math.exp(-500 / (3.2 * rate))
+    wobble = 0.012 * math.sin(step / 31 + 2.1 * seed) * (1 - math.exp(-step / 100))
+    return final + (start - final) * (fall - rest) / (1 - rest) + wobble + 0.008 * (seed - 0.5)
+
+
+def crossing(xs, losses, target):
+    for i in range(1, len(xs)):
+        if losses[i] <= target:
+            share = (losses[i - 1] - target) / (losses[i - 1] - losses[i])
+            return xs[i - 1] + share * (xs[i] - xs[i - 1])
+    return None
+
+
+def spread(values):
+    values = [v for v in values if v is not None]
+    if not values:
+        return {"mean": None, "low": None, "high": None}
+    mean = sum(values) / len(values)
+    whole = len(values) > 1
+    return {
+        "mean": mean,
+        "low": min(values) if whole else None,
+        "high": max(values) if whole else None,
+    }
+
+
+def make_results(names=("none", "wavelet"), seeds=(0, 1), finals=None):
+    """A comparison with these contestants; `finals` overrides final losses."""
+    runs = {}
+    for name in names:
+        final, rate, extra, flops, speed = KINDS.get(name, KINDS["wavelet"])
+        final = (finals or {}).get(name, final)
+        losses = {seed: [loss_at(step, final, rate, seed) for step in STEPS] for seed in seeds}
+        costs = {
+            "steps": [1.0 * s for s in STEPS],
+            "flops": [s * FLOPS_PER_STEP * flops for s in STEPS],
+            "seconds": [s * 0.19 / speed for s in STEPS],
+        }
+        runs[name] = (losses, costs, extra, flops, speed)
+    contestants = {}
+    base_losses, base_costs, *_ = runs["none"]
+    for name, (losses, costs, extra, flops, speed) in runs.items():
+        speedup = {}
+        for measure, xs in costs.items():
+            ratios = []
+            for seed in seeds:
+                target = base_losses[seed][-1]
+                mine = crossing(xs, losses[seed], target)
+                ratios.append(base_costs[measure][-1] / mine if mine else None)
+            speedup[measure] = spread(ratios) if None not in ratios else spread([])
+        if name == "none":
+            one = {"mean": 1.0, "low": None, "high": None}
+            speedup = {measure: dict(one) for measure in costs}
+        ends = [losses[seed][-1] for seed in seeds]
+        contestants[name] = {
+            "mixer": None if name == "none" else {"kind": name, "options": {"fraction": 0.5}},
+            "num_parameters": BASE["num_parameters"] + extra,
+            "num_mixer_parameters": extra,
+            "flops_per_token": BASE["flops_per_token"] * flops,
+            "tokens_per_second": BASE["tokens_per_second"] * speed,
+            "final_loss": spread(ends),
+            "bits_per_character": spread([end / math.log(2) for end in ends]),
+            "curve": [
+                {
+                    "steps": step,
+                    "tokens": step * 4096,
+                    "flops": costs["flops"][i],
+                    "seconds": costs["seconds"][i],
+                    "loss": sum(losses[seed][i] for seed in seeds) / len(seeds),
+                    "losses": [losses[seed][i] for seed in seeds],
+                }
+                for i, step in enumerate(STEPS)
+            ],
+            "speedup": speedup,
+            "reached": speedup["steps"]["mean"] is not None,
+        }
+    return {
+        "recipe": {
+            "name": "demo",
+            "model": {"num_layers": 6, "channels": 128, "context_length": 256},
+            "training": {"num_steps": 500, "batch_size": 16, "learning_rate": 0.001},
+            "contestants": {n: c["mixer"] for n, c in contestants.items()},
+        },
+        "environment": {
+            "versions": {"latentwave": "0.1.0", "python": "3.11.7", "torch": "2.13.0"},
+            "cpu": "Example CPU 3.0 GHz",
+            "accelerator": None,
+            "threads": 2,
+            "commit": "0123abc",
+            "platform": "Linux-6.1-x86_64",
+        },
+        "corpus": {
+            "name": "python-prose",
+            "num_tokens": 2_104_773,
+            "vocab_size": 97,
+            "characters_per_token": 1.0,
+            "provenance": {"python": "3.11.7", "license": "PSF-2.0"},
+        },
+        "command": "latentwave compare recipes/demo.yaml --output runs/demo",
+        "seeds": list(seeds),
+        "contestants": contestants,
+    }

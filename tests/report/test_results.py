@@ -1,0 +1,82 @@
+import copy
+import json
+
+import pytest
+
+from latentwave.errors import UserError
+from latentwave.report import load_results
+from tests.report.made_up import make_results
+
+
+def write(folder, results):
+    (folder / "results.json").write_text(
+        results if isinstance(results, str) else json.dumps(results), encoding="utf-8"
+    )
+    return folder
+
+
+def test_reads_a_file_and_its_folder(tmp_path):
+    results = make_results()
+    write(tmp_path, results)
+    assert load_results(tmp_path) == results
+    assert load_results(str(tmp_path / "results.json")) == results
+
+
+def test_what_a_diverged_run_leaves_counts_as_not_measured(tmp_path):
+    text = json.dumps(make_results()).replace('"tokens_per_second": 21480.0', '"x": 0', 1)
+    text = text.replace('"x": 0', '"tokens_per_second": NaN', 1)
+    assert load_results(write(tmp_path, text))["contestants"]["none"]["tokens_per_second"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is not JSON"),
+        ("[1]", "the whole file must be dict"),
+        ("{}", "lacks 'recipe'"),
+    ],
+)
+def test_refuses_what_is_not_a_comparison(tmp_path, text, message):
+    with pytest.raises(UserError, match=message):
+        load_results(write(tmp_path, text))
+
+
+def test_refuses_a_missing_file_and_says_where_it_looked(tmp_path):
+    with pytest.raises(UserError, match=r"no results file .*results\.json"):
+        load_results(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("environment",),
+        ("recipe", "name"),
+        ("contestants", "wavelet", "reached"),
+        ("contestants", "wavelet", "final_loss", "high"),
+        ("contestants", "wavelet", "speedup", "flops", "mean"),
+    ],
+)
+def test_names_the_key_that_is_missing(tmp_path, path):
+    results = copy.deepcopy(make_results())
+    inner = results
+    for key in path[:-1]:
+        inner = inner[key]
+    del inner[path[-1]]
+    with pytest.raises(UserError, match=f"lacks '{'.'.join(path)}'"):
+        load_results(write(tmp_path, results))
+
+
+def test_names_a_value_of_the_wrong_kind_inside_a_list(tmp_path):
+    results = make_results()
+    results["contestants"]["wavelet"]["curve"][3]["loss"] = "low"
+    with pytest.raises(UserError, match=r"contestants\.wavelet\.curve\[3\]\.loss must be .*'low'"):
+        load_results(write(tmp_path, results))
+
+
+def test_refuses_a_comparison_without_baseline_or_seeds(tmp_path):
+    results = make_results()
+    del results["contestants"]["none"]
+    with pytest.raises(UserError, match="must include 'none', found 'wavelet'"):
+        load_results(write(tmp_path, results))
+    with pytest.raises(UserError, match="without seeds"):
+        load_results(write(tmp_path, make_results() | {"seeds": []}))

@@ -1,0 +1,145 @@
+# ruff: noqa: RUF001 (the signs are what readers see)
+import io
+
+import pytest
+from rich.console import Console
+
+from latentwave.report import print_summary, summary_table
+from latentwave.report.headline import write_headline
+from tests.report.made_up import KINDS, make_results
+
+
+def printed(results, width=100):
+    console = Console(file=io.StringIO(), width=width)
+    print_summary(results, console)
+    return console.file.getvalue()
+
+
+def with_speedup(mean, low, high, *, reached=True):
+    results = make_results()
+    contestant = results["contestants"]["wavelet"]
+    contestant["speedup"]["steps"] = {"mean": mean, "low": low, "high": high}
+    contestant["reached"] = reached
+    return results
+
+
+def test_rows_are_what_was_measured():
+    results = make_results()
+    wavelet = results["contestants"]["wavelet"]
+    wavelet["final_loss"] = {"mean": 1.8921, "low": 1.8812, "high": 1.9041}
+    wavelet["bits_per_character"]["mean"] = 2.7297
+    wavelet["num_mixer_parameters"] = 3384
+    wavelet["speedup"]["steps"] = {"mean": 1.93, "low": 1.72, "high": 2.14}
+    wavelet["speedup"]["seconds"] = {"mean": 0.871, "low": 0.81, "high": 1.02}
+    table = summary_table(results)
+    row = [str(cell) for cell in table.rows[1]]
+    assert row[:7] == [
+        "wavelet",
+        "1.892 1.881–1.904",
+        "2.730",
+        "1.21 M (0.28 %)",
+        "7.57 M",
+        "20.7 k",
+        "1.9× [1.7, 2.1]",
+    ]
+    assert row[8] == "0.87× [0.81, 1.02]"
+    assert [str(cell) for cell in table.rows[0]][-3:] == ["1×"] * 3
+    assert "2 seeds" in table.caption
+    assert all(len(row) == len(table.columns) for row in table.rows)
+
+
+def test_the_baseline_stands_first_wherever_it_was():
+    results = make_results(("none", "wavelet", "ema"))
+    results["contestants"] = dict(reversed(results["contestants"].items()))
+    assert [row[0].value for row in summary_table(results).rows] == ["none", "ema", "wavelet"]
+
+
+def test_one_seed_shows_no_interval_and_says_so():
+    results = make_results(seeds=(0,))
+    table = summary_table(results)
+    assert "one seed: no interval" in table.caption
+    assert not any("[" in str(cell) for row in table.rows for cell in row)
+    assert "one seed: no interval" in printed(results)
+    assert "One seed" in write_headline(results).details
+
+
+def test_not_reached_is_said_in_table_and_headline():
+    results = make_results(finals={"wavelet": 2.4})
+    assert str(summary_table(results).rows[1][6]) == "— not reached"
+    assert "does not reach" in write_headline(results).lead
+    assert "within 500 steps" in write_headline(results).lead
+    assert "sooner" not in printed(results)
+
+
+def test_missing_measurements_are_dashes():
+    results = make_results()
+    wavelet = results["contestants"]["wavelet"]
+    for key in ("num_parameters", "num_mixer_parameters", "flops_per_token", "tokens_per_second"):
+        wavelet[key] = None
+    for key in ("final_loss", "bits_per_character"):
+        wavelet[key] = {"mean": None, "low": None, "high": None}
+    wavelet["speedup"]["seconds"] = {"mean": None, "low": None, "high": None}
+    row = [str(cell) for cell in summary_table(results).rows[1]]
+    assert [row[i] for i in (1, 2, 3, 4, 5, 8)] == ["—"] * 6
+    assert "final loss is missing" in write_headline(results).details
+    assert "seconds" not in write_headline(results).speedups
+
+
+@pytest.mark.parametrize(
+    ("results", "words"),
+    [
+        (with_speedup(1.93, 1.7, 2.1), "1.9× sooner in steps"),
+        (with_speedup(1.03, 0.97, 1.09), "about as many steps (1.03× [0.97, 1.09])"),
+        (with_speedup(1.02, None, None), "about as many steps (1.02×)"),
+        (with_speedup(0.8, 0.7, 0.9), "needs 1.2× as many steps"),
+        (with_speedup(1.3, None, None, reached=False), "in some seeds only"),
+        (with_speedup(None, None, None), "reaches the baseline’s final loss of 2.272 nats."),
+        (make_results(("none",)), "no speed-up"),
+        (make_results(("none", "ema", "wavelet")), "wavelet, the quickest of 2 contestants,"),
+        (
+            make_results(("none", "ema", "wavelet"), finals={"ema": 2.4}),
+            "wavelet, the quickest of 2 contestants,",
+        ),
+        (
+            make_results(("none", "ema", "wavelet"), finals={"ema": 2.5, "wavelet": 2.4}),
+            "None of 2 contestants",
+        ),
+    ],
+)
+def test_the_lead_is_honest(results, words):
+    assert words in write_headline(results).lead
+
+
+def test_the_price_is_named():
+    results = make_results(("none", "filterbank"))
+    headline = write_headline(results)
+    assert "0.4 % more parameters, 240 % more FLOPs per token" in headline.details
+    assert "69 % fewer tokens per second" in headline.details
+    assert "in seconds, slower than the baseline" in headline.speedups
+    assert "no extra parameters" in write_headline(make_results()).details
+
+
+@pytest.mark.parametrize("width", [100, 80, 60])
+def test_fits_the_terminal_without_cutting_a_number(width):
+    results = make_results(tuple(KINDS), seeds=(0, 1, 2))
+    text = printed(results, width)
+    assert max(map(len, text.splitlines())) <= width
+    for row in summary_table(results).rows:
+        for cell in row:
+            assert cell.value in text
+            assert cell.note in text
+    assert text.count("contestant  ") == (1 if width == 100 else 2)
+
+
+def test_a_long_name_is_folded_not_cut():
+    results = make_results()
+    name = "a_contestant_with_a_name_of_many_words"
+    results["contestants"][name] = results["contestants"].pop("wavelet")
+    assert name[:20] in printed(results)
+    assert name[20:] in printed(results)
+
+
+def test_markup_in_a_name_is_only_text():
+    results = make_results()
+    results["contestants"]["[red]x[/blue]"] = results["contestants"].pop("wavelet")
+    assert "[red]x[/blue]" in printed(results)

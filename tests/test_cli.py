@@ -1,0 +1,170 @@
+"""The command line as a user meets it."""
+
+import json
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pytest
+import yaml
+
+from latentwave.cli import main
+from tests.tiny import tiny_recipe, write_text
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A folder with a text, a recipe and a finished comparison."""
+    folder = tmp_path_factory.mktemp("cli")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LATENTWAVE_HOME", str(folder / "home"))
+        recipe = tiny_recipe(write_text(folder / "words.txt")).to_dict()
+        (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+        assert main(["compare", f"{folder}/recipe.yaml", "--output", f"{folder}/out"]) == 0
+        yield folder
+
+
+def run(*arguments):
+    return main([str(argument) for argument in arguments])
+
+
+def test_compare_writes_everything(workplace):
+    out = workplace / "out"
+    results = json.loads((out / "results.json").read_text())
+    assert results["command"].startswith("latentwave compare ")
+    for name in ("report.html", "loss-steps.png", "loss-flops.png", "loss-seconds.png"):
+        assert (out / name).stat().st_size > 1000
+    HTMLParser().feed((out / "report.html").read_text())
+
+
+def test_compare_again_resumes_and_prints_the_table(workplace, capsys):
+    arguments = ["compare", workplace / "recipe.yaml", "--output", workplace / "out"]
+    assert run(*arguments) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert run(*arguments, "--resume") == 0
+    out = capsys.readouterr().out
+    assert "wavelet" in out
+    assert "one seed" in out
+    assert "report.html" in out.replace("\n", "")
+
+
+def test_report_draws_again(workplace, capsys):
+    page = workplace / "out" / "report.html"
+    page.unlink()
+    assert run("report", workplace / "out") == 0
+    assert page.is_file()
+    assert "wavelet" in capsys.readouterr().out
+
+
+def test_train_evaluate_generate(workplace, capsys):
+    folder = workplace / "single"
+    assert (
+        run(
+            "train",
+            workplace / "recipe.yaml",
+            "--output",
+            folder,
+            "--training.num_steps=4",
+            '--contestants.wavelet.options={"boundary": "mean"}',
+        )
+        == 0
+    )
+    assert "wavelet, seed 0: validation loss" in capsys.readouterr().out
+    assert json.loads((folder / "run.json").read_text())["mixer"]["options"] == {"boundary": "mean"}
+
+    assert run("evaluate", folder, "--split", "test") == 0
+    assert "bits per character" in capsys.readouterr().out
+
+    assert run("generate", folder, "--prompt", "wave ", "--max_new_tokens", "9") == 0
+    first = capsys.readouterr().out
+    assert first.startswith("wave ")
+    assert len(first.strip("\n")) <= len("wave ") + 9
+    assert run("generate", folder, "--prompt", "wave ", "--max_new_tokens", "9") == 0
+    assert capsys.readouterr().out == first
+    assert run("generate", folder, "--prompt", "wave ", "--temperature", "0") == 0
+
+
+def test_prepare_says_what_it_made(workplace, capsys):
+    assert run("prepare", workplace / "words.txt", "--output", workplace / "store") == 0
+    out = capsys.readouterr().out
+    assert "1 documents" in out
+    assert str(workplace / "store") in out.replace("\n", "")
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "expected"),
+        (["frobnicate"], "invalid choice: 'frobnicate'"),
+        (["compare"], "compare needs a recipe, e.g."),
+        (["compare", "nowhere.yaml"], "File does not exist: '"),
+        (["compare", "{}/key.yaml"], "does not accept option 'bogus'"),
+        (["compare", "{}/recipe.yaml", "--training.steps", "3"], "--training.steps"),
+        (["compare", "{}/recipe.yaml", "--training.num_steps", "x"], "Got value: x"),
+        (["compare", "{}/recipe.yaml", "--training.num_steps", "0"], "must be >= 1, got 0"),
+        (["compare", "{}/recipe.yaml", "--backbone.hidden_size", "9"], "must divide"),
+        (
+            ["compare", "{}/odd.yaml", "--output", "{}/odd"],
+            "fraction=0.5 of 15 channels is 7.5",
+        ),
+        (["compare", "{}/kind.yaml"], "no mixer 'wavlet', did you mean 'wavelet'"),
+        (["compare", "{}/option.yaml"], "no option 'fractoin', did you mean 'fraction'"),
+        (["compare", "{}/recipe.yaml", "--output", "{}/out"], "out exists: choose another"),
+        (["train", "{}/recipe.yaml", "--contestant", "ema"], "no contestant 'ema'"),
+        (["compare", "{}/recipe.yaml", "--corpus.path", "{}/empty.txt"], "empty.txt is empty"),
+        (["compare", "{}/recipe.yaml", "--corpus.path", "{}/short.txt"], "more text"),
+        (["prepare", "{}/missing.txt"], "there is no file or folder"),
+        (["prepare", "{}/binary.txt"], "is not UTF-8 text"),
+        (["evaluate", "{}"], "holds no trained model"),
+        (["generate", "{}/out"], "its finished runs are: "),
+        (["generate", "{}/out/none-seed0", "--prompt", "Zebra"], "never seen 'Z'"),
+        (["generate", "{}/out/none-seed0", "--prompt", ""], "the prompt is empty"),
+        (["generate", "{}/out/none-seed0", "--max_new_tokens", "99"], "context of 32, got 99"),
+        (["generate", "{}/out/none-seed0", "--temperature", "-1"], "must be >= 0, got -1"),
+        (["report", "{}"], "results.json"),
+    ],
+)
+def test_mistakes_get_one_line_and_exit_code_2(workplace, arguments, message, capsys):
+    recipe = yaml.safe_load((workplace / "recipe.yaml").read_text())
+    wavelet = recipe["contestants"]["wavelet"]
+    bad = {
+        "key": recipe | {"bogus": 1},
+        "odd": recipe | {"backbone": recipe["backbone"] | {"hidden_size": 15, "num_heads": 3}},
+        "kind": recipe | {"contestants": {"none": {}, "w": wavelet | {"kind": "wavlet"}}},
+        "option": recipe
+        | {"contestants": {"none": {}, "w": wavelet | {"options": {"fractoin": 1}}}},
+    }
+    for name, values in bad.items():
+        (workplace / f"{name}.yaml").write_text(yaml.safe_dump(values))
+    (workplace / "empty.txt").write_text("")
+    (workplace / "short.txt").write_text("only a few words\n")
+    (workplace / "binary.txt").write_bytes(bytes(range(256)) * 4)
+
+    assert main([argument.replace("{}", str(workplace)) for argument in arguments]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1, err
+    assert err.startswith("latentwave: error: ")
+    assert message in err
+
+
+@pytest.mark.parametrize(
+    "command", ["", "prepare", "train", "compare", "evaluate", "generate", "report"]
+)
+def test_help(command, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main([command, "--help"] if command else ["--help"])
+    assert exit_.value.code == 0
+    out = capsys.readouterr().out
+    assert f"usage: latentwave {command}".strip() in out
+    if not command:
+        for name in ("prepare", "train", "compare", "evaluate", "generate", "report"):
+            assert name in out
+
+
+def test_the_module_runs():
+    done = subprocess.run(
+        [sys.executable, "-m", "latentwave", "report", "nowhere"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr

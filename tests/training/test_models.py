@@ -1,0 +1,35 @@
+import pytest
+import torch
+
+import latentwave as lw
+from latentwave.errors import UserError
+from latentwave.training import BackboneConfig, ContestantConfig, build_model
+
+SIZES = {"num_layers": 3, "hidden_size": 16, "num_heads": 2, "intermediate_size": 32}
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "llama"])
+def test_contestants_of_one_seed_start_from_the_same_backbone(architecture):
+    backbone = BackboneConfig(architecture=architecture, context_length=32, **SIZES)
+    plain, mixed, other = (
+        build_model(backbone, contestant, vocab_size=30, seed=seed).state_dict()
+        for contestant, seed in [
+            (ContestantConfig(), 1),
+            (ContestantConfig(kind="wavelet"), 1),
+            (ContestantConfig(), 2),
+        ]
+    )
+    assert all(torch.equal(plain[name], mixed[name]) for name in plain)
+    assert not all(torch.equal(plain[name], other[name]) for name in plain)
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "llama"])
+def test_built_models_are_causal(architecture):
+    backbone = BackboneConfig(architecture=architecture, context_length=32, **SIZES)
+    lw.assert_causal(build_model(backbone, ContestantConfig(kind="wavelet"), vocab_size=30, seed=0))
+
+
+def test_an_odd_width_is_named():
+    backbone = BackboneConfig(**{**SIZES, "hidden_size": 15, "num_heads": 3})
+    with pytest.raises(UserError, match=r"mixer 'wavelet': fraction=0.5 of 15 channels"):
+        build_model(backbone, ContestantConfig(kind="wavelet"), vocab_size=30, seed=0)

@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import pytest
+
+from latentwave.errors import UserError
+from latentwave.training import (
+    BackboneConfig,
+    ContestantConfig,
+    Recipe,
+    TrainingConfig,
+    build_model,
+    load_recipe,
+    recipe_from_dict,
+)
+
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_builds(path):
+    recipe = load_recipe(path)
+    assert recipe.name == path.stem
+    assert recipe_from_dict(recipe.to_dict()) == recipe
+    for contestant in recipe.contestants.values():
+        build_model(recipe.backbone, contestant, vocab_size=32, seed=0)
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: BackboneConfig(architecture="bert"), "got 'bert'"),
+        (lambda: BackboneConfig(hidden_size=10, num_heads=4), "num_heads=4 must divide"),
+        (lambda: BackboneConfig(num_layers=0), "num_layers must be >= 1, got 0"),
+        (lambda: BackboneConfig(dropout=1.0), r"dropout must be in \[0, 1\), got 1.0"),
+        (lambda: TrainingConfig(num_steps=0), "num_steps must be >= 1, got 0"),
+        (lambda: TrainingConfig(learning_rate=0.0), "learning_rate must be > 0, got 0"),
+        (lambda: TrainingConfig(adam_beta2=1.0), "adam_beta2"),
+        (lambda: TrainingConfig(num_steps=75), "num_steps=75 must be a multiple of.*=50"),
+        (lambda: TrainingConfig(save_every_steps=70), "save_every_steps=70 must be a multiple"),
+        (lambda: ContestantConfig(kind="nothing"), "no mixer 'nothing'"),
+        (lambda: ContestantConfig(options={"level": 1}), "need a kind"),
+        (lambda: Recipe(name="x", contestants={}, seeds=[]), "at least one, got"),
+        (lambda: Recipe(name="x", contestants={}, seeds=[1, 1]), "distinct"),
+        (lambda: Recipe(name="x", contestants={"../x": ContestantConfig()}), "names a folder"),
+        (lambda: Recipe(name="x", contestants={}).contestant("y"), "no contestant 'y'"),
+        (lambda: recipe_from_dict({"name": "x", "bogus": 1}), "bogus"),
+        (lambda: recipe_from_dict({"name": "x", "training": {"steps": 1}}), "steps"),
+        (lambda: recipe_from_dict({"name": "x", "contestants": ["none"]}), "does not fit"),
+    ],
+)
+def test_mistakes_are_named(build, message):
+    with pytest.raises(UserError, match=message):
+        build()
+
+
+def test_files_that_are_no_recipes(tmp_path):
+    with pytest.raises(UserError, match="there is no recipe"):
+        load_recipe(tmp_path / "none.yaml")
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("name: [")
+    with pytest.raises(UserError, match="not a YAML file"):
+        load_recipe(bad)
+    bad.write_text("just words")
+    with pytest.raises(UserError, match="holds no recipe"):
+        load_recipe(bad)
