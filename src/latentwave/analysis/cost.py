@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedModel
 
 from latentwave.hub import attached_mixers
-from latentwave.hub.attach import MIXER_NAME
+from latentwave.hub.hooks import MIXER_NAME
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

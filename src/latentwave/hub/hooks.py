@@ -1,0 +1,154 @@
+"""The hooks that run the mixers inside a transformers model."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+from transformers import DynamicCache
+from transformers.cache_utils import Cache
+
+from latentwave.errors import UserError
+from latentwave.hub.cache import CacheState, carry_mixer_state
+from latentwave.hub.decoder import Decoder
+from latentwave.mixers import Mixer
+
+# The name of a mixer among its decoder layer's submodules.
+MIXER_NAME = "latentwave_mixer"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Call:
+    """What the mixers need to know of one forward pass of the decoder."""
+
+    cache: Cache | None
+    segment_ids: Tensor | None
+    padding_mask: Tensor | None
+
+
+_NO_CALL = _Call(cache=None, segment_ids=None, padding_mask=None)
+
+
+class Attachment:
+    """The hooks of one model. The decoder's pre-hook opens a call, the layers' hooks read it.
+
+    One forward pass at a time: a model must not be run by several threads at once.
+    """
+
+    def __init__(self, decoder: Decoder, layers: Sequence[int]) -> None:
+        self._num_layers = len(decoder.layers)
+        self._mixed_layers = list(layers)
+        self._config = decoder.config
+        self._argument_names = list(inspect.signature(decoder.module.forward).parameters)
+        self._call: _Call | None = None
+        self._last_call = _NO_CALL
+        self._handles: list[RemovableHandle] = [
+            decoder.module.register_forward_pre_hook(self._open_call, with_kwargs=True),
+            decoder.module.register_forward_hook(self._close_call, always_call=True),
+            *(
+                decoder.layers[index].register_forward_hook(_AfterLayer(self, index))
+                for index in layers
+            ),
+        ]
+
+    def remove(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+    def _open_call(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        kwargs = {**dict(zip(self._argument_names, args, strict=False)), **kwargs}
+        tokens = kwargs.get("input_ids")
+        if tokens is None:
+            tokens = kwargs["inputs_embeds"]
+        segment_ids = kwargs.pop("segment_ids", None)
+        if segment_ids is None:
+            segment_ids = kwargs.get("seq_idx")
+
+        cache = kwargs.get("past_key_values")
+        if cache is None and self._wants_cache(module, kwargs.get("use_cache")):
+            cache = kwargs["past_key_values"] = DynamicCache(config=self._config)
+        if cache is not None:
+            if segment_ids is not None:
+                raise UserError(
+                    "packed documents (segment_ids or seq_idx) cannot be continued from a cache: "
+                    "pass use_cache=False"
+                )
+            carry_mixer_state(cache, self._num_layers, self._mixed_layers)
+        padding_mask = _padding_mask(kwargs.get("attention_mask"), tokens.shape[1], cache)
+        self._call = _Call(cache, segment_ids, padding_mask)
+        return (), kwargs
+
+    def _close_call(self, module: nn.Module, args: Any, output: Any) -> None:
+        if self._call is not None and module.training:
+            self._last_call = dataclasses.replace(self._call, cache=None)
+        self._call = None
+
+    def _wants_cache(self, module: nn.Module, use_cache: bool | None) -> bool:
+        if use_cache is None:
+            use_cache = getattr(self._config, "use_cache", False)
+        return bool(use_cache) and not module.training
+
+    def mix(
+        self, layer: nn.Module, mixer: Mixer, hidden_states: Tensor, layer_index: int
+    ) -> Tensor:
+        call = self._call
+        if call is None:
+            # With older versions of transformers, gradient checkpointing runs the hooks once more
+            # in the backward pass, when the decoder's call is over. Otherwise the layer was
+            # called by itself.
+            again = layer.training and getattr(layer, "gradient_checkpointing", False)
+            call = self._last_call if again else _NO_CALL
+        state = None if call.cache is None else CacheState(call.cache, layer_index)
+        mixed: Tensor = mixer(
+            hidden_states,
+            state=state,
+            segment_ids=call.segment_ids,
+            padding_mask=call.padding_mask,
+        )
+        return mixed
+
+
+class _AfterLayer:
+    """Forward hook of a decoder layer: its hidden states go through its mixer."""
+
+    def __init__(self, attachment: Attachment, layer_index: int) -> None:
+        self._attachment = attachment
+        self._layer_index = layer_index
+
+    def __call__(self, layer: nn.Module, args: Any, output: Any) -> Any:
+        mixer = getattr(layer, MIXER_NAME)
+        if isinstance(output, Tensor):
+            return self._attachment.mix(layer, mixer, output, self._layer_index)
+        mixed = self._attachment.mix(layer, mixer, output[0], self._layer_index)
+        return (mixed, *output[1:])
+
+
+def _padding_mask(attention_mask: Any, num_tokens: int, cache: Cache | None) -> Tensor | None:
+    """Which of the new tokens are real, from whatever mask the decoder is given.
+
+    (batch, past + new): its last part. (batch, 1, new, keys), as static caches are run with: a
+    token is padding when it may not even attend to itself.
+    """
+    if isinstance(attention_mask, dict):  # one mask per type of attention layer
+        attention_mask = next((m for m in attention_mask.values() if m is not None), None)
+    if attention_mask is None:
+        return None
+    if isinstance(attention_mask, Tensor) and attention_mask.dim() == 2:
+        return attention_mask[:, attention_mask.shape[1] - num_tokens :].bool()
+    if isinstance(attention_mask, Tensor) and attention_mask.dim() == 4:
+        rows = torch.arange(num_tokens, device=attention_mask.device)
+        past = cache.get_seq_length() if cache is not None else 0
+        itself = attention_mask[:, 0, rows, past + rows]
+        return itself if itself.dtype == torch.bool else itself == 0
+    raise UserError(
+        "mixers need the attention mask as (batch, tokens), 1 for real tokens, to tell which "
+        f"tokens are padding; got {type(attention_mask).__name__}"
+        + (f" of shape {tuple(attention_mask.shape)}" if hasattr(attention_mask, "shape") else "")
+    )
