@@ -57,6 +57,7 @@ class Attachment:
         ]
 
     def remove(self) -> None:
+        """Take all hooks off again."""
         for handle in self._handles:
             handle.remove()
 
@@ -98,6 +99,7 @@ class Attachment:
     def mix(
         self, layer: nn.Module, mixer: Mixer, hidden_states: Tensor, layer_index: int
     ) -> Tensor:
+        """Run one layer's mixer with what the current call of the decoder says."""
         call = self._call
         if call is None:
             # With older versions of transformers, gradient checkpointing runs the hooks once more
