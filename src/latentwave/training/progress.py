@@ -49,6 +49,7 @@ class ProgressCallback(TrainerCallback):
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[figures]}"),
                 TimeRemainingColumn(),
+                TextColumn("left"),
                 console=self._console,
             )
             self._task = self._progress.add_task(
