@@ -25,3 +25,9 @@ def pytest_collection_modifyitems(config, items):
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=not CHECK_SHAPES)
+def _fresh_compiler() -> None:
+    # Otherwise the graphs of earlier tests count towards a function's recompilation limit.
+    torch.compiler.reset()
