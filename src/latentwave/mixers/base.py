@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import itertools
 from typing import ClassVar
 
 import torch
@@ -134,8 +135,10 @@ class Mixer(nn.Module, abc.ABC):
         a non-linearity answers with its response to this one input.
         """
         R = self.receptive_field
-        first = next(self.parameters(), torch.empty(0))
-        x = torch.zeros(1, 2 * R - 1, self.channels, dtype=first.dtype, device=first.device)
+        dtype = next((p.dtype for p in self.parameters()), torch.get_default_dtype())
+        tensors = itertools.chain(self.parameters(), self.buffers())
+        device = next((tensor.device for tensor in tensors), None)
+        x = torch.zeros(1, 2 * R - 1, self.channels, dtype=dtype, device=device)
         x[:, R - 1] = 1.0
         response: Tensor = self(x)
         return response[0, R - 1 :].T
