@@ -31,3 +31,9 @@ torch.set_num_threads(1)
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=not CHECK_SHAPES)
+def _fresh_compiler() -> None:
+    # Otherwise the graphs of earlier tests count towards a function's recompilation limit.
+    torch.compiler.reset()

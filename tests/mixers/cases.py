@@ -1,5 +1,7 @@
 """Every mixer that the contract tests run on; a new kind must add at least one case."""
 
+import torch
+
 from latentwave.mixers import Mixer, build_mixer
 
 CHANNELS = 12
@@ -12,9 +14,31 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
     "wavelet-single": ("wavelet", {"level": 3, "fraction": 1.0}),
     "wavelet-schedule": ("wavelet", {"schedule": [4, 1, 2, 2, 1, 3]}),
     "wavelet-schedule-mean": ("wavelet", {"schedule": [4, 1, 2, 2, 1, 3], "boundary": "mean"}),
+    "wavelet-db2": ("wavelet", {"wavelet": "db2"}),
+    "wavelet-sym4": ("wavelet", {"wavelet": "sym4", "residual": True}),
+    "wavelet-coif1": ("wavelet", {"wavelet": "coif1", "schedule": [1, 2, 1, 2, 1, 1]}),
+    "learnable": ("learnable_wavelet", {}),
+    "learnable-db2": ("learnable_wavelet", {"wavelet": "db2", "residual": True, "max_taps": 10}),
+    "learnable-angles": ("learnable_wavelet", {"orthogonal": True}),
+    "learnable-angles-sym3": (
+        "learnable_wavelet",
+        {"orthogonal": True, "wavelet": "sym3", "schedule": [2, 1, 2, 1, 1, 2], "mixed": "first"},
+    ),
+    "ema": ("ema", {}),
+    "ema-learnable": ("ema", {"learnable": True, "residual": True, "fraction": 1.0}),
+    "moving-average": ("moving_average", {"window": 8, "boundary": "mean"}),
+    "short-conv": ("short_conv", {}),
+    "short-conv-plain": ("short_conv", {"residual": False, "kernel_size": 6, "fraction": 0.25}),
+    "token-shift": ("token_shift", {"fraction": 0.5}),
 }
 
 
 def build_case(name: str) -> Mixer:
     kind, options = CASES[name]
-    return build_mixer(kind, channels=CHANNELS, context_length=CONTEXT_LENGTH, **options)
+    mixer = build_mixer(kind, channels=CHANNELS, context_length=CONTEXT_LENGTH, **options)
+    # Away from initial values such as zeros, which would make some comparisons empty.
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in mixer.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    return mixer

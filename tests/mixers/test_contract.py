@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from latentwave.mixers import list_mixers
+from latentwave.mixers import build_mixer, list_mixers
 from tests.mixers.cases import CASES, CHANNELS, CONTEXT_LENGTH, build_case
 
 T = 37
@@ -65,15 +65,20 @@ def test_no_gradient_from_the_past_to_the_future(case):
 @EVERY_CASE
 def test_the_receptive_field_is_exact(case):
     mixer = double(case)
-    R = mixer.receptive_field
-    x = signal(1, 3 * R)
-    t = 3 * R - 1
+    R, tail = mixer.receptive_field, mixer.tail_share
+    x = signal(1, 4 * R)
+    t = 4 * R - 1
     y = mixer(x)[:, t]
     outside, inside = x.clone(), x.clone()
     outside[:, : t - R + 1] += 1.0
-    inside[:, t - R + 1] += 1.0
-    torch.testing.assert_close(mixer(outside)[:, t], y)
-    assert not torch.allclose(mixer(inside)[:, t], y)
+    if tail == 0.0:
+        inside[:, t - R + 1] += 1.0
+        torch.testing.assert_close(mixer(outside)[:, t], y)
+        assert not torch.allclose(mixer(inside)[:, t], y)
+    else:
+        inside[:, : t - R + 2] += 1.0
+        assert (mixer(outside)[:, t] - y).abs().max() <= tail
+        assert (mixer(inside)[:, t] - y).abs().max() > tail
 
 
 @EVERY_CASE
@@ -238,3 +243,19 @@ def test_refusals(case):
     mixer(torch.zeros(1, 4, 12), state=state)
     with pytest.raises(ValueError, match="one state serves one mixer"):
         mixer(torch.zeros(2, 4, 12), state=state)
+
+
+@EVERY_CASE
+def test_the_finite_check_names_the_first_bad_value(case):
+    kind, options = CASES[case]
+    mixer = build_mixer(
+        kind, channels=CHANNELS, context_length=CONTEXT_LENGTH, check_finite=True, **options
+    )
+    x = signal(2, T, dtype=torch.float32)
+    mixer(x)
+    x[1, 4, 7] = float("nan")
+    x[1, 9, 2] = float("inf")
+    with pytest.raises(ValueError, match=r"nan at batch 1, token 4, channel 7, the first of 2"):
+        mixer(x)
+    mixer(x, padding_mask=torch.isfinite(x).all(-1))
+    build_case(case)(x)

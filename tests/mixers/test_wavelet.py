@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from latentwave.functional import cascade_taps
 from latentwave.mixers import WaveletMixer
 
 
@@ -49,6 +50,22 @@ def test_mean_boundary_keeps_a_constant():
     torch.testing.assert_close(WaveletMixer(8, 16, boundary="mean")(ones), ones)
 
 
+@pytest.mark.parametrize("wavelet", ["db2", "sym4", "coif1"])
+def test_other_wavelets_by_their_impulse_responses(wavelet):
+    mixer = WaveletMixer(8, 64, wavelet=wavelet).to(torch.bfloat16)
+    response = mixer.impulse_response()
+    assert mixer.receptive_field == response.shape[1] <= 64
+    for channel, level in zip(range(4, 8), mixer.levels, strict=True):
+        taps = torch.from_numpy(cascade_taps(wavelet, level))
+        expected = torch.nn.functional.pad(taps, (0, response.shape[1] - len(taps)))
+        torch.testing.assert_close(response[channel], expected.float())
+
+
+def test_names_of_haar_are_equal():
+    x = torch.randn(1, 40, 8)
+    assert torch.equal(WaveletMixer(8, 16, wavelet="db1")(x), WaveletMixer(8, 16)(x))
+
+
 @pytest.mark.unchecked
 @pytest.mark.parametrize(
     ("channels", "context", "options", "message"),
@@ -56,13 +73,22 @@ def test_mean_boundary_keeps_a_constant():
         (7, 16, {}, r"fraction=0.5 of 7 channels is 3.5"),
         (8, 16, {"fraction": 0.0}, r"in \(0, 1\], got 0"),
         (8, 16, {"fraction": 1.5}, r"got 1.5"),
-        (8, 16, {"level": 5}, r"level must be between 1 and 4 .*context length 16.*got 5"),
+        (
+            8,
+            16,
+            {"level": 5},
+            r"level must be between 1 and 4 .*context length 16.*got 5.*spans 32",
+        ),
         (8, 16, {"num_levels": 0}, r"num_levels must be between 1 and 4.*got 0"),
         (8, 16, {"boundary": "wrap"}, r"got 'wrap'"),
         (8, 16, {"mixed": "middle"}, r"got 'middle'"),
         (8, 16, {"schedule": [1, 2]}, r"each of the 4 mixed channels, got 2"),
         (8, 16, {"level": 1, "num_levels": 2}, r"exclude each other"),
-        (8, 1, {}, r"context_length must be >= 2"),
+        (8, 1, {}, r"context_length must be >= 2 for a level of the wavelet"),
+        (8, 16, {"wavelet": "bior2.2"}, r"must be orthogonal, got 'bior2.2'"),
+        (8, 16, {"wavelet": "db"}, r"no discrete wavelet 'db', did you mean"),
+        (8, 16, {"wavelet": "db2", "boundary": "mean"}, r'"haar", got wavelet=.db2'),
+        (8, 16, {"wavelet": "db2", "level": 3}, r"between 1 and 2 .*'db2'.* 3, .*spans 22"),
         (8, 0, {}, r"context_length must be >= 1, got 0"),
         (0, 16, {}, r"channels must be >= 1, got 0"),
     ],

@@ -1,6 +1,27 @@
 """Pure tensor functions: what the mixers compute, without modules or models."""
 
 from latentwave.functional.averages import causal_moving_average, dyadic_window_sums
+from latentwave.functional.cascade import (
+    causal_cascade,
+    dilated_fir,
+    stationary_decomposition,
+    stationary_reconstruction,
+)
+from latentwave.functional.families import cascade_taps, orthogonal_lowpass
+from latentwave.functional.fir import causal_fir
+from latentwave.functional.scan import decaying_sums
 from latentwave.functional.segments import segment_runs
 
-__all__ = ["causal_moving_average", "dyadic_window_sums", "segment_runs"]
+__all__ = [
+    "cascade_taps",
+    "causal_cascade",
+    "causal_fir",
+    "causal_moving_average",
+    "decaying_sums",
+    "dilated_fir",
+    "dyadic_window_sums",
+    "orthogonal_lowpass",
+    "segment_runs",
+    "stationary_decomposition",
+    "stationary_reconstruction",
+]

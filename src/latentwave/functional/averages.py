@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 Boundary = Literal["zero", "mean"]
+
+SINGLE_OUTPUTS = 4
+"""Up to so many outputs behind a history are taken one by one, each over its own window."""
 
 
 def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -54,23 +57,20 @@ def dyadic_window_sums(
         tensor([[1., 2., 2., 2.],
                 [1., 2., 3., 4.]])
     """
-    sizes = tuple(int(size) for size in group_sizes)
-    if any(size < 0 for size in sizes) or sum(sizes) != x.shape[-1]:
-        raise ValueError(
-            f"group_sizes must be >= 0 and add up to the {x.shape[-1]} channels of x, "
-            f"got {list(sizes)}"
-        )
-    return _apply(x, sizes, runs)
+    sizes = _checked_sizes(group_sizes, x.shape[-1])
+    return _apply(x.to(accumulation_dtype(x.dtype)), None, runs, _Plan(sizes))
 
 
 def causal_moving_average(
-    x: Float[Tensor, "B T C"],
+    x: Float[Tensor, "B T D"],
     group_sizes: Sequence[int],
     *,
     boundary: Boundary = "zero",
     runs: Int[Tensor, "B T"] | None = None,
     valid: Float[Tensor, "B T"] | None = None,
-) -> Float[Tensor, "B T C"]:
+    first_channel: int = 0,
+    history: int = 0,
+) -> Float[Tensor, "B T-{history} D"]:
     """Average every channel over the last w = 2^k tokens (the causal Haar approximation).
 
         y_j(t) = (1/w) · Σ_{m=0}^{w−1} x_j(t−m)                       boundary "zero"
@@ -79,18 +79,21 @@ def causal_moving_average(
     With "mean" and all tokens valid the divisor is min(t+1, w).
 
     Args:
-        x: (B, T, C), any floating type. Invalid tokens must be zero already.
-        group_sizes: channels per level, as in `dyadic_window_sums`.
+        x: (B, T, D), any floating type. Invalid tokens must be zero already.
+        group_sizes: channels per level, as in `dyadic_window_sums`; they may add up to less
+            than D: channels outside of them pass unchanged.
         boundary: what stands before the first token: zeros, or nothing.
         runs: (B, T) from `segment_runs`: windows stop at document borders.
         valid: (B, T), 1 for tokens that count and 0 for padding; None means all. Only the
             boundary "mean" reads it.
+        first_channel: where the first group starts.
+        history: leading tokens of x whose outputs are not wanted, as a streaming state gives.
 
     Returns:
-        (B, T, C) in the dtype of x; sums are taken in float32 (float64 for float64).
+        (B, T − history, D) in the dtype of x; sums are taken in float32 (float64 for float64).
 
     Raises:
-        ValueError: for an unknown boundary or group sizes that do not fit.
+        ValueError: for an unknown boundary, or group sizes or a history that do not fit.
 
     Causality: the output at t reads x(t − w + 1 … t).
 
@@ -103,21 +106,49 @@ def causal_moving_average(
         >>> causal_moving_average(x, [1], boundary="mean").flatten()
         tensor([4., 3., 4.])
     """
-    sums = dyadic_window_sums(x, group_sizes, runs)
-    if boundary == "zero":
-        windows = [2.0**level for level in range(1, len(group_sizes) + 1)]
-        per_channel = _repeat(torch.tensor(windows, dtype=sums.dtype, device=x.device), group_sizes)
-        return (sums / per_channel).to(x.dtype)
-    if boundary == "mean":
-        B, T, _ = x.shape
-        if valid is None:
-            valid = torch.ones(B, T, dtype=sums.dtype, device=x.device)
-        num_levels = len(group_sizes)
-        counts = dyadic_window_sums(
-            valid.to(sums.dtype).unsqueeze(-1).expand(B, T, num_levels), [1] * num_levels, runs
+    B, T, D = x.shape
+    if boundary not in ("zero", "mean"):
+        raise ValueError(f'boundary must be "zero" or "mean", got {boundary!r}')
+    if not 0 <= history <= T:
+        raise ValueError(f"history must be in 0 … {T}, the tokens of x, got {history}")
+    sizes = _checked_sizes(group_sizes, D - first_channel, exactly=False)
+    dtype = accumulation_dtype(x.dtype)
+    if boundary == "mean" and valid is None:
+        valid = torch.ones(B, T, dtype=dtype, device=x.device)
+    if 0 < T - history <= SINGLE_OUTPUTS and history > 0:
+        weights = None if boundary == "zero" else valid
+        steps = [
+            _last_average(
+                x[:, :stop],
+                sizes,
+                None if runs is None else runs[:, :stop],
+                None if weights is None else weights[:, :stop],
+                first_channel,
+            )
+            for stop in range(history + 1, T + 1)
+        ]
+        return torch.stack(steps, dim=1)
+    if boundary == "zero" or valid is None:
+        windows = [2.0 ** -(level + 1) for level in range(len(sizes))]
+        scale = torch.tensor(windows, dtype=dtype, device=x.device)
+    else:
+        levels = len(sizes)
+        counts = valid.to(dtype).unsqueeze(-1).expand(B, T, levels)
+        scale = 1.0 / _apply(counts, None, runs, _Plan((1,) * levels)).clamp(min=1.0)
+    return _apply(x, _repeat(scale, sizes), runs, _Plan(sizes, first_channel))[:, history:]
+
+
+def _checked_sizes(
+    group_sizes: Sequence[int], channels: int, exactly: bool = True
+) -> tuple[int, ...]:
+    sizes = tuple(int(size) for size in group_sizes)
+    total = sum(sizes)
+    if any(size < 0 for size in sizes) or total > channels or (exactly and total < channels):
+        raise ValueError(
+            f"group_sizes must be >= 0 and add up to {'' if exactly else 'at most '}"
+            f"the {channels} channels of x, got {list(sizes)}"
         )
-        return (sums / _repeat(counts.clamp(min=1.0), group_sizes)).to(x.dtype)
-    raise ValueError(f'boundary must be "zero" or "mean", got {boundary!r}')
+    return sizes
 
 
 def _repeat(per_level: Tensor, group_sizes: Sequence[int]) -> Tensor:
@@ -129,43 +160,94 @@ def _repeat(per_level: Tensor, group_sizes: Sequence[int]) -> Tensor:
     return torch.cat(parts, dim=-1)
 
 
-def _apply(x: Tensor, group_sizes: tuple[int, ...], runs: Tensor | None) -> Tensor:
-    return cast(Tensor, _DyadicWindowSums.apply(x, group_sizes, runs))  # type: ignore[no-untyped-call]
-
-
-class _DyadicWindowSums(torch.autograd.Function):
-    """The doubling recursion; it is linear, so its backward is the same sums, time reversed."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, group_sizes: tuple[int, ...], runs: Tensor | None) -> Tensor:
-        ctx.group_sizes = group_sizes
-        ctx.dtype = x.dtype
-        ctx.save_for_backward(runs)
-        return _window_sums(x.to(accumulation_dtype(x.dtype)), group_sizes, runs)
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
-        (runs,) = ctx.saved_tensors
-        reversed_runs = None if runs is None else runs.flip(1)
-        grad = _apply(grad_outputs[0].flip(1), ctx.group_sizes, reversed_runs)
-        return grad.flip(1).to(ctx.dtype), None, None
-
-
-def _window_sums(x: Tensor, group_sizes: tuple[int, ...], runs: Tensor | None) -> Tensor:
-    # At every level the finished channels leave at the front, so later levels work on fewer.
+def _last_average(
+    x: Tensor,
+    group_sizes: tuple[int, ...],
+    runs: Tensor | None,
+    valid: Tensor | None,
+    first_channel: int,
+) -> Tensor:
+    """The average at the last token only, each level over its own window: (B, D)."""
     T = x.shape[1]
-    finished = []
-    window = 1
-    for size in group_sizes:
-        if window < T:
-            longer = x.clone()
-            if runs is None:
-                longer[:, window:] += x[:, :-window]
-            else:
-                same_document = (runs[:, window:] == runs[:, :-window]).unsqueeze(-1)
-                longer[:, window:] += x[:, :-window] * same_document
-            x = longer
+    dtype = accumulation_dtype(x.dtype)
+    same_document = None if runs is None else runs == runs[:, -1:]
+    averages = [x[:, -1, :first_channel].to(dtype)]
+    channel = first_channel
+    for level, size in enumerate(group_sizes):
+        start = max(0, T - 2 ** (level + 1))
+        window = x[:, start:, channel : channel + size]
+        weights = None if valid is None else valid[:, start:]
+        if same_document is not None:
+            window = window * same_document[:, start:].unsqueeze(-1)
+            weights = None if weights is None else weights * same_document[:, start:]
+        total = window.sum(1, dtype=dtype)
+        if weights is None:
+            averages.append(total * 2.0 ** -(level + 1))
+        else:
+            averages.append(total / weights.sum(1, dtype=dtype).clamp(min=1.0).unsqueeze(-1))
+        channel += size
+    averages.append(x[:, -1, channel:].to(dtype))
+    return torch.cat(averages, dim=-1).to(x.dtype)
+
+
+class _Plan(NamedTuple):
+    """Which channels are summed over which windows, and in which direction of time."""
+
+    group_sizes: tuple[int, ...]
+    first_channel: int = 0
+    adjoint: bool = False
+
+
+def _apply(x: Tensor, scale: Tensor | None, runs: Tensor | None, plan: _Plan) -> Tensor:
+    return cast(Tensor, _ScaledWindowSums.apply(x, scale, runs, plan))  # type: ignore[no-untyped-call]
+
+
+class _ScaledWindowSums(torch.autograd.Function):
+    """y = scale · S x with the window sums S; channels outside the groups are copied.
+
+    The adjoint Sᵀ (scale · x) is the same doubling towards earlier tokens.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, scale: Tensor | None, runs: Tensor | None, plan: _Plan
+    ) -> Tensor:
+        ctx.plan = plan
+        ctx.save_for_backward(scale, runs)
+        first, count = plan.first_channel, sum(plan.group_sizes)
+        y = x.clone(memory_format=torch.contiguous_format)
+        own = y[..., first : first + count]
+        sums = own.to(accumulation_dtype(x.dtype))
+        if scale is not None and plan.adjoint:
+            sums.mul_(scale)
+        _double_in_place(sums, runs, plan)
+        if scale is not None and not plan.adjoint:
+            sums.mul_(scale)
+        if sums.dtype != x.dtype:
+            own.copy_(sums)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None, None]:
+        scale, runs = ctx.saved_tensors
+        opposite = ctx.plan._replace(adjoint=not ctx.plan.adjoint)
+        return _apply(grad_outputs[0], scale, runs, opposite), None, None, None
+
+
+def _double_in_place(sums: Tensor, runs: Tensor | None, plan: _Plan) -> None:
+    # At every level the finished channels leave at the front, so later levels work on fewer.
+    T = sums.shape[1]
+    window, channel = 1, 0
+    for size in plan.group_sizes:
+        if window >= T:
+            break
+        open_sums = sums[..., channel:]
+        older, newer = open_sums[:, :-window], open_sums[:, window:]
+        source, target = (newer, older) if plan.adjoint else (older, newer)
+        if runs is None:
+            addend = source.clone()
+        else:
+            addend = source * (runs[:, window:] == runs[:, :-window]).unsqueeze(-1)
+        target.add_(addend)
         window *= 2
-        finished.append(x[..., :size])
-        x = x[..., size:]
-    return torch.cat(finished, dim=-1) if finished else x
+        channel += size

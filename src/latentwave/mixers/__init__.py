@@ -1,14 +1,22 @@
 """Token mixers as modules: one contract, one registry, streaming state."""
 
 from latentwave.mixers.base import Mixer
+from latentwave.mixers.ema import EmaMixer
+from latentwave.mixers.learnable import LearnableWaveletMixer
+from latentwave.mixers.references import MovingAverageMixer, ShortConvMixer, TokenShiftMixer
 from latentwave.mixers.registry import MixerConfig, build_mixer, list_mixers, register_mixer
 from latentwave.mixers.state import MixerState
 from latentwave.mixers.wavelet import WaveletMixer
 
 __all__ = [
+    "EmaMixer",
+    "LearnableWaveletMixer",
     "Mixer",
     "MixerConfig",
     "MixerState",
+    "MovingAverageMixer",
+    "ShortConvMixer",
+    "TokenShiftMixer",
     "WaveletMixer",
     "build_mixer",
     "list_mixers",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import itertools
 from typing import ClassVar
 
 import torch
@@ -20,6 +21,10 @@ class Mixer(nn.Module, abc.ABC):
     Attributes:
         kind: the name under which the mixer is registered.
         causal: whether y(t) depends on x(≤ t) only.
+        tail_share: 0 where no output reads beyond the receptive field; a recursive filter, whose
+            response never ends, says which share of its weight lies beyond.
+        check_finite: whether every input is searched for NaN and infinities, for debugging; it
+            waits for the device at each call and breaks compiled graphs.
 
     Args:
         channels: D, the embedding coordinates.
@@ -31,6 +36,7 @@ class Mixer(nn.Module, abc.ABC):
 
     kind: ClassVar[str]
     causal: bool = True
+    tail_share: ClassVar[float] = 0.0
 
     def __init__(self, channels: int, context_length: int) -> None:
         super().__init__()
@@ -40,6 +46,7 @@ class Mixer(nn.Module, abc.ABC):
             raise ValueError(f"context_length must be >= 1, got {context_length}")
         self.channels = channels
         self.context_length = context_length
+        self.check_finite = False
 
     def forward(
         self,
@@ -63,7 +70,8 @@ class Mixer(nn.Module, abc.ABC):
             (B, T, D) in the dtype of x.
 
         Raises:
-            ValueError: for shapes that do not fit.
+            ValueError: for shapes that do not fit; with `check_finite`, for a NaN or an infinity
+                in a token that is not padded.
 
         Causality: y(t) reads x(t − receptive_field + 1 … t), unless `causal` is False.
         """
@@ -79,7 +87,18 @@ class Mixer(nn.Module, abc.ABC):
                 )
         if padding_mask is not None:
             x = x.masked_fill(~padding_mask.unsqueeze(-1), 0.0)
+        if self.check_finite:
+            self._refuse_non_finite(x)
         return self._mix(x, state, segment_ids, padding_mask)
+
+    def _refuse_non_finite(self, x: Tensor) -> None:
+        bad = ~torch.isfinite(x)
+        if bad.any():
+            b, t, c = bad.nonzero()[0].tolist()
+            raise ValueError(
+                f"x is not finite: {x[b, t, c].item()} at batch {b}, token {t}, channel {c}, the "
+                f"first of {int(bad.sum())} such values"
+            )
 
     @abc.abstractmethod
     def _mix(
@@ -116,8 +135,10 @@ class Mixer(nn.Module, abc.ABC):
         a non-linearity answers with its response to this one input.
         """
         R = self.receptive_field
-        first = next(self.parameters(), torch.empty(0))
-        x = torch.zeros(1, 2 * R - 1, self.channels, dtype=first.dtype, device=first.device)
+        dtype = next((p.dtype for p in self.parameters()), torch.get_default_dtype())
+        tensors = itertools.chain(self.parameters(), self.buffers())
+        device = next((tensor.device for tensor in tensors), None)
+        x = torch.zeros(1, 2 * R - 1, self.channels, dtype=dtype, device=device)
         x[:, R - 1] = 1.0
         response: Tensor = self(x)
         return response[0, R - 1 :].T

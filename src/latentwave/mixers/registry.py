@@ -12,6 +12,7 @@ from latentwave.errors import UserError
 from latentwave.mixers.base import Mixer
 
 MixerClass = TypeVar("MixerClass", bound=type[Mixer])
+_COMMON_OPTIONS = ("check_finite",)
 _REGISTRY: dict[str, type[Mixer]] = {}
 
 
@@ -21,7 +22,7 @@ class MixerConfig:
 
     Attributes:
         kind: one of `list_mixers()`.
-        options: keyword arguments of that mixer.
+        options: keyword arguments of that mixer, and `check_finite`, which every mixer has.
     """
 
     kind: str
@@ -81,7 +82,8 @@ def build_mixer(
         mixer: a kind, or a `MixerConfig` (then without further options).
         channels: D.
         context_length: L, the tokens that the backbone is trained on.
-        **options: of that kind; see its class.
+        **options: of that kind; see its class. Every kind takes `check_finite` (False): refuse
+            NaN and infinities in the input, for debugging.
 
     Returns:
         The module.
@@ -96,7 +98,10 @@ def build_mixer(
     """
     config = as_config(mixer, options)
     cls = _find(config.kind)
-    return cls(channels, context_length, **config.options)
+    own = {name: value for name, value in config.options.items() if name not in _COMMON_OPTIONS}
+    built = cls(channels, context_length, **own)
+    built.check_finite = bool(config.options.get("check_finite", False))
+    return built
 
 
 def as_config(mixer: str | MixerConfig, options: Mapping[str, Any]) -> MixerConfig:
@@ -112,9 +117,10 @@ def as_config(mixer: str | MixerConfig, options: Mapping[str, Any]) -> MixerConf
 
 
 def option_names(cls: type[Mixer]) -> list[str]:
-    """Keyword-only arguments of a mixer's constructor."""
+    """Keyword-only arguments of a mixer's constructor, and the options that all mixers share."""
     parameters = inspect.signature(cls.__init__).parameters.values()
-    return [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    own = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    return [*own, *_COMMON_OPTIONS]
 
 
 def _find(kind: str) -> type[Mixer]:

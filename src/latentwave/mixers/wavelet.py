@@ -1,49 +1,64 @@
-"""Fixed wavelet mixing: causal multi-scale averages without parameters."""
+"""Fixed wavelet mixing: causal multi-scale approximations without parameters."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from latentwave.functional import causal_moving_average, segment_runs
-from latentwave.functional.averages import Boundary
-from latentwave.mixers.base import Mixer
+from latentwave.functional import (
+    cascade_taps,
+    causal_cascade,
+    causal_fir,
+    causal_moving_average,
+    orthogonal_lowpass,
+    segment_runs,
+)
+from latentwave.functional.averages import SINGLE_OUTPUTS, Boundary
+from latentwave.functional.families import cascade_length
+from latentwave.mixers.channels import ChannelMixer, as_bits, extend_segment_ids, from_bits
+from latentwave.mixers.levels import channel_levels
 from latentwave.mixers.registry import register_mixer
 from latentwave.mixers.state import MixerState
 
 
 @register_mixer("wavelet")
-class WaveletMixer(Mixer):
-    """Replace a share of the channels by causal Haar approximations of fixed levels.
+class WaveletMixer(ChannelMixer):
+    """Replace a share of the channels by causal wavelet approximations of fixed levels.
 
-        y_j(t) = (1/w) · Σ_{m=0}^{w−1} x_j(t−m),   w = 2^{k(j)},   k(j) = 1 + ⌊j·K / C⌋
+        y_j = a_{k(j)},   a_0 = x_j,   a_k(t) = Σ_n g(n) · a_{k−1}(t − 2^{k−1} n)
+        k(j) = 1 + ⌊j·K / C⌋
 
-    for the C = fraction · D mixed channels, K levels; the other channels pass unchanged. Each
-    channel keeps its level in every layer. No parameters.
+    for the C = fraction · D mixed channels, K levels and the wavelet's low-pass filter g of gain
+    1; the other channels pass unchanged. With Haar, g = (1/2, 1/2), the approximation is the
+    moving average over w = 2^k tokens. Each channel keeps its level in every layer. No
+    parameters.
 
-    Reference: WaveletGPT (Verma, 2024). Beyond it: other shares, halves, schedules, the residual
-    form and the boundary "mean".
+    Reference: WaveletGPT (Verma, 2024). Beyond it: other shares, halves, schedules and wavelets,
+    the residual form and the boundary "mean".
 
     Args:
         channels: D.
-        context_length: L; windows run 2, 4, …, up to L by default.
+        context_length: L; no kernel is longer.
+        wavelet: the name of an orthogonal wavelet of PyWavelets.
         fraction: share of channels that are mixed, in (0, 1]; fraction · D must be whole.
         mixed: which end of the channels is mixed, "last" or "first".
-        num_levels: K; default ⌊log2 L⌋.
+        num_levels: K; by default the deepest level whose kernel of (F−1)(2^K − 1) + 1 taps fits
+            into L: ⌊log2 L⌋ for Haar (F = 2).
         level: one level for all mixed channels (the single-scale ablation) instead of 1 … K.
         schedule: an explicit level for each mixed channel instead of the formula.
         boundary: "zero": signals are zero before the first token (the paper's); "mean": divide
-            by the tokens that the window really holds.
-        residual: add the average to the channel instead of replacing it.
+            by the tokens that the window really holds. Other wavelets than Haar have negative
+            taps, whose sum over part of a window may vanish, so they know "zero" only.
+        residual: add the approximation to the channel instead of replacing it.
 
     Raises:
         ValueError: for values out of range; the message has the value.
 
-    Causality: y(t) reads x(t − w + 1 … t).
+    Causality: y(t) reads x(t − receptive_field + 1 … t).
 
     Example:
         >>> mixer = WaveletMixer(8, 16)
@@ -53,16 +68,21 @@ class WaveletMixer(Mixer):
         tensor([[0.5000, 0.2500, 0.1250, 0.0625],
                 [1.0000, 0.5000, 0.2500, 0.1250],
                 [1.0000, 0.7500, 0.3750, 0.1875]])
+        >>> WaveletMixer(8, 16, wavelet="db2").levels
+        [1, 1, 2, 2]
     """
 
     _order: Tensor
     _back: Tensor
+    _lowpass_bits: Tensor
+    _kernel_bits: Tensor
 
     def __init__(
         self,
         channels: int,
         context_length: int,
         *,
+        wavelet: str = "haar",
         fraction: float = 0.5,
         mixed: Literal["last", "first"] = "last",
         num_levels: int | None = None,
@@ -71,41 +91,63 @@ class WaveletMixer(Mixer):
         boundary: Boundary = "zero",
         residual: bool = False,
     ) -> None:
-        super().__init__(channels, context_length)
-        if mixed not in ("last", "first"):
-            raise ValueError(f'mixed must be "last" or "first", got {mixed!r}')
+        super().__init__(
+            channels, context_length, fraction=fraction, mixed=mixed, residual=residual
+        )
         if boundary not in ("zero", "mean"):
             raise ValueError(f'boundary must be "zero" or "mean", got {boundary!r}')
-        self.num_mixed = _num_mixed(channels, fraction)
-        self.mixed = mixed
+        lowpass = orthogonal_lowpass(wavelet)
+        self._filter_length = len(lowpass)
+        self._haar = self._filter_length == 2
+        if boundary == "mean" and not self._haar:
+            raise ValueError(
+                f'boundary="mean" is for the wavelet "haar", got wavelet={wavelet!r}: the part of '
+                "a window after the first token has no positive weight there to divide by"
+            )
+        self.wavelet = wavelet
         self.boundary: Boundary = boundary
-        self.residual = residual
-        self.levels = _levels(self.num_mixed, context_length, num_levels, level, schedule)
+        self.levels = channel_levels(
+            self.num_mixed,
+            context_length,
+            wavelet=wavelet,
+            num_levels=num_levels,
+            level=level,
+            schedule=schedule,
+        )
 
-        # The doubling recursion wants the channels in order of level.
+        # The recursion over levels wants the channels in order of level.
         order = sorted(range(self.num_mixed), key=self.levels.__getitem__)
         self._group_sizes = [self.levels.count(k) for k in range(1, max(self.levels) + 1)]
         self._in_order = order == list(range(self.num_mixed))
         back = sorted(range(self.num_mixed), key=order.__getitem__)
         self.register_buffer("_order", torch.tensor(order), persistent=False)
         self.register_buffer("_back", torch.tensor(back), persistent=False)
+        self.register_buffer("_lowpass_bits", as_bits(lowpass), persistent=False)
+        # Whole kernels, one row per level, for decoding token by token; Haar needs none.
+        kernels = np.zeros((len(self._group_sizes), 0 if self._haar else self.receptive_field))
+        if not self._haar:
+            for k, row in enumerate(kernels, start=1):
+                row[: cascade_length(self._filter_length, k)] = cascade_taps(wavelet, k)
+        self.register_buffer("_kernel_bits", as_bits(kernels), persistent=False)
 
     @property
     def receptive_field(self) -> int:
-        """The longest window, 2^K tokens."""
-        return int(2 ** max(self.levels))
+        """The longest kernel: (F−1)(2^K − 1) + 1 tokens, 2^K for Haar."""
+        return cascade_length(self._filter_length, max(self.levels))
 
     def flops(self, num_tokens: int) -> int:
-        """One addition per doubling, one division, and one addition if residual."""
-        per_token = sum(self.levels) + self.num_mixed * (2 if self.residual else 1)
-        return per_token * num_tokens
+        """Per level one addition (Haar, and one division at the end) or one short filter."""
+        if self._haar:
+            per_token = sum(self.levels) + self.num_mixed
+        else:
+            per_token = sum(self.levels) * (2 * self._filter_length - 1)
+        return (per_token + self.num_mixed * self.residual) * num_tokens
 
     def extra_repr(self) -> str:
         """The options, for `print(model)`."""
         return (
-            f"channels={self.channels}, mixed={self.num_mixed} {self.mixed}, "
+            f"{super().extra_repr()}, wavelet={self.wavelet!r}, "
             f"levels {min(self.levels)} to {max(self.levels)}, boundary={self.boundary!r}"
-            + (", residual" if self.residual else "")
         )
 
     def _mix(
@@ -115,17 +157,19 @@ class WaveletMixer(Mixer):
         segment_ids: Tensor | None,
         padding_mask: Tensor | None,
     ) -> Tensor:
-        D, C = self.channels, self.num_mixed
-        if self.mixed == "last":
-            passed, own = x[..., : D - C], x[..., D - C :]
-        else:
-            own, passed = x[..., :C], x[..., C:]
+        if not (self._haar and self._in_order) or self.residual or state is not None:
+            return super()._mix(x, state, segment_ids, padding_mask)
+        # The averages can be taken inside a copy of x, without cutting and joining channels.
+        return causal_moving_average(
+            x,
+            self._group_sizes,
+            boundary=self.boundary,
+            runs=None if segment_ids is None else segment_runs(segment_ids),
+            valid=None if padding_mask is None else padding_mask.to(x.dtype),
+            first_channel=self.first_mixed,
+        )
 
-        averages = self._average(own, state, segment_ids, padding_mask)
-        mixed = own + averages if self.residual else averages
-        return torch.cat([passed, mixed] if self.mixed == "last" else [mixed, passed], dim=-1)
-
-    def _average(
+    def _mix_channels(
         self,
         x: Tensor,
         state: MixerState | None,
@@ -133,89 +177,44 @@ class WaveletMixer(Mixer):
         padding_mask: Tensor | None,
     ) -> Tensor:
         B, T, _ = x.shape
-        valid = None
+        history, valid = 0, None
         if self.boundary == "mean" and (state is not None or padding_mask is not None):
             valid = x.new_ones(B, T) if padding_mask is None else padding_mask.to(x.dtype)
         if state is not None:
             history = self.receptive_field - 1
-            segment_ids = _extend_segment_ids(state, segment_ids, history)
+            segment_ids = extend_segment_ids(state, segment_ids, history)
             # Whether a token counts travels as one more channel, so that it is cached, reordered
             # and cropped with the samples.
             signal = x if valid is None else torch.cat([x, valid.unsqueeze(-1)], dim=-1)
-            signal = state.extend("x", signal, history=history)
+            x = state.extend("x", signal, history=history)
             if valid is not None:
-                signal, valid = signal[..., :-1], signal[..., -1]
-            x = signal
+                x, valid = x[..., :-1], x[..., -1]
         runs = None if segment_ids is None else segment_runs(segment_ids)
         ordered = x if self._in_order else x[..., self._order]
-        averages = causal_moving_average(
-            ordered, self._group_sizes, boundary=self.boundary, runs=runs, valid=valid
-        )
-        averages = averages[:, averages.shape[1] - T :]
-        return averages if self._in_order else averages[..., self._back]
-
-
-def _extend_segment_ids(
-    state: MixerState, segment_ids: Tensor | None, history: int
-) -> Tensor | None:
-    if segment_ids is None:
-        if "segment_ids" in state:
-            raise ValueError("this state was started with segment_ids: pass them at every call")
-        return None
-    if "x" in state and "segment_ids" not in state:
-        raise ValueError("this state was started without segment_ids: start a new one for them")
-    return state.extend("segment_ids", segment_ids.unsqueeze(-1), history=history).squeeze(-1)
-
-
-def _num_mixed(channels: int, fraction: float) -> int:
-    if not 0 < fraction <= 1:
-        raise ValueError(f"fraction must be in (0, 1], got {fraction}")
-    exact = channels * fraction
-    if not math.isclose(exact, round(exact), abs_tol=1e-6) or round(exact) < 1:
-        raise ValueError(
-            f"fraction={fraction} of {channels} channels is {exact:g}: not a whole number >= 1; "
-            "choose another fraction or an even width"
-        )
-    return round(exact)
-
-
-def _levels(
-    num_mixed: int,
-    context_length: int,
-    num_levels: int | None,
-    level: int | None,
-    schedule: Sequence[int] | None,
-) -> list[int]:
-    if sum(option is not None for option in (num_levels, level, schedule)) > 1:
-        raise ValueError(
-            "num_levels, level and schedule exclude each other, got "
-            f"num_levels={num_levels}, level={level}, schedule={schedule}"
-        )
-    longest = context_length.bit_length() - 1
-    if longest < 1:
-        raise ValueError(f"context_length must be >= 2 for a wavelet level, got {context_length}")
-    if schedule is not None:
-        levels = [int(k) for k in schedule]
-        if len(levels) != num_mixed:
-            raise ValueError(
-                f"schedule must give a level for each of the {num_mixed} mixed channels, "
-                f"got {len(levels)}"
+        if self._haar:
+            result = causal_moving_average(
+                ordered,
+                self._group_sizes,
+                boundary=self.boundary,
+                runs=runs,
+                valid=valid,
+                history=history,
             )
-    elif level is not None:
-        levels = [level] * num_mixed
-    else:
-        K = longest if num_levels is None else num_levels
-        if not 1 <= K <= longest:
-            raise ValueError(_out_of_range("num_levels", K, longest, context_length))
-        levels = [1 + j * K // num_mixed for j in range(num_mixed)]
-    for k in levels:
-        if not 1 <= k <= longest:
-            raise ValueError(_out_of_range("level", k, longest, context_length))
-    return levels
+        elif state is not None and T <= SINGLE_OUTPUTS:
+            result = self._few_outputs(ordered, runs, history)
+        else:
+            lowpass = from_bits(self._lowpass_bits)
+            result = causal_cascade(ordered, lowpass, self._group_sizes, runs)[:, history:]
+        return result if self._in_order else result[..., self._back]
 
-
-def _out_of_range(name: str, value: int, longest: int, context_length: int) -> str:
-    return (
-        f"{name} must be between 1 and {longest} (= log2 of the context length "
-        f"{context_length}, rounded down), got {value}"
-    )
+    def _few_outputs(self, x: Tensor, runs: Tensor | None, history: int) -> Tensor:
+        """A whole kernel over the last tokens costs less than the cascade over all of them."""
+        results = []
+        groups = torch.split(x, self._group_sizes, dim=-1)
+        kernels = from_bits(self._kernel_bits)
+        for k, group in enumerate(groups, start=1):
+            kernel = kernels[k - 1, : cascade_length(self._filter_length, k)]
+            results.append(
+                causal_fir(group, kernel.expand(group.shape[-1], -1), runs=runs, history=history)
+            )
+        return torch.cat(results, dim=-1)

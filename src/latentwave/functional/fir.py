@@ -1,0 +1,136 @@
+"""The causal FIR filter of the house: every convolution over tokens goes through it."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from latentwave.functional.averages import SINGLE_OUTPUTS, accumulation_dtype
+from latentwave.functional.fir_forms import convolve, correlate
+
+
+def causal_fir(
+    x: Float[Tensor, "B T C"],
+    taps: Float[Tensor, "C K"],
+    *,
+    runs: Int[Tensor, "B T"] | None = None,
+    history: int = 0,
+) -> Float[Tensor, "B T-{history} C"]:
+    """Filter every channel with its own causal kernel.
+
+        y_c(t) = Σ_{k=0}^{K−1} taps_c(k) · x_c(t−k)
+
+    Signals are zero before the first token; with `runs`, terms of another document than t's
+    count as zero. The kernel's first taps are summed directly; the later ones act on whole
+    blocks of older tokens only, through block FFTs, so no output ever depends on a later token,
+    not even by rounding, and time and memory grow linearly with T (see `fir_forms`).
+
+    Reference: partitioned convolution without look-ahead (Gardner, 1995), here with blocks that
+    also stop at document borders.
+
+    Args:
+        x: (B, T, C), any floating type.
+        taps: (C, K), any floating type; `taps[:, 0]` multiplies the current token.
+        runs: (B, T) from `segment_runs`, or None for one document.
+        history: leading tokens of x whose outputs are not wanted, as a streaming state gives.
+
+    Returns:
+        (B, T − history, C) in the dtype of x; sums are taken in float32 (float64 for float64).
+
+    Raises:
+        ValueError: if the taps do not fit the channels, or history is not in 0 … T.
+
+    Causality: y(t) reads x(t − K + 1 … t).
+
+    Example:
+        >>> x = torch.tensor([[[1.0], [0.0], [2.0]]])
+        >>> causal_fir(x, torch.tensor([[3.0, 1.0]])).flatten()
+        tensor([3., 1., 6.])
+    """
+    B, T, C = x.shape
+    if taps.dim() != 2 or taps.shape[0] != C or taps.shape[1] < 1:
+        raise ValueError(
+            f"taps must have shape ({C}, K >= 1), one row per channel of x, got {tuple(taps.shape)}"
+        )
+    if not 0 <= history <= T:
+        raise ValueError(f"history must be in 0 … {T}, the tokens of x, got {history}")
+    taps = taps.to(accumulation_dtype(x.dtype))
+    outputs = T - history
+    if B == 0 or C == 0 or outputs == 0:
+        # The sum of nothing, tied to the inputs so that gradients stay defined.
+        return x[:, history:] * taps.sum()
+    if outputs <= SINGLE_OUTPUTS and history > 0:
+        return _single_outputs(x, taps, runs, outputs)
+    return _convolve(x, taps[:, :T], runs)[:, history:]
+
+
+def _single_outputs(x: Tensor, taps: Tensor, runs: Tensor | None, outputs: int) -> Tensor:
+    """The last few outputs, each one reduction over its window."""
+    T, K = x.shape[1], taps.shape[1]
+    newest_last = taps.flip(1).T
+    results = []
+    for t in range(T - outputs, T):
+        start = max(0, t + 1 - K)
+        window = x[:, start : t + 1].to(taps.dtype)
+        weights = newest_last[K - window.shape[1] :]
+        if runs is not None:
+            same_document = runs[:, start : t + 1] == runs[:, t : t + 1]
+            window = window * same_document.unsqueeze(-1)
+        results.append((window * weights).sum(1))
+    return torch.stack(results, dim=1).to(x.dtype)
+
+
+def _convolve(x: Tensor, taps: Tensor, runs: Tensor | None) -> Tensor:
+    return cast(Tensor, _Convolve.apply(x, taps, runs))  # type: ignore[no-untyped-call]
+
+
+def _convolve_reversed(x: Tensor, taps: Tensor, runs: Tensor | None) -> Tensor:
+    """The adjoint of the filter: the same one, run from the last token to the first."""
+    reversed_runs = None if runs is None else runs.flip(1)
+    return _convolve(x.flip(1), taps, reversed_runs).flip(1)
+
+
+def _correlate(x: Tensor, y: Tensor, num_taps: int, runs: Tensor | None) -> Tensor:
+    return cast(Tensor, _Correlate.apply(x, y, num_taps, runs))  # type: ignore[no-untyped-call]
+
+
+class _Convolve(torch.autograd.Function):
+    """y = taps * x: bilinear, so its derivatives are a filter and a correlation."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, taps: Tensor, runs: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, taps, runs)
+        return convolve(x.to(taps.dtype), taps, runs).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        (grad,) = grad_outputs
+        x, taps, runs = ctx.saved_tensors
+        grad_x = _convolve_reversed(grad, taps, runs) if ctx.needs_input_grad[0] else None
+        grad_taps = None
+        if ctx.needs_input_grad[1]:
+            grad_taps = _correlate(x, grad, taps.shape[1], runs)
+        return grad_x, grad_taps, None
+
+
+class _Correlate(torch.autograd.Function):
+    """c(k) = Σ_{b,t} y(t) · x(t−k), the gradient of the taps; bilinear as well."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, num_taps: int, runs: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, y, runs)
+        dtype = accumulation_dtype(x.dtype)
+        return correlate(x.to(dtype), y.to(dtype), num_taps, runs)
+
+    @staticmethod
+    def backward(
+        ctx: Any, *grad_outputs: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, None, None]:
+        (grad,) = grad_outputs
+        x, y, runs = ctx.saved_tensors
+        grad_x = _convolve_reversed(y, grad, runs) if ctx.needs_input_grad[0] else None
+        grad_y = _convolve(x, grad, runs) if ctx.needs_input_grad[1] else None
+        return grad_x, grad_y, None, None

@@ -1,0 +1,251 @@
+"""How the causal FIR filter is computed: direct sums for the first taps, block FFTs for the rest.
+
+Both act on (B, T, C) in the accumulation type and know nothing of gradients. The tail of a long
+kernel, the taps from lag P on, is cut at lags P, 4P, 16P, …. The part that starts at lag P works
+on blocks of P tokens: every term of it that reaches block n comes from a whole block before n, so
+the block itself, and all later ones, are never read. Between two blocks the filter is a Toeplitz
+matrix, which a circular convolution of size 2P applies.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+LAG_TAPS = 8
+"""Up to so many taps, one pass over memory per tap beats a depthwise convolution."""
+DIRECT_TAPS = 128
+"""The crossover: up to so many taps are summed directly, later ones go through block FFTs.
+
+Measured by `benchmarks/bench_learnable.py`, which prints both sides of it.
+"""
+DOCUMENT_DIRECT_TAPS = 16
+"""The same with document borders, where direct sums need one masked pass per tap."""
+GRAM_TAPS = 64
+"""Up to so many taps, their gradient is a matrix product over frames, beyond it takes FFTs."""
+CHUNK_VALUES = 2**18
+"""Long sequences are filtered in chunks of about so many values, so that workspaces stay in the
+cache and do not grow with T."""
+
+
+def convolve(x: Tensor, taps: Tensor, runs: Tensor | None) -> Tensor:
+    """y(t) = Σ_k taps(k) x(t−k), in chunks; K <= T."""
+    K = taps.shape[1]
+    chunks = list(_chunks(x, K))
+    if len(chunks) == 1:
+        return _convolve_chunk(x, taps, runs)
+    parts = []
+    for start, stop in chunks:
+        first = max(0, start - K + 1)
+        chunk_runs = None if runs is None else runs[:, first:stop]
+        y = _convolve_chunk(x[:, first:stop], taps, chunk_runs)
+        parts.append(y[:, start - first :])
+    return torch.cat(parts, dim=1)
+
+
+def correlate(x: Tensor, y: Tensor, num_taps: int, runs: Tensor | None) -> Tensor:
+    """c(k) = Σ_{b,t} y(t) x(t−k) for k < num_taps <= T, in chunks."""
+    total = x.new_zeros(x.shape[2], num_taps)
+    for start, stop in _chunks(x, num_taps):
+        first = max(0, start - num_taps + 1)
+        new = F.pad(y[:, start:stop], (0, 0, start - first, 0))
+        chunk_runs = None if runs is None else runs[:, first:stop]
+        total += _correlate_chunk(x[:, first:stop], new, num_taps, chunk_runs)
+    return total
+
+
+def _chunks(x: Tensor, num_taps: int) -> Iterator[tuple[int, int]]:
+    B, num_tokens, C = x.shape
+    # A chunk reads num_taps − 1 tokens before itself again: keep that a small share.
+    length = max(CHUNK_VALUES // (B * C), 8 * num_taps)
+    borders = (
+        [*range(0, num_tokens, length), num_tokens] if num_tokens >= 2 * length else [0, num_tokens]
+    )
+    yield from itertools.pairwise(borders)
+
+
+def _convolve_chunk(x: Tensor, taps: Tensor, runs: Tensor | None) -> Tensor:
+    K = min(taps.shape[1], x.shape[1])
+    direct = _direct_taps(runs)
+    if K <= LAG_TAPS or (runs is not None and direct >= K):
+        return _by_lags(x, taps[:, :K], runs)
+    T = x.shape[1]
+    # Channels first: tokens contiguous, for the convolution and the FFTs alike.
+    signal = x.transpose(1, 2).contiguous()
+    if runs is None:
+        y = _by_convolution(signal, taps[:, : min(K, direct)])
+    else:
+        y = _by_lags(x, taps[:, :direct], runs).transpose(1, 2).contiguous()
+    for low, high in _tail_parts(K, direct):
+        blocks = _Blocks.build(T, low, high, runs)
+        partition = _spectra_of_taps(taps[:, low:high], blocks)
+        sources = blocks.cut(signal, blocks.tail)
+        spectra = torch.fft.rfft(sources, 2 * low)
+        received = torch.zeros_like(spectra)
+        for j in range(1, blocks.reach + 1):
+            sent = blocks.connect(spectra[:, :, : blocks.count - j], j)
+            received[:, :, j:].addcmul_(sent, partition[:, j - 1].unsqueeze(1))
+        result = torch.fft.irfft(received, 2 * low)[..., :low]
+        if blocks.head is not None:
+            result = result * blocks.head.unsqueeze(1)
+        y += result.flatten(2)[..., :T]
+    return y.transpose(1, 2)
+
+
+def _correlate_chunk(x: Tensor, y: Tensor, num_taps: int, runs: Tensor | None) -> Tensor:
+    K = min(num_taps, x.shape[1])
+    if runs is not None:
+        found = _correlation_with_borders(x, y, K, runs)
+    elif K <= LAG_TAPS:
+        found = _correlation_by_lags(x, y, K, None)
+    else:
+        found = _correlation_by_frames(x, y, K)
+    return F.pad(found, (0, num_taps - K))
+
+
+def _direct_taps(runs: Tensor | None) -> int:
+    return DIRECT_TAPS if runs is None else DOCUMENT_DIRECT_TAPS
+
+
+def _tail_parts(num_taps: int, direct: int) -> Iterator[tuple[int, int]]:
+    low = direct
+    while low < num_taps:
+        yield low, min(4 * low, num_taps)
+        low *= 4
+
+
+def _by_lags(x: Tensor, taps: Tensor, runs: Tensor | None) -> Tensor:
+    y = x * taps[:, 0]
+    for k in range(1, min(taps.shape[1], x.shape[1])):
+        earlier = x[:, :-k]
+        if runs is not None:
+            earlier = earlier * (runs[:, k:] == runs[:, :-k]).unsqueeze(-1)
+        y[:, k:].addcmul_(earlier, taps[:, k])
+    return y
+
+
+def _by_convolution(signal: Tensor, taps: Tensor) -> Tensor:
+    """Channels first, (B, C, T)."""
+    C, K = taps.shape
+    # Autocast would round the sums to 16 bits.
+    with torch.autocast(signal.device.type, enabled=False):
+        return F.conv1d(F.pad(signal, (K - 1, 0)), taps.flip(1).unsqueeze(1), groups=C)
+
+
+def _correlation_by_lags(x: Tensor, y: Tensor, num_taps: int, runs: Tensor | None) -> Tensor:
+    T = x.shape[1]
+    products = []
+    for k in range(num_taps):
+        product = y[:, k:] * x[:, : T - k]
+        if runs is not None:
+            product = product * (runs[:, k:] == runs[:, : T - k]).unsqueeze(-1)
+        products.append(product.sum((0, 1)))
+    return torch.stack(products, dim=1)
+
+
+def _correlation_by_frames(x: Tensor, y: Tensor, num_taps: int) -> Tensor:
+    """One frame of y against the frame of x that ends with it and starts as much earlier."""
+    T, C = x.shape[1:]
+    hop = 1 << (num_taps - 1).bit_length()
+    missing = -T % hop
+    older = F.pad(x.permute(2, 0, 1), (hop, missing)).unfold(2, 2 * hop, hop)
+    newer = F.pad(y.permute(2, 0, 1), (0, missing)).reshape(C, y.shape[0], -1, hop)
+    if num_taps > GRAM_TAPS:
+        products = torch.fft.rfft(older).conj() * torch.fft.rfft(F.pad(newer, (hop, 0)))
+        lags: Tensor = torch.fft.irfft(products.sum((1, 2)), 2 * hop)
+        return lags[:, :num_taps]
+    with torch.autocast(x.device.type, enabled=False):
+        gram = torch.bmm(newer.flatten(1, 2).mT, older.flatten(1, 2))
+    # gram[:, i, j] pairs y at hop + i with x at j. Read in rows one entry longer, it slides by one
+    # column per row, so that the entries of one lag, hop + i − j, stand in one column, j − i.
+    slid = F.pad(gram.flatten(1), (0, hop)).view(C, hop, 2 * hop + 1)
+    return slid.sum(1)[:, 1 : hop + 1].flip(1)[:, :num_taps]
+
+
+def _correlation_with_borders(x: Tensor, y: Tensor, num_taps: int, runs: Tensor) -> Tensor:
+    T = x.shape[1]
+    direct = min(num_taps, DOCUMENT_DIRECT_TAPS)
+    parts = [_correlation_by_lags(x, y, direct, runs)]
+    older, newer = x.transpose(1, 2), y.transpose(1, 2)
+    for low, high in _tail_parts(num_taps, DOCUMENT_DIRECT_TAPS):
+        blocks = _Blocks.build(T, low, high, runs)
+        spectra = torch.fft.rfft(blocks.cut(older, blocks.tail), 2 * low)
+        received = torch.fft.rfft(blocks.cut(newer, blocks.head), 2 * low)
+        lags = x.new_zeros(x.shape[2], (blocks.reach + 1) * low)
+        for j in range(1, blocks.reach + 1):
+            sent = blocks.connect(spectra[:, :, : blocks.count - j], j)
+            products = (sent.conj() * received[:, :, j:]).sum((0, 2))
+            lags[:, (j - 1) * low : (j + 1) * low] += torch.fft.irfft(products, 2 * low).roll(
+                low, -1
+            )
+        # Lags from `low` on: the first `low` of them belong to the part before.
+        part = F.pad(lags, (0, max(0, high - lags.shape[1])))[:, low:high]
+        parts.append(part)
+    return torch.cat(parts, dim=1)
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """Cutting T tokens into blocks, and which pairs of blocks belong to one document.
+
+    Runs of one document are contiguous, so two blocks share at most one document: the one that
+    the earlier block ends with and the later one starts with.
+    """
+
+    size: int
+    count: int
+    reach: int
+    """How many blocks back the taps reach."""
+    tail: Tensor | None = None
+    """(B, N, P): tokens of the document that their block ends with."""
+    head: Tensor | None = None
+    """(B, N, P): tokens of the document that their block starts with."""
+    first: Tensor | None = None
+    last: Tensor | None = None
+
+    @staticmethod
+    def build(num_tokens: int, size: int, high: int, runs: Tensor | None) -> _Blocks:
+        count = -(-num_tokens // size)
+        reach = min((high - 2) // size + 1, count - 1)
+        if runs is None:
+            return _Blocks(size, count, reach)
+        # Behind the last token any run will do: nothing there is read.
+        cut = F.pad(runs, (0, count * size - num_tokens)).view(-1, count, size)
+        first, last = cut[..., 0], cut[..., -1]
+        return _Blocks(
+            size,
+            count,
+            reach,
+            tail=cut == last.unsqueeze(-1),
+            head=cut == first.unsqueeze(-1),
+            first=first,
+            last=last,
+        )
+
+    def cut(self, signal: Tensor, keep: Tensor | None) -> Tensor:
+        """(B, C, T) → (B, C, N, P)."""
+        missing = self.count * self.size - signal.shape[-1]
+        B, C, _ = signal.shape
+        blocks = F.pad(signal, (0, missing)).reshape(B, C, self.count, self.size)
+        return blocks if keep is None else blocks * keep.unsqueeze(1)
+
+    def connect(self, spectra: Tensor, distance: int) -> Tensor:
+        """Silence blocks that end in another document than the one `distance` later starts with."""
+        if self.first is None or self.last is None:
+            return spectra
+        same = self.last[:, : self.count - distance] == self.first[:, distance:]
+        return spectra * same[:, None, :, None]
+
+
+def _spectra_of_taps(taps: Tensor, blocks: _Blocks) -> Tensor:
+    """(C, reach, P + 1): for each distance j the taps at lags jP − P … jP + P − 1, circularly."""
+    P = blocks.size
+    width = (blocks.reach + 1) * P
+    lags = F.pad(taps, (P, max(0, width - P - taps.shape[1])))[:, :width]
+    spectra: Tensor = torch.fft.rfft(lags.unfold(1, 2 * P, P).roll(P, -1))
+    return spectra

@@ -1,0 +1,115 @@
+"""Orthogonal low-pass filters by angles, so that learning them keeps them orthogonal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from latentwave.functional.cascade import dilated_fir
+from latentwave.functional.families import FloatArray, cascade_length
+
+
+def lattice_angles(lowpass: FloatArray) -> FloatArray:
+    """The rotation angles of an orthogonal low-pass filter, those of `lattice_lowpass`.
+
+    Peels off one rotation and two taps at a time.
+
+    Args:
+        lowpass: (F,), an orthogonal filter of even length and gain 1, as from
+            `orthogonal_lowpass`.
+
+    Returns:
+        (F/2 − 1,), radians. The angle of the first rotation is left out: it is π/4 minus the
+        others.
+
+    Raises:
+        ValueError: if the length is odd or below 2.
+
+    Reference: the paraunitary lattice of Vaidyanathan and Hoang (1988).
+
+    Example:
+        >>> lattice_angles(np.array([0.5, 0.5, 0.0, 0.0])).round(6)
+        array([0.])
+    """
+    if len(lowpass) < 2 or len(lowpass) % 2:
+        raise ValueError(f"lowpass must have an even number of taps, got {len(lowpass)}")
+    low = np.asarray(lowpass, dtype=np.float64) * math.sqrt(2.0)
+    high = -low[::-1] * (-1.0) ** np.arange(len(low))
+    angles = []
+    while len(low) > 2:
+        angle = math.atan2(low[-1], high[-1])
+        cos, sin = math.cos(angle), math.sin(angle)
+        low, high = (cos * low - sin * high)[:-2], (sin * low + cos * high)[2:]
+        angles.append(angle)
+    return np.array(angles[::-1])
+
+
+def lattice_lowpass(angles: Float[Tensor, "C M"]) -> Float[Tensor, "C 2*M+2"]:
+    """Orthogonal low-pass filters of gain 1 at zero frequency, for any angles.
+
+        (h_0, g_0) = rotation(θ_0) · (1, z⁻¹),   (h_m, g_m) = rotation(θ_m) · (h_{m−1}, z⁻² g_{m−1})
+
+    with θ_0 = π/4 − Σ_m θ_m, which puts the gain of g at zero frequency to 0 and of h to √2,
+    divided out at the end. Shifts of h by two taps stay orthonormal whatever the angles.
+
+    Args:
+        angles: (C, M), radians, M >= 0.
+
+    Returns:
+        (C, 2M + 2), tap 0 on the current token; each row sums to 1.
+
+    Reference: the paraunitary lattice of Vaidyanathan and Hoang (1988).
+
+    Example:
+        >>> lattice_lowpass(torch.zeros(1, 1))
+        tensor([[0.5000, 0.5000, 0.0000, 0.0000]])
+    """
+    first = math.pi / 4 - angles.sum(1, keepdim=True)
+    low = torch.cat([first.cos(), first.sin()], dim=1)
+    high = torch.cat([-first.sin(), first.cos()], dim=1)
+    for m in range(angles.shape[1]):
+        cos, sin = angles[:, m : m + 1].cos(), angles[:, m : m + 1].sin()
+        early = torch.nn.functional.pad(low, (0, 2))
+        late = torch.nn.functional.pad(high, (2, 0))
+        low, high = cos * early + sin * late, cos * late - sin * early
+    return low / math.sqrt(2.0)
+
+
+def cascade_kernels(lowpass: Float[Tensor, "C F"], levels: Sequence[int]) -> Float[Tensor, "C K"]:
+    """Each channel's cascade of its own low-pass filter as one FIR filter, differentiably.
+
+        h_k(t) = Σ_n lowpass(n) · h_{k−1}(t − 2^{k−1} n),   h_0(t) = [t = 0]
+
+    Args:
+        lowpass: (C, F), tap 0 on the current token.
+        levels: the level of each channel, >= 1.
+
+    Returns:
+        (C, (F − 1)(2^max(levels) − 1) + 1); channels of lower levels end in zeros.
+
+    Raises:
+        ValueError: if there is not one level >= 1 per channel.
+
+    Example:
+        >>> cascade_kernels(torch.full((2, 2), 0.5), [1, 2])
+        tensor([[0.5000, 0.5000, 0.0000, 0.0000],
+                [0.2500, 0.2500, 0.2500, 0.2500]])
+    """
+    if len(levels) != lowpass.shape[0] or min(levels, default=1) < 1:
+        raise ValueError(
+            f"levels must give a level >= 1 for each of the {lowpass.shape[0]} channels, "
+            f"got {list(levels)}"
+        )
+    deepest = max(levels, default=1)
+    C, num_taps = lowpass.shape
+    kernels = lowpass.new_zeros(1, cascade_length(num_taps, deepest), C)
+    kernels[:, 0] = 1.0
+    for k in range(deepest):
+        unfinished = torch.tensor([level > k for level in levels], device=lowpass.device)
+        kernels = torch.where(unfinished, dilated_fir(kernels, lowpass, 2**k), kernels)
+    return kernels[0].T

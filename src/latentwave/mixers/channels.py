@@ -1,0 +1,166 @@
+"""What mixers that act on a share of the channels have in common."""
+
+from __future__ import annotations
+
+import abc
+import math
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from latentwave.functional import causal_fir, segment_runs
+from latentwave.mixers.base import Mixer
+from latentwave.mixers.state import MixerState
+
+
+class ChannelMixer(Mixer):
+    """A mixer of the first or last C = fraction · D channels; the others pass unchanged.
+
+    Subclasses write `_mix_channels`, which sees the mixed channels only.
+
+    Args:
+        channels: D.
+        context_length: L.
+        fraction: share of channels that are mixed, in (0, 1]; fraction · D must be whole.
+        mixed: which end of the channels is mixed, "last" or "first".
+        residual: add the result to the channel instead of replacing it.
+
+    Raises:
+        ValueError: for values out of range; the message has the value.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        context_length: int,
+        *,
+        fraction: float,
+        mixed: Literal["last", "first"],
+        residual: bool,
+    ) -> None:
+        super().__init__(channels, context_length)
+        if mixed not in ("last", "first"):
+            raise ValueError(f'mixed must be "last" or "first", got {mixed!r}')
+        self.num_mixed = _num_mixed(channels, fraction)
+        self.mixed = mixed
+        self.residual = residual
+
+    @property
+    def first_mixed(self) -> int:
+        """Index of the first mixed channel."""
+        return self.channels - self.num_mixed if self.mixed == "last" else 0
+
+    def _mix(
+        self,
+        x: Tensor,
+        state: MixerState | None,
+        segment_ids: Tensor | None,
+        padding_mask: Tensor | None,
+    ) -> Tensor:
+        start = self.first_mixed
+        stop = start + self.num_mixed
+        own = x[..., start:stop]
+        result = self._mix_channels(own, state, segment_ids, padding_mask)
+        if self.residual:
+            result = own + result
+        if self.num_mixed == self.channels:
+            return result
+        return torch.cat([x[..., :start], result, x[..., stop:]], dim=-1)
+
+    @abc.abstractmethod
+    def _mix_channels(
+        self,
+        x: Tensor,
+        state: MixerState | None,
+        segment_ids: Tensor | None,
+        padding_mask: Tensor | None,
+    ) -> Tensor:
+        """The mixed channels, (B, T, C) → (B, T, C); padded tokens are zero already."""
+
+    def extra_repr(self) -> str:
+        """The options, for `print(model)`."""
+        return f"channels={self.channels}, mixed={self.num_mixed} {self.mixed}" + (
+            ", residual" if self.residual else ""
+        )
+
+
+class FirMixer(ChannelMixer):
+    """A `ChannelMixer` that filters each mixed channel with its own causal kernel."""
+
+    @abc.abstractmethod
+    def taps(self) -> Tensor:
+        """The kernels, (C, K), tap 0 on the current token."""
+
+    def flops(self, num_tokens: int) -> int:
+        """A multiplication and an addition per tap, as if every tap were summed directly."""
+        per_channel = 2 * self.receptive_field - 1 + self.residual
+        return self.num_mixed * per_channel * num_tokens
+
+    def _mix_channels(
+        self,
+        x: Tensor,
+        state: MixerState | None,
+        segment_ids: Tensor | None,
+        padding_mask: Tensor | None,
+    ) -> Tensor:
+        history = 0
+        if state is not None:
+            history = self.receptive_field - 1
+            segment_ids = extend_segment_ids(state, segment_ids, history)
+            x = state.extend("x", x, history=history)
+        runs = None if segment_ids is None else segment_runs(segment_ids)
+        return causal_fir(x, self.taps(), runs=runs, history=history)
+
+
+def extend_segment_ids(
+    state: MixerState, segment_ids: Tensor | None, history: int, signal: str = "x"
+) -> Tensor | None:
+    """Put the ids of older tokens before those of this call; call it before extending `signal`.
+
+    Args:
+        state: the mixer's state.
+        segment_ids: (B, T), or None.
+        history: older ids to hand out.
+        signal: the name of a tensor that the mixer stores at every call.
+
+    Returns:
+        (B, history + T), or None.
+
+    Raises:
+        ValueError: if ids come to a state that was started without, or the other way round.
+    """
+    if segment_ids is None:
+        if "segment_ids" in state:
+            raise ValueError("this state was started with segment_ids: pass them at every call")
+        return None
+    if signal in state and "segment_ids" not in state:
+        raise ValueError("this state was started without segment_ids: start a new one for them")
+    return state.extend("segment_ids", segment_ids.unsqueeze(-1), history=history).squeeze(-1)
+
+
+def as_bits(values: npt.NDArray[np.float64]) -> Tensor:
+    """Constants as a buffer of 64-bit patterns.
+
+    `module.to(torch.bfloat16)` rounds floating-point buffers; it leaves integers alone.
+    """
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64)).view(torch.int64)
+
+
+def from_bits(bits: Tensor) -> Tensor:
+    """The float64 constants that `as_bits` stored."""
+    return bits.view(torch.float64)
+
+
+def _num_mixed(channels: int, fraction: float) -> int:
+    if not 0 < fraction <= 1:
+        raise ValueError(f"fraction must be in (0, 1], got {fraction}")
+    exact = channels * fraction
+    if not math.isclose(exact, round(exact), abs_tol=1e-6) or round(exact) < 1:
+        raise ValueError(
+            f"fraction={fraction} of {channels} channels is {exact:g}: not a whole number >= 1; "
+            "choose another fraction or an even width"
+        )
+    return round(exact)

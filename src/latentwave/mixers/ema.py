@@ -1,0 +1,135 @@
+"""Exponential moving averages with a spread of time constants."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from latentwave.functional import decaying_sums, segment_runs
+from latentwave.mixers.channels import ChannelMixer, as_bits, extend_segment_ids, from_bits
+from latentwave.mixers.registry import register_mixer
+from latentwave.mixers.state import MixerState
+
+
+@register_mixer("ema")
+class EmaMixer(ChannelMixer):
+    """Replace a share of the channels by exponential moving averages of different rates.
+
+        y_j(t) = α_j · x_j(t) + (1 − α_j) · y_j(t−1),   y_j(−1) = 0
+        α_j = 2 / (s_j + 1)
+
+    The spans s_j run geometrically from `shortest` to `longest` over the channels; span s weighs
+    the past with the centre of mass of a moving average over s tokens. The state is one number
+    per channel.
+
+    Reference: the recurrent averages of Mega (Ma et al., 2023) in their simplest form; spans as
+    in the moving averages of WaveletGPT (Verma, 2024).
+
+    Args:
+        channels: D.
+        context_length: L.
+        shortest: span of the first mixed channel in tokens, > 1.
+        longest: span of the last one; default L.
+        learnable: whether the rates are parameters.
+        fraction: share of channels that are mixed, in (0, 1].
+        mixed: which end of the channels is mixed, "last" or "first".
+        residual: add the average to the channel instead of replacing it.
+
+    Raises:
+        ValueError: for values out of range; the message has the value.
+
+    Causality: y(t) reads x(0 … t), all but `tail_share` of it x(t − receptive_field + 1 … t).
+
+    Example:
+        >>> mixer = EmaMixer(2, 16, shortest=3.0, longest=3.0)
+        >>> mixer(torch.ones(1, 3, 2))[0, :, 1]
+        tensor([0.5000, 0.7500, 0.8750])
+    """
+
+    tail_share = 1e-3
+
+    def __init__(
+        self,
+        channels: int,
+        context_length: int,
+        *,
+        shortest: float = 2.0,
+        longest: float | None = None,
+        learnable: bool = False,
+        fraction: float = 0.5,
+        mixed: Literal["last", "first"] = "last",
+        residual: bool = False,
+    ) -> None:
+        super().__init__(
+            channels, context_length, fraction=fraction, mixed=mixed, residual=residual
+        )
+        if longest is None:
+            longest = max(float(context_length), shortest)
+        if not 1 < shortest <= longest < math.inf:
+            raise ValueError(
+                f"spans must satisfy 1 < shortest <= longest, got shortest={shortest}, "
+                f"longest={longest}"
+            )
+        self.learnable = learnable
+        rates = 2.0 / (np.geomspace(shortest, longest, self.num_mixed) + 1.0)
+        if learnable:
+            self.rate_logits = nn.Parameter(torch.from_numpy(np.log(rates / (1.0 - rates))).float())
+        else:
+            self.register_buffer("_rate_bits", as_bits(rates), persistent=False)
+
+    def rates(self) -> Tensor:
+        """α of each mixed channel, (C,); float64 unless learnable."""
+        if self.learnable:
+            return self.rate_logits.sigmoid()
+        return from_bits(self.get_buffer("_rate_bits"))
+
+    @property
+    def receptive_field(self) -> int:
+        """Tokens that hold all but `tail_share` of the slowest channel's weight.
+
+        The weight beyond R tokens is (1 − α)^R; the response itself never ends.
+        """
+        slowest = self.rates().detach().min().item()
+        return max(2, math.ceil(math.log(self.tail_share) / math.log1p(-slowest)))
+
+    def flops(self, num_tokens: int) -> int:
+        """Two multiplications and an addition, and one addition if residual."""
+        return self.num_mixed * (3 + self.residual) * num_tokens
+
+    def extra_repr(self) -> str:
+        """The options, for `print(model)`."""
+        return super().extra_repr() + (", learnable" if self.learnable else "")
+
+    def _mix_channels(
+        self,
+        x: Tensor,
+        state: MixerState | None,
+        segment_ids: Tensor | None,
+        padding_mask: Tensor | None,
+    ) -> Tensor:
+        B, _, C = x.shape
+        wide = torch.float64 if x.dtype == torch.float64 else torch.float32
+        rates = self.rates()
+        signal = x.to(wide) * rates.to(wide)
+        if state is not None:
+            segment_ids = extend_segment_ids(state, segment_ids, 1, signal="average")
+            before = state.get("average")
+            if before is None:
+                before = signal.new_zeros(B, C)
+            elif before.shape != (B, C):
+                raise ValueError(
+                    f"the state holds averages of shape {tuple(before.shape)} (batch, channels), "
+                    f"this call needs {(B, C)}: one state serves one mixer and one batch"
+                )
+            # The last average is the sum at one token earlier.
+            signal = torch.cat([before.to(wide).unsqueeze(1), signal], dim=1)
+        runs = None if segment_ids is None else segment_runs(segment_ids)
+        averages = decaying_sums(signal, torch.log1p(-rates).to(wide), runs)
+        if state is not None:
+            state.put("average", averages[:, -1])
+            averages = averages[:, 1:]
+        return averages.to(x.dtype)

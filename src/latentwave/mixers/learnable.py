@@ -1,0 +1,138 @@
+"""Learnable wavelet mixing: each channel has a causal kernel that starts as a wavelet's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from latentwave.functional import cascade_taps, orthogonal_lowpass
+from latentwave.functional.families import cascade_length, deepest_level
+from latentwave.functional.lattice import cascade_kernels, lattice_angles, lattice_lowpass
+from latentwave.mixers.channels import FirMixer
+from latentwave.mixers.levels import channel_levels
+from latentwave.mixers.registry import register_mixer
+
+DEFAULT_MAX_TAPS = 16
+
+
+@register_mixer("learnable_wavelet")
+class LearnableWaveletMixer(FirMixer):
+    """Filter a share of the channels with learned kernels that start as wavelet approximations.
+
+        y_j(t) = Σ_{m=0}^{M−1} h_j(m) · x_j(t−m),   h_j = the level-k(j) cascade at first
+
+    With `orthogonal`, what is learned are the lattice angles of each channel's low-pass filter,
+    which stays orthogonal with gain 1 at zero frequency, and h_j is its cascade: F/2 − 1 scalars
+    per channel (Haar is taken as the four-tap filter with two zeros, since two taps leave
+    nothing to learn).
+
+    Reference: the learnable form of WaveletGPT (Verma, 2024); the lattice is that of Vaidyanathan
+    and Hoang (1988).
+
+    Args:
+        channels: D.
+        context_length: L.
+        wavelet: the wavelet of the initial kernels, by its PyWavelets name.
+        fraction: share of channels that are mixed, in (0, 1]; fraction · D must be whole.
+        mixed: which end of the channels is mixed, "last" or "first".
+        num_levels: K; by default the deepest level whose kernel fits into L.
+        level: one level for all mixed channels instead of 1 … K.
+        schedule: an explicit level for each mixed channel.
+        max_taps: the longest kernel, 2 … L; channels whose kernel would be longer start at the
+            deepest level that fits (for Haar: the cut kernel, scaled to gain 1). The default, 16
+            for free kernels and L for orthogonal ones, keeps the parameters at 0.5 % (0.03 %) of
+            the published model.
+        orthogonal: learn angles instead of taps.
+        residual: add the result to the channel instead of replacing it.
+
+    Raises:
+        ValueError: for values out of range; the message has the value.
+
+    Causality: y(t) reads x(t − receptive_field + 1 … t).
+
+    Example:
+        >>> mixer = LearnableWaveletMixer(8, 16)
+        >>> mixer.num_parameters, mixer.receptive_field
+        (64, 16)
+        >>> LearnableWaveletMixer(8, 16, orthogonal=True).num_parameters
+        4
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        context_length: int,
+        *,
+        wavelet: str = "haar",
+        fraction: float = 0.5,
+        mixed: Literal["last", "first"] = "last",
+        num_levels: int | None = None,
+        level: int | None = None,
+        schedule: Sequence[int] | None = None,
+        max_taps: int | None = None,
+        orthogonal: bool = False,
+        residual: bool = False,
+    ) -> None:
+        super().__init__(
+            channels, context_length, fraction=fraction, mixed=mixed, residual=residual
+        )
+        if max_taps is None:
+            max_taps = context_length if orthogonal else min(DEFAULT_MAX_TAPS, context_length)
+        elif not 2 <= max_taps <= context_length:
+            raise ValueError(
+                f"max_taps must be between 2 and the context length {context_length}, "
+                f"got {max_taps}"
+            )
+        self.wavelet = wavelet
+        self.max_taps = max_taps
+        self.orthogonal = orthogonal
+        asked = channel_levels(
+            self.num_mixed,
+            context_length,
+            wavelet=wavelet,
+            num_levels=num_levels,
+            level=level,
+            schedule=schedule,
+        )
+        lowpass = orthogonal_lowpass(wavelet)
+        if orthogonal:
+            lowpass = np.pad(lowpass, (0, max(0, 4 - len(lowpass))))
+        deepest = deepest_level(len(lowpass), max_taps)
+        if deepest < 1:
+            raise ValueError(
+                f"max_taps must be >= {len(lowpass)} to hold the filter of the wavelet "
+                f"{wavelet!r}{' as angles' if orthogonal else ''}, got {max_taps}"
+            )
+        self.levels = [min(k, deepest) for k in asked]
+        self._num_taps = cascade_length(len(lowpass), max(self.levels))
+        if orthogonal:
+            angles = torch.from_numpy(lattice_angles(lowpass)).float()
+            self.angles = nn.Parameter(angles.repeat(self.num_mixed, 1))
+        else:
+            kernels = np.zeros((self.num_mixed, self._num_taps))
+            for row, k in zip(kernels, self.levels, strict=True):
+                row[: cascade_length(len(lowpass), k)] = cascade_taps(wavelet, k)
+            self.kernels = nn.Parameter(torch.from_numpy(kernels).float())
+
+    @property
+    def receptive_field(self) -> int:
+        """The longest kernel."""
+        return self._num_taps
+
+    def taps(self) -> Tensor:
+        """The kernels, (C, K), tap 0 on the current token."""
+        if self.orthogonal:
+            return cascade_kernels(lattice_lowpass(self.angles), self.levels)
+        return self.kernels
+
+    def extra_repr(self) -> str:
+        """The options, for `print(model)`."""
+        return (
+            f"{super().extra_repr()}, wavelet={self.wavelet!r}, taps={self._num_taps}, "
+            f"levels {min(self.levels)} to {max(self.levels)}"
+            + (", orthogonal" if self.orthogonal else "")
+        )

@@ -1,0 +1,195 @@
+"""The simple mixers that a fair comparison needs: one scale, four taps, one token."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from latentwave.functional.averages import Boundary
+from latentwave.mixers.channels import FirMixer
+from latentwave.mixers.registry import register_mixer
+from latentwave.mixers.wavelet import WaveletMixer
+
+
+@register_mixer("moving_average")
+class MovingAverageMixer(WaveletMixer):
+    """Replace a share of the channels by moving averages over one window: a single scale.
+
+        y_j(t) = (1/w) · Σ_{m=0}^{w−1} x_j(t−m)
+
+    Args:
+        channels: D.
+        context_length: L.
+        window: w in tokens, a power of two, 2 … L; default 4.
+        level: log2 w, instead of the window.
+        fraction: share of channels that are mixed, in (0, 1].
+        mixed: which end of the channels is mixed, "last" or "first".
+        boundary: "zero" or "mean", as in `WaveletMixer`.
+        residual: add the average to the channel instead of replacing it.
+
+    Raises:
+        ValueError: for values out of range; the message has the value.
+
+    Causality: y(t) reads x(t − w + 1 … t).
+
+    Reference: the single-scale ablation of WaveletGPT (Verma, 2024).
+
+    Example:
+        >>> MovingAverageMixer(2, 16, window=2)(torch.ones(1, 3, 2))[0, :, 1]
+        tensor([0.5000, 1.0000, 1.0000])
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        context_length: int,
+        *,
+        window: int | None = None,
+        level: int | None = None,
+        fraction: float = 0.5,
+        mixed: Literal["last", "first"] = "last",
+        boundary: Boundary = "zero",
+        residual: bool = False,
+    ) -> None:
+        if window is not None and level is not None:
+            raise ValueError(
+                f"window and level exclude each other, got window={window}, level={level}"
+            )
+        if level is None:
+            window = 4 if window is None else window
+            if window < 2 or window > context_length or window & (window - 1):
+                raise ValueError(
+                    "window must be a power of two from 2 to the context length "
+                    f"{context_length}, got {window}"
+                )
+            level = window.bit_length() - 1
+        super().__init__(
+            channels,
+            context_length,
+            level=level,
+            fraction=fraction,
+            mixed=mixed,
+            boundary=boundary,
+            residual=residual,
+        )
+
+
+@register_mixer("short_conv")
+class ShortConvMixer(FirMixer):
+    """A short causal depthwise convolution with a residual, the identity at the start.
+
+        y_j(t) = x_j(t) + Σ_{k=0}^{K−1} taps_j(k) · x_j(t−k),   taps = 0 at first
+
+    Reference: the canon layer (Allen-Zhu, 2025) and the short convolutions of linear-attention
+    models, without an activation.
+
+    Args:
+        channels: D.
+        context_length: L.
+        kernel_size: K, 1 … L; default 4, or L where that is shorter.
+        fraction: share of channels that are mixed, in (0, 1].
+        mixed: which end of the channels is mixed, "last" or "first".
+        residual: whether x is added; without, tap 0 starts at 1, the identity again.
+
+    Raises:
+        ValueError: for values out of range; the message has the value.
+
+    Causality: y(t) reads x(t − K + 1 … t).
+
+    Example:
+        >>> mixer = ShortConvMixer(2, 16)
+        >>> bool((mixer(torch.ones(1, 3, 2)) == 1).all()), mixer.num_parameters
+        (True, 8)
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        context_length: int,
+        *,
+        kernel_size: int | None = None,
+        fraction: float = 1.0,
+        mixed: Literal["last", "first"] = "last",
+        residual: bool = True,
+    ) -> None:
+        super().__init__(
+            channels, context_length, fraction=fraction, mixed=mixed, residual=residual
+        )
+        if kernel_size is None:
+            kernel_size = min(4, context_length)
+        if not 1 <= kernel_size <= context_length:
+            raise ValueError(
+                f"kernel_size must be between 1 and the context length {context_length}, "
+                f"got {kernel_size}"
+            )
+        self.kernel_size = kernel_size
+        self.kernels = nn.Parameter(torch.zeros(self.num_mixed, kernel_size))
+        if not residual:
+            with torch.no_grad():
+                self.kernels[:, 0] = 1.0
+
+    @property
+    def receptive_field(self) -> int:
+        """The kernel, K tokens."""
+        return self.kernel_size
+
+    def taps(self) -> Tensor:
+        """The kernels, (C, K), without the residual."""
+        return self.kernels
+
+
+@register_mixer("token_shift")
+class TokenShiftMixer(FirMixer):
+    """Mix each token with the one before, by a learned gate per channel (one-token smear).
+
+        y_j(t) = (1 − g_j) · x_j(t) + g_j · x_j(t−1),   g_j = σ(gate_j)
+
+    Reference: the token shift of RWKV (Peng et al., 2023), with a gate that starts near 0, so
+    that the layer starts near the identity.
+
+    Args:
+        channels: D.
+        context_length: L, at least 2.
+        initial_gate: g at the start, in (0, 1).
+        fraction: share of channels that are mixed, in (0, 1].
+        mixed: which end of the channels is mixed, "last" or "first".
+
+    Raises:
+        ValueError: for values out of range; the message has the value.
+
+    Causality: y(t) reads x(t − 1) and x(t).
+
+    Example:
+        >>> mixer = TokenShiftMixer(1, 16, initial_gate=0.25)
+        >>> mixer(torch.tensor([[[4.0], [0.0]]])).flatten().detach()
+        tensor([3., 1.])
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        context_length: int,
+        *,
+        initial_gate: float = 0.02,
+        fraction: float = 1.0,
+        mixed: Literal["last", "first"] = "last",
+    ) -> None:
+        super().__init__(channels, context_length, fraction=fraction, mixed=mixed, residual=False)
+        if context_length < 2:
+            raise ValueError(f"context_length must be >= 2 for a shift, got {context_length}")
+        if not 0 < initial_gate < 1:
+            raise ValueError(f"initial_gate must be in (0, 1), got {initial_gate}")
+        gate = torch.tensor(initial_gate).logit()
+        self.gate = nn.Parameter(gate.expand(self.num_mixed).clone())
+
+    @property
+    def receptive_field(self) -> int:
+        """Two tokens."""
+        return 2
+
+    def taps(self) -> Tensor:
+        """The kernels, (C, 2): 1 − g and g."""
+        gate = self.gate.sigmoid()
+        return torch.stack([1.0 - gate, gate], dim=-1)

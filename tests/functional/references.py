@@ -1,0 +1,34 @@
+"""Slow forms of the ops, written as their definitions say; tests and benchmarks share them."""
+
+import torch
+
+
+def slow_fir(x, taps, runs=None):
+    """Σ_k taps(k) x(t−k), one lag at a time."""
+    T = x.shape[1]
+    y = torch.zeros_like(x)
+    for k in range(min(taps.shape[1], T)):
+        earlier = x[:, : T - k]
+        if runs is not None:
+            earlier = earlier * (runs[:, k:] == runs[:, : T - k]).unsqueeze(-1)
+        y[:, k:] += earlier * taps[:, k]
+    return y
+
+
+def slow_decaying_sums(x, log_decay, runs=None):
+    """s(t) = x(t) + d s(t−1), one token at a time."""
+    sums, decay = [], log_decay.exp()
+    for t in range(x.shape[1]):
+        total = x[:, t]
+        if t > 0:
+            before = sums[-1] * decay
+            if runs is not None:
+                before = before * (runs[:, t] == runs[:, t - 1]).unsqueeze(-1)
+            total = total + before
+        sums.append(total)
+    return torch.stack(sums, dim=1)
+
+
+def random_runs(batch, tokens, *, mean_length=15):
+    """Documents of random lengths."""
+    return (torch.rand(batch, tokens) < 1.0 / mean_length).long().cumsum(1)

@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+import torch
+
+from latentwave.functional import cascade_taps, orthogonal_lowpass
+from latentwave.functional.lattice import cascade_kernels, lattice_angles, lattice_lowpass
+
+
+def assert_orthonormal(lowpass):
+    """Shifts by two taps are orthonormal and the gain at zero frequency is √2, both after √2."""
+    h = np.asarray(lowpass) * 2**0.5
+    assert h.sum() == pytest.approx(2**0.5)
+    for shift in range(0, len(h), 2):
+        product = h[shift:] @ h[: len(h) - shift]
+        assert product == pytest.approx(float(shift == 0), abs=1e-9)
+
+
+@pytest.mark.parametrize("wavelet", ["haar", "db2", "db8", "sym6", "coif3"])
+def test_angles_give_the_wavelet_back(wavelet):
+    lowpass = orthogonal_lowpass(wavelet)
+    angles = lattice_angles(lowpass)
+    assert angles.shape == (len(lowpass) // 2 - 1,)
+    again = lattice_lowpass(torch.from_numpy(angles)[None])
+    assert again[0].numpy() == pytest.approx(lowpass, abs=1e-7)
+
+
+def test_any_angles_give_an_orthogonal_filter():
+    for row in lattice_lowpass(3 * torch.randn(20, 4, dtype=torch.float64)):
+        assert_orthonormal(row)
+
+
+def test_kernels_are_the_cascade():
+    lowpass = torch.from_numpy(orthogonal_lowpass("db2")).expand(3, -1)
+    kernels = cascade_kernels(lowpass, [3, 1, 2])
+    assert kernels.shape == (3, 22)
+    for row, level in zip(kernels, (3, 1, 2), strict=True):
+        taps = cascade_taps("db2", level)
+        assert row[: len(taps)].numpy() == pytest.approx(taps)
+        assert not row[len(taps) :].any()
+
+
+def test_gradients():
+    angles = torch.randn(2, 2, dtype=torch.float64, requires_grad=True)
+
+    def function(angles):
+        return cascade_kernels(lattice_lowpass(angles), [1, 2])
+
+    assert torch.autograd.gradcheck(function, (angles,))
+
+
+def test_refusals_name_the_value():
+    with pytest.raises(ValueError, match="even number of taps, got 3"):
+        lattice_angles(np.ones(3))
+    with pytest.raises(ValueError, match=r"each of the 2 channels, got \[1\]"):
+        cascade_kernels(torch.ones(2, 2), [1])
+    with pytest.raises(ValueError, match=r"level >= 1 .*got \[1, 0\]"):
+        cascade_kernels(torch.ones(2, 2), [1, 0])

@@ -1,0 +1,65 @@
+import pytest
+import torch
+from scipy.signal import lfilter
+
+from latentwave.functional import decaying_sums
+from tests.functional.references import random_runs, slow_decaying_sums
+
+
+@pytest.mark.parametrize("documents", [False, True])
+@pytest.mark.parametrize("T", [1, 2, 31, 32, 33, 64, 65, 1100])
+def test_value_and_gradients_equal_the_slow_loop(T, documents):
+    x = torch.randn(2, T, 3, dtype=torch.float64, requires_grad=True)
+    log_decay = torch.tensor([0.3, 0.9, 0.999], dtype=torch.float64).log().requires_grad_()
+    runs = random_runs(2, T) if documents else None
+    y, slow = decaying_sums(x, log_decay, runs), slow_decaying_sums(x, log_decay, runs)
+    torch.testing.assert_close(y, slow)
+    weights = torch.randn_like(y)
+    torch.testing.assert_close(
+        torch.autograd.grad(y, x, weights, retain_graph=True),
+        torch.autograd.grad(slow, x, weights, retain_graph=True),
+    )
+    if T > 1:
+        torch.testing.assert_close(
+            torch.autograd.grad(y, log_decay, weights),
+            torch.autograd.grad(slow, log_decay, weights),
+        )
+
+
+def test_equals_scipy():
+    x = torch.randn(1, 500, 1, dtype=torch.float64)
+    y = decaying_sums(x, torch.tensor([0.97], dtype=torch.float64).log())
+    expected = lfilter([1.0], [1.0, -0.97], x.flatten().numpy())
+    torch.testing.assert_close(y.flatten(), torch.from_numpy(expected))
+
+
+@pytest.mark.parametrize("documents", [False, True])
+def test_gradcheck(documents):
+    x = torch.randn(1, 40, 2, dtype=torch.float64, requires_grad=True)
+    log_decay = torch.tensor([-0.1, -0.7], dtype=torch.float64, requires_grad=True)
+    runs = random_runs(1, 40) if documents else None
+
+    def function(x, log_decay):
+        return decaying_sums(x, log_decay, runs)
+
+    assert torch.autograd.gradcheck(function, (x, log_decay))
+    assert torch.autograd.gradgradcheck(function, (x, log_decay))
+
+
+def test_no_precision_lost_over_long_sequences():
+    T = 131072
+    x = 1.0 + 0.1 * torch.randn(1, T, 3)
+    log_decay = torch.log1p(-torch.tensor([0.5, 1e-3, 1e-6]))
+    exact = decaying_sums(x.double(), log_decay.double())
+    torch.testing.assert_close(decaying_sums(x, log_decay).double(), exact, rtol=2e-6, atol=0)
+
+
+@pytest.mark.parametrize("shape", [(0, 5, 2), (2, 0, 2)])
+def test_empty_inputs(shape):
+    assert decaying_sums(torch.zeros(shape), torch.tensor([-1.0, -2.0])).shape == shape
+
+
+@pytest.mark.unchecked
+def test_refusals_name_the_value():
+    with pytest.raises(ValueError, match=r"each of the 3 channels, got shape \(2,\)"):
+        decaying_sums(torch.zeros(1, 4, 3), torch.zeros(2))
