@@ -6,6 +6,7 @@ from latentwave.functional.filterbank import (
     naive_filterbank,
     noncausal_filterbank,
 )
+from latentwave.functional.fourier_bank import windowed_fourier_bank
 from latentwave.functional.segments import segment_runs
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "naive_filterbank",
     "noncausal_filterbank",
     "segment_runs",
+    "windowed_fourier_bank",
 ]

@@ -1,11 +1,15 @@
 """Token mixers as modules: one contract, one registry, streaming state."""
 
+from latentwave.mixers.adaptive import AdaptiveFilterbankMixer
 from latentwave.mixers.base import Mixer
+from latentwave.mixers.filterbank import FilterbankMixer
 from latentwave.mixers.registry import MixerConfig, build_mixer, list_mixers, register_mixer
 from latentwave.mixers.state import MixerState
 from latentwave.mixers.wavelet import WaveletMixer
 
 __all__ = [
+    "AdaptiveFilterbankMixer",
+    "FilterbankMixer",
     "Mixer",
     "MixerConfig",
     "MixerState",
