@@ -30,15 +30,40 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
     "short-conv": ("short_conv", {}),
     "short-conv-plain": ("short_conv", {"residual": False, "kernel_size": 6, "fraction": 0.25}),
     "token-shift": ("token_shift", {"fraction": 0.5}),
+    "filterbank": ("filterbank", {"num_filters": 10, "kernel_size": 8}),
+    "filterbank-longest": ("filterbank", {"num_filters": 3, "kernel_size": 16}),
+    "filterbank-one-tap": ("filterbank", {"num_filters": 3, "kernel_size": 1}),
+    "filterbank-multi": ("filterbank", {"num_filters": 6, "kernel_sizes": [4, 2, 8]}),
+    "filterbank-fourier": (
+        "filterbank",
+        {"num_filters": 8, "kernel_sizes": [4, 16], "init": "fourier"},
+    ),
+    "adaptive": (
+        "adaptive_filterbank",
+        {"num_filters": 6, "kernel_size": 8, "mask_width": 8, "mask_window": 5},
+    ),
+    "adaptive-deep": (
+        "adaptive_filterbank",
+        {
+            "num_filters": 6,
+            "kernel_sizes": [2, 4],
+            "mask_width": 8,
+            "mask_layers": 2,
+            "mask_heads": 1,
+            "mask_window": 6,
+        },
+    ),
 }
 
 
 def build_case(name: str) -> Mixer:
     kind, options = CASES[name]
     mixer = build_mixer(kind, channels=CHANNELS, context_length=CONTEXT_LENGTH, **options)
-    # Away from initial values such as zeros, which would make some comparisons empty.
+    # Away from initial values, above all from zeros: a mixer that starts as the identity would
+    # pass tests that it should fail.
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in mixer.parameters():
-            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+            scale = 0.1 if parameter.any() else 0.3
+            parameter.add_(scale * torch.randn(parameter.shape, generator=generator))
     return mixer

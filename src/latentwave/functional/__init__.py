@@ -8,20 +8,30 @@ from latentwave.functional.cascade import (
     stationary_reconstruction,
 )
 from latentwave.functional.families import cascade_taps, orthogonal_lowpass
+from latentwave.functional.filterbank import (
+    causal_filterbank,
+    naive_filterbank,
+    noncausal_filterbank,
+)
 from latentwave.functional.fir import causal_fir
+from latentwave.functional.fourier_bank import windowed_fourier_bank
 from latentwave.functional.scan import decaying_sums
 from latentwave.functional.segments import segment_runs
 
 __all__ = [
     "cascade_taps",
     "causal_cascade",
+    "causal_filterbank",
     "causal_fir",
     "causal_moving_average",
     "decaying_sums",
     "dilated_fir",
     "dyadic_window_sums",
+    "naive_filterbank",
+    "noncausal_filterbank",
     "orthogonal_lowpass",
     "segment_runs",
     "stationary_decomposition",
     "stationary_reconstruction",
+    "windowed_fourier_bank",
 ]

@@ -1,7 +1,9 @@
 """Token mixers as modules: one contract, one registry, streaming state."""
 
+from latentwave.mixers.adaptive import AdaptiveFilterbankMixer
 from latentwave.mixers.base import Mixer
 from latentwave.mixers.ema import EmaMixer
+from latentwave.mixers.filterbank import FilterbankMixer
 from latentwave.mixers.learnable import LearnableWaveletMixer
 from latentwave.mixers.references import MovingAverageMixer, ShortConvMixer, TokenShiftMixer
 from latentwave.mixers.registry import MixerConfig, build_mixer, list_mixers, register_mixer
@@ -9,7 +11,9 @@ from latentwave.mixers.state import MixerState
 from latentwave.mixers.wavelet import WaveletMixer
 
 __all__ = [
+    "AdaptiveFilterbankMixer",
     "EmaMixer",
+    "FilterbankMixer",
     "LearnableWaveletMixer",
     "Mixer",
     "MixerConfig",

@@ -1,0 +1,272 @@
+"""The filterbank with a token-adaptive time-frequency mask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from latentwave.functional import segment_runs
+from latentwave.mixers.filterbank import Bank, Init
+from latentwave.mixers.registry import register_mixer
+from latentwave.mixers.state import MixerState
+from latentwave.mixers.streaming import extend_segment_ids
+
+
+@register_mixer("adaptive_filterbank")
+class AdaptiveFilterbankMixer(Bank):
+    """A filterbank whose weights a small Transformer chooses for every token.
+
+        y_i(t) = x_i(t) + Σ_m a_m(t) · ReLU( Σ_{τ=0}^{K−1} h_m(τ) · x_i(t−τ) )
+        a(t) = Transformer(x(≤ t)) ∈ ℝ^M
+
+    a is a time-frequency mask in the manner of source separation, so the filter varies along the
+    context. The Transformer reads the embeddings, normalised, through windowed attention with a
+    penalty that grows with distance, so that neither positions nor an unbounded past enter. Its
+    last projection starts at 0: the mixer starts as the identity.
+
+    Reference: masks as in Conv-TasNet (Luo and Mesgarani, 2019); distance penalties as in ALiBi
+    (Press et al., 2022).
+
+    Attributes:
+        analysis: (M, K), see `Bank`.
+
+    Args:
+        channels: D.
+        context_length: L.
+        num_filters: see `FilterbankMixer`.
+        kernel_size: see `FilterbankMixer`.
+        kernel_sizes: see `FilterbankMixer`.
+        init: see `FilterbankMixer`.
+        causal: see `FilterbankMixer`; with False the attention looks ahead as far as back.
+        mask_width: width of the Transformer.
+        mask_layers: its layers.
+        mask_heads: its attention heads; they divide the width.
+        mask_window: tokens that one layer attends to, the current one included, at most L.
+
+    Raises:
+        ValueError: as `FilterbankMixer`, and for sizes of the Transformer that do not fit.
+
+    Causality: y(t) reads x(t − receptive_field + 1 … t); with causal=False, both sides.
+
+    Example:
+        >>> mixer = AdaptiveFilterbankMixer(8, 64, num_filters=6, mask_width=4, mask_heads=1)
+        >>> mixer.tf_mask(torch.ones(2, 5, 8)).shape
+        torch.Size([2, 5, 6])
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        context_length: int,
+        *,
+        num_filters: int = 144,
+        kernel_size: int | None = None,
+        kernel_sizes: Sequence[int] | None = None,
+        init: Init = "random",
+        causal: bool = True,
+        mask_width: int = 32,
+        mask_layers: int = 1,
+        mask_heads: int = 2,
+        mask_window: int = 32,
+    ) -> None:
+        super().__init__(
+            channels,
+            context_length,
+            num_filters=num_filters,
+            kernel_size=kernel_size,
+            kernel_sizes=kernel_sizes,
+            init=init,
+            causal=causal,
+        )
+        if min(mask_width, mask_layers, mask_heads) < 1 or mask_width % mask_heads:
+            raise ValueError(
+                "mask_width, mask_layers and mask_heads must be >= 1 and the heads divide the "
+                f"width, got mask_width={mask_width}, mask_layers={mask_layers}, "
+                f"mask_heads={mask_heads}"
+            )
+        if not 1 <= mask_window <= context_length:
+            raise ValueError(
+                f"mask_window must be between 1 and the context length {context_length}, got "
+                f"{mask_window}"
+            )
+        self.mask_width, self.mask_window = mask_width, mask_window
+        self.norm_in = _norm(channels)
+        self.embed = nn.Linear(channels, mask_width)
+        self.layers = nn.ModuleList(
+            MaskLayer(mask_width, mask_heads, mask_window, causal, name=f"mask_kv_{i}")
+            for i in range(mask_layers)
+        )
+        self.norm_out = _norm(mask_width)
+        self.to_mask = nn.Linear(mask_width, num_filters)
+        nn.init.zeros_(self.to_mask.weight)
+        nn.init.zeros_(self.to_mask.bias)
+
+    @property
+    def receptive_field(self) -> int:
+        """The longest of the filters and the stacked attention windows."""
+        sides = 1 if self.causal else 2
+        attended = 1 + sides * len(self.layers) * (self.mask_window - 1)
+        return max(self.kernel_size, attended)
+
+    def flops(self, num_tokens: int) -> int:
+        """The bank, and the Transformer's projections (2 per weight) and attention."""
+        per_layer = 24 * self.mask_width**2 + 4 * self.mask_width * self.mask_window
+        ends = 2 * self.mask_width * (self.channels + self.num_filters)
+        return (self._bank_flops() + ends + len(self.layers) * per_layer) * num_tokens
+
+    def tf_mask(
+        self,
+        x: Float[Tensor, "B T D"],
+        *,
+        segment_ids: Int[Tensor, "B T"] | None = None,
+        padding_mask: Bool[Tensor, "B T"] | None = None,
+    ) -> Float[Tensor, "B T M"]:
+        """The weights a_m(t) that the mixer gives to its sub-bands, for analysis.
+
+        Args:
+            x: (B, T, D), as for `forward`.
+            segment_ids: as for `forward`.
+            padding_mask: as for `forward`.
+
+        Returns:
+            (B, T, M), one weight per token and filter, unbounded and of either sign.
+
+        Causality: that of the mixer.
+        """
+        if padding_mask is not None:
+            x = x.masked_fill(~padding_mask.unsqueeze(-1), 0.0)
+        return self._tf_mask(x, None, segment_ids, padding_mask)
+
+    def _mix(
+        self,
+        x: Tensor,
+        state: MixerState | None,
+        segment_ids: Tensor | None,
+        padding_mask: Tensor | None,
+    ) -> Tensor:
+        self._refuse_a_state(state)
+        if state is not None:
+            history = max(self.kernel_size, self.mask_window) - 1
+            segment_ids = extend_segment_ids(state, segment_ids, history=history)
+        weights = self._tf_mask(x, state, segment_ids, padding_mask)
+        return self._filter(x, weights, state, segment_ids)
+
+    def _tf_mask(
+        self,
+        x: Tensor,
+        state: MixerState | None,
+        segment_ids: Tensor | None,
+        padding_mask: Tensor | None,
+    ) -> Tensor:
+        B, T, _ = x.shape
+        if B * T == 0:
+            return x.new_zeros(B, T, self.num_filters)
+        valid = x.new_ones(B, T, 1) if padding_mask is None else padding_mask.unsqueeze(-1)
+        runs = None if segment_ids is None else segment_runs(segment_ids)
+        u = self.embed(self.norm_in(x))
+        for layer in self.layers:
+            u = layer(u, valid, runs, state)
+        mask: Tensor = self.to_mask(self.norm_out(u))
+        return mask
+
+
+def _norm(width: int) -> nn.RMSNorm:
+    # The linear map behind it has a scale of its own.
+    return nn.RMSNorm(width, eps=1e-5, elementwise_affine=False)
+
+
+class MaskLayer(nn.Module):
+    """A pre-norm Transformer layer whose attention is bounded to a window.
+
+    Queries are taken in blocks as long as the window, each with the keys that it can reach, so
+    that time and memory are linear in T.
+
+    Args:
+        width: C.
+        num_heads: heads; head h of H lowers its logits by 2^{−8h/H} per token of distance.
+        window: tokens attended to, the current one included.
+        causal: False looks ahead as far as back.
+        name: under which keys and values are kept in a state.
+    """
+
+    slopes: Tensor
+
+    def __init__(self, width: int, num_heads: int, window: int, causal: bool, *, name: str) -> None:
+        super().__init__()
+        self.num_heads, self.window, self.name = num_heads, window, name
+        self.ahead = 0 if causal else window - 1
+        self.norm_attention = _norm(width)
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+        self.norm_mlp = _norm(width)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
+        )
+        slopes = 2.0 ** (-8.0 * torch.arange(1, num_heads + 1) / num_heads)
+        self.register_buffer("slopes", slopes, persistent=False)
+
+    def forward(
+        self,
+        u: Float[Tensor, "B T C"],
+        valid: Tensor,
+        runs: Int[Tensor, "B N"] | None,
+        state: MixerState | None,
+    ) -> Float[Tensor, "B T C"]:
+        """Attend and transform.
+
+        Args:
+            u: (B, T, C).
+            valid: (B, T, 1), zero for padded tokens.
+            runs: (B, ≥ T), documents, ending with those of the T tokens.
+            state: where keys and values of the past are kept.
+
+        Returns:
+            (B, T, C).
+        """
+        u = u + self.out(self._attend(self.norm_attention(u), valid, runs, state))
+        mixed: Tensor = u + self.mlp(self.norm_mlp(u))
+        return mixed
+
+    def _attend(
+        self, u: Tensor, valid: Tensor, runs: Tensor | None, state: MixerState | None
+    ) -> Tensor:
+        (B, T, C), past, H = u.shape, self.window - 1, self.num_heads
+        q, k, v = self.qkv(u).chunk(3, dim=-1)
+        # Whether a token counts travels with its key, so that it is cached and cropped with it.
+        kv = torch.cat([k, v, valid.to(k.dtype)], dim=-1)
+        if state is None:
+            kv = F.pad(kv, (0, 0, past, 0))
+        else:
+            kv = state.extend(self.name, kv, history=past)
+
+        Q = min(self.window, T)
+        blocks = -(-T // Q)
+        missing = blocks * Q - T
+        reach = past + Q + self.ahead
+        kv = F.pad(kv, (0, 0, 0, missing + self.ahead)).unfold(1, reach, Q)  # (B, blocks, 2C+1, J)
+        kv = kv.transpose(2, 3).flatten(0, 1)
+        q = F.pad(q, (0, 0, 0, missing)).reshape(B * blocks, Q, C)
+
+        queries = past + torch.arange(Q, device=u.device)
+        distance = queries[:, None] - torch.arange(reach, device=u.device)
+        near = (distance < self.window) & (distance >= -self.ahead)
+        allowed = near & (kv[:, None, :, -1] > 0)
+        if runs is not None:
+            runs = runs[:, max(runs.shape[1] - past - T, 0) :]
+            runs = F.pad(runs, (past + T - runs.shape[1], missing + self.ahead), value=-1)
+            documents = runs.unfold(1, reach, Q).flatten(0, 1)
+            allowed = allowed & (documents[:, None] == documents[:, past : past + Q, None])
+        # A padded token sees itself, because a softmax over nothing is not a number.
+        allowed = (allowed | (distance == 0)).unsqueeze(1)
+        penalty = -self.slopes[:, None, None] * distance.abs()
+        bias = penalty.to(q.dtype).masked_fill(~allowed, float("-inf"))
+        q, k, v = (
+            t.reshape(B * blocks, -1, H, C // H).transpose(1, 2)
+            for t in (q, kv[..., :C], kv[..., C:-1])
+        )
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        return mixed.transpose(1, 2).reshape(B, blocks * Q, C)[:, :T]

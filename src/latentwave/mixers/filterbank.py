@@ -1,0 +1,242 @@
+"""The learned time-frequency filterbank as a mixer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from latentwave.functional import (
+    causal_filterbank,
+    noncausal_filterbank,
+    segment_runs,
+    windowed_fourier_bank,
+)
+from latentwave.mixers.base import Mixer
+from latentwave.mixers.registry import register_mixer
+from latentwave.mixers.state import MixerState
+from latentwave.mixers.streaming import extend_segment_ids
+
+Init = Literal["random", "fourier"]
+_DEFAULT_KERNEL_SIZE = 32
+
+
+class Bank(Mixer):
+    """What the filterbanks share: the analysis filters, and how a call reads the past.
+
+    Attributes:
+        analysis: (M, K), the filters; tap 0 is on the current token. In a multi-scale bank the
+            taps beyond a filter's own scale are zero, are never read and get no gradient.
+        kernel_sizes: the taps of each group of M / len(kernel_sizes) filters.
+
+    Args:
+        channels: D.
+        context_length: L.
+        num_filters: M.
+        kernel_size: K, one for all; default 32.
+        kernel_sizes: several, instead of `kernel_size`.
+        init: see `FilterbankMixer`.
+        causal: see `FilterbankMixer`.
+
+    Raises:
+        ValueError: see `FilterbankMixer`.
+    """
+
+    analysis: nn.Parameter
+
+    def __init__(
+        self,
+        channels: int,
+        context_length: int,
+        *,
+        num_filters: int,
+        kernel_size: int | None,
+        kernel_sizes: Sequence[int] | None,
+        init: Init,
+        causal: bool,
+    ) -> None:
+        super().__init__(channels, context_length)
+        if init not in ("random", "fourier"):
+            raise ValueError(f'init must be "random" or "fourier", got {init!r}')
+        self.kernel_sizes = _checked_sizes(num_filters, kernel_size, kernel_sizes, context_length)
+        self.num_filters = num_filters
+        self.kernel_size = max(self.kernel_sizes)
+        self.init: Init = init
+        self.causal = causal
+        self.analysis = nn.Parameter(torch.empty(num_filters, self.kernel_size))
+        self.reset_analysis()
+
+    @torch.no_grad()
+    def reset_analysis(self) -> None:
+        """Initialise the filters, each with Σ_τ h_m(τ)² = 1 (random: on average)."""
+        group = self.num_filters // len(self.kernel_sizes)
+        self.analysis.zero_()
+        for filters, K in zip(
+            self.analysis.chunk(len(self.kernel_sizes)), self.kernel_sizes, strict=True
+        ):
+            if self.init == "random":
+                filters[:, :K].normal_(std=1 / math.sqrt(K))
+            else:
+                # A scale starts at one cycle per window and ends where the next one starts.
+                shorter = [size for size in self.kernel_sizes if size < K]
+                highest = min(1 / max(shorter), 1 / 2) if shorter else 1 / 2
+                filters[:, :K] = windowed_fourier_bank(group, K, min(1 / K, highest), highest)
+
+    def extra_repr(self) -> str:
+        """The options, for `print(model)`."""
+        return (
+            f"channels={self.channels}, num_filters={self.num_filters}, "
+            f"kernel_sizes={self.kernel_sizes}, init={self.init!r}, causal={self.causal}"
+        )
+
+    def _bank_flops(self) -> int:
+        """Per token: the filters, the ReLU, the weighted sum, the residual."""
+        taps = self.num_filters // len(self.kernel_sizes) * sum(self.kernel_sizes)
+        return self.channels * (2 * taps + 3 * self.num_filters)
+
+    def _refuse_a_state(self, state: MixerState | None) -> None:
+        if state is not None and not self.causal:
+            raise ValueError(
+                f"a {self.kind} with causal=False reads tokens that are still to come: it cannot "
+                "run with a state, call it on whole sequences"
+            )
+
+    def _filter(
+        self, x: Tensor, weights: Tensor, state: MixerState | None, segment_ids: Tensor | None
+    ) -> Tensor:
+        """Add the weighted sub-bands to x; `segment_ids` reach back at least as far as filters."""
+        history = 0
+        signal = x
+        if state is not None:
+            history = self.kernel_size - 1
+            signal = state.extend("x", x, history=history)
+        runs = None
+        if segment_ids is not None:
+            runs = segment_runs(segment_ids[:, segment_ids.shape[1] - signal.shape[1] :])
+        if not self.causal:
+            return x + noncausal_filterbank(
+                x, self.analysis, weights, runs, kernel_sizes=self.kernel_sizes
+            )
+        return x + causal_filterbank(
+            signal, self.analysis, weights, runs, kernel_sizes=self.kernel_sizes, history=history
+        )
+
+
+@register_mixer("filterbank")
+class FilterbankMixer(Bank):
+    """Split every channel into M sub-bands, rectify, weigh them, and add their sum.
+
+        y_i(t) = x_i(t) + Σ_m a_m · ReLU( Σ_{τ=0}^{K−1} h_m(τ) · x_i(t−τ) )
+
+    A two-layer convolutional network along the token axis, the same for all channels. The
+    weights start at 0, so the mixer starts as the identity: it may be attached to a trained
+    model. (In the first step only the weights move; the filters follow.)
+
+    Reference: a learned front end as in audio recognition (Sainath et al., 2015), here on the
+    activations of a language model.
+
+    Attributes:
+        analysis: (M, K), see `Bank`.
+        weights: (M,), a_m.
+
+    Args:
+        channels: D.
+        context_length: L.
+        num_filters: M.
+        kernel_size: K taps, 32 by default, at most L.
+        kernel_sizes: a multi-scale bank, e.g. [4, 8, 16, 32, 64]: as many groups of M /
+            len(kernel_sizes) filters, each with its own number of taps.
+        init: of the filters: "random" (normal), or "fourier": windowed cosines in quadrature at
+            log-spaced frequencies; in a multi-scale bank each scale covers the octaves from one
+            cycle per window up to the next shorter scale (constant Q).
+        causal: False centres the filters on the token, for encoders; there is no state then.
+
+    Raises:
+        ValueError: for kernels longer than the context, M that is not divisible into its
+            scales, and other values out of range; at a call, for a state with causal=False.
+
+    Causality: y(t) reads x(t − K + 1 … t); with causal=False, K tokens around t.
+
+    Example:
+        >>> mixer = FilterbankMixer(8, 64, num_filters=6, kernel_sizes=[4, 8, 16])
+        >>> mixer.analysis.shape, mixer.weights.shape, mixer.receptive_field
+        (torch.Size([6, 16]), torch.Size([6]), 16)
+        >>> x = torch.ones(1, 3, 8)
+        >>> torch.equal(mixer(x), x)
+        True
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        context_length: int,
+        *,
+        num_filters: int = 144,
+        kernel_size: int | None = None,
+        kernel_sizes: Sequence[int] | None = None,
+        init: Init = "random",
+        causal: bool = True,
+    ) -> None:
+        super().__init__(
+            channels,
+            context_length,
+            num_filters=num_filters,
+            kernel_size=kernel_size,
+            kernel_sizes=kernel_sizes,
+            init=init,
+            causal=causal,
+        )
+        self.weights = nn.Parameter(torch.zeros(num_filters))
+
+    @property
+    def receptive_field(self) -> int:
+        """The longest kernel."""
+        return self.kernel_size
+
+    def flops(self, num_tokens: int) -> int:
+        """Filters (a multiplication and an addition per tap), ReLU, weighted sum, residual."""
+        return self._bank_flops() * num_tokens
+
+    def _mix(
+        self,
+        x: Tensor,
+        state: MixerState | None,
+        segment_ids: Tensor | None,
+        padding_mask: Tensor | None,
+    ) -> Tensor:
+        self._refuse_a_state(state)
+        if state is not None:
+            history = self.kernel_size - 1
+            segment_ids = extend_segment_ids(state, segment_ids, history=history)
+        return self._filter(x, self.weights, state, segment_ids)
+
+
+def _checked_sizes(
+    num_filters: int,
+    kernel_size: int | None,
+    kernel_sizes: Sequence[int] | None,
+    context_length: int,
+) -> list[int]:
+    if kernel_sizes is None:
+        kernel_sizes = [_DEFAULT_KERNEL_SIZE if kernel_size is None else kernel_size]
+    elif kernel_size is not None:
+        raise ValueError(
+            "kernel_size and kernel_sizes exclude each other, got "
+            f"kernel_size={kernel_size}, kernel_sizes={list(kernel_sizes)}"
+        )
+    sizes = [int(size) for size in kernel_sizes]
+    if not sizes or min(sizes) < 1:
+        raise ValueError(f"kernel sizes must be >= 1 and at least one, got {sizes}")
+    if max(sizes) > context_length:
+        raise ValueError(
+            f"kernel sizes must not exceed the context length {context_length}, got {sizes}"
+        )
+    if num_filters < 1 or num_filters % len(sizes):
+        raise ValueError(
+            f"num_filters must be a positive multiple of the {len(sizes)} kernel sizes {sizes}, "
+            f"got {num_filters}"
+        )
+    return sizes
