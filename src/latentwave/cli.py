@@ -88,7 +88,7 @@ def _train(options: Namespace, _: list[str]) -> None:
 def _compare(options: Namespace, arguments: list[str]) -> None:
     recipe = _recipe(options)
     folder = options.output or Path("runs") / recipe.name
-    results = analysis.compare(
+    analysis.compare(
         recipe,
         data.prepare(recipe.corpus),
         folder,
@@ -96,15 +96,11 @@ def _compare(options: Namespace, arguments: list[str]) -> None:
         command=shlex.join(["latentwave", *arguments]),
         console=_ERR,
     )
-    report.print_summary(results, _OUT)
-    _write_report(results, folder)
+    _show(folder)
 
 
 def _report(options: Namespace, _: list[str]) -> None:
-    results = report.load_results(options.folder)
-    report.print_summary(results, _OUT)
-    folder = options.folder if options.folder.is_dir() else options.folder.parent
-    _write_report(results, folder)
+    _show(options.folder)
 
 
 def _evaluate(options: Namespace, _: list[str]) -> None:
@@ -272,7 +268,11 @@ def _corpus_config(corpus: str) -> data.CorpusConfig:
     return data.CorpusConfig(name="text", path=corpus)
 
 
-def _write_report(results: dict[str, Any], folder: Path) -> None:
+def _show(path: Path) -> None:
+    """Table, figures and report of a folder with results.json, or of that file."""
+    results = report.load_results(path)
+    folder = path if path.is_dir() else path.parent
+    report.print_summary(results, _OUT)
     figures = report.write_figures(results, folder)
     page = report.write_report(results, folder)
     _OUT.print(f"figures: {', '.join(str(path) for path in figures)}", soft_wrap=True)

@@ -6,17 +6,22 @@ from transformers import DynamicCache, StaticCache
 
 import latentwave as lw
 from latentwave.errors import UserError
+from latentwave.hub import attached_mixers
 from tests.hub.models import BACKBONES, gpt2, tokens
+from tests.mixers.cases import CASES, randomize
 
 EVERY_BACKBONE = pytest.mark.parametrize("backbone", BACKBONES)
-EVERY_MIXER = pytest.mark.parametrize(
-    "options", [{}, {"boundary": "mean"}, {"schedule": [4, 1, 2, 2, 1, 3, 3, 1]}], ids=str
+EVERY_CASE = pytest.mark.parametrize(
+    "case", [name for name in CASES if "schedule" not in CASES[name][1]]
 )
 LENGTH = {"max_new_tokens": 16, "do_sample": False}
 
 
-def model_and_batch(backbone, options):
-    model = lw.attach(BACKBONES[backbone](), "wavelet", **options)
+def model_and_batch(backbone, case):
+    kind, options = CASES[case]
+    model = lw.attach(BACKBONES[backbone](), kind, context_length=16, **options)
+    for mixer in attached_mixers(model).values():
+        randomize(mixer)
     ids = tokens(2, 12)
     mask = torch.ones_like(ids)
     mask[1, :5] = 0
@@ -24,9 +29,9 @@ def model_and_batch(backbone, options):
 
 
 @EVERY_BACKBONE
-@EVERY_MIXER
-def test_chunks_equal_the_full_forward(backbone, options):
-    model, _ = model_and_batch(backbone, options)
+@EVERY_CASE
+def test_chunks_equal_the_full_forward(backbone, case):
+    model, _ = model_and_batch(backbone, case)
     ids = tokens(2, 30)
     full = model(ids, use_cache=False).logits
     for chunk in (1, 7, 29):
@@ -38,7 +43,7 @@ def test_chunks_equal_the_full_forward(backbone, options):
 
 
 @EVERY_BACKBONE
-@EVERY_MIXER
+@EVERY_CASE
 @pytest.mark.parametrize(
     "how",
     [
@@ -51,8 +56,8 @@ def test_chunks_equal_the_full_forward(backbone, options):
     ],
     ids=str,
 )
-def test_generate_with_cache_equals_without(backbone, options, how):
-    model, batch = model_and_batch(backbone, options)
+def test_generate_with_cache_equals_without(backbone, case, how):
+    model, batch = model_and_batch(backbone, case)
     how = LENGTH | how
     torch.manual_seed(1)
     cached = model.generate(**batch, **how)
@@ -63,9 +68,9 @@ def test_generate_with_cache_equals_without(backbone, options, how):
 
 
 @EVERY_BACKBONE
-@EVERY_MIXER
-def test_left_padding_changes_no_token(backbone, options):
-    model, batch = model_and_batch(backbone, options)
+@EVERY_CASE
+def test_left_padding_changes_no_token(backbone, case):
+    model, batch = model_and_batch(backbone, case)
     padded = model.generate(**batch, **LENGTH)
     alone = model.generate(
         input_ids=batch["input_ids"][1:, 5:],
@@ -77,7 +82,7 @@ def test_left_padding_changes_no_token(backbone, options):
 
 @EVERY_BACKBONE
 def test_a_finished_cache_continues(backbone):
-    model, _ = model_and_batch(backbone, {})
+    model, _ = model_and_batch(backbone, "wavelet")
     ids = tokens(1, 6)
     whole = model.generate(ids, max_new_tokens=20, do_sample=False)
     first = model.generate(ids, max_new_tokens=8, do_sample=False, return_dict_in_generate=True)
@@ -87,10 +92,14 @@ def test_a_finished_cache_continues(backbone):
     assert torch.equal(rest, whole)
 
 
-@EVERY_BACKBONE
-def test_prompt_lookup_decoding_crops_the_state(backbone):
-    model, _ = model_and_batch(backbone, {})
+@EVERY_CASE
+def test_prompt_lookup_decoding_crops_the_state(case):
+    model, _ = model_and_batch("gpt2", case)
     ids = tokens(1, 4).repeat(1, 5)
+    if CASES[case][0] == "ema":
+        with pytest.raises(UserError, match="recurrent mixer cannot take tokens back"):
+            model.generate(ids, prompt_lookup_num_tokens=3, **LENGTH)
+        return
     assert torch.equal(
         model.generate(ids, prompt_lookup_num_tokens=3, **LENGTH), model.generate(ids, **LENGTH)
     )
@@ -126,4 +135,18 @@ def test_a_static_cache_of_the_user():
     parts = [model(ids[:, i : i + 5], past_key_values=cache).logits for i in range(0, 20, 5)]
     torch.testing.assert_close(
         torch.cat(parts, dim=1), model(ids, use_cache=False).logits, rtol=1e-4, atol=1e-4
+    )
+
+
+@EVERY_CASE
+def test_a_cache_can_be_expanded_and_thinned_out(case):
+    model, _ = model_and_batch("gpt2", case)
+    ids = tokens(2, 20)
+    cache = DynamicCache()
+    model(ids[:, :15], past_key_values=cache)
+    cache.batch_repeat_interleave(3)
+    cache.batch_select_indices(torch.tensor([4, 0]))
+    rest = model(ids[[1, 0], 15:], past_key_values=cache).logits
+    torch.testing.assert_close(
+        rest, model(ids[[1, 0]], use_cache=False).logits[:, 15:], rtol=1e-4, atol=1e-4
     )

@@ -58,9 +58,11 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
 
 def build_case(name: str) -> Mixer:
     kind, options = CASES[name]
-    mixer = build_mixer(kind, channels=CHANNELS, context_length=CONTEXT_LENGTH, **options)
-    # Away from initial values, above all from zeros: a mixer that starts as the identity would
-    # pass tests that it should fail.
+    return randomize(build_mixer(kind, channels=CHANNELS, context_length=CONTEXT_LENGTH, **options))
+
+
+def randomize(mixer: Mixer) -> Mixer:
+    """Away from initial values: a mixer that starts as the identity passes what it should fail."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in mixer.parameters():

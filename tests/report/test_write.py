@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001 (the signs are what readers see)
 import builtins
 import re
 import sys

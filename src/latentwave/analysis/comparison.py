@@ -89,9 +89,9 @@ def compare(
         ]
         for name in recipe.contestants
     }
-    results = summarize(recipe, store, runs, costs) | {"command": command}
-    write_durably(folder / "results.json", json.dumps(results, indent=2) + "\n")
-    return results
+    results = _without_nan(summarize(recipe, store, runs, costs) | {"command": command})
+    write_durably(folder / "results.json", json.dumps(results, indent=2, allow_nan=False) + "\n")
+    return dict(results)
 
 
 def summarize(
@@ -149,6 +149,15 @@ def summarize(
         "seeds": list(recipe.seeds),
         "contestants": contestants,
     }
+
+
+def _without_nan(value: Any) -> Any:
+    """What a diverged run could not measure becomes null: JSON has no NaN."""
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _mixer(recipe: Recipe, name: str) -> dict[str, Any] | None:

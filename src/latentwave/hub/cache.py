@@ -7,7 +7,7 @@ beam search, batch expansion, cropping, offloading) it does to the mixers' state
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -17,16 +17,47 @@ from transformers import cache_utils
 from latentwave.errors import UserError
 from latentwave.mixers import MixerState
 
+
+class _MixerStates:
+    """Beside keys and values, what the hybrid layers of transformers leave undone for states."""
+
+    def crop(self: Any, tokens_to_remove: int) -> None:
+        if any(self.is_recurrent_states_initialized.values()):
+            raise UserError(
+                "a recurrent mixer cannot take tokens back, so its cache cannot be cropped: "
+                "generate without assisted decoding or prompt lookup"
+            )
+        super().crop(tokens_to_remove)  # type: ignore[misc]
+
+    def batch_repeat_interleave(self: Any, repeats: int) -> None:
+        super().batch_repeat_interleave(repeats)  # type: ignore[misc]
+        self._each_state(lambda state: state.repeat_interleave(repeats, dim=0))
+
+    def batch_select_indices(self: Any, indices: Tensor) -> None:
+        super().batch_select_indices(indices)  # type: ignore[misc]
+        self._each_state(lambda state: state[indices.to(state.device)])
+
+    def _each_state(self: Any, change: Callable[[Tensor], Tensor]) -> None:
+        for states in (self.conv_states, self.recurrent_states):
+            for slot, state in states.items():
+                states[slot] = None if state is None else change(state)
+
+
 # What each plain layer becomes when it also carries mixer state.
 _HYBRID: dict[type, type] = {
-    cache_utils.DynamicLayer: cache_utils.LinearAttentionAndFullAttentionLayer,
-    cache_utils.DynamicSlidingWindowLayer: (
-        cache_utils.LinearAttentionAndSlidingWindowAttentionLayer
-    ),
-    cache_utils.StaticLayer: cache_utils.LinearAttentionAndStaticFullAttentionLayer,
-    cache_utils.StaticSlidingWindowLayer: (
-        cache_utils.LinearAttentionAndStaticSlidingWindowAttentionLayer
-    ),
+    plain: type(f"Mixed{plain.__name__}", (_MixerStates, hybrid), {})
+    for plain, hybrid in (
+        (cache_utils.DynamicLayer, cache_utils.LinearAttentionAndFullAttentionLayer),
+        (
+            cache_utils.DynamicSlidingWindowLayer,
+            cache_utils.LinearAttentionAndSlidingWindowAttentionLayer,
+        ),
+        (cache_utils.StaticLayer, cache_utils.LinearAttentionAndStaticFullAttentionLayer),
+        (
+            cache_utils.StaticSlidingWindowLayer,
+            cache_utils.LinearAttentionAndStaticSlidingWindowAttentionLayer,
+        ),
+    )
 }
 
 
@@ -70,7 +101,7 @@ def _as_hybrid(layer: Any, hybrid: type) -> Any:
         for name in ("sliding_window", "max_cache_len")
         if hasattr(layer, name)
     }
-    new = hybrid(**sizes)
+    new = hybrid(**sizes, number_of_states=0)  # states are added as mixers name them
     if layer.is_initialized:  # static caches may have their memory already
         new.keys, new.values = layer.keys, layer.values
         new.is_initialized = True

@@ -1,7 +1,5 @@
 """Numbers as people read them: 1.21 M, 0.28 %, 1.9× [1.7, 2.1]."""
 
-# ruff: noqa: RUF001 (the signs are what readers see)
-
 from __future__ import annotations
 
 MISSING = "—"

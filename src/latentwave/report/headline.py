@@ -1,7 +1,5 @@
 """What a comparison found, in sentences that hold when the mixer loses too."""
 
-# ruff: noqa: RUF001 (the signs are what readers see)
-
 from __future__ import annotations
 
 from dataclasses import dataclass

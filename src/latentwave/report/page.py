@@ -1,7 +1,5 @@
 """The page: what the template is given."""
 
-# ruff: noqa: RUF001 (the signs are what readers see)
-
 from __future__ import annotations
 
 from dataclasses import dataclass

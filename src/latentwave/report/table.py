@@ -1,7 +1,5 @@
 """The table of a comparison, once for the console and once for the page."""
 
-# ruff: noqa: RUF001 (the signs are what readers see)
-
 from __future__ import annotations
 
 from collections.abc import Sequence
