@@ -14,6 +14,7 @@ from torch import Tensor
 from latentwave.functional import causal_fir, segment_runs
 from latentwave.mixers.base import Mixer
 from latentwave.mixers.state import MixerState
+from latentwave.mixers.streaming import extend_segment_ids
 
 
 class ChannelMixer(Mixer):
@@ -109,36 +110,10 @@ class FirMixer(ChannelMixer):
         history = 0
         if state is not None:
             history = self.receptive_field - 1
-            segment_ids = extend_segment_ids(state, segment_ids, history)
+            segment_ids = extend_segment_ids(state, segment_ids, history=history)
             x = state.extend("x", x, history=history)
         runs = None if segment_ids is None else segment_runs(segment_ids)
         return causal_fir(x, self.taps(), runs=runs, history=history)
-
-
-def extend_segment_ids(
-    state: MixerState, segment_ids: Tensor | None, history: int, signal: str = "x"
-) -> Tensor | None:
-    """Put the ids of older tokens before those of this call; call it before extending `signal`.
-
-    Args:
-        state: the mixer's state.
-        segment_ids: (B, T), or None.
-        history: older ids to hand out.
-        signal: the name of a tensor that the mixer stores at every call.
-
-    Returns:
-        (B, history + T), or None.
-
-    Raises:
-        ValueError: if ids come to a state that was started without, or the other way round.
-    """
-    if segment_ids is None:
-        if "segment_ids" in state:
-            raise ValueError("this state was started with segment_ids: pass them at every call")
-        return None
-    if signal in state and "segment_ids" not in state:
-        raise ValueError("this state was started without segment_ids: start a new one for them")
-    return state.extend("segment_ids", segment_ids.unsqueeze(-1), history=history).squeeze(-1)
 
 
 def as_bits(values: npt.NDArray[np.float64]) -> Tensor:

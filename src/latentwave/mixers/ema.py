@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from latentwave.functional import decaying_sums, segment_runs
-from latentwave.mixers.channels import ChannelMixer, as_bits, extend_segment_ids, from_bits
+from latentwave.mixers.channels import ChannelMixer, as_bits, from_bits
 from latentwave.mixers.registry import register_mixer
 from latentwave.mixers.state import MixerState
+from latentwave.mixers.streaming import extend_segment_ids
 
 
 @register_mixer("ema")
@@ -116,7 +117,7 @@ class EmaMixer(ChannelMixer):
         rates = self.rates()
         signal = x.to(wide) * rates.to(wide)
         if state is not None:
-            segment_ids = extend_segment_ids(state, segment_ids, 1, signal="average")
+            segment_ids = extend_segment_ids(state, segment_ids, history=1, signal="average")
             before = state.get("average")
             if before is None:
                 before = signal.new_zeros(B, C)

@@ -19,10 +19,11 @@ from latentwave.functional import (
 )
 from latentwave.functional.averages import SINGLE_OUTPUTS, Boundary
 from latentwave.functional.families import cascade_length
-from latentwave.mixers.channels import ChannelMixer, as_bits, extend_segment_ids, from_bits
+from latentwave.mixers.channels import ChannelMixer, as_bits, from_bits
 from latentwave.mixers.levels import channel_levels
 from latentwave.mixers.registry import register_mixer
 from latentwave.mixers.state import MixerState
+from latentwave.mixers.streaming import extend_segment_ids
 
 
 @register_mixer("wavelet")
@@ -182,7 +183,7 @@ class WaveletMixer(ChannelMixer):
             valid = x.new_ones(B, T) if padding_mask is None else padding_mask.to(x.dtype)
         if state is not None:
             history = self.receptive_field - 1
-            segment_ids = extend_segment_ids(state, segment_ids, history)
+            segment_ids = extend_segment_ids(state, segment_ids, history=history)
             # Whether a token counts travels as one more channel, so that it is cached, reordered
             # and cropped with the samples.
             signal = x if valid is None else torch.cat([x, valid.unsqueeze(-1)], dim=-1)
