@@ -18,11 +18,14 @@ SIZES = pytest.mark.parametrize("kernel_sizes", [None, MULTI], ids=["single", "m
 
 @pytest.fixture(params=["whole", "blocks", "lanes"])
 def small_blocks(request, monkeypatch):
-    """Also with blocks that cut batch, tokens and channels at odd places, in either layout."""
+    """Also with blocks that cut batch, tokens and channels at odd places, in either layout, and
+    with one GEMM per scale.
+    """
     if request.param != "whole":
         fewest = 1 if request.param == "lanes" else 1000
         monkeypatch.setattr(filterbank_grid, "_FEWEST_COLUMNS", fewest)
         monkeypatch.setattr(filterbank_grid, "_MOST_COLUMNS", 3)
+        monkeypatch.setattr(filterbank_grid, "_GEMM_OVERHEAD", 0)
         monkeypatch.setattr(filterbank_grid, "_ELEMENTS_PER_THREAD", 24)
         monkeypatch.setattr(filterbank_grid, "_LONGEST_SEGMENT", 5)
 

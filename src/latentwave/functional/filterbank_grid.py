@@ -27,15 +27,31 @@ from torch.nn import functional as F
 _ELEMENTS_PER_THREAD = 150_000
 _ELEMENTS_PER_GPU = 2**24
 _LONGEST_SEGMENT = 64
+# What one more GEMM costs, in multiplications per column (measured at 2000 columns).
+_GEMM_OVERHEAD = 2000
 _FEWEST_COLUMNS, _MOST_COLUMNS = 64, 256  # of a lane
 
 
 class Band(NamedTuple):
-    """Filters of one length: their rows of z, their rows of a window, their taps."""
+    """Filters that share a GEMM: theirs among the M, and theirs among the rows of a window."""
 
     filters: slice
     lags: slice
-    taps: Tensor  # (filters, K), oldest token first
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """How many of both."""
+        return len(range(self.filters.stop)[self.filters]), len(range(self.lags.stop)[self.lags])
+
+    @property
+    def size(self) -> int:
+        """Multiplications per column."""
+        return math.prod(self.shape)
+
+    def join(self, other: Band) -> Band:
+        """Both, `other` behind this one, padded to the lags that either reads."""
+        lags = slice(min(self.lags.start, other.lags.start), max(self.lags.stop, other.lags.stop))
+        return Band(slice(self.filters.start, other.filters.stop), lags)
 
 
 class Block(NamedTuple):
@@ -89,7 +105,7 @@ class Grid:
     Args:
         x: (B, history + T, D).
         num_filters: M.
-        kernel_sizes: one per band of M / len(kernel_sizes) filters.
+        kernel_sizes: one per scale of M / len(kernel_sizes) filters.
         history: leading tokens that are read but have no output.
         causal: windows end at their token; else they are centred on it.
         in_lanes: one lane per pair, unless there are too few channels for a GEMM.
@@ -138,16 +154,41 @@ class Grid:
                 for d in channels:
                     yield Block(b, s, d, in_lanes)
 
-    def bands(self, analysis: Tensor, dtype: torch.dtype) -> list[Band]:
-        """The longest filters come first: theirs is the product that overwrites all lags."""
+    def _scales(self) -> list[Band]:
+        """One band per kernel size."""
         size = self.M // len(self.kernel_sizes)
-        bands = []
-        for band, K in enumerate(self.kernel_sizes):
-            filters = slice(band * size, (band + 1) * size)
+        scales = []
+        for i, K in enumerate(self.kernel_sizes):
             first = self.past - (K - 1 if self.causal else K // 2)
-            taps = analysis[filters, :K].to(dtype).flip(1)
-            bands.append(Band(filters, slice(first, first + K), taps))
-        return sorted(bands, key=lambda band: -band.taps.shape[1])
+            scales.append(Band(slice(i * size, (i + 1) * size), slice(first, first + K)))
+        return scales
+
+    def bands(self) -> list[Band]:
+        """Scales, joined where that is cheaper than another GEMM."""
+        bands: list[Band] = []
+        for scale in self._scales():
+            joint = bands[-1].join(scale) if bands else scale
+            if bands and joint.size - bands[-1].size - scale.size < _GEMM_OVERHEAD:
+                bands[-1] = joint
+            else:
+                bands.append(scale)
+        return bands
+
+    def place(self, analysis: Tensor, dtype: torch.dtype) -> Tensor:
+        """The taps by rows of a window, oldest token first: (M, W), zero where none is."""
+        placed = analysis.new_zeros(self.M, self.W, dtype=dtype)
+        for scale in self._scales():
+            K = scale.shape[1]
+            placed[scale.filters, scale.lags] = analysis[scale.filters, :K].to(dtype).flip(1)
+        return placed
+
+    def unplace(self, placed: Tensor) -> Tensor:
+        """The adjoint of `place`: (M, K)."""
+        analysis = torch.zeros_like(placed)
+        for scale in self._scales():
+            K = scale.shape[1]
+            analysis[scale.filters, :K] = placed[scale.filters, scale.lags].flip(1)
+        return analysis
 
     def windows(self, value: Tensor, fill: int = 0) -> Tensor:
         """Segments and what their windows reach, (L, B, segments, C), of (B, history + T, C)."""

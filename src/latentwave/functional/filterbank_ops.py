@@ -59,14 +59,14 @@ def fused_filterbank(  # noqa: PLR0917
     if not grid.blocks:
         return x.new_empty(grid.B, grid.T, grid.D)
     dtype = accumulation_dtype(x.dtype)
-    bands = grid.bands(analysis, dtype)
+    bands, placed = grid.bands(), grid.place(analysis, dtype)
     weighting = _weighting(grid, weights, dtype)
     signal, documents = grid.windows(x), grid.documents(runs)
     out = grid.new_per_token(x, grid.D)
     heights = (grid.L, grid.M, grid.S)
     memory = [x.new_empty(height * grid.R, dtype=dtype) for height in heights]
     with torch.autocast(x.device.type, enabled=False):
-        taps = [band.taps.t().contiguous() for band in bands]
+        taps = [placed[band.filters, band.lags].t().contiguous() for band in bands]
         for block in grid.blocks:
             rows, z, y = (block.matrices(m, h) for m, h in zip(memory, heights, strict=True))
             block.unfolded(rows).copy_(block.cut(signal))
@@ -107,18 +107,21 @@ def fused_filterbank_backward(  # noqa: PLR0917
             weights.new_zeros(weights.shape),
         )
     dtype = accumulation_dtype(x.dtype)
-    bands = grid.bands(analysis, dtype)
+    bands, placed = grid.bands(), grid.place(analysis, dtype)
     weighting = _weighting(grid, weights, dtype)
     signal, documents, grads = grid.windows(x), grid.documents(runs), grid.per_token(grad)
     grad_x = grid.new_sum(x, dtype)
-    products = [x.new_zeros(grid.P, *band.taps.shape, dtype=dtype) for band in bands]  # G
-    heights = (grid.L, grid.L, grid.M, grid.S, grid.W, grid.W)
+    forward_taps = [placed[band.filters, band.lags].contiguous() for band in bands]
+    products = [x.new_zeros(grid.P, *taps.shape, dtype=dtype) for taps in forward_taps]  # G
+    heights = (grid.L, grid.L, grid.S, grid.W)
     memory = [x.new_empty(height * grid.R, dtype=dtype) for height in heights]
+    band_memory = [x.new_empty(height * grid.R, dtype=dtype) for height in (grid.M, grid.W)]
     with torch.autocast(x.device.type, enabled=False):
-        adjoints = [weighting.weigh(band).t().contiguous() for band in bands]
+        weighed = weighting.weigh(placed)
+        adjoint_taps = [weighed[band.filters, band.lags].t().contiguous() for band in bands]
         for block in grid.blocks:
             P = block.num_lanes
-            rows, grad_rows, z, dy, scaled, back = (
+            rows, grad_rows, dy, scaled = (
                 block.matrices(m, h) for m, h in zip(memory, heights, strict=True)
             )
             block.unfolded(rows).copy_(block.cut(signal))
@@ -126,33 +129,35 @@ def fused_filterbank_backward(  # noqa: PLR0917
             grad_rows.zero_()
             windows = Windows(grid, block, rows, documents)
             weighting.enter(block)
-            # One view per band of everything that the GEMMs touch.
-            subbands = [z[:, band.filters] for band in bands]
-            inputs = [scaled[:, band.lags].mT for band in bands]
-            outputs = [back[:, band.lags] for band in bands]
-            sums = [product[:P] for product in products]
-            taps = [band.taps.expand(P, -1, -1) for band in bands]
-            transposed = [adjoint.expand(P, -1, -1) for adjoint in adjoints]
+            # Everything of a band that does not depend on the token; bands share their memory.
+            plan = [
+                (
+                    band,
+                    forward_taps[i].expand(P, -1, -1),
+                    adjoint_taps[i].expand(P, -1, -1),
+                    scaled[:, band.lags].mT,
+                    products[i][:P],
+                    *(block.matrices(m, h) for m, h in zip(band_memory, band.shape, strict=True)),
+                )
+                for i, band in enumerate(bands)
+            ]
             for r in range(grid.S):
                 window, foreign = windows.at(r)
-                for i, band in enumerate(bands):
-                    torch.bmm(taps[i], window[:, band.lags], out=subbands[i])
-                weighting.gate(r, z, dy)
                 dy_r = dy[:, r : r + 1]
                 torch.mul(window, dy_r, out=scaled)
-                # The first band reaches every lag, so it overwrites what was there.
-                beta = 0
-                for i, gates in enumerate(subbands):
-                    sums[i].baddbmm_(gates, inputs[i])
-                    outputs[i].baddbmm_(transposed[i], gates, beta=beta)
-                    beta = 1
-                gradient = back if foreign is None else clear(back, foreign)
-                grad_rows[:, r : r + grid.W].addcmul_(gradient, dy_r)
+                for band, taps, adjoint, scaled_t, product, z, back in plan:
+                    torch.bmm(taps, window[:, band.lags], out=z)
+                    weighting.gate(r, band, z, dy_r)
+                    product.baddbmm_(z, scaled_t)
+                    torch.bmm(adjoint, z, out=back)
+                    gradient = back if foreign is None else clear(back, foreign[:, band.lags])
+                    grad_rows[:, r : r + grid.W][:, band.lags].addcmul_(gradient, dy_r)
             grid.add_windows(grad_x, block, grad_rows)
             weighting.leave(block)
-        grad_analysis = torch.zeros_like(analysis, dtype=dtype)
+        grad_placed = torch.zeros_like(placed)
         for band, product in zip(bands, products, strict=True):
-            grad_analysis[band.filters, : band.taps.shape[1]] = product.sum(0).flip(1)
+            grad_placed[band.filters, band.lags] = product.sum(0)
+        grad_analysis = grid.unplace(grad_placed)
         grad_weights = weighting.finish(analysis, grad_analysis)
     return (
         grid.sum_to_tokens(grad_x, x),
@@ -175,16 +180,16 @@ class _FixedWeights:
         """Write Σ_m a_m z_m, with z (R, M), to y (R)."""
         torch.mv(z, self._weights, out=y)
 
-    def gate(self, r: int, z: Tensor, dy: Tensor) -> None:
-        """Turn z into g."""
+    def gate(self, r: int, band: Band, z: Tensor, dy: Tensor) -> None:
+        """Turn a band's z into g."""
         z.gt_(self._zero)
 
     def leave(self, block: Block) -> None:
         """End a block of the backward pass."""
 
-    def weigh(self, band: Band) -> Tensor:
+    def weigh(self, placed: Tensor) -> Tensor:
         """The taps of the adjoint."""
-        return band.taps * self._weights[band.filters, None]
+        return placed * self._weights[:, None]
 
     def finish(self, analysis: Tensor, product: Tensor) -> Tensor:
         """∂ weights; turns the product G into ∂ analysis in place."""
@@ -220,22 +225,22 @@ class _TokenWeights:
         out = y.view(-1, 1, self._channels)
         torch.bmm(self._masks[r].unsqueeze(1), per_pair.mT, out=out)
 
-    def gate(self, r: int, z: Tensor, dy: Tensor) -> None:
-        """Turn z into a ⊙ g; keeps ∂ tf_mask, the sum of ReLU(z) ⊙ dy over channels."""
+    def gate(self, r: int, band: Band, z: Tensor, dy: Tensor) -> None:
+        """Turn a band's z into a ⊙ g; keeps ∂ tf_mask, the sum of ReLU(z) ⊙ dy over channels."""
         per_pair = self._per_pair(z.relu_())
-        dy_r = self._per_pair(dy[:, r : r + 1])
-        torch.bmm(dy_r, per_pair.mT, out=self._grads[r].unsqueeze(1))
+        product = torch.bmm(self._per_pair(dy), per_pair.mT)
+        self._grads[r, :, band.filters] = product.squeeze(1)
         z.gt_(self._zero)
-        per_pair.mul_(self._masks[r].unsqueeze(-1))
+        per_pair.mul_(self._masks[r, :, band.filters].unsqueeze(-1))
 
     def leave(self, block: Block) -> None:
         """End a block: blocks that share tokens hold different channels, so their sums add."""
         part = block.cut_pairs(self._grad)
         part += self._grads.view(part.shape)
 
-    def weigh(self, band: Band) -> Tensor:
+    def weigh(self, placed: Tensor) -> Tensor:
         """The taps of the adjoint; the gates hold the weights."""
-        return band.taps
+        return placed
 
     def finish(self, analysis: Tensor, product: Tensor) -> Tensor:
         """∂ tf_mask; G is ∂ analysis already."""
