@@ -16,10 +16,16 @@ WEIGHTS = pytest.mark.parametrize("per_token", [False, True], ids=["weights", "t
 SIZES = pytest.mark.parametrize("kernel_sizes", [None, MULTI], ids=["single", "multi"])
 
 
-@pytest.fixture(params=["whole", "blocks"])
+@pytest.fixture(params=["whole", "blocks", "lanes"])
 def small_blocks(request, monkeypatch):
-    """Also with blocks that cut batch, tokens and channels at odd places."""
-    if request.param == "blocks":
+    """Also with blocks that cut batch, tokens and channels at odd places, in either layout, and
+    with one GEMM per scale.
+    """
+    if request.param != "whole":
+        fewest = 1 if request.param == "lanes" else 1000
+        monkeypatch.setattr(filterbank_grid, "_FEWEST_COLUMNS", fewest)
+        monkeypatch.setattr(filterbank_grid, "_MOST_COLUMNS", 3)
+        monkeypatch.setattr(filterbank_grid, "_GEMM_OVERHEAD", 0)
         monkeypatch.setattr(filterbank_grid, "_ELEMENTS_PER_THREAD", 24)
         monkeypatch.setattr(filterbank_grid, "_LONGEST_SEGMENT", 5)
 

@@ -1,9 +1,15 @@
 """How the fused filterbank lays out its windows, so that a GEMM can read them in place.
 
 The tokens are cut into segments of S, each with the W − 1 tokens that its windows also reach. A
-block takes R of these signals, one per (batch, segment, channel), as the columns of a matrix with
-S + W − 1 tokens as rows. The windows of all R signals at token r of their segment are then its
+block takes some of these signals, one per (batch, segment, channel), as the columns of a matrix
+with S + W − 1 tokens as rows. The windows of all signals at token r of their segment are then its
 rows r … r + W − 1: contiguous memory, without one copy of the signal per tap.
+
+A block is one such matrix, or P of them: lanes, (P, rows, C), one per (batch, segment). Threads
+that share a batched GEMM by lanes share the element-wise work on its result by the same lanes, so
+that values stay in the cache of the core that made them. That pays in the backward pass. The
+forward pass has one lane and gets the same from a result with its signals in rows, in which the
+weighted sums are fast, too.
 """
 
 from __future__ import annotations
@@ -21,14 +27,31 @@ from torch.nn import functional as F
 _ELEMENTS_PER_THREAD = 150_000
 _ELEMENTS_PER_GPU = 2**24
 _LONGEST_SEGMENT = 64
+# What one more GEMM costs, in multiplications per column (measured at 2000 columns).
+_GEMM_OVERHEAD = 2000
+_FEWEST_COLUMNS, _MOST_COLUMNS = 64, 256  # of a lane
 
 
 class Band(NamedTuple):
-    """Filters of one length: their rows of z, their rows of a window, their taps."""
+    """Filters that share a GEMM: theirs among the M, and theirs among the rows of a window."""
 
     filters: slice
     lags: slice
-    taps: Tensor  # (filters, K), oldest token first
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """How many of both."""
+        return len(range(self.filters.stop)[self.filters]), len(range(self.lags.stop)[self.lags])
+
+    @property
+    def size(self) -> int:
+        """Multiplications per column."""
+        return math.prod(self.shape)
+
+    def join(self, other: Band) -> Band:
+        """Both, `other` behind this one, padded to the lags that either reads."""
+        lags = slice(min(self.lags.start, other.lags.start), max(self.lags.stop, other.lags.stop))
+        return Band(slice(self.filters.start, other.filters.stop), lags)
 
 
 class Block(NamedTuple):
@@ -37,11 +60,22 @@ class Block(NamedTuple):
     batch: range
     segments: range
     channels: range
+    in_lanes: bool
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Their lengths; R is the product."""
+        """Their lengths."""
         return len(self.batch), len(self.segments), len(self.channels)
+
+    @property
+    def num_pairs(self) -> int:
+        """How many (batch, segment) there are."""
+        return len(self.batch) * len(self.segments)
+
+    @property
+    def num_lanes(self) -> int:
+        """P: the pairs, or 1."""
+        return self.num_pairs if self.in_lanes else 1
 
     def cut(self, value: Tensor) -> Tensor:
         """The block's part of (…, B, segments, D), a view."""
@@ -52,6 +86,18 @@ class Block(NamedTuple):
         b, s = self.batch, self.segments
         return value[..., b.start : b.stop, s.start : s.stop, :]
 
+    def matrices(self, memory: Tensor, rows: int) -> Tensor:
+        """The front of a flat buffer as P lanes, (P, rows, C)."""
+        P, size = self.num_lanes, math.prod(self.shape)
+        return memory[: rows * size].view(P, rows, size // P)
+
+    def unfolded(self, lanes: Tensor) -> Tensor:
+        """Lanes (P, rows, C) as (rows, B, segments, channels) of the block, a view."""
+        nb, ns, nd = self.shape
+        if not self.in_lanes:
+            return lanes.view(-1, nb, ns, nd)
+        return lanes.view(nb, ns, -1, nd).permute(2, 0, 1, 3)
+
 
 class Grid:
     """How the windows of one call are laid out and cut into blocks.
@@ -59,13 +105,21 @@ class Grid:
     Args:
         x: (B, history + T, D).
         num_filters: M.
-        kernel_sizes: one per band of M / len(kernel_sizes) filters.
+        kernel_sizes: one per scale of M / len(kernel_sizes) filters.
         history: leading tokens that are read but have no output.
         causal: windows end at their token; else they are centred on it.
+        in_lanes: one lane per pair, unless there are too few channels for a GEMM.
     """
 
     def __init__(
-        self, x: Tensor, num_filters: int, kernel_sizes: Sequence[int], history: int, causal: bool
+        self,
+        x: Tensor,
+        num_filters: int,
+        kernel_sizes: Sequence[int],
+        *,
+        history: int,
+        causal: bool,
+        in_lanes: bool,
     ) -> None:
         self.B, self.D, self.T = x.shape[0], x.shape[2], x.shape[1] - history
         self.M, self.W = num_filters, max(kernel_sizes)
@@ -82,28 +136,59 @@ class Grid:
         self.num_segments = math.ceil(self.T / longest)
         self.S = math.ceil(self.T / max(1, self.num_segments))
         self.L = self.S + self.W - 1
-        self.blocks = list(self._blocks(columns)) if values else []
+        self.blocks = list(self._blocks(columns, in_lanes)) if values else []
+        # The most columns and the most lanes that a block has.
         self.R = max((math.prod(block.shape) for block in self.blocks), default=0)
+        self.P = max((block.num_lanes for block in self.blocks), default=0)
 
-    def _blocks(self, columns: int) -> Iterator[Block]:
-        channels = list(ranges(self.D, columns))
+    def _blocks(self, columns: int, in_lanes: bool) -> Iterator[Block]:
+        most = columns
+        if in_lanes:
+            most = min(columns, max(_MOST_COLUMNS, columns // (self.B * self.num_segments)))
+        channels = list(ranges(self.D, most))
+        in_lanes = in_lanes and len(channels[-1]) >= _FEWEST_COLUMNS
         together = max(1, columns // len(channels[0]))
         segments = list(ranges(self.num_segments, together))
         for b in ranges(self.B, max(1, together // len(segments[0]))):
             for s in segments:
                 for d in channels:
-                    yield Block(b, s, d)
+                    yield Block(b, s, d, in_lanes)
 
-    def bands(self, analysis: Tensor, dtype: torch.dtype) -> list[Band]:
-        """The longest filters come first: theirs is the product that overwrites all lags."""
+    def _scales(self) -> list[Band]:
+        """One band per kernel size."""
         size = self.M // len(self.kernel_sizes)
-        bands = []
-        for band, K in enumerate(self.kernel_sizes):
-            filters = slice(band * size, (band + 1) * size)
+        scales = []
+        for i, K in enumerate(self.kernel_sizes):
             first = self.past - (K - 1 if self.causal else K // 2)
-            taps = analysis[filters, :K].to(dtype).flip(1)
-            bands.append(Band(filters, slice(first, first + K), taps))
-        return sorted(bands, key=lambda band: -band.taps.shape[1])
+            scales.append(Band(slice(i * size, (i + 1) * size), slice(first, first + K)))
+        return scales
+
+    def bands(self) -> list[Band]:
+        """Scales, joined where that is cheaper than another GEMM."""
+        bands: list[Band] = []
+        for scale in self._scales():
+            joint = bands[-1].join(scale) if bands else scale
+            if bands and joint.size - bands[-1].size - scale.size < _GEMM_OVERHEAD:
+                bands[-1] = joint
+            else:
+                bands.append(scale)
+        return bands
+
+    def place(self, analysis: Tensor, dtype: torch.dtype) -> Tensor:
+        """The taps by rows of a window, oldest token first: (M, W), zero where none is."""
+        placed = analysis.new_zeros(self.M, self.W, dtype=dtype)
+        for scale in self._scales():
+            K = scale.shape[1]
+            placed[scale.filters, scale.lags] = analysis[scale.filters, :K].to(dtype).flip(1)
+        return placed
+
+    def unplace(self, placed: Tensor) -> Tensor:
+        """The adjoint of `place`: (M, K)."""
+        analysis = torch.zeros_like(placed)
+        for scale in self._scales():
+            K = scale.shape[1]
+            analysis[scale.filters, :K] = placed[scale.filters, scale.lags].flip(1)
+        return analysis
 
     def windows(self, value: Tensor, fill: int = 0) -> Tensor:
         """Segments and what their windows reach, (L, B, segments, C), of (B, history + T, C)."""
@@ -121,12 +206,13 @@ class Grid:
         tokens = (self.num_segments + 1) * self.S + self.W
         return x.new_zeros(self.B, tokens, self.D, dtype=dtype)
 
-    def add_windows(self, total: Tensor, block: Block, rows: Tensor) -> None:
-        """Add a block's (L, R) to the tokens it came from; neighbours overlap."""
+    def add_windows(self, total: Tensor, block: Block, lanes: Tensor) -> None:
+        """Add a block's (P, L, C) to the tokens it came from; neighbours overlap."""
         nb, ns, nd = block.shape
         b, d = block.batch, block.channels
+        rows = block.unfolded(lanes).permute(1, 2, 0, 3)
         for r in range(0, self.L, self.S):
-            some = rows[r : r + self.S].view(-1, nb, ns, nd).permute(1, 2, 0, 3)
+            some = rows[:, :, r : r + self.S]
             first = block.segments.start * self.S + r
             tokens = total[b.start : b.stop, first : first + ns * self.S, d.start : d.stop]
             # Cutting an axis in two is a view whatever the strides are.
@@ -155,20 +241,29 @@ class Grid:
 class Windows:
     """The windows of one block, token by token, cut at document borders if there are any."""
 
-    def __init__(self, grid: Grid, block: Block, rows: Tensor, runs: Tensor | None) -> None:
-        self._grid, self._rows = grid, rows
-        self._shape = (grid.W, math.prod(block.shape[:2]), block.shape[2])
-        # (L, pairs of batch and segment): the document of each token
-        self._runs = None if runs is None else block.cut_pairs(runs).reshape(grid.L, -1)
+    def __init__(self, grid: Grid, block: Block, lanes: Tensor, documents: Tensor | None) -> None:
+        self._W, self._past, self._lanes = grid.W, grid.past, lanes
+        self._documents = None
+        if documents is not None:
+            # (P, L, pairs of the lane, 1): the document of each token
+            of_pairs = block.cut_pairs(documents).reshape(grid.L, block.num_lanes, -1, 1)
+            self._documents = of_pairs.transpose(0, 1)
 
     def at(self, r: int) -> tuple[Tensor, Tensor | None]:
-        """The (W, R) window of token r, and which (W, pairs, 1) of it are other documents."""
-        W = self._grid.W
-        window = self._rows[r : r + W]
-        if self._runs is None:
+        """The windows (P, W, C) of token r; where (P, W, pairs, 1) they are other documents."""
+        window = self._lanes[:, r : r + self._W]
+        if self._documents is None:
             return window, None
-        foreign = (self._runs[r : r + W] != self._runs[r + self._grid.past]).unsqueeze(-1)
-        return window.view(self._shape).masked_fill(foreign, 0).view(W, -1), foreign
+        here = self._documents[:, r + self._past].unsqueeze(1)
+        foreign = self._documents[:, r : r + self._W] != here
+        return clear(window, foreign), foreign
+
+
+def clear(lanes: Tensor, foreign: Tensor) -> Tensor:
+    """Lanes (P, W, C) with zeros where their pairs are `foreign`."""
+    P, W, C = lanes.shape
+    per_pair = lanes.view(P, W, foreign.shape[2], -1)
+    return per_pair.masked_fill(foreign, 0).view(P, W, C)
 
 
 def ranges(length: int, size: int) -> Iterator[range]:
@@ -176,8 +271,3 @@ def ranges(length: int, size: int) -> Iterator[range]:
     pieces = math.ceil(length / size)
     edges = [-(-length * i // pieces) for i in range(pieces + 1)]
     return (range(a, b) for a, b in itertools.pairwise(edges))
-
-
-def matrix(memory: Tensor, rows: int, columns: int) -> Tensor:
-    """The front of a flat buffer as a contiguous matrix."""
-    return memory[: rows * columns].view(rows, columns)

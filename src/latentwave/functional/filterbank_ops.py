@@ -1,7 +1,7 @@
 """The fused filterbank as two opaque operators: forward, and a backward that recomputes it.
 
 With the windows of one token as the columns of rows (K, R), see `filterbank_grid`, the forward
-pass is one GEMM, z (M, R) = taps (M, K) · rows, a ReLU in place and the weighted sum over m.
+pass is one GEMM, z = taps (M, K) · rows, a ReLU in place and the weighted sum over m.
 
 Backward: with the gates g = [z > 0], fixed weights a and the incoming gradient dy (R),
 
@@ -10,12 +10,12 @@ Backward: with the gates g = [z > 0], fixed weights a and the incoming gradient 
     ∂ rows     = ((a ⊙ taps)ᵀ · g) ⊙ dy             (K, R)
 
 so that neither a nor dy multiplies the large (M, R) matrix, and the overlap-add of ∂ rows is a
-sum of contiguous rows. A tf_mask differs within the columns, so it does multiply g.
+sum of contiguous rows. A tf_mask differs within the columns, so it does multiply g. In the code
+of the backward pass the columns are spread over P lanes, the first axis of every matrix.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from latentwave.functional.averages import accumulation_dtype
-from latentwave.functional.filterbank_grid import Band, Block, Grid, Windows, matrix
+from latentwave.functional.filterbank_grid import Band, Block, Grid, Windows, clear
 
 _INPUTS = (
     "Tensor x, Tensor analysis, Tensor weights, Tensor? runs, "
@@ -55,28 +55,31 @@ def fused_filterbank(  # noqa: PLR0917
     Returns:
         (B, T, D) in the dtype of x.
     """
-    grid = Grid(x, analysis.shape[0], kernel_sizes, history, causal)
+    grid = Grid(x, analysis.shape[0], kernel_sizes, history=history, causal=causal, in_lanes=False)
     if not grid.blocks:
         return x.new_empty(grid.B, grid.T, grid.D)
     dtype = accumulation_dtype(x.dtype)
-    bands = grid.bands(analysis, dtype)
+    bands, placed = grid.bands(), grid.place(analysis, dtype)
     weighting = _weighting(grid, weights, dtype)
     signal, documents = grid.windows(x), grid.documents(runs)
     out = grid.new_per_token(x, grid.D)
     heights = (grid.L, grid.M, grid.S)
     memory = [x.new_empty(height * grid.R, dtype=dtype) for height in heights]
     with torch.autocast(x.device.type, enabled=False):
+        taps = [placed[band.filters, band.lags].t().contiguous() for band in bands]
         for block in grid.blocks:
-            R = math.prod(block.shape)
-            rows, z, y = (matrix(m, h, R) for m, h in zip(memory, heights, strict=True))
-            rows.view(grid.L, *block.shape).copy_(block.cut(signal))
+            rows, z, y = (block.matrices(m, h) for m, h in zip(memory, heights, strict=True))
+            block.unfolded(rows).copy_(block.cut(signal))
             windows = Windows(grid, block, rows, documents)
             weighting.enter(block)
-            subbands = [z[band.filters] for band in bands]
-            for r, out_r in enumerate(y):
-                _analyse(bands, windows.at(r)[0], subbands)
-                weighting.sum(r, z.relu_(), out_r)
-            block.cut(out).copy_(y.view(grid.S, *block.shape))
+            z = z.view(-1, grid.M)  # signals in rows: threads share them all along
+            subbands = [z[:, band.filters] for band in bands]
+            for r, y_r in enumerate(y[0]):
+                window = windows.at(r)[0][0]
+                for i, band in enumerate(bands):
+                    torch.mm(window[band.lags].t(), taps[i], out=subbands[i])
+                weighting.sum(r, z.relu_(), y_r)
+            block.cut(out).copy_(block.unfolded(y))
     return grid.to_tokens(out)
 
 
@@ -96,7 +99,7 @@ def fused_filterbank_backward(  # noqa: PLR0917
     causal: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of x, analysis and weights, from that of the output, (B, T, D)."""
-    grid = Grid(x, analysis.shape[0], kernel_sizes, history, causal)
+    grid = Grid(x, analysis.shape[0], kernel_sizes, history=history, causal=causal, in_lanes=True)
     if not grid.blocks:
         return (
             x.new_zeros(x.shape),
@@ -104,48 +107,57 @@ def fused_filterbank_backward(  # noqa: PLR0917
             weights.new_zeros(weights.shape),
         )
     dtype = accumulation_dtype(x.dtype)
-    bands = grid.bands(analysis, dtype)
+    bands, placed = grid.bands(), grid.place(analysis, dtype)
     weighting = _weighting(grid, weights, dtype)
     signal, documents, grads = grid.windows(x), grid.documents(runs), grid.per_token(grad)
     grad_x = grid.new_sum(x, dtype)
-    products = [torch.zeros_like(band.taps) for band in bands]
-    heights = (grid.L, grid.L, grid.M, grid.S, grid.W, grid.W)
+    forward_taps = [placed[band.filters, band.lags].contiguous() for band in bands]
+    products = [x.new_zeros(grid.P, *taps.shape, dtype=dtype) for taps in forward_taps]  # G
+    heights = (grid.L, grid.L, grid.S, grid.W)
     memory = [x.new_empty(height * grid.R, dtype=dtype) for height in heights]
+    band_memory = [x.new_empty(height * grid.R, dtype=dtype) for height in (grid.M, grid.W)]
     with torch.autocast(x.device.type, enabled=False):
-        adjoint = [weighting.weigh(band).t().contiguous() for band in bands]
+        weighed = weighting.weigh(placed)
+        adjoint_taps = [weighed[band.filters, band.lags].t().contiguous() for band in bands]
         for block in grid.blocks:
-            R = math.prod(block.shape)
-            rows, grad_rows, z, dy, scaled, back = (
-                matrix(m, h, R) for m, h in zip(memory, heights, strict=True)
+            P = block.num_lanes
+            rows, grad_rows, dy, scaled = (
+                block.matrices(m, h) for m, h in zip(memory, heights, strict=True)
             )
-            rows.view(grid.L, *block.shape).copy_(block.cut(signal))
-            dy.view(grid.S, *block.shape).copy_(block.cut(grads))
+            block.unfolded(rows).copy_(block.cut(signal))
+            block.unfolded(dy).copy_(block.cut(grads))
             grad_rows.zero_()
             windows = Windows(grid, block, rows, documents)
             weighting.enter(block)
-            # One view per band of everything that the GEMMs touch.
-            subbands = [z[band.filters] for band in bands]
-            inputs = [scaled[band.lags].t() for band in bands]
-            outputs = [back[band.lags] for band in bands]
-            for r, dy_r in enumerate(dy):
+            # Everything of a band that does not depend on the token; bands share their memory.
+            plan = [
+                (
+                    band,
+                    forward_taps[i].expand(P, -1, -1),
+                    adjoint_taps[i].expand(P, -1, -1),
+                    scaled[:, band.lags].mT,
+                    products[i][:P],
+                    *(block.matrices(m, h) for m, h in zip(band_memory, band.shape, strict=True)),
+                )
+                for i, band in enumerate(bands)
+            ]
+            for r in range(grid.S):
                 window, foreign = windows.at(r)
-                _analyse(bands, window, subbands)
-                weighting.gate(r, z, dy_r)
+                dy_r = dy[:, r : r + 1]
                 torch.mul(window, dy_r, out=scaled)
-                # The first band reaches every lag, so it overwrites what was there.
-                beta = 0
-                for i, gates in enumerate(subbands):
-                    products[i].addmm_(gates, inputs[i])
-                    outputs[i].addmm_(adjoint[i], gates, beta=beta)
-                    beta = 1
-                if foreign is not None:
-                    back.view(grid.W, -1, block.shape[2]).masked_fill_(foreign, 0)
-                grad_rows[r : r + grid.W].addcmul_(back, dy_r)
+                for band, taps, adjoint, scaled_t, product, z, back in plan:
+                    torch.bmm(taps, window[:, band.lags], out=z)
+                    weighting.gate(r, band, z, dy_r)
+                    product.baddbmm_(z, scaled_t)
+                    torch.bmm(adjoint, z, out=back)
+                    gradient = back if foreign is None else clear(back, foreign[:, band.lags])
+                    grad_rows[:, r : r + grid.W][:, band.lags].addcmul_(gradient, dy_r)
             grid.add_windows(grad_x, block, grad_rows)
             weighting.leave(block)
-        grad_analysis = torch.zeros_like(analysis, dtype=dtype)
+        grad_placed = torch.zeros_like(placed)
         for band, product in zip(bands, products, strict=True):
-            grad_analysis[band.filters, : band.taps.shape[1]] = product.flip(1)
+            grad_placed[band.filters, band.lags] = product.sum(0)
+        grad_analysis = grid.unplace(grad_placed)
         grad_weights = weighting.finish(analysis, grad_analysis)
     return (
         grid.sum_to_tokens(grad_x, x),
@@ -164,20 +176,20 @@ class _FixedWeights:
     def enter(self, block: Block) -> None:
         """Start a block."""
 
-    def sum(self, r: int, z: Tensor, out: Tensor) -> None:
-        """Σ_m a_m z_m."""
-        torch.mv(z.t(), self._weights, out=out)
+    def sum(self, r: int, z: Tensor, y: Tensor) -> None:
+        """Write Σ_m a_m z_m, with z (R, M), to y (R)."""
+        torch.mv(z, self._weights, out=y)
 
-    def gate(self, r: int, z: Tensor, dy: Tensor) -> None:
-        """Turn z into g."""
+    def gate(self, r: int, band: Band, z: Tensor, dy: Tensor) -> None:
+        """Turn a band's z into g."""
         z.gt_(self._zero)
 
     def leave(self, block: Block) -> None:
         """End a block of the backward pass."""
 
-    def weigh(self, band: Band) -> Tensor:
+    def weigh(self, placed: Tensor) -> Tensor:
         """The taps of the adjoint."""
-        return band.taps * self._weights[band.filters, None]
+        return placed * self._weights[:, None]
 
     def finish(self, analysis: Tensor, product: Tensor) -> Tensor:
         """∂ weights; turns the product G into ∂ analysis in place."""
@@ -193,6 +205,7 @@ class _TokenWeights:
         self._grid, self._dtype = grid, dtype
         self._tf_mask = grid.per_token(tf_mask)
         self._grad = grid.new_per_token(tf_mask, grid.M).to(dtype)
+        self._zero = tf_mask.new_zeros((), dtype=dtype)
 
     def enter(self, block: Block) -> None:
         """Start a block: fetch its masks as (S, pairs of batch and segment, M)."""
@@ -201,30 +214,33 @@ class _TokenWeights:
         self._grads = torch.empty_like(self._masks)
         self._channels = block.shape[2]
 
-    def _per_pair(self, z: Tensor) -> Tensor:
-        return z.view(self._grid.M, -1, self._channels).transpose(0, 1)
+    def _per_pair(self, lanes: Tensor) -> Tensor:
+        """Lanes (P, n, C) as (pairs, n, channels), a view: a lane is one pair, or all are."""
+        P, n, _ = lanes.shape
+        return lanes.view(P, n, -1, self._channels).transpose(1, 2).view(-1, n, self._channels)
 
-    def sum(self, r: int, z: Tensor, out: Tensor) -> None:
-        """Σ_m a_m z_m."""
-        out = out.view(-1, 1, self._channels)
-        torch.bmm(self._masks[r].unsqueeze(1), self._per_pair(z), out=out)
+    def sum(self, r: int, z: Tensor, y: Tensor) -> None:
+        """Write Σ_m a_m z_m, with z (R, M), to y (R)."""
+        per_pair = z.view(-1, self._channels, self._grid.M)
+        out = y.view(-1, 1, self._channels)
+        torch.bmm(self._masks[r].unsqueeze(1), per_pair.mT, out=out)
 
-    def gate(self, r: int, z: Tensor, dy: Tensor) -> None:
-        """Turn z into a ⊙ g; keeps ∂ tf_mask, the sum of ReLU(z) ⊙ dy over channels."""
+    def gate(self, r: int, band: Band, z: Tensor, dy: Tensor) -> None:
+        """Turn a band's z into a ⊙ g; keeps ∂ tf_mask, the sum of ReLU(z) ⊙ dy over channels."""
         per_pair = self._per_pair(z.relu_())
-        dy = dy.view(-1, self._channels, 1)
-        torch.bmm(per_pair, dy, out=self._grads[r].unsqueeze(-1))
-        z.gt_(0)
-        per_pair.mul_(self._masks[r].unsqueeze(-1))
+        product = torch.bmm(self._per_pair(dy), per_pair.mT)
+        self._grads[r, :, band.filters] = product.squeeze(1)
+        z.gt_(self._zero)
+        per_pair.mul_(self._masks[r, :, band.filters].unsqueeze(-1))
 
     def leave(self, block: Block) -> None:
         """End a block: blocks that share tokens hold different channels, so their sums add."""
         part = block.cut_pairs(self._grad)
         part += self._grads.view(part.shape)
 
-    def weigh(self, band: Band) -> Tensor:
+    def weigh(self, placed: Tensor) -> Tensor:
         """The taps of the adjoint; the gates hold the weights."""
-        return band.taps
+        return placed
 
     def finish(self, analysis: Tensor, product: Tensor) -> Tensor:
         """∂ tf_mask; G is ∂ analysis already."""
@@ -235,15 +251,6 @@ def _weighting(grid: Grid, weights: Tensor, dtype: torch.dtype) -> _FixedWeights
     if weights.dim() == 1:
         return _FixedWeights(weights, dtype)
     return _TokenWeights(grid, weights, dtype)
-
-
-def _analyse(bands: list[Band], window: Tensor, subbands: list[Tensor]) -> None:
-    """Write the sub-bands of a (W, R) window, one (filters, R) per band."""
-    if len(bands) == 1:  # spares slicing, which counts at this rate
-        torch.mm(bands[0].taps, window, out=subbands[0])
-        return
-    for band, out in zip(bands, subbands, strict=True):
-        torch.mm(band.taps, window[band.lags], out=out)
 
 
 @fused_filterbank.register_fake
