@@ -79,7 +79,7 @@ def main() -> None:
         state = mixer.new_state()
         mixer(x[:, :L], state=state)
         torch.testing.assert_close(mixer(x[:, L : L + 1], state=state), whole[:, L:])
-        functions = {
+        functions: dict[str, Callable[[], object]] = {
             "early": streaming_step(mixer, x[:, :8]),
             "late": streaming_step(mixer, x),
             "naive": functools.partial(mixer, x[:, :L]),

@@ -137,7 +137,8 @@ def fused_filterbank_backward(  # noqa: PLR0917
                     adjoint_taps[i].expand(P, -1, -1),
                     scaled[:, band.lags].mT,
                     products[i][:P],
-                    *(block.matrices(m, h) for m, h in zip(band_memory, band.shape, strict=True)),
+                    block.matrices(band_memory[0], band.shape[0]),
+                    block.matrices(band_memory[1], band.shape[1]),
                 )
                 for i, band in enumerate(bands)
             ]
