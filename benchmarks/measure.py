@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -12,13 +10,16 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
+from latentwave.training import describe_environment
+
 
 def header(title: str) -> None:
     """The title, and where the numbers come from."""
+    where = describe_environment()
     print(f"# {title}")
     print(
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads, "
-        f"{platform.machine()}, {os.cpu_count()} cores"
+        f"torch {where['versions']['torch']}, {where['cpu']}, {where['cores']} cores, "
+        f"{where['threads']} threads, commit {where['commit']}"
     )
 
 

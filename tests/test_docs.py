@@ -1,5 +1,6 @@
 """The numbers in the docs are what the code gives."""
 
+import json
 import re
 from pathlib import Path
 
@@ -38,3 +39,16 @@ def test_costs_of_the_published_backbone(row, plain_flops):
     assert f"{100 * cost.num_mixer_parameters / cost.num_parameters:.3f}" == share
     assert f"{100 * (cost.flops_per_token / plain_flops - 1):.3f}" == flops
     assert attached_mixers(model)[0].receptive_field == int(receptive_field)
+
+
+def test_the_readme_quotes_the_committed_result():
+    root = Path(__file__).parents[1]
+    readme = (root / "README.md").read_text()
+    results = json.loads((root / "results" / "demo" / "results.json").read_text())
+    assert results["seeds"] == [0, 1, 2]
+    for contestant in results["contestants"].values():
+        final = contestant["final_loss"]
+        assert f"{final['mean']:.3f} [{final['low']:.3f}, {final['high']:.3f}]" in readme
+        assert f"| {contestant['tokens_per_second'] / 1e3:.1f} k |" in readme
+    for speedup in results["contestants"]["wavelet"]["speedup"].values():
+        assert f"{speedup['mean']:.1f} [{speedup['low']:.1f}, {speedup['high']:.1f}]" in readme
