@@ -90,7 +90,7 @@ def main() -> None:
             for block in model.transformer.h[:-1]:
                 block.register_forward_hook(_mixing(WaveletMixer(options.width, options.context)))
         steps[name] = training_step(model, tokens)
-    times = paired_seconds(steps, repeats=options.repeats, at_most=60.0)
+    times = paired_seconds(steps, repeats=3 * options.repeats, at_most=60.0)
     ratio = times["wavelets"] / times["plain"]
     print(
         f"training step of {options.layers} layers: plain {times['plain'] * 1e3:.0f} ms, with "
