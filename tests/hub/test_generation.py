@@ -150,3 +150,12 @@ def test_a_cache_can_be_expanded_and_thinned_out(case):
     torch.testing.assert_close(
         rest, model(ids[[1, 0]], use_cache=False).logits[:, 15:], rtol=1e-4, atol=1e-4
     )
+
+
+def test_the_state_stays_as_long_as_the_filters_are():
+    model, ids = lw.attach(gpt2(), "wavelet", context_length=16), tokens(1, 60)
+    cache = DynamicCache()
+    for t in range(60):
+        model(ids[:, t : t + 1], past_key_values=cache)
+    state = cache.layers[0].conv_states[0]
+    assert state.shape[-1] <= 16, "15 older tokens and the last call's one"
