@@ -1,0 +1,60 @@
+"""`latentwave evaluate`: the loss of a trained run over a whole split."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Literal
+
+from jsonargparse import ArgumentParser, Namespace
+
+from latentwave import data, training
+from latentwave.commands.command import Command
+from latentwave.commands.consoles import OUT
+from latentwave.commands.corpora import corpus_config
+from latentwave.errors import UserError
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, help="folder of a run")
+    parser.add_argument(
+        "--split", type=Literal["train", "validation", "test"], default="validation"
+    )
+    parser.add_argument("--corpus", type=str | None, help="another corpus with the same characters")
+    parser.add_argument("--batch_size", type=int, default=16)
+
+
+def _run(options: Namespace, _: list[str]) -> None:
+    model, _tokenizer = training.load_run(options.run)
+    path = options.run / "run.json"
+    if options.corpus is not None:
+        config = corpus_config(options.corpus)
+    elif path.is_file():
+        config = data.CorpusConfig(**json.loads(path.read_text())["corpus"]["config"])
+    else:
+        raise UserError(f"{options.run} does not say what it was trained on: give --corpus")
+    store = data.prepare(config)
+    if store.metadata.vocab_size != model.config.vocab_size:
+        raise UserError(
+            f"the model reads {model.config.vocab_size} different tokens, {config.name} has "
+            f"{store.metadata.vocab_size}: it was trained on another corpus"
+        )
+    context = model.config.max_position_embeddings
+    windows = data.GridWindows(store.split(options.split), context)
+    loss = training.evaluate_loss(model, windows, options.batch_size)
+    bits = loss / math.log(2) / store.characters_per_token
+    OUT.print(
+        f"{options.split}: {loss:.4f} nats per token, {bits:.4f} bits per character, over "
+        f"{len(windows) * (context - 1):,} tokens in windows of {context}",
+        soft_wrap=True,
+    )
+
+
+COMMAND = Command(
+    name="evaluate",
+    arguments="RUN",
+    summary="loss of a trained run over a whole split",
+    add_arguments=_add_arguments,
+    run=_run,
+)

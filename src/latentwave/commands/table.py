@@ -1,0 +1,18 @@
+"""All commands, in the order of the help."""
+
+from __future__ import annotations
+
+from latentwave.commands import compare, evaluate, generate, prepare, report, train
+from latentwave.commands.command import Command
+
+COMMANDS: dict[str, Command] = {
+    command.name: command
+    for command in (
+        prepare.COMMAND,
+        train.COMMAND,
+        compare.COMMAND,
+        evaluate.COMMAND,
+        generate.COMMAND,
+        report.COMMAND,
+    )
+}

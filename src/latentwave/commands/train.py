@@ -1,0 +1,46 @@
+"""`latentwave train`: one contestant, one seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+
+from latentwave import data, training
+from latentwave.commands.command import Command
+from latentwave.commands.consoles import ERR, OUT
+from latentwave.commands.recipes import OVERRIDES, add_recipe_arguments, chosen_recipe
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--contestant", type=str | None, help="default: the first one with a mixer")
+    parser.add_argument("--seed", type=int | None, help="default: the recipe's first one")
+    add_recipe_arguments(parser)
+
+
+def _run(options: Namespace, _: list[str]) -> None:
+    recipe = chosen_recipe(options)
+    mixed = [name for name in recipe.contestants if name != training.BASELINE]
+    contestant = options.contestant or next(iter(mixed or recipe.contestants))
+    seed = recipe.seeds[0] if options.seed is None else options.seed
+    folder = options.output or Path("runs") / f"{recipe.name}-{contestant}-seed{seed}"
+    store = data.prepare(recipe.corpus)
+    result = training.train(
+        recipe, contestant, seed, store, folder, resume=options.resume, console=ERR
+    )
+    OUT.print(
+        f"{contestant}, seed {seed}: validation loss {result.final_loss:.4f} nats per token after "
+        f"{result.tokens:,} tokens in {result.seconds:,.0f} s; saved in {folder}",
+        soft_wrap=True,
+    )
+
+
+COMMAND = Command(
+    name="train",
+    arguments="RECIPE",
+    summary="train one contestant of a recipe with one seed",
+    details=OVERRIDES,
+    add_arguments=_add_arguments,
+    run=_run,
+    reads_recipe=True,
+)
