@@ -15,6 +15,7 @@ from latentwave.functional.filterbank import (
 )
 from latentwave.functional.fir import causal_fir
 from latentwave.functional.fourier_bank import windowed_fourier_bank
+from latentwave.functional.halo import exchange_halo, shard_lengths
 from latentwave.functional.scan import decaying_sums
 from latentwave.functional.segments import segment_runs
 
@@ -27,10 +28,12 @@ __all__ = [
     "decaying_sums",
     "dilated_fir",
     "dyadic_window_sums",
+    "exchange_halo",
     "naive_filterbank",
     "noncausal_filterbank",
     "orthogonal_lowpass",
     "segment_runs",
+    "shard_lengths",
     "stationary_decomposition",
     "stationary_reconstruction",
     "windowed_fourier_bank",

@@ -7,6 +7,7 @@ from latentwave.mixers.filterbank import FilterbankMixer
 from latentwave.mixers.learnable import LearnableWaveletMixer
 from latentwave.mixers.references import MovingAverageMixer, ShortConvMixer, TokenShiftMixer
 from latentwave.mixers.registry import MixerConfig, build_mixer, list_mixers, register_mixer
+from latentwave.mixers.sequence_parallel import mix_sequence_shard
 from latentwave.mixers.state import MixerState
 from latentwave.mixers.wavelet import WaveletMixer
 
@@ -24,5 +25,6 @@ __all__ = [
     "WaveletMixer",
     "build_mixer",
     "list_mixers",
+    "mix_sequence_shard",
     "register_mixer",
 ]

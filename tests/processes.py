@@ -1,0 +1,66 @@
+"""Real processes that talk over gloo on the loopback interface."""
+
+import datetime
+import multiprocessing
+import os
+import traceback
+from multiprocessing import forkserver
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# What processes need that are started outside pytest.
+ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"}
+
+# Forked from one server that has imported everything, each process starts at once.
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["latentwave.training", "tests.processes"])
+
+
+def run_processes(num_processes, function, folder, *arguments, limit_seconds=120):
+    """Call function(rank, *arguments) in every process of one group; fail with their errors."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:  # the server imports before it is told sys.path
+        patch.setenv("PYTHONPATH", ENVIRONMENT["PYTHONPATH"])
+        forkserver.ensure_running()
+    errors = _CONTEXT.Queue()
+    processes = [
+        _CONTEXT.Process(
+            target=_member,
+            args=(errors, function, rank, num_processes, f"file://{folder}/meeting", arguments),
+            daemon=True,
+        )
+        for rank in range(num_processes)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(limit_seconds)
+        if process.is_alive():
+            process.kill()
+            process.join()
+    found = [errors.get() for _ in range(num_processes) if not errors.empty()]
+    codes = [process.exitcode for process in processes]
+    assert codes == [0] * num_processes, "\n".join([f"exit codes {codes}", *found])
+
+
+def _member(errors, function, rank, size, meeting, arguments):
+    import torch
+    import torch.distributed as dist
+
+    torch.set_num_threads(1)
+    try:
+        dist.init_process_group(
+            "gloo",
+            init_method=meeting,
+            rank=rank,
+            world_size=size,
+            timeout=datetime.timedelta(seconds=60),
+        )
+        function(rank, *arguments)
+        dist.barrier()
+        dist.destroy_process_group()
+    except BaseException:
+        errors.put(f"rank {rank}: {traceback.format_exc()}")
+        raise SystemExit(1) from None
