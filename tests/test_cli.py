@@ -118,7 +118,10 @@ def test_prepare_says_what_it_made(workplace, capsys):
         (["prepare", "{}/binary.txt"], "is not UTF-8 text"),
         (["evaluate", "{}"], "holds no trained model"),
         (["generate", "{}/out"], "its finished runs are: "),
-        (["generate", "{}/out/none-seed0", "--prompt", "Zebra"], "never seen 'Z'"),
+        (
+            ["generate", "{}/out/none-seed0", "--prompt", "Zebra"],
+            "'Z' (U+005A) at position 0 is not",
+        ),
         (["generate", "{}/out/none-seed0", "--prompt", ""], "the prompt is empty"),
         (["generate", "{}/out/none-seed0", "--max_new_tokens", "99"], "context of 32, got 99"),
         (["generate", "{}/out/none-seed0", "--temperature", "-1"], "must be >= 0, got -1"),

@@ -35,7 +35,7 @@ def test_results_have_the_form_of_the_design(compared):
     for contestant in results["contestants"].values():
         final = contestant["final_loss"]
         assert final["low"] <= final["mean"] <= final["high"]
-        assert contestant["bits_per_character"]["mean"] == pytest.approx(
+        assert contestant["bits_per"]["character"]["mean"] == pytest.approx(
             final["mean"] / math.log(2)
         )
         assert contestant["curve"][-1]["loss"] == pytest.approx(final["mean"])

@@ -1,4 +1,5 @@
 import hashlib
+import math
 import os
 import stat
 import time
@@ -7,8 +8,8 @@ import numpy as np
 import pytest
 
 from latentwave.data import CorpusConfig, default_store_path, open_store, prepare
-from latentwave.data.characters import CharacterTokenizer
 from latentwave.data.folders import whole_folder
+from latentwave.data.text.characters import CharacterCodec, GrowingCharacters
 from latentwave.errors import UserError
 
 
@@ -17,7 +18,7 @@ def config(path, **options):
 
 
 def decoded(store, tokens):
-    vocabulary = CharacterTokenizer.from_folder(store.folder).vocabulary
+    vocabulary = CharacterCodec.load(store.folder).vocabulary
     return "".join(vocabulary[token] for token in tokens)
 
 
@@ -29,7 +30,8 @@ def test_the_store_holds_the_text(text_file, store):
     text = text_file.read_text()
     metadata = store.metadata
     assert whole(store) == text
-    assert metadata.num_tokens == metadata.num_characters == len(text)
+    assert metadata.num_tokens == len(text)
+    assert metadata.num_units == {"character": len(text), "byte": len(text.encode())}
     assert metadata.vocab_size == len(set(text))
     assert metadata.dtype == "uint8"
     assert metadata.num_documents == 1
@@ -37,7 +39,15 @@ def test_the_store_holds_the_text(text_file, store):
         hashlib.sha256(text_file.read_bytes()).hexdigest()
     )
     assert store.documents.tolist() == [0]
-    assert store.characters_per_token == 1.0
+    assert store.labels is None
+    assert store.metadata.unit == "character"
+    for name, split in metadata.splits.items():
+        part = decoded(store, store.split(name))
+        assert split.num_units == {"character": len(part), "byte": len(part.encode())}
+        bits = store.bits_per_unit(2.0, name)
+        assert list(bits) == ["character", "byte"]
+        assert bits["character"] == pytest.approx(2.0 / math.log(2))
+        assert bits["byte"] == pytest.approx(2.0 / math.log(2) * len(part) / len(part.encode()))
     assert store.tokenizer(text)["input_ids"] == store.encode_text(text).tolist()
     assert store.tokenizer.decode(store.encode_text(text)) == text
     store.verify()
@@ -93,7 +103,7 @@ def test_an_empty_folder_is_filled_and_strange_ones_are_refused(text_file, tmp_p
     file.touch()
     with pytest.raises(UserError, match="is a file: name a folder"):
         prepare(config(text_file), file)
-    with pytest.raises(UserError, match="would lie among the texts"):
+    with pytest.raises(UserError, match="would lie among the files"):
         prepare(config(other), other / "store")
     with pytest.raises(UserError, match=r"cannot write the token store .*file/store: "):
         prepare(config(text_file), file / "store")
@@ -104,7 +114,7 @@ def test_the_store_of_another_corpus_is_refused(text_file, tmp_path):
     with pytest.raises(UserError, match=r"another corpus \('text', fingerprint .*delete it, or"):
         prepare(config(text_file, test=0.1), tmp_path / "s")
     text_file.write_text(text_file.read_text() + "!")
-    with pytest.raises(UserError, match="of changed text or of other settings"):
+    with pytest.raises(UserError, match="of changed sources or of other settings"):
         prepare(config(text_file), tmp_path / "s")
     open_store(store.folder, verify=True)
 
@@ -137,7 +147,7 @@ def test_an_interrupted_preparation_leaves_nothing(text_file, tmp_path, monkeypa
     folder = tmp_path / "stores" / "s"
     with monkeypatch.context() as patch:
         if where == "encode":
-            patch.setattr(CharacterTokenizer, "encode", interrupt)
+            patch.setattr(GrowingCharacters, "encode", interrupt)
         else:
             patch.setattr("os.fsync", interrupt)
         with pytest.raises(error, match="in the middle"):
@@ -190,7 +200,7 @@ def test_real_texts(real_text, tmp_path):
 
     path = real_text / "text8-prefix.txt"
     store = prepare(config(path))
-    vocabulary = CharacterTokenizer.from_folder(store.folder).vocabulary
+    vocabulary = CharacterCodec.load(store.folder).vocabulary
     assert vocabulary == " abcdefghijklmnopqrstuvwxyz"
     expected = np.frombuffer(path.read_bytes(), np.uint8)
     expected = np.where(expected == ord(" "), 0, expected - np.uint8(96))

@@ -75,7 +75,7 @@ def test_missing_parts_are_found(store, tmp_path):
             open_store(store.folder)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"format_version": 1}', "\udcff"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"format_version": 2}', "\udcff"])
 def test_damaged_metadata_is_found(store, content):
     path = store.folder / "metadata.json"
     path.write_bytes(content.encode("utf-8", "surrogateescape"))
@@ -86,10 +86,18 @@ def test_damaged_metadata_is_found(store, content):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format_version": 2}, r"has format version 2, this program reads version 1"),
+        ({"format_version": 1}, r"has format version 1, this program reads version 2"),
         ({"dtype": "float32"}, r"damaged .*float32"),
         ({"num_tokens": "9"}, r"damaged .*num_tokens must be int, got '9'"),
-        ({"splits": {"train": [0, 10**9]}}, r"damaged .*'train'"),
+        (
+            {"splits": {"train": {"start": 0, "stop": 10**9, "num_units": {"character": 1}}}},
+            r"damaged .*'train'",
+        ),
+        (
+            {"splits": {"train": {"start": 0, "stop": 1, "num_units": {}}}},
+            r"damaged .*'train' does not count its characters",
+        ),
+        ({"multi_label": 0}, r"damaged .*multi_label must be bool, got 0"),
         ({"splits": [1]}, r"damaged"),
         ({"provenance": None}, r"damaged"),
         ({"extra": 1}, r"damaged .*extra"),

@@ -80,7 +80,7 @@ def make_results(names=("none", "wavelet"), seeds=(0, 1), finals=None):
             "flops_per_token": BASE["flops_per_token"] * flops,
             "tokens_per_second": BASE["tokens_per_second"] * speed,
             "final_loss": spread(ends),
-            "bits_per_character": spread([end / math.log(2) for end in ends]),
+            "bits_per": {"character": spread([end / math.log(2) for end in ends])},
             "curve": [
                 {
                     "steps": step,
@@ -114,7 +114,7 @@ def make_results(names=("none", "wavelet"), seeds=(0, 1), finals=None):
             "name": "python-prose",
             "num_tokens": 2_104_773,
             "vocab_size": 97,
-            "characters_per_token": 1.0,
+            "units_per_token": {"character": 1.0},
             "provenance": {"python": "3.11.7", "license": "PSF-2.0"},
         },
         "command": "latentwave compare recipes/demo.yaml --output runs/demo",

@@ -22,6 +22,14 @@ def test_reads_a_file_and_its_folder(tmp_path):
     assert load_results(str(tmp_path / "results.json")) == results
 
 
+def test_reads_results_that_count_characters_alone(tmp_path):
+    results = make_results()
+    old = copy.deepcopy(results)
+    for contestant in old["contestants"].values():
+        contestant["bits_per_character"] = contestant.pop("bits_per")["character"]
+    assert load_results(write(tmp_path, old)) == results
+
+
 def test_what_a_diverged_run_leaves_counts_as_not_measured(tmp_path):
     text = json.dumps(make_results()).replace('"tokens_per_second": 21480.0', '"x": 0', 1)
     text = text.replace('"x": 0', '"tokens_per_second": NaN', 1)
@@ -53,6 +61,7 @@ def test_refuses_a_missing_file_and_says_where_it_looked(tmp_path):
         ("recipe", "name"),
         ("contestants", "wavelet", "reached"),
         ("contestants", "wavelet", "final_loss", "high"),
+        ("contestants", "wavelet", "bits_per", "character"),
         ("contestants", "wavelet", "speedup", "flops", "mean"),
     ],
 )

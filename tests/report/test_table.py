@@ -26,7 +26,7 @@ def test_rows_are_what_was_measured():
     results = make_results()
     wavelet = results["contestants"]["wavelet"]
     wavelet["final_loss"] = {"mean": 1.8921, "low": 1.8812, "high": 1.9041}
-    wavelet["bits_per_character"]["mean"] = 2.7297
+    wavelet["bits_per"]["character"]["mean"] = 2.7297
     wavelet["num_mixer_parameters"] = 3384
     wavelet["speedup"]["steps"] = {"mean": 1.93, "low": 1.72, "high": 2.14}
     wavelet["speedup"]["seconds"] = {"mean": 0.871, "low": 0.81, "high": 1.02}
@@ -44,6 +44,21 @@ def test_rows_are_what_was_measured():
     assert row[8] == "0.87× [0.81, 1.02]"
     assert [str(cell) for cell in table.rows[0]][-3:] == ["1×"] * 3
     assert "2 seeds" in table.caption
+    assert all(len(row) == len(table.columns) for row in table.rows)
+
+
+def test_bits_per_byte_stand_beside_characters_where_they_differ():
+    results = make_results()
+    for contestant in results["contestants"].values():
+        bits = contestant["bits_per"]["character"]
+        contestant["bits_per"]["byte"] = dict(bits)
+    assert [c.unit for c in summary_table(results).columns if c.title == "bits"] == ["/char"]
+    for contestant in results["contestants"].values():
+        contestant["bits_per"]["byte"]["mean"] /= 1.25
+    table = summary_table(results)
+    assert [c.unit for c in table.columns if c.title == "bits"] == ["/char", "/byte"]
+    char, byte = (float(cell.value) for cell in table.rows[0][2:4])
+    assert char / byte == pytest.approx(1.25, abs=2e-3)
     assert all(len(row) == len(table.columns) for row in table.rows)
 
 
@@ -75,8 +90,8 @@ def test_missing_measurements_are_dashes():
     wavelet = results["contestants"]["wavelet"]
     for key in ("num_parameters", "num_mixer_parameters", "flops_per_token", "tokens_per_second"):
         wavelet[key] = None
-    for key in ("final_loss", "bits_per_character"):
-        wavelet[key] = {"mean": None, "low": None, "high": None}
+    wavelet["final_loss"] = {"mean": None, "low": None, "high": None}
+    wavelet["bits_per"]["character"] = {"mean": None, "low": None, "high": None}
     wavelet["speedup"]["seconds"] = {"mean": None, "low": None, "high": None}
     row = [str(cell) for cell in summary_table(results).rows[1]]
     assert [row[i] for i in (1, 2, 3, 4, 5, 8)] == ["—"] * 6

@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 from rich.console import Console
-from transformers import TrainerCallback
+from transformers import AutoTokenizer, TrainerCallback
 
 import latentwave.training.run as run_module
 from latentwave.data import GridWindows, prepare
@@ -60,10 +60,12 @@ def test_a_run_learns_and_records(finished, store):
 
 def test_the_saved_model_has_the_final_loss(finished, store):
     folder, result = finished
-    model, tokenizer = load_run(folder)
+    model, codec = load_run(folder)
     grid = GridWindows(store.split("validation"), 32, 8)
     assert evaluate_loss(model, grid, batch_size=3) == pytest.approx(result.final_loss, rel=1e-5)
-    assert tokenizer.decode(tokenizer("wave mask")["input_ids"]) == "wave mask"
+    assert codec.tokenizer.decode(codec.encode_prompt("wave mask")) == "wave mask"
+    tokenizer = AutoTokenizer.from_pretrained(folder / "model")
+    assert tokenizer("wave mask")["input_ids"] == codec.encode_prompt("wave mask").tolist()
 
 
 def test_same_seed_same_curve_other_seed_other_curve(finished, text, store, tmp_path):

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from latentwave.analysis.cost import ModelCost, measure_cost
 from latentwave.analysis.statistics import estimate, speedup
-from latentwave.data import TokenStore
+from latentwave.data import Provenance, TokenStore
 from latentwave.errors import UserError
 from latentwave.training import (
     BASELINE,
@@ -23,6 +23,8 @@ from latentwave.training import (
     train,
 )
 from latentwave.training.curve import write_durably
+
+_MAX_SOURCES = 20
 
 
 def compare(
@@ -112,7 +114,7 @@ def summarize(
         A dictionary of the form that the design fixes for results.json.
     """
     metadata = store.metadata
-    nats_to_bits = 1 / (math.log(2) * store.characters_per_token)
+    bits_per_nat = store.bits_per_unit(1.0)
     environments = [run.environment for run in runs[BASELINE]]
     contestants = {}
     for name, own_runs in runs.items():
@@ -125,9 +127,10 @@ def summarize(
             "flops_per_token": cost.flops_per_token,
             "tokens_per_second": estimate([r.tokens / r.seconds for r in own_runs]).mean,
             "final_loss": dataclasses.asdict(estimate(finals)),
-            "bits_per_character": dataclasses.asdict(
-                estimate([loss * nats_to_bits for loss in finals])
-            ),
+            "bits_per": {
+                unit: dataclasses.asdict(estimate([loss * bits for loss in finals]))
+                for unit, bits in bits_per_nat.items()
+            },
             "curve": _mean_curve(own_runs, cost),
             "speedup": _speedups(runs[BASELINE], own_runs, costs[BASELINE], cost),
             "reached": all(
@@ -142,12 +145,27 @@ def summarize(
             "name": metadata.corpus,
             "num_tokens": metadata.num_tokens,
             "vocab_size": metadata.vocab_size,
-            "characters_per_token": store.characters_per_token,
+            "tokenizer": metadata.tokenizer,
+            "units_per_token": {
+                unit: 1 / (math.log(2) * bits) for unit, bits in bits_per_nat.items()
+            },
             "sha256": metadata.sha256,
-            "provenance": dataclasses.asdict(metadata.provenance),
+            "provenance": _provenance(metadata.provenance),
         },
         "seeds": list(recipe.seeds),
         "contestants": contestants,
+    }
+
+
+def _provenance(provenance: Provenance) -> dict[str, Any]:
+    """Where the corpus comes from; of many files only their number and size."""
+    sources = provenance.sources
+    few = len(sources) <= _MAX_SOURCES
+    return {
+        "sources": [dataclasses.asdict(source) for source in sources] if few else len(sources),
+        "num_source_bytes": sum(source.num_bytes for source in sources),
+        "num_skipped_files": len(provenance.skipped),
+        "python_version": provenance.python_version,
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Literal
 
@@ -26,7 +25,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace, _: list[str]) -> None:
-    model, _tokenizer = training.load_run(options.run)
+    model, codec = training.load_run(options.run)
     path = options.run / "run.json"
     if options.corpus is not None:
         config = corpus_config(options.corpus)
@@ -35,17 +34,21 @@ def _run(options: Namespace, _: list[str]) -> None:
     else:
         raise UserError(f"{options.run} does not say what it was trained on: give --corpus")
     store = data.prepare(config)
-    if store.metadata.vocab_size != model.config.vocab_size:
+    if not store.codec.same_tokens(codec):
         raise UserError(
-            f"the model reads {model.config.vocab_size} different tokens, {config.name} has "
-            f"{store.metadata.vocab_size}: it was trained on another corpus"
+            f"the model reads {codec.vocab_size} different tokens ({codec.kind}), {config.name} "
+            f"has {store.metadata.vocab_size} others ({store.metadata.tokenizer}): it was trained "
+            "on another corpus"
         )
     context = model.config.max_position_embeddings
     windows = data.GridWindows(store.split(options.split), context)
     loss = training.evaluate_loss(model, windows, options.batch_size)
-    bits = loss / math.log(2) / store.characters_per_token
+    bits = ", ".join(
+        f"{value:.4f} bits per {unit}"
+        for unit, value in store.bits_per_unit(loss, options.split).items()
+    )
     OUT.print(
-        f"{options.split}: {loss:.4f} nats per token, {bits:.4f} bits per character, over "
+        f"{options.split}: {loss:.4f} nats per token, {bits}, over "
         f"{len(windows) * (context - 1):,} tokens in windows of {context}",
         soft_wrap=True,
     )

@@ -5,17 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from jsonargparse import ArgumentParser, Namespace
+from numpy.typing import NDArray
 from transformers import TextStreamer, set_seed
 
 from latentwave import training
 from latentwave.commands.command import Command
+from latentwave.commands.consoles import OUT
+from latentwave.data import Codec
 from latentwave.errors import UserError
+
+DEFAULT_PROMPT = "The "
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("run", type=Path, help="folder of a run")
-    parser.add_argument("--prompt", type=str | None, help='text to continue (default: "The ")')
+    parser.add_argument(
+        "--prompt", type=str | None, help=f'what to go on with (default: "{DEFAULT_PROMPT}")'
+    )
+    parser.add_argument(
+        "--output", type=Path | None, help="file to write, prompt included, instead of showing it"
+    )
     parser.add_argument(
         "--max_new_tokens", type=int | None, help="default: 200, or what the context has room for"
     )
@@ -27,15 +39,9 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace, _: list[str]) -> None:
-    model, tokenizer = training.load_run(options.run)
-    known = set(tokenizer.get_vocab())
-    if options.prompt is None:
-        options.prompt = "The " if known.issuperset("The ") else min(known)
-    unknown = sorted(set(options.prompt) - known)
-    if unknown:
-        raise UserError(f"the model has never seen {unknown[0]!r}, which the prompt contains")
-    inputs = tokenizer(options.prompt, return_tensors="pt", return_token_type_ids=False)
-    length, context = inputs["input_ids"].shape[1], model.config.max_position_embeddings
+    model, codec = training.load_run(options.run)
+    prompt = _encode(codec, options.prompt)
+    length, context = len(prompt), model.config.max_position_embeddings
     if length == 0:
         raise UserError("the prompt is empty: give at least one character")
     room = context - length
@@ -55,9 +61,28 @@ def _run(options: Namespace, _: list[str]) -> None:
             "temperature": options.temperature,
             "top_k": options.top_k,
         }
-    streamer = TextStreamer(tokenizer)
+    streamer = TextStreamer(codec.tokenizer) if options.output is None else None
     generate: Any = model.generate
-    generate(**inputs, max_new_tokens=new, streamer=streamer, **sampling)
+    input_ids = torch.from_numpy(prompt.astype(np.int64))[None].to(model.device)
+    tokens = generate(
+        input_ids,
+        attention_mask=torch.ones_like(input_ids),
+        max_new_tokens=new,
+        streamer=streamer,
+        **sampling,
+    )
+    if options.output is not None:
+        codec.write(tokens[0].cpu().numpy(), options.output)
+        OUT.print(f"written: {options.output}", soft_wrap=True)
+
+
+def _encode(codec: Codec, prompt: str | None) -> NDArray[Any]:
+    if prompt is not None:
+        return codec.encode_prompt(prompt)
+    try:
+        return codec.encode_prompt(DEFAULT_PROMPT)
+    except UserError:  # a character that the corpus does not have
+        return np.zeros(1, dtype=np.int64)
 
 
 COMMAND = Command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
@@ -11,26 +12,48 @@ from latentwave.commands.command import Command
 from latentwave.commands.consoles import OUT
 from latentwave.commands.corpora import corpus_config
 
+_MIB = 1 << 20
+
 
 def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "corpus", type=str, help='"python-docs" (ships with Python), a text file or a folder'
+        "corpus",
+        type=str,
+        help=f"{', '.join(data.CORPORA)}; or a file or folder, whose kind is guessed",
     )
     parser.add_argument("--output", type=Path | None, help="folder of the store (default: a cache)")
+    parser.add_class_arguments(data.CorpusConfig, skip={"name"}, as_group=False)
 
 
 def _run(options: Namespace, _: list[str]) -> None:
-    store = data.prepare(corpus_config(options.corpus), options.output)
+    values = options.as_dict()
+    config = corpus_config(
+        values.pop("corpus"),
+        **{key: value for key, value in values.items() if key in _FIELDS},
+    )
+    began = time.perf_counter()
+    store = data.prepare(config, options.output)
+    seconds = time.perf_counter() - began
     meta = store.metadata
-    sizes = ", ".join(f"{name} {len(store.split(name)):,}" for name in meta.splits)
+    units = ", ".join(f"{number:,} {unit}s" for unit, number in meta.num_units.items())
+    sizes = ", ".join(f"{name} {split.num_tokens:,}" for name, split in meta.splits.items())
+    tokens = f"{meta.vocab_size} different" if meta.vocab_size else meta.dtype
     OUT.print(
-        f"{meta.corpus}: {meta.num_documents:,} documents, {meta.num_characters:,} characters, "
-        f"{meta.num_tokens:,} tokens ({meta.tokenizer}, {meta.vocab_size} different): {sizes}",
+        f"{meta.corpus}: {meta.num_documents:,} documents, {units}, {meta.num_tokens:,} tokens "
+        f"({meta.tokenizer}, {tokens}): {sizes}",
         soft_wrap=True,
     )
+    num_bytes, reading = data.read_plainly(config)
+    if num_bytes:
+        OUT.print(
+            f"{num_bytes / _MIB:,.1f} MiB in {seconds:.2f} s: {num_bytes / _MIB / seconds:,.0f} "
+            f"MiB/s; plain reading: {num_bytes / _MIB / reading:,.0f} MiB/s",
+            soft_wrap=True,
+        )
     OUT.print(f"store: {store.folder}", soft_wrap=True)
 
 
+_FIELDS = data.CorpusConfig.__dataclass_fields__
 COMMAND = Command(
     name="prepare",
     arguments="CORPUS",

@@ -1,20 +1,37 @@
 """Corpora, from files to memory-mapped token stores to windows of tokens."""
 
-from latentwave.data.config import CorpusConfig
-from latentwave.data.metadata import Provenance, Source, StoreMetadata
-from latentwave.data.prepare import default_store_path, prepare
+from latentwave.data.codec import Codec, Encoder
+from latentwave.data.config import CORPORA, CorpusConfig, CorpusKind
+from latentwave.data.corpus import Corpus, Document, UnreadableDocumentError
+from latentwave.data.metadata import Provenance, SkippedFile, Source, Split, StoreMetadata
+from latentwave.data.prepare import default_store_path, prepare, read_plainly
+from latentwave.data.registry import CODECS, guess_corpus, load_codec, save_codec
 from latentwave.data.store import TokenStore, open_store
 from latentwave.data.windows import GridWindows, RandomWindows
 
 __all__ = [
+    "CODECS",
+    "CORPORA",
+    "Codec",
+    "Corpus",
     "CorpusConfig",
+    "CorpusKind",
+    "Document",
+    "Encoder",
     "GridWindows",
     "Provenance",
     "RandomWindows",
+    "SkippedFile",
     "Source",
+    "Split",
     "StoreMetadata",
     "TokenStore",
+    "UnreadableDocumentError",
     "default_store_path",
+    "guess_corpus",
+    "load_codec",
     "open_store",
     "prepare",
+    "read_plainly",
+    "save_codec",
 ]

@@ -1,27 +1,33 @@
-"""Which text, cut into which tokens and splits."""
+"""Which corpus, cut into which tokens and splits."""
 
 from __future__ import annotations
 
 import dataclasses
+import difflib
+from collections.abc import Callable
+from pathlib import Path
 
+from latentwave.data.codec import Encoder
+from latentwave.data.corpus import Corpus
 from latentwave.errors import UserError
-
-CORPORA = ("python-docs", "text")
-TOKENIZERS = ("characters",)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CorpusConfig:
     """A corpus and how it becomes tokens.
 
+    Options that are None are not given; a corpus refuses those that mean nothing to it.
+
     Attributes:
-        name: "python-docs", the English prose that ships with Python and needs no download, or
-            "text", files of your own.
-        path: for "text": one UTF-8 text file, or a folder whose text files are taken in the
-            order of their names, sub-folders included.
-        tokenizer: "characters": one token per character.
-        validation: share of the tokens, after the training tokens, that is kept for validation.
-        test: share of the tokens, at the end, that is kept for the test.
+        name: the kind of corpus, one of `latentwave.data.CORPORA`. "python-docs", the English
+            prose that ships with Python, needs no download.
+        path: the file or folder that is read.
+        tokenizer: what a token is; None for the corpus's own default.
+        validation: share of the tokens, after the training tokens, that is kept for validation;
+            of the training tokens where a corpus comes with a test split alone; not used where it
+            comes with both.
+        test: share of the tokens, at the end, that is kept for the test; not used where a corpus
+            comes with splits.
 
     Example:
         >>> CorpusConfig(name="text", path="books/").validation
@@ -30,7 +36,7 @@ class CorpusConfig:
 
     name: str = "python-docs"
     path: str | None = None
-    tokenizer: str = "characters"
+    tokenizer: str | None = None
     validation: float = 0.05
     test: float = 0.05
 
@@ -38,28 +44,86 @@ class CorpusConfig:
         """Check the values.
 
         Raises:
-            UserError: for an unknown corpus or tokenizer, a path that is missing or not wanted,
-                or shares that leave nothing to train on.
+            UserError: for an unknown corpus or tokenizer, an option that is missing or not
+                wanted, or shares that leave nothing to train on.
         """
         if self.name not in CORPORA:
-            raise UserError(f"there is no corpus {self.name!r}; known are: {', '.join(CORPORA)}")
-        if self.tokenizer not in TOKENIZERS:
+            close = difflib.get_close_matches(self.name, CORPORA, n=1)
+            hint = f", did you mean {close[0]!r}" if close else ""
             raise UserError(
-                f"there is no tokenizer {self.tokenizer!r}; known are: {', '.join(TOKENIZERS)}"
+                f"there is no corpus {self.name!r}{hint}; known are: {', '.join(CORPORA)}"
             )
-        if self.name == "text" and not self.path:
-            raise UserError('the corpus "text" needs a path: a text file or a folder of them')
-        if self.name != "text" and self.path is not None:
+        kind = self.kind
+        if self.tokenizer_name not in kind.tokenizers:
             raise UserError(
-                f"the corpus {self.name!r} takes no path, got {self.path!r}; for a file or folder "
-                'of your own choose the corpus "text"'
+                f"the corpus {self.name!r} has no tokenizer {self.tokenizer!r}; known are: "
+                f"{', '.join(kind.tokenizers)}"
             )
+        for option, value in self.given_options().items():
+            if option not in kind.options:
+                others = [other.name for other in CORPORA.values() if option in other.options]
+                raise UserError(
+                    f"the corpus {self.name!r} takes no {option}, got {value!r}; it is an option "
+                    f"of: {', '.join(others)}"
+                )
+        if kind.needs_path and not self.path:
+            raise UserError(f"the corpus {self.name!r} needs a path: {kind.needs_path}")
         for share in ("validation", "test"):
             value = getattr(self, share)
             if not 0.0 <= value < 1.0:
                 raise UserError(f"{share} must be in [0, 1), got {value}")
         if self.validation + self.test >= 1.0:
             raise UserError(
-                f"validation={self.validation} and test={self.test} leave no text to train on: "
+                f"validation={self.validation} and test={self.test} leave nothing to train on: "
                 "their sum must be below 1"
             )
+        if kind.check is not None:
+            kind.check(self)
+
+    @property
+    def kind(self) -> CorpusKind:
+        """The kind of corpus that the name means."""
+        return CORPORA[self.name]
+
+    @property
+    def tokenizer_name(self) -> str:
+        """The tokenizer, the corpus's default if none is given."""
+        return self.kind.tokenizers[0] if self.tokenizer is None else self.tokenizer
+
+    def given_options(self) -> dict[str, object]:
+        """The options that are set, without name, tokenizer and shares."""
+        values = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in ("name", "tokenizer", "validation", "test")
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CorpusKind:
+    """One kind of corpus.
+
+    Attributes:
+        name: what `CorpusConfig.name` says.
+        tokenizers: the kinds of codec that fit; the first is the default.
+        open: looks the files up.
+        codec: makes the codec, or what becomes one while the documents are written.
+        options: the further fields of `CorpusConfig` that mean something here.
+        needs_path: what the path must name; empty where there may be none.
+        check: refuses values that do not fit each other.
+        recognises: whether a file or folder of one's own is of this kind.
+    """
+
+    name: str
+    tokenizers: tuple[str, ...]
+    open: Callable[[CorpusConfig], Corpus]
+    codec: Callable[[CorpusConfig, Corpus], Encoder]
+    options: tuple[str, ...] = ()
+    needs_path: str = ""
+    check: Callable[[CorpusConfig], None] | None = None
+    recognises: Callable[[Path], bool] | None = None
+
+
+# Filled by registry.py, which knows the kinds; here, because a configuration is checked by them.
+CORPORA: dict[str, CorpusKind] = {}

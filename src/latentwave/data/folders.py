@@ -8,14 +8,14 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ABANDONED_SECONDS = 24 * 3600.0
 
 
 @contextlib.contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
+def whole_folder(folder: Path, final: Callable[[], Path] | None = None) -> Iterator[Path]:
     """Give an empty folder to fill, which takes its real name only when all is on the disk.
 
     The folder to fill stands beside the real one. When the block ends its files are forced to the
@@ -25,6 +25,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
     Args:
         folder: the real name; missing or empty.
+        final: gives the real name, beside `folder`, when all is written; default: `folder`.
 
     Yields:
         The folder to fill.
@@ -42,7 +43,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         for file in partial.iterdir():
             _force(file)
         _force(partial)
-        if not _rename(partial, folder):
+        if not _rename(partial, folder if final is None else final()):
             shutil.rmtree(partial)
         _force(parent)
     except BaseException:

@@ -11,9 +11,10 @@ import numpy as np
 
 from latentwave.errors import UserError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 METADATA_FILE = "metadata.json"
-TOKEN_DTYPES = ("uint8", "uint16", "uint32")
+VOCABULARY_DTYPES = ("uint8", "uint16", "uint32")
+TOKEN_DTYPES = (*VOCABULARY_DTYPES, "int16")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,18 +33,51 @@ class Source:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class SkippedFile:
+    """A file that was found and could not be read.
+
+    Attributes:
+        name: relative to the corpus.
+        reason: why.
+    """
+
+    name: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Provenance:
     """Where the tokens of a store come from.
 
     Attributes:
-        sources: in the order of their text.
-        num_skipped_files: files that were found, but are not text.
+        sources: in the order of their documents.
+        skipped: what was found there and could not be read.
         python_version: of the interpreter that prepared the store.
     """
 
     sources: list[Source]
-    num_skipped_files: int
+    skipped: list[SkippedFile]
     python_version: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Split:
+    """One split of a store.
+
+    Attributes:
+        start: its first token.
+        stop: the token after its last.
+        num_units: what its tokens hold, by unit: characters and bytes of text, samples, events.
+    """
+
+    start: int
+    stop: int
+    num_units: dict[str, int]
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of the split."""
+        return self.stop - self.start
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,15 +88,17 @@ class StoreMetadata:
         format_version: of the store's files.
         fingerprint: of the configuration and the sources, in hexadecimal.
         corpus: the corpus's name.
-        tokenizer: the kind of tokenizer.
-        vocab_size: distinct tokens.
+        tokenizer: the kind of codec.
+        vocab_size: distinct tokens; 0 for raw samples.
         num_tokens: tokens in `tokens.bin`.
         num_documents: entries of `documents.npy`.
-        num_characters: characters of the text, those between documents included.
-        dtype: of one token, little-endian: "uint8", "uint16" or "uint32".
+        dtype: of one token, little-endian: "uint8", "uint16", "uint32" or "int16".
         sha256: of `tokens.bin`, in hexadecimal.
-        splits: first token, and token after the last, of each split.
-        provenance: what the text was read from.
+        unit: what bits are counted per, one of the units of the splits.
+        splits: "train", "validation" and "test".
+        class_names: of the labels in `labels.npy`; None for a corpus without labels.
+        multi_label: whether a document may have several labels.
+        provenance: what the documents were read from.
     """
 
     format_version: int
@@ -72,11 +108,27 @@ class StoreMetadata:
     vocab_size: int
     num_tokens: int
     num_documents: int
-    num_characters: int
     dtype: str
     sha256: str
-    splits: dict[str, tuple[int, int]]
+    unit: str
+    splits: dict[str, Split]
+    class_names: tuple[str, ...] | None
+    multi_label: bool
     provenance: Provenance
+
+    @property
+    def num_classes(self) -> int | None:
+        """Distinct labels; None for a corpus without labels."""
+        return None if self.class_names is None else len(self.class_names)
+
+    @property
+    def num_units(self) -> dict[str, int]:
+        """What all tokens hold, by unit."""
+        total: dict[str, int] = {}
+        for split in self.splits.values():
+            for unit, number in split.num_units.items():
+                total[unit] = total.get(unit, 0) + number
+        return total
 
     def save(self, folder: Path) -> None:
         """Write `metadata.json` into a store's folder."""
@@ -107,12 +159,7 @@ class StoreMetadata:
                 f"version {FORMAT_VERSION}: delete the folder and prepare the corpus again"
             )
         try:
-            provenance = dict(content["provenance"])
-            provenance["sources"] = [_build(Source, source) for source in provenance["sources"]]
-            splits = {name: (start, stop) for name, (start, stop) in content["splits"].items()}
-            metadata: StoreMetadata = _build(
-                cls, content | {"provenance": _build(Provenance, provenance), "splits": splits}
-            )
+            metadata: StoreMetadata = _build(cls, content | _inner_dataclasses(content))
             metadata._check()
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise _damaged(path, error) from error
@@ -125,9 +172,13 @@ class StoreMetadata:
     def _check(self) -> None:
         if self.dtype not in TOKEN_DTYPES:
             raise ValueError(f"dtype {self.dtype!r}")
-        for name, (start, stop) in self.splits.items():
-            if not 0 <= start <= stop <= self.num_tokens:
-                raise ValueError(f"split {name!r} is [{start}, {stop}) of {self.num_tokens} tokens")
+        for name, split in self.splits.items():
+            if not 0 <= split.start <= split.stop <= self.num_tokens:
+                raise ValueError(
+                    f"split {name!r} is [{split.start}, {split.stop}) of {self.num_tokens} tokens"
+                )
+            if self.unit not in split.num_units:
+                raise ValueError(f"split {name!r} does not count its {self.unit}s")
 
 
 def token_dtype(vocab_size: int) -> str:
@@ -137,13 +188,25 @@ def token_dtype(vocab_size: int) -> str:
         >>> token_dtype(256), token_dtype(257)
         ('uint8', 'uint16')
     """
-    return next(name for name in TOKEN_DTYPES if vocab_size - 1 <= np.iinfo(name).max)
+    return next(name for name in VOCABULARY_DTYPES if vocab_size - 1 <= np.iinfo(name).max)
+
+
+def _inner_dataclasses(content: dict[str, Any]) -> dict[str, Any]:
+    provenance = dict(content["provenance"])
+    provenance["sources"] = [_build(Source, source) for source in provenance["sources"]]
+    provenance["skipped"] = [_build(SkippedFile, file) for file in provenance["skipped"]]
+    names = content["class_names"]
+    return {
+        "provenance": _build(Provenance, provenance),
+        "splits": {name: _build(Split, split) for name, split in content["splits"].items()},
+        "class_names": None if names is None else tuple(names),
+    }
 
 
 def _build(cls: type[Any], values: dict[str, Any]) -> Any:
     """A dataclass from JSON values; plain fields must have exactly their type."""
     for name, hint in get_type_hints(cls).items():
-        if hint in (int, str) and type(values[name]) is not hint:
+        if hint in (int, str, bool) and type(values[name]) is not hint:
             raise TypeError(f"{name} must be {hint.__name__}, got {values[name]!r}")
     return cls(**values)
 

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import array
-import dataclasses
-import hashlib
-import json
-import os
 import platform
+import time
+import warnings
 from pathlib import Path
 
 import numpy as np
 
-from latentwave.data.characters import CharacterTokenizer
 from latentwave.data.config import CorpusConfig
 from latentwave.data.corpus import Corpus
 from latentwave.data.folders import whole_folder
+from latentwave.data.known import KnownFingerprint, cache_folder, fingerprint
 from latentwave.data.metadata import FORMAT_VERSION, METADATA_FILE, Provenance, StoreMetadata
-from latentwave.data.python_docs import PythonDocs
-from latentwave.data.store import DOCUMENTS_FILE, TOKENS_FILE, TokenStore, open_store
-from latentwave.data.text_files import TextFiles
+from latentwave.data.registry import save_codec
+from latentwave.data.store import TokenStore, open_store
+from latentwave.data.writer import DOCUMENTS_FILE, TOKENS_FILE, read_tokens, write_documents
 from latentwave.errors import UserError
+
+_BUFFER = bytearray(1 << 20)
 
 
 def prepare(config: CorpusConfig, folder: Path | None = None) -> TokenStore:
     """Build the token store of a corpus, or open the finished one.
 
-    The text is read in pieces: once for its digest and vocabulary, once more for the tokens if
-    the store is not there yet. The store gets its name only when it is complete on the disk, so
-    an interrupted preparation leaves no store, and the next call starts again.
+    The sources are read once, in pieces; tokens, digests and counts are taken in the same pass. A
+    store that is there already is opened without reading them, as long as no file has another
+    size or time of change. The store gets its name only when it is complete on the disk, so an
+    interrupted preparation leaves no store, and the next call starts again.
 
     Args:
         config: the corpus.
@@ -38,31 +38,33 @@ def prepare(config: CorpusConfig, folder: Path | None = None) -> TokenStore:
         The store.
 
     Raises:
-        UserError: if the corpus is missing, empty or not text; if the folder holds something
+        UserError: if the corpus is missing, empty or unreadable; if the folder holds something
             else than the store of this corpus; if the disk refuses.
 
     Warns:
-        UserWarning: how many files of a folder were skipped because they are not text.
+        UserWarning: how many files were skipped because they could not be read.
     """
-    corpus = _open_corpus(config)
-    fingerprint = _fingerprint(config, corpus)
-    folder = _store_path(config, fingerprint) if folder is None else folder.absolute()
-    _check_place(config, folder)
-    if not (folder / METADATA_FILE).exists():
-        try:
-            with whole_folder(folder) as partial:
-                _write(partial, config, corpus, fingerprint)
-        except OSError as error:
-            raise UserError(
-                f"cannot write the token store {folder}: {error.strerror or error}"
-            ) from error
-    store = open_store(folder)
-    if store.metadata.fingerprint != fingerprint:
+    corpus = config.kind.open(config)
+    known = KnownFingerprint(config, corpus)
+    found = known.recall()
+    if folder is not None:
+        folder = folder.absolute()
+        _check_place(config, folder)
+    elif found is not None:
+        folder = _store_path(config, found)
+    if folder is None or not (folder / METADATA_FILE).exists():
+        found = _write(config, corpus, folder)
+    elif found is None:
+        found = _read_fingerprint(config, corpus)
+    known.remember(found)
+    store = open_store(_store_path(config, found) if folder is None else folder)
+    if store.metadata.fingerprint != found:
         raise UserError(
             f"{folder} holds the store of another corpus ({store.metadata.corpus!r}, fingerprint "
-            f"{store.metadata.fingerprint[:16]}, not {fingerprint[:16]}), of changed text or of "
+            f"{store.metadata.fingerprint[:16]}, not {found[:16]}), of changed sources or of "
             "other settings: delete it, or name another folder"
         )
+    _warn_of_skipped(store.metadata)
     return store
 
 
@@ -71,39 +73,44 @@ def default_store_path(config: CorpusConfig) -> Path:
 
     It is `stores/NAME-FINGERPRINT` under `$LATENTWAVE_HOME`, or else under `latentwave` in the
     user's cache folder (`$XDG_CACHE_HOME` or `~/.cache`). The fingerprint covers the config, the
-    format version and the content of the sources, so the text is read once.
+    format version and the content of the sources, which are read for it unless they are known.
 
     Raises:
-        UserError: if the corpus is missing, empty or not text.
+        UserError: if the corpus is missing, empty or unreadable.
     """
-    return _store_path(config, _fingerprint(config, _open_corpus(config)))
+    corpus = config.kind.open(config)
+    known = KnownFingerprint(config, corpus)
+    found = known.recall()
+    if found is None:
+        found = _read_fingerprint(config, corpus)
+        known.remember(found)
+    return _store_path(config, found)
 
 
-def _open_corpus(config: CorpusConfig) -> Corpus:
-    if config.path is not None:
-        return TextFiles(Path(config.path).expanduser())
-    return PythonDocs()
+def read_plainly(config: CorpusConfig) -> tuple[int, float]:
+    """Read the files of a corpus and do nothing with them: what preparing can be measured by.
+
+    Returns:
+        Bytes, and the seconds that it took.
+    """
+    num_bytes = 0
+    began = time.perf_counter()
+    for path in config.kind.open(config).files.values():
+        with path.open("rb", buffering=0) as file:
+            while size := file.readinto(_BUFFER):
+                num_bytes += size
+    return num_bytes, time.perf_counter() - began
 
 
-def _fingerprint(config: CorpusConfig, corpus: Corpus) -> str:
-    content = {
-        "format_version": FORMAT_VERSION,
-        "corpus": config.name,
-        "tokenizer": config.tokenizer,
-        "validation": float(config.validation),
-        "test": float(config.test),
-        "sources": [dataclasses.asdict(source) for source in corpus.sources],
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+def _read_fingerprint(config: CorpusConfig, corpus: Corpus) -> str:
+    corpus.read_through()
+    if not corpus.sources:
+        raise UserError(f"the corpus {config.name!r} holds nothing that can be read")
+    return fingerprint(config, corpus.sources)
 
 
-def _store_path(config: CorpusConfig, fingerprint: str) -> Path:
-    home = os.environ.get("LATENTWAVE_HOME")
-    if home:
-        root = Path(home).expanduser()
-    else:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "latentwave"
-    return root / "stores" / f"{config.name}-{fingerprint[:16]}"
+def _store_path(config: CorpusConfig, found: str) -> Path:
+    return cache_folder() / "stores" / f"{config.name}-{found[:16]}"
 
 
 def _check_place(config: CorpusConfig, folder: Path) -> None:
@@ -115,56 +122,72 @@ def _check_place(config: CorpusConfig, folder: Path) -> None:
         path = Path(config.path).expanduser().resolve()
         if path.is_dir() and folder.resolve().is_relative_to(path):
             raise UserError(
-                f"the token store {folder} would lie among the texts in {path} and be read as one "
+                f"the token store {folder} would lie among the files in {path} and be read as one "
                 "of them: name a folder outside"
             )
 
 
-def _write(folder: Path, config: CorpusConfig, corpus: Corpus, fingerprint: str) -> None:
-    tokenizer = CharacterTokenizer(corpus.characters())
-    tokenizer.save(folder)
-    digest = hashlib.sha256()
-    starts = array.array("q")
-    num_tokens = num_characters = 0
-    little_endian = np.dtype(tokenizer.dtype).newbyteorder("<")
-    with (folder / TOKENS_FILE).open("wb") as file:
-        for document in corpus.documents():
-            starts.append(num_tokens)
-            for piece in document:
-                tokens = tokenizer.encode(piece).astype(little_endian, copy=False)
-                file.write(tokens.data)
-                digest.update(tokens.data)
-                num_tokens += len(tokens)
-                num_characters += len(piece)
-    np.save(folder / DOCUMENTS_FILE, np.array(starts, dtype=np.int64))
+def _write(config: CorpusConfig, corpus: Corpus, folder: Path | None) -> str:
+    """Write the store, into its default place if no folder is named; returns its fingerprint."""
+    # The default place depends on the content, so it is known when all is read.
+    found = ""
+    place = folder or cache_folder() / "stores" / config.name
+    try:
+        with whole_folder(
+            place, final=lambda: _store_path(config, found) if folder is None else place
+        ) as partial:
+            found = _fill(partial, config, corpus)
+    except OSError as error:
+        raise UserError(
+            f"cannot write the token store {place}: {error.strerror or error}"
+        ) from error
+    return found
+
+
+def _fill(folder: Path, config: CorpusConfig, corpus: Corpus) -> str:
+    written = write_documents(folder, corpus, config.kind.codec(config, corpus))
+    codec = written.codec
+    save_codec(codec, folder)
+
+    def units_of(start: int, stop: int) -> dict[str, int] | None:
+        return codec.units_of(read_tokens(folder / TOKENS_FILE, codec.dtype, start, stop))
+
+    splits = written.borders.cut(
+        config.validation,
+        config.test,
+        units_of=units_of,
+        documents=None if corpus.class_names is None else np.load(folder / DOCUMENTS_FILE),
+    )
+    found = fingerprint(config, corpus.sources)
     StoreMetadata(
         format_version=FORMAT_VERSION,
-        fingerprint=fingerprint,
+        fingerprint=found,
         corpus=config.name,
-        tokenizer=config.tokenizer,
-        vocab_size=len(tokenizer.vocabulary),
-        num_tokens=num_tokens,
-        num_documents=len(starts),
-        num_characters=num_characters,
-        dtype=tokenizer.dtype,
-        sha256=digest.hexdigest(),
-        splits=_splits(num_tokens, config),
+        tokenizer=config.tokenizer_name,
+        vocab_size=codec.vocab_size,
+        num_tokens=written.num_tokens,
+        num_documents=written.num_documents,
+        dtype=codec.dtype,
+        sha256=written.sha256,
+        unit=codec.unit,
+        splits=splits,
+        class_names=corpus.class_names,
+        multi_label=corpus.multi_label,
         provenance=Provenance(
             sources=list(corpus.sources),
-            num_skipped_files=corpus.num_skipped_files,
+            skipped=list(corpus.skipped),
             python_version=platform.python_version(),
         ),
     ).save(folder)
+    return found
 
 
-def _splits(num_tokens: int, config: CorpusConfig) -> dict[str, tuple[int, int]]:
-    # From the small shares: 1 − 0.05 − 0.05 is a hair below 0.9 and would miss text8's own borders.
-    num_validation = round(num_tokens * config.validation)
-    num_test = round(num_tokens * config.test)
-    validation = num_tokens - num_test - num_validation
-    test = num_tokens - num_test
-    return {
-        "train": (0, validation),
-        "validation": (validation, test),
-        "test": (test, num_tokens),
-    }
+def _warn_of_skipped(metadata: StoreMetadata) -> None:
+    skipped = metadata.provenance.skipped
+    if skipped:
+        num_found = len(skipped) + len(metadata.provenance.sources)
+        warnings.warn(
+            f"skipped {len(skipped)} of {num_found} files, which cannot be read; the first: "
+            f"{skipped[0].reason}",
+            stacklevel=3,
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
-from latentwave.data.characters import CharacterTokenizer
-from latentwave.data.metadata import StoreMetadata
+from latentwave.data.codec import Codec
+from latentwave.data.labels import LABELS_FILE
+from latentwave.data.metadata import Split, StoreMetadata
+from latentwave.data.registry import load_codec
+from latentwave.data.writer import DOCUMENTS_FILE, TOKENS_FILE
 from latentwave.errors import UserError
-
-TOKENS_FILE = "tokens.bin"
-DOCUMENTS_FILE = "documents.npy"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +26,8 @@ class TokenStore:
     """The tokens of a corpus in a folder, read from the disk as they are used.
 
     Attributes:
-        folder: holds `tokens.bin`, `documents.npy`, `metadata.json` and the tokenizer's files.
+        folder: holds `tokens.bin`, `documents.npy`, `metadata.json`, the codec's files
+            and, with classes, `labels.npy`.
         metadata: the content of `metadata.json`.
     """
 
@@ -41,10 +43,8 @@ class TokenStore:
         Raises:
             UserError: for a split that the store does not have.
         """
-        if name not in self.metadata.splits:
-            known = ", ".join(self.metadata.splits)
-            raise UserError(f"the token store has no split {name!r}; it has: {known}")
-        start, stop = self.metadata.splits[name]
+        split = self._split(name)
+        start, stop = split.start, split.stop
         dtype = np.dtype(self.metadata.dtype).newbyteorder("<")
         if start == stop:  # nothing cannot be mapped
             nothing = np.empty(0, dtype)
@@ -61,18 +61,68 @@ class TokenStore:
     @property
     def documents(self) -> NDArray[np.int64]:
         """Where each document starts: (num_documents,), int64, in tokens, read-only."""
-        return _load_documents(self.folder)
+        return _load_array(self.folder / DOCUMENTS_FILE)
 
     @property
-    def characters_per_token(self) -> float:
-        """Mean over the store: divides a loss per token to give one per character."""
-        return self.metadata.num_characters / self.metadata.num_tokens
+    def labels(self) -> NDArray[Any] | None:
+        """The label of each document; None for a corpus without labels.
+
+        Returns:
+            (num_documents,), int64, the index of the class in `metadata.class_names`; for
+            multi-label corpora (num_documents, num_classes), uint8, 1 for each of its classes.
+        """
+        return None if self.metadata.class_names is None else _load_array(self.folder / LABELS_FILE)
+
+    def spans(self, name: str) -> NDArray[np.int64]:
+        """The documents of one split, those that its borders cut included.
+
+        Args:
+            name: of the split.
+
+        Returns:
+            (documents, 3), int64: index of the document in the store, its first token and the
+            token after its last, counted from the start of the split.
+        """
+        split = self._split(name)
+        documents = np.asarray(self.documents)
+        stops = np.append(documents[1:], self.metadata.num_tokens)
+        inside = np.flatnonzero((documents < split.stop) & (stops > split.start))
+        edges = np.clip(np.stack([documents[inside], stops[inside]]), split.start, split.stop)
+        return np.stack([inside, *(edges - split.start)], axis=1)
+
+    def bits_per_unit(self, loss: float, split: str = "validation") -> dict[str, float]:
+        """Bits per character, byte, sample … from a loss per token.
+
+            bits = loss / ln 2 · (tokens of the split) / (units of the split)
+
+        Args:
+            loss: nats per token, measured on the split.
+            split: whose tokens and units are counted, exactly.
+
+        Returns:
+            Bits by unit, that of the codec first; empty for an empty split.
+        """
+        part = self._split(split)
+        units = sorted(part.num_units, key=lambda unit: unit != self.metadata.unit)
+        return {
+            unit: loss / math.log(2) * part.num_tokens / part.num_units[unit]
+            for unit in units
+            if part.num_units[unit]
+        }
 
     @functools.cached_property
+    def codec(self) -> Codec:
+        """Between text, samples or notes and tokens."""
+        return load_codec(self.folder)
+
+    @property
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        """The tokenizer, as `AutoTokenizer.from_pretrained(store.folder)` loads it."""
-        tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(self.folder)
-        return tokenizer
+        """The tokenizer, as `AutoTokenizer.from_pretrained(store.folder)` loads it.
+
+        Raises:
+            UserError: for tokens that are not text.
+        """
+        return self.codec.tokenizer
 
     def encode_text(self, text: str) -> NDArray[Any]:
         """The tokens of a text, such as a prompt.
@@ -83,7 +133,7 @@ class TokenStore:
         Raises:
             UserError: for a character that is not in the vocabulary, with its position.
         """
-        return self._characters.encode(text)
+        return self.codec.encode_prompt(text)
 
     def verify(self) -> None:
         """Read all tokens and compare them with their checksum.
@@ -103,9 +153,11 @@ class TokenStore:
                 f"{self.metadata.sha256}; delete {self.folder} and prepare the corpus again"
             )
 
-    @functools.cached_property
-    def _characters(self) -> CharacterTokenizer:
-        return CharacterTokenizer.from_folder(self.folder)
+    def _split(self, name: str) -> Split:
+        if name not in self.metadata.splits:
+            known = ", ".join(self.metadata.splits)
+            raise UserError(f"the token store has no split {name!r}; it has: {known}")
+        return self.metadata.splits[name]
 
 
 def open_store(folder: Path | str, *, verify: bool = False) -> TokenStore:
@@ -131,22 +183,22 @@ def open_store(folder: Path | str, *, verify: bool = False) -> TokenStore:
             f"{path} has {found} bytes, but {expected} were written: delete {folder} and prepare "
             "the corpus again"
         )
-    if len(_load_documents(folder)) != store.metadata.num_documents:
-        raise UserError(
-            f"{folder / DOCUMENTS_FILE} does not fit the metadata: delete {folder} and prepare "
-            "the corpus again"
-        )
+    for name, array in ((DOCUMENTS_FILE, store.documents), (LABELS_FILE, store.labels)):
+        if array is not None and len(array) != store.metadata.num_documents:
+            raise UserError(
+                f"{folder / name} does not fit the metadata: delete {folder} and prepare the "
+                "corpus again"
+            )
     if verify:
         store.verify()
     return store
 
 
-def _load_documents(folder: Path) -> NDArray[np.int64]:
+def _load_array(path: Path) -> NDArray[Any]:
     try:
-        starts: NDArray[np.int64] = np.load(folder / DOCUMENTS_FILE, mmap_mode="r")
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{folder / DOCUMENTS_FILE} cannot be read ({error}): delete {folder} and prepare the "
-            "corpus again"
+            f"{path} cannot be read ({error}): delete {path.parent} and prepare the corpus again"
         ) from error
-    return starts
+    return array

@@ -143,10 +143,10 @@ def _facts(results: dict[str, Any]) -> list[tuple[str, str]]:
     environment, corpus = results["environment"], results["corpus"]
     size = f"{format_whole(corpus['num_tokens'])} tokens"
     vocabulary = f"{format_whole(corpus['vocab_size'])} symbols"
-    rate = corpus.get("characters_per_token")
+    rates = corpus.get("units_per_token", {})
     facts = [
         ("Corpus", f"{corpus['name']}: {size}, vocabulary of {vocabulary}"),
-        ("Characters per token", None if rate is None else f"{rate:.4g}"),
+        *((f"{unit.capitalize()}s per token", f"{rate:.4g}") for unit, rate in rates.items()),
         ("Seeds", ", ".join(str(seed) for seed in results["seeds"])),
         ("CPU", environment.get("cpu")),
         ("Accelerator", environment.get("accelerator") or "none"),

@@ -21,7 +21,7 @@ _CONTESTANT = {
     "flops_per_token": _NUMBER,
     "tokens_per_second": _NUMBER,
     "final_loss": _ESTIMATE,
-    "bits_per_character": _ESTIMATE,
+    "bits_per": (dict,),
     "curve": [dict.fromkeys(MEASURES, _NUMBER) | {"loss": _NUMBER, "losses": [_NUMBER]}],
     "speedup": dict.fromkeys(MEASURES, _ESTIMATE),
     "reached": (bool,),
@@ -74,6 +74,7 @@ finished comparison or its results.json
         raise UserError(
             f"{str(file)!r} is not JSON ({error}); run the comparison again to write it anew"
         ) from error
+    _bring_up_to_date(results)
     _check_results(results, str(file))
     return dict(results)
 
@@ -92,6 +93,14 @@ def others(results: dict[str, Any]) -> list[str]:
     return [name for name in results["contestants"] if name != BASELINE]
 
 
+def _bring_up_to_date(results: Any) -> None:
+    """Results of version 0.1 counted characters alone."""
+    contestants = results.get("contestants") if isinstance(results, dict) else None
+    for contestant in contestants.values() if isinstance(contestants, dict) else ():
+        if isinstance(contestant, dict) and "bits_per_character" in contestant:
+            contestant.setdefault("bits_per", {"character": contestant.pop("bits_per_character")})
+
+
 def _check_results(results: Any, file: str) -> None:
     _check(results, _RESULTS, "", file)
     if not results["seeds"]:
@@ -103,6 +112,8 @@ def _check_results(results: Any, file: str) -> None:
         )
     for name, contestant in results["contestants"].items():
         _check(contestant, _CONTESTANT, f"contestants.{name}", file)
+        units = dict.fromkeys(results["contestants"][BASELINE]["bits_per"], _ESTIMATE)
+        _check(contestant["bits_per"], units, f"contestants.{name}.bits_per", file)
 
 
 def _check(value: Any, wanted: Any, path: str, file: str) -> None:

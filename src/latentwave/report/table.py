@@ -72,10 +72,9 @@ class SummaryTable:
 
 _LONGEST_NAME = 20
 _SPEEDUP = "speed-up"
-_COLUMNS = (
-    Column("contestant"),
-    Column("loss", "nats"),
-    Column("bits", "/char"),
+_SHORT = {"character": "char"}
+_FIRST_COLUMNS = (Column("contestant"), Column("loss", "nats"))
+_LAST_COLUMNS = (
     Column("params", "(mixer)"),
     Column("FLOPs", "/token"),
     Column("tokens", "/s"),
@@ -92,15 +91,17 @@ def summary_table(results: dict[str, Any]) -> SummaryTable:
         results: as `load_results` returns them.
 
     Returns:
-        Final validation loss in nats per token, bits per character, parameters with the
-        mixers' share, FLOPs per token, tokens per second, and the speed-ups over the baseline
-        in steps, FLOPs and seconds.
+        Final validation loss in nats per token, bits per character, byte, sample or event,
+        parameters with the mixers' share, FLOPs per token, tokens per second, and the speed-ups
+        over the baseline in steps, FLOPs and seconds.
     """
     contestants = results["contestants"]
     names = sorted(contestants, key=lambda name: name != BASELINE)
+    units = _units(contestants[BASELINE]["bits_per"])
+    bits = tuple(Column("bits", f"/{_SHORT.get(unit, unit)}") for unit in units)
     return SummaryTable(
-        columns=_COLUMNS,
-        rows=tuple(_row(name, contestants[name]) for name in names),
+        columns=_FIRST_COLUMNS + bits + _LAST_COLUMNS,
+        rows=tuple(_row(name, contestants[name], units) for name in names),
         caption=_caption(results),
     )
 
@@ -134,7 +135,15 @@ def print_summary(results: dict[str, Any], console: Console | None = None) -> No
     console.print(Text(table.caption, style="dim"))
 
 
-def _row(name: str, contestant: dict[str, Any]) -> tuple[Cell, ...]:
+def _units(bits_per: dict[str, Any]) -> list[str]:
+    """What bits are counted per; a byte that is a character needs no column of its own."""
+    units = list(bits_per)
+    if len(units) > 1 and len({bits_per[unit]["mean"] for unit in units}) == 1:
+        return units[:1]
+    return units
+
+
+def _row(name: str, contestant: dict[str, Any], units: Sequence[str]) -> tuple[Cell, ...]:
     loss, low, high = estimate(contestant["final_loss"])
     share = ""
     if contestant["mixer"] is not None and contestant["num_parameters"]:
@@ -143,7 +152,7 @@ def _row(name: str, contestant: dict[str, Any]) -> tuple[Cell, ...]:
     return (
         Cell(name, "baseline" if name == BASELINE else ""),
         Cell(format_loss(loss), format_range(low, high)),
-        Cell(format_loss(contestant["bits_per_character"]["mean"])),
+        *(Cell(format_loss(contestant["bits_per"][unit]["mean"])) for unit in units),
         Cell(format_count(contestant["num_parameters"]), share),
         Cell(format_count(contestant["flops_per_token"])),
         Cell(format_count(contestant["tokens_per_second"])),

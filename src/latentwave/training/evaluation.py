@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
+from latentwave.data import Codec, load_codec
 from latentwave.errors import UserError
 from latentwave.hub import from_pretrained
 
@@ -39,11 +40,11 @@ def evaluate_loss(
     return total / count
 
 
-def load_run(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The model of a finished run and its tokenizer.
+def load_run(folder: Path) -> tuple[PreTrainedModel, Codec]:
+    """The model of a finished run, and what its tokens mean.
 
     Args:
-        folder: of a run, or of any model saved with mixers and a tokenizer.
+        folder: of a run, or of any model saved with mixers and a codec.
 
     Raises:
         UserError: if there is no model; names the runs below the folder if it holds some.
@@ -54,6 +55,4 @@ def load_run(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         hint = f"; its finished runs are: {', '.join(runs)}" if runs else ""
         raise UserError(f"{folder} holds no trained model{hint}")
     model = from_pretrained(model_folder)
-    if not (model_folder / "tokenizer_config.json").is_file():
-        raise UserError(f"{model_folder} has a model but no tokenizer")
-    return model, AutoTokenizer.from_pretrained(model_folder)
+    return model, load_codec(model_folder)

@@ -17,7 +17,7 @@ from transformers.integrations.integration_utils import TensorBoardCallback
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import SAFE_WEIGHTS_NAME, logging
 
-from latentwave.data import GridWindows, RandomWindows, TokenStore
+from latentwave.data import GridWindows, RandomWindows, TokenStore, save_codec
 from latentwave.errors import UserError
 from latentwave.training.curve import CurveCallback, CurvePoint, read_curve, write_durably
 from latentwave.training.environment import describe_environment
@@ -218,7 +218,7 @@ def _open_folder(folder: Path, record: dict[str, Any], resume: bool) -> None:
 
 def _save_model(model: PreTrainedModel, store: TokenStore, folder: Path) -> None:
     model.save_pretrained(folder)
-    store.tokenizer.save_pretrained(folder)
+    save_codec(store.codec, folder)
 
 
 def _finish(folder: Path, record: dict[str, Any]) -> RunResult:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, TextStreamer
 
-from latentwave.data.characters import CharacterSet, CharacterTokenizer
+from latentwave.data.text.characters import CharacterCodec, GrowingCharacters
 from latentwave.errors import UserError
 
 # Newlines of every kind, a tab, quotes, combining marks, the far end of Unicode.
@@ -28,7 +28,7 @@ ODD = "\n\r\t \x00\x0b\x1c\x85\u2028\"'\\[]<>é\u0301ßß—\ufeff🙂\U0010ffff
 )
 def test_tokens_are_places_in_the_vocabulary_at_every_width(size, dtype):
     vocabulary = "".join(map(chr, range(0x10000, 0x10000 + size)))
-    tokenizer = CharacterTokenizer(vocabulary)
+    tokenizer = CharacterCodec(vocabulary)
     tokens = tokenizer.encode(vocabulary[::-1])
     assert tokens.dtype == dtype
     assert tokens.tolist() == list(range(size))[::-1]
@@ -39,19 +39,50 @@ def test_tokens_are_places_in_the_vocabulary_at_every_width(size, dtype):
 @settings(deadline=None, max_examples=100)
 @given(text=st.text(alphabet=st.characters(exclude_categories=())))
 def test_equals_the_definition(text):
-    seen = CharacterSet()
-    for start in range(0, len(text), 3):
-        seen.add(text[start : start + 3])
+    growing = GrowingCharacters()
+    pieces = [growing.encode(text[start : start + 3]) for start in range(0, len(text), 3)]
     vocabulary = "".join(sorted(set(text)))
-    assert seen.characters() == vocabulary
     if text:
-        tokens = CharacterTokenizer(vocabulary).encode(text)
-        assert tokens.tolist() == [vocabulary.index(character) for character in text]
+        codec, table = growing.finish()
+        assert codec.vocabulary == vocabulary
+        expected = [vocabulary.index(character) for character in text]
+        assert codec.encode(text).tolist() == expected
+        assert table[np.concatenate(pieces)].tolist() == expected
+        assert table.dtype == codec.dtype
+
+
+@pytest.mark.parametrize("size", [254, 255, 256, 257, 65534, 65535, 65536, 65537])
+def test_a_growing_vocabulary_passes_every_width(size):
+    text = "".join(map(chr, range(0x10000 + size, 0x10000, -1)))
+    growing = GrowingCharacters()
+    pieces = [growing.encode(text[:100]), growing.encode(text), growing.encode(text[::-1])]
+    codec, table = growing.finish()
+    for piece, expected in zip(pieces, (text[:100], text, text[::-1]), strict=True):
+        assert table[piece].tolist() == codec.encode(expected).tolist()
+    assert codec.vocab_size == size
+
+
+def test_what_a_bad_document_taught_is_forgotten():
+    growing = GrowingCharacters()
+    growing.encode("abc")
+    mark = growing.mark()
+    growing.encode("".join(map(chr, range(1000))))
+    growing.rollback(mark)
+    assert growing.finish()[0].vocabulary == "abc"
+    assert growing.encode("da").tolist() == [3, 0]
+    assert growing.finish()[0].vocabulary == "abcd"
+
+
+def test_units_are_characters_and_bytes():
+    codec = CharacterCodec("aé—🙂")
+    for text in ("", "aaa", "aé—🙂a"):
+        expected = {"character": len(text), "byte": len(text.encode())}
+        assert codec.count_units(text) == codec.units_of(codec.encode(text)) == expected
 
 
 def test_transformers_tokenizer_agrees_and_round_trips(tmp_path):
     vocabulary = "".join(sorted(set(string.printable + ODD)))
-    tokenizer = CharacterTokenizer(vocabulary)
+    tokenizer = CharacterCodec(vocabulary)
     tokenizer.save(tmp_path)
     loaded = AutoTokenizer.from_pretrained(tmp_path)
     text = f"  To be,\n\n or\tnot  to be? {ODD}{ODD[::-1]} n't 've .\n "
@@ -59,11 +90,11 @@ def test_transformers_tokenizer_agrees_and_round_trips(tmp_path):
     assert tokens == tokenizer.encode(text).tolist()
     assert loaded.decode(tokens) == text
     assert len(loaded) == loaded.vocab_size == len(vocabulary)
-    assert CharacterTokenizer.from_folder(tmp_path).vocabulary == vocabulary
+    assert CharacterCodec.load(tmp_path).vocabulary == vocabulary
 
 
 def test_streams_text(tmp_path, capsys):
-    tokenizer = CharacterTokenizer("\n abcdé")
+    tokenizer = CharacterCodec("\n abcdé")
     tokenizer.save(tmp_path)
     streamer = TextStreamer(AutoTokenizer.from_pretrained(tmp_path))
     text = "a bad\n\n  dcéa dé\n cab"
@@ -86,12 +117,12 @@ def test_streams_text(tmp_path, capsys):
 )
 def test_unknown_characters_are_named(text, message):
     with pytest.raises(UserError, match=message):
-        CharacterTokenizer("abn").encode(text)
+        CharacterCodec("abn").encode(text)
 
 
 def test_empty_text_and_vocabulary():
-    assert CharacterTokenizer("a").encode("").tolist() == []
-    assert CharacterTokenizer("a").encode("").dtype == np.uint8
+    assert CharacterCodec("a").encode("").tolist() == []
+    assert CharacterCodec("a").encode("").dtype == np.uint8
     for vocabulary in ("", "aba"):
         with pytest.raises(ValueError, match=f"distinct characters, got '{vocabulary}'"):
-            CharacterTokenizer(vocabulary)
+            CharacterCodec(vocabulary)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from latentwave.data import CorpusConfig, open_store, prepare
-from latentwave.data.python_docs import SEPARATOR, PythonDocs
+from latentwave.data.text.python_docs import SEPARATOR, PythonDocs
 from latentwave.errors import UserError
 
 
@@ -48,7 +48,7 @@ def library(tmp_path):
 def test_docstrings_are_collected_once_and_cleaned(library, monkeypatch):
     without_topics(monkeypatch)
     corpus = PythonDocs(library)
-    documents = ["".join(document) for document in corpus.documents()]
+    documents = ["".join(document.pieces) for document in corpus.documents()]
     assert all(document.endswith(SEPARATOR) for document in documents[:-1])
     texts = [document.removesuffix(SEPARATOR) for document in documents]
     assert texts == sorted(texts, key=lambda text: hashlib.sha256(text.encode()).digest())
@@ -57,10 +57,10 @@ def test_docstrings_are_collected_once_and_cleaned(library, monkeypatch):
         "A method whose documentation is long enough.",
         "A module whose documentation is long enough\n\nand indented.",
     ]
-    assert corpus.characters() == "".join(sorted(set("".join(documents))))
     before = corpus.sources
     (library / "broken.py").write_text("")
-    assert PythonDocs(library).sources != before
+    list(corpus.documents())
+    assert corpus.sources != before
 
 
 def test_a_python_without_documentation_is_refused(tmp_path, monkeypatch):
@@ -69,7 +69,7 @@ def test_a_python_without_documentation_is_refused(tmp_path, monkeypatch):
         PythonDocs(tmp_path)
     (tmp_path / "bare.py").write_text("x = 1\n")
     with pytest.raises(UserError, match="hold no docstrings"):
-        PythonDocs(tmp_path).characters()
+        list(PythonDocs(tmp_path).documents())
 
 
 def test_the_default_corpus_is_prose_in_one_mixture(python_docs):
@@ -80,7 +80,7 @@ def test_the_default_corpus_is_prose_in_one_mixture(python_docs):
     assert metadata.dtype == "uint8"
     first_letters = np.fromfile(python_docs.folder / "tokens.bin", "uint8")[python_docs.documents]
     late = first_letters > python_docs.encode_text("M")[0]
-    borders = [python_docs.metadata.splits[name][0] for name in ("validation", "test")]
+    borders = [python_docs.metadata.splits[name].start for name in ("validation", "test")]
     shares = [part.mean() for part in np.split(late, python_docs.documents.searchsorted(borders))]
     # In the order of the alphabet two would be 1; one standard deviation is 0.03.
     assert max(shares) - min(shares) < 0.15

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import ast
-import functools
 import hashlib
 import inspect
 import os
 import platform
 import sysconfig
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-from latentwave.data.characters import CharacterSet
-from latentwave.data.corpus import Corpus
+from latentwave.data.corpus import Corpus, Document
 from latentwave.data.metadata import Source
 from latentwave.errors import UserError
 
@@ -43,68 +41,73 @@ class PythonDocs(Corpus):
         UserError: if this Python comes without both topics and library sources.
     """
 
-    num_skipped_files = 0
-
     def __init__(self, library: Path | None = None) -> None:
-        self._files = _source_files(library or Path(sysconfig.get_paths()["stdlib"]))
-        self._topics = _topics()
-        digest, num_bytes = hashlib.sha256(), 0
-        for content in self._contents():
-            digest.update(hashlib.sha256(content).digest())
-            num_bytes += len(content)
-        if num_bytes == 0:
+        super().__init__()
+        library = library or standard_library()
+        self.files = {path.relative_to(library).as_posix(): path for path in source_files(library)}
+        self._topics, topics_file = _topics()
+        if topics_file is not None:
+            self.files["pydoc_data/topics.py"] = topics_file
+        self._library_files = [path for path in self.files.values() if path != topics_file]
+        if not self.files:
             raise UserError(
                 "this Python comes without its documentation topics and library sources, so the "
                 'corpus "python-docs" is empty: use a complete Python, or the corpus "text"'
             )
-        name = f"{platform.python_implementation()} {platform.python_version()} standard library"
-        self.sources = [Source(name=name, num_bytes=num_bytes, sha256=digest.hexdigest())]
 
-    def characters(self) -> str:
-        """The distinct characters of the corpus, sorted by Unicode number."""
-        seen = CharacterSet()
-        for document in self._texts:
-            seen.add(document)
-        if len(self._texts) > 1:
-            seen.add(SEPARATOR)
-        return seen.characters()
+    def documents(self) -> Iterator[Document]:
+        """The documents; the blank line after a document is its last part.
 
-    def documents(self) -> Iterator[Iterable[str]]:
-        """The documents; the blank line after a document is its last part."""
-        *others, last = self._texts
+        Raises:
+            UserError: if there are no docstrings.
+        """
+        *others, last = self._texts()
         for document in others:
-            yield document, SEPARATOR
-        yield (last,)
+            yield Document(pieces=(document, SEPARATOR))
+        yield Document(pieces=(last,))
 
-    @functools.cached_property
     def _texts(self) -> list[str]:
-        documents = {inspect.cleandoc(topic) for topic in self._topics}
-        for file in self._files:
-            documents.update(_docstrings(file.read_bytes()))
+        """All documents in order; the sources are digested on the way."""
+        digest, num_bytes = hashlib.sha256(), 0
+        documents: set[str] = set()
+        for topic in self._topics:
+            content = topic.encode("utf-8", "surrogatepass")
+            digest.update(hashlib.sha256(content).digest())
+            num_bytes += len(content)
+            documents.add(inspect.cleandoc(topic))
+        for file in self._library_files:
+            content = file.read_bytes()
+            digest.update(hashlib.sha256(content).digest())
+            num_bytes += len(content)
+            documents.update(_docstrings(content))
         usable = [text for text in documents if _is_usable(text)]
         if not usable:
             raise UserError(
                 'the library sources of this Python hold no docstrings, so the corpus "python-docs"'
                 ' is empty: use a complete Python, or the corpus "text"'
             )
+        name = f"{platform.python_implementation()} {platform.python_version()} standard library"
+        self.sources = [Source(name=name, num_bytes=num_bytes, sha256=digest.hexdigest())]
         return sorted(usable, key=lambda text: hashlib.sha256(text.encode()).digest())
 
-    def _contents(self) -> Iterator[bytes]:
-        for topic in self._topics:
-            yield topic.encode("utf-8", "surrogatepass")
-        for file in self._files:
-            yield file.read_bytes()
+
+def standard_library() -> Path:
+    """The folder of this Python's standard library."""
+    return Path(sysconfig.get_paths()["stdlib"])
 
 
-def _topics() -> list[str]:
+def _topics() -> tuple[list[str], Path | None]:
+    """The documentation topics, and the file that holds them."""
     try:
         from pydoc_data import topics
     except ImportError:
-        return []
-    return [topics.topics[name] for name in sorted(topics.topics)]
+        return [], None
+    path = None if topics.__file__ is None else Path(topics.__file__)
+    return [topics.topics[name] for name in sorted(topics.topics)], path
 
 
-def _source_files(library: Path) -> list[Path]:
+def source_files(library: Path) -> list[Path]:
+    """The Python files of the standard library, without tests, programs and others' packages."""
     found = []
     for parent, folders, names in os.walk(library):
         folders[:] = [name for name in folders if name not in SKIPPED_FOLDERS]
