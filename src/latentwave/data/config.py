@@ -28,6 +28,17 @@ class CorpusConfig:
             comes with both.
         test: share of the tokens, at the end, that is kept for the test; not used where a corpus
             comes with splits.
+        sample_rate: of sound, in Hz; other rates are resampled.
+        fold: of a corpus with five folds, the one that is the test.
+        num_train: examples to draw for training, where a corpus is drawn.
+        num_validation: to draw for validation.
+        num_test: to draw for the test.
+        min_length: symbols that an expression of ListOps must exceed.
+        max_length: symbols that it must stay below.
+        max_depth: of its nesting.
+        max_arguments: of one operator.
+        passage_bytes: of each passage of a pair.
+        seed: of the draws.
 
     Example:
         >>> CorpusConfig(name="text", path="books/").validation
@@ -39,6 +50,17 @@ class CorpusConfig:
     tokenizer: str | None = None
     validation: float = 0.05
     test: float = 0.05
+    sample_rate: int | None = None
+    fold: int | None = None
+    num_train: int | None = None
+    num_validation: int | None = None
+    num_test: int | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    max_depth: int | None = None
+    max_arguments: int | None = None
+    passage_bytes: int | None = None
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         """Check the values.

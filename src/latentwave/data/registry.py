@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from latentwave.data import text
+from latentwave.data import tasks, text
 from latentwave.data.codec import Codec
 from latentwave.data.config import CORPORA
 from latentwave.errors import UserError
 
 CODEC_FILE = "codec.json"
 
-CORPORA.update({kind.name: kind for kind in (*text.KINDS,)})
-CODECS: dict[str, type[Codec]] = {codec.kind: codec for codec in (*text.CODECS,)}
+CORPORA.update({kind.name: kind for kind in (*text.KINDS, *tasks.KINDS)})
+CODECS: dict[str, type[Codec]] = {codec.kind: codec for codec in (*text.CODECS, *tasks.CODECS)}
 
 
 def guess_corpus(path: Path) -> str:
