@@ -138,8 +138,9 @@ class Borders:
             return
         for unit, number in self._units.items():
             # A unit that first comes now held nothing at the earlier places.
-            notes = self._notes.setdefault(unit, array.array("q", [0] * len(self._places)))
-            notes.append(number)
+            if unit not in self._notes:
+                self._notes[unit] = array.array("q", [0] * len(self._places))
+            self._notes[unit].append(number)
         self._places.append(num_tokens)
 
     def _allowed(
