@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from latentwave.data.codec import Encoder
 from latentwave.data.corpus import Corpus
@@ -28,7 +29,7 @@ class CorpusConfig:
             comes with both.
         test: share of the tokens, at the end, that is kept for the test; not used where a corpus
             comes with splits.
-        sample_rate: of sound, in Hz; other rates are resampled.
+        sample_rate: of sound, in Hz; other rates are resampled. Recordings: 16,000 by default.
         fold: of a corpus with five folds, the one that is the test.
         num_train: examples to draw for training, where a corpus is drawn.
         num_validation: to draw for validation.
@@ -39,6 +40,10 @@ class CorpusConfig:
         max_arguments: of one operator.
         passage_bytes: of each passage of a pair.
         seed: of the draws.
+        split_by: what stays whole when recordings or pieces of music are divided into splits:
+            "tokens": nothing, the store is cut by shares, as text is, the default of recordings;
+            "file", the default of music; "folder", where a folder holds several performances of
+            one piece.
 
     Example:
         >>> CorpusConfig(name="text", path="books/").validation
@@ -61,6 +66,7 @@ class CorpusConfig:
     max_arguments: int | None = None
     passage_bytes: int | None = None
     seed: int | None = None
+    split_by: Literal["tokens", "file", "folder"] | None = None
 
     def __post_init__(self) -> None:
         """Check the values.

@@ -187,7 +187,7 @@ def _warn_of_skipped(metadata: StoreMetadata) -> None:
     if skipped:
         num_found = len(skipped) + len(metadata.provenance.sources)
         warnings.warn(
-            f"skipped {len(skipped)} of {num_found} files, which cannot be read; the first: "
-            f"{skipped[0].reason}",
+            f"skipped {len(skipped)} of {num_found} files, which cannot be read: "
+            f"{'; '.join(file.reason for file in skipped[:3])}{'; …' if len(skipped) > 3 else ''}",
             stacklevel=3,
         )

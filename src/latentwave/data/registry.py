@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from latentwave.data import tasks, text
+from latentwave.data import audio, music, tasks, text
 from latentwave.data.codec import Codec
 from latentwave.data.config import CORPORA
 from latentwave.errors import UserError
 
 CODEC_FILE = "codec.json"
 
-CORPORA.update({kind.name: kind for kind in (*text.KINDS, *tasks.KINDS)})
-CODECS: dict[str, type[Codec]] = {codec.kind: codec for codec in (*text.CODECS, *tasks.CODECS)}
+_PARTS = (text, audio, music, tasks)
+CORPORA.update({kind.name: kind for part in _PARTS for kind in part.KINDS})
+CODECS: dict[str, type[Codec]] = {codec.kind: codec for part in _PARTS for codec in part.CODECS}
 
 
 def guess_corpus(path: Path) -> str:

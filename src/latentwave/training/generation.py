@@ -1,0 +1,81 @@
+"""Going on with a prompt for longer than the model's context."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from numpy.typing import NDArray
+from transformers import PreTrainedModel
+
+from latentwave.errors import UserError
+
+
+@torch.no_grad()
+def continue_tokens(
+    model: PreTrainedModel,
+    prompt: NDArray[Any],
+    num_new_tokens: int,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    end_token: int | None = None,
+    on_progress: Callable[[int], object] | None = None,
+) -> Int64[np.ndarray, " T"]:
+    """Sample the tokens that follow a prompt, as many as are wanted.
+
+    A model with learned positions reads `max_position_embeddings` tokens at most. When they are
+    full, generation goes on from their later half, so every token is predicted from at least half
+    a context, or from all that there is.
+
+    Args:
+        model: a causal language model.
+        prompt: (tokens,), at least one.
+        num_new_tokens: at most; fewer if the end token comes.
+        temperature: of the sampling; 0 takes the likeliest token.
+        top_k: sample from the likeliest only; None: from all.
+        end_token: stops generation.
+        on_progress: is called with the number of new tokens, piece by piece.
+
+    Returns:
+        Prompt and new tokens: (at most tokens + num_new_tokens,).
+
+    Raises:
+        UserError: for an empty prompt or values out of range.
+    """
+    if not len(prompt):
+        raise UserError("the prompt is empty")
+    if num_new_tokens < 1:
+        raise UserError(f"at least 1 new token must be wanted, got {num_new_tokens}")
+    if temperature < 0:
+        raise UserError(f"temperature must be >= 0, got {temperature}")
+    context = model.config.max_position_embeddings
+    sampling: dict[str, Any] = {"do_sample": temperature > 0}
+    if temperature > 0:
+        sampling |= {"temperature": temperature, "top_k": top_k or 0}
+    generate: Any = model.generate
+    tokens = torch.from_numpy(np.asarray(prompt, dtype=np.int64))
+    wanted = len(tokens) + num_new_tokens
+    while len(tokens) < wanted:
+        half = context - context // 2
+        history = tokens if len(tokens) < context else tokens[-half:]
+        inputs = history[None].to(model.device)
+        longer = generate(
+            inputs,
+            attention_mask=torch.ones_like(inputs),
+            max_new_tokens=min(wanted - len(tokens), context - len(history)),
+            eos_token_id=end_token,
+            pad_token_id=0,
+            use_cache=True,
+            **sampling,
+        )
+        new = longer[0, len(history) :].cpu()
+        tokens = torch.cat([tokens, new])
+        if on_progress is not None:
+            on_progress(len(new))
+        if end_token is not None and new[-1] == end_token:
+            break
+    return tokens.numpy()
