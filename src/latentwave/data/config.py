@@ -40,6 +40,11 @@ class CorpusConfig:
         max_arguments: of one operator.
         passage_bytes: of each passage of a pair.
         seed: of the draws.
+        pattern: of the names of a folder's files, such as "*.py" (text).
+        text_field: the field or column that holds the text; default: "text" (jsonl, datasets).
+        vocab_size: tokens that are learned from the training text; default: 4096 (tokenizer
+            "bpe").
+        tokenizer_path: a tokenizer.json, or the folder of one (tokenizer "pretrained").
         split_by: what stays whole when recordings or pieces of music are divided into splits:
             "tokens": nothing, the store is cut by shares, as text is, the default of recordings;
             "file", the default of music; "folder", where a folder holds several performances of
@@ -66,6 +71,10 @@ class CorpusConfig:
     max_arguments: int | None = None
     passage_bytes: int | None = None
     seed: int | None = None
+    pattern: str | None = None
+    text_field: str | None = None
+    vocab_size: int | None = None
+    tokenizer_path: str | None = None
     split_by: Literal["tokens", "file", "folder"] | None = None
 
     def __post_init__(self) -> None:

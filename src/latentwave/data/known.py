@@ -13,6 +13,7 @@ from pathlib import Path
 from latentwave.data.config import CorpusConfig
 from latentwave.data.corpus import Corpus
 from latentwave.data.metadata import FORMAT_VERSION, Source
+from latentwave.errors import UserError
 
 # A file that changes within the resolution of its time stamp looks the same: younger ones are
 # read again.
@@ -50,7 +51,7 @@ class KnownFingerprint:
         for name, path in corpus.files.items():
             status = path.stat()
             signature.append([name, str(path.absolute()), status.st_size, status.st_mtime_ns])
-            youngest = max(youngest, status.st_mtime, status.st_ctime)
+            youngest = max(youngest, _changed(status))
         if signature and time.time() - youngest > _YOUNG_SECONDS:
             key = _digest(_settings(config) | {"files": signature})
             self._path = cache_folder() / "known" / key[:32]
@@ -78,10 +79,17 @@ class KnownFingerprint:
             return
 
 
+def _changed(status: os.stat_result) -> float:
+    # The change of the inode cannot be set back by hand.
+    return max(status.st_mtime, status.st_ctime)
+
+
 def _settings(config: CorpusConfig) -> dict[str, object]:
     """Everything that shapes the tokens; options that are not given leave no trace."""
     options = config.given_options()
     options.pop("path", None)
+    if config.tokenizer_path is not None:  # its content counts, not its place
+        options["tokenizer_path"] = _tokenizer_digest(Path(config.tokenizer_path).expanduser())
     return {
         "format_version": FORMAT_VERSION,
         "corpus": config.name,
@@ -90,6 +98,14 @@ def _settings(config: CorpusConfig) -> dict[str, object]:
         "test": float(config.test),
         "options": options,
     }
+
+
+def _tokenizer_digest(path: Path) -> str:
+    file = path / "tokenizer.json" if path.is_dir() else path
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UserError(f"cannot read the tokenizer {file}: {error.strerror or error}") from error
 
 
 def _digest(content: dict[str, object]) -> str:

@@ -185,9 +185,11 @@ def _fill(folder: Path, config: CorpusConfig, corpus: Corpus) -> str:
 def _warn_of_skipped(metadata: StoreMetadata) -> None:
     skipped = metadata.provenance.skipped
     if skipped:
-        num_found = len(skipped) + len(metadata.provenance.sources)
+        read = {source.name for source in metadata.provenance.sources}
+        num_found = len(read.union(file.name for file in skipped))
+        parts = "parts of " if skipped[0].name in read else ""
         warnings.warn(
-            f"skipped {len(skipped)} of {num_found} files, which cannot be read: "
+            f"skipped {parts}{len(skipped)} of {num_found} files, which cannot be read: "
             f"{'; '.join(file.reason for file in skipped[:3])}{'; …' if len(skipped) > 3 else ''}",
             stacklevel=3,
         )
