@@ -7,7 +7,7 @@ from latentwave.data.metadata import Provenance, SkippedFile, Source, Split, Sto
 from latentwave.data.prepare import default_store_path, prepare, read_plainly
 from latentwave.data.registry import CODECS, guess_corpus, load_codec, save_codec
 from latentwave.data.store import TokenStore, open_store
-from latentwave.data.windows import GridWindows, RandomWindows
+from latentwave.data.windows import DocumentBorders, GridWindows, RandomWindows
 
 __all__ = [
     "CODECS",
@@ -17,6 +17,7 @@ __all__ = [
     "CorpusConfig",
     "CorpusKind",
     "Document",
+    "DocumentBorders",
     "Encoder",
     "GridWindows",
     "Provenance",

@@ -17,6 +17,7 @@ from latentwave.data.codec import Codec
 from latentwave.data.labels import LABELS_FILE
 from latentwave.data.metadata import Split, StoreMetadata
 from latentwave.data.registry import load_codec
+from latentwave.data.windows import DocumentBorders
 from latentwave.data.writer import DOCUMENTS_FILE, TOKENS_FILE
 from latentwave.errors import UserError
 
@@ -89,6 +90,10 @@ class TokenStore:
         inside = np.flatnonzero((documents < split.stop) & (stops > split.start))
         edges = np.clip(np.stack([documents[inside], stops[inside]]), split.start, split.stop)
         return np.stack([inside, *(edges - split.start)], axis=1)
+
+    def borders(self, name: str) -> DocumentBorders:
+        """Where documents start in one split, for windows that keep them apart."""
+        return DocumentBorders(self.documents, self._split(name).start)
 
     def bits_per_unit(self, loss: float, split: str = "validation") -> dict[str, float]:
         """Bits per character, byte, sample … from a loss per token.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import mmap
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,68 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from latentwave.data.mapped import by_name, opened
 from latentwave.errors import UserError
+
+
+class DocumentBorders:
+    """Where documents start in the tokens of one split.
+
+    Args:
+        documents: (documents,), first token of each, ascending, such as `store.documents`.
+        first_token: the place of the split's first token in the same count.
+
+    Example:
+        >>> borders = DocumentBorders(np.array([0, 3, 5]), first_token=1)
+        >>> segment_ids, position_ids = borders.of_window(0, 6)
+        >>> segment_ids.tolist(), position_ids.tolist()
+        ([0, 0, 1, 1, 2, 2], [0, 1, 0, 1, 0, 1])
+    """
+
+    def __init__(self, documents: NDArray[Any], first_token: int) -> None:
+        self.documents = documents
+        self.first_token = first_token
+
+    def of_window(
+        self, start: int, window_tokens: int
+    ) -> tuple[Int64[Tensor, " L"], Int64[Tensor, " L"]]:
+        """Which document each token of a window belongs to, and its place there.
+
+        Attention, filters and positions that follow these see one document at a time. A document
+        that starts before the window counts from the window's first token.
+
+        Args:
+            start: first token of the window in the split.
+            window_tokens: L.
+
+        Returns:
+            segment_ids (L,), from 0, one more at each new document, and position_ids (L,), from 0
+            in each document.
+        """
+        first = self.first_token + start
+        low, high = np.searchsorted(self.documents, (first + 1, first + window_tokens))
+        begins = np.zeros(window_tokens, dtype=np.int64)
+        begins[np.asarray(self.documents[low:high]) - first] = 1
+        places = np.arange(window_tokens)
+        position_ids = places - np.maximum.accumulate(places * begins)
+        return torch.from_numpy(begins.cumsum()), torch.from_numpy(position_ids)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The mapped file by its name, see `by_name`."""
+        return self.__dict__ | {"documents": by_name(self.documents)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Map the file again."""
+        self.__dict__.update(state)
+        self.documents = opened(self.documents)
 
 
 class _Windows(Dataset[dict[str, Tensor]], abc.ABC):
     """Windows of equal length; subclasses say where each starts."""
 
-    def __init__(self, tokens: NDArray[Any], window_tokens: int) -> None:
+    def __init__(
+        self, tokens: NDArray[Any], window_tokens: int, borders: DocumentBorders | None
+    ) -> None:
         if tokens.ndim != 1 or tokens.dtype.kind not in "iu":
             raise ValueError(
                 f"tokens must be a vector of integers, got {tokens.dtype} {tokens.shape}"
@@ -35,6 +89,7 @@ class _Windows(Dataset[dict[str, Tensor]], abc.ABC):
             )
         self.tokens = tokens
         self.window_tokens = window_tokens
+        self.borders = borders
 
     @abc.abstractmethod
     def __len__(self) -> int:
@@ -45,10 +100,11 @@ class _Windows(Dataset[dict[str, Tensor]], abc.ABC):
         """The first token of a window."""
 
     def __getitem__(self, index: int) -> dict[str, Int64[Tensor, " L"]]:
-        """One window as `input_ids` and `labels`.
+        """One window as `input_ids` and `labels`, with borders also `segment_ids`, `position_ids`.
 
         The model shifts its labels, so the first is never predicted: it is masked (-100), since
-        trainers divide the loss by the number of labels that are not.
+        trainers divide the loss by the number of labels that are not. With borders the first
+        token of every document is masked too, as nothing of its own document stands before it.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"index {index} is out of range for {len(self)} windows")
@@ -57,22 +113,25 @@ class _Windows(Dataset[dict[str, Tensor]], abc.ABC):
         ids = torch.from_numpy(window.astype(np.int64))
         labels = ids.clone()
         labels[0] = -100
-        return {"input_ids": ids, "labels": labels}
+        if self.borders is None:
+            return {"input_ids": ids, "labels": labels}
+        segment_ids, position_ids = self.borders.of_window(start, self.window_tokens)
+        labels[position_ids == 0] = -100
+        return {
+            "input_ids": ids,
+            "labels": labels,
+            "segment_ids": segment_ids,
+            "position_ids": position_ids,
+        }
 
     def __getstate__(self) -> dict[str, Any]:
         """The mapped file by its name: pickling the array would copy all tokens to each worker."""
-        state = self.__dict__.copy()
-        tokens = self.tokens
-        # Only the map itself knows its true offset; a slice of it repeats the map's.
-        if isinstance(tokens, np.memmap) and isinstance(tokens.base, mmap.mmap):
-            state["tokens"] = _MappedFile(tokens)
-        return state
+        return self.__dict__ | {"tokens": by_name(self.tokens)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Map the file again."""
         self.__dict__.update(state)
-        if isinstance(self.tokens, _MappedFile):
-            self.tokens = self.tokens.open()
+        self.tokens = opened(self.tokens)
 
 
 class RandomWindows(_Windows):
@@ -88,6 +147,8 @@ class RandomWindows(_Windows):
         window_tokens: L; a causal language model predicts L − 1 tokens of each window.
         num_windows: the length of the dataset, such as steps · batch size.
         seed: >= 0.
+        borders: keeps the documents of a window apart, such as `store.borders("train")`; None
+            treats a window as one text.
 
     Raises:
         UserError: if there are fewer tokens than one window.
@@ -100,9 +161,14 @@ class RandomWindows(_Windows):
     """
 
     def __init__(
-        self, tokens: NDArray[Any], window_tokens: int, num_windows: int, seed: int
+        self,
+        tokens: NDArray[Any],
+        window_tokens: int,
+        num_windows: int,
+        seed: int,
+        borders: DocumentBorders | None = None,
     ) -> None:
-        super().__init__(tokens, window_tokens)
+        super().__init__(tokens, window_tokens, borders)
         if num_windows < 1:
             raise ValueError(f"num_windows must be >= 1, got {num_windows}")
         if seed < 0:
@@ -134,6 +200,7 @@ class GridWindows(_Windows):
         tokens: (N,), integers, such as `store.split("validation")`.
         window_tokens: L; a causal language model predicts L − 1 tokens of each window.
         num_windows: n, at most; None, and any n above G, mean G.
+        borders: keeps the documents of a window apart, see `RandomWindows`.
 
     Raises:
         UserError: if there are fewer tokens than one window.
@@ -145,9 +212,13 @@ class GridWindows(_Windows):
     """
 
     def __init__(
-        self, tokens: NDArray[Any], window_tokens: int, num_windows: int | None = None
+        self,
+        tokens: NDArray[Any],
+        window_tokens: int,
+        num_windows: int | None = None,
+        borders: DocumentBorders | None = None,
     ) -> None:
-        super().__init__(tokens, window_tokens)
+        super().__init__(tokens, window_tokens, borders)
         if num_windows is not None and num_windows < 1:
             raise ValueError(f"num_windows must be >= 1 or None, got {num_windows}")
         self._grid = (len(tokens) - 1) // (window_tokens - 1)
@@ -159,18 +230,3 @@ class GridWindows(_Windows):
 
     def _start(self, index: int) -> int:
         return (self.window_tokens - 1) * (index * self._grid // self.num_windows)
-
-
-class _MappedFile:
-    """Enough of a memory map to open it in another process."""
-
-    def __init__(self, tokens: np.memmap[Any, Any]) -> None:
-        self.name = str(tokens.filename)
-        self.dtype = tokens.dtype
-        self.offset = tokens.offset
-        self.size = len(tokens)
-
-    def open(self) -> NDArray[Any]:
-        return np.memmap(
-            self.name, dtype=self.dtype, mode="r", offset=self.offset, shape=(self.size,)
-        )
