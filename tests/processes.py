@@ -50,6 +50,9 @@ def _member(errors, function, rank, size, meeting, arguments):
     import torch.distributed as dist
 
     torch.set_num_threads(1)
+    # As launchers do.
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size)}
+    os.environ |= {"LOCAL_WORLD_SIZE": str(size), "OMP_NUM_THREADS": "1"}
     try:
         dist.init_process_group(
             "gloo",

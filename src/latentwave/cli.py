@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 import warnings
 from collections.abc import Sequence
 from typing import TextIO
@@ -12,6 +13,9 @@ from transformers.utils import logging
 
 from latentwave.commands import COMMANDS, ERR
 from latentwave.errors import UserError
+from latentwave.training import is_main, rank
+
+_LATER_SECONDS = 3.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,9 +78,15 @@ def _warn(  # noqa: PLR0917 - the signature of warnings.showwarning
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    ERR.print(f"latentwave: warning: {message}", soft_wrap=True, markup=False)
+    if is_main():
+        ERR.print(f"latentwave: warning: {message}", soft_wrap=True, markup=False)
 
 
 def _fail(message: str) -> int:
+    if not is_main():
+        # Most mistakes are made by all processes; the launcher ends this one when the first has
+        # spoken. What happened here alone is said a little later.
+        time.sleep(_LATER_SECONDS)
+        message = f"process {rank()}: {message}"
     ERR.print(f"latentwave: error: {' '.join(message.split())}", soft_wrap=True, markup=False)
     return 2

@@ -1,6 +1,5 @@
 import dataclasses
 import json
-import shutil
 import subprocess
 import sys
 import time
@@ -13,8 +12,16 @@ from transformers import AutoTokenizer, TrainerCallback
 import latentwave.training.run as run_module
 from latentwave.data import GridWindows, prepare
 from latentwave.errors import UserError
-from latentwave.training import evaluate_loss, last_checkpoint, load_run, read_result, train
+from latentwave.training import (
+    evaluate_loss,
+    list_checkpoints,
+    load_run,
+    newest_checkpoint,
+    read_result,
+    train,
+)
 from latentwave.training.curve import read_curve
+from tests.processes import ENVIRONMENT
 from tests.tiny import tiny_recipe, write_text
 
 
@@ -93,7 +100,7 @@ def test_an_interrupted_run_resumes_to_the_same_curve(finished, text, store, tmp
         patch.setattr(run_module, "ProgressCallback", Crashing)
         with pytest.raises(RuntimeError, match="power cut"):
             train(tiny_recipe(text), "wavelet", 0, store, tmp_path / "run", console=quiet())
-    assert last_checkpoint(tmp_path / "run").name == "checkpoint-4"
+    assert newest_checkpoint(tmp_path / "run").name == "checkpoint-4"
     path = tmp_path / "run" / "curve.jsonl"
     assert [p.step for p in read_curve(path)] == [0, 2, 4, 6]
     # What lies behind the checkpoint is measured again, not believed.
@@ -106,18 +113,6 @@ def test_an_interrupted_run_resumes_to_the_same_curve(finished, text, store, tmp
         tiny_recipe(text), "wavelet", 0, store, tmp_path / "run", resume=True, console=quiet()
     )
     assert losses(resumed) == losses(uninterrupted)
-
-
-def test_half_a_checkpoint_is_passed_over(finished, tmp_path):
-    folder, _ = finished
-    shutil.copytree(folder / "checkpoints", tmp_path / "checkpoints")
-    newest = last_checkpoint(tmp_path)
-    assert newest.name == "checkpoint-8"
-    weights = newest / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-10])
-    assert last_checkpoint(tmp_path).name == "checkpoint-4"
-    (tmp_path / "checkpoints/checkpoint-4/trainer_state.json").unlink()
-    assert last_checkpoint(tmp_path) is None
 
 
 def test_killed_in_the_middle_and_resumed(text, tmp_path):
@@ -136,16 +131,21 @@ train(recipe, "wavelet", 0, prepare(recipe.corpus, pathlib.Path(sys.argv[3])),
     arguments = [sys.executable, "-c", script, json.dumps(recipe.to_dict())]
     folder, store = tmp_path / "killed", str(tmp_path / "store")
     process = subprocess.Popen(
-        [*arguments, str(folder), store], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*arguments, str(folder), store],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=ENVIRONMENT,
     )
-    while last_checkpoint(folder) is None:
+    while not list_checkpoints(folder):
         assert process.poll() is None, "ended before its first checkpoint"
         time.sleep(0.02)
     process.kill()
     process.wait()
     assert not (folder / "result.json").exists()
     for run in (folder, tmp_path / "whole"):
-        subprocess.run([*arguments, str(run), store], check=True, capture_output=True)
+        subprocess.run(
+            [*arguments, str(run), store], check=True, capture_output=True, env=ENVIRONMENT
+        )
     assert losses(read_result(folder)) == losses(read_result(tmp_path / "whole"))
 
 

@@ -20,6 +20,8 @@ from latentwave.training import (
     RunResult,
     build_model,
     describe_environment,
+    on_main,
+    start_processes,
     train,
 )
 from latentwave.training.curve import write_durably
@@ -64,7 +66,8 @@ def compare(
         )
     if recipe.contestants[BASELINE].kind is not None:
         raise UserError(f"contestant {BASELINE!r} is the plain backbone and must have no mixer")
-    if folder.exists() and any(folder.iterdir()) and not resume:
+    start_processes(recipe.training.timeout_seconds)
+    if on_main(lambda: folder.exists() and any(folder.iterdir())) and not resume:
         raise UserError(
             f"the folder {folder} exists: choose another with --output, or go on with --resume"
         )
@@ -92,7 +95,8 @@ def compare(
         for name in recipe.contestants
     }
     results = _without_nan(summarize(recipe, store, runs, costs) | {"command": command})
-    write_durably(folder / "results.json", json.dumps(results, indent=2, allow_nan=False) + "\n")
+    text = json.dumps(results, indent=2, allow_nan=False) + "\n"
+    on_main(lambda: write_durably(folder / "results.json", text))
     return dict(results)
 
 

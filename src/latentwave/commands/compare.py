@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jsonargparse import Namespace
 
-from latentwave import analysis, data
+from latentwave import analysis, training
 from latentwave.commands.command import Command
 from latentwave.commands.consoles import ERR
 from latentwave.commands.recipes import OVERRIDES, add_recipe_arguments, chosen_recipe
@@ -17,15 +17,17 @@ from latentwave.commands.report import show
 def _run(options: Namespace, arguments: list[str]) -> None:
     recipe = chosen_recipe(options)
     folder = options.output or Path("runs") / recipe.name
+    training.start_processes(recipe.training.timeout_seconds)
     analysis.compare(
         recipe,
-        data.prepare(recipe.corpus),
+        training.prepared_store(recipe.corpus),
         folder,
         resume=options.resume,
         command=shlex.join(["latentwave", *arguments]),
         console=ERR,
     )
-    show(folder)
+    if training.is_main():
+        show(folder)
 
 
 COMMAND = Command(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from latentwave import data, training
+from latentwave import training
 from latentwave.commands.command import Command
 from latentwave.commands.consoles import ERR, OUT
 from latentwave.commands.recipes import OVERRIDES, add_recipe_arguments, chosen_recipe
@@ -24,10 +24,13 @@ def _run(options: Namespace, _: list[str]) -> None:
     contestant = options.contestant or next(iter(mixed or recipe.contestants))
     seed = recipe.seeds[0] if options.seed is None else options.seed
     folder = options.output or Path("runs") / f"{recipe.name}-{contestant}-seed{seed}"
-    store = data.prepare(recipe.corpus)
+    training.start_processes(recipe.training.timeout_seconds)
+    store = training.prepared_store(recipe.corpus)
     result = training.train(
         recipe, contestant, seed, store, folder, resume=options.resume, console=ERR
     )
+    if not training.is_main():
+        return
     OUT.print(
         f"{contestant}, seed {seed}: validation loss {result.final_loss:.4f} nats per token after "
         f"{result.tokens:,} tokens in {result.seconds:,.0f} s; saved in {folder}",

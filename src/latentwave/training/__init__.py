@@ -1,9 +1,11 @@
 """Recipes and training runs, on top of the Trainer of transformers."""
 
+from latentwave.training.checkpoint import list_checkpoints, newest_checkpoint
 from latentwave.training.curve import CurvePoint
 from latentwave.training.environment import describe_environment
 from latentwave.training.evaluation import evaluate_loss, load_run
 from latentwave.training.models import build_model
+from latentwave.training.processes import is_main, on_main, prepared_store, rank, start_processes
 from latentwave.training.recipe import (
     BASELINE,
     BackboneConfig,
@@ -13,7 +15,8 @@ from latentwave.training.recipe import (
     load_recipe,
     recipe_from_dict,
 )
-from latentwave.training.run import RunResult, last_checkpoint, read_result, train
+from latentwave.training.result import RunResult, read_result
+from latentwave.training.run import train
 
 __all__ = [
     "BASELINE",
@@ -26,10 +29,16 @@ __all__ = [
     "build_model",
     "describe_environment",
     "evaluate_loss",
-    "last_checkpoint",
+    "is_main",
+    "list_checkpoints",
     "load_recipe",
     "load_run",
+    "newest_checkpoint",
+    "on_main",
+    "prepared_store",
+    "rank",
     "read_result",
     "recipe_from_dict",
+    "start_processes",
     "train",
 ]

@@ -6,38 +6,47 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset, default_collate
 from transformers import PreTrainedModel
 
 from latentwave.data import Codec, load_codec
 from latentwave.errors import UserError
 from latentwave.hub import from_pretrained
+from latentwave.training.processes import num_processes, on_all, rank
 
 
 @torch.no_grad()
 def evaluate_loss(
     model: PreTrainedModel, windows: Dataset[dict[str, Any]], batch_size: int = 16
 ) -> float:
-    """Mean next-token loss over windows of equal length.
+    """Mean next-token loss over windows; processes that train together share the work.
+
+    Every window counts once, by its predicted tokens, whatever the number of processes.
 
     Args:
         model: a causal language model; left in the mode that it was in.
         windows: items with input_ids and labels, as `GridWindows` gives them.
-        batch_size: windows per forward pass.
+        batch_size: windows per forward pass of one process.
 
     Returns:
-        Nats per predicted token.
+        Nats per predicted token, the same on every process.
     """
     training = model.training
     model.train(False)
-    total, count = 0.0, 0
-    for batch in DataLoader(windows, batch_size=batch_size):
+    total, tokens = 0.0, 0
+    count, step = len(windows), batch_size * num_processes()  # type: ignore[arg-type]
+    for first in range(0, count, step):
+        own = range(count)[first + rank() * batch_size :][:batch_size]
+        # A process without windows of its own runs one for nothing: sharded models need all.
+        batch = default_collate([windows[index] for index in own or [0]])
         inputs = {name: tensor.to(model.device) for name, tensor in batch.items()}
-        size = len(inputs["input_ids"])
-        total += float(model(**inputs, use_cache=False).loss) * size
-        count += size
+        loss = float(model(**inputs, use_cache=False).loss)
+        if own:
+            predicted = int((batch["labels"][:, 1:] != -100).sum())
+            total, tokens = total + loss * predicted, tokens + predicted
     model.train(training)
-    return total / count
+    parts = on_all(lambda: (total, tokens))
+    return sum(part for part, _ in parts) / sum(part for _, part in parts)
 
 
 def load_run(folder: Path) -> tuple[PreTrainedModel, Codec]:

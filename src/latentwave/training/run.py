@@ -4,49 +4,44 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
-from safetensors import SafetensorError, safe_open
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.utils.tensorboard import SummaryWriter
-from transformers import PreTrainedModel, Trainer, TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 from transformers.integrations.integration_utils import TensorBoardCallback
 from transformers.trainer_callback import PrinterCallback
-from transformers.utils import SAFE_WEIGHTS_NAME, logging
+from transformers.utils import logging
 
 from latentwave.data import GridWindows, RandomWindows, TokenStore, save_codec
-from latentwave.errors import UserError
-from latentwave.training.curve import CurveCallback, CurvePoint, read_curve, write_durably
-from latentwave.training.environment import describe_environment
+from latentwave.data.folders import whole_folder
+from latentwave.training.checkpoint import newest_checkpoint, resume_hint
+from latentwave.training.curve import CurveCallback
+from latentwave.training.engine import (
+    expected_wrapper,
+    prepare_model,
+    shard_model,
+    windows_per_process,
+)
 from latentwave.training.models import build_model
+from latentwave.training.processes import (
+    explained_ends,
+    is_main,
+    num_processes,
+    on_cpu,
+    on_main,
+    rank,
+    start_processes,
+)
 from latentwave.training.progress import ProgressCallback
-from latentwave.training.recipe import Recipe
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RunResult:
-    """A finished run.
-
-    Attributes:
-        contestant: its name in the recipe.
-        seed: of initial weights and batches.
-        final_loss: validation loss at the last step, nats per token.
-        tokens: trained on.
-        seconds: spent training, without evaluations and checkpoints.
-        curve: all evaluations, step 0 included.
-        environment: what it ran on, see `describe_environment`.
-    """
-
-    contestant: str
-    seed: int
-    final_loss: float
-    tokens: int
-    seconds: float
-    curve: list[CurvePoint]
-    environment: dict[str, Any]
+from latentwave.training.recipe import Recipe, TrainingConfig
+from latentwave.training.result import RunResult, open_folder, read_result, write_result
+from latentwave.training.trainer import EngineTrainer
 
 
 def train(
@@ -65,6 +60,10 @@ def train(
     end model/ (weights, configuration, tokenizer) and result.json. A resumed run gives the loss
     curve of an uninterrupted one.
 
+    Under `torchrun` or `accelerate launch` all processes train one model; batch_size is that of
+    all together, so the curve does not depend on their number. Only the first one writes and
+    speaks.
+
     Args:
         recipe: the experiment.
         contestant: one of its contestants.
@@ -78,10 +77,27 @@ def train(
         The finished run.
 
     Raises:
-        UserError: if the folder exists (without resume) or holds a run of another recipe, and
+        UserError: if the folder exists (without resume) or holds a run of another recipe, if
+            another process dies, the disk is full, a checkpoint is damaged and none is left, and
             for what corpus and mixers refuse.
+        SystemExit: after SIGTERM, if there are other processes.
     """
     console = console or Console(stderr=True)
+    start_processes(recipe.training.timeout_seconds)
+    with explained_ends(lambda: resume_hint(folder)):
+        return _train(recipe, contestant, seed, store, folder, resume=resume, console=console)
+
+
+def _train(
+    recipe: Recipe,
+    contestant: str,
+    seed: int,
+    store: TokenStore,
+    folder: Path,
+    *,
+    resume: bool,
+    console: Console,
+) -> RunResult:
     config = recipe.contestant(contestant)
     record = {
         "contestant": contestant,
@@ -102,75 +118,96 @@ def train(
         store.split("train"), window, settings.num_steps * settings.batch_size, seed
     )
     model = build_model(recipe.backbone, config, vocab_size=store.metadata.vocab_size, seed=seed)
-    _open_folder(folder, record, resume)
+    arguments = _arguments(recipe, seed, folder, windows_per_process(settings))
+    on_main(lambda: open_folder(folder, record, resume))
     if (folder / "result.json").is_file():
         return read_result(folder)
+    checkpoint = on_main(lambda: newest_checkpoint(folder))
 
-    tokens_per_step = settings.batch_size * window
-    progress = ProgressCallback(console, f"{contestant}, seed {seed}", tokens_per_step)
-    with SummaryWriter(folder / "tensorboard") as writer, _quiet_transformers():
-        trainer = Trainer(
+    wrapper = expected_wrapper(settings)
+    execution = {
+        "num_processes": num_processes(),
+        "wrapper": wrapper,
+        "compiled": prepare_model(model, settings),
+        "device": str(arguments.device),
+    }
+    if num_processes() > 1:
+        # Dropout must differ from process to process.
+        torch.manual_seed(seed + 1_000_003 * rank())
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_quiet_transformers())
+        trainer = EngineTrainer(
+            folder,
+            wrapper=wrapper,
+            precision=_PRECISIONS[settings.precision],
             model=model,
-            args=_arguments(recipe, seed, folder),
+            args=arguments,
             train_dataset=batches,
             eval_dataset=validation,
-            callbacks=[
-                TensorBoardCallback(writer),  # type: ignore[no-untyped-call]
-                CurveCallback(folder / "curve.jsonl", tokens_per_step),
-                progress,
-            ],
+            callbacks=_reports(stack, recipe, f"{contestant}, seed {seed}", folder, console),
         )
         trainer.remove_callback(PrinterCallback)
-        checkpoint = last_checkpoint(folder)
-        try:
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        finally:
-            progress.close()
-        _save_model(model, store, folder / "model")
-    return _finish(folder, record)
-
-
-def read_result(folder: Path) -> RunResult:
-    """Read a finished run.
-
-    Raises:
-        UserError: if the folder holds none.
-    """
-    path = folder / "result.json"
-    if not path.is_file():
-        raise UserError(f"{folder} holds no finished run: it has no result.json")
-    values = json.loads(path.read_text())
-    curve = [CurvePoint(**point) for point in values.pop("curve")]
-    return RunResult(curve=curve, **values)
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint of a run that was written completely."""
-    found = sorted(
-        (folder / "checkpoints").glob("checkpoint-*"),
-        key=lambda path: int(path.name.rpartition("-")[2]),
-        reverse=True,
+        if wrapper == "FSDPModule (fully_shard)":
+            shard_model(model)
+        if is_main() and num_processes() > 1:
+            console.print(_described(execution, settings), highlight=False, soft_wrap=True)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    weights = get_model_state_dict(
+        model, options=StateDictOptions(full_state_dict=True, cpu_offload=True)
     )
-    return next((path for path in found if _is_complete(path)), None)
+
+    def finish() -> RunResult:
+        # Plain and whole, whatever it was trained in.
+        plain = build_model(
+            recipe.backbone, config, vocab_size=store.metadata.vocab_size, seed=seed
+        )
+        plain.load_state_dict(weights)
+        with _quiet_transformers(), whole_folder(folder / "model") as partial:
+            plain.save_pretrained(partial)
+            save_codec(store.codec, partial)
+        return write_result(folder, record, execution)
+
+    return on_main(finish)
 
 
-def _is_complete(checkpoint: Path) -> bool:
-    # The Trainer writes its state last.
-    try:
-        json.loads((checkpoint / "trainer_state.json").read_text())
-        with safe_open(checkpoint / SAFE_WEIGHTS_NAME, framework="pt") as weights:
-            return bool(weights.keys())
-    except (OSError, json.JSONDecodeError, SafetensorError):
-        return False
+def _reports(
+    stack: contextlib.ExitStack, recipe: Recipe, label: str, folder: Path, console: Console
+) -> list[TrainerCallback]:
+    """What the first process writes and shows while it trains."""
+    if not is_main():
+        return []
+    tokens_per_step = recipe.training.batch_size * recipe.backbone.context_length
+    progress = ProgressCallback(console, label, tokens_per_step)
+    stack.callback(progress.close)
+    writer = stack.enter_context(SummaryWriter(folder / "tensorboard"))
+    return [
+        TensorBoardCallback(writer),  # type: ignore[no-untyped-call]
+        CurveCallback(folder / "curve.jsonl", tokens_per_step),
+        progress,
+    ]
 
 
-def _arguments(recipe: Recipe, seed: int, folder: Path) -> TrainingArguments:
+def _described(execution: dict[str, Any], settings: TrainingConfig) -> str:
+    """How a run is executed, for people."""
+    return (
+        f"{execution['num_processes']} processes on {execution['device']}, model wrapped by "
+        f"{execution['wrapper']}, {windows_per_process(settings)} windows each, "
+        f"{settings.gradient_accumulation_steps} passes per step, {settings.precision}"
+        + (", compiled" if execution["compiled"] else "")
+    )
+
+
+_PRECISIONS = {"float32": "no", "bfloat16": "bf16"}
+
+
+def _arguments(recipe: Recipe, seed: int, folder: Path, windows: int) -> TrainingArguments:
     settings = recipe.training
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(folder / "checkpoints"),
         max_steps=settings.num_steps,
-        per_device_train_batch_size=settings.batch_size,
-        per_device_eval_batch_size=settings.batch_size,
+        per_device_train_batch_size=windows,
+        per_device_eval_batch_size=windows,
+        gradient_accumulation_steps=settings.gradient_accumulation_steps,
         learning_rate=settings.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=settings.num_warmup_steps,
@@ -186,55 +223,23 @@ def _arguments(recipe: Recipe, seed: int, folder: Path) -> TrainingArguments:
         logging_steps=min(10, settings.evaluate_every_steps),
         save_strategy="steps",
         save_steps=settings.save_every_steps,
-        save_total_limit=2,
+        bf16=settings.precision == "bfloat16",
+        use_cpu=on_cpu(),
+        ddp_find_unused_parameters=False,
+        ddp_timeout=settings.timeout_seconds,
         dataloader_pin_memory=False,
         remove_unused_columns=False,
         label_names=["labels"],
         disable_tqdm=True,
+        log_level="error",
+        log_level_replica="error",
         report_to="none",
     )
-
-
-def _open_folder(folder: Path, record: dict[str, Any], resume: bool) -> None:
-    path = folder / "run.json"
-    if not folder.exists() or not any(folder.iterdir()):
-        folder.mkdir(parents=True, exist_ok=True)
-        write_durably(path, json.dumps(record | {"environment": describe_environment()}, indent=2))
-        return
-    if not resume:
-        raise UserError(
-            f"the run folder {folder} exists: choose another with --output, or go on with --resume"
-        )
-    if not path.is_file():
-        raise UserError(f"{folder} exists and is not a run of latentwave: choose another --output")
-    before = json.loads(path.read_text())
-    changed = [key for key, value in record.items() if before.get(key) != value]
-    if changed:
-        raise UserError(
-            f"{folder} holds a run with another {' and '.join(changed)}: choose another --output, "
-            "or resume with the recipe that started it"
-        )
-
-
-def _save_model(model: PreTrainedModel, store: TokenStore, folder: Path) -> None:
-    model.save_pretrained(folder)
-    save_codec(store.codec, folder)
-
-
-def _finish(folder: Path, record: dict[str, Any]) -> RunResult:
-    curve = read_curve(folder / "curve.jsonl")
-    last = curve[-1]
-    result = RunResult(
-        contestant=record["contestant"],
-        seed=record["seed"],
-        final_loss=last.loss,
-        tokens=last.tokens,
-        seconds=last.seconds,
-        curve=curve,
-        environment=describe_environment(),
-    )
-    write_durably(folder / "result.json", json.dumps(dataclasses.asdict(result), indent=2))
-    return result
+    # Of several accelerators, one process uses one: torch's DataParallel would multiply the batch.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    # The recipe says the precision, not the configuration of accelerate.
+    arguments.mixed_precision = _PRECISIONS[settings.precision]
+    return arguments
 
 
 @contextlib.contextmanager
@@ -244,7 +249,10 @@ def _quiet_transformers() -> Iterator[None]:
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        yield
+        with warnings.catch_warnings():
+            # It warns of operations in place on what a layer returns, which no backbone does.
+            warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
+            yield
     finally:
         logging.set_verbosity(verbosity)
         if bars:

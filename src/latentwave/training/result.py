@@ -1,0 +1,114 @@
+"""The folder of a run: what it is, and what came out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from latentwave.errors import UserError
+from latentwave.training.curve import CurvePoint, read_curve, write_durably
+from latentwave.training.environment import describe_environment
+from latentwave.training.recipe import TrainingConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """A finished run.
+
+    Attributes:
+        contestant: its name in the recipe.
+        seed: of initial weights and batches.
+        final_loss: validation loss at the last step, nats per token.
+        tokens: trained on.
+        seconds: spent training, without evaluations and checkpoints.
+        curve: all evaluations, step 0 included.
+        environment: what it ran on, see `describe_environment`, and how: num_processes, the
+            wrapper of the model, whether it was compiled.
+    """
+
+    contestant: str
+    seed: int
+    final_loss: float
+    tokens: int
+    seconds: float
+    curve: list[CurvePoint]
+    environment: dict[str, Any]
+
+
+def open_folder(folder: Path, record: dict[str, Any], resume: bool) -> None:
+    """Start the folder of a run with run.json, or see that it holds this very run.
+
+    Args:
+        folder: of the run.
+        record: what the run is, as plain values.
+        resume: whether the folder may exist.
+
+    Raises:
+        UserError: if it exists and may not, or holds something else.
+    """
+    path = folder / "run.json"
+    if not folder.exists() or not any(folder.iterdir()):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_durably(path, json.dumps(record | {"environment": describe_environment()}, indent=2))
+        return
+    if not resume:
+        raise UserError(
+            f"the run folder {folder} exists: choose another with --output, or go on with --resume"
+        )
+    if not path.is_file():
+        raise UserError(f"{folder} exists and is not a run of latentwave: choose another --output")
+    before = json.loads(path.read_text())
+    changed = [key for key in record if _comparable(before, key) != _comparable(record, key)]
+    if changed:
+        raise UserError(
+            f"{folder} holds a run with another {' and '.join(changed)}: choose another --output, "
+            "or resume with the recipe that started it"
+        )
+
+
+def _comparable(record: dict[str, Any], key: str) -> Any:
+    """An entry of run.json without what may change from one process to the next."""
+    value = record.get(key)
+    if key != "training" or not isinstance(value, dict):
+        return value
+    defaults = dataclasses.asdict(TrainingConfig())
+    return {k: v for k, v in (defaults | value).items() if k not in TrainingConfig.EXECUTION}
+
+
+def read_result(folder: Path) -> RunResult:
+    """Read a finished run.
+
+    Raises:
+        UserError: if the folder holds none.
+    """
+    path = folder / "result.json"
+    if not path.is_file():
+        raise UserError(f"{folder} holds no finished run: it has no result.json")
+    values = json.loads(path.read_text())
+    curve = [CurvePoint(**point) for point in values.pop("curve")]
+    return RunResult(curve=curve, **values)
+
+
+def write_result(folder: Path, record: dict[str, Any], execution: dict[str, Any]) -> RunResult:
+    """Write result.json when a run has ended.
+
+    Args:
+        folder: of the run, with its curve.
+        record: as for `open_folder`.
+        execution: how the run was executed; goes into the result's environment.
+    """
+    curve = read_curve(folder / "curve.jsonl")
+    last = curve[-1]
+    result = RunResult(
+        contestant=record["contestant"],
+        seed=record["seed"],
+        final_loss=last.loss,
+        tokens=last.tokens,
+        seconds=last.seconds,
+        curve=curve,
+        environment=describe_environment() | execution,
+    )
+    write_durably(folder / "result.json", json.dumps(dataclasses.asdict(result), indent=2))
+    return result

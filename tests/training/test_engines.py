@@ -1,0 +1,147 @@
+"""One recipe, one loss curve: on one process, on two with DDP and FSDP2, and in smaller passes."""
+
+import json
+
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file
+
+from latentwave.data import GridWindows, prepare
+from latentwave.errors import UserError
+from latentwave.hub import from_pretrained
+from latentwave.training import ContestantConfig, evaluate_loss, read_result, train
+from tests.processes import run_processes
+from tests.tiny import tiny_recipe, write_text
+
+# Learned kernels, which go through every engine; the bank starts as the identity.
+CONTESTANTS = {
+    "learnable": ContestantConfig(kind="learnable_wavelet"),
+    "bank": ContestantConfig(kind="filterbank", options={"num_filters": 6, "kernel_size": 8}),
+}
+# 7 windows cannot be shared fairly by two processes.
+BASE = {"num_evaluation_windows": 7}
+TWO_PROCESSES = {
+    "ddp": ("learnable", {"engine": "ddp"}),
+    "fsdp2": ("learnable", {"engine": "fsdp2"}),
+    "bank-fsdp2": ("bank", {"engine": "fsdp2"}),
+    "ddp-small": (
+        "learnable",
+        {"gradient_accumulation_steps": 2, "gradient_checkpointing": True},
+    ),
+    "fsdp2-small": (
+        "learnable",
+        {"engine": "fsdp2", "gradient_accumulation_steps": 2, "gradient_checkpointing": True},
+    ),
+    "fsdp2-bfloat16": ("learnable", {"engine": "fsdp2", "precision": "bfloat16"}),
+}
+
+
+def recipe_with(text, **training):
+    return tiny_recipe(text, contestants=CONTESTANTS, training=BASE | training)
+
+
+def quiet():
+    return Console(quiet=True)
+
+
+def losses(folder):
+    return [point.loss for point in read_result(folder).curve]
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    return write_text(tmp_path_factory.mktemp("text") / "words.txt")
+
+
+@pytest.fixture(scope="module")
+def store(text, tmp_path_factory):
+    return prepare(tiny_recipe(text).corpus, tmp_path_factory.mktemp("store") / "store")
+
+
+@pytest.fixture(scope="module")
+def alone(text, store, tmp_path_factory):
+    """The curves of one process."""
+    folder = tmp_path_factory.mktemp("alone")
+    for name in CONTESTANTS:
+        train(recipe_with(text), name, 0, store, folder / name, console=quiet())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def together(text, store, tmp_path_factory):
+    """All runs of two processes, in one pair of them."""
+    folder = tmp_path_factory.mktemp("together")
+    run_processes(2, _train_all, folder, folder, text, store)
+    return folder
+
+
+def _train_all(rank, folder, text, store):
+    for name, (contestant, options) in TWO_PROCESSES.items():
+        with open(folder / f"said-{name}-{rank}.txt", "w") as file:
+            console = Console(file=file, width=200)
+            recipe = recipe_with(text, **options)
+            result = train(recipe, contestant, 0, store, folder / name, console=console)
+        assert result == read_result(folder / name)
+    with pytest.raises(UserError, match="batch_size=3 cannot be divided by 2 processes"):
+        train(recipe_with(text, batch_size=3), "bank", 0, store, folder / "odd", console=quiet())
+    with pytest.raises(UserError, match=r"exists: choose another"):
+        train(recipe_with(text), "learnable", 0, store, folder / "ddp", console=quiet())
+
+
+@pytest.mark.parametrize("name", TWO_PROCESSES)
+def test_two_processes_give_the_curve_of_one(name, alone, together):
+    contestant, options = TWO_PROCESSES[name]
+    tolerance = 2e-2 if "precision" in options else 1e-5
+    assert losses(together / name) == pytest.approx(losses(alone / contestant), rel=tolerance)
+    assert losses(together / name)[-1] < losses(together / name)[0]
+
+
+@pytest.mark.parametrize("name", TWO_PROCESSES)
+def test_the_run_says_what_wrapped_the_model(name, together):
+    sharded = TWO_PROCESSES[name][1].get("engine") == "fsdp2"
+    wrapper = "FSDPModule (fully_shard)" if sharded else "DistributedDataParallel"
+    environment = read_result(together / name).environment
+    assert environment["wrapper"] == wrapper
+    assert environment["num_processes"] == 2
+    assert wrapper in (together / f"said-{name}-0.txt").read_text()
+
+
+def test_only_the_first_process_speaks_and_writes(together):
+    for name in TWO_PROCESSES:
+        assert "step 8/8" in (together / f"said-{name}-0.txt").read_text()
+        assert (together / f"said-{name}-1.txt").read_text() == ""
+        assert len(list((together / name / "tensorboard").iterdir())) == 1
+        assert not (together / "odd").exists()
+
+
+@pytest.mark.parametrize("name", ["ddp", "fsdp2"])
+def test_the_saved_model_is_plain_and_whole(name, alone, together, store):
+    folder = together / name / "model"
+    saved, expected = (
+        load_file(path / "model.safetensors") for path in (folder, alone / "learnable" / "model")
+    )
+    assert saved.keys() == expected.keys()
+    for key, tensor in saved.items():
+        torch.testing.assert_close(tensor, expected[key], rtol=1e-3, atol=1e-5)
+    assert json.loads((folder / "config.json").read_text())["architectures"] == ["GPT2LMHeadModel"]
+    grid = GridWindows(store.split("validation"), 32, 7)
+    loss = evaluate_loss(from_pretrained(folder), grid, batch_size=2)
+    assert loss == pytest.approx(losses(together / name)[-1], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "tolerance"),
+    [
+        ({"gradient_accumulation_steps": 2}, 1e-5),
+        ({"gradient_accumulation_steps": 4, "gradient_checkpointing": True}, 1e-5),
+        ({"precision": "bfloat16"}, 2e-2),
+    ],
+)
+def test_one_process_in_other_ways(options, tolerance, alone, text, store, tmp_path):
+    result = train(recipe_with(text, **options), "learnable", 0, store, tmp_path / "run")
+    assert result.environment["wrapper"] == "none"
+    found = losses(tmp_path / "run")
+    assert found == pytest.approx(losses(alone / "learnable"), rel=tolerance)
+    if "precision" in options:
+        assert found != losses(alone / "learnable")
