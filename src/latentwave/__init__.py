@@ -3,7 +3,7 @@
 from importlib.metadata import version
 
 from latentwave.analysis import assert_causal
-from latentwave.hub import attach, detach, from_pretrained
+from latentwave.hub import attach, detach, from_pretrained, register_with_transformers
 from latentwave.mixers import (
     Mixer,
     MixerConfig,
@@ -14,6 +14,9 @@ from latentwave.mixers import (
 )
 
 __version__ = version("latentwave")
+
+# So that `AutoModelForCausalLM.from_pretrained` and its kin restore mixers.
+register_with_transformers()
 
 __all__ = [
     "Mixer",

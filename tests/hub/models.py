@@ -1,13 +1,39 @@
 """Tiny backbones whose weights are large enough for filters to matter."""
 
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+import transformers
 
 VOCABULARY, CONTEXT = 40, 64
+WINDOW = 6  # of sliding attention: shorter than the sequences of the tests
+
+
+def _sizes(num_layers, **more):
+    return {
+        "vocab_size": VOCABULARY,
+        "max_position_embeddings": CONTEXT,
+        "hidden_size": 16,
+        "num_hidden_layers": num_layers,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "bos_token_id": 0,
+        "eos_token_id": None,
+        "pad_token_id": 1,
+    } | more
+
+
+def _backbone(name, **options):
+    """A builder of `…ForCausalLM` and its configuration by their name in transformers."""
+
+    def build(num_layers=3):
+        text = getattr(transformers, f"{name}TextConfig", None)
+        config = (text or getattr(transformers, f"{name}Config"))(**_sizes(num_layers, **options))
+        return lively(getattr(transformers, f"{name}ForCausalLM")(config))
+
+    return build
 
 
 def gpt2(num_layers=3):
-    config = GPT2Config(
+    config = transformers.GPT2Config(
         vocab_size=VOCABULARY,
         n_positions=CONTEXT,
         n_embd=16,
@@ -17,32 +43,49 @@ def gpt2(num_layers=3):
         eos_token_id=None,
         pad_token_id=1,
     )
-    return _lively(GPT2LMHeadModel(config))
+    return lively(transformers.GPT2LMHeadModel(config))
 
 
-def llama(num_layers=3):
-    config = LlamaConfig(
-        vocab_size=VOCABULARY,
-        max_position_embeddings=CONTEXT,
-        hidden_size=16,
-        num_hidden_layers=num_layers,
-        num_attention_heads=2,
-        intermediate_size=32,
-        bos_token_id=0,
-        eos_token_id=None,
-        pad_token_id=1,
-    )
-    return _lively(LlamaForCausalLM(config))
-
-
-def _lively(model):
+def lively(model):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(3)
     return model.eval()
 
 
+llama = _backbone("Llama")
+GROUPED = {"num_key_value_heads": 1, "head_dim": 8}
+MIXED_ATTENTION = ["sliding_attention", "full_attention", "sliding_attention"]
+
+# Tested with every mixer, in every way of generating.
 BACKBONES = {"gpt2": gpt2, "llama": llama}
+# Tested with a few mixers in the most telling ways.
+MORE_BACKBONES = {
+    "qwen3": _backbone("Qwen3", **GROUPED),
+    "mistral": _backbone("Mistral", **GROUPED, sliding_window=WINDOW),
+    "gemma3": _backbone("Gemma3", **GROUPED, sliding_window=WINDOW, layer_types=MIXED_ATTENTION),
+    "phi3": _backbone("Phi3"),
+    "gpt_neox": _backbone("GPTNeoX"),
+    "olmo2": _backbone("Olmo2"),
+    "smollm3": _backbone("SmolLM3", num_key_value_heads=1),
+    # Backbones with convolutions or recurrences of their own keep these in the same cache.
+    "lfm2": _backbone(
+        "Lfm2", num_key_value_heads=1, layer_types=["conv", "full_attention", "conv"]
+    ),
+    "qwen3_next": _backbone(
+        "Qwen3Next",
+        **GROUPED,
+        layer_types=["linear_attention", "full_attention", "linear_attention"],
+        linear_num_value_heads=2,
+        linear_num_key_heads=1,
+        linear_key_head_dim=8,
+        linear_value_head_dim=8,
+        num_experts=2,
+        num_experts_per_tok=1,
+        moe_intermediate_size=16,
+        shared_expert_intermediate_size=16,
+    ),
+}
 
 
 def tokens(*shape):

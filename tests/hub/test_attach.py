@@ -2,6 +2,7 @@ import copy
 
 import pytest
 import torch
+import transformers
 from transformers import BertConfig, BertModel, T5Config, T5ForConditionalGeneration
 
 import latentwave as lw
@@ -17,7 +18,7 @@ def test_attach_changes_the_output_and_detach_restores_it(backbone):
     model, ids = BACKBONES[backbone](), tokens(2, 20)
     before, names = model(ids).logits, list(model.state_dict())
     assert lw.attach(model, "wavelet") is model
-    assert list(model.state_dict()) == names
+    assert [n for n in model.state_dict() if "latentwave" not in n] == names
     assert not torch.allclose(model(ids).logits, before)
     lw.detach(model)
     assert torch.equal(model(ids).logits, before)
@@ -94,6 +95,18 @@ def test_gradient_checkpointing_gives_the_same_gradients(backbone):
     torch.testing.assert_close(grads[0], grads[1])
 
 
+@EVERY_BACKBONE
+@pytest.mark.parametrize("tied", [True, False])
+def test_tied_weights_stay_tied(backbone, tied, tmp_path):
+    config = BACKBONES[backbone]().config
+    config.tie_word_embeddings = tied
+    model = lw.attach(transformers.AutoModelForCausalLM.from_config(config), "wavelet")
+    model.save_pretrained(tmp_path)
+    for each in (model, lw.from_pretrained(tmp_path), copy.deepcopy(model), lw.detach(model)):
+        inputs, outputs = each.get_input_embeddings(), each.get_output_embeddings()
+        assert (inputs.weight is outputs.weight) == tied
+
+
 def test_a_copied_model_works_alone():
     model, ids = lw.attach(gpt2(), "wavelet"), tokens(1, 12)
     expected = model(ids).logits
@@ -125,6 +138,11 @@ def test_mistakes_are_named_and_leave_the_model_as_it_was():
         lw.attach(model, "wavelet", placement="before")
     with pytest.raises(UserError, match="no mixers are attached to this GPT2LMHeadModel"):
         lw.detach(model)
+    with torch.device("meta"), pytest.raises(UserError, match="on the meta device"):
+        lw.attach(transformers.GPT2LMHeadModel(model.config), "wavelet")
+    bloom = transformers.BloomConfig(vocab_size=8, hidden_size=8, n_layer=2, n_head=2)
+    with pytest.raises(UserError, match="pass context_length"):
+        lw.attach(transformers.BloomForCausalLM(bloom), "wavelet")
     lw.attach(model, "wavelet")
     with pytest.raises(UserError, match="'wavelet' mixers are attached already"):
         lw.attach(model, "wavelet")

@@ -3,11 +3,14 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModel, AutoModelForCausalLM
 
 import latentwave as lw
 from latentwave.errors import UserError
 from latentwave.hub import attached_mixers
+from latentwave.mixers import registry
 from tests.hub.models import BACKBONES, gpt2, tokens
+from tests.mixers.cases import randomize
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
@@ -71,11 +74,92 @@ def test_weights_of_another_model(saved):
 
 
 def test_an_index_cannot_name_files_outside(saved):
+    (saved / "model.safetensors").unlink()
     (saved / "model.safetensors.index.json").write_text(
         json.dumps({"weight_map": {"a": "../elsewhere.safetensors"}})
     )
     with pytest.raises(UserError, match="outside its folder"):
         lw.from_pretrained(saved)
+
+
+def test_a_wrong_backbone_is_named_with_its_shapes(saved):
+    config = json.loads((saved / "config.json").read_text())
+    (saved / "config.json").write_text(json.dumps(config | {"n_embd": 32, "n_layer": 2}))
+    with pytest.raises(UserError, match=r"wte\.weight: saved \(40, 16\), model \(40, 32\)"):
+        lw.from_pretrained(saved)
+    (saved / "config.json").write_text(json.dumps(config | {"n_layer": 2}))
+    with pytest.raises(UserError, match=r"unexpected .*h\.2\.attn\.c_attn"):
+        lw.from_pretrained(saved)
+
+
+@pytest.mark.parametrize("load", [lw.from_pretrained, AutoModelForCausalLM.from_pretrained])
+def test_precision_and_device_map(load, tmp_path):
+    model = lw.attach(gpt2(), "filterbank", num_filters=6, kernel_size=8)
+    for mixer in attached_mixers(model).values():
+        randomize(mixer)
+    model.save_pretrained(tmp_path)
+    loaded = load(tmp_path, dtype=torch.bfloat16, device_map={"": "cpu"})
+    for name, tensor in model.state_dict().items():
+        expected = tensor.bfloat16() if tensor.is_floating_point() else tensor
+        assert torch.equal(loaded.state_dict()[name], expected), name
+
+
+def test_constants_survive_precision_and_loading(tmp_path):
+    model = lw.attach(gpt2(), "wavelet", wavelet="db2", schedule=[2, 1, 2, 1, 1, 2, 1, 2])
+    lw.attach(gpt2(), "wavelet").bfloat16().save_pretrained(tmp_path / "half")
+    model.save_pretrained(tmp_path / "whole")
+    mixer = attached_mixers(lw.from_pretrained(tmp_path / "whole", dtype=torch.bfloat16))[0]
+    x = torch.randn(1, 30, 16)
+    assert torch.equal(mixer(x), attached_mixers(model)[0](x))
+    assert lw.from_pretrained(tmp_path / "half").dtype == torch.bfloat16
+
+
+def test_a_model_from_the_configuration_alone_has_mixers():
+    model = lw.attach(gpt2(), "adaptive_filterbank", num_filters=6, kernel_size=8, mask_width=8)
+    fresh = AutoModelForCausalLM.from_config(model.config).eval()
+    assert len(attached_mixers(fresh)) == 2
+    fresh.init_weights()
+    ids = tokens(1, 20)
+    expected = fresh(ids).logits
+    assert torch.equal(lw.detach(fresh)(ids).logits, expected), "it starts as the identity"
+
+
+def test_another_head_on_the_same_decoder(saved):
+    ids = tokens(2, 10)
+    base, whole = AutoModel.from_pretrained(saved), lw.from_pretrained(saved)
+    assert len(attached_mixers(base)) == 2
+    assert torch.equal(base(ids).last_hidden_state, whole.transformer(ids).last_hidden_state)
+
+
+def test_transformers_without_mixers_says_that_something_found_no_place(saved, tmp_path):
+    config = json.loads((saved / "config.json").read_text())
+    del config["latentwave"]
+    (saved / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"unexpected \['transformer\.h\.0\.latentwave_mixer"):
+        lw.from_pretrained(saved)
+
+
+def test_an_option_that_was_renamed_loads_and_others_say_why_not(saved, monkeypatch):
+    ids = tokens(1, 20)
+    expected = lw.from_pretrained(saved)(ids).logits
+    config = json.loads((saved / "config.json").read_text())
+    written = saved / "config.json"
+    config["latentwave"]["options"] = {"share": 0.5}
+    written.write_text(json.dumps(config))
+    with pytest.raises(UserError, match="'wavelet' has no option 'share'.*fraction"):
+        lw.from_pretrained(saved)
+    monkeypatch.setitem(registry._RENAMED, "wavelet", {"share": "fraction"})
+    assert torch.equal(lw.from_pretrained(saved)(ids).logits, expected)
+    config["latentwave"]["format_version"] = 99
+    written.write_text(json.dumps(config))
+    with pytest.raises(UserError, match="newer latentwave .format 99"):
+        lw.from_pretrained(saved)
+
+
+@pytest.mark.parametrize("option", ["trust_remote_code", "use_safetensors"])
+def test_what_safety_fixes_is_no_option(saved, option):
+    with pytest.raises(UserError, match=option):
+        lw.from_pretrained(saved, **{option: True})
 
 
 def test_a_config_that_another_tool_wrote(saved):

@@ -42,6 +42,9 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
         "adaptive_filterbank",
         {"num_filters": 6, "kernel_size": 8, "mask_width": 8, "mask_window": 5},
     ),
+    "wavelet-gated": ("wavelet", {"gated": True}),
+    "short-conv-gated": ("short_conv", {"gated": True, "mixed": "first", "fraction": 0.5}),
+    "filterbank-gated": ("filterbank", {"num_filters": 3, "kernel_size": 4, "gated": True}),
     "adaptive-deep": (
         "adaptive_filterbank",
         {

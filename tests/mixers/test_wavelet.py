@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from latentwave.functional import cascade_taps
-from latentwave.mixers import WaveletMixer
+from latentwave.mixers import WaveletMixer, build_mixer
 
 
 def test_channel_levels_follow_the_formula():
@@ -108,3 +108,22 @@ def test_a_state_keeps_to_its_kind_of_call():
         mixer(x, state=with_ids)
     with pytest.raises(ValueError, match="start a new one"):
         mixer(x, state=without, segment_ids=ids)
+    mixer = build_mixer("wavelet", channels=8, context_length=64)
+    x = 100 * torch.randn(1, 3000, 8) + 1e4
+    state = mixer.new_state()
+    steps = torch.cat([mixer(x[:, t : t + 1], state=state) for t in range(3000)], dim=1)
+    exact = mixer.double()(x.double())
+    assert ((steps - exact).abs() / exact.abs()).max() < 2e-7, "within float32's rounding"
+
+
+def test_running_sums_follow_chunks_and_copies():
+    mixer = build_mixer("wavelet", channels=8, context_length=16)
+    x, state = torch.randn(2, 60, 8), mixer.new_state()
+    parts, start = [], 0
+    for length in (1, 1, 5, 1, 1, 1, 7, 2, 1, 1):
+        parts.append(mixer(x[:, start : start + length], state=state))
+        start += length
+    other = state.clone()
+    for each in (state, other):
+        rest = [mixer(x[:, t : t + 1], state=each) for t in range(start, 60)]
+        torch.testing.assert_close(torch.cat(parts + rest, dim=1), mixer(x))

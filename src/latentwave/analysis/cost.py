@@ -43,7 +43,9 @@ def measure_cost(model: PreTrainedModel, num_tokens: int) -> ModelCost:
         The cost.
     """
     mixers = attached_mixers(model)
-    mixer_flops = sum(mixer.flops(num_tokens) for mixer in mixers.values())
+    mixer_flops = sum(
+        mixer.flops(num_tokens) + mixer.fade_flops(num_tokens) for mixer in mixers.values()
+    )
     forward = _backbone_flops(model, num_tokens) + mixer_flops
     return ModelCost(
         num_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),

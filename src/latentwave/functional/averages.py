@@ -138,6 +138,31 @@ def causal_moving_average(
     return _apply(x, _repeat(scale, sizes), runs, _Plan(sizes, first_channel))[:, history:]
 
 
+def last_window_sums(
+    x: Float[Tensor, "B T C"], group_sizes: Sequence[int], dtype: torch.dtype
+) -> Float[Tensor, "B C"]:
+    """The last token's sums of `dyadic_window_sums`, each over its own window only.
+
+    Args:
+        x: (B, T, C), any floating type.
+        group_sizes: channels per level, as in `dyadic_window_sums`.
+        dtype: in which the sums are taken.
+
+    Returns:
+        (B, C) in `dtype`.
+
+    Example:
+        >>> last_window_sums(torch.ones(1, 4, 2), [1, 1], torch.float64)
+        tensor([[2., 4.]], dtype=torch.float64)
+    """
+    groups = torch.split(x, list(group_sizes), dim=-1)
+    sums = [
+        group[:, max(0, x.shape[1] - 2**level) :].sum(1, dtype=dtype)
+        for level, group in enumerate(groups, start=1)
+    ]
+    return torch.cat(sums, dim=-1)
+
+
 def _checked_sizes(
     group_sizes: Sequence[int], channels: int, exactly: bool = True
 ) -> tuple[int, ...]:

@@ -3,5 +3,13 @@
 from latentwave.hub.attach import attach, attached_mixers, detach
 from latentwave.hub.checkpoint import from_pretrained
 from latentwave.hub.decoder import decoder_layers
+from latentwave.hub.register import register_with_transformers
 
-__all__ = ["attach", "attached_mixers", "decoder_layers", "detach", "from_pretrained"]
+__all__ = [
+    "attach",
+    "attached_mixers",
+    "decoder_layers",
+    "detach",
+    "from_pretrained",
+    "register_with_transformers",
+]

@@ -13,11 +13,14 @@ from latentwave.errors import UserError
 from latentwave.hub.decoder import find_decoder
 from latentwave.hub.hooks import MIXER_NAME, Attachment
 from latentwave.mixers import Mixer, MixerConfig, build_mixer
-from latentwave.mixers.registry import as_config
+from latentwave.mixers.registry import as_config, current_options
 
-# The entry of the mixers in the model's configuration.
+# The entry of the mixers in the model's configuration, and the version of its form.
 CONFIG_NAME = "latentwave"
+FORMAT_VERSION = 1
 _ATTACHMENT = "_latentwave_attachment"
+
+_NOT_OURS = f"the configuration's entry {CONFIG_NAME!r} is not one that attach wrote: {{!r}}"
 
 Placement = Literal["between", "all"] | Sequence[int]
 
@@ -63,13 +66,33 @@ def attach(
         2
     """
     config = as_config(mixer, options)
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise UserError(
+            f"this {type(model).__name__} is on the meta device: its weights are not there yet, "
+            "and mixers that start from values of their own would lose them. Load the weights "
+            "first, or let from_pretrained of a checkpoint with mixers do both"
+        )
+    return _insert(model, config, placement, context_length)
+
+
+def _insert(
+    model: PreTrainedModel,
+    config: MixerConfig,
+    placement: Placement,
+    context_length: int | None,
+) -> PreTrainedModel:
     decoder = find_decoder(model)
     if hasattr(decoder.module, _ATTACHMENT):
         kind = getattr(model.config, CONFIG_NAME)["kind"]
         raise UserError(f"{kind!r} mixers are attached already: call detach(model) first")
     layers = _chosen_layers(placement, len(decoder.layers))
     if context_length is None:
-        context_length = decoder.config.max_position_embeddings
+        context_length = getattr(decoder.config, "max_position_embeddings", None)
+    if context_length is None:
+        raise UserError(
+            f"the configuration of {type(model).__name__} does not say how long its context is "
+            "(max_position_embeddings): pass context_length"
+        )
 
     # All are built before any is inserted, so that a refusal leaves the model as it was.
     mixers = {
@@ -86,11 +109,17 @@ def attach(
             )
         built.train(layer.training)
         layer.add_module(MIXER_NAME, _like(built, layer))
+        # Nothing computes with it. It makes a mixer without parameters visible in a checkpoint, so
+        # that whoever loads that without mixers is told of something that found no place.
+        device = next((p.device for p in layer.parameters()), None)
+        version = torch.tensor(FORMAT_VERSION, device=device)
+        built.register_buffer("format_version", version)
     setattr(decoder.module, _ATTACHMENT, Attachment(decoder, layers))
     setattr(
         model.config,
         CONFIG_NAME,
         {
+            "format_version": FORMAT_VERSION,
             "kind": config.kind,
             "options": dict(config.options),
             "placement": placement if isinstance(placement, str) else list(placement),
@@ -103,17 +132,26 @@ def attach(
 def attach_from_config(model: PreTrainedModel, saved: Mapping[str, Any]) -> PreTrainedModel:
     """Attach what a configuration remembers (its entry "latentwave").
 
+    Options that have been renamed since are taken under their new names.
+
     Raises:
         UserError: if the entry lacks a key or names what this version does not know.
     """
-    try:
-        config = MixerConfig(kind=saved["kind"], options=saved["options"])
-        placement, context_length = saved["placement"], saved["context_length"]
-    except (KeyError, TypeError) as error:
+    version = saved.get("format_version", 1) if isinstance(saved, Mapping) else None
+    if version is None or not isinstance(version, int):
+        raise UserError(_NOT_OURS.format(saved))
+    if version > FORMAT_VERSION:
         raise UserError(
-            f"the configuration's entry {CONFIG_NAME!r} is not one that attach wrote: {saved!r}"
-        ) from error
-    return attach(model, config, placement=placement, context_length=context_length)
+            f"the mixers were saved by a newer latentwave (format {version}, this version reads "
+            f"up to {FORMAT_VERSION}): upgrade with `pip install -U latentwave`"
+        )
+    try:
+        kind, options = saved["kind"], saved["options"]
+        placement, context_length = saved["placement"], saved["context_length"]
+        config = MixerConfig(kind=kind, options=current_options(kind, options))
+    except (KeyError, TypeError) as error:
+        raise UserError(_NOT_OURS.format(saved)) from error
+    return _insert(model, config, placement, context_length)
 
 
 def detach(model: PreTrainedModel) -> PreTrainedModel:
@@ -138,14 +176,24 @@ def detach(model: PreTrainedModel) -> PreTrainedModel:
     return model
 
 
+def is_attached(model: PreTrainedModel) -> bool:
+    """Whether mixers are attached to the model or to a model inside it."""
+    return any(hasattr(module, _ATTACHMENT) for module in model.modules())
+
+
 def attached_mixers(model: PreTrainedModel) -> dict[int, Mixer]:
     """The mixers of a model by the index of the layer that they follow; empty without any."""
     layers = find_decoder(model).layers
     return {
-        index: getattr(layer, MIXER_NAME)
+        index: _unwrapped(getattr(layer, MIXER_NAME))
         for index, layer in enumerate(layers)
         if hasattr(layer, MIXER_NAME)
     }
+
+
+def _unwrapped(module: nn.Module) -> Mixer:
+    """The mixer in use; PEFT wraps the one it trains behind the original."""
+    return [inner for inner in module.modules() if isinstance(inner, Mixer)][-1]
 
 
 def _chosen_layers(placement: Placement, num_layers: int) -> list[int]:
@@ -164,7 +212,7 @@ def _chosen_layers(placement: Placement, num_layers: int) -> list[int]:
 
 
 def _like(mixer: Mixer, layer: nn.Module) -> Mixer:
-    """Move a mixer to where its layer's floating-point weights are."""
+    """Move a mixer to where its layer's floating-point weights are, in their precision."""
     weight = next(_floating_parameters(layer), None)
     return mixer if weight is None else mixer.to(device=weight.device, dtype=weight.dtype)
 

@@ -30,11 +30,13 @@ class _MixerStates:
         super().crop(tokens_to_remove)  # type: ignore[misc]
 
     def batch_repeat_interleave(self: Any, repeats: int) -> None:
-        super().batch_repeat_interleave(repeats)  # type: ignore[misc]
+        if isinstance(self, cache_utils.DynamicLayer):
+            super().batch_repeat_interleave(repeats)  # type: ignore[misc]
         self._each_state(lambda state: state.repeat_interleave(repeats, dim=0))
 
     def batch_select_indices(self: Any, indices: Tensor) -> None:
-        super().batch_select_indices(indices)  # type: ignore[misc]
+        if isinstance(self, cache_utils.DynamicLayer):
+            super().batch_select_indices(indices)  # type: ignore[misc]
         self._each_state(lambda state: state[indices.to(state.device)])
 
     def _each_state(self: Any, change: Callable[[Tensor], Tensor]) -> None:
@@ -43,8 +45,9 @@ class _MixerStates:
                 states[slot] = None if state is None else change(state)
 
 
-# What each plain layer becomes when it also carries mixer state.
-_HYBRID: dict[type, type] = {
+# What each layer becomes when it also carries mixer state. Layers of backbones with convolutions
+# or recurrences of their own carry theirs already; the mixers' come behind.
+_CARRIERS: dict[type, type] = {
     plain: type(f"Mixed{plain.__name__}", (_MixerStates, hybrid), {})
     for plain, hybrid in (
         (cache_utils.DynamicLayer, cache_utils.LinearAttentionAndFullAttentionLayer),
@@ -57,8 +60,22 @@ _HYBRID: dict[type, type] = {
             cache_utils.StaticSlidingWindowLayer,
             cache_utils.LinearAttentionAndStaticSlidingWindowAttentionLayer,
         ),
+        *(
+            (carrier, carrier)
+            for carrier in (
+                cache_utils.LinearAttentionLayer,
+                cache_utils.LinearAttentionAndFullAttentionLayer,
+                cache_utils.LinearAttentionAndSlidingWindowAttentionLayer,
+                cache_utils.LinearAttentionAndStaticFullAttentionLayer,
+                cache_utils.LinearAttentionAndStaticSlidingWindowAttentionLayer,
+            )
+        ),
     )
 }
+
+# transformers takes hybrid layers of static caches for layers without attention, and so lays out
+# the masks of full attention for the first sliding window; of growing caches it does not.
+cache_utils.LinearAttentionAndFullAttentionLayer.register(_CARRIERS[cache_utils.StaticLayer])
 
 
 def carry_mixer_state(
@@ -79,38 +96,42 @@ def carry_mixer_state(
         cache.layers.append(cache_utils.DynamicLayer())  # type: ignore[no-untyped-call]
     for index in mixed_layers:
         layer: Any = cache.layers[index]
-        if isinstance(layer, cache_utils.LinearAttentionCacheLayerMixin):
+        if isinstance(layer, _MixerStates):
             continue
-        hybrid = _HYBRID.get(type(layer))
-        if hybrid is None:
+        carrier = _CARRIERS.get(type(layer))
+        if carrier is None:
             raise UserError(
                 f"a cache of {type(layer).__name__}s cannot carry mixer state; use a "
                 "DynamicCache or a StaticCache"
             )
-        if layer.get_seq_length() > 0:
+        num_tokens = int(cache.get_seq_length())
+        if num_tokens > 0:
             raise UserError(
-                f"the cache holds {layer.get_seq_length()} tokens that the mixers have not seen: "
+                f"the cache holds {num_tokens} tokens that the mixers have not seen: "
                 "fill it through this model, with the mixers attached and in eval mode"
             )
-        cache.layers[index] = _as_hybrid(layer, hybrid)
+        cache.layers[index] = _as_carrier(layer, carrier)
 
 
-def _as_hybrid(layer: Any, hybrid: type) -> Any:
-    sizes = {
-        name: getattr(layer, name)
-        for name in ("sliding_window", "max_cache_len")
-        if hasattr(layer, name)
-    }
-    new = hybrid(**sizes, number_of_states=0)  # states are added as mixers name them
-    if layer.is_initialized:  # static caches may have their memory already
-        new.keys, new.values = layer.keys, layer.values
-        new.is_initialized = True
-        for name in ("dtype", "device", "cumulative_length", "max_batch_size", "num_heads"):
-            if hasattr(layer, name):
-                setattr(new, name, getattr(layer, name))
-    # A dynamic cache can be cropped; its mixer state then must still hold the last call's tokens.
-    new.record_past = isinstance(layer, cache_utils.DynamicLayer)
+def _as_carrier(layer: Any, carrier: type) -> Any:
+    """The layer with all that it holds, as one that can also carry mixer state."""
+    new: Any = object.__new__(carrier)
+    if not isinstance(layer, cache_utils.LinearAttentionCacheLayerMixin):
+        cache_utils.LinearAttentionCacheLayerMixin.__init__(new, number_of_states=0)
+        new.has_previous_state = _Flags()
+        # A growing cache can be cropped at any time; sliding windows, as without mixers, when
+        # they are told to record.
+        new.record_past = type(layer) is cache_utils.DynamicLayer
+    vars(new).update(vars(layer))
+    new.mixer_slots, new.mixer_tails = {}, {}
     return new
+
+
+class _Flags(dict[int, bool]):
+    """Whether states hold tokens. Without any state none does, though `all` says yes to nothing."""
+
+    def values(self) -> Any:
+        return super().values() or [False]
 
 
 class CacheState(MixerState):
@@ -122,33 +143,79 @@ class CacheState(MixerState):
     Args:
         cache: one that `carry_mixer_state` has prepared.
         layer_index: position of the decoder layer.
+        past_tokens: in the cache before this call.
     """
 
-    def __init__(self, cache: cache_utils.Cache, layer_index: int) -> None:
+    def __init__(
+        self, cache: cache_utils.Cache, layer_index: int, past_tokens: int | Tensor
+    ) -> None:
         super().__init__()
         self._cache = cache
         self._layer_index = layer_index
+        layer: Any = cache.layers[layer_index]
+        self._layer = layer
+        self._slots: dict[str, int] = layer.mixer_slots
+        self._past_tokens = past_tokens
 
     def __contains__(self, name: str) -> bool:
         """Whether `name` was written before."""
-        slot, layer = self._slots.get(name), self._layer
-        return slot is not None and bool(
-            layer.has_previous_state[slot] or layer.is_recurrent_states_initialized[slot]
-        )
+        slot = self._slots.get(name)
+        return slot is not None and bool(self._layer.has_previous_state[slot])
 
     def extend(self, name: str, new: Tensor, *, history: int) -> Tensor:
         """See `MixerState.extend`."""
-        T = new.shape[1]
         if history == 0:
             return new
+        T = new.shape[1]
         slot = self._slot(name)
-        if self._layer.record_past and self._layer.has_previous_state[slot]:
-            self._forget_older(slot, T, history)
+        if isinstance(self._layer, cache_utils.DynamicLayer):
+            return self._append(slot, new, history)
         both: Tensor = self._cache.update_conv_state(
             new.transpose(1, 2), self._layer_index, state_idx=slot, conv_kernel_size=history
         ).transpose(1, 2)
         # Before the first token there is nothing, which filters see as zeros.
         return F.pad(both, (0, 0, max(history + T - both.shape[1], 0), 0))[:, -(history + T) :]
+
+    def _append(self, slot: int, new: Tensor, history: int) -> Tensor:
+        """What `update_conv_state` does for a growing cache, without copying the past each time.
+
+        The state is the end of a longer buffer, into whose spare room new samples go. Whatever
+        else puts a tensor in the state's place (reordering, cropping, moving) thereby ends the
+        buffer's use.
+        """
+        layer, (B, T, C) = self._layer, new.shape
+        state = layer.conv_states[slot] if layer.has_previous_state[slot] else None
+        tail: _Tail | None = layer.mixer_tails.get(slot)
+        if state is None or tail is None or tail.state is not state or tail.room < T:
+            if state is not None:
+                self._refuse_cropped(state, history)
+            # Room for one more history makes copies rare enough not to count.
+            buffer = new.new_empty(B, 2 * history + T + 64, C)
+            known = 0 if state is None else min(state.shape[-1], history)
+            buffer[:, : history - known] = 0  # before the first token
+            if state is not None:
+                buffer[:, history - known : history] = state[..., -known:].transpose(1, 2)
+            tail = layer.mixer_tails[slot] = _Tail(buffer, history)
+            layer.conv_kernel_size[slot] = history
+            layer.is_conv_states_initialized[slot] = layer.has_previous_state[slot] = True
+            layer.dtype, layer.device = new.dtype, new.device
+        samples = tail.append(new, history)
+        layer.conv_states[slot] = tail.state
+        return samples
+
+    def recall(self, name: str) -> Tensor | None:
+        """See `MixerState.recall`."""
+        slot = self._slots.get(name)
+        tail: _Tail | None = self._layer.mixer_tails.get(slot)
+        if tail is None or slot is None or tail.state is not self._layer.conv_states[slot]:
+            return None
+        return tail.derived
+
+    def remember(self, name: str, value: Tensor | None) -> None:
+        """See `MixerState.remember`."""
+        tail: _Tail | None = self._layer.mixer_tails.get(self._slots.get(name))
+        if tail is not None:
+            tail.derived = value
 
     def get(self, name: str) -> Tensor | None:
         """See `MixerState.get`."""
@@ -159,7 +226,9 @@ class CacheState(MixerState):
 
     def put(self, name: str, value: Tensor) -> None:
         """See `MixerState.put`."""
-        self._cache.update_recurrent_state(value, self._layer_index, state_idx=self._slot(name))
+        slot = self._slot(name)
+        self._cache.update_recurrent_state(value, self._layer_index, state_idx=slot)
+        self._layer.has_previous_state[slot] = True
 
     def clone(self) -> MixerState:
         """Refused: copy the whole cache instead.
@@ -169,40 +238,54 @@ class CacheState(MixerState):
         """
         raise UserError("this state lives in a transformers cache: copy.deepcopy the cache")
 
-    @property
-    def _layer(self) -> Any:
-        return self._cache.layers[self._layer_index]
-
-    @property
-    def _slots(self) -> dict[str, int]:
-        slots: dict[str, int] = self._layer.__dict__.setdefault("mixer_slots", {})
-        return slots
-
     def _slot(self, name: str) -> int:
         slots, layer = self._slots, self._layer
         if name not in slots:
-            slots[name] = len(slots)
-            while layer.number_of_states <= slots[name]:
-                slot = layer.number_of_states
-                layer.number_of_states += 1
-                for states in (layer.conv_states, layer.recurrent_states, layer.conv_kernel_size):
-                    states[slot] = None
-                for flags in (
-                    layer.is_conv_states_initialized,
-                    layer.is_recurrent_states_initialized,
-                    layer.has_previous_state,
-                ):
-                    flags[slot] = False
+            slot = slots[name] = layer.number_of_states  # behind the backbone's own
+            layer.number_of_states += 1
+            for states in (layer.conv_states, layer.recurrent_states, layer.conv_kernel_size):
+                states[slot] = None
+            for flags in (
+                layer.is_conv_states_initialized,
+                layer.is_recurrent_states_initialized,
+                layer.has_previous_state,
+            ):
+                flags[slot] = False
         return slots[name]
 
-    def _forget_older(self, slot: int, num_new: int, history: int) -> None:
-        """Cut a recorded past down to what filters read, after making sure it is all there."""
-        past_tokens = int(self._layer.get_seq_length()) - num_new
-        kept = self._layer.conv_states[slot]
-        if kept.shape[-1] < min(history, past_tokens):
+    def _refuse_cropped(self, state: Tensor, history: int) -> None:
+        past_tokens = int(self._past_tokens)
+        if state.shape[-1] < min(history, past_tokens):
             raise UserError(
                 f"the cache was cropped to {past_tokens} tokens, further back than the mixers' "
-                f"state reaches ({kept.shape[-1]} of {history} tokens are left): crop at most the "
+                f"state reaches ({state.shape[-1]} of {history} tokens are left): crop at most the "
                 "tokens of the last call, or start again from an empty cache"
             )
-        self._layer.conv_states[slot] = kept[..., -history:]
+
+
+class _Tail:
+    """A buffer whose written part ends with a layer's state.
+
+    Attributes:
+        room: for how many more tokens.
+        state: (batch, channels, history + last call's tokens), a view of the buffer.
+        derived: what a mixer has computed from it.
+    """
+
+    def __init__(self, buffer: Tensor, num_written: int) -> None:
+        self._buffer = buffer
+        self._num_written = num_written
+        self.room = buffer.shape[1] - num_written
+        self.state: Tensor | None = None
+        self.derived: Tensor | None = None
+
+    def append(self, new: Tensor, history: int) -> Tensor:
+        """The history and the new samples: (batch, history + new tokens, channels)."""
+        start, stop = self._num_written, self._num_written + new.shape[1]
+        self._buffer[:, start:stop] = new
+        self._num_written = stop
+        self.room -= stop - start
+        samples = self._buffer[:, start - history : stop]
+        self.state = samples.transpose(1, 2)
+        self.derived = None
+        return samples

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedModel
-from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
+import transformers
+from safetensors import SafetensorError, safe_open
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, logging
 
 from latentwave.errors import UserError
-from latentwave.hub.attach import CONFIG_NAME, attach_from_config
+from latentwave.hub.register import register_with_transformers
 
 
-def from_pretrained(path: str | Path) -> PreTrainedModel:
+def from_pretrained(path: str | Path, **options: Any) -> PreTrainedModel:
     """Load a model from a folder that `save_pretrained` wrote, with its mixers.
 
+    It is `from_pretrained` of the class that was saved, strictly: every weight must find its
+    place. No code of the folder is run, and weights are read from safetensors only.
+
     Args:
-        path: the folder, with config.json and safetensors weights. No code of the folder is run.
+        path: the folder, with config.json and safetensors weights.
+        **options: of transformers' `from_pretrained`, such as `dtype`, `device_map` or
+            `attn_implementation`.
 
     Returns:
-        The model in eval mode, on the CPU, in the precision that was saved; mixers are attached
-        if the configuration has any.
+        The model in eval mode, by default on the CPU and in the precision that was saved; mixers
+        are attached if the configuration has any.
 
     Raises:
         UserError: if the folder, its configuration or its weights are missing, damaged, or do
@@ -33,56 +39,76 @@ def from_pretrained(path: str | Path) -> PreTrainedModel:
     folder = Path(path)
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} is not a saved model: it has no config.json")
-    config = AutoConfig.from_pretrained(folder)
-    weights = _read_weights(folder)
-    first = next(iter(weights.values()))
-    model = cast(
-        PreTrainedModel,
-        AutoModelForCausalLM.from_config(config, dtype=first.dtype),  # type: ignore[no-untyped-call]
-    )
-    saved = getattr(config, CONFIG_NAME, None)
-    if saved is not None:
-        delattr(model.config, CONFIG_NAME)  # attach writes it again
-        attach_from_config(model, saved)
-
+    for name in ("trust_remote_code", "use_safetensors", "output_loading_info"):
+        if name in options:
+            raise UserError(f"from_pretrained takes no {name}: it is fixed for safety")
+    _check_weights(folder)
+    register_with_transformers()
+    with _quiet():
+        loaded, info = _class(folder).from_pretrained(
+            folder,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, all at once
+            **options,
+        )
+    model: PreTrainedModel = loaded
     wrong = [
-        f"{name}: saved {tuple(weights[name].shape)}, model {tuple(tensor.shape)}"
-        for name, tensor in model.state_dict().items()
-        if name in weights and weights[name].shape != tensor.shape
+        f"{name}: saved {tuple(saved)}, model {tuple(own)}"
+        for name, saved, own in sorted(info["mismatched_keys"])
     ]
     if wrong:
         raise UserError(f"the weights in {folder} do not fit the model: {'; '.join(wrong)}")
-    missing, unexpected = model.load_state_dict(weights, strict=False)
-    model.tie_weights()
-    tied = set(getattr(model, "all_tied_weights_keys", None) or {})
-    missing = [name for name in missing if name not in tied]
+    # Models that were saved before it stood there lack nothing.
+    missing = sorted(n for n in info["missing_keys"] if not n.endswith(".format_version"))
+    unexpected = sorted(info["unexpected_keys"])
     if missing or unexpected:
         raise UserError(
             f"the weights in {folder} do not fit the model: "
             f"missing {missing or 'none'}, unexpected {unexpected or 'none'}"
         )
-    if (folder / "generation_config.json").is_file():
-        model.generation_config = GenerationConfig.from_pretrained(folder)
-    model.train(False)
     return model
 
 
-def _read_weights(folder: Path) -> dict[str, Tensor]:
+def _class(folder: Path) -> Any:
+    """The class that was saved, a causal language model if the configuration does not say."""
+    config = AutoConfig.from_pretrained(folder)
+    for name in config.architectures or ():
+        cls = getattr(transformers, name, None)
+        if isinstance(cls, type) and issubclass(cls, PreTrainedModel):
+            return cls
+    return AutoModelForCausalLM
+
+
+def _check_weights(folder: Path) -> None:
+    """Refuse what is damaged or leads elsewhere before anything is built."""
     index = folder / SAFE_WEIGHTS_INDEX_NAME
+    names = [SAFE_WEIGHTS_NAME]
     try:
-        if index.is_file():
+        if not (folder / SAFE_WEIGHTS_NAME).is_file() and index.is_file():
             names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-        else:
-            names = [SAFE_WEIGHTS_NAME]
-        weights: dict[str, Tensor] = {}
         for name in names:
             if Path(name).name != name:
                 raise UserError(f"{index} names a file outside its folder: {name!r}")
-            weights.update(load_file(folder / name))
+            with safe_open(folder / name, framework="pt") as weights:
+                if not weights.keys():
+                    raise UserError(f"{folder / name} holds no weights")
     except FileNotFoundError as error:
         raise UserError(f"{folder} lacks the weights file {error.filename or names}") from error
-    except (SafetensorError, json.JSONDecodeError, KeyError) as error:
+    except (SafetensorError, json.JSONDecodeError, KeyError, AttributeError) as error:
         raise UserError(f"the weights in {folder} are damaged: {error}") from error
-    if not weights:
-        raise UserError(f"{folder} holds no weights")
-    return weights
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """What does not fit is raised, so transformers need not log it as well."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -28,8 +28,9 @@ class Decoder:
 def find_decoder(model: PreTrainedModel) -> Decoder:
     """Find the decoder layers of a causal language model.
 
-    The rule: the one list of modules that has `config.num_hidden_layers` entries, all of one
-    class or at least one of them with an attention module inside.
+    The rule: the one list of modules that has `config.num_hidden_layers` entries, at least one
+    of them with an attention module inside. Of several, the one whose owner carries the language
+    model's own configuration.
 
     Args:
         model: any transformers decoder.
@@ -59,11 +60,19 @@ def find_decoder(model: PreTrainedModel) -> Decoder:
         for name, child in owner.named_children()
         if isinstance(child, nn.ModuleList) and len(child) == num_layers and _are_layers(child)
     ]
-    if len(found) != 1:
-        described = [f"{type(owner).__name__}.{name}" for owner, name, _ in found]
+    if len(found) > 1:  # a vision tower may be as deep as the language model
+        found = [each for each in found if getattr(each[0], "config", None) is config] or found
+    if not found:
         raise UserError(
-            f"{type(model).__name__} has {len(found)} lists of {num_layers} decoder layers"
-            f"{': ' + ', '.join(described) if described else ''}; exactly one is needed"
+            f"{type(model).__name__} has no list of num_hidden_layers = {num_layers} modules with "
+            "attention inside, so there is no telling where mixers should go: they need a "
+            "decoder whose layers stand in one nn.ModuleList"
+        )
+    if len(found) > 1:
+        described = ", ".join(f"{type(owner).__name__}.{name}" for owner, name, _ in found)
+        raise UserError(
+            f"{type(model).__name__} has {len(found)} lists of {num_layers} decoder layers "
+            f"({described}): attach to the submodel that holds only one"
         )
     owner, _, layers = found[0]
     return Decoder(module=owner, layers=layers, config=config)
@@ -79,7 +88,9 @@ def decoder_layers(model: PreTrainedModel) -> nn.ModuleList:
 
 
 def _are_layers(modules: nn.ModuleList) -> bool:
-    return all(
-        any("attn" in name or "attention" in name for name, _ in module.named_children())
+    """Whether at least one has attention; others may convolve or recur instead."""
+    return any(
+        "attn" in name or "attention" in name
         for module in modules
+        for name, _ in module.named_children()
     )

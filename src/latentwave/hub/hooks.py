@@ -7,7 +7,6 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from transformers import DynamicCache
@@ -16,7 +15,7 @@ from transformers.cache_utils import Cache
 from latentwave.errors import UserError
 from latentwave.hub.cache import CacheState, carry_mixer_state
 from latentwave.hub.decoder import Decoder
-from latentwave.mixers import Mixer
+from latentwave.hub.padding import find_padding
 
 # The name of a mixer among its decoder layer's submodules.
 MIXER_NAME = "latentwave_mixer"
@@ -27,11 +26,12 @@ class _Call:
     """What the mixers need to know of one forward pass of the decoder."""
 
     cache: Cache | None
+    past_tokens: int | Tensor  # static caches count in a tensor
     segment_ids: Tensor | None
     padding_mask: Tensor | None
 
 
-_NO_CALL = _Call(cache=None, segment_ids=None, padding_mask=None)
+_NO_CALL = _Call(cache=None, past_tokens=0, segment_ids=None, padding_mask=None)
 
 
 class Attachment:
@@ -65,9 +65,11 @@ class Attachment:
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         kwargs = {**dict(zip(self._argument_names, args, strict=False)), **kwargs}
-        tokens = kwargs.get("input_ids")
-        if tokens is None:
-            tokens = kwargs["inputs_embeds"]
+        tokens = next(
+            kwargs[name]
+            for name in ("input_ids", "inputs_embeds", "hidden_states")
+            if kwargs.get(name) is not None
+        )
         segment_ids = kwargs.pop("segment_ids", None)
         if segment_ids is None:
             segment_ids = kwargs.get("seq_idx")
@@ -82,13 +84,16 @@ class Attachment:
                     "pass use_cache=False"
                 )
             carry_mixer_state(cache, self._num_layers, self._mixed_layers)
-        padding_mask = _padding_mask(kwargs.get("attention_mask"), tokens.shape[1], cache)
-        self._call = _Call(cache, segment_ids, padding_mask)
+        past_tokens = 0 if cache is None else cache.get_seq_length()
+        padding_mask = find_padding(
+            kwargs.get("attention_mask"), tokens.shape[1], cache, self._config
+        )
+        self._call = _Call(cache, past_tokens, segment_ids, padding_mask)
         return (), kwargs
 
     def _close_call(self, module: nn.Module, args: Any, output: Any) -> None:
         if self._call is not None and module.training:
-            self._last_call = dataclasses.replace(self._call, cache=None)
+            self._last_call = dataclasses.replace(self._call, cache=None, past_tokens=0)
         self._call = None
 
     def _wants_cache(self, module: nn.Module, use_cache: bool | None) -> bool:
@@ -97,7 +102,7 @@ class Attachment:
         return bool(use_cache) and not module.training
 
     def mix(
-        self, layer: nn.Module, mixer: Mixer, hidden_states: Tensor, layer_index: int
+        self, layer: nn.Module, mixer: nn.Module, hidden_states: Tensor, layer_index: int
     ) -> Tensor:
         """Run one layer's mixer with what the current call of the decoder says."""
         call = self._call
@@ -107,7 +112,9 @@ class Attachment:
             # called by itself.
             again = layer.training and getattr(layer, "gradient_checkpointing", False)
             call = self._last_call if again else _NO_CALL
-        state = None if call.cache is None else CacheState(call.cache, layer_index)
+        state = (
+            None if call.cache is None else CacheState(call.cache, layer_index, call.past_tokens)
+        )
         mixed: Tensor = mixer(
             hidden_states,
             state=state,
@@ -130,27 +137,3 @@ class _AfterLayer:
             return self._attachment.mix(layer, mixer, output, self._layer_index)
         mixed = self._attachment.mix(layer, mixer, output[0], self._layer_index)
         return (mixed, *output[1:])
-
-
-def _padding_mask(attention_mask: Any, num_tokens: int, cache: Cache | None) -> Tensor | None:
-    """Which of the new tokens are real, from whatever mask the decoder is given.
-
-    (batch, past + new): its last part. (batch, 1, new, keys), as static caches are run with: a
-    token is padding when it may not even attend to itself.
-    """
-    if isinstance(attention_mask, dict):  # one mask per type of attention layer
-        attention_mask = next((m for m in attention_mask.values() if m is not None), None)
-    if attention_mask is None:
-        return None
-    if isinstance(attention_mask, Tensor) and attention_mask.dim() == 2:
-        return attention_mask[:, attention_mask.shape[1] - num_tokens :].bool()
-    if isinstance(attention_mask, Tensor) and attention_mask.dim() == 4:
-        rows = torch.arange(num_tokens, device=attention_mask.device)
-        past = cache.get_seq_length() if cache is not None else 0
-        itself = attention_mask[:, 0, rows, past + rows]
-        return itself if itself.dtype == torch.bool else itself == 0
-    raise UserError(
-        "mixers need the attention mask as (batch, tokens), 1 for real tokens, to tell which "
-        f"tokens are padding; got {type(attention_mask).__name__}"
-        + (f" of shape {tuple(attention_mask.shape)}" if hasattr(attention_mask, "shape") else "")
-    )

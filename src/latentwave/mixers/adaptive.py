@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from latentwave.functional import segment_runs
+from latentwave.mixers.constants import Constant
 from latentwave.mixers.filterbank import Bank, Init
 from latentwave.mixers.registry import register_mixer
 from latentwave.mixers.state import MixerState
@@ -193,8 +195,6 @@ class MaskLayer(nn.Module):
         name: under which keys and values are kept in a state.
     """
 
-    slopes: Tensor
-
     def __init__(self, width: int, num_heads: int, window: int, causal: bool, *, name: str) -> None:
         super().__init__()
         self.num_heads, self.window, self.name = num_heads, window, name
@@ -206,8 +206,7 @@ class MaskLayer(nn.Module):
         self.mlp = nn.Sequential(
             nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
         )
-        slopes = 2.0 ** (-8.0 * torch.arange(1, num_heads + 1) / num_heads)
-        self.register_buffer("slopes", slopes, persistent=False)
+        self._slopes = Constant(2.0 ** (-8.0 * np.arange(1, num_heads + 1) / num_heads))
 
     def forward(
         self,
@@ -262,7 +261,7 @@ class MaskLayer(nn.Module):
             allowed = allowed & (documents[:, None] == documents[:, past : past + Q, None])
         # A padded token sees itself, because a softmax over nothing is not a number.
         allowed = (allowed | (distance == 0)).unsqueeze(1)
-        penalty = -self.slopes[:, None, None] * distance.abs()
+        penalty = -self._slopes.on(u.device)[:, None, None] * distance.abs()
         bias = penalty.to(q.dtype).masked_fill(~allowed, float("-inf"))
         q, k, v = (
             t.reshape(B * blocks, -1, H, C // H).transpose(1, 2)

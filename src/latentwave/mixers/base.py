@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from latentwave.mixers.state import MixerState
 
@@ -25,6 +26,7 @@ class Mixer(nn.Module, abc.ABC):
             response never ends, says which share of its weight lies beyond.
         check_finite: whether every input is searched for NaN and infinities, for debugging; it
             waits for the device at each call and breaks compiled graphs.
+        fade_gate: (mixed channels,) of a mixer that fades in, see `add_fade_gate`; otherwise None.
 
     Args:
         channels: D, the embedding coordinates.
@@ -35,6 +37,7 @@ class Mixer(nn.Module, abc.ABC):
     """
 
     kind: ClassVar[str]
+    fade_gate: nn.Parameter | None
     causal: bool = True
     tail_share: ClassVar[float] = 0.0
 
@@ -47,6 +50,7 @@ class Mixer(nn.Module, abc.ABC):
         self.channels = channels
         self.context_length = context_length
         self.check_finite = False
+        self.register_parameter("fade_gate", None)
 
     def forward(
         self,
@@ -89,7 +93,29 @@ class Mixer(nn.Module, abc.ABC):
             x = x.masked_fill(~padding_mask.unsqueeze(-1), 0.0)
         if self.check_finite:
             self._refuse_non_finite(x)
-        return self._mix(x, state, segment_ids, padding_mask)
+        y = self._mix(x, state, segment_ids, padding_mask)
+        if self.fade_gate is None:
+            return y
+        start, stop = self.mixed_range
+        return torch.lerp(x, y, F.pad(self.fade_gate, (start, self.channels - stop)))
+
+    def add_fade_gate(self) -> None:
+        """Let the mixer fade in: y = x + g · (mix(x) − x), with a learnable g per mixed channel.
+
+        g starts at 0, so that a mixer of any kind starts as the identity, to the bit, and can be
+        added to a trained model.
+        """
+        start, stop = self.mixed_range
+        self.fade_gate = nn.Parameter(torch.zeros(stop - start))
+
+    @property
+    def mixed_range(self) -> tuple[int, int]:
+        """The first mixed channel, and the one behind the last."""
+        return 0, self.channels
+
+    def fade_flops(self, num_tokens: int) -> int:
+        """What the gate adds to `flops`: three operations per mixed channel and token."""
+        return 0 if self.fade_gate is None else 3 * len(self.fade_gate) * num_tokens
 
     def _refuse_non_finite(self, x: Tensor) -> None:
         bad = ~torch.isfinite(x)

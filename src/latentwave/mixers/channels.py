@@ -6,8 +6,6 @@ import abc
 import math
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -53,6 +51,11 @@ class ChannelMixer(Mixer):
     def first_mixed(self) -> int:
         """Index of the first mixed channel."""
         return self.channels - self.num_mixed if self.mixed == "last" else 0
+
+    @property
+    def mixed_range(self) -> tuple[int, int]:
+        """The first mixed channel, and the one behind the last."""
+        return self.first_mixed, self.first_mixed + self.num_mixed
 
     def _mix(
         self,
@@ -114,19 +117,6 @@ class FirMixer(ChannelMixer):
             x = state.extend("x", x, history=history)
         runs = None if segment_ids is None else segment_runs(segment_ids)
         return causal_fir(x, self.taps(), runs=runs, history=history)
-
-
-def as_bits(values: npt.NDArray[np.float64]) -> Tensor:
-    """Constants as a buffer of 64-bit patterns.
-
-    `module.to(torch.bfloat16)` rounds floating-point buffers; it leaves integers alone.
-    """
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64)).view(torch.int64)
-
-
-def from_bits(bits: Tensor) -> Tensor:
-    """The float64 constants that `as_bits` stored."""
-    return bits.view(torch.float64)
 
 
 def _num_mixed(channels: int, fraction: float) -> int:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from latentwave.functional import decaying_sums, segment_runs
-from latentwave.mixers.channels import ChannelMixer, as_bits, from_bits
+from latentwave.mixers.channels import ChannelMixer
+from latentwave.mixers.constants import Constant
 from latentwave.mixers.registry import register_mixer
 from latentwave.mixers.state import MixerState
 from latentwave.mixers.streaming import extend_segment_ids
@@ -80,13 +81,21 @@ class EmaMixer(ChannelMixer):
         if learnable:
             self.rate_logits = nn.Parameter(torch.from_numpy(np.log(rates / (1.0 - rates))).float())
         else:
-            self.register_buffer("_rate_bits", as_bits(rates), persistent=False)
+            self._rates = Constant(rates)
 
-    def rates(self) -> Tensor:
-        """α of each mixed channel, (C,); float64 unless learnable."""
+    def rates(self, device: torch.device | None = None) -> Tensor:
+        """α of each mixed channel, (C,).
+
+        Args:
+            device: where fixed rates are wanted, by default on the CPU; learnable ones are where
+                the parameters are.
+
+        Returns:
+            (C,), float64 unless learnable.
+        """
         if self.learnable:
             return self.rate_logits.sigmoid()
-        return from_bits(self.get_buffer("_rate_bits"))
+        return self._rates.on(device or torch.device("cpu"))
 
     @property
     def receptive_field(self) -> int:
@@ -114,7 +123,7 @@ class EmaMixer(ChannelMixer):
     ) -> Tensor:
         B, _, C = x.shape
         wide = torch.float64 if x.dtype == torch.float64 else torch.float32
-        rates = self.rates()
+        rates = self.rates(x.device)
         signal = x.to(wide) * rates.to(wide)
         if state is not None:
             segment_ids = extend_segment_ids(state, segment_ids, history=1, signal="average")

@@ -12,8 +12,9 @@ from latentwave.errors import UserError
 from latentwave.mixers.base import Mixer
 
 MixerClass = TypeVar("MixerClass", bound=type[Mixer])
-_COMMON_OPTIONS = ("check_finite",)
+_COMMON_OPTIONS = ("gated", "check_finite")
 _REGISTRY: dict[str, type[Mixer]] = {}
+_RENAMED: dict[str, dict[str, str]] = {}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,8 @@ class MixerConfig:
 
     Attributes:
         kind: one of `list_mixers()`.
-        options: keyword arguments of that mixer, and `check_finite`, which every mixer has.
+        options: keyword arguments of that mixer, and `gated` and `check_finite`, which every
+            mixer has.
     """
 
     kind: str
@@ -44,10 +46,17 @@ class MixerConfig:
                 )
 
 
-def register_mixer(kind: str) -> Callable[[MixerClass], MixerClass]:
+def register_mixer(
+    kind: str, *, renamed: Mapping[str, str] | None = None
+) -> Callable[[MixerClass], MixerClass]:
     """Class decorator: make a `Mixer` known under `kind`.
 
     Its constructor takes (channels, context_length, *, options with defaults).
+
+    Args:
+        kind: the name.
+        renamed: old names of options and the present ones, so that models which were saved with
+            the old names load.
 
     Raises:
         ValueError: if the name is taken.
@@ -58,6 +67,7 @@ def register_mixer(kind: str) -> Callable[[MixerClass], MixerClass]:
             raise ValueError(f"a mixer named {kind!r} is registered already: {_REGISTRY[kind]}")
         cls.kind = kind
         _REGISTRY[kind] = cls
+        _RENAMED[kind] = dict(renamed or {})
         return cls
 
     return register
@@ -82,8 +92,9 @@ def build_mixer(
         mixer: a kind, or a `MixerConfig` (then without further options).
         channels: D.
         context_length: L, the tokens that the backbone is trained on.
-        **options: of that kind; see its class. Every kind takes `check_finite` (False): refuse
-            NaN and infinities in the input, for debugging.
+        **options: of that kind; see its class. Every kind also takes two more. `gated` (False):
+            start as the identity and fade in, see `Mixer.add_fade_gate`. `check_finite` (False):
+            refuse NaN and infinities in the input, for debugging.
 
     Returns:
         The module.
@@ -100,6 +111,8 @@ def build_mixer(
     cls = _find(config.kind)
     own = {name: value for name, value in config.options.items() if name not in _COMMON_OPTIONS}
     built = cls(channels, context_length, **own)
+    if config.options.get("gated", False):
+        built.add_fade_gate()
     built.check_finite = bool(config.options.get("check_finite", False))
     return built
 
@@ -114,6 +127,17 @@ def as_config(mixer: str | MixerConfig, options: Mapping[str, Any]) -> MixerConf
             )
         return mixer
     return MixerConfig(kind=mixer, options=dict(options))
+
+
+def current_options(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options under their present names, whatever they were called when they were saved.
+
+    Raises:
+        UserError: for an unknown kind.
+    """
+    _find(kind)
+    renamed = _RENAMED[kind]
+    return {renamed.get(name, name): value for name, value in options.items()}
 
 
 def option_names(cls: type[Mixer]) -> list[str]:

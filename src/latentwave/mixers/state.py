@@ -24,6 +24,7 @@ class MixerState:
 
     def __init__(self) -> None:
         self._tensors: dict[str, Tensor] = {}
+        self._derived: dict[str, Tensor] = {}
 
     def __contains__(self, name: str) -> bool:
         """Whether `name` was written before."""
@@ -57,6 +58,7 @@ class MixerState:
             )
         both = torch.cat([old.to(new.dtype), new], dim=1)
         self._tensors[name] = both[:, both.shape[1] - history :]
+        self._derived.pop(name, None)
         return both
 
     def get(self, name: str) -> Tensor | None:
@@ -66,6 +68,21 @@ class MixerState:
     def put(self, name: str, value: Tensor) -> None:
         """Store a recurrent value (one that is replaced, not extended)."""
         self._tensors[name] = value
+
+    def recall(self, name: str) -> Tensor | None:
+        """What `remember` kept at the last call, or None if it no longer fits the samples.
+
+        A derived value, such as a running sum, saves work but no information: mixers compute it
+        anew from the samples when it is gone.
+        """
+        return self._derived.get(name)
+
+    def remember(self, name: str, value: Tensor | None) -> None:
+        """Keep a value derived from the samples up to now of the signal `name`, until the next."""
+        if value is None:
+            self._derived.pop(name, None)
+        else:
+            self._derived[name] = value
 
     def clone(self) -> MixerState:
         """An independent copy, for example to continue one prefix in two ways."""
