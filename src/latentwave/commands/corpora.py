@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -31,3 +32,15 @@ def corpus_config(corpus: str, **options: Any) -> data.CorpusConfig:
         f"there is no file or folder {corpus}, and no corpus of that name; known are: "
         f"{', '.join(data.CORPORA)}"
     )
+
+
+def corpus_of_run(folder: Path) -> data.CorpusConfig:
+    """The corpus that a run was trained on.
+
+    Raises:
+        UserError: if its folder does not say.
+    """
+    path = folder / "run.json"
+    if not path.is_file():
+        raise UserError(f"{folder} does not say what it was trained on: it has no {path.name}")
+    return data.CorpusConfig(**json.loads(path.read_text(encoding="utf-8"))["corpus"]["config"])

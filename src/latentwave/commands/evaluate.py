@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +10,7 @@ from jsonargparse import ArgumentParser, Namespace
 from latentwave import data, training
 from latentwave.commands.command import Command
 from latentwave.commands.consoles import OUT
-from latentwave.commands.corpora import corpus_config
+from latentwave.commands.corpora import corpus_config, corpus_of_run
 from latentwave.errors import UserError
 
 
@@ -26,13 +25,10 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 def _run(options: Namespace, _: list[str]) -> None:
     model, codec = training.load_run(options.run)
-    path = options.run / "run.json"
     if options.corpus is not None:
         config = corpus_config(options.corpus)
-    elif path.is_file():
-        config = data.CorpusConfig(**json.loads(path.read_text())["corpus"]["config"])
     else:
-        raise UserError(f"{options.run} does not say what it was trained on: give --corpus")
+        config = corpus_of_run(options.run)
     store = data.prepare(config)
     if not store.codec.same_tokens(codec):
         raise UserError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,7 +14,8 @@ from transformers import TextStreamer, set_seed
 from latentwave import training
 from latentwave.commands.command import Command
 from latentwave.commands.consoles import OUT
-from latentwave.data import Codec
+from latentwave.commands.sound import generate_sound
+from latentwave.data import Codec, MediaCodec
 from latentwave.errors import UserError
 
 DEFAULT_PROMPT = "The "
@@ -23,14 +24,32 @@ DEFAULT_PROMPT = "The "
 def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("run", type=Path, help="folder of a run")
     parser.add_argument(
-        "--prompt", type=str | None, help=f'what to go on with (default: "{DEFAULT_PROMPT}")'
+        "--prompt",
+        type=str | None,
+        help=f'what to go on with (default: "{DEFAULT_PROMPT}"); for sound and music a file',
     )
     parser.add_argument(
-        "--output", type=Path | None, help="file to write, prompt included, instead of showing it"
+        "--prompt_split",
+        type=Literal["train", "validation", "test"] | None,
+        help="go on with sound or music of this split of the run's corpus, chosen by the seed",
     )
     parser.add_argument(
-        "--max_new_tokens", type=int | None, help="default: 200, or what the context has room for"
+        "--prompt_tokens",
+        type=int | None,
+        help="how many tokens of the file or split to go on with (default: all, or 256)",
     )
+    parser.add_argument(
+        "--output",
+        type=Path | None,
+        help="file to write, prompt included; text is shown without one, sound and music go into "
+        "the run's folder",
+    )
+    parser.add_argument(
+        "--max_new_tokens",
+        type=int | None,
+        help="default: 200, or what the context has room for; a second of sound, 1024 of music",
+    )
+    parser.add_argument("--seconds", type=float | None, help="of new sound")
     parser.add_argument(
         "--temperature", type=float, default=0.8, help="0 takes the likeliest token"
     )
@@ -40,6 +59,14 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 def _run(options: Namespace, _: list[str]) -> None:
     model, codec = training.load_run(options.run)
+    if isinstance(codec, MediaCodec):
+        generate_sound(options, model, codec)
+        return
+    for option in ("prompt_split", "prompt_tokens", "seconds"):
+        if options[option] is not None:
+            raise UserError(f"--{option} is for sound and music; this run reads text")
+    if options.output is not None and options.output.exists():
+        raise UserError(f"{options.output} exists: name another --output")
     prompt = _encode(codec, options.prompt)
     length, context = len(prompt), model.config.max_position_embeddings
     if length == 0:
@@ -88,7 +115,7 @@ def _encode(codec: Codec, prompt: str | None) -> NDArray[Any]:
 COMMAND = Command(
     name="generate",
     arguments="RUN",
-    summary="stream text from a trained run",
+    summary="text, sound or music from a trained run",
     add_arguments=_add_arguments,
     run=_run,
 )

@@ -3,6 +3,7 @@
 from latentwave.data.codec import Codec, Encoder
 from latentwave.data.config import CORPORA, CorpusConfig, CorpusKind
 from latentwave.data.corpus import Corpus, Document, UnreadableDocumentError
+from latentwave.data.media import MediaCodec
 from latentwave.data.metadata import Provenance, SkippedFile, Source, Split, StoreMetadata
 from latentwave.data.prepare import default_store_path, prepare, read_plainly
 from latentwave.data.registry import CODECS, guess_corpus, load_codec, save_codec
@@ -20,6 +21,7 @@ __all__ = [
     "DocumentBorders",
     "Encoder",
     "GridWindows",
+    "MediaCodec",
     "Provenance",
     "RandomWindows",
     "SkippedFile",

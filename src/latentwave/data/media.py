@@ -7,6 +7,9 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
+from latentwave.data.codec import Codec
 from latentwave.data.corpus import SPLITS, Corpus, Document, UnreadableDocumentError
 from latentwave.data.digests import SourceDigest
 from latentwave.data.metadata import SkippedFile
@@ -18,6 +21,26 @@ CHUNK_BYTES = 1 << 20
 
 class UnusableFileError(Exception):
     """Why a file cannot be used, in words that follow its name."""
+
+
+class MediaCodec(Codec):
+    """A codec whose tokens are heard, not read.
+
+    Attributes:
+        tokens_per_second: of the sound; None where that depends on the tokens.
+        end_token: that a document ends with, if one does.
+    """
+
+    tokens_per_second: int | None = None
+    end_token: int | None = None
+
+    @abc.abstractmethod
+    def begin(self) -> NDArray[Any]:
+        """The tokens that generation starts from where there is no prompt: at least one."""
+
+    @abc.abstractmethod
+    def seconds(self, tokens: NDArray[Any]) -> float:
+        """How long the tokens sound."""
 
 
 class MediaFiles(Corpus):

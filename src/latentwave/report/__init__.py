@@ -2,7 +2,7 @@
 
 from latentwave.report.results import load_results
 from latentwave.report.table import Cell, Column, SummaryTable, print_summary, summary_table
-from latentwave.report.write import write_figures, write_report
+from latentwave.report.write import write_figures, write_piano_rolls, write_report, write_sounds
 
 __all__ = [
     "Cell",
@@ -12,5 +12,7 @@ __all__ = [
     "print_summary",
     "summary_table",
     "write_figures",
+    "write_piano_rolls",
     "write_report",
+    "write_sounds",
 ]

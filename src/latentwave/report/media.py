@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Num
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
@@ -74,7 +74,7 @@ def save_sounds(
 
 
 def save_piano_rolls(
-    pieces: Mapping[str, Num[np.ndarray, "notes 4"]],
+    pieces: Mapping[str, Float[np.ndarray, "_ 4"]],
     path: Path,
     *,
     prompt_seconds: float = 0.0,
@@ -141,17 +141,20 @@ def _spectrogram(
     """Times, frequencies and levels in decibels below a sine at full scale."""
     longest = 2 ** round(np.log2(sample_rate * _WINDOW_SECONDS))
     window = max(8, min(longest, len(samples) // 4))
-    padded = np.pad(samples, (0, max(0, 2 * window - len(samples))))
+    hop = max(1, min(window // 4, len(samples) // _COLUMNS))
+    if len(samples) // hop > 4 * _COLUMNS:
+        hop = len(samples) // _COLUMNS
+    # Half a window of silence at both ends, so that the picture begins and ends with the sound.
     frequencies, times, power = signal.spectrogram(
-        padded,
+        np.pad(samples, (window // 2, window - window // 2)),
         fs=sample_rate,
         window="hann",
         nperseg=window,
-        noverlap=window - max(1, window // 4),
+        noverlap=window - min(hop, window),
         scaling="spectrum",
         detrend=False,
     )
-    return times, frequencies, 10 * np.log10(2 * power + 1e-12)
+    return times - times[0], frequencies, 10 * np.log10(2 * power + 1e-12)
 
 
 def _finish(axes: Axes, longest: float, prompt_seconds: float) -> None:

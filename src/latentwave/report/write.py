@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from jaxtyping import Float
 
 from latentwave.errors import UserError
 
@@ -53,6 +56,47 @@ def write_report(results: dict[str, Any], folder: str | Path) -> Path:
     path = _make_folder(folder) / "report.html"
     path.write_text(render_page(results), encoding="utf-8")
     return path
+
+
+def write_sounds(
+    sounds: Mapping[str, Float[np.ndarray, " _"]],
+    sample_rate: int,
+    path: Path,
+    *,
+    prompt_seconds: float = 0.0,
+) -> None:
+    """Draw waveform and spectrogram of each sound, all on the same scales.
+
+    Args:
+        sounds: samples in [−1, 1] by name.
+        sample_rate: in hertz.
+        path: of the PNG file.
+        prompt_seconds: where a line divides what was given from what was generated.
+
+    Raises:
+        UserError: if the extra `report` is not installed.
+    """
+    with _needs_extra("pictures of sound"):
+        from latentwave.report.media import save_sounds
+    save_sounds(sounds, sample_rate, path, prompt_seconds=prompt_seconds)
+
+
+def write_piano_rolls(
+    pieces: Mapping[str, Float[np.ndarray, "_ 4"]], path: Path, *, prompt_seconds: float = 0.0
+) -> None:
+    """Draw notes as lines over time and pitch, all pieces on the same scales.
+
+    Args:
+        pieces: onset and end in seconds, pitch and velocity of each note, by name.
+        path: of the PNG file.
+        prompt_seconds: where a line divides what was given from what was generated.
+
+    Raises:
+        UserError: if the extra `report` is not installed.
+    """
+    with _needs_extra("piano rolls"):
+        from latentwave.report.media import save_piano_rolls
+    save_piano_rolls(pieces, path, prompt_seconds=prompt_seconds)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from latentwave.training.checkpoint import list_checkpoints, newest_checkpoint
 from latentwave.training.curve import CurvePoint
 from latentwave.training.environment import describe_environment
 from latentwave.training.evaluation import evaluate_loss, load_run
+from latentwave.training.generation import continue_tokens
 from latentwave.training.models import build_model
 from latentwave.training.processes import is_main, on_main, prepared_store, rank, start_processes
 from latentwave.training.recipe import (
@@ -27,6 +28,7 @@ __all__ = [
     "RunResult",
     "TrainingConfig",
     "build_model",
+    "continue_tokens",
     "describe_environment",
     "evaluate_loss",
     "is_main",

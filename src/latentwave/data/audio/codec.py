@@ -19,18 +19,24 @@ from latentwave.data.audio.quantise import (
     encode_mu_law,
 )
 from latentwave.data.codec import Codec
-from latentwave.data.media import UnusableFileError
+from latentwave.data.media import MediaCodec, UnusableFileError
 from latentwave.errors import UserError
 
 FILE = "audio.json"
 
 
-class _SampleCodec(Codec):
+class SampleCodec(MediaCodec):
+    """One token of 8 bits per sample.
+
+    Args:
+        sample_rate: in hertz.
+    """
+
     unit: ClassVar[str] = "sample"
     suffix: ClassVar[str] = ".wav"
 
     def __init__(self, sample_rate: int) -> None:
-        self.sample_rate = sample_rate
+        self.sample_rate = self.tokens_per_second = sample_rate
         self.vocab_size = NUM_LEVELS
         self.dtype = "uint8"
 
@@ -46,8 +52,12 @@ class _SampleCodec(Codec):
         """One sample for each token."""
         return {self.unit: len(tokens)}
 
+    def begin(self) -> UInt8[np.ndarray, " T"]:
+        """One sample of silence."""
+        return self.encode(np.zeros(1, dtype=np.float32))
+
     def seconds(self, tokens: NDArray[Any]) -> float:
-        """How long the sound of the tokens is."""
+        """How long the tokens sound."""
         return len(tokens) / self.sample_rate
 
     def encode_prompt(self, prompt: str) -> UInt8[np.ndarray, " T"]:
@@ -77,18 +87,25 @@ class _SampleCodec(Codec):
         except (TypeError, ValueError, package.LibsndfileError) as error:
             raise UserError(f"cannot write {path} ({error}): name a .wav or .flac file") from error
 
+    def same_tokens(self, other: Codec) -> bool:
+        """Whether a token means the same to both: the rate belongs to it."""
+        return isinstance(other, SampleCodec) and (self.kind, self.sample_rate) == (
+            other.kind,
+            other.sample_rate,
+        )
+
     def save(self, folder: Path) -> None:
         """Write `audio.json`."""
         text = json.dumps({"sample_rate": self.sample_rate})
         (folder / FILE).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> _SampleCodec:
+    def load(cls, folder: Path) -> SampleCodec:
         """Read what `save` wrote."""
         return cls(int(json.loads((folder / FILE).read_text(encoding="utf-8"))["sample_rate"]))
 
 
-class MuLaw(_SampleCodec):
+class MuLaw(SampleCodec):
     """One token per sample, its amplitude compressed by the mu-law to 8 bits.
 
     Args:
@@ -106,7 +123,7 @@ class MuLaw(_SampleCodec):
         return decode_mu_law(tokens)
 
 
-class Linear8Bit(_SampleCodec):
+class Linear8Bit(SampleCodec):
     """One token per sample: unsigned 8-bit PCM.
 
     Args:

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import NDArray
 
-from latentwave.data.codec import Codec
-from latentwave.data.media import UnusableFileError
+from latentwave.data.media import MediaCodec, UnusableFileError
+from latentwave.data.music.midi import notes_of
 from latentwave.data.music.tokens import (
+    BEGIN,
+    END,
     Piece,
     detokenize,
     miditok_tokenizer,
@@ -24,9 +27,12 @@ from latentwave.errors import UserError
 FILE = "music.json"
 
 
-class _EventCodec(Codec):
+class EventCodec(MediaCodec):
+    """The events of music, as MidiTok writes them, with a token before and after each piece."""
+
     unit: ClassVar[str] = "note"
     suffix: ClassVar[str] = ".mid"
+    end_token = END
 
     def __init__(self) -> None:
         self.vocab_size = len(miditok_tokenizer(self.kind))
@@ -44,8 +50,18 @@ class _EventCodec(Codec):
         """The notes that the tokens stand for."""
         return {self.unit: num_notes(self.kind, tokens)}
 
+    def begin(self) -> NDArray[np.uint16]:
+        """The token before each piece."""
+        return np.array([BEGIN], dtype=np.uint16)
+
+    def notes(self, tokens: NDArray[Any]) -> Float[np.ndarray, "notes 4"]:
+        """Onset and end in seconds, pitch and velocity of every note, by onset."""
+        notes = notes_of(detokenize(self.kind, tokens).to("second"), sustain=False)
+        columns = (notes.onset, notes.end, notes.pitch, notes.velocity)
+        return np.stack([column.astype(np.float64) for column in columns], axis=1)
+
     def seconds(self, tokens: NDArray[Any]) -> float:
-        """How long the music of the tokens plays."""
+        """How long the tokens sound."""
         return float(detokenize(self.kind, tokens).to("second").end())
 
     def encode_prompt(self, prompt: str) -> NDArray[np.uint16]:
@@ -75,7 +91,7 @@ class _EventCodec(Codec):
         (folder / FILE).write_text(json.dumps(content) + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> _EventCodec:
+    def load(cls, folder: Path) -> EventCodec:
         """Read what `save` wrote.
 
         Raises:
@@ -91,28 +107,28 @@ class _EventCodec(Codec):
         return cls()
 
 
-class MidiLike(_EventCodec):
+class MidiLike(EventCodec):
     """Note-on, note-off, time shifts of 10 ms to 1 s, and velocities."""
 
     kind: ClassVar[str] = "midi-like"
 
 
-class Remi(_EventCodec):
+class Remi(EventCodec):
     """Bars, positions in the bar, tempos, and notes with velocity and duration in beats."""
 
     kind: ClassVar[str] = "remi"
 
 
-class Tsd(_EventCodec):
+class Tsd(EventCodec):
     """Time shifts, and notes with velocity and duration."""
 
     kind: ClassVar[str] = "tsd"
 
 
-class Structured(_EventCodec):
+class Structured(EventCodec):
     """Pitch, velocity, duration, time shift, always in this order."""
 
     kind: ClassVar[str] = "structured"
 
 
-CODECS: tuple[type[_EventCodec], ...] = (MidiLike, Remi, Tsd, Structured)
+CODECS: tuple[type[EventCodec], ...] = (MidiLike, Remi, Tsd, Structured)

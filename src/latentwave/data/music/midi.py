@@ -31,8 +31,8 @@ class Notes:
 
     onset: NDArray[Any]
     end: NDArray[Any]
-    pitch: NDArray[np.int8]
-    velocity: NDArray[np.int8]
+    pitch: NDArray[Any]
+    velocity: NDArray[Any]
 
     def __len__(self) -> int:
         """Notes."""
@@ -116,6 +116,8 @@ def notes_of(score: Any, *, sustain: bool = True) -> Notes:
         parts.append(part)
     columns = [
         np.concatenate([getattr(part, field.name) for part in parts])
+        if parts
+        else np.empty(0, np.int32)
         for field in dataclasses.fields(Notes)
     ]
     order = np.lexsort((columns[2], columns[0]))
