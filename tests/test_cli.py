@@ -152,7 +152,7 @@ def test_mistakes_get_one_line_and_exit_code_2(workplace, arguments, message, ca
 
 
 @pytest.mark.parametrize(
-    "command", ["", "prepare", "train", "compare", "evaluate", "generate", "report"]
+    "command", ["", "download", "prepare", "train", "compare", "evaluate", "generate", "report"]
 )
 def test_help(command, capsys):
     with pytest.raises(SystemExit) as exit_:

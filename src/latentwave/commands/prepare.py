@@ -11,6 +11,8 @@ from latentwave import data
 from latentwave.commands.command import Command
 from latentwave.commands.consoles import OUT
 from latentwave.commands.corpora import corpus_config
+from latentwave.commands.download import fetch_with_progress
+from latentwave.data.download import downloaded
 
 _MIB = 1 << 20
 
@@ -31,6 +33,9 @@ def _run(options: Namespace, _: list[str]) -> None:
         values.pop("corpus"),
         **{key: value for key, value in values.items() if key in _FIELDS},
     )
+    name = config.kind.download
+    if config.path is None and name is not None and downloaded(name) is None:
+        fetch_with_progress(name)
     began = time.perf_counter()
     store = data.prepare(config, options.output)
     seconds = time.perf_counter() - began

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from latentwave.commands import compare, evaluate, generate, prepare, report, train
+from latentwave.commands import compare, download, evaluate, generate, prepare, report, train
 from latentwave.commands.command import Command
 
 COMMANDS: dict[str, Command] = {
     command.name: command
     for command in (
+        download.COMMAND,
         prepare.COMMAND,
         train.COMMAND,
         compare.COMMAND,

@@ -103,7 +103,7 @@ class CorpusConfig:
                     f"the corpus {self.name!r} takes no {option}, got {value!r}; it is an option "
                     f"of: {', '.join(others)}"
                 )
-        if kind.needs_path and not self.path:
+        if kind.needs_path and not self.path and kind.download is None:
             raise UserError(f"the corpus {self.name!r} needs a path: {kind.needs_path}")
         for share in ("validation", "test"):
             value = getattr(self, share)
@@ -148,6 +148,7 @@ class CorpusKind:
         codec: makes the codec, or what becomes one while the documents are written.
         options: the further fields of `CorpusConfig` that mean something here.
         needs_path: what the path must name; empty where there may be none.
+        download: what to read where no path is given, by its name in the catalogue of downloads.
         check: refuses values that do not fit each other.
         recognises: whether a file or folder of one's own is of this kind.
     """
@@ -158,6 +159,7 @@ class CorpusKind:
     codec: Callable[[CorpusConfig, Corpus], Encoder]
     options: tuple[str, ...] = ()
     needs_path: str = ""
+    download: str | None = None
     check: Callable[[CorpusConfig], None] | None = None
     recognises: Callable[[Path], bool] | None = None
 

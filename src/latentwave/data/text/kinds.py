@@ -8,6 +8,7 @@ from pathlib import Path
 from latentwave.data.codec import Codec, Encoder
 from latentwave.data.config import CorpusConfig, CorpusKind
 from latentwave.data.corpus import Corpus
+from latentwave.data.download import require
 from latentwave.data.text.benchmarks import Enwik8, Text8, WikiText
 from latentwave.data.text.bytes import ByteCodec
 from latentwave.data.text.characters import CharacterCodec, GrowingCharacters
@@ -64,6 +65,7 @@ def _kind(
     tokenizers: tuple[str, ...] = TOKENIZERS,
     options: tuple[str, ...] = (),
     needs_path: str = "",
+    download: str | None = None,
     recognises: Callable[[Path], bool] | None = None,
 ) -> CorpusKind:
     def opened(config: CorpusConfig) -> Corpus:
@@ -79,12 +81,15 @@ def _kind(
         codec=_codec,
         options=(*(("path",) if needs_path else ()), *options, "vocab_size", "tokenizer_path"),
         needs_path=needs_path,
+        download=download,
         check=_check,
         recognises=recognises,
     )
 
 
 def _path(config: CorpusConfig) -> Path:
+    if config.path is None and config.kind.download is not None:
+        return require(config.kind.download)
     return Path(config.path or "").expanduser()
 
 
@@ -118,9 +123,15 @@ KINDS = (
         needs_path="a folder that the library datasets has saved",
         recognises=is_disk_dataset,
     ),
-    _kind("text8", lambda config: Text8(_path(config)), needs_path="the file text8"),
-    _kind("enwik8", _enwik8, tokenizers=_BYTES_FIRST, needs_path="the file enwik8"),
-    _kind("wikitext-2", lambda config: WikiText(_path(config)), needs_path=_WIKITEXT),
-    _kind("wikitext-103", lambda config: WikiText(_path(config)), needs_path=_WIKITEXT),
+    _kind(
+        "text8", lambda config: Text8(_path(config)), needs_path="the file text8", download="text8"
+    ),
+    _kind(
+        "enwik8", _enwik8, tokenizers=_BYTES_FIRST, needs_path="the file enwik8", download="enwik8"
+    ),
+    *(
+        _kind(name, lambda config: WikiText(_path(config)), needs_path=_WIKITEXT, download=name)
+        for name in ("wikitext-2", "wikitext-103")
+    ),
 )
 CODECS: tuple[type[Codec], ...] = (CharacterCodec, ByteCodec, BytePairCodec, PretrainedCodec)
