@@ -83,6 +83,21 @@ def test_same_seed_same_curve_other_seed_other_curve(finished, text, store, tmp_
     assert losses(other) != losses(result)
 
 
+def test_documents_are_kept_apart_if_asked(tmp_path):
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for index in range(300):
+        write_text(folder / f"{index:03}.txt", num_words=9, seed=index)
+    recipe = tiny_recipe(folder, training={"separate_documents": True})
+    store = prepare(recipe.corpus)
+    result = train(recipe, "wavelet", 0, store, tmp_path / "run", console=quiet())
+    model, _ = load_run(tmp_path / "run")
+    grid, borders = store.split("validation"), store.borders("validation")
+    apart = evaluate_loss(model, GridWindows(grid, 32, 8, borders))
+    assert apart == pytest.approx(result.final_loss, rel=1e-5)
+    assert apart != pytest.approx(evaluate_loss(model, GridWindows(grid, 32, 8)), rel=1e-4)
+
+
 class Crash(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):
         if state.global_step == 7:

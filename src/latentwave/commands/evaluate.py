@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -37,7 +38,8 @@ def _run(options: Namespace, _: list[str]) -> None:
             "on another corpus"
         )
     context = model.config.max_position_embeddings
-    windows = data.GridWindows(store.split(options.split), context)
+    borders = store.borders(options.split) if _keeps_documents_apart(options.run) else None
+    windows = data.GridWindows(store.split(options.split), context, borders=borders)
     loss = training.evaluate_loss(model, windows, options.batch_size)
     bits = ", ".join(
         f"{value:.4f} bits per {unit}"
@@ -48,6 +50,13 @@ def _run(options: Namespace, _: list[str]) -> None:
         f"{len(windows) * (context - 1):,} tokens in windows of {context}",
         soft_wrap=True,
     )
+
+
+def _keeps_documents_apart(run: Path) -> bool:
+    """Whether a run was trained on windows whose documents do not see each other."""
+    path = run / "run.json"
+    record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return bool(record.get("training", {}).get("separate_documents", False))
 
 
 COMMAND = Command(

@@ -108,6 +108,8 @@ class TrainingConfig:
         evaluate_every_steps: distance of the points of the loss curve.
         num_evaluation_windows: windows of the fixed validation grid.
         save_every_steps: distance of checkpoints, a multiple of evaluate_every_steps.
+        separate_documents: keep the documents of a window apart: attention, filters and positions
+            stop at their borders, and a document's first token is not predicted.
         precision: "float32", or "bfloat16" for what autocast computes in it; parameters and
             optimizer stay in float32.
         engine: how several processes train one model: "ddp", "fsdp2", or "auto": what
@@ -138,6 +140,7 @@ class TrainingConfig:
     evaluate_every_steps: int = 50
     num_evaluation_windows: int = 64
     save_every_steps: int = 100
+    separate_documents: bool = False
     precision: Literal["float32", "bfloat16"] = "float32"
     engine: Literal["auto", "ddp", "fsdp2"] = "auto"
     gradient_accumulation_steps: int = 1

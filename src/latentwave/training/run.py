@@ -113,9 +113,19 @@ def _train(
     window = recipe.backbone.context_length
     settings = recipe.training
     # Everything that can be refused is built before the folder is touched.
-    validation = GridWindows(store.split("validation"), window, settings.num_evaluation_windows)
+    apart = settings.separate_documents
+    validation = GridWindows(
+        store.split("validation"),
+        window,
+        settings.num_evaluation_windows,
+        store.borders("validation") if apart else None,
+    )
     batches = RandomWindows(
-        store.split("train"), window, settings.num_steps * settings.batch_size, seed
+        store.split("train"),
+        window,
+        settings.num_steps * settings.batch_size,
+        seed,
+        store.borders("train") if apart else None,
     )
     model = build_model(recipe.backbone, config, vocab_size=store.metadata.vocab_size, seed=seed)
     arguments = _arguments(recipe, seed, folder, windows_per_process(settings))
