@@ -1,9 +1,11 @@
 """One recipe, one loss curve: on one process, on two with DDP and FSDP2, and in smaller passes."""
 
 import json
+import shutil
 
 import pytest
 import torch
+import torch.distributed as dist
 from rich.console import Console
 from safetensors.torch import load_file
 
@@ -33,6 +35,7 @@ TWO_PROCESSES = {
         "learnable",
         {"engine": "fsdp2", "gradient_accumulation_steps": 2, "gradient_checkpointing": True},
     ),
+    "ddp-separate": ("learnable", {"separate_documents": True}),
     "fsdp2-bfloat16": ("learnable", {"engine": "fsdp2", "precision": "bfloat16"}),
 }
 
@@ -65,18 +68,36 @@ def alone(text, store, tmp_path_factory):
     folder = tmp_path_factory.mktemp("alone")
     for name in CONTESTANTS:
         train(recipe_with(text), name, 0, store, folder / name, console=quiet())
+    recipe = recipe_with(text, separate_documents=True)
+    train(recipe, "learnable", 0, store, folder / "separate", console=quiet())
     return folder
 
 
 @pytest.fixture(scope="module")
-def together(text, store, tmp_path_factory):
+def together(text, store, alone, tmp_path_factory):
     """All runs of two processes, in one pair of them."""
     folder = tmp_path_factory.mktemp("together")
-    run_processes(2, _train_all, folder, folder, text, store)
+    run_processes(2, _train_all, folder, folder, text, store, alone)
     return folder
 
 
-def _train_all(rank, folder, text, store):
+def cut(source, target):
+    """A run that was killed after its fourth step."""
+    shutil.copytree(source, target)
+    for later in ("checkpoints/checkpoint-8", "model"):
+        shutil.rmtree(target / later)
+    (target / "result.json").unlink()
+    return target
+
+
+def _train_all(rank, folder, text, store, alone):
+    for engine in ("ddp", "fsdp2"):
+        target = folder / f"{engine}-resumed"
+        if rank == 0:
+            cut(alone / "learnable", target)
+        dist.barrier()
+        recipe = recipe_with(text, engine=engine)
+        train(recipe, "learnable", 0, store, target, resume=True, console=quiet())
     for name, (contestant, options) in TWO_PROCESSES.items():
         with open(folder / f"said-{name}-{rank}.txt", "w") as file:
             console = Console(file=file, width=200)
@@ -93,7 +114,8 @@ def _train_all(rank, folder, text, store):
 def test_two_processes_give_the_curve_of_one(name, alone, together):
     contestant, options = TWO_PROCESSES[name]
     tolerance = 2e-2 if "precision" in options else 1e-5
-    assert losses(together / name) == pytest.approx(losses(alone / contestant), rel=tolerance)
+    expected = losses(alone / ("separate" if "separate_documents" in options else contestant))
+    assert losses(together / name) == pytest.approx(expected, rel=tolerance)
     assert losses(together / name)[-1] < losses(together / name)[0]
 
 
@@ -105,6 +127,27 @@ def test_the_run_says_what_wrapped_the_model(name, together):
     assert environment["wrapper"] == wrapper
     assert environment["num_processes"] == 2
     assert wrapper in (together / f"said-{name}-0.txt").read_text()
+
+
+def test_separate_documents_are_another_task(alone):
+    assert losses(alone / "separate") != losses(alone / "learnable")
+
+
+@pytest.mark.parametrize("engine", ["ddp", "fsdp2"])
+def test_a_run_goes_on_with_more_processes(engine, alone, together):
+    expected = losses(alone / "learnable")
+    assert losses(together / f"{engine}-resumed") == pytest.approx(expected, rel=1e-5)
+    assert read_result(together / f"{engine}-resumed").environment["num_processes"] == 2
+
+
+@pytest.mark.parametrize("name", ["ddp", "fsdp2"])
+def test_a_run_goes_on_with_fewer_processes(name, together, text, store, tmp_path):
+    folder = cut(together / name, tmp_path / "run")
+    shards = list((folder / "checkpoints" / "checkpoint-4").glob("shard-*.safetensors"))
+    assert len(shards) == 2
+    result = train(recipe_with(text), "learnable", 0, store, folder, resume=True, console=quiet())
+    assert losses(folder) == pytest.approx(losses(together / name), rel=1e-5)
+    assert result.environment["num_processes"] == 1
 
 
 def test_only_the_first_process_speaks_and_writes(together):

@@ -174,8 +174,10 @@ def list_checkpoints(run: Path) -> list[Path]:
 def find_fault(checkpoint: Path) -> str | None:
     """What is wrong with a checkpoint's files, None if nothing is."""
     try:
-        files = _manifest(checkpoint)["files"]
-        for name, expected in files.items():
+        manifest = _manifest(checkpoint)
+        if manifest["sha256"] != _own_checksum(manifest):
+            return f"{MANIFEST} has changed since it was written"
+        for name, expected in manifest["files"].items():
             path = checkpoint / Path(name).name
             if not path.is_file():
                 return f"{name} is missing"
@@ -244,6 +246,7 @@ def _write_texts(partial: Path, scheduler: LRScheduler, state: TrainerState) -> 
 def _end(stack: contextlib.ExitStack, partial: Path, sums: list[dict[str, Any]], step: int) -> None:
     files = {name: entry for part in sums for name, entry in part.items()}
     manifest = {"step": step, "num_processes": num_processes(), "files": files}
+    manifest["sha256"] = _own_checksum(manifest)
     (partial / MANIFEST).write_text(json.dumps(manifest, indent=2))
     stack.pop_all().close()
 
@@ -257,6 +260,11 @@ def _remove_older(run: Path, step: int) -> None:
 def _manifest(checkpoint: Path) -> dict[str, Any]:
     manifest: dict[str, Any] = json.loads((checkpoint / MANIFEST).read_text())
     return manifest
+
+
+def _own_checksum(manifest: dict[str, Any]) -> str:
+    rest = {key: value for key, value in manifest.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _checksums(paths: list[Path]) -> dict[str, dict[str, Any]]:

@@ -41,8 +41,8 @@ def evaluate_loss(
         batch = default_collate([windows[index] for index in own or [0]])
         inputs = {name: tensor.to(model.device) for name, tensor in batch.items()}
         loss = float(model(**inputs, use_cache=False).loss)
-        if own:
-            predicted = int((batch["labels"][:, 1:] != -100).sum())
+        predicted = int((batch["labels"][:, 1:] != -100).sum())
+        if own and predicted:
             total, tokens = total + loss * predicted, tokens + predicted
     model.train(training)
     parts = on_all(lambda: (total, tokens))

@@ -7,7 +7,9 @@ import contextlib
 import datetime
 import os
 import pickle
+import re
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -123,28 +125,34 @@ def explained_ends(hint: Callable[[], str]) -> Iterator[None]:
     """
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(
-            f"latentwave: terminated (SIGTERM), as launchers do when another process of the run "
-            f"has died; {hint()}"
-            if is_main()
-            else 143
-        )
+        if is_main():
+            line = (
+                "latentwave: terminated (SIGTERM), as launchers do when another process of the "
+                f"run has died; {hint()}\n"
+            )
+            os.write(sys.stderr.fileno(), line.encode())
+        raise SystemExit(128 + number)
 
-    before = None
-    if num_processes() > 1 and threading.current_thread() is threading.main_thread():
-        before = signal.signal(signal.SIGTERM, stop)
+    if num_processes() == 1:
+        yield
+        return
+    can_listen = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, stop) if can_listen else None
     try:
         yield
     except RuntimeError as error:
-        if num_processes() == 1 or not _is_lost_process(error):
+        if not _is_lost_process(error):
             raise
-        first = str(error).strip().splitlines()[0]
+        if can_listen:  # the launcher's signal is on its way, and the line is to be read
+            before = signal.SIG_IGN
+        # Gloo begins with a place in its source and ends with advice.
+        reason = re.sub(r"^\[[^\]]*\] ", "", str(error).strip().splitlines()[0]).split(". ")[0]
         raise UserError(
-            f"another process of this run has died or does not answer ({first}); {hint()}"
+            f"another process of this run has died or does not answer ({reason}); {hint()}"
         ) from error
     finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
+        if can_listen:
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _is_lost_process(error: RuntimeError) -> bool:
