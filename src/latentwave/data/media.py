@@ -73,10 +73,9 @@ class MediaFiles(Corpus):
             UserError: if no file can be used.
         """
         self.sources, self.skipped = [], list(self._missing)
-        for split in (None,) if self._splits is None else SPLITS:
-            for name in self.files:
-                if self._splits is None or self._splits[name] == split:
-                    yield from self._documents_of(name, split)
+        splits = self._splits
+        for name in self.names:
+            yield from self._documents_of(name, None if splits is None else splits[name])
         if not self.sources:
             first = self.skipped[0].reason if self.skipped else "there is none"
             num_files = len(self.files) + len(self._missing)
@@ -85,6 +84,14 @@ class MediaFiles(Corpus):
                 if num_files == 1
                 else f"none of the {num_files} files in {self.root} can be used; the first: {first}"
             )
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the files in the order of their documents."""
+        splits = self._splits
+        if splits is None:
+            return list(self.files)
+        return sorted(self.files, key=lambda name: SPLITS.index(splits[name]))
 
     @abc.abstractmethod
     def _pieces(self, name: str, path: Path) -> Iterator[Any]:

@@ -1,11 +1,13 @@
 import csv
 import json
+import os
 
 import numpy as np
 import pytest
 
 from latentwave.data import CorpusConfig, guess_corpus, open_store, prepare
-from latentwave.data.music.tokens import BEGIN, END, TOKENIZERS
+from latentwave.data.music import parallel
+from latentwave.data.music.tokens import BEGIN, END, TOKENIZERS, tokenize
 from latentwave.errors import UserError
 from tests.data.music.made import write_midi
 
@@ -162,3 +164,46 @@ def test_prompts_that_cannot_be(folder):
     (folder / "a.mid").write_bytes(b"MThd")
     with pytest.raises(UserError, match=r"prompt .*a\.mid is damaged"):
         codec.encode_prompt(str(folder / "a.mid"))
+
+
+def test_several_processes_give_what_one_gives(folder, monkeypatch):
+    (folder / "piece2" / "a.mid").write_bytes(b"MThd")
+    one = prepare_quietly(config(folder))
+    monkeypatch.setattr(parallel, "PARALLEL_BYTES", 0)
+    monkeypatch.setattr(parallel, "_num_cores", lambda: 2)
+    monkeypatch.setattr(parallel, "_FILES_AT_ONCE", 2)
+    monkeypatch.setattr(parallel, "tokenize", refuse_here(os.getpid()))
+    several = prepare_quietly(config(folder), folder.parent / "several")
+    assert several.metadata.sha256 == one.metadata.sha256
+    assert several.metadata.provenance == one.metadata.provenance
+
+
+def test_a_process_that_dies_is_no_harm(folder, monkeypatch):
+    one = prepare(config(folder))
+    monkeypatch.setattr(parallel, "PARALLEL_BYTES", 0)
+    monkeypatch.setattr(parallel, "_num_cores", lambda: 2)
+    monkeypatch.setattr(parallel, "_FILES_AT_ONCE", 2)
+    monkeypatch.setattr(parallel, "tokenize", die_elsewhere(os.getpid()))
+    assert prepare(config(folder), folder.parent / "x").metadata.sha256 == one.metadata.sha256
+
+
+def prepare_quietly(*arguments):
+    with pytest.warns(UserWarning, match="skipped 1 of 9"):
+        return prepare(*arguments)
+
+
+def refuse_here(parent):
+    def tokenize_elsewhere(kind, content):
+        assert os.getpid() != parent
+        return tokenize(kind, content)
+
+    return tokenize_elsewhere
+
+
+def die_elsewhere(parent):
+    def tokenize_here(kind, content):
+        if os.getpid() != parent:
+            os._exit(1)
+        return tokenize(kind, content)
+
+    return tokenize_here

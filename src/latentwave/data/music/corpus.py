@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from latentwave.data.corpus import SPLITS
-from latentwave.data.media import MediaFiles
-from latentwave.data.music.tokens import Piece, tokenize
+from latentwave.data.corpus import SPLITS, Document
+from latentwave.data.media import MediaFiles, UnusableFileError
+from latentwave.data.music.parallel import tokenize_files
+from latentwave.data.music.tokens import Piece
 from latentwave.errors import UserError
 
 SUFFIXES = frozenset((".mid", ".midi"))
@@ -33,10 +35,20 @@ class MidiFiles(MediaFiles):
     ) -> None:
         super().__init__(root, files, splits)
         self._kind = kind
+        self._results: Iterator[Piece | str] = iter(())
+
+    def documents(self) -> Iterator[Document]:
+        """One per file."""
+        results = tokenize_files(self._kind, [self.files[name] for name in self.names])
+        with contextlib.closing(results):
+            self._results = results
+            yield from super().documents()
 
     def _pieces(self, name: str, path: Path) -> Iterator[Piece]:
-        del name
-        yield tokenize(self._kind, path.read_bytes())
+        result = next(self._results)
+        if isinstance(result, str):
+            raise UnusableFileError(result)
+        yield result
 
 
 def maestro_table(root: Path) -> Path | None:
