@@ -14,6 +14,7 @@ from latentwave.data.config import CorpusConfig, CorpusKind
 from latentwave.data.corpus import Corpus
 from latentwave.data.groups import whole_splits
 from latentwave.data.media import find_files, is_mostly
+from latentwave.data.places import corpus_root
 from latentwave.errors import UserError
 
 SAMPLE_RATE = 16_000
@@ -46,7 +47,7 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 
 def _open(config: CorpusConfig) -> Corpus:
-    root = Path(config.path or "").expanduser()
+    root = corpus_root(config)
     files = find_files(root, SUFFIXES, "audio files")
     splits = whole_splits(
         files, config.split_by or "tokens", validation=config.validation, test=config.test
@@ -55,7 +56,7 @@ def _open(config: CorpusConfig) -> Corpus:
 
 
 def _open_youtubemix(config: CorpusConfig) -> Corpus:
-    root = Path(config.path or "").expanduser()
+    root = corpus_root(config)
     files = find_files(root, SUFFIXES, "audio files")
     splits = youtubemix_splits(files)
     if len(set(splits.values())) < 3:
@@ -93,7 +94,7 @@ KINDS = (
         open=_open,
         codec=_codec,
         options=("path", "sample_rate", "split_by"),
-        needs_path="an audio file or a folder of them",
+        needs_path="an audio file, or a folder or archive of them",
         check=_check,
         recognises=_is_audio,
     ),
@@ -103,7 +104,8 @@ KINDS = (
         open=_open_youtubemix,
         codec=_codec,
         options=("path", "sample_rate"),
-        needs_path="the folder that youtubemix.zip unpacks to",
+        needs_path="youtubemix.zip, or the folder that it unpacks to",
+        download="youtubemix",
         check=_check,
     ),
 )

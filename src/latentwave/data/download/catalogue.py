@@ -155,12 +155,13 @@ _DOWNLOADS = (
             RemoteFile(
                 urls=(
                     "https://huggingface.co/datasets/krandiash/youtubemix/resolve/main/"
-                    "youtube_mix.zip",
+                    "youtubemix.zip",
                 ),
                 checksum=None,
             ),
         ),
         inner="",
+        note="its page asks to accept conditions: if the download is refused, get the file there",
     ),
     Download(
         name="lra",

@@ -17,13 +17,14 @@ from latentwave.data.music.corpus import (
     read_asap,
     read_maestro,
 )
+from latentwave.data.places import corpus_root
 from latentwave.errors import UserError
 
 _CODECS = {codec.kind: codec for codec in CODECS}
 
 
 def _open(config: CorpusConfig) -> Corpus:
-    root = _root(config)
+    root = corpus_root(config)
     if maestro_table(root) is not None:
         return _open_maestro(config)
     files = find_files(root, SUFFIXES, "MIDI files")
@@ -33,7 +34,7 @@ def _open(config: CorpusConfig) -> Corpus:
 
 
 def _open_maestro(config: CorpusConfig) -> Corpus:
-    root = _root(config)
+    root = corpus_root(config)
     table = maestro_table(root)
     if table is None:
         raise UserError(
@@ -45,7 +46,7 @@ def _open_maestro(config: CorpusConfig) -> Corpus:
 
 
 def _open_asap(config: CorpusConfig) -> Corpus:
-    root = _root(config)
+    root = corpus_root(config)
     table = root / "metadata.csv"
     if not table.is_file():
         raise UserError(
@@ -55,10 +56,6 @@ def _open_asap(config: CorpusConfig) -> Corpus:
     files = read_asap(table)
     splits = whole_splits(files, "folder", validation=config.validation, test=config.test)
     return MidiFiles(root, files, config.tokenizer_name, splits)
-
-
-def _root(config: CorpusConfig) -> Path:
-    return Path(config.path or "").expanduser()
 
 
 def _codec(config: CorpusConfig, _: Corpus) -> Codec:
@@ -76,7 +73,7 @@ KINDS = (
         open=_open,
         codec=_codec,
         options=("path", "split_by"),
-        needs_path="a MIDI file or a folder of them",
+        needs_path="a MIDI file, or a folder or archive of them",
         recognises=_is_midi,
     ),
     CorpusKind(
@@ -85,7 +82,8 @@ KINDS = (
         open=_open_maestro,
         codec=_codec,
         options=("path",),
-        needs_path="the folder that maestro-v3.0.0-midi.zip unpacks to",
+        needs_path="maestro-v3.0.0-midi.zip, or the folder that it unpacks to",
+        download="maestro",
     ),
     CorpusKind(
         name="asap",
@@ -93,6 +91,6 @@ KINDS = (
         open=_open_asap,
         codec=_codec,
         options=("path",),
-        needs_path="the folder of the ASAP dataset",
+        needs_path="the ASAP dataset, its folder or an archive",
     ),
 )
