@@ -54,3 +54,10 @@ def test_intervals():
     assert estimate([1.0, 2.0, 3.0]) == three
     with pytest.raises(ValueError, match="at least one"):
         estimate([])
+
+
+def test_a_value_that_is_missing_leaves_no_interval():
+    found = estimate([1.5, float("nan")])
+    assert math.isnan(found.mean)
+    assert found.low is None
+    assert found.high is None

@@ -81,6 +81,7 @@ def make_results(names=("none", "wavelet"), seeds=(0, 1), finals=None):
             "tokens_per_second": BASE["tokens_per_second"] * speed,
             "final_loss": spread(ends),
             "bits_per": {"character": spread([end / math.log(2) for end in ends])},
+            "metrics": {},
             "curve": [
                 {
                     "steps": step,

@@ -8,6 +8,7 @@ from latentwave.training import (
     ContestantConfig,
     Recipe,
     TrainingConfig,
+    build_classifier,
     build_model,
     load_recipe,
     recipe_from_dict,
@@ -21,8 +22,20 @@ def test_every_recipe_builds(path):
     recipe = load_recipe(path)
     assert recipe.name == path.stem
     assert recipe_from_dict(recipe.to_dict()) == recipe
+    sounds = recipe.corpus.tokenizer_name == "samples"
     for contestant in recipe.contestants.values():
-        build_model(recipe.backbone, contestant, vocab_size=32, seed=0)
+        if recipe.task == "classification":
+            build_classifier(
+                recipe.backbone,
+                contestant,
+                class_names=("a", "b"),
+                multi_label=False,
+                vocab_size=0 if sounds else 32,
+                sample_rate=recipe.corpus.sample_rate if sounds else None,
+                seed=0,
+            )
+        else:
+            build_model(recipe.backbone, contestant, vocab_size=32, seed=0)
 
 
 @pytest.mark.unchecked
@@ -30,6 +43,8 @@ def test_every_recipe_builds(path):
     ("build", "message"),
     [
         (lambda: BackboneConfig(architecture="bert"), "got 'bert'"),
+        (lambda: BackboneConfig(frontend_strides=[4]), r"must be two numbers >= 1, got \[4\]"),
+        (lambda: Recipe(name="x", contestants={}, task="tagging"), "task must be .*got 'tagging'"),
         (lambda: BackboneConfig(hidden_size=10, num_heads=4), "num_heads=4 must divide"),
         (lambda: BackboneConfig(num_layers=0), "num_layers must be >= 1, got 0"),
         (lambda: BackboneConfig(dropout=1.0), r"dropout must be in \[0, 1\), got 1.0"),

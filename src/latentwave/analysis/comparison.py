@@ -18,9 +18,9 @@ from latentwave.training import (
     BASELINE,
     Recipe,
     RunResult,
-    build_model,
     describe_environment,
     on_main,
+    open_objective,
     start_processes,
     train,
 )
@@ -72,11 +72,10 @@ def compare(
             f"the folder {folder} exists: choose another with --output, or go on with --resume"
         )
     # Every contestant is built once before the first is trained: mistakes show now, not in hours.
+    objective = open_objective(recipe, store)
+    inputs, num_tokens = objective.one_item()
     costs = {
-        name: measure_cost(
-            build_model(recipe.backbone, contestant, vocab_size=store.metadata.vocab_size, seed=0),
-            recipe.backbone.context_length,
-        )
+        name: measure_cost(objective.build(contestant, seed=0), num_tokens, inputs)
         for name, contestant in recipe.contestants.items()
     }
     runs = {
@@ -94,7 +93,10 @@ def compare(
         ]
         for name in recipe.contestants
     }
-    results = _without_nan(summarize(recipe, store, runs, costs) | {"command": command})
+    summary = summarize(recipe, store, runs, costs)
+    results = _without_nan(
+        summary | {"task": objective.task, "loss_unit": objective.loss_unit, "command": command}
+    )
     text = json.dumps(results, indent=2, allow_nan=False) + "\n"
     on_main(lambda: write_durably(folder / "results.json", text))
     return dict(results)
@@ -118,7 +120,9 @@ def summarize(
         A dictionary of the form that the design fixes for results.json.
     """
     metadata = store.metadata
-    bits_per_nat = store.bits_per_unit(1.0)
+    classes = metadata.class_names
+    # A class is not told by its document's tokens: its nats are not bits of them.
+    bits_per_nat = {} if runs[BASELINE][0].metrics else store.bits_per_unit(1.0)
     environments = [run.environment for run in runs[BASELINE]]
     contestants = {}
     for name, own_runs in runs.items():
@@ -135,6 +139,7 @@ def summarize(
                 unit: dataclasses.asdict(estimate([loss * bits for loss in finals]))
                 for unit, bits in bits_per_nat.items()
             },
+            "metrics": _metrics(own_runs),
             "curve": _mean_curve(own_runs, cost),
             "speedup": _speedups(runs[BASELINE], own_runs, costs[BASELINE], cost),
             "reached": all(
@@ -153,11 +158,21 @@ def summarize(
             "units_per_token": {
                 unit: 1 / (math.log(2) * bits) for unit, bits in bits_per_nat.items()
             },
+            "num_classes": None if classes is None else len(classes),
             "sha256": metadata.sha256,
             "provenance": _provenance(metadata.provenance),
         },
+        "metrics_split": runs[BASELINE][0].metrics_split,
         "seeds": list(recipe.seeds),
         "contestants": contestants,
+    }
+
+
+def _metrics(runs: list[RunResult]) -> dict[str, dict[str, float | None]]:
+    """What was measured of the finished models beside the loss."""
+    return {
+        name: dataclasses.asdict(estimate([run.metrics[name] for run in runs]))
+        for name in runs[0].metrics
     }
 
 
@@ -202,6 +217,10 @@ def _mean_curve(runs: list[RunResult], cost: ModelCost) -> list[dict[str, Any]]:
                 "seconds": estimate([point.seconds for point in points]).mean,
                 "loss": estimate(losses).mean,
                 "losses": losses,
+                "metrics": {
+                    name: estimate([point.metrics[name] for point in points]).mean
+                    for name in points[0].metrics
+                },
             }
         )
     return curve

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -28,7 +29,9 @@ class ModelCost:
     flops_per_token: float
 
 
-def measure_cost(model: PreTrainedModel, num_tokens: int) -> ModelCost:
+def measure_cost(
+    model: PreTrainedModel, num_tokens: int, inputs: dict[str, Any] | None = None
+) -> ModelCost:
     """Count a model's parameters and operations.
 
     The backbone's operations are counted by torch's own counter (matrix products, attention
@@ -38,15 +41,19 @@ def measure_cost(model: PreTrainedModel, num_tokens: int) -> ModelCost:
     Args:
         model: a decoder, with mixers or without.
         num_tokens: context length that the average is taken over.
+        inputs: of the model, with that many tokens; default: token ids of a language model.
 
     Returns:
         The cost.
     """
+    if inputs is None:
+        tokens = torch.zeros(1, num_tokens, dtype=torch.int64)
+        inputs = {"input_ids": tokens, "use_cache": False}
     mixers = attached_mixers(model)
     mixer_flops = sum(
         mixer.flops(num_tokens) + mixer.fade_flops(num_tokens) for mixer in mixers.values()
     )
-    forward = _backbone_flops(model, num_tokens) + mixer_flops
+    forward = _backbone_flops(model, inputs) + mixer_flops
     return ModelCost(
         num_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         num_mixer_parameters=sum(mixer.num_parameters for mixer in mixers.values()),
@@ -54,15 +61,18 @@ def measure_cost(model: PreTrainedModel, num_tokens: int) -> ModelCost:
     )
 
 
-def _backbone_flops(model: PreTrainedModel, num_tokens: int) -> int:
+def _backbone_flops(model: PreTrainedModel, inputs: dict[str, Any]) -> int:
     attention, training = model.config._attn_implementation, model.training
     # The counter sees matrix products, which fused attention kernels hide on some devices.
     model.set_attn_implementation("eager")
     model.train(False)
     counter = FlopCounterMode(display=False)
-    tokens = torch.zeros(1, num_tokens, dtype=torch.int64, device=model.device)
+    placed = {
+        name: value.to(model.device) if isinstance(value, torch.Tensor) else value
+        for name, value in inputs.items()
+    }
     with torch.no_grad(), counter:
-        model(tokens, use_cache=False)
+        model(**placed)
     model.set_attn_implementation(attention)
     model.train(training)
     # Matrix products inside mixers belong to the mixers' own count.

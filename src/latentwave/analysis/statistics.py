@@ -36,7 +36,7 @@ def estimate(values: Sequence[float], *, confidence: float = 0.95, seed: int = 0
         seed: of the resampling.
 
     Returns:
-        The estimate; without an interval if there is one value.
+        The estimate; without an interval if there is one value, or one that is not finite.
 
     Raises:
         ValueError: for no values.
@@ -50,7 +50,7 @@ def estimate(values: Sequence[float], *, confidence: float = 0.95, seed: int = 0
     if not values:
         raise ValueError("an estimate needs at least one value")
     mean = float(np.mean(values))
-    if len(values) == 1:
+    if len(values) == 1 or not np.isfinite(mean):  # what one seed lacks has no interval
         return Estimate(mean=mean, low=None, high=None)
     if min(values) == max(values):
         return Estimate(mean=mean, low=mean, high=mean)

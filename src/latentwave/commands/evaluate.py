@@ -37,6 +37,13 @@ def _run(options: Namespace, _: list[str]) -> None:
             f"has {store.metadata.vocab_size} others ({store.metadata.tokenizer}): it was trained "
             "on another corpus"
         )
+    if training.is_classifier(model):
+        measured, count = training.evaluate_on_split(
+            model, store, options.split, options.batch_size
+        )
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in measured.items())
+        OUT.print(f"{options.split}: {shown}, over {count:,} documents", soft_wrap=True)
+        return
     context = model.config.max_position_embeddings
     borders = store.borders(options.split) if _keeps_documents_apart(options.run) else None
     windows = data.GridWindows(store.split(options.split), context, borders=borders)

@@ -59,6 +59,8 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 def _run(options: Namespace, _: list[str]) -> None:
     model, codec = training.load_run(options.run)
+    if training.is_classifier(model):
+        raise UserError(f"{options.run} is a classifier: it evaluates, it does not generate")
     if isinstance(codec, MediaCodec):
         generate_sound(options, model, codec)
         return

@@ -31,8 +31,11 @@ def _run(options: Namespace, _: list[str]) -> None:
     )
     if not training.is_main():
         return
+    unit = training.open_objective(recipe, store).loss_unit
+    measured = ", ".join(f"{name} {value:.4f}" for name, value in result.metrics.items())
     OUT.print(
-        f"{contestant}, seed {seed}: validation loss {result.final_loss:.4f} nats per token after "
+        f"{contestant}, seed {seed}: validation loss {result.final_loss:.4f} nats per {unit} "
+        f"{f'({result.metrics_split}: {measured}) ' if measured else ''}after "
         f"{result.tokens:,} tokens in {result.seconds:,.0f} s; saved in {folder}",
         soft_wrap=True,
     )

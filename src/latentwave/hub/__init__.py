@@ -4,8 +4,11 @@ from latentwave.hub.attach import attach, attached_mixers, detach
 from latentwave.hub.checkpoint import from_pretrained
 from latentwave.hub.decoder import decoder_layers
 from latentwave.hub.register import register_with_transformers
+from latentwave.hub.wave_encoder import WaveEncoderConfig, WaveEncoderForAudioClassification
 
 __all__ = [
+    "WaveEncoderConfig",
+    "WaveEncoderForAudioClassification",
     "attach",
     "attached_mixers",
     "decoder_layers",

@@ -15,6 +15,9 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, loggi
 
 from latentwave.errors import UserError
 from latentwave.hub.register import register_with_transformers
+from latentwave.hub.wave_encoder import WaveEncoderForAudioClassification
+
+_OWN_CLASSES = {cls.__name__: cls for cls in (WaveEncoderForAudioClassification,)}
 
 
 def from_pretrained(path: str | Path, **options: Any) -> PreTrainedModel:
@@ -75,7 +78,7 @@ def _class(folder: Path) -> Any:
     """The class that was saved, a causal language model if the configuration does not say."""
     config = AutoConfig.from_pretrained(folder)
     for name in config.architectures or ():
-        cls = getattr(transformers, name, None)
+        cls = _OWN_CLASSES.get(name) or getattr(transformers, name, None)
         if isinstance(cls, type) and issubclass(cls, PreTrainedModel):
             return cls
     return AutoModelForCausalLM

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from latentwave.report.formats import Number, format_loss, format_speedup
-from latentwave.report.results import BASELINE, estimate
+from latentwave.report.results import BASELINE, estimate, loss_unit
 
 _UNITS: dict[str, list[tuple[float, str]]] = {
     "steps": [(1.0, "optimiser steps")],
@@ -61,12 +61,14 @@ class Panel:
         label: of the x axis, with its unit.
         target: the baseline's final loss in nats per token, or None.
         curves: the baseline first.
+        loss_unit: what losses are means over.
     """
 
     measure: str
     label: str
     target: float | None
     curves: list[Curve]
+    loss_unit: str = "token"
 
 
 def make_panel(results: dict[str, Any], measure: str) -> Panel | None:
@@ -116,7 +118,9 @@ def make_panel(results: dict[str, Any], measure: str) -> Panel | None:
                 speedup=factor if crossing is not None else "",
             )
         )
-    return Panel(measure=measure, label=label, target=target, curves=curves)
+    return Panel(
+        measure=measure, label=label, target=target, curves=curves, loss_unit=loss_unit(results)
+    )
 
 
 def find_crossing(x: Sequence[Number], loss: Sequence[float], target: float) -> float | None:

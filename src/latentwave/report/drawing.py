@@ -115,7 +115,7 @@ def _style(axes: Axes, panel: Panel, palette: Palette, shown: tuple[float, float
     axes.set_yticks([tick for tick in axes.get_yticks() if shown[0] <= tick <= shown[1]])
     axes.set_xlabel(panel.label, color=palette.muted, fontsize=TEXT_SIZE, labelpad=6, loc="left")
     axes.set_title(
-        "validation loss [nats per token]",
+        f"validation loss [nats per {panel.loss_unit}]",
         color=palette.muted,
         fontsize=TEXT_SIZE,
         loc="left",

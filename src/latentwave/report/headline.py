@@ -11,7 +11,14 @@ from latentwave.report.formats import (
     format_share,
     format_speedup,
 )
-from latentwave.report.results import BASELINE, MEASURES, estimate, others
+from latentwave.report.results import (
+    BASELINE,
+    MEASURES,
+    estimate,
+    loss_unit,
+    others,
+    shown_metrics,
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,11 @@ def write_headline(results: dict[str, Any]) -> Headline:
     contestants = results["contestants"]
     name = min(names, key=lambda n: _rank(contestants[n]))
     subject, baseline = contestants[name], contestants[BASELINE]
-    details = [_final_losses(subject, baseline), _price(subject, baseline)]
+    details = [
+        _final_losses(subject, baseline, loss_unit(results)),
+        _final_metrics(results, subject, baseline),
+        _price(subject, baseline),
+    ]
     if len(results["seeds"]) == 1:
         details.append("One seed: no interval.")
     return Headline(
@@ -116,11 +127,22 @@ def _all_speedups(subject: dict[str, Any]) -> str:
     return f"Speed-up{where}: {_join(parts)}."
 
 
-def _final_losses(subject: dict[str, Any], baseline: dict[str, Any]) -> str:
+def _final_metrics(
+    results: dict[str, Any], subject: dict[str, Any], baseline: dict[str, Any]
+) -> str:
+    split = str(results.get("metrics_split") or "validation")
+    parts = []
+    for metric, words in shown_metrics(results).items():
+        mine, theirs = (format_loss(c["metrics"][metric]["mean"]) for c in (subject, baseline))
+        parts.append(f"its {split} {words} is {mine}, the baseline’s {theirs}")
+    return f"I{_join(parts)[1:]}." if parts else ""
+
+
+def _final_losses(subject: dict[str, Any], baseline: dict[str, Any], unit: str) -> str:
     mine, theirs = (format_loss(c["final_loss"]["mean"]) for c in (subject, baseline))
     if MISSING in (mine, theirs):
         return "A final loss is missing: a run diverged or was not evaluated."
-    return f"It ends at {mine} nats per token, the baseline at {theirs}."
+    return f"It ends at {mine} nats per {unit}, the baseline at {theirs}."
 
 
 def _price(subject: dict[str, Any], baseline: dict[str, Any]) -> str:

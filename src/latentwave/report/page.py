@@ -142,11 +142,14 @@ def _facts(results: dict[str, Any]) -> list[tuple[str, str]]:
     """Where and on what it ran; what was not recorded is left out."""
     environment, corpus = results["environment"], results["corpus"]
     size = f"{format_whole(corpus['num_tokens'])} tokens"
-    vocabulary = f"{format_whole(corpus['vocab_size'])} symbols"
+    vocabulary = "raw samples"
+    if corpus["vocab_size"]:
+        vocabulary = f"vocabulary of {format_whole(corpus['vocab_size'])} symbols"
     rates = corpus.get("units_per_token", {})
     facts = [
-        ("Corpus", f"{corpus['name']}: {size}, vocabulary of {vocabulary}"),
+        ("Corpus", f"{corpus['name']}: {size}, {vocabulary}"),
         *((f"{unit.capitalize()}s per token", f"{rate:.4g}") for unit, rate in rates.items()),
+        ("Classes", corpus.get("num_classes")),
         ("Seeds", ", ".join(str(seed) for seed in results["seeds"])),
         ("CPU", environment.get("cpu")),
         ("Accelerator", environment.get("accelerator") or "none"),

@@ -10,6 +10,7 @@ from latentwave.errors import UserError
 
 BASELINE = "none"
 MEASURES = ("steps", "flops", "seconds")
+METRICS = {"accuracy": "accuracy", "map": "mAP"}
 
 # What must be there: a dict names keys, a list holds one kind of item, a tuple lists types.
 _NUMBER = (int, float, type(None))
@@ -22,6 +23,7 @@ _CONTESTANT = {
     "tokens_per_second": _NUMBER,
     "final_loss": _ESTIMATE,
     "bits_per": (dict,),
+    "metrics": (dict,),
     "curve": [dict.fromkeys(MEASURES, _NUMBER) | {"loss": _NUMBER, "losses": [_NUMBER]}],
     "speedup": dict.fromkeys(MEASURES, _ESTIMATE),
     "reached": (bool,),
@@ -45,7 +47,7 @@ def load_results(path: str | Path) -> dict[str, Any]:
         path: `results.json`, or the folder that holds it.
 
     Returns:
-        The results as written, losses in nats per token.
+        The results as written, losses in nats per token, or per document of classifiers.
 
     Raises:
         UserError: if the file is missing, is not JSON, or lacks a key, which the message names.
@@ -93,12 +95,25 @@ def others(results: dict[str, Any]) -> list[str]:
     return [name for name in results["contestants"] if name != BASELINE]
 
 
+def loss_unit(results: dict[str, Any]) -> str:
+    """What losses are means over: "token", or "document" where documents are classified."""
+    return str(results.get("loss_unit", "token"))
+
+
+def shown_metrics(results: dict[str, Any]) -> dict[str, str]:
+    """The metrics of a comparison of classifiers, with the words for them."""
+    measured = results["contestants"][BASELINE]["metrics"]
+    return {name: words for name, words in METRICS.items() if name in measured}
+
+
 def _bring_up_to_date(results: Any) -> None:
-    """Results of version 0.1 counted characters alone."""
+    """Results of version 0.1 counted characters alone, and knew no classifiers."""
     contestants = results.get("contestants") if isinstance(results, dict) else None
     for contestant in contestants.values() if isinstance(contestants, dict) else ():
         if isinstance(contestant, dict) and "bits_per_character" in contestant:
             contestant.setdefault("bits_per", {"character": contestant.pop("bits_per_character")})
+        if isinstance(contestant, dict):
+            contestant.setdefault("metrics", {})
 
 
 def _check_results(results: Any, file: str) -> None:
@@ -114,6 +129,8 @@ def _check_results(results: Any, file: str) -> None:
         _check(contestant, _CONTESTANT, f"contestants.{name}", file)
         units = dict.fromkeys(results["contestants"][BASELINE]["bits_per"], _ESTIMATE)
         _check(contestant["bits_per"], units, f"contestants.{name}.bits_per", file)
+        metrics = dict.fromkeys(results["contestants"][BASELINE]["metrics"], _ESTIMATE)
+        _check(contestant["metrics"], metrics, f"contestants.{name}.metrics", file)
 
 
 def _check(value: Any, wanted: Any, path: str, file: str) -> None:

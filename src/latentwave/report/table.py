@@ -20,7 +20,7 @@ from latentwave.report.formats import (
     format_speedup,
 )
 from latentwave.report.headline import write_headline
-from latentwave.report.results import BASELINE, MEASURES, estimate
+from latentwave.report.results import BASELINE, MEASURES, estimate, shown_metrics
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,8 @@ def summary_table(results: dict[str, Any]) -> SummaryTable:
         results: as `load_results` returns them.
 
     Returns:
-        Final validation loss in nats per token, bits per character, byte, sample or event,
+        Final validation loss in nats per token or document, the accuracy or mean average
+        precision of classifiers, bits per character, byte, sample or event,
         parameters with the mixers' share, FLOPs per token, tokens per second, and the speed-ups
         over the baseline in steps, FLOPs and seconds.
     """
@@ -99,9 +100,12 @@ def summary_table(results: dict[str, Any]) -> SummaryTable:
     names = sorted(contestants, key=lambda name: name != BASELINE)
     units = _units(contestants[BASELINE]["bits_per"])
     bits = tuple(Column("bits", f"/{_SHORT.get(unit, unit)}") for unit in units)
+    metrics = shown_metrics(results)
+    split = str(results.get("metrics_split") or "")
+    measured = tuple(Column(words, split) for words in metrics.values())
     return SummaryTable(
-        columns=_FIRST_COLUMNS + bits + _LAST_COLUMNS,
-        rows=tuple(_row(name, contestants[name], units) for name in names),
+        columns=_FIRST_COLUMNS + measured + bits + _LAST_COLUMNS,
+        rows=tuple(_row(name, contestants[name], units, list(metrics)) for name in names),
         caption=_caption(results),
     )
 
@@ -143,7 +147,9 @@ def _units(bits_per: dict[str, Any]) -> list[str]:
     return units
 
 
-def _row(name: str, contestant: dict[str, Any], units: Sequence[str]) -> tuple[Cell, ...]:
+def _row(
+    name: str, contestant: dict[str, Any], units: Sequence[str], metrics: Sequence[str]
+) -> tuple[Cell, ...]:
     loss, low, high = estimate(contestant["final_loss"])
     share = ""
     if contestant["mixer"] is not None and contestant["num_parameters"]:
@@ -152,12 +158,18 @@ def _row(name: str, contestant: dict[str, Any], units: Sequence[str]) -> tuple[C
     return (
         Cell(name, "baseline" if name == BASELINE else ""),
         Cell(format_loss(loss), format_range(low, high)),
+        *(_metric_cell(contestant["metrics"][metric]) for metric in metrics),
         *(Cell(format_loss(contestant["bits_per"][unit]["mean"])) for unit in units),
         Cell(format_count(contestant["num_parameters"]), share),
         Cell(format_count(contestant["flops_per_token"])),
         Cell(format_count(contestant["tokens_per_second"])),
         *(_speedup_cell(name, contestant, measure) for measure in MEASURES),
     )
+
+
+def _metric_cell(value: dict[str, Any]) -> Cell:
+    mean, low, high = estimate(value)
+    return Cell(format_loss(mean), format_range(low, high))
 
 
 def _speedup_cell(name: str, contestant: dict[str, Any], measure: str) -> Cell:

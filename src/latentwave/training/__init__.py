@@ -1,11 +1,21 @@
 """Recipes and training runs, on top of the Trainer of transformers."""
 
 from latentwave.training.checkpoint import list_checkpoints, newest_checkpoint
+from latentwave.training.classification import (
+    Classification,
+    collator,
+    evaluate_classifier,
+    evaluate_on_split,
+    is_classifier,
+    labelled_examples,
+)
+from latentwave.training.classifiers import build_classifier
 from latentwave.training.curve import CurvePoint
 from latentwave.training.environment import describe_environment
 from latentwave.training.evaluation import evaluate_loss, load_run
 from latentwave.training.generation import continue_tokens
 from latentwave.training.models import build_model
+from latentwave.training.objective import Objective
 from latentwave.training.processes import is_main, on_main, prepared_store, rank, start_processes
 from latentwave.training.recipe import (
     BASELINE,
@@ -18,25 +28,35 @@ from latentwave.training.recipe import (
 )
 from latentwave.training.result import RunResult, read_result
 from latentwave.training.run import train
+from latentwave.training.tasks import open_objective
 
 __all__ = [
     "BASELINE",
     "BackboneConfig",
+    "Classification",
     "ContestantConfig",
     "CurvePoint",
+    "Objective",
     "Recipe",
     "RunResult",
     "TrainingConfig",
+    "build_classifier",
     "build_model",
+    "collator",
     "continue_tokens",
     "describe_environment",
+    "evaluate_classifier",
     "evaluate_loss",
+    "evaluate_on_split",
+    "is_classifier",
     "is_main",
+    "labelled_examples",
     "list_checkpoints",
     "load_recipe",
     "load_run",
     "newest_checkpoint",
     "on_main",
+    "open_objective",
     "prepared_store",
     "rank",
     "read_result",

@@ -20,13 +20,15 @@ class CurvePoint:
         step: optimizer steps so far.
         tokens: tokens trained on so far.
         seconds: time spent training so far, without evaluations and checkpoints.
-        loss: validation loss, nats per token.
+        loss: validation loss, nats per token or per labelled document.
+        metrics: what else was measured, such as "accuracy".
     """
 
     step: int
     tokens: int
     seconds: float
     loss: float
+    metrics: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 def read_curve(path: Path) -> list[CurvePoint]:
@@ -92,6 +94,11 @@ class CurveCallback(TrainerCallback):
             tokens=state.global_step * self._tokens_per_step,
             seconds=self._seconds,
             loss=kwargs["metrics"]["eval_loss"],
+            metrics={
+                name.removeprefix("eval_"): value
+                for name, value in kwargs["metrics"].items()
+                if name.startswith("eval_") and name != "eval_loss"
+            },
         )
         if not self._points or self._points[-1].step < point.step:
             self._points.append(point)

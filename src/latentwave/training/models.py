@@ -36,10 +36,29 @@ def build_model(
         The model, in training mode, without a cache.
 
     Raises:
+        UserError: if the backbone is no decoder, or the mixer refuses it or an option's value.
+    """
+    if backbone.architecture not in _LANGUAGE_MODELS:
+        raise UserError(
+            f"backbone.architecture {backbone.architecture!r} reads later tokens and cannot "
+            f"predict them: a language model needs one of {', '.join(_LANGUAGE_MODELS)}"
+        )
+    config, language_model = _LANGUAGE_MODELS[backbone.architecture]
+    set_seed(seed)
+    return attach_contestant(language_model(config(backbone, vocab_size)), backbone, contestant)
+
+
+def attach_contestant(
+    model: PreTrainedModel, backbone: BackboneConfig, contestant: ContestantConfig
+) -> PreTrainedModel:
+    """Attach a contestant's mixers to a backbone, in place.
+
+    Returns:
+        The model, in training mode.
+
+    Raises:
         UserError: if the mixer refuses the backbone or an option's value.
     """
-    set_seed(seed)
-    model = _ARCHITECTURES[backbone.architecture](backbone, vocab_size)
     if contestant.mixer is not None:
         try:
             attach(
@@ -54,25 +73,25 @@ def build_model(
     return model
 
 
-def _gpt2(backbone: BackboneConfig, vocab_size: int) -> PreTrainedModel:
-    return GPT2LMHeadModel(
-        GPT2Config(
-            vocab_size=vocab_size,
-            n_positions=backbone.context_length,
-            n_embd=backbone.hidden_size,
-            n_layer=backbone.num_layers,
-            n_head=backbone.num_heads,
-            n_inner=backbone.intermediate_size,
-            resid_pdrop=backbone.dropout,
-            embd_pdrop=backbone.dropout,
-            attn_pdrop=backbone.dropout,
-            **_COMMON,
-        )
+def gpt2_config(backbone: BackboneConfig, vocab_size: int, **others: Any) -> GPT2Config:
+    """GPT-2 of a recipe's sizes; `others` are further fields of its configuration."""
+    return GPT2Config(
+        vocab_size=vocab_size,
+        n_positions=backbone.context_length,
+        n_embd=backbone.hidden_size,
+        n_layer=backbone.num_layers,
+        n_head=backbone.num_heads,
+        n_inner=backbone.intermediate_size,
+        resid_pdrop=backbone.dropout,
+        embd_pdrop=backbone.dropout,
+        attn_pdrop=backbone.dropout,
+        **_COMMON | others,
     )
 
 
-def _llama(backbone: BackboneConfig, vocab_size: int) -> PreTrainedModel:
-    config = LlamaConfig(
+def llama_config(backbone: BackboneConfig, vocab_size: int, **others: Any) -> LlamaConfig:
+    """Llama of a recipe's sizes; `others` are further fields of its configuration."""
+    return LlamaConfig(
         vocab_size=vocab_size,
         max_position_embeddings=backbone.context_length,
         hidden_size=backbone.hidden_size,
@@ -80,9 +99,8 @@ def _llama(backbone: BackboneConfig, vocab_size: int) -> PreTrainedModel:
         num_attention_heads=backbone.num_heads,
         intermediate_size=backbone.intermediate_size,
         tie_word_embeddings=True,
-        **_COMMON,
+        **_COMMON | others,
     )
-    return LlamaForCausalLM(config)
 
 
 # Character streams have no begin, end or padding token.
@@ -92,4 +110,7 @@ _COMMON: dict[str, Any] = {
     "pad_token_id": None,
     "use_cache": False,
 }
-_ARCHITECTURES = {"gpt2": _gpt2, "llama": _llama}
+_LANGUAGE_MODELS: dict[str, Any] = {
+    "gpt2": (gpt2_config, GPT2LMHeadModel),
+    "llama": (llama_config, LlamaForCausalLM),
+}

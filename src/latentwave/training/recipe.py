@@ -18,26 +18,34 @@ BASELINE = "none"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BackboneConfig:
-    """A decoder trained from scratch.
+    """A decoder, or an encoder for classification, trained from scratch.
 
     Attributes:
-        architecture: "gpt2" (learned positions, LayerNorm, GELU) or "llama" (rotary positions,
-            RMSNorm, SwiGLU).
-        num_layers: decoder layers.
+        architecture: "gpt2" (learned positions, LayerNorm, GELU), "llama" (rotary positions,
+            RMSNorm, SwiGLU) or "encoder" (ModernBERT: bidirectional, rotary positions, GeGLU),
+            which classifies, also raw sound.
+        num_layers: decoder or encoder layers.
         hidden_size: D, embedding coordinates.
         num_heads: attention heads; they divide hidden_size.
         intermediate_size: width of the feed-forward layers.
-        context_length: L, tokens that the model reads at once.
-        dropout: probability of dropping an activation (gpt2 only).
+        context_length: L, tokens that the model reads at once; frames of raw sound.
+        dropout: probability of dropping an activation (not with llama).
+        frontend_channels: filters of the first of the two convolutions that make frames of raw
+            sound.
+        frontend_kernel_sizes: taps of the two.
+        frontend_strides: of the two; their product is the samples per frame.
     """
 
-    architecture: Literal["gpt2", "llama"] = "gpt2"
+    architecture: Literal["gpt2", "llama", "encoder"] = "gpt2"
     num_layers: int = 10
     hidden_size: int = 128
     num_heads: int = 8
     intermediate_size: int = 512
     context_length: int = 512
     dropout: float = 0.0
+    frontend_channels: int = 64
+    frontend_kernel_sizes: list[int] = dataclasses.field(default_factory=lambda: [64, 20])
+    frontend_strides: list[int] = dataclasses.field(default_factory=lambda: [16, 10])
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -45,13 +53,17 @@ class BackboneConfig:
         Raises:
             UserError: for a value out of range.
         """
-        if self.architecture not in ("gpt2", "llama"):
+        if self.architecture not in ("gpt2", "llama", "encoder"):
             raise UserError(
-                f'backbone.architecture must be "gpt2" or "llama", got {self.architecture!r}'
+                'backbone.architecture must be "gpt2", "llama" or "encoder", got '
+                f"{self.architecture!r}"
             )
-        _at_least(
-            self, "backbone", 1, "num_layers", "hidden_size", "num_heads", "intermediate_size"
-        )
+        sizes = ("num_layers", "hidden_size", "num_heads", "intermediate_size")
+        _at_least(self, "backbone", 1, *sizes, "frontend_channels")
+        for name in ("frontend_kernel_sizes", "frontend_strides"):
+            values = getattr(self, name)
+            if len(values) != 2 or min(values) < 1:
+                raise UserError(f"backbone.{name} must be two numbers >= 1, got {values}")
         _at_least(self, "backbone", 2, "context_length")
         if self.hidden_size % self.num_heads:
             raise UserError(
@@ -99,14 +111,15 @@ class TrainingConfig:
 
     Attributes:
         num_steps: optimizer steps.
-        batch_size: windows of context_length tokens per step, over all processes.
+        batch_size: windows of context_length tokens, or labelled documents, per step, over all
+            processes.
         learning_rate: its peak.
         num_warmup_steps: steps of linear warm-up.
         weight_decay: of AdamW, on matrices only.
         adam_beta2: decay of AdamW's second moment.
         max_grad_norm: gradients are scaled down to this norm.
         evaluate_every_steps: distance of the points of the loss curve.
-        num_evaluation_windows: windows of the fixed validation grid.
+        num_evaluation_windows: windows of the fixed validation grid, or labelled documents.
         save_every_steps: distance of checkpoints, a multiple of evaluate_every_steps.
         separate_documents: keep the documents of a window apart: attention, filters and positions
             stop at their borders, and a document's first token is not predicted.
@@ -191,6 +204,8 @@ class Recipe:
 
     Attributes:
         name: of the recipe.
+        task: "language-model", "classification", or null: classification where documents have
+            labels.
         corpus: what is read.
         backbone: what is trained.
         contestants: what is compared, by name; the plain backbone is called "none".
@@ -200,6 +215,7 @@ class Recipe:
     """
 
     name: str
+    task: Literal["language-model", "classification"] | None = None
     corpus: CorpusConfig = dataclasses.field(default_factory=CorpusConfig)
     backbone: BackboneConfig = dataclasses.field(default_factory=BackboneConfig)
     contestants: dict[str, ContestantConfig]
@@ -210,8 +226,11 @@ class Recipe:
         """Check names and seeds.
 
         Raises:
-            UserError: if there are no seeds, a seed twice, or a name that cannot be a folder's.
+            UserError: if there are no seeds, a seed twice, or a name that cannot be a folder's,
+                or an unknown task.
         """
+        if self.task not in (None, "language-model", "classification"):
+            raise UserError(f'task must be "language-model" or "classification", got {self.task!r}')
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise UserError(f"seeds must be distinct numbers >= 0, at least one, got {self.seeds}")
         for name in self.contestants:

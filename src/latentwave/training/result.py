@@ -20,12 +20,15 @@ class RunResult:
     Attributes:
         contestant: its name in the recipe.
         seed: of initial weights and batches.
-        final_loss: validation loss at the last step, nats per token.
+        final_loss: validation loss at the last step, nats per token or labelled document.
         tokens: trained on.
         seconds: spent training, without evaluations and checkpoints.
         curve: all evaluations, step 0 included.
         environment: what it ran on, see `describe_environment`, and how: num_processes, the
             wrapper of the model, whether it was compiled.
+        metrics: of the finished model over a whole split, such as "accuracy"; empty for language
+            models.
+        metrics_split: that split, "test" where there is one.
     """
 
     contestant: str
@@ -35,6 +38,8 @@ class RunResult:
     seconds: float
     curve: list[CurvePoint]
     environment: dict[str, Any]
+    metrics: dict[str, float] = dataclasses.field(default_factory=dict)
+    metrics_split: str | None = None
 
 
 def open_folder(folder: Path, record: dict[str, Any], resume: bool) -> None:
@@ -91,13 +96,19 @@ def read_result(folder: Path) -> RunResult:
     return RunResult(curve=curve, **values)
 
 
-def write_result(folder: Path, record: dict[str, Any], execution: dict[str, Any]) -> RunResult:
+def write_result(
+    folder: Path,
+    record: dict[str, Any],
+    execution: dict[str, Any],
+    metrics: tuple[dict[str, float], str | None] = ({}, None),
+) -> RunResult:
     """Write result.json when a run has ended.
 
     Args:
         folder: of the run, with its curve.
         record: as for `open_folder`.
         execution: how the run was executed; goes into the result's environment.
+        metrics: of the finished model, and the split they were measured on.
     """
     curve = read_curve(folder / "curve.jsonl")
     last = curve[-1]
@@ -109,6 +120,8 @@ def write_result(folder: Path, record: dict[str, Any], execution: dict[str, Any]
         seconds=last.seconds,
         curve=curve,
         environment=describe_environment() | execution,
+        metrics=metrics[0],
+        metrics_split=metrics[1],
     )
     write_durably(folder / "result.json", json.dumps(dataclasses.asdict(result), indent=2))
     return result

@@ -18,7 +18,7 @@ from transformers.integrations.integration_utils import TensorBoardCallback
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging
 
-from latentwave.data import GridWindows, RandomWindows, TokenStore, save_codec
+from latentwave.data import TokenStore, save_codec
 from latentwave.data.folders import whole_folder
 from latentwave.training.checkpoint import newest_checkpoint, resume_hint
 from latentwave.training.curve import CurveCallback
@@ -28,7 +28,6 @@ from latentwave.training.engine import (
     shard_model,
     windows_per_process,
 )
-from latentwave.training.models import build_model
 from latentwave.training.processes import (
     explained_ends,
     is_main,
@@ -41,6 +40,7 @@ from latentwave.training.processes import (
 from latentwave.training.progress import ProgressCallback
 from latentwave.training.recipe import Recipe, TrainingConfig
 from latentwave.training.result import RunResult, open_folder, read_result, write_result
+from latentwave.training.tasks import open_objective
 from latentwave.training.trainer import EngineTrainer
 
 
@@ -105,29 +105,18 @@ def _train(
         "mixer": dataclasses.asdict(config),
         "backbone": dataclasses.asdict(recipe.backbone),
         "training": dataclasses.asdict(recipe.training),
+        "task": recipe.task,
         "corpus": {
             "config": dataclasses.asdict(recipe.corpus),
             "sha256": store.metadata.sha256,
         },
     }
-    window = recipe.backbone.context_length
     settings = recipe.training
     # Everything that can be refused is built before the folder is touched.
-    apart = settings.separate_documents
-    validation = GridWindows(
-        store.split("validation"),
-        window,
-        settings.num_evaluation_windows,
-        store.borders("validation") if apart else None,
-    )
-    batches = RandomWindows(
-        store.split("train"),
-        window,
-        settings.num_steps * settings.batch_size,
-        seed,
-        store.borders("train") if apart else None,
-    )
-    model = build_model(recipe.backbone, config, vocab_size=store.metadata.vocab_size, seed=seed)
+    objective = open_objective(recipe, store)
+    validation = objective.evaluation_set("validation", settings.num_evaluation_windows)
+    batches = objective.training_set(seed)
+    model = objective.build(config, seed)
     arguments = _arguments(recipe, seed, folder, windows_per_process(settings))
     on_main(lambda: open_folder(folder, record, resume))
     if (folder / "result.json").is_file():
@@ -148,13 +137,16 @@ def _train(
         stack.enter_context(_quiet_transformers())
         trainer = EngineTrainer(
             folder,
+            objective=objective,
             wrapper=wrapper,
             precision=_PRECISIONS[settings.precision],
             model=model,
             args=arguments,
             train_dataset=batches,
             eval_dataset=validation,
-            callbacks=_reports(stack, recipe, f"{contestant}, seed {seed}", folder, console),
+            callbacks=_reports(
+                stack, objective.tokens_per_step, f"{contestant}, seed {seed}", folder, console
+            ),
         )
         trainer.remove_callback(PrinterCallback)
         if wrapper == "FSDPModule (fully_shard)":
@@ -162,31 +154,29 @@ def _train(
         if is_main() and num_processes() > 1:
             console.print(_described(execution, settings), highlight=False, soft_wrap=True)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        metrics = trainer.final_metrics()
     weights = get_model_state_dict(
         model, options=StateDictOptions(full_state_dict=True, cpu_offload=True)
     )
 
     def finish() -> RunResult:
         # Plain and whole, whatever it was trained in.
-        plain = build_model(
-            recipe.backbone, config, vocab_size=store.metadata.vocab_size, seed=seed
-        )
+        plain = objective.build(config, seed)
         plain.load_state_dict(weights)
         with _quiet_transformers(), whole_folder(folder / "model") as partial:
             plain.save_pretrained(partial)
             save_codec(store.codec, partial)
-        return write_result(folder, record, execution)
+        return write_result(folder, record, execution, metrics)
 
     return on_main(finish)
 
 
 def _reports(
-    stack: contextlib.ExitStack, recipe: Recipe, label: str, folder: Path, console: Console
+    stack: contextlib.ExitStack, tokens_per_step: int, label: str, folder: Path, console: Console
 ) -> list[TrainerCallback]:
     """What the first process writes and shows while it trains."""
     if not is_main():
         return []
-    tokens_per_step = recipe.training.batch_size * recipe.backbone.context_length
     progress = ProgressCallback(console, label, tokens_per_step)
     stack.callback(progress.close)
     writer = stack.enter_context(SummaryWriter(folder / "tensorboard"))

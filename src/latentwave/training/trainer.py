@@ -18,7 +18,7 @@ from transformers import (
 
 from latentwave.training.checkpoint import load_checkpoint, load_rng, save_checkpoint
 from latentwave.training.engine import Wrapper, found_wrapper, reshard
-from latentwave.training.evaluation import evaluate_loss
+from latentwave.training.objective import Objective
 
 
 class EngineTrainer(Trainer):
@@ -29,6 +29,7 @@ class EngineTrainer(Trainer):
 
     Args:
         run: folder of the run.
+        objective: what is trained and measured.
         wrapper: what must wrap the model in training; checked before the first step. A model for
             FSDP2 is sharded already.
         precision: of accelerate's autocast, "no" or "bf16"; checked too.
@@ -38,9 +39,21 @@ class EngineTrainer(Trainer):
         RuntimeError: at the start of training, if it is not so.
     """
 
-    def __init__(self, run: Path, *, wrapper: Wrapper, precision: str, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(
+        self,
+        run: Path,
+        *,
+        objective: Objective,
+        wrapper: Wrapper,
+        precision: str,
+        **options: Any,
+    ) -> None:
+        super().__init__(data_collator=objective.collate, **options)
+        if objective.mean_loss:
+            # Otherwise the Trainer takes the loss for a sum over all tokens of a step.
+            self.model_accepts_loss_kwargs = False
         self._run = run
+        self._objective = objective
         self.add_callback(_EngineCheck(self, wrapper, precision))
         if wrapper == "FSDPModule (fully_shard)":
             # Accelerate knows no FSDP2 on the CPU and would take the model for one that needs DDP.
@@ -55,17 +68,24 @@ class EngineTrainer(Trainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """The loss over all windows, each counted once, whatever the number of processes."""
+        """Loss and metrics, every item counted once, whatever the number of processes."""
         model: Any = self.model_wrapped
-        windows: Any = self.eval_dataset if eval_dataset is None else eval_dataset
-        loss = evaluate_loss(model, windows, self.args.per_device_eval_batch_size)
+        items: Any = self.eval_dataset if eval_dataset is None else eval_dataset
+        measured = self._objective.evaluate(model, items, self.args.per_device_eval_batch_size)
         reshard(model)
-        metrics = {f"{metric_key_prefix}_loss": loss}
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in measured.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
         )
         return metrics
+
+    def final_metrics(self) -> tuple[dict[str, float], str | None]:
+        """See `Objective.final_metrics`."""
+        model: Any = self.model_wrapped
+        found = self._objective.final_metrics(model, self.args.per_device_eval_batch_size)
+        reshard(model)
+        return found
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         save_checkpoint(self._run, *self._trained(), self.state)

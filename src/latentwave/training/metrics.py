@@ -1,0 +1,73 @@
+"""How many classes a classifier gets right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from latentwave.errors import UserError
+
+ACCURACY, MEAN_AVERAGE_PRECISION = "accuracy", "map"
+
+
+def classification_metrics(
+    logits: Float[Tensor, "N C"], labels: Shaped[Tensor, " N"] | Shaped[Tensor, "N C"]
+) -> dict[str, float]:
+    """Accuracy, or for several labels per document the macro mean average precision.
+
+    The mean is over the classes that some document has: without one there is no precision.
+
+    Args:
+        logits: (N, classes).
+        labels: (N,) classes, or (N, classes) of 0 and 1.
+
+    Returns:
+        "accuracy" in [0, 1], or "map" in [0, 1] (NaN without any positive label).
+
+    Raises:
+        UserError: if the extra `tasks` is not installed.
+
+    Example:
+        >>> classification_metrics(torch.tensor([[0.0, 2.0], [3.0, 1.0]]), torch.tensor([1, 1]))
+        {'accuracy': 0.5}
+        >>> scores = torch.tensor([[2.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
+        >>> classification_metrics(scores, torch.tensor([[0, 0], [1, 0], [1, 0]]))
+        {'map': 0.5833333134651184}
+    """
+    functional = _torchmetrics()
+    if labels.dim() == 1:
+        accuracy: Callable[..., Tensor] = functional.multiclass_accuracy
+        num_classes = logits.shape[1]
+        return {ACCURACY: float(accuracy(logits, labels.long(), num_classes, average="micro"))}
+    precision: Callable[..., Tensor] = functional.binary_average_precision
+    truth = labels.long()
+    # Sigmoids of large logits are all 1: ranks are taken of the logits, scaled into [0, 1].
+    scores = logits.double()
+    scores = (scores - scores.min()) / (scores.max() - scores.min()).clamp(min=1e-12)
+    precisions = [
+        float(precision(scores[:, c], truth[:, c])) for c in truth.any(dim=0).nonzero().flatten()
+    ]
+    mean = sum(precisions) / len(precisions) if precisions else float("nan")
+    return {MEAN_AVERAGE_PRECISION: mean}
+
+
+def require_metrics() -> None:
+    """Fail now rather than at the first evaluation.
+
+    Raises:
+        UserError: if the extra `tasks` is not installed.
+    """
+    _torchmetrics()
+
+
+def _torchmetrics() -> Any:
+    try:
+        from torchmetrics.functional import classification
+    except ImportError as error:
+        raise UserError(
+            "classifiers cannot be measured without torchmetrics: pip install 'latentwave[tasks]'"
+        ) from error
+    return classification
