@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from latentwave.data.codec import Codec, Encoder
 from latentwave.data.corpus import Corpus, Document, UnreadableDocumentError
 from latentwave.data.labels import Labels
+from latentwave.data.lookup import look_up
 from latentwave.data.splits import STRIDE_TOKENS, Borders
 from latentwave.errors import UserError
 
@@ -153,7 +154,7 @@ class _TokenFile:
                 for start in range(0, num_tokens, _CHUNK_TOKENS):
                     size = min(_CHUNK_TOKENS, num_tokens - start)
                     tokens = np.frombuffer(provisional.read(size * width.itemsize), width)
-                    tokens = tokens if table is None else table.take(tokens)
+                    tokens = tokens if table is None else look_up(table, tokens)
                     content = tokens.astype(final, copy=False).data
                     file.write(content)
                     digest.update(content)

@@ -13,6 +13,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from latentwave.data.codec import Codec, Encoder
+from latentwave.data.lookup import look_up
 from latentwave.data.metadata import token_dtype
 from latentwave.data.text.tokenizers import (
     TOKENIZER_FILE,
@@ -159,11 +160,11 @@ class GrowingCharacters(Encoder):
     def encode(self, text: str) -> NDArray[Any]:
         """Provisional tokens: (len(text),), in an unsigned type that may grow from call to call."""
         points = code_points(text)
-        tokens: NDArray[Any] = self._tokens.take(points)
+        tokens = look_up(self._tokens, points)
         unknown = np.iinfo(self._tokens.dtype).max
         if tokens.size and tokens.max() == unknown:
             self._learn(np.unique(points[tokens == unknown]))
-            tokens = self._tokens.take(points)
+            tokens = look_up(self._tokens, points)
         return tokens
 
     def count_units(self, piece: str) -> dict[str, int]:
