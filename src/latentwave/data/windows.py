@@ -51,9 +51,11 @@ class DocumentBorders:
             in each document.
         """
         first = self.first_token + start
-        low, high = np.searchsorted(self.documents, (first + 1, first + window_tokens))
+        documents = np.asarray(self.documents)  # slices of a plain array are cheaper to make
+        low = documents.searchsorted(first + 1)
+        high = documents.searchsorted(first + window_tokens)
         begins = np.zeros(window_tokens, dtype=np.int64)
-        begins[np.asarray(self.documents[low:high]) - first] = 1
+        begins[documents[low:high] - first] = 1
         places = np.arange(window_tokens)
         position_ids = places - np.maximum.accumulate(places * begins)
         return torch.from_numpy(begins.cumsum()), torch.from_numpy(position_ids)
@@ -109,7 +111,8 @@ class _Windows(Dataset[dict[str, Tensor]], abc.ABC):
         if not 0 <= index < len(self):
             raise IndexError(f"index {index} is out of range for {len(self)} windows")
         start = self._start(index)
-        window = self.tokens[start : start + self.window_tokens]
+        # Slices of a plain array are cheaper to make than those of a memory map.
+        window = np.asarray(self.tokens)[start : start + self.window_tokens]
         ids = torch.from_numpy(window.astype(np.int64))
         labels = ids.clone()
         labels[0] = -100
