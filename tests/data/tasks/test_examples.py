@@ -66,6 +66,16 @@ def test_every_epoch_is_a_shuffle_of_its_own():
     assert [int(other[i]["labels"]) for i in range(50)] != epochs[0]
 
 
+def test_workers_map_the_file_again(tmp_path):
+    np.arange(10_000, dtype="<u2").tofile(tmp_path / "tokens.bin")
+    tokens = np.memmap(tmp_path / "tokens.bin", dtype="<u2", mode="r")
+    mapped = LabelledExamples(tokens, np.array([0, 6000]), np.array([0, 1]), max_tokens=5)
+    content = pickle.dumps(mapped)
+    assert len(content) < 2000
+    again = pickle.loads(content)  # noqa: S301
+    assert again[1]["input_ids"].tolist() == [6000, 6001, 6002, 6003, 6004]
+
+
 def test_even_examples_are_spread_over_the_split():
     assert [
         int(e["labels"]) for e in (EvenExamples(examples((1,) * 9), 3)[i] for i in range(3))

@@ -105,6 +105,24 @@ def test_other_rules_are_another_store(tmp_path):
     )
 
 
+def test_what_was_not_downloaded_is_named():
+    with pytest.raises(UserError, match="esc-50"):
+        prepare(CorpusConfig(name="esc"))
+
+
+def test_the_release_of_the_long_range_arena(tmp_path):
+    inner = tmp_path / "lra_release" / "listops-1000"
+    inner.mkdir(parents=True)
+    write_listops(inner, "[MIN 1 2 ]\t1\n" * 3)
+    listops = prepare(CorpusConfig(name="listops", path=str(tmp_path / "lra_release")))
+    assert len(listops.spans("train")) == 3
+    pairs = tmp_path / "lra_release" / "tsv_data"
+    pairs.mkdir()
+    write_pairs(pairs)
+    store = prepare(CorpusConfig(name="aan-pairs", path=str(tmp_path / "lra_release")))
+    assert len(store.spans("train")) == 2
+
+
 def test_damaged_sound_is_counted_in_the_store(tmp_path):
     pytest.importorskip("soundfile")
     names = ["recordings/3_ann_10.wav"]

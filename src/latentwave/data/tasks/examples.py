@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from latentwave.data.mapped import by_name, opened
 from latentwave.errors import UserError
 
 Example = dict[str, Tensor]
@@ -79,6 +80,15 @@ class LabelledExamples(Dataset[Example]):
             values = torch.from_numpy(document.astype(np.float32) / 32768)
             return {"input_values": values} | example
         return {"input_ids": torch.from_numpy(document.astype(np.int64))} | example
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The mapped file by its name, see `by_name`."""
+        return self.__dict__ | {"tokens": by_name(self.tokens)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Map the file again."""
+        self.__dict__.update(state)
+        self.tokens = opened(self.tokens)
 
     def _cut(self, document: NDArray[Any]) -> NDArray[Any]:
         if self.separator is None or len(document) <= self.max_tokens:

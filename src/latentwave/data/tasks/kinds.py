@@ -10,6 +10,7 @@ from typing import TypeVar
 from latentwave.data.codec import Codec
 from latentwave.data.config import CorpusConfig, CorpusKind
 from latentwave.data.corpus import Corpus
+from latentwave.data.places import corpus_root
 from latentwave.data.tasks.clips import LabelledClips
 from latentwave.data.tasks.codecs import ListOpsCodec, PairCodec, PixelCodec, SampleCodec
 from latentwave.data.tasks.listops import ListOps, ListOpsFiles, ListOpsRules
@@ -28,6 +29,18 @@ def _path(config: CorpusConfig) -> Path:
     return Path(config.path or "").expanduser()
 
 
+def _pairs(config: CorpusConfig) -> Corpus:
+    root = corpus_root(config)
+    inner = root / "tsv_data"  # as the Long Range Arena's release has it
+    return PairTables(inner if inner.is_dir() else root)
+
+
+def _listops_folder(config: CorpusConfig) -> Path:
+    root = corpus_root(config)
+    inner = root / "listops-1000"
+    return inner if inner.is_dir() else root
+
+
 def _rules(cls: Callable[..., _Rules], config: CorpusConfig, names: tuple[str, ...]) -> _Rules:
     """Rules with the options that are given; the others keep their published values."""
     given = config.given_options()
@@ -36,7 +49,7 @@ def _rules(cls: Callable[..., _Rules], config: CorpusConfig, names: tuple[str, .
 
 def _listops(config: CorpusConfig) -> Corpus:
     if config.path is not None:
-        return ListOpsFiles(_path(config))
+        return ListOpsFiles(_listops_folder(config))
     return ListOps(_rules(ListOpsRules, config, _LISTOPS))
 
 
@@ -64,7 +77,11 @@ def _samples(config: CorpusConfig, corpus: Corpus) -> Codec:
 
 
 def _sounds(
-    name: str, open_them: Callable[[CorpusConfig], Corpus], needs: str, *options: str
+    name: str,
+    open_them: Callable[[CorpusConfig], Corpus],
+    needs: str,
+    *options: str,
+    download: str | None = None,
 ) -> CorpusKind:
     return CorpusKind(
         name=name,
@@ -73,6 +90,7 @@ def _sounds(
         codec=_samples,
         options=("path", "sample_rate", *options),
         needs_path=needs,
+        download=download,
     )
 
 
@@ -125,7 +143,8 @@ KINDS = (
     CorpusKind(
         name="aan-pairs",
         tokenizers=(PairCodec.kind,),
-        open=lambda config: PairTables(_path(config)),
+        open=_pairs,
+        download="lra",
         codec=lambda config, corpus: PairCodec(),
         options=("path",),
         needs_path="the folder of the .train.tsv, .eval.tsv and .test.tsv files",
@@ -140,16 +159,20 @@ KINDS = (
     ),
     _sounds(
         "fsd50k",
-        lambda config: fsd50k(_path(config), config.sample_rate or 16_000),
+        lambda config: fsd50k(corpus_root(config), config.sample_rate or 16_000),
         "the folder of FSD50K.ground_truth",
+        download="fsd50k",
     ),
     _sounds(
         "esc",
         lambda config: esc(
-            _path(config), config.sample_rate or 16_000, 5 if config.fold is None else config.fold
+            corpus_root(config),
+            config.sample_rate or 16_000,
+            5 if config.fold is None else config.fold,
         ),
         "the folder of ESC-50, or one with labels.csv",
         "fold",
+        download="esc-50",
     ),
     _sounds(
         "spoken-digits",
