@@ -8,11 +8,15 @@ import torch
 import torch.distributed as dist
 from rich.console import Console
 from safetensors.torch import load_file
+from torch.distributed.tensor import DTensor
 
+import latentwave.training.engine as engine_module
+import latentwave.training.run as run_module
 from latentwave.data import GridWindows, prepare
 from latentwave.errors import UserError
-from latentwave.hub import from_pretrained
-from latentwave.training import ContestantConfig, evaluate_loss, read_result, train
+from latentwave.hub import attached_mixers, from_pretrained
+from latentwave.training import ContestantConfig, build_model, evaluate_loss, read_result, train
+from latentwave.training.engine import shard_model
 from tests.processes import run_processes
 from tests.tiny import tiny_recipe, write_text
 
@@ -104,6 +108,12 @@ def _train_all(rank, folder, text, store, alone):
             recipe = recipe_with(text, **options)
             result = train(recipe, contestant, 0, store, folder / name, console=console)
         assert result == read_result(folder / name)
+    model = build_model(recipe.backbone, CONTESTANTS["learnable"], vocab_size=27, seed=0)
+    shard_model(model)
+    for mixer in attached_mixers(model).values():
+        for parameter in mixer.parameters():
+            assert isinstance(parameter, DTensor)
+            assert len(parameter.to_local()) == len(parameter) // 2
     with pytest.raises(UserError, match="batch_size=3 cannot be divided by 2 processes"):
         train(recipe_with(text, batch_size=3), "bank", 0, store, folder / "odd", console=quiet())
     with pytest.raises(UserError, match=r"exists: choose another"):
@@ -188,3 +198,29 @@ def test_one_process_in_other_ways(options, tolerance, alone, text, store, tmp_p
     assert found == pytest.approx(losses(alone / "learnable"), rel=tolerance)
     if "precision" in options:
         assert found != losses(alone / "learnable")
+
+
+def test_compilation_that_does_not_work(alone, text, store, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine_module, "_compile_fault", lambda: "no compiler")
+    recipe = recipe_with(text, compile=True)
+    with pytest.warns(UserWarning, match=r"torch.compile does not work here.*no compiler"):
+        result = train(recipe, "learnable", 0, store, tmp_path / "run", console=quiet())
+    assert result.environment["compiled"] is False
+    assert losses(tmp_path / "run") == losses(alone / "learnable")
+
+
+@pytest.mark.slow
+@pytest.mark.unchecked
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch's own, in tracing
+@pytest.mark.parametrize("contestant", CONTESTANTS)
+def test_compiled(contestant, alone, text, store, tmp_path):
+    recipe = recipe_with(text, compile=True)
+    result = train(recipe, contestant, 0, store, tmp_path / "run", console=quiet())
+    assert result.environment["compiled"] is True
+    assert losses(tmp_path / "run") == pytest.approx(losses(alone / contestant), rel=1e-4)
+
+
+def test_an_engine_that_steps_aside_is_noticed(alone, text, store, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_module, "expected_wrapper", lambda _: "DistributedDataParallel")
+    with pytest.raises(RuntimeError, match="must be DistributedDataParallel.*but are none"):
+        train(recipe_with(text), "learnable", 0, store, tmp_path / "run", console=quiet())

@@ -53,6 +53,13 @@ def test_every_recipe_builds(path):
         (lambda: TrainingConfig(adam_beta2=1.0), "adam_beta2"),
         (lambda: TrainingConfig(num_steps=75), "num_steps=75 must be a multiple of.*=50"),
         (lambda: TrainingConfig(save_every_steps=70), "save_every_steps=70 must be a multiple"),
+        (lambda: TrainingConfig(precision="fp8"), "precision must be one of float32, bfloat16"),
+        (lambda: TrainingConfig(engine="horovod"), "engine must be one of auto, ddp, fsdp2"),
+        (lambda: TrainingConfig(timeout_seconds=0), "timeout_seconds must be >= 1, got 0"),
+        (
+            lambda: TrainingConfig(gradient_accumulation_steps=3),
+            "gradient_accumulation_steps=3 must divide training.batch_size=16",
+        ),
         (lambda: ContestantConfig(kind="nothing"), "no mixer 'nothing'"),
         (lambda: ContestantConfig(options={"level": 1}), "need a kind"),
         (lambda: Recipe(name="x", contestants={}, seeds=[]), "at least one, got"),

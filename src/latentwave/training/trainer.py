@@ -55,9 +55,10 @@ class EngineTrainer(Trainer):
         self._run = run
         self._objective = objective
         self.add_callback(_EngineCheck(self, wrapper, precision))
-        if wrapper == "FSDPModule (fully_shard)":
-            # Accelerate knows no FSDP2 on the CPU and would take the model for one that needs DDP.
-            # In evaluation mode it adds precision only.
+        if wrapper != "DistributedDataParallel":
+            # Accelerate knows no FSDP2 on the CPU and would take the model for one that needs DDP,
+            # as it does that of one process under a launcher. In evaluation mode it adds precision
+            # only; the model stands on its device already.
             prepare = self.accelerator.prepare_model
 
             def prepare_model(model: nn.Module, **_: Any) -> Any:
