@@ -51,7 +51,7 @@ class Codec(Encoder):
 
     Attributes:
         kind: its name, the value of `corpus.tokenizer`.
-        unit: what bits are counted per: "character", "byte", "sample" or "event".
+        unit: what bits are counted per: "character", "byte", "sample" or "note".
         suffix: of the files that `write` writes, such as ".txt".
         vocab_size: distinct tokens; 0 for raw samples, which have no vocabulary.
         dtype: of one token: "uint8", "uint16", "uint32", or "int16" for raw samples.

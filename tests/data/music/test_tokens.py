@@ -1,4 +1,6 @@
+import re
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -150,3 +152,11 @@ def test_one_note_at_any_tempo(microseconds):
     assert len(notes_of(made)) == 1
     for kind in TOKENIZERS:
         assert tokenize(kind, midi(tempo(microseconds), NOTE)).num_notes == 1
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_the_page_states_the_vocabulary(kind):
+    page = (Path(__file__).parents[3] / "docs" / "data.md").read_text()
+    size = len(miditok_tokenizer(kind))
+    stated = "the 388 events of the Music Transformer, + 3" if size == 391 else f"{size}: "
+    assert re.search(rf"^\| `{kind}` \|.*{re.escape(stated)}", page, flags=re.MULTILINE)

@@ -131,4 +131,4 @@ class Structured(EventCodec):
     kind: ClassVar[str] = "structured"
 
 
-CODECS: tuple[type[EventCodec], ...] = (MidiLike, Remi, Tsd, Structured)
+CODECS: tuple[type[EventCodec], ...] = (MidiLike, Tsd, Structured, Remi)
