@@ -107,6 +107,25 @@ def test_tied_weights_stay_tied(backbone, tied, tmp_path):
         assert (inputs.weight is outputs.weight) == tied
 
 
+@EVERY_BACKBONE
+def test_models_that_shared_a_configuration_do_not_share_mixers(backbone, tmp_path):
+    first = BACKBONES[backbone]()
+    config = first.config
+    lw.attach(first, "wavelet")
+    second = type(first)(config)
+    assert not attached_mixers(second)
+    second.save_pretrained(tmp_path)
+    assert not attached_mixers(lw.from_pretrained(tmp_path))
+    third = type(first)(first.config)
+    assert len(attached_mixers(third)) == 2
+    configs = {id(m.config) for m in first.modules() if hasattr(m, "config")}
+    assert configs == {id(first.config)}, "one configuration for all modules"
+    first.set_attn_implementation("eager")
+    assert {m.config._attn_implementation for m in first.modules() if hasattr(m, "config")} == {
+        "eager"
+    }
+
+
 def test_a_copied_model_works_alone():
     model, ids = lw.attach(gpt2(), "wavelet"), tokens(1, 12)
     expected = model(ids).logits

@@ -3,6 +3,7 @@
 from latentwave.analysis.causality import CausalityError, assert_causal
 from latentwave.analysis.comparison import compare
 from latentwave.analysis.cost import ModelCost, measure_cost
+from latentwave.analysis.harness import run_harness
 from latentwave.analysis.statistics import Estimate, estimate, first_crossing, speedup
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "estimate",
     "first_crossing",
     "measure_cost",
+    "run_harness",
     "speedup",
 ]

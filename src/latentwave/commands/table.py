@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from latentwave.commands import compare, download, evaluate, generate, prepare, report, train
+from latentwave.commands import (
+    compare,
+    download,
+    evaluate,
+    generate,
+    harness,
+    prepare,
+    report,
+    train,
+)
 from latentwave.commands.command import Command
 
 COMMANDS: dict[str, Command] = {
@@ -14,6 +23,7 @@ COMMANDS: dict[str, Command] = {
         compare.COMMAND,
         evaluate.COMMAND,
         generate.COMMAND,
+        harness.COMMAND,
         report.COMMAND,
     )
 }

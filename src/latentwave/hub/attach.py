@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from latentwave.errors import UserError
+from latentwave.hub.configs import give_own_config
 from latentwave.hub.decoder import find_decoder
 from latentwave.hub.hooks import MIXER_NAME, Attachment
 from latentwave.mixers import Mixer, MixerConfig, build_mixer
@@ -72,7 +73,10 @@ def attach(
             "and mixers that start from values of their own would lose them. Load the weights "
             "first, or let from_pretrained of a checkpoint with mixers do both"
         )
-    return _insert(model, config, placement, context_length)
+    entry = _insert(model, config, placement, context_length)
+    give_own_config(model)
+    setattr(model.config, CONFIG_NAME, entry)
+    return model
 
 
 def _insert(
@@ -80,7 +84,8 @@ def _insert(
     config: MixerConfig,
     placement: Placement,
     context_length: int | None,
-) -> PreTrainedModel:
+) -> dict[str, Any]:
+    """Put the mixers in; returns what the configuration is to remember."""
     decoder = find_decoder(model)
     if hasattr(decoder.module, _ATTACHMENT):
         kind = getattr(model.config, CONFIG_NAME)["kind"]
@@ -115,18 +120,13 @@ def _insert(
         version = torch.tensor(FORMAT_VERSION, device=device)
         built.register_buffer("format_version", version)
     setattr(decoder.module, _ATTACHMENT, Attachment(decoder, layers))
-    setattr(
-        model.config,
-        CONFIG_NAME,
-        {
-            "format_version": FORMAT_VERSION,
-            "kind": config.kind,
-            "options": dict(config.options),
-            "placement": placement if isinstance(placement, str) else list(placement),
-            "context_length": context_length,
-        },
-    )
-    return model
+    return {
+        "format_version": FORMAT_VERSION,
+        "kind": config.kind,
+        "options": dict(config.options),
+        "placement": placement if isinstance(placement, str) else list(placement),
+        "context_length": context_length,
+    }
 
 
 def attach_from_config(model: PreTrainedModel, saved: Mapping[str, Any]) -> PreTrainedModel:
@@ -151,7 +151,8 @@ def attach_from_config(model: PreTrainedModel, saved: Mapping[str, Any]) -> PreT
         config = MixerConfig(kind=kind, options=current_options(kind, options))
     except (KeyError, TypeError) as error:
         raise UserError(_NOT_OURS.format(saved)) from error
-    return _insert(model, config, placement, context_length)
+    setattr(model.config, CONFIG_NAME, _insert(model, config, placement, context_length))
+    return model
 
 
 def detach(model: PreTrainedModel) -> PreTrainedModel:

@@ -1,0 +1,91 @@
+"""Trained models in EleutherAI's lm-evaluation-harness."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from latentwave.errors import UserError
+from latentwave.hub import from_pretrained
+
+
+def run_harness(
+    folder: Path,
+    tasks: Sequence[str],
+    *,
+    include_path: Path | None = None,
+    limit: int | None = None,
+    batch_size: int = 8,
+    max_length: int | None = None,
+) -> dict[str, Any]:
+    """Evaluate a saved model on tasks of the harness, through its Hugging Face backend.
+
+    Args:
+        folder: of the model, as `save_pretrained` wrote it, with its tokenizer.
+        tasks: names of tasks.
+        include_path: a folder with task files of your own; then only these are known, and
+            nothing is looked up elsewhere.
+        limit: documents per task, for a trial.
+        batch_size: sequences per forward pass.
+        max_length: tokens of context; default: the model's.
+
+    Returns:
+        What the harness's `simple_evaluate` returns: "results" by task, versions, samples.
+
+    Raises:
+        UserError: if the harness is not installed, the folder holds no model with a tokenizer,
+            or a task is not known.
+    """
+    try:
+        import lm_eval
+        from lm_eval.models.huggingface import HFLM
+        from lm_eval.tasks import TaskManager
+    except ImportError as error:
+        raise UserError(
+            "evaluating with the harness needs lm-eval: pip install 'latentwave[evaluation]'"
+        ) from error
+    model = from_pretrained(folder)
+    if not (folder / "tokenizer_config.json").is_file():
+        raise UserError(f"{folder} has no tokenizer: the harness evaluates models of text")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    start = _start_token(tokenizer)
+    if tokenizer.pad_token_id is None:  # the harness would add one that the model does not know
+        tokenizer.pad_token_id = start
+    if include_path is not None and not include_path.is_dir():
+        raise UserError(f"there is no folder {include_path} with task files")
+    manager = TaskManager(
+        include_path=None if include_path is None else str(include_path),
+        include_defaults=include_path is None,
+    )
+    unknown = [task for task in tasks if task not in manager.all_tasks]
+    if unknown:
+        known = ", ".join(manager.all_tasks[:20]) if include_path else "see `lm-eval ls tasks`"
+        raise UserError(f"the harness knows no task {', '.join(unknown)}; known are: {known}")
+    results: dict[str, Any] = lm_eval.simple_evaluate(
+        model=HFLM(
+            pretrained=model,
+            tokenizer=tokenizer,
+            batch_size=batch_size,
+            max_length=max_length,
+            prefix_token_id=start,
+        ),
+        tasks=list(tasks),
+        task_manager=manager,
+        limit=limit,
+    )
+    return results
+
+
+def _start_token(tokenizer: PreTrainedTokenizerBase) -> int:
+    """What stands before the first token of a document: its own mark, or else a line's end."""
+    for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
+        if token is not None:
+            return int(token)
+    for text in ("\n", " "):
+        ids = tokenizer(text, add_special_tokens=False).input_ids
+        if len(ids) == 1:
+            return int(ids[0])
+    return 0
