@@ -87,7 +87,11 @@ def test_a_finished_cache_continues(backbone):
     whole = model.generate(ids, max_new_tokens=20, do_sample=False)
     first = model.generate(ids, max_new_tokens=8, do_sample=False, return_dict_in_generate=True)
     rest = model.generate(
-        first.sequences, past_key_values=first.past_key_values, max_new_tokens=12, do_sample=False
+        first.sequences,
+        attention_mask=torch.ones_like(first.sequences),  # or padding is guessed from the ids
+        past_key_values=first.past_key_values,
+        max_new_tokens=12,
+        do_sample=False,
     )
     assert torch.equal(rest, whole)
 

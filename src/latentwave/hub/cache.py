@@ -21,7 +21,7 @@ from latentwave.mixers import MixerState
 class _MixerStates:
     """Beside keys and values, what the hybrid layers of transformers leave undone for states."""
 
-    def crop(self: Any, tokens_to_remove: int) -> None:
+    def crop(self: Any, tokens_to_remove: int | Tensor) -> None:
         if any(self.is_recurrent_states_initialized.values()):
             raise UserError(
                 "a recurrent mixer cannot take tokens back, so its cache cannot be cropped: "
