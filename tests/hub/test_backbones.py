@@ -58,7 +58,7 @@ def test_causal_and_streaming(backbone, case):
 @EVERY_CASE
 @pytest.mark.parametrize("how", [{}, {"num_beams": 3}, {"cache_implementation": "static"}], ids=str)
 def test_generate_with_cache_equals_without(backbone, case, how):
-    model, ids = mixed(backbone, case), tokens(2, 12)
+    model, ids, how = mixed(backbone, case), tokens(2, 12), dict(how)
     batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     batch["attention_mask"][1, :5] = 0
     cached = model.generate(**batch, **LENGTH | how)
