@@ -75,6 +75,14 @@ def test_train_evaluate_generate(workplace, capsys):
     assert run("evaluate", folder, "--split", "test") == 0
     assert "bits per character" in capsys.readouterr().out
 
+    other = workplace / "other.txt"
+    other.write_text("a mask of a path " * 200)  # fewer characters than the run knows
+    assert run("evaluate", folder, "--split", "train", "--corpus", other) == 0
+    assert "bits per character" in capsys.readouterr().out
+    other.write_text("a mask of a Zath " * 200)
+    assert run("evaluate", folder, "--corpus", other) == 2
+    assert "character 'Z' (U+005A) is not in the vocabulary" in capsys.readouterr().err
+
     assert run("generate", folder, "--prompt", "wave ", "--max_new_tokens", "9") == 0
     first = capsys.readouterr().out
     assert first.startswith("wave ")
@@ -89,6 +97,9 @@ def test_prepare_says_what_it_made(workplace, capsys):
     out = capsys.readouterr().out
     assert "1 documents" in out
     assert str(workplace / "store") in out.replace("\n", "")
+    assert "plain reading" in out
+    assert run("prepare", workplace / "words.txt", "--output", workplace / "store") == 0
+    assert "prepared before" in capsys.readouterr().out
 
 
 @pytest.mark.unchecked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,18 @@ def corpus_config(corpus: str, **options: Any) -> data.CorpusConfig:
         f"there is no file or folder {corpus}, and no corpus of that name; known are: "
         f"{', '.join(data.CORPORA)}"
     )
+
+
+def in_tokens_of(run: Path, codec: data.Codec, config: data.CorpusConfig) -> data.CorpusConfig:
+    """The same corpus in the tokens that a run was trained on, if both are text."""
+    if codec.kind == "bytes" and "bytes" in config.kind.tokenizers:
+        return dataclasses.replace(config, tokenizer="bytes")
+    folder = run / "model" if (run / "model").is_dir() else run
+    if (folder / "tokenizer.json").is_file() and "pretrained" in config.kind.tokenizers:
+        return dataclasses.replace(
+            config, tokenizer="pretrained", tokenizer_path=str(folder), vocab_size=None
+        )
+    return config
 
 
 def corpus_of_run(folder: Path) -> data.CorpusConfig:

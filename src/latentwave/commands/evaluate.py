@@ -11,7 +11,7 @@ from jsonargparse import ArgumentParser, Namespace
 from latentwave import data, training
 from latentwave.commands.command import Command
 from latentwave.commands.consoles import OUT
-from latentwave.commands.corpora import corpus_config, corpus_of_run
+from latentwave.commands.corpora import corpus_config, corpus_of_run, in_tokens_of
 from latentwave.errors import UserError
 
 
@@ -20,18 +20,20 @@ def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--split", type=Literal["train", "validation", "test"], default="validation"
     )
-    parser.add_argument("--corpus", type=str | None, help="another corpus with the same characters")
+    parser.add_argument(
+        "--corpus", type=str | None, help="another corpus, read in the tokens of the run"
+    )
     parser.add_argument("--batch_size", type=int, default=16)
 
 
 def _run(options: Namespace, _: list[str]) -> None:
     model, codec = training.load_run(options.run)
     if options.corpus is not None:
-        config = corpus_config(options.corpus)
+        config = in_tokens_of(options.run, codec, corpus_config(options.corpus))
     else:
         config = corpus_of_run(options.run)
     store = data.prepare(config)
-    if not store.codec.same_tokens(codec):
+    if config.tokenizer_name != "pretrained" and not store.codec.same_tokens(codec):
         raise UserError(
             f"the model reads {codec.vocab_size} different tokens ({codec.kind}), {config.name} "
             f"has {store.metadata.vocab_size} others ({store.metadata.tokenizer}): it was trained "

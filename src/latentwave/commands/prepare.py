@@ -36,6 +36,7 @@ def _run(options: Namespace, _: list[str]) -> None:
     name = config.kind.download
     if config.path is None and name is not None and downloaded(name) is None:
         fetch_with_progress(name)
+    started = time.time()
     began = time.perf_counter()
     store = data.prepare(config, options.output)
     seconds = time.perf_counter() - began
@@ -49,7 +50,9 @@ def _run(options: Namespace, _: list[str]) -> None:
         soft_wrap=True,
     )
     num_bytes, reading = data.read_plainly(config)
-    if num_bytes:
+    if store.written_at() < started:
+        OUT.print(f"opened in {seconds:.2f} s: it was prepared before")
+    elif num_bytes:
         OUT.print(
             f"{num_bytes / _MIB:,.1f} MiB in {seconds:.2f} s: {num_bytes / _MIB / seconds:,.0f} "
             f"MiB/s; plain reading: {num_bytes / _MIB / reading:,.0f} MiB/s",

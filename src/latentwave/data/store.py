@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerFast
 
 from latentwave.data.codec import Codec
 from latentwave.data.labels import LABELS_FILE
-from latentwave.data.metadata import Split, StoreMetadata
+from latentwave.data.metadata import METADATA_FILE, Split, StoreMetadata
 from latentwave.data.registry import load_codec
 from latentwave.data.windows import DocumentBorders
 from latentwave.data.writer import DOCUMENTS_FILE, TOKENS_FILE
@@ -139,6 +139,10 @@ class TokenStore:
             UserError: for a character that is not in the vocabulary, with its position.
         """
         return self.codec.encode_prompt(text)
+
+    def written_at(self) -> float:
+        """When the store was prepared: seconds since 1970."""
+        return (self.folder / METADATA_FILE).stat().st_mtime
 
     def verify(self) -> None:
         """Read all tokens and compare them with their checksum.

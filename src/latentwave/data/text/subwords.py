@@ -72,10 +72,24 @@ class PretrainedCodec(Codec):
     def encode(self, piece: str) -> NDArray[Any]:
         """The tokens of a text: (tokens,), in the smallest unsigned type for the vocabulary."""
         parts = list(cut_at_words(piece, _PART_CHARACTERS))
-        encoded = self._backend.encode_batch_fast(parts, add_special_tokens=False)
+        try:
+            encoded = self._backend.encode_batch_fast(parts, add_special_tokens=False)
+        except Exception as error:  # the library raises nothing more special
+            raise self._unknown(piece, error) from error
         return np.concatenate(
             [np.empty(0, self.dtype), *(np.array(part.ids, self.dtype) for part in encoded)]
         )
+
+    def _unknown(self, piece: str, error: Exception) -> UserError:
+        for character in sorted(set(piece)):
+            try:
+                self._backend.encode(character, add_special_tokens=False)
+            except Exception:
+                return UserError(
+                    f"character {character!r} (U+{ord(character):04X}) is not in the vocabulary "
+                    "of the tokenizer: leave it out, or use another tokenizer"
+                )
+        return UserError(f"the tokenizer cannot encode the text: {error}")
 
     def num_units(self, piece: str) -> int:
         """Characters."""
