@@ -1,9 +1,10 @@
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
-from latentwave.data import CorpusConfig, prepare
+from latentwave.data import CorpusConfig, guess_corpus, prepare
 from latentwave.data.places import corpus_root
 from latentwave.errors import UserError
 from tests.data.audio.made import write_tone
@@ -18,6 +19,7 @@ def test_an_archive_is_read_like_its_folder(tmp_path, kind):
     for name in ("music", "sound"):
         archive = shutil.make_archive(str(tmp_path / name), kind, tmp_path / "all", name)
         corpus = {"music": "music", "sound": "audio"}[name]
+        assert guess_corpus(Path(archive)) == corpus
         packed = prepare(CorpusConfig(name=corpus, path=archive))
         plain = prepare(CorpusConfig(name=corpus, path=str(tmp_path / "all" / name)))
         assert packed.metadata.sha256 == plain.metadata.sha256
@@ -42,6 +44,10 @@ def test_a_damaged_archive_leaves_nothing(tmp_path):
     with pytest.raises(UserError, match=r"x\.zip is neither a zip nor a tar archive"):
         corpus_root(CorpusConfig(name="music", path=str(path)))
     assert not list((tmp_path / "home" / "unpacked").iterdir())
+    for name in ("x.zip", "y.tar.xz"):
+        path.rename(tmp_path / name)
+        path = tmp_path / name
+        assert guess_corpus(path) == "text"
 
 
 def test_what_is_not_downloaded_is_named():

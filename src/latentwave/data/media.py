@@ -13,10 +13,12 @@ from latentwave.data.codec import Codec
 from latentwave.data.corpus import SPLITS, Corpus, Document, UnreadableDocumentError
 from latentwave.data.digests import SourceDigest
 from latentwave.data.metadata import SkippedFile
+from latentwave.data.places import ARCHIVES, first_names
 from latentwave.data.text import files as text_files
 from latentwave.errors import UserError
 
 CHUNK_BYTES = 1 << 20
+NUM_LOOKED_AT = 64
 
 
 class UnusableFileError(Exception):
@@ -145,6 +147,11 @@ def find_files(root: Path, suffixes: Collection[str], what: str) -> dict[str, Pa
 
 
 def is_mostly(path: Path, suffixes: Collection[str]) -> bool:
-    """Whether a file has one of the suffixes, or more than half of a folder's files have."""
+    """Whether a file has one of the suffixes, or most files of a folder or archive have.
+
+    Of an archive the first files are looked at.
+    """
     paths = text_files.find_files(path) if path.is_dir() else [path]
+    if path.is_file() and path.name.lower().endswith(ARCHIVES):
+        paths = [Path(name) for name in first_names(path, NUM_LOOKED_AT)]
     return 2 * sum(file.suffix.lower() in suffixes for file in paths) > len(paths)

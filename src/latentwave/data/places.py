@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import lzma
+import tarfile
+import zipfile
+import zlib
 from pathlib import Path
 
 from latentwave.data.config import CorpusConfig
@@ -42,3 +47,17 @@ def corpus_root(config: CorpusConfig) -> Path:
     inside = list(folder.iterdir())
     # Most archives hold one folder that holds the rest.
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
+
+
+def first_names(archive: Path, at_most: int) -> list[str]:
+    """The names of the first files of an archive; none if it is damaged."""
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as opened:
+                infos = (info for info in opened.infolist() if not info.is_dir())
+                return [info.filename for info in itertools.islice(infos, at_most)]
+        with tarfile.open(archive, "r|*") as stream:
+            members = (info for info in stream if info.isreg())
+            return [info.name for info in itertools.islice(members, at_most)]
+    except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error):
+        return []
