@@ -142,7 +142,7 @@ def print_summary(results: dict[str, Any], console: Console | None = None) -> No
 def _units(bits_per: dict[str, Any]) -> list[str]:
     """What bits are counted per; a byte that is a character needs no column of its own."""
     units = list(bits_per)
-    if len(units) > 1 and len({bits_per[unit]["mean"] for unit in units}) == 1:
+    if len({format_loss(bits_per[unit]["mean"]) for unit in units}) == 1:
         return units[:1]
     return units
 
