@@ -26,10 +26,12 @@ from latentwave.training import (
     evaluate_on_split,
     load_run,
     open_objective,
+    read_result,
     train,
 )
 from tests.data.tasks.test_sounds import RATE, tone, write_fsd50k
 from tests.data.tasks.test_sounds import sound as encoded
+from tests.processes import run_processes
 from tests.tiny import tiny_recipe, write_text
 
 
@@ -262,6 +264,37 @@ def test_tagging_raw_sound_finds_pitches(tmp_path):
     measured, _ = evaluate_on_split(model, store, "test")
     assert measured == pytest.approx(result.metrics, rel=1e-5)
     assert model.config.problem_type == "multi_label_classification"
+
+
+def train_sound(rank, recipes, store, folder):
+    for name, recipe in recipes.items():
+        train(recipe, "mixed", 0, store, folder / name, console=quiet())
+
+
+def test_two_processes_give_the_curve_of_one(tmp_path):
+    pytest.importorskip("soundfile")
+    corpus = CorpusConfig(name="fsd50k", path=str(write_sounds(tmp_path / "s")), sample_rate=RATE)
+    store = prepare(corpus)
+    # 9 clips to validate cannot be shared fairly.
+    base = {"learning_rate": 1e-2, "num_evaluation_windows": 9}
+    small = {"gradient_accumulation_steps": 2, "gradient_checkpointing": True}
+    recipes = {
+        "ddp": recipe_of(corpus, "encoder", mixer=NONCAUSAL, training=base | {"engine": "ddp"}),
+        "fsdp2": recipe_of(
+            corpus, "encoder", mixer=NONCAUSAL, training=base | small | {"engine": "fsdp2"}
+        ),
+    }
+    alone = train(recipes["ddp"], "mixed", 0, store, tmp_path / "alone", console=quiet())
+    run_processes(2, train_sound, tmp_path / "two", recipes, store, tmp_path / "two")
+    for name, wrapper in (("ddp", "DistributedDataParallel"), ("fsdp2", "FSDPModule")):
+        together = read_result(tmp_path / "two" / name)
+        assert wrapper in together.environment["wrapper"]
+        assert [point.loss for point in together.curve] == pytest.approx(
+            [point.loss for point in alone.curve], rel=1e-4
+        )
+        assert together.metrics["loss"] == pytest.approx(alone.metrics["loss"], rel=1e-4)
+        # Two scores that are all but equal may change places.
+        assert together.metrics["map"] == pytest.approx(alone.metrics["map"], abs=0.02)
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "encoder"])
