@@ -231,6 +231,16 @@ def test_a_change_that_keeps_size_and_time_is_seen_while_it_is_young(text_file, 
         prepare(config(text_file), tmp_path / "s")
 
 
+def test_a_file_put_in_place_with_its_old_time_is_seen(text_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(known, "_changed", lambda status: status.st_mtime)
+    prepare(config(old(text_file)), tmp_path / "s")
+    stamp = text_file.stat().st_mtime_ns
+    text_file.write_text(text_file.read_text().replace("nobler", "noblex"))
+    os.utime(text_file, ns=(stamp, stamp))
+    with pytest.raises(UserError, match="of changed sources"):
+        prepare(config(text_file), tmp_path / "s")
+
+
 def test_a_damaged_memory_of_fingerprints_is_passed_over(text_file, tmp_path, monkeypatch):
     monkeypatch.setattr(known, "_changed", lambda status: status.st_mtime)
     first = prepare(config(old(text_file)))

@@ -50,7 +50,8 @@ class KnownFingerprint:
         signature, youngest = [], 0.0
         for name, path in corpus.files.items():
             status = path.stat()
-            signature.append([name, str(path.absolute()), status.st_size, status.st_mtime_ns])
+            times = (status.st_mtime_ns, status.st_ctime_ns)
+            signature.append([name, str(path.absolute()), status.st_size, *times])
             youngest = max(youngest, _changed(status))
         if signature and time.time() - youngest > _YOUNG_SECONDS:
             key = _digest(_settings(config) | {"files": signature})
@@ -80,7 +81,7 @@ class KnownFingerprint:
 
 
 def _changed(status: os.stat_result) -> float:
-    # The change of the inode cannot be set back by hand.
+    # The time of the inode's change cannot be set back by hand.
     return max(status.st_mtime, status.st_ctime)
 
 
