@@ -31,6 +31,7 @@ def classification_metrics(
         UserError: if the extra `tasks` is not installed.
 
     Example:
+        >>> import torch
         >>> classification_metrics(torch.tensor([[0.0, 2.0], [3.0, 1.0]]), torch.tensor([1, 1]))
         {'accuracy': 0.5}
         >>> scores = torch.tensor([[2.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
