@@ -52,3 +52,30 @@ def test_the_readme_quotes_the_committed_result():
         assert f"| {contestant['tokens_per_second'] / 1e3:.1f} k |" in readme
     for speedup in results["contestants"]["wavelet"]["speedup"].values():
         assert f"{speedup['mean']:.1f} [{speedup['low']:.1f}, {speedup['high']:.1f}]" in readme
+
+
+RESULTS = Path(__file__).parents[1] / "results"
+SMALL = re.findall(
+    r"^\| `(\w+)-small` \| `(\w+)` \| ([\d.]+) \| ([\d.]+) \| ([\d.]+)× \| ([\d.]+)× \| (.*?) \|$",
+    (RESULTS / "README.md").read_text(),
+    flags=re.M,
+)
+
+
+def test_every_small_result_is_quoted():
+    quoted = {name for name, *_ in SMALL}
+    assert {path.name for path in RESULTS.glob("*-small")} == {f"{name}-small" for name in quoted}
+
+
+@pytest.mark.parametrize("row", SMALL, ids=lambda row: f"{row[0]}-{row[1]}")
+def test_the_small_results_are_quoted_as_they_are(row):
+    name, contestant, baseline, loss, steps, seconds, metric = row
+    results = json.loads((RESULTS / f"{name}-small" / "results.json").read_text())
+    own, plain = results["contestants"][contestant], results["contestants"]["none"]
+    assert f"{plain['final_loss']['mean']:.3f}" == baseline
+    assert f"{own['final_loss']['mean']:.3f}" == loss
+    assert f"{own['speedup']['steps']['mean']:.2f}" == steps
+    assert f"{own['speedup']['seconds']['mean']:.2f}" == seconds
+    if metric != "–":
+        both = [f"{c['metrics']['accuracy']['mean']:.3f}" for c in (plain, own)]
+        assert metric == f"accuracy {both[0]} → {both[1]}"

@@ -32,6 +32,11 @@ def test_a_contestant_of_twice_the_cost_per_step():
     assert speedup(baseline, ([4.0, 2.0, 1.5], [0, 200, 400])) == 1
 
 
+def test_a_contestant_that_overfits_is_compared_at_its_lowest_loss():
+    baseline = ([4.0, 3.0, 2.0, 1.0], [0, 100, 200, 300])
+    assert speedup(baseline, ([4.0, 2.5, 2.0, 3.0], [0, 200, 400, 600])) == 0.5
+
+
 def test_a_diverged_run_has_no_speedup():
     nan = math.nan
     assert math.isnan(speedup(([4.0, 2.0], [0, 1]), ([4.0, nan], [0, 1])))

@@ -14,8 +14,8 @@ def printed(results, width=100):
     return console.file.getvalue()
 
 
-def with_speedup(mean, low, high, *, reached=True):
-    results = make_results()
+def with_speedup(mean, low, high, *, reached=True, seeds=(0, 1)):
+    results = make_results(seeds=seeds)
     contestant = results["contestants"]["wavelet"]
     contestant["speedup"]["steps"] = {"mean": mean, "low": low, "high": high}
     contestant["reached"] = reached
@@ -106,7 +106,8 @@ def test_missing_measurements_are_dashes():
         (with_speedup(1.03, 0.97, 1.09), "about as many steps (1.03× [0.97, 1.09])"),
         (with_speedup(1.02, None, None), "about as many steps (1.02×)"),
         (with_speedup(0.8, 0.7, 0.9), "needs 1.2× as many steps"),
-        (with_speedup(1.3, None, None, reached=False), "in some seeds only"),
+        (with_speedup(1.3, None, None, reached=False), "2.272 nats in every seed"),
+        (with_speedup(0.9, None, None, reached=False, seeds=(0,)), "does not reach"),
         (with_speedup(None, None, None), "reaches the baseline’s final loss of 2.272 nats."),
         (make_results(("none",)), "no speed-up"),
         (make_results(("none", "ema", "wavelet")), "wavelet, the quickest of 2 contestants,"),

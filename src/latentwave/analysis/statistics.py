@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -101,8 +102,8 @@ def speedup(
 
         speed-up = cost of the baseline's last loss for the baseline ÷ for the contestant
 
-    A contestant that never gets there is compared at its own last loss instead, the higher of
-    the two, so its speed-up is below 1.
+    A contestant that never gets there is compared at its own lowest loss instead: the lowest that
+    both reach.
 
     Args:
         baseline: losses in nats and costs at each evaluation.
@@ -116,7 +117,9 @@ def speedup(
         >>> speedup(([4.0, 3.0, 2.0], steps), ([4.0, 2.0, 1.5], steps))
         2.0
     """
-    target = max(baseline[0][-1], contestant[0][-1])
+    if math.isnan(contestant[0][-1]):
+        return float("nan")
+    target = max(baseline[0][-1], min(contestant[0]))
     own = first_crossing(*contestant, target)
     reference = first_crossing(*baseline, target)
     if own is None or reference is None:  # NaN losses: a run that diverged has no speed

@@ -65,7 +65,7 @@ def write_headline(results: dict[str, Any]) -> Headline:
         details.append("One seed: no interval.")
     return Headline(
         subject=name,
-        lead=_lead(name, subject, baseline, len(names)),
+        lead=_lead(name, results, len(names)),
         speedups=_all_speedups(subject),
         details=" ".join(filter(None, details)),
     )
@@ -79,10 +79,11 @@ def _rank(contestant: dict[str, Any]) -> tuple[bool, float, float]:
     return not reached, by_speed, float("inf") if loss is None else loss
 
 
-def _lead(name: str, subject: dict[str, Any], baseline: dict[str, Any], num_others: int) -> str:
+def _lead(name: str, results: dict[str, Any], num_others: int) -> str:
+    subject, baseline = results["contestants"][name], results["contestants"][BASELINE]
     target = format_loss(baseline["final_loss"]["mean"])
     if not subject["reached"]:
-        return _lead_not_reached(name, subject, target, num_others)
+        return _lead_not_reached(name, subject, target, num_others, len(results["seeds"]))
     who = name if num_others == 1 else f"{name}, the quickest of {num_others} contestants,"
     mean, low, high = estimate(subject["speedup"]["steps"])
     if mean is None:
@@ -100,9 +101,11 @@ def _lead(name: str, subject: dict[str, Any], baseline: dict[str, Any], num_othe
     )
 
 
-def _lead_not_reached(name: str, subject: dict[str, Any], target: str, num_others: int) -> str:
-    if subject["speedup"]["steps"]["mean"] is not None:
-        return f"{name} reaches the baseline’s final loss of {target} nats in some seeds only."
+def _lead_not_reached(
+    name: str, subject: dict[str, Any], target: str, num_others: int, num_seeds: int
+) -> str:
+    if num_seeds > 1 and subject["speedup"]["steps"]["mean"] is not None:
+        return f"{name} does not reach the baseline’s final loss of {target} nats in every seed."
     steps = max((point["steps"] or 0 for point in subject["curve"]), default=0)
     within = f" within {steps:,} steps" if steps else ""
     if num_others == 1:
@@ -123,7 +126,7 @@ def _all_speedups(subject: dict[str, Any]) -> str:
             parts.append(f"{shown} in {words}{slower}")
     if not parts:
         return ""
-    where = "" if subject["reached"] else " where it was reached"
+    where = "" if subject["reached"] else ", down to its own lowest loss where that is above"
     return f"Speed-up{where}: {_join(parts)}."
 
 

@@ -93,7 +93,7 @@ def _tiles(results: dict[str, Any], subject: str) -> list[tuple[str, str, str]]:
     for measure in MEASURES:
         factor, interval = format_speedup(*estimate(contestant["speedup"][measure]))
         if not contestant["reached"]:
-            note = "not reached" if factor == MISSING else "in some seeds only"
+            note = "not reached" if factor == MISSING else "to its own lowest loss"
         else:
             note = "not measured" if factor == MISSING else interval or without
         tiles.append((f"speed-up in {_WORDS[measure]}", factor, note))

@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from latentwave.report.formats import (
-    MISSING,
     format_count,
     format_loss,
     format_range,
@@ -179,7 +178,7 @@ def _speedup_cell(name: str, contestant: dict[str, Any], measure: str) -> Cell:
     factor, interval = format_speedup(mean, low, high)
     if contestant["reached"]:
         return Cell(factor, interval)
-    return Cell(factor, "not reached" if factor == MISSING else "some seeds")
+    return Cell(factor, "not reached")
 
 
 def _caption(results: dict[str, Any]) -> str:
@@ -191,7 +190,8 @@ def _caption(results: dict[str, Any]) -> str:
     )
     return (
         "Speed-up: what the baseline needs for its final validation loss ÷ what the contestant "
-        f"needs for that loss ({seeds})."
+        "needs for that loss, or where it never gets there, both for its own lowest "
+        f"loss ({seeds})."
     )
 
 
