@@ -79,3 +79,13 @@ def test_the_small_results_are_quoted_as_they_are(row):
     if metric != "–":
         both = [f"{c['metrics']['accuracy']['mean']:.3f}" for c in (plain, own)]
         assert metric == f"accuracy {both[0]} → {both[1]}"
+
+
+def test_the_generating_speeds_are_quoted_as_they_are():
+    page = (Path(__file__).parents[1] / "docs" / "bring-your-model.md").read_text()
+    text = (RESULTS / "generate.txt").read_text()
+    blocks = re.findall(r"^\w+: plain ([\d.]+) tokens/s\n((?:  .*\n)+)", text, flags=re.M)
+    assert len(blocks) == 3
+    for plain, rest in blocks:
+        ratios = re.findall(r", ([\d.]+) of the plain", rest)
+        assert f"| {plain} tokens/s | {' | '.join(ratios)} |" in page
