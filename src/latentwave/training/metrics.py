@@ -35,8 +35,8 @@ def classification_metrics(
         >>> classification_metrics(torch.tensor([[0.0, 2.0], [3.0, 1.0]]), torch.tensor([1, 1]))
         {'accuracy': 0.5}
         >>> scores = torch.tensor([[2.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
-        >>> classification_metrics(scores, torch.tensor([[0, 0], [1, 0], [1, 0]]))
-        {'map': 0.5833333134651184}
+        >>> round(classification_metrics(scores, torch.tensor([[0, 0], [1, 0], [1, 0]]))["map"], 4)
+        0.5833
     """
     functional = _torchmetrics()
     if labels.dim() == 1:
