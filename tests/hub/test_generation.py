@@ -1,5 +1,7 @@
 """Cached generation gives what generation without a cache gives, token by token."""
 
+import copy
+
 import pytest
 import torch
 from transformers import DynamicCache, StaticCache
@@ -164,3 +166,32 @@ def test_the_state_stays_as_long_as_the_filters_are():
     state = cache.layers[0].conv_states[0]
     assert state.shape[-1] == 17, "the window's 16 older tokens and the last call's one"
     assert state.untyped_storage().nbytes() <= 4 * 8 * (3 * 17 + 64), "spare room is bounded too"
+
+
+@pytest.mark.parametrize("case", ["wavelet", "learnable", "filterbank"])
+def test_gradients_flow_through_cached_chunks(case):
+    model, _ = model_and_batch("gpt2", case)
+    ids, grads = tokens(2, 20), []
+    for chunk in (20, 6, 1):
+        cache = DynamicCache()
+        parts = [
+            model(ids[:, i : i + chunk], past_key_values=cache).logits for i in range(0, 20, chunk)
+        ]
+        model.zero_grad()
+        torch.cat(parts, dim=1).square().mean().backward()
+        grads.append(model.transformer.wte.weight.grad.clone())
+    for each in grads[1:]:
+        torch.testing.assert_close(each, grads[0], rtol=1e-3, atol=1e-4)
+
+
+def test_a_cache_changes_hands():
+    model, ids = lw.attach(gpt2(), "wavelet", context_length=16), tokens(1, 30)
+    whole = model(ids, use_cache=False).logits
+    cache = DynamicCache()
+    with torch.inference_mode():
+        for t in range(20):
+            model(ids[:, t : t + 1], past_key_values=cache)
+    for each in (copy.deepcopy(cache), cache):
+        with torch.no_grad():
+            rest = [model(ids[:, t : t + 1], past_key_values=each).logits for t in range(20, 30)]
+        torch.testing.assert_close(torch.cat(rest, dim=1), whole[:, 20:], rtol=1e-4, atol=1e-4)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import cache_utils
@@ -186,7 +187,7 @@ class CacheState(MixerState):
         layer, (B, T, C) = self._layer, new.shape
         state = layer.conv_states[slot] if layer.has_previous_state[slot] else None
         tail: _Tail | None = layer.mixer_tails.get(slot)
-        if state is None or tail is None or tail.state is not state or tail.room < T:
+        if state is None or tail is None or tail.state is not state or not tail.can_take(new):
             if state is not None:
                 self._refuse_cropped(state, history)
             # Room for one more history makes copies rare enough not to count.
@@ -267,7 +268,6 @@ class _Tail:
     """A buffer whose written part ends with a layer's state.
 
     Attributes:
-        room: for how many more tokens.
         state: (batch, channels, history + last call's tokens), a view of the buffer.
         derived: what a mixer has computed from it.
     """
@@ -275,16 +275,25 @@ class _Tail:
     def __init__(self, buffer: Tensor, num_written: int) -> None:
         self._buffer = buffer
         self._num_written = num_written
-        self.room = buffer.shape[1] - num_written
         self.state: Tensor | None = None
         self.derived: Tensor | None = None
+
+    def can_take(self, new: Tensor) -> bool:
+        """Whether new samples may be written behind the old ones.
+
+        Not if there is no room, nor if gradients may want the buffer as it is, nor into a buffer
+        of torch's inference mode from outside of it.
+        """
+        wanted = new.requires_grad or self._buffer.requires_grad
+        foreign = self._buffer.is_inference() != torch.is_inference_mode_enabled()
+        room = self._buffer.shape[1] - self._num_written
+        return room >= new.shape[1] and not wanted and not foreign
 
     def append(self, new: Tensor, history: int) -> Tensor:
         """The history and the new samples: (batch, history + new tokens, channels)."""
         start, stop = self._num_written, self._num_written + new.shape[1]
         self._buffer[:, start:stop] = new
         self._num_written = stop
-        self.room -= stop - start
         samples = self._buffer[:, start - history : stop]
         self.state = samples.transpose(1, 2)
         self.derived = None
