@@ -8,6 +8,7 @@ from latentwave.training import (
     ContestantConfig,
     Recipe,
     TrainingConfig,
+    TuningConfig,
     build_classifier,
     build_model,
     load_recipe,
@@ -60,6 +61,31 @@ def test_every_recipe_builds(path):
             lambda: TrainingConfig(gradient_accumulation_steps=3),
             "gradient_accumulation_steps=3 must divide training.batch_size=16",
         ),
+        (
+            lambda: BackboneConfig(architecture="llama", positions="learned"),
+            "must be null or one of: rotary, none; got 'learned'",
+        ),
+        (lambda: ContestantConfig(backbone={"depth": 2}), "backbone has no 'depth', only arch"),
+        (lambda: ContestantConfig(backbone={"context_length": 8}), "another context_length.*8"),
+        (
+            lambda: Recipe(
+                name="x", contestants={"y": ContestantConfig(backbone={"num_heads": 5})}
+            ),
+            "num_heads=5 must divide",
+        ),
+        (
+            lambda: Recipe(name="x", contestants={"y": ContestantConfig(num_steps=75)}),
+            "num_steps=75 must be a multiple",
+        ),
+        (lambda: Recipe(name="x", contestants={}, budget="hours"), "got 'hours'"),
+        (lambda: TuningConfig(learning_rates=[1e-3]), "several or none"),
+        (lambda: TuningConfig(learning_rates=[2e-3, 1e-3]), "ascending, got"),
+        (
+            lambda: Recipe(
+                name="x", contestants={}, tuning=TuningConfig(learning_rates=[1e-3, 2e-3], seed=0)
+            ),
+            "tuning.seed=0 must not be one of the seeds",
+        ),
         (lambda: ContestantConfig(kind="nothing"), "no mixer 'nothing'"),
         (lambda: ContestantConfig(options={"level": 1}), "need a kind"),
         (lambda: Recipe(name="x", contestants={}, seeds=[]), "at least one, got"),
@@ -74,6 +100,16 @@ def test_every_recipe_builds(path):
 def test_mistakes_are_named(build, message):
     with pytest.raises(UserError, match=message):
         build()
+
+
+def test_a_contestant_sees_its_own_backbone_and_training():
+    deeper = ContestantConfig(backbone={"num_layers": 12}, learning_rate=5e-4, num_steps=500)
+    recipe = Recipe(name="x", contestants={"none": ContestantConfig(), "deeper": deeper})
+    seen = recipe.as_seen_by("deeper")
+    assert (seen.backbone.num_layers, recipe.backbone.num_layers) == (12, 10)
+    assert (seen.training.learning_rate, seen.training.num_steps) == (5e-4, 500)
+    assert seen.as_seen_by("deeper") == seen
+    assert recipe.as_seen_by("none").training == recipe.training
 
 
 def test_files_that_are_no_recipes(tmp_path):

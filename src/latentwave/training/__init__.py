@@ -1,5 +1,6 @@
 """Recipes and training runs, on top of the Trainer of transformers."""
 
+from latentwave.training.backbone import BackboneConfig
 from latentwave.training.checkpoint import list_checkpoints, newest_checkpoint
 from latentwave.training.classification import (
     Classification,
@@ -10,6 +11,7 @@ from latentwave.training.classification import (
     labelled_examples,
 )
 from latentwave.training.classifiers import build_classifier
+from latentwave.training.contestant import BASELINE, ContestantConfig
 from latentwave.training.curve import CurvePoint
 from latentwave.training.environment import describe_environment
 from latentwave.training.evaluation import evaluate_loss, load_run
@@ -17,17 +19,10 @@ from latentwave.training.generation import continue_tokens
 from latentwave.training.models import build_model
 from latentwave.training.objective import Objective
 from latentwave.training.processes import is_main, on_main, prepared_store, rank, start_processes
-from latentwave.training.recipe import (
-    BASELINE,
-    BackboneConfig,
-    ContestantConfig,
-    Recipe,
-    TrainingConfig,
-    load_recipe,
-    recipe_from_dict,
-)
+from latentwave.training.recipe import Recipe, TuningConfig, load_recipe, recipe_from_dict
 from latentwave.training.result import RunResult, read_result
 from latentwave.training.run import train
+from latentwave.training.settings import TrainingConfig
 from latentwave.training.tasks import open_objective
 
 __all__ = [
@@ -40,6 +35,7 @@ __all__ = [
     "Recipe",
     "RunResult",
     "TrainingConfig",
+    "TuningConfig",
     "build_classifier",
     "build_model",
     "collator",

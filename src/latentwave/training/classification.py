@@ -18,10 +18,11 @@ from latentwave.data.tasks.codecs import PairCodec, SampleCodec
 from latentwave.errors import UserError
 from latentwave.hub.wave_encoder import WaveEncoderConfig
 from latentwave.training.classifiers import build_classifier, wave_config
+from latentwave.training.contestant import ContestantConfig
 from latentwave.training.metrics import classification_metrics, require_metrics
 from latentwave.training.objective import Collate, Objective
 from latentwave.training.processes import num_processes, on_all, rank
-from latentwave.training.recipe import ContestantConfig, Recipe
+from latentwave.training.recipe import Recipe
 
 
 class Classification(Objective):

@@ -16,8 +16,9 @@ from transformers import (
 
 from latentwave.errors import UserError
 from latentwave.hub.wave_encoder import WaveEncoderConfig, WaveEncoderForAudioClassification
+from latentwave.training.backbone import BackboneConfig
+from latentwave.training.contestant import ContestantConfig
 from latentwave.training.models import attach_contestant, gpt2_config, llama_config
-from latentwave.training.recipe import BackboneConfig, ContestantConfig
 
 ENCODER = "encoder"
 
@@ -55,6 +56,11 @@ def build_classifier(
     """
     if (vocab_size == 0) != (sample_rate is not None):
         raise ValueError(f"vocab_size={vocab_size} does not fit sample_rate={sample_rate}")
+    if backbone.positions is not None:
+        raise UserError(
+            "backbone.positions is a choice of language models; classifiers have their "
+            f"architecture's own, so it must be null, got {backbone.positions!r}"
+        )
     if sample_rate is not None and backbone.architecture != ENCODER:
         raise UserError(
             f'raw sound is classified by backbone.architecture "{ENCODER}", got '

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from latentwave.errors import UserError
 from latentwave.hub.decoder import decoder_layers
 from latentwave.training.processes import num_processes, on_all, on_cpu
-from latentwave.training.recipe import TrainingConfig
+from latentwave.training.settings import TrainingConfig
 
 Wrapper = Literal["none", "DistributedDataParallel", "FSDPModule (fully_shard)"]
 

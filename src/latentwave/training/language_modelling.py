@@ -12,10 +12,11 @@ from transformers import PreTrainedModel
 from latentwave.data import GridWindows, RandomWindows, TokenStore
 from latentwave.data.windows import DocumentBorders
 from latentwave.errors import UserError
+from latentwave.training.contestant import ContestantConfig
 from latentwave.training.evaluation import evaluate_loss
 from latentwave.training.models import build_model
 from latentwave.training.objective import Objective
-from latentwave.training.recipe import ContestantConfig, Recipe
+from latentwave.training.recipe import Recipe
 
 
 class LanguageModelling(Objective):

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedModel,
+    SmolLM3Config,
+    SmolLM3ForCausalLM,
     set_seed,
 )
 
 from latentwave.errors import UserError
 from latentwave.hub import attach
-from latentwave.training.recipe import BackboneConfig, ContestantConfig
+from latentwave.training.backbone import BackboneConfig
+from latentwave.training.contestant import ContestantConfig
 
 
 def build_model(
@@ -43,9 +49,24 @@ def build_model(
             f"backbone.architecture {backbone.architecture!r} reads later tokens and cannot "
             f"predict them: a language model needs one of {', '.join(_LANGUAGE_MODELS)}"
         )
-    config, language_model = _LANGUAGE_MODELS[backbone.architecture]
     set_seed(seed)
-    return attach_contestant(language_model(config(backbone, vocab_size)), backbone, contestant)
+    return attach_contestant(_language_model(backbone, vocab_size), backbone, contestant)
+
+
+def _language_model(backbone: BackboneConfig, vocab_size: int) -> PreTrainedModel:
+    if backbone.architecture == "gpt2" and backbone.positions == "rotary":
+        return GPTNeoXForCausalLM(_gpt2_with_rotary_positions(backbone, vocab_size))
+    if backbone.architecture == "llama" and backbone.positions == "none":
+        return SmolLM3ForCausalLM(_llama_without_positions(backbone, vocab_size))
+    config, language_model = _LANGUAGE_MODELS[backbone.architecture]
+    model: PreTrainedModel = language_model(config(backbone, vocab_size))
+    if isinstance(model, GPT2LMHeadModel) and backbone.positions == "none":
+        # GPT-2 adds position embeddings: zeros that stay zeros are none.
+        embeddings: torch.Tensor = model.transformer.wpe.weight
+        with torch.no_grad():
+            embeddings.zero_()
+        embeddings.requires_grad_(False)
+    return model
 
 
 def attach_contestant(
@@ -100,6 +121,41 @@ def llama_config(backbone: BackboneConfig, vocab_size: int, **others: Any) -> Ll
         intermediate_size=backbone.intermediate_size,
         tie_word_embeddings=True,
         **_COMMON | others,
+    )
+
+
+def _gpt2_with_rotary_positions(backbone: BackboneConfig, vocab_size: int) -> GPTNeoXConfig:
+    """GPT-NeoX with sequential residuals is GPT-2 but for its positions and untied biases."""
+    return GPTNeoXConfig(
+        vocab_size=vocab_size,
+        max_position_embeddings=backbone.context_length,
+        hidden_size=backbone.hidden_size,
+        num_hidden_layers=backbone.num_layers,
+        num_attention_heads=backbone.num_heads,
+        intermediate_size=backbone.intermediate_size,
+        use_parallel_residual=False,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 1},
+        hidden_dropout=backbone.dropout,
+        attention_dropout=backbone.dropout,
+        hidden_act="gelu_new",
+        tie_word_embeddings=True,
+        **_COMMON,
+    )
+
+
+def _llama_without_positions(backbone: BackboneConfig, vocab_size: int) -> SmolLM3Config:
+    """SmolLM3 is Llama whose layers may do without rotary positions; here all do."""
+    return SmolLM3Config(
+        vocab_size=vocab_size,
+        max_position_embeddings=backbone.context_length,
+        hidden_size=backbone.hidden_size,
+        num_hidden_layers=backbone.num_layers,
+        num_attention_heads=backbone.num_heads,
+        num_key_value_heads=backbone.num_heads,
+        intermediate_size=backbone.intermediate_size,
+        no_rope_layers=[0] * backbone.num_layers,
+        tie_word_embeddings=True,
+        **_COMMON,
     )
 
 

@@ -11,7 +11,8 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedModel
 
 from latentwave.data import TokenStore
-from latentwave.training.recipe import ContestantConfig, Recipe
+from latentwave.training.contestant import ContestantConfig
+from latentwave.training.recipe import Recipe
 
 Collate = Callable[[Sequence[dict[str, Tensor]]], dict[str, Tensor]]
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from latentwave.errors import UserError
+from latentwave.training.backbone import BackboneConfig
 from latentwave.training.curve import CurvePoint, read_curve, write_durably
 from latentwave.training.environment import describe_environment
-from latentwave.training.recipe import TrainingConfig
+from latentwave.training.settings import TrainingConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,10 +77,17 @@ def open_folder(folder: Path, record: dict[str, Any], resume: bool) -> None:
 def _comparable(record: dict[str, Any], key: str) -> Any:
     """An entry of run.json without what may change from one process to the next."""
     value = record.get(key)
-    if key != "training" or not isinstance(value, dict):
+    if key not in _DEFAULTS or not isinstance(value, dict):
         return value
-    defaults = dataclasses.asdict(TrainingConfig())
-    return {k: v for k, v in (defaults | value).items() if k not in TrainingConfig.EXECUTION}
+    # What a record of an older version does not name had its default then.
+    whole = _DEFAULTS[key] | value
+    return {k: v for k, v in whole.items() if k not in TrainingConfig.EXECUTION}
+
+
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "training": dataclasses.asdict(TrainingConfig()),
+    "backbone": dataclasses.asdict(BackboneConfig()),
+}
 
 
 def read_result(folder: Path) -> RunResult:

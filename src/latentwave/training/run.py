@@ -38,8 +38,9 @@ from latentwave.training.processes import (
     start_processes,
 )
 from latentwave.training.progress import ProgressCallback
-from latentwave.training.recipe import Recipe, TrainingConfig
+from latentwave.training.recipe import Recipe
 from latentwave.training.result import RunResult, open_folder, read_result, write_result
+from latentwave.training.settings import TrainingConfig
 from latentwave.training.tasks import open_objective
 from latentwave.training.trainer import EngineTrainer
 
@@ -98,11 +99,12 @@ def _train(
     resume: bool,
     console: Console,
 ) -> RunResult:
-    config = recipe.contestant(contestant)
+    recipe = recipe.as_seen_by(contestant)
+    config = recipe.contestants[contestant]
     record = {
         "contestant": contestant,
         "seed": seed,
-        "mixer": dataclasses.asdict(config),
+        "mixer": config.describe_mixer(),
         "backbone": dataclasses.asdict(recipe.backbone),
         "training": dataclasses.asdict(recipe.training),
         "task": recipe.task,

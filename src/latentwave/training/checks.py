@@ -1,0 +1,23 @@
+"""Checks of values that recipes hold."""
+
+from __future__ import annotations
+
+from latentwave.errors import UserError
+
+
+def at_least(config: object, group: str, least: float, *names: str) -> None:
+    """Refuse attributes of a configuration that are below a bound.
+
+    Args:
+        config: that has them.
+        group: its name in a recipe.
+        least: the smallest value allowed.
+        *names: of the attributes.
+
+    Raises:
+        UserError: with name and value.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if value < least:
+            raise UserError(f"{group}.{name} must be >= {least}, got {value}")
