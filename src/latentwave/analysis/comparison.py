@@ -10,23 +10,26 @@ from typing import Any
 
 from rich.console import Console
 
+from latentwave.analysis.clock import Clock, load_average, measure_step_seconds
 from latentwave.analysis.cost import ModelCost, measure_cost
-from latentwave.analysis.statistics import estimate, speedup
-from latentwave.data import Provenance, TokenStore
+from latentwave.analysis.planning import choose_rates, match_budget, tuning_recipes
+from latentwave.analysis.summary import summarize
+from latentwave.analysis.workers import Job, Workers
+from latentwave.data import TokenStore
 from latentwave.errors import UserError
 from latentwave.training import (
     BASELINE,
     Recipe,
-    RunResult,
     describe_environment,
     on_main,
     open_objective,
+    read_result,
     start_processes,
-    train,
 )
 from latentwave.training.curve import write_durably
+from latentwave.training.processes import num_processes
 
-_MAX_SOURCES = 20
+_CLOCK, _BUDGET = "clock.json", "budget.json"
 
 
 def compare(
@@ -35,20 +38,26 @@ def compare(
     folder: Path,
     *,
     resume: bool = False,
+    workers: Workers | None = None,
+    time_again: bool = False,
     command: str = "",
     console: Console | None = None,
 ) -> dict[str, Any]:
     """Train every contestant with every seed and write results.json.
 
-    Runs are paired: contestants of one seed start from the same backbone weights and see the
-    same batches. Each run has its own folder CONTESTANT-seedN; with `resume` finished ones are
-    taken as they are and an interrupted one goes on.
+    Runs are paired: contestants of one seed and one backbone start from the same weights and see
+    the same batches. Each run has its own folder CONTESTANT-seedN, those of a search for learning
+    rates lie under tuning/; with `resume` finished ones are taken as they are and an interrupted
+    one goes on. Contestants and seeds can be added to a finished comparison that way.
 
     Args:
         recipe: with the baseline "none" among its contestants.
         store: the corpus of the recipe.
         folder: of the comparison.
         resume: go on in an existing folder.
+        workers: where the runs are executed; default: one after the other, here.
+        time_again: measure the durations of steps again, for a comparison that was first timed
+            while the machine was busy.
         command: what was typed, for the record.
         console: where progress is shown.
 
@@ -59,133 +68,147 @@ def compare(
         UserError: without a baseline, for an existing folder (without resume), and for what
             `train` refuses.
     """
-    if BASELINE not in recipe.contestants:
-        raise UserError(
-            f"a comparison needs the plain backbone as contestant {BASELINE!r}, the recipe has "
-            f"{', '.join(recipe.contestants)}"
-        )
-    if recipe.contestants[BASELINE].kind is not None:
-        raise UserError(f"contestant {BASELINE!r} is the plain backbone and must have no mixer")
+    workers = workers or Workers()
+    _check_baselines(recipe)
     start_processes(recipe.training.timeout_seconds)
+    if num_processes() > 1 and workers != Workers():
+        raise UserError("under a launcher all processes train one model: leave out --workers")
     if on_main(lambda: folder.exists() and any(folder.iterdir())) and not resume:
         raise UserError(
             f"the folder {folder} exists: choose another with --output, or go on with --resume"
         )
     # Every contestant is built once before the first is trained: mistakes show now, not in hours.
-    objective = open_objective(recipe, store)
-    inputs, num_tokens = objective.one_item()
-    costs = {
-        name: measure_cost(objective.build(contestant, seed=0), num_tokens, inputs)
-        for name, contestant in recipe.contestants.items()
-    }
-    runs = {
-        name: [
-            train(
-                recipe,
-                name,
-                seed,
-                store,
-                folder / f"{name}-seed{seed}",
-                resume=resume,
-                console=console,
-            )
-            for seed in recipe.seeds
+    costs = {name: _cost(recipe.as_seen_by(name), name, store) for name in recipe.contestants}
+    clock = on_main(lambda: _clock(recipe, store, folder, time_again))
+    planned = on_main(lambda: _with_budgets(recipe, costs, clock, folder))
+
+    def run_all(runs: dict[Path, tuple[Recipe, str, int]]) -> None:
+        jobs = [
+            Job(recipe=own.to_dict(), contestant=name, seed=seed, folder=str(path))
+            for path, (own, name, seed) in runs.items()
         ]
+        workers.run(jobs, store, console)
+
+    def tuning_folder(name: str, rate: float) -> Path:
+        return folder / "tuning" / f"{name}-lr{rate:g}-seed{recipe.tuning.seed}"
+
+    run_all(
+        {
+            tuning_folder(name, rate): (own, name, recipe.tuning.seed)
+            for (name, rate), own in tuning_recipes(planned).items()
+        }
+    )
+    planned, tuning = choose_rates(
+        planned, lambda name, rate: read_result(tuning_folder(name, rate)).final_loss
+    )
+    folders = {
+        name: [folder / f"{name}-seed{seed}" for seed in recipe.seeds]
         for name in recipe.contestants
     }
-    summary = summarize(recipe, store, runs, costs)
-    results = _without_nan(
-        summary | {"task": objective.task, "loss_unit": objective.loss_unit, "command": command}
+    # Seed by seed, so that a comparison that is cut off has whole pairs.
+    run_all(
+        {
+            folders[name][index]: (planned, name, seed)
+            for index, seed in enumerate(recipe.seeds)
+            for name in recipe.contestants
+        }
     )
+    runs = {name: [read_result(path) for path in own] for name, own in folders.items()}
+    objective = open_objective(recipe, store)
+    summary = summarize(planned, store, runs, costs, clock) | {
+        "recipe": recipe.to_dict(),
+        "tuning": tuning or None,
+        "task": objective.task,
+        "loss_unit": objective.loss_unit,
+        "command": command,
+    }
+    results = _without_nan(summary)
     text = json.dumps(results, indent=2, allow_nan=False) + "\n"
     on_main(lambda: write_durably(folder / "results.json", text))
     return dict(results)
 
 
-def summarize(
-    recipe: Recipe,
-    store: TokenStore,
-    runs: dict[str, list[RunResult]],
-    costs: dict[str, ModelCost],
-) -> dict[str, Any]:
-    """Put the numbers of all runs together.
+def _check_baselines(recipe: Recipe) -> None:
+    contestants = recipe.contestants
+    if BASELINE not in contestants:
+        raise UserError(
+            f"a comparison needs the plain backbone as contestant {BASELINE!r}, the recipe has "
+            f"{', '.join(contestants)}"
+        )
+    if contestants[BASELINE].kind is not None or contestants[BASELINE].backbone:
+        raise UserError(f"contestant {BASELINE!r} is the plain backbone and must have no mixer")
+    for name, contestant in contestants.items():
+        if contestant.baseline not in contestants:
+            raise UserError(
+                f"contestant {name!r} is measured against {contestant.baseline!r}, which the "
+                f"recipe does not have; it has {', '.join(contestants)}"
+            )
+        own = contestants[contestant.baseline].baseline
+        if own not in (BASELINE, contestant.baseline):
+            raise UserError(
+                f"contestant {name!r} is measured against {contestant.baseline!r}, which is itself "
+                f"measured against {own!r}: name {own!r} for both"
+            )
 
-    Args:
-        recipe: the experiment.
-        store: its corpus.
-        runs: for each contestant one run per seed, in the order of the recipe's seeds.
-        costs: of each contestant.
 
-    Returns:
-        A dictionary of the form that the design fixes for results.json.
-    """
-    metadata = store.metadata
-    classes = metadata.class_names
-    # A class is not told by its document's tokens: its nats are not bits of them.
-    bits_per_nat = {} if runs[BASELINE][0].metrics else store.bits_per_unit(1.0)
-    environments = [run.environment for run in runs[BASELINE]]
-    contestants = {}
-    for name, own_runs in runs.items():
-        cost = costs[name]
-        finals = [run.final_loss for run in own_runs]
-        contestants[name] = {
-            "mixer": _mixer(recipe, name),
-            "num_parameters": cost.num_parameters,
-            "num_mixer_parameters": cost.num_mixer_parameters,
-            "flops_per_token": cost.flops_per_token,
-            "tokens_per_second": estimate([r.tokens / r.seconds for r in own_runs]).mean,
-            "final_loss": dataclasses.asdict(estimate(finals)),
-            "bits_per": {
-                unit: dataclasses.asdict(estimate([loss * bits for loss in finals]))
-                for unit, bits in bits_per_nat.items()
-            },
-            "metrics": _metrics(own_runs),
-            "curve": _mean_curve(own_runs, cost),
-            "speedup": _speedups(runs[BASELINE], own_runs, costs[BASELINE], cost),
-            "reached": all(
-                min(point.loss for point in run.curve) <= base.final_loss
-                for run, base in zip(own_runs, runs[BASELINE], strict=True)
-            ),
-        }
-    return {
-        "recipe": recipe.to_dict(),
-        "environment": environments[0] if environments else describe_environment(),
-        "corpus": {
-            "name": metadata.corpus,
-            "num_tokens": metadata.num_tokens,
-            "vocab_size": metadata.vocab_size,
-            "tokenizer": metadata.tokenizer,
-            "units_per_token": {
-                unit: 1 / (math.log(2) * bits) for unit, bits in bits_per_nat.items()
-            },
-            "num_classes": None if classes is None else len(classes),
-            "sha256": metadata.sha256,
-            "provenance": _provenance(metadata.provenance),
+def _cost(recipe: Recipe, name: str, store: TokenStore) -> ModelCost:
+    objective = open_objective(recipe, store)
+    inputs, num_tokens = objective.one_item()
+    model = objective.build(recipe.contestants[name], seed=0)
+    return measure_cost(model, num_tokens, inputs)
+
+
+def _clock(recipe: Recipe, store: TokenStore, folder: Path, again: bool) -> Clock | None:
+    """Durations of steps, from the folder where it has them; None under a launcher."""
+    if num_processes() > 1:
+        return None
+    path = folder / _CLOCK
+    setting = {
+        "contestants": {
+            name: [dataclasses.asdict(seen.backbone), seen.contestants[name].describe_mixer()]
+            for name in recipe.contestants
+            for seen in [recipe.as_seen_by(name)]
         },
-        "metrics_split": runs[BASELINE][0].metrics_split,
-        "seeds": list(recipe.seeds),
-        "contestants": contestants,
+        "training": dataclasses.asdict(recipe.training),
     }
+    if path.is_file() and not again:
+        known = json.loads(path.read_text())
+        if known.pop("setting") == setting:
+            return Clock(**known)
+    load = load_average()
+    seconds = measure_step_seconds(recipe, store)
+    clock = Clock(step_seconds=seconds, load_average=load, environment=describe_environment())
+    folder.mkdir(parents=True, exist_ok=True)
+    write_durably(path, json.dumps(dataclasses.asdict(clock) | {"setting": setting}, indent=2))
+    return clock
 
 
-def _metrics(runs: list[RunResult]) -> dict[str, dict[str, float | None]]:
-    """What was measured of the finished models beside the loss."""
-    return {
-        name: dataclasses.asdict(estimate([run.metrics[name] for run in runs]))
-        for name in runs[0].metrics
+def _with_budgets(
+    recipe: Recipe, costs: dict[str, ModelCost], clock: Clock | None, folder: Path
+) -> Recipe:
+    """The recipe with num_steps for each contestant, the same ones when it is resumed."""
+    if recipe.budget == "tokens":
+        return recipe
+    path = folder / _BUDGET
+    known: dict[str, int] = json.loads(path.read_text()) if path.is_file() else {}
+    contestants = {
+        name: dataclasses.replace(contestant, num_steps=contestant.num_steps or known.get(name))
+        for name, contestant in recipe.contestants.items()
     }
-
-
-def _provenance(provenance: Provenance) -> dict[str, Any]:
-    """Where the corpus comes from; of many files only their number and size."""
-    sources = provenance.sources
-    few = len(sources) <= _MAX_SOURCES
-    return {
-        "sources": [dataclasses.asdict(source) for source in sources] if few else len(sources),
-        "num_source_bytes": sum(source.num_bytes for source in sources),
-        "num_skipped_files": len(provenance.skipped),
-        "python_version": provenance.python_version,
-    }
+    recipe = dataclasses.replace(recipe, contestants=contestants)
+    if recipe.budget == "flops":
+        cost = {name: own.flops_per_token for name, own in costs.items()}
+    elif clock is not None:
+        cost = {name: clock.seconds_per_step(name) for name in recipe.contestants}
+    else:
+        raise UserError(
+            'budget "seconds" is measured on one process: run compare without a launcher'
+        )
+    matched = match_budget(recipe, cost)
+    steps = {name: contestant.num_steps for name, contestant in matched.contestants.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_durably(path, json.dumps(known | steps, indent=2))
+    return matched
 
 
 def _without_nan(value: Any) -> Any:
@@ -195,64 +218,3 @@ def _without_nan(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_without_nan(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _mixer(recipe: Recipe, name: str) -> dict[str, Any] | None:
-    contestant = recipe.contestants[name]
-    if contestant.kind is None:
-        return None
-    return dataclasses.asdict(contestant)
-
-
-def _mean_curve(runs: list[RunResult], cost: ModelCost) -> list[dict[str, Any]]:
-    """All seeds are evaluated at the same steps, so points are averaged one by one."""
-    curve = []
-    for points in zip(*(run.curve for run in runs), strict=True):
-        losses = [point.loss for point in points]
-        curve.append(
-            {
-                "steps": points[0].step,
-                "tokens": points[0].tokens,
-                "flops": points[0].tokens * cost.flops_per_token,
-                "seconds": estimate([point.seconds for point in points]).mean,
-                "loss": estimate(losses).mean,
-                "losses": losses,
-                "metrics": {
-                    name: estimate([point.metrics[name] for point in points]).mean
-                    for name in points[0].metrics
-                },
-            }
-        )
-    return curve
-
-
-def _speedups(
-    baselines: list[RunResult],
-    runs: list[RunResult],
-    baseline_cost: ModelCost,
-    cost: ModelCost,
-) -> dict[str, dict[str, float | None]]:
-    def axis(run: RunResult, name: str, flops_per_token: float) -> list[float]:
-        return {
-            "steps": [float(point.step) for point in run.curve],
-            "flops": [point.tokens * flops_per_token for point in run.curve],
-            "seconds": [point.seconds for point in run.curve],
-        }[name]
-
-    def losses(run: RunResult) -> list[float]:
-        return [point.loss for point in run.curve]
-
-    return {
-        name: dataclasses.asdict(
-            estimate(
-                [
-                    speedup(
-                        (losses(base), axis(base, name, baseline_cost.flops_per_token)),
-                        (losses(run), axis(run, name, cost.flops_per_token)),
-                    )
-                    for base, run in zip(baselines, runs, strict=True)
-                ]
-            )
-        )
-        for name in ("steps", "flops", "seconds")
-    }

@@ -5,13 +5,21 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from jsonargparse import Namespace
+from jsonargparse import ArgumentParser, Namespace
 
 from latentwave import analysis, training
 from latentwave.commands.command import Command
 from latentwave.commands.consoles import ERR
 from latentwave.commands.recipes import OVERRIDES, add_recipe_arguments, chosen_recipe
 from latentwave.commands.report import show
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    parser.add_class_arguments(analysis.Workers, "workers")
+    parser.add_argument(
+        "--time_again", action="store_true", help="measure the durations of training steps again"
+    )
+    add_recipe_arguments(parser)
 
 
 def _run(options: Namespace, arguments: list[str]) -> None:
@@ -23,6 +31,8 @@ def _run(options: Namespace, arguments: list[str]) -> None:
         training.prepared_store(recipe.corpus),
         folder,
         resume=options.resume,
+        workers=analysis.Workers(**options.workers.as_dict()),
+        time_again=options.time_again,
         command=shlex.join(["latentwave", *arguments]),
         console=ERR,
     )
@@ -35,7 +45,7 @@ COMMAND = Command(
     arguments="RECIPE",
     summary="train all contestants of a recipe, paired by seed, and measure the speed-ups",
     details=OVERRIDES,
-    add_arguments=add_recipe_arguments,
+    add_arguments=_add_arguments,
     run=_run,
     reads_recipe=True,
 )

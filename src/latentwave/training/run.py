@@ -28,6 +28,7 @@ from latentwave.training.engine import (
     shard_model,
     windows_per_process,
 )
+from latentwave.training.ownership import owned_folder
 from latentwave.training.processes import (
     explained_ends,
     is_main,
@@ -123,19 +124,19 @@ def _train(
     on_main(lambda: open_folder(folder, record, resume))
     if (folder / "result.json").is_file():
         return read_result(folder)
-    checkpoint = on_main(lambda: newest_checkpoint(folder))
-
-    wrapper = expected_wrapper(settings)
-    execution = {
-        "num_processes": num_processes(),
-        "wrapper": wrapper,
-        "compiled": prepare_model(model, settings),
-        "device": str(arguments.device),
-    }
-    if num_processes() > 1:
-        # Dropout must differ from process to process.
-        torch.manual_seed(seed + 1_000_003 * rank())
     with contextlib.ExitStack() as stack:
+        on_main(lambda: stack.enter_context(owned_folder(folder)))
+        checkpoint = on_main(lambda: newest_checkpoint(folder))
+        wrapper = expected_wrapper(settings)
+        execution = {
+            "num_processes": num_processes(),
+            "wrapper": wrapper,
+            "compiled": prepare_model(model, settings),
+            "device": str(arguments.device),
+        }
+        if num_processes() > 1:
+            # Dropout must differ from process to process.
+            torch.manual_seed(seed + 1_000_003 * rank())
         stack.enter_context(_quiet_transformers())
         trainer = EngineTrainer(
             folder,
@@ -157,20 +158,20 @@ def _train(
             console.print(_described(execution, settings), highlight=False, soft_wrap=True)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         metrics = trainer.final_metrics()
-    weights = get_model_state_dict(
-        model, options=StateDictOptions(full_state_dict=True, cpu_offload=True)
-    )
+        weights = get_model_state_dict(
+            model, options=StateDictOptions(full_state_dict=True, cpu_offload=True)
+        )
 
-    def finish() -> RunResult:
-        # Plain and whole, whatever it was trained in.
-        plain = objective.build(config, seed)
-        plain.load_state_dict(weights)
-        with _quiet_transformers(), whole_folder(folder / "model") as partial:
-            plain.save_pretrained(partial)
-            save_codec(store.codec, partial)
-        return write_result(folder, record, execution, metrics)
+        def finish() -> RunResult:
+            # Plain and whole, whatever it was trained in.
+            plain = objective.build(config, seed)
+            plain.load_state_dict(weights)
+            with _quiet_transformers(), whole_folder(folder / "model") as partial:
+                plain.save_pretrained(partial)
+                save_codec(store.codec, partial)
+            return write_result(folder, record, execution, metrics)
 
-    return on_main(finish)
+        return on_main(finish)
 
 
 def _reports(
