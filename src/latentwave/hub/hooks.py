@@ -16,9 +16,8 @@ from latentwave.errors import UserError
 from latentwave.hub.cache import CacheState, carry_mixer_state
 from latentwave.hub.decoder import Decoder
 from latentwave.hub.padding import find_padding
-
-# The name of a mixer among its decoder layer's submodules.
-MIXER_NAME = "latentwave_mixer"
+from latentwave.hub.points import Site
+from latentwave.mixers.state import MixerState, PartState
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,14 +34,14 @@ _NO_CALL = _Call(cache=None, past_tokens=0, segment_ids=None, padding_mask=None)
 
 
 class Attachment:
-    """The hooks of one model. The decoder's pre-hook opens a call, the layers' hooks read it.
+    """The hooks of one model. The decoder's pre-hook opens a call, the mixers' hooks read it.
 
     One forward pass at a time: a model must not be run by several threads at once.
     """
 
-    def __init__(self, decoder: Decoder, layers: Sequence[int]) -> None:
+    def __init__(self, decoder: Decoder, sites: Sequence[Site]) -> None:
         self._num_layers = len(decoder.layers)
-        self._mixed_layers = list(layers)
+        self._mixed_layers = sorted({site.layer_index for site in sites})
         self._config = decoder.config
         self._argument_names = list(inspect.signature(decoder.module.forward).parameters)
         self._call: _Call | None = None
@@ -50,20 +49,21 @@ class Attachment:
         self._handles: list[RemovableHandle] = [
             decoder.module.register_forward_pre_hook(self._open_call, with_kwargs=True),
             decoder.module.register_forward_hook(self._close_call, always_call=True),
-            *(
-                decoder.layers[index].register_forward_hook(_AfterLayer(self, index))
-                for index in layers
-            ),
         ]
+        self._hooks = [_Hook(self, decoder.layers[site.layer_index], site) for site in sites]
 
     def remove(self) -> None:
         """Take all hooks off again."""
         for handle in self._handles:
             handle.remove()
+        for hook in self._hooks:
+            hook.remove()
 
     def _open_call(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        for hook in self._hooks:
+            hook.follow()
         kwargs = {**dict(zip(self._argument_names, args, strict=False)), **kwargs}
         tokens = next(
             kwargs[name]
@@ -101,22 +101,22 @@ class Attachment:
             use_cache = getattr(self._config, "use_cache", False)
         return bool(use_cache) and not module.training
 
-    def mix(
-        self, layer: nn.Module, mixer: nn.Module, hidden_states: Tensor, layer_index: int
-    ) -> Tensor:
-        """Run one layer's mixer with what the current call of the decoder says."""
+    def mix(self, layer: nn.Module, site: Site, signal: Tensor) -> Tensor:
+        """Run the mixer of a site with what the current call of the decoder says."""
+        mixer = getattr(layer, site.name)
         call = self._call
+        checkpointed = layer.training and getattr(layer, "gradient_checkpointing", False)
         if call is None:
-            # With older versions of transformers, gradient checkpointing runs the hooks once more
-            # in the backward pass, when the decoder's call is over. Otherwise the layer was
-            # called by itself.
-            again = layer.training and getattr(layer, "gradient_checkpointing", False)
-            call = self._last_call if again else _NO_CALL
-        state = (
-            None if call.cache is None else CacheState(call.cache, layer_index, call.past_tokens)
-        )
+            # Gradient checkpointing runs what is inside a layer once more in the backward pass,
+            # when the decoder's call is over. Otherwise the layer was called by itself.
+            call = self._last_call if checkpointed else _NO_CALL
+        state: MixerState | None = None
+        if call.cache is not None and not (checkpointed and site.path):
+            state = CacheState(call.cache, site.layer_index, call.past_tokens)
+            if site.path:
+                state = PartState(state, f"{site.name}.")
         mixed: Tensor = mixer(
-            hidden_states,
+            signal,
             state=state,
             segment_ids=call.segment_ids,
             padding_mask=call.padding_mask,
@@ -124,16 +124,49 @@ class Attachment:
         return mixed
 
 
-class _AfterLayer:
-    """Forward hook of a decoder layer: its hidden states go through its mixer."""
+class _Hook:
+    """The hook of one mixer, on the module whose input or output it mixes."""
 
-    def __init__(self, attachment: Attachment, layer_index: int) -> None:
+    def __init__(self, attachment: Attachment, layer: nn.Module, site: Site) -> None:
         self._attachment = attachment
-        self._layer_index = layer_index
+        self._layer = layer
+        self._site = site
+        self._put_on(site.module(layer))
 
-    def __call__(self, layer: nn.Module, args: Any, output: Any) -> Any:
-        mixer = getattr(layer, MIXER_NAME)
+    def _put_on(self, module: nn.Module) -> None:
+        self._module = module
+        if self._site.before:
+            self._argument = next(iter(inspect.signature(module.forward).parameters))
+            self._handle = module.register_forward_pre_hook(self._mix_input, with_kwargs=True)
+        else:
+            self._handle = module.register_forward_hook(self._mix_output)
+
+    def remove(self) -> None:
+        """Take the hook off again."""
+        self._handle.remove()
+
+    def follow(self) -> None:
+        """Move to the module that stands in the old one's place, if another does.
+
+        Adapters and quantisation replace linear maps by others, which may hold the old one: its
+        output is then a part of the signal only.
+        """
+        module = self._site.module(self._layer)
+        if module is not self._module:
+            self.remove()
+            self._put_on(module)
+
+    def _mix_input(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if args:
+            return (self._mix(args[0]), *args[1:]), kwargs
+        return (), kwargs | {self._argument: self._mix(kwargs[self._argument])}
+
+    def _mix_output(self, module: nn.Module, args: Any, output: Any) -> Any:
         if isinstance(output, Tensor):
-            return self._attachment.mix(layer, mixer, output, self._layer_index)
-        mixed = self._attachment.mix(layer, mixer, output[0], self._layer_index)
-        return (mixed, *output[1:])
+            return self._mix(output)
+        return (self._mix(output[0]), *output[1:])
+
+    def _mix(self, signal: Tensor) -> Tensor:
+        return self._attachment.mix(self._layer, self._site, signal)
