@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
@@ -149,7 +150,7 @@ def _insert(
     return {
         "format_version": version,
         "kind": config.kind,
-        "options": dict(config.options),
+        "options": copy.deepcopy(dict(config.options)),
         "placement": _plain(placement),
         "context_length": context_length,
     } | ({} if version == 1 else {"points": list(points)})
