@@ -13,7 +13,7 @@ from transformers import DynamicCache
 import latentwave as lw
 from latentwave.analysis import measure_cost
 from latentwave.errors import UserError
-from latentwave.hub import all_mixers, attached_mixers
+from latentwave.hub import all_mixers, attached_mixers, decoder_layers
 from tests.hub.models import BACKBONES, MORE_BACKBONES, gpt2, llama, tokens
 from tests.mixers.cases import randomize
 
@@ -305,3 +305,29 @@ def test_mistakes_are_named_and_leave_the_model_as_it_was():
     lw.attach(model, "wavelet", points="A")
     with pytest.raises(UserError, match="'wavelet' mixers are attached already"):
         lw.attach(model, "wavelet")
+
+
+@EVERY_BACKBONE
+def test_gradient_checkpointing_of_several_calls_before_one_backward_pass(backbone):
+    model, grads = mixed(BACKBONES[backbone](), "short_conv", [*INNER, "block"]).train(), []
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    batches, masks = [tokens(2, 20), tokens(2, 20)], torch.ones(2, 2, 20, dtype=torch.int64)
+    masks[0, 0, :9] = masks[1, 1, :4] = 0
+    for checkpointing in (False, True, True):
+        if checkpointing:
+            model.gradient_checkpointing_enable()
+        model.zero_grad()
+        losses = [
+            model(ids, attention_mask=mask, labels=ids).loss
+            for ids, mask in zip(batches, masks, strict=True)
+        ]
+        sum(losses).backward()
+        grads.append([p.grad.clone() for p in model.parameters()])
+    torch.testing.assert_close(grads[1], grads[0])
+    torch.testing.assert_close(grads[2], grads[0])
+    layer = decoder_layers(model)[0]
+    assert layer._gradient_checkpointing_func is not None
+    lw.detach(model)
+    assert "latentwave" not in type(layer._gradient_checkpointing_func).__module__

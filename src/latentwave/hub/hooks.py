@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -17,6 +19,7 @@ from latentwave.hub.cache import CacheState, carry_mixer_state
 from latentwave.hub.decoder import Decoder
 from latentwave.hub.padding import find_padding
 from latentwave.hub.points import Site
+from latentwave.hub.recomputing import forget_calls, is_checkpointed, remember_calls
 from latentwave.mixers.state import MixerState, PartState
 
 
@@ -41,11 +44,10 @@ class Attachment:
 
     def __init__(self, decoder: Decoder, sites: Sequence[Site]) -> None:
         self._num_layers = len(decoder.layers)
-        self._mixed_layers = sorted({site.layer_index for site in sites})
+        self._layers = {site.layer_index: decoder.layers[site.layer_index] for site in sites}
         self._config = decoder.config
         self._argument_names = list(inspect.signature(decoder.module.forward).parameters)
         self._call: _Call | None = None
-        self._last_call = _NO_CALL
         self._handles: list[RemovableHandle] = [
             decoder.module.register_forward_pre_hook(self._open_call, with_kwargs=True),
             decoder.module.register_forward_hook(self._close_call, always_call=True),
@@ -58,12 +60,16 @@ class Attachment:
             handle.remove()
         for hook in self._hooks:
             hook.remove()
+        for layer in self._layers.values():
+            forget_calls(layer)
 
     def _open_call(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         for hook in self._hooks:
             hook.follow()
+        for layer in self._layers.values():
+            remember_calls(layer, self._reopen_call)
         kwargs = {**dict(zip(self._argument_names, args, strict=False)), **kwargs}
         tokens = next(
             kwargs[name]
@@ -83,7 +89,7 @@ class Attachment:
                     "packed documents (segment_ids or seq_idx) cannot be continued from a cache: "
                     "pass use_cache=False"
                 )
-            carry_mixer_state(cache, self._num_layers, self._mixed_layers)
+            carry_mixer_state(cache, self._num_layers, sorted(self._layers))
         past_tokens = 0 if cache is None else cache.get_seq_length()
         padding_mask = find_padding(
             kwargs.get("attention_mask"), tokens.shape[1], cache, self._config
@@ -92,9 +98,18 @@ class Attachment:
         return (), kwargs
 
     def _close_call(self, module: nn.Module, args: Any, output: Any) -> None:
-        if self._call is not None and module.training:
-            self._last_call = dataclasses.replace(self._call, cache=None, past_tokens=0)
         self._call = None
+
+    def _reopen_call(self) -> Callable[[], contextlib.AbstractContextManager[None]]:
+        return functools.partial(self._opened, self._call)
+
+    @contextlib.contextmanager
+    def _opened(self, call: _Call | None) -> Iterator[None]:
+        before, self._call = self._call, call
+        try:
+            yield
+        finally:
+            self._call = before
 
     def _wants_cache(self, module: nn.Module, use_cache: bool | None) -> bool:
         if use_cache is None:
@@ -104,14 +119,10 @@ class Attachment:
     def mix(self, layer: nn.Module, site: Site, signal: Tensor) -> Tensor:
         """Run the mixer of a site with what the current call of the decoder says."""
         mixer = getattr(layer, site.name)
-        call = self._call
-        checkpointed = layer.training and getattr(layer, "gradient_checkpointing", False)
-        if call is None:
-            # Gradient checkpointing runs what is inside a layer once more in the backward pass,
-            # when the decoder's call is over. Otherwise the layer was called by itself.
-            call = self._last_call if checkpointed else _NO_CALL
+        call = self._call or _NO_CALL  # the layer may be called by itself
         state: MixerState | None = None
-        if call.cache is not None and not (checkpointed and site.path):
+        # As for attention, a layer that will be run again cannot write into a cache.
+        if call.cache is not None and not is_checkpointed(layer):
             state = CacheState(call.cache, site.layer_index, call.past_tokens)
             if site.path:
                 state = PartState(state, f"{site.name}.")
