@@ -42,6 +42,33 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
         "adaptive_filterbank",
         {"num_filters": 6, "kernel_size": 8, "mask_width": 8, "mask_window": 5},
     ),
+    "chain": ("chain", {}),
+    "chain-nested": (
+        "chain",
+        {
+            "mixers": [
+                {"kind": "moving_average", "options": {"boundary": "mean", "gated": True}},
+                {
+                    "kind": "chain",
+                    "options": {
+                        "mixers": [
+                            {"kind": "filterbank", "options": {"num_filters": 3, "kernel_size": 4}},
+                            {"kind": "token_shift", "options": {"fraction": 0.5}},
+                        ]
+                    },
+                },
+                {
+                    "kind": "adaptive_filterbank",
+                    "options": {
+                        "num_filters": 3,
+                        "kernel_size": 2,
+                        "mask_width": 4,
+                        "mask_window": 4,
+                    },
+                },
+            ]
+        },
+    ),
     "wavelet-gated": ("wavelet", {"gated": True}),
     "short-conv-gated": ("short_conv", {"gated": True, "mixed": "first", "fraction": 0.5}),
     "filterbank-gated": ("filterbank", {"num_filters": 3, "kernel_size": 4, "gated": True}),

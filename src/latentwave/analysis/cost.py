@@ -9,8 +9,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedModel
 
-from latentwave.hub import attached_mixers
-from latentwave.hub.hooks import MIXER_NAME
+from latentwave.hub import all_mixers
+from latentwave.hub.points import point_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,14 +49,12 @@ def measure_cost(
     if inputs is None:
         tokens = torch.zeros(1, num_tokens, dtype=torch.int64)
         inputs = {"input_ids": tokens, "use_cache": False}
-    mixers = attached_mixers(model)
-    mixer_flops = sum(
-        mixer.flops(num_tokens) + mixer.fade_flops(num_tokens) for mixer in mixers.values()
-    )
+    mixers = [each.mixer for each in all_mixers(model)]
+    mixer_flops = sum(mixer.flops(num_tokens) + mixer.fade_flops(num_tokens) for mixer in mixers)
     forward = _backbone_flops(model, inputs) + mixer_flops
     return ModelCost(
         num_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        num_mixer_parameters=sum(mixer.num_parameters for mixer in mixers.values()),
+        num_mixer_parameters=sum(mixer.num_parameters for mixer in mixers),
         flops_per_token=3 * forward / num_tokens,
     )
 
@@ -79,6 +77,6 @@ def _backbone_flops(model: PreTrainedModel, inputs: dict[str, Any]) -> int:
     inside_mixers = sum(
         sum(counts.values())
         for module, counts in counter.get_flop_counts().items()
-        if module.endswith(f".{MIXER_NAME}")
+        if point_of(module.rpartition(".")[2])
     )
     return int(counter.get_total_flops()) - inside_mixers

@@ -1,7 +1,9 @@
-"""Insert mixers between the decoder layers of a transformers model, and take them out."""
+"""Insert mixers between or inside the decoder layers of a model, and take them out again."""
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -11,14 +13,15 @@ from transformers import PreTrainedModel
 
 from latentwave.errors import UserError
 from latentwave.hub.configs import give_own_config
-from latentwave.hub.decoder import find_decoder
-from latentwave.hub.hooks import MIXER_NAME, Attachment
+from latentwave.hub.decoder import Decoder, find_decoder
+from latentwave.hub.hooks import Attachment
+from latentwave.hub.points import MIXER_NAME, Point, Site, as_points, find_sites, point_of
 from latentwave.mixers import Mixer, MixerConfig, build_mixer
 from latentwave.mixers.registry import as_config, current_options
 
-# The entry of the mixers in the model's configuration, and the version of its form.
+# The entry of the mixers in the model's configuration, and the newest version of its form.
 CONFIG_NAME = "latentwave"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1, without points, goes on for mixers behind layers
 _ATTACHMENT = "_latentwave_attachment"
 
 _NOT_OURS = f"the configuration's entry {CONFIG_NAME!r} is not one that attach wrote: {{!r}}"
@@ -26,25 +29,50 @@ _NOT_OURS = f"the configuration's entry {CONFIG_NAME!r} is not one that attach w
 Placement = Literal["between", "all"] | Sequence[int]
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AttachedMixer:
+    """A mixer and where it stands.
+
+    Attributes:
+        layer_index: of its decoder layer.
+        point: "block", "A", "B", "C" or "D".
+        name: among the layer's submodules; its weights stand under it in a checkpoint.
+        mixer: the module.
+    """
+
+    layer_index: int
+    point: Point
+    name: str
+    mixer: Mixer
+
+
 def attach(
     model: PreTrainedModel,
     mixer: str | MixerConfig,
     *,
-    placement: Placement = "between",
+    placement: Placement | None = None,
+    points: str | Sequence[str] = "block",
     context_length: int | None = None,
     **options: Any,
 ) -> PreTrainedModel:
-    """Insert mixers between the decoder layers of a model, in place.
+    """Insert mixers between or inside the decoder layers of a model, in place.
 
     Names of the backbone's own weights do not change; mixers with parameters add theirs as
-    `….latentwave_mixer.*`. The model keeps working with `generate`, whose cache then carries the
-    mixers' state too. The configuration remembers the mixers.
+    `….latentwave_mixer.*` behind a layer and as `….latentwave_mixer_a.*`,
+    `….latentwave_mixer_b_q_proj.*` and so on inside. The model keeps working with `generate`,
+    whose cache then carries the mixers' state too. The configuration remembers the mixers.
+
+    Reference: points A to D are those of the canon layers (Allen-Zhu, 2025), for any mixer.
 
     Args:
         model: a transformers decoder such as `GPT2LMHeadModel`.
         mixer: a kind (see `list_mixers`) or a `MixerConfig`.
-        placement: "between" puts a mixer after every layer but the last, "all" after every
-            layer, a list of indices after those layers.
+        placement: which layers: "between" means every layer but the last, "all" every layer, a
+            list of indices those layers. Default: "between" for "block", "all" for other points.
+        points: where in such a layer, one or several. "block": behind it. "A": before attention,
+            on its normalised input. "B": on the queries, keys and values, a mixer for each
+            projection, before heads are formed. "C": before the MLP, on its normalised input.
+            "D": inside the MLP, on the outputs of its hidden projections, before the activation.
         context_length: tokens that the mixers are laid out for; default: the model's
             `max_position_embeddings`.
         **options: of the mixer.
@@ -53,8 +81,8 @@ def attach(
         The same model.
 
     Raises:
-        UserError: if mixers are attached already, the decoder layers cannot be found, or a name
-            is unknown.
+        UserError: if mixers are attached already, the decoder layers or a point in them cannot
+            be found, or a name is unknown.
         ValueError: for an option value that the mixer refuses.
 
     Causality: a causal mixer leaves the model causal; `assert_causal` proves it.
@@ -65,6 +93,9 @@ def attach(
         >>> model = attach(GPT2LMHeadModel(config), "wavelet", fraction=0.5)
         >>> len(attached_mixers(model))
         2
+        >>> model = attach(GPT2LMHeadModel(config), "short_conv", points=["A", "C"])
+        >>> [(each.layer_index, each.point) for each in all_mixers(model)]
+        [(0, 'A'), (0, 'C'), (1, 'A'), (1, 'C'), (2, 'A'), (2, 'C')]
     """
     config = as_config(mixer, options)
     if any(parameter.is_meta for parameter in model.parameters()):
@@ -73,7 +104,7 @@ def attach(
             "and mixers that start from values of their own would lose them. Load the weights "
             "first, or let from_pretrained of a checkpoint with mixers do both"
         )
-    entry = _insert(model, config, placement, context_length)
+    entry = _insert(model, config, placement, as_points(points), context_length)
     give_own_config(model)
     setattr(model.config, CONFIG_NAME, entry)
     return model
@@ -82,7 +113,8 @@ def attach(
 def _insert(
     model: PreTrainedModel,
     config: MixerConfig,
-    placement: Placement,
+    placement: Placement | None,
+    points: tuple[Point, ...],
     context_length: int | None,
 ) -> dict[str, Any]:
     """Put the mixers in; returns what the configuration is to remember."""
@@ -90,7 +122,8 @@ def _insert(
     if hasattr(decoder.module, _ATTACHMENT):
         kind = getattr(model.config, CONFIG_NAME)["kind"]
         raise UserError(f"{kind!r} mixers are attached already: call detach(model) first")
-    layers = _chosen_layers(placement, len(decoder.layers))
+    if placement is None and len({_default_placement(point) for point in points}) == 1:
+        placement = _default_placement(points[0])
     if context_length is None:
         context_length = getattr(decoder.config, "max_position_embeddings", None)
     if context_length is None:
@@ -100,33 +133,51 @@ def _insert(
         )
 
     # All are built before any is inserted, so that a refusal leaves the model as it was.
-    mixers = {
-        index: build_mixer(
-            config, channels=decoder.config.hidden_size, context_length=context_length
-        )
-        for index in layers
-    }
-    for index, built in mixers.items():
-        layer = decoder.layers[index]
-        if hasattr(layer, MIXER_NAME):
-            raise UserError(
-                f"{type(layer).__name__} {index} has an attribute {MIXER_NAME!r} already"
-            )
+    sites = _find_all(decoder, placement, points)
+    mixers = [
+        build_mixer(config, channels=site.channels, context_length=context_length) for site in sites
+    ]
+    version = FORMAT_VERSION if points != ("block",) else 1
+    for site, built in zip(sites, mixers, strict=True):
+        layer = decoder.layers[site.layer_index]
         built.train(layer.training)
-        layer.add_module(MIXER_NAME, _like(built, layer))
+        layer.add_module(site.name, _like(built, site.module(layer)))
         # Nothing computes with it. It makes a mixer without parameters visible in a checkpoint, so
         # that whoever loads that without mixers is told of something that found no place.
         device = next((p.device for p in layer.parameters()), None)
-        version = torch.tensor(FORMAT_VERSION, device=device)
-        built.register_buffer("format_version", version)
-    setattr(decoder.module, _ATTACHMENT, Attachment(decoder, layers))
+        built.register_buffer("format_version", torch.tensor(version, device=device))
+    setattr(decoder.module, _ATTACHMENT, Attachment(decoder, sites))
     return {
-        "format_version": FORMAT_VERSION,
+        "format_version": version,
         "kind": config.kind,
-        "options": dict(config.options),
-        "placement": placement if isinstance(placement, str) else list(placement),
+        "options": copy.deepcopy(dict(config.options)),
+        "placement": _plain(placement),
         "context_length": context_length,
-    }
+    } | ({} if version == 1 else {"points": list(points)})
+
+
+def _plain(placement: Placement | None) -> Any:
+    return placement if placement is None or isinstance(placement, str) else list(placement)
+
+
+def _find_all(
+    decoder: Decoder, placement: Placement | None, points: tuple[Point, ...]
+) -> list[Site]:
+    sites: list[Site] = []
+    for point in points:
+        chosen = _default_placement(point) if placement is None else placement
+        for index in _chosen_layers(chosen, len(decoder.layers)):
+            layer = decoder.layers[index]
+            sites += find_sites(
+                layer, layer_index=index, point=point, hidden_size=decoder.config.hidden_size
+            )
+    for site in sites:
+        layer = decoder.layers[site.layer_index]
+        if hasattr(layer, site.name):
+            raise UserError(
+                f"{type(layer).__name__} {site.layer_index} has an attribute {site.name!r} already"
+            )
+    return sites
 
 
 def attach_from_config(model: PreTrainedModel, saved: Mapping[str, Any]) -> PreTrainedModel:
@@ -148,10 +199,11 @@ def attach_from_config(model: PreTrainedModel, saved: Mapping[str, Any]) -> PreT
     try:
         kind, options = saved["kind"], saved["options"]
         placement, context_length = saved["placement"], saved["context_length"]
+        points = as_points(saved.get("points", "block"))
         config = MixerConfig(kind=kind, options=current_options(kind, options))
     except (KeyError, TypeError) as error:
         raise UserError(_NOT_OURS.format(saved)) from error
-    setattr(model.config, CONFIG_NAME, _insert(model, config, placement, context_length))
+    setattr(model.config, CONFIG_NAME, _insert(model, config, placement, points, context_length))
     return model
 
 
@@ -171,8 +223,8 @@ def detach(model: PreTrainedModel) -> PreTrainedModel:
     attachment.remove()
     delattr(decoder.module, _ATTACHMENT)
     for layer in decoder.layers:
-        if hasattr(layer, MIXER_NAME):
-            delattr(layer, MIXER_NAME)
+        for name in [name for name, _ in layer.named_children() if point_of(name)]:
+            delattr(layer, name)
     delattr(model.config, CONFIG_NAME)
     return model
 
@@ -182,19 +234,40 @@ def is_attached(model: PreTrainedModel) -> bool:
     return any(hasattr(module, _ATTACHMENT) for module in model.modules())
 
 
+def all_mixers(model: PreTrainedModel) -> list[AttachedMixer]:
+    """The mixers of a model, at whatever point, layer by layer; empty without any.
+
+    Raises:
+        UserError: if the decoder layers cannot be told.
+    """
+    return [
+        AttachedMixer(layer_index=index, point=point, name=name, mixer=_unwrapped(module))
+        for index, layer in enumerate(find_decoder(model).layers)
+        for name, module in layer.named_children()
+        if (point := point_of(name)) is not None
+    ]
+
+
 def attached_mixers(model: PreTrainedModel) -> dict[int, Mixer]:
-    """The mixers of a model by the index of the layer that they follow; empty without any."""
-    layers = find_decoder(model).layers
-    return {
-        index: _unwrapped(getattr(layer, MIXER_NAME))
-        for index, layer in enumerate(layers)
-        if hasattr(layer, MIXER_NAME)
-    }
+    """The mixers behind layers, by the index of the layer; see `all_mixers` for those inside."""
+    return {each.layer_index: each.mixer for each in all_mixers(model) if each.name == MIXER_NAME}
 
 
 def _unwrapped(module: nn.Module) -> Mixer:
     """The mixer in use; PEFT wraps the one it trains behind the original."""
-    return [inner for inner in module.modules() if isinstance(inner, Mixer)][-1]
+    return list(_outermost(module))[-1]
+
+
+def _outermost(module: nn.Module) -> Iterator[Mixer]:
+    if isinstance(module, Mixer):
+        yield module
+    else:
+        for child in module.children():
+            yield from _outermost(child)
+
+
+def _default_placement(point: Point) -> Placement:
+    return "between" if point == "block" else "all"
 
 
 def _chosen_layers(placement: Placement, num_layers: int) -> list[int]:

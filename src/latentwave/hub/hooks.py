@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -16,9 +18,9 @@ from latentwave.errors import UserError
 from latentwave.hub.cache import CacheState, carry_mixer_state
 from latentwave.hub.decoder import Decoder
 from latentwave.hub.padding import find_padding
-
-# The name of a mixer among its decoder layer's submodules.
-MIXER_NAME = "latentwave_mixer"
+from latentwave.hub.points import Site
+from latentwave.hub.recomputing import forget_calls, is_checkpointed, remember_calls
+from latentwave.mixers.state import MixerState, PartState
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,35 +37,39 @@ _NO_CALL = _Call(cache=None, past_tokens=0, segment_ids=None, padding_mask=None)
 
 
 class Attachment:
-    """The hooks of one model. The decoder's pre-hook opens a call, the layers' hooks read it.
+    """The hooks of one model. The decoder's pre-hook opens a call, the mixers' hooks read it.
 
     One forward pass at a time: a model must not be run by several threads at once.
     """
 
-    def __init__(self, decoder: Decoder, layers: Sequence[int]) -> None:
+    def __init__(self, decoder: Decoder, sites: Sequence[Site]) -> None:
         self._num_layers = len(decoder.layers)
-        self._mixed_layers = list(layers)
+        self._layers = {site.layer_index: decoder.layers[site.layer_index] for site in sites}
         self._config = decoder.config
         self._argument_names = list(inspect.signature(decoder.module.forward).parameters)
         self._call: _Call | None = None
-        self._last_call = _NO_CALL
         self._handles: list[RemovableHandle] = [
             decoder.module.register_forward_pre_hook(self._open_call, with_kwargs=True),
             decoder.module.register_forward_hook(self._close_call, always_call=True),
-            *(
-                decoder.layers[index].register_forward_hook(_AfterLayer(self, index))
-                for index in layers
-            ),
         ]
+        self._hooks = [_Hook(self, decoder.layers[site.layer_index], site) for site in sites]
 
     def remove(self) -> None:
         """Take all hooks off again."""
         for handle in self._handles:
             handle.remove()
+        for hook in self._hooks:
+            hook.remove()
+        for layer in self._layers.values():
+            forget_calls(layer)
 
     def _open_call(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        for hook in self._hooks:
+            hook.follow()
+        for layer in self._layers.values():
+            remember_calls(layer, self._reopen_call)
         kwargs = {**dict(zip(self._argument_names, args, strict=False)), **kwargs}
         tokens = next(
             kwargs[name]
@@ -83,7 +89,7 @@ class Attachment:
                     "packed documents (segment_ids or seq_idx) cannot be continued from a cache: "
                     "pass use_cache=False"
                 )
-            carry_mixer_state(cache, self._num_layers, self._mixed_layers)
+            carry_mixer_state(cache, self._num_layers, sorted(self._layers))
         past_tokens = 0 if cache is None else cache.get_seq_length()
         padding_mask = find_padding(
             kwargs.get("attention_mask"), tokens.shape[1], cache, self._config
@@ -92,31 +98,36 @@ class Attachment:
         return (), kwargs
 
     def _close_call(self, module: nn.Module, args: Any, output: Any) -> None:
-        if self._call is not None and module.training:
-            self._last_call = dataclasses.replace(self._call, cache=None, past_tokens=0)
         self._call = None
+
+    def _reopen_call(self) -> Callable[[], contextlib.AbstractContextManager[None]]:
+        return functools.partial(self._opened, self._call)
+
+    @contextlib.contextmanager
+    def _opened(self, call: _Call | None) -> Iterator[None]:
+        before, self._call = self._call, call
+        try:
+            yield
+        finally:
+            self._call = before
 
     def _wants_cache(self, module: nn.Module, use_cache: bool | None) -> bool:
         if use_cache is None:
             use_cache = getattr(self._config, "use_cache", False)
         return bool(use_cache) and not module.training
 
-    def mix(
-        self, layer: nn.Module, mixer: nn.Module, hidden_states: Tensor, layer_index: int
-    ) -> Tensor:
-        """Run one layer's mixer with what the current call of the decoder says."""
-        call = self._call
-        if call is None:
-            # With older versions of transformers, gradient checkpointing runs the hooks once more
-            # in the backward pass, when the decoder's call is over. Otherwise the layer was
-            # called by itself.
-            again = layer.training and getattr(layer, "gradient_checkpointing", False)
-            call = self._last_call if again else _NO_CALL
-        state = (
-            None if call.cache is None else CacheState(call.cache, layer_index, call.past_tokens)
-        )
+    def mix(self, layer: nn.Module, site: Site, signal: Tensor) -> Tensor:
+        """Run the mixer of a site with what the current call of the decoder says."""
+        mixer = getattr(layer, site.name)
+        call = self._call or _NO_CALL  # the layer may be called by itself
+        state: MixerState | None = None
+        # As for attention, a layer that will be run again cannot write into a cache.
+        if call.cache is not None and not is_checkpointed(layer):
+            state = CacheState(call.cache, site.layer_index, call.past_tokens)
+            if site.path:
+                state = PartState(state, f"{site.name}.")
         mixed: Tensor = mixer(
-            hidden_states,
+            signal,
             state=state,
             segment_ids=call.segment_ids,
             padding_mask=call.padding_mask,
@@ -124,16 +135,49 @@ class Attachment:
         return mixed
 
 
-class _AfterLayer:
-    """Forward hook of a decoder layer: its hidden states go through its mixer."""
+class _Hook:
+    """The hook of one mixer, on the module whose input or output it mixes."""
 
-    def __init__(self, attachment: Attachment, layer_index: int) -> None:
+    def __init__(self, attachment: Attachment, layer: nn.Module, site: Site) -> None:
         self._attachment = attachment
-        self._layer_index = layer_index
+        self._layer = layer
+        self._site = site
+        self._put_on(site.module(layer))
 
-    def __call__(self, layer: nn.Module, args: Any, output: Any) -> Any:
-        mixer = getattr(layer, MIXER_NAME)
+    def _put_on(self, module: nn.Module) -> None:
+        self._module = module
+        if self._site.before:
+            self._argument = next(iter(inspect.signature(module.forward).parameters))
+            self._handle = module.register_forward_pre_hook(self._mix_input, with_kwargs=True)
+        else:
+            self._handle = module.register_forward_hook(self._mix_output)
+
+    def remove(self) -> None:
+        """Take the hook off again."""
+        self._handle.remove()
+
+    def follow(self) -> None:
+        """Move to the module that stands in the old one's place, if another does.
+
+        Adapters and quantisation replace linear maps by others, which may hold the old one: its
+        output is then a part of the signal only.
+        """
+        module = self._site.module(self._layer)
+        if module is not self._module:
+            self.remove()
+            self._put_on(module)
+
+    def _mix_input(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if args:
+            return (self._mix(args[0]), *args[1:]), kwargs
+        return (), kwargs | {self._argument: self._mix(kwargs[self._argument])}
+
+    def _mix_output(self, module: nn.Module, args: Any, output: Any) -> Any:
         if isinstance(output, Tensor):
-            return self._attachment.mix(layer, mixer, output, self._layer_index)
-        mixed = self._attachment.mix(layer, mixer, output[0], self._layer_index)
-        return (mixed, *output[1:])
+            return self._mix(output)
+        return (self._mix(output[0]), *output[1:])
+
+    def _mix(self, signal: Tensor) -> Tensor:
+        return self._attachment.mix(self._layer, self._site, signal)

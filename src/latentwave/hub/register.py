@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from latentwave.hub.attach import CONFIG_NAME, attach_from_config, attached_mixers, is_attached
+from latentwave.hub.attach import CONFIG_NAME, all_mixers, attach_from_config, is_attached
 
 _MARK = "_latentwave"
 
@@ -31,8 +31,8 @@ def register_with_transformers() -> None:
         if saved is not None and not is_attached(self):
             attach_from_config(self, saved)
             # What transformers initialises is its own; mixers come initialised.
-            for mixer in attached_mixers(self).values():
-                for module in mixer.modules():
+            for each in all_mixers(self):
+                for module in each.mixer.modules():
                     module._is_hf_initialized = True  # type: ignore[assignment]
         return result
 

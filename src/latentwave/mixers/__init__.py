@@ -2,6 +2,7 @@
 
 from latentwave.mixers.adaptive import AdaptiveFilterbankMixer
 from latentwave.mixers.base import Mixer
+from latentwave.mixers.chain import ChainMixer
 from latentwave.mixers.ema import EmaMixer
 from latentwave.mixers.filterbank import FilterbankMixer
 from latentwave.mixers.learnable import LearnableWaveletMixer
@@ -13,6 +14,7 @@ from latentwave.mixers.wavelet import WaveletMixer
 
 __all__ = [
     "AdaptiveFilterbankMixer",
+    "ChainMixer",
     "EmaMixer",
     "FilterbankMixer",
     "LearnableWaveletMixer",

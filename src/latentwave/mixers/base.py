@@ -39,7 +39,7 @@ class Mixer(nn.Module, abc.ABC):
     kind: ClassVar[str]
     fade_gate: nn.Parameter | None
     causal: bool = True
-    tail_share: ClassVar[float] = 0.0
+    tail_share: float = 0.0
 
     def __init__(self, channels: int, context_length: int) -> None:
         super().__init__()

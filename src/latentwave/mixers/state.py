@@ -89,3 +89,53 @@ class MixerState:
         other = MixerState()
         other._tensors = {name: tensor.clone() for name, tensor in self._tensors.items()}
         return other
+
+
+class PartState(MixerState):
+    """The part of a state that belongs to one of several mixers which share it.
+
+    Args:
+        whole: the shared state.
+        prefix: put before the names of the part's signals.
+
+    Example:
+        >>> whole = MixerState()
+        >>> PartState(whole, "first.").put("x", torch.ones(1))
+        >>> "first.x" in whole, "x" in PartState(whole, "second.")
+        (True, False)
+    """
+
+    def __init__(self, whole: MixerState, prefix: str) -> None:
+        super().__init__()
+        self._whole = whole
+        self._prefix = prefix
+
+    def __contains__(self, name: str) -> bool:
+        """Whether `name` was written before."""
+        return self._prefix + name in self._whole
+
+    def extend(
+        self, name: str, new: Shaped[Tensor, "B T C"], *, history: int
+    ) -> Shaped[Tensor, "B {history}+T C"]:
+        """See `MixerState.extend`."""
+        return self._whole.extend(self._prefix + name, new, history=history)
+
+    def get(self, name: str) -> Tensor | None:
+        """See `MixerState.get`."""
+        return self._whole.get(self._prefix + name)
+
+    def put(self, name: str, value: Tensor) -> None:
+        """See `MixerState.put`."""
+        self._whole.put(self._prefix + name, value)
+
+    def recall(self, name: str) -> Tensor | None:
+        """See `MixerState.recall`."""
+        return self._whole.recall(self._prefix + name)
+
+    def remember(self, name: str, value: Tensor | None) -> None:
+        """See `MixerState.remember`."""
+        self._whole.remember(self._prefix + name, value)
+
+    def clone(self) -> MixerState:
+        """An independent copy of the whole state, seen as this part."""
+        return PartState(self._whole.clone(), self._prefix)

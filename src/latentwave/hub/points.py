@@ -1,0 +1,210 @@
+"""The points of a decoder layer at which mixers can stand."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Literal, get_args
+
+from torch import nn
+
+from latentwave.errors import UserError
+
+Point = Literal["block", "A", "B", "C", "D"]
+POINTS: tuple[Point, ...] = get_args(Point)
+
+# The name of a mixer behind its decoder layer, among the layer's submodules. The names of others
+# start with it, see `Site`.
+MIXER_NAME = "latentwave_mixer"
+
+_ATTENTION = ("attn", "attention")
+_MLP = ("mlp", "feed_forward", "ffn")
+# Names of projections; of each list the first group that is there as a whole.
+_QUERY_KEY_VALUE = (
+    ("q_proj", "k_proj", "v_proj"),
+    ("c_attn",),
+    ("qkv_proj",),
+    ("query_key_value",),
+    ("Wqkv",),
+    ("query", "key", "value"),
+)
+_HIDDEN = (
+    ("gate_up_proj",),
+    ("gate_proj", "up_proj"),
+    ("up_proj",),
+    ("c_fc",),
+    ("c_fc_0", "c_fc_1"),
+    ("dense_h_to_4h",),
+    ("fc1",),
+    ("fc_in",),
+    ("w1", "w3"),
+    ("Wi",),
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Site:
+    """One place for one mixer in one decoder layer.
+
+    Attributes:
+        layer_index: of the decoder layer.
+        point: "block": behind the layer; "A": on the input of attention; "B": on an output of
+            the query, key and value projections; "C": on the input of the MLP; "D": on an output
+            of the MLP's hidden projections, before the activation.
+        name: of the mixer among the layer's submodules: `latentwave_mixer`,
+            `latentwave_mixer_a`, `latentwave_mixer_b_q_proj`, ….
+        path: of the module inside the layer whose input or output is mixed; "" is the layer.
+        before: whether that is its input.
+        channels: width of the signal.
+    """
+
+    layer_index: int
+    point: Point
+    name: str
+    path: str
+    before: bool
+    channels: int
+
+    def module(self, layer: nn.Module) -> nn.Module:
+        """What stands at `path` now: other libraries replace modules, as PEFT does."""
+        return layer.get_submodule(self.path)
+
+
+def point_of(name: str) -> Point | None:
+    """The point of the mixer of that name among a layer's submodules; None for no mixer.
+
+    Example:
+        >>> point_of("latentwave_mixer"), point_of("latentwave_mixer_b_q_proj"), point_of("mlp")
+        ('block', 'B', None)
+    """
+    if name == MIXER_NAME:
+        return "block"
+    start, _, rest = name.partition(f"{MIXER_NAME}_")
+    letter = rest.split("_")[0].upper()
+    return next((p for p in POINTS if not start and p == letter), None)
+
+
+def as_points(points: str | Sequence[str]) -> tuple[Point, ...]:
+    """Points in the order in which a layer passes them, the block last.
+
+    Raises:
+        UserError: for an unknown point, or for none.
+
+    Example:
+        >>> as_points(["block", "C", "A"])
+        ('A', 'C', 'block')
+    """
+    given = [points] if isinstance(points, str) else list(points)
+    unknown = [point for point in given if point not in POINTS]
+    if unknown or not given:
+        hint = ""
+        if isinstance(points, str) and len(points) > 1 and set(points) <= set(POINTS):
+            hint = f": several are given as a list, {list(points)}"
+        raise UserError(
+            f"points must be one or more of {', '.join(map(repr, POINTS))}, got {points!r}{hint}"
+        )
+    return tuple(point for point in (*POINTS[1:], POINTS[0]) if point in given)
+
+
+def find_sites(layer: nn.Module, *, layer_index: int, point: Point, hidden_size: int) -> list[Site]:
+    """The places for mixers at one point of one decoder layer.
+
+    Attention and MLP are the layer's children that have attn or attention, or mlp, feed_forward
+    or ffn in their names, and matrices inside, which norms and dropouts have not. Projections are
+    found inside them by the names that decoders of transformers give them, where they have a
+    number of output features as `nn.Linear` and `Conv1D` have.
+
+    Args:
+        layer: a decoder layer.
+        layer_index: its position.
+        point: where in the layer.
+        hidden_size: channels between the layers.
+
+    Returns:
+        One site, or one for each projection.
+
+    Raises:
+        UserError: if the layer has no such place, or more than one; it says what was looked for.
+    """
+    if point == "block":
+        return [
+            Site(
+                layer_index=layer_index,
+                point=point,
+                name=MIXER_NAME,
+                path="",
+                before=False,
+                channels=hidden_size,
+            )
+        ]
+    where = f"{type(layer).__name__} {layer_index}"
+    named = _ATTENTION if point in "AB" else _MLP
+    part = _find_part(layer, named, point, where)
+    if point in "AC":
+        return [
+            Site(
+                layer_index=layer_index,
+                point=point,
+                name=f"{MIXER_NAME}_{point.lower()}",
+                path=part,
+                before=True,
+                channels=hidden_size,
+            )
+        ]
+    return [
+        Site(
+            layer_index=layer_index,
+            point=point,
+            name=f"{MIXER_NAME}_{point.lower()}_{path.rpartition('.')[2]}",
+            path=path,
+            before=False,
+            channels=channels,
+        )
+        for path, channels in _find_projections(layer, part, point, where)
+    ]
+
+
+def _find_part(layer: nn.Module, named: Sequence[str], point: Point, where: str) -> str:
+    found = [
+        name
+        for name, child in layer.named_children()
+        if point_of(name) is None
+        and any(part in name.lower() for part in named)
+        and any(parameter.dim() >= 2 for parameter in child.parameters())
+    ]
+    if len(found) == 1:
+        return found[0]
+    children = ", ".join(name for name, _ in layer.named_children() if point_of(name) is None)
+    raise UserError(
+        f"{where} has {len(found) or 'no'} modules for point {point!r}: looked for one with "
+        f"{' or '.join(named)} in its name and matrices inside, among {children}. Choose other "
+        "points, or with placement=[…] the layers that have it"
+    )
+
+
+def _find_projections(
+    layer: nn.Module, part: str, point: Point, where: str
+) -> Iterator[tuple[str, int]]:
+    module = layer.get_submodule(part)
+    groups = _QUERY_KEY_VALUE if point == "B" else _HIDDEN
+    # Some attention modules hold another; MLPs that hold others are mixtures of experts.
+    owners = dict(module.named_modules(prefix=part)) if point == "B" else {part: module}
+    for path, owner in owners.items():
+        for group in groups:
+            widths = [_width(getattr(owner, name, None)) for name in group]
+            if None not in widths:
+                return ((f"{path}.{name}", w) for name, w in zip(group, widths, strict=True) if w)
+    looked_for = ", ".join("+".join(group) for group in groups)
+    raise UserError(
+        f"{where} has no projections for point {point!r}: looked for linear maps named "
+        f"{looked_for} in its {part} ({type(module).__name__}). Choose other points, or with "
+        "placement=[…] the layers that have them"
+    )
+
+
+def _width(module: object) -> int | None:
+    """Output features of a linear map, quantised or adapted ones and GPT-2's Conv1D included."""
+    if not isinstance(module, nn.Module):
+        return None
+    widths = (getattr(module, name, None) for name in ("out_features", "nf"))
+    return next((width for width in widths if isinstance(width, int)), None)

@@ -1,0 +1,333 @@
+"""Mixers at the points inside decoder layers: A, B, C and D of the canon layers."""
+
+import copy
+import itertools
+import json
+
+import pytest
+import torch
+import transformers
+from peft import LoraConfig, get_peft_model
+from transformers import DynamicCache
+
+import latentwave as lw
+from latentwave.analysis import measure_cost
+from latentwave.errors import UserError
+from latentwave.hub import all_mixers, attached_mixers, decoder_layers
+from tests.hub.models import BACKBONES, MORE_BACKBONES, gpt2, llama, tokens
+from tests.mixers.cases import randomize
+
+INNER = ("A", "B", "C", "D")
+EVERY_BACKBONE = pytest.mark.parametrize("backbone", BACKBONES)
+EVERY_POINT = pytest.mark.parametrize("points", [*INNER, [*INNER, "block"]], ids="".join)
+KINDS = pytest.mark.parametrize("kind", ["short_conv", "wavelet"])
+EVERY_KIND = pytest.mark.parametrize("kind", lw.list_mixers())
+# Hybrid ones have attention in their middle layer only; experts have no one hidden projection.
+OTHERS = {
+    name: {"placement": [1]} if name in ("lfm2", "qwen3_next") else {} for name in MORE_BACKBONES
+}
+EVERY_OTHER = pytest.mark.parametrize("backbone", OTHERS)
+SIZES = {
+    "filterbank": {"num_filters": 6, "kernel_size": 8},
+    "adaptive_filterbank": {"num_filters": 6, "kernel_size": 8, "mask_width": 8, "mask_window": 5},
+}
+LENGTH = {"max_new_tokens": 12, "do_sample": False}
+
+
+def mixed(model, kind, points, **more):
+    options = SIZES.get(kind, {}) | more
+    model = lw.attach(model, kind, points=points, context_length=16, **options)
+    for each in all_mixers(model):
+        randomize(each.mixer)
+    return model
+
+
+def chunked(model, ids, cuts=(0, 9, 16, 17, 20)):
+    cache = DynamicCache(config=model.config)
+    parts = [
+        model(ids[:, start:stop], past_key_values=cache).logits
+        for start, stop in itertools.pairwise(cuts)
+    ]
+    return torch.cat(parts, dim=1)
+
+
+NAMES = {
+    "gpt2": ["a", "b_c_attn", "c", "d_c_fc"],
+    "llama": ["a", "b_q_proj", "b_k_proj", "b_v_proj", "c", "d_gate_proj", "d_up_proj"],
+    "phi3": ["a", "b_qkv_proj", "c", "d_gate_up_proj"],
+    "gpt_neox": ["a", "b_query_key_value", "c", "d_dense_h_to_4h"],
+}
+WIDTHS = {
+    "gpt2": [16, 48, 16, 64],
+    "llama": [16, 16, 16, 16, 16, 32, 32],
+    "qwen3": [16, 16, 8, 8, 16, 32, 32],
+    "mistral": [16, 16, 8, 8, 16, 32, 32],
+    "phi3": [16, 48, 16, 64],
+    "gpt_neox": [16, 48, 16, 32],
+}
+
+
+@pytest.mark.parametrize("backbone", WIDTHS)
+def test_names_and_widths(backbone):
+    model = (BACKBONES | MORE_BACKBONES)[backbone]()
+    names = list(model.state_dict())
+    lw.attach(model, "short_conv", points=INNER)
+    assert [name for name in model.state_dict() if "latentwave" not in name] == names
+    found = all_mixers(model)
+    assert {each.layer_index for each in found} == {0, 1, 2}, "every layer by default"
+    own = NAMES.get(backbone, NAMES["llama"])
+    for index in range(3):
+        here = [each for each in found if each.layer_index == index]
+        assert [each.name for each in here] == [f"latentwave_mixer_{name}" for name in own]
+        assert [each.point for each in here] == [name[0].upper() for name in own]
+        assert [each.mixer.channels for each in here] == WIDTHS[backbone]
+    assert not attached_mixers(model)
+
+
+@EVERY_BACKBONE
+@EVERY_POINT
+def test_short_conv_changes_no_logit_at_first_and_detach_restores_all(backbone, points):
+    model, ids = BACKBONES[backbone](), tokens(2, 20)
+    before, names = model(ids).logits, list(model.state_dict())
+    lw.attach(model, "short_conv", points=points)
+    assert torch.equal(model(ids).logits, before)
+    for each in all_mixers(model):
+        kept = each.mixer.kernels.detach().clone()
+        randomize(each.mixer)
+        assert not torch.allclose(model(ids).logits, before), f"{each.name} does nothing"
+        with torch.no_grad():
+            each.mixer.kernels.copy_(kept)
+    assert torch.equal(model(ids).logits, before)
+    for each in all_mixers(model):
+        randomize(each.mixer)
+    lw.detach(model)
+    assert torch.equal(model(ids).logits, before)
+    assert list(model.state_dict()) == names
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+@EVERY_BACKBONE
+@EVERY_POINT
+@KINDS
+def test_causal_and_streaming(backbone, points, kind):
+    model, ids = mixed(BACKBONES[backbone](), kind, points), tokens(2, 20)
+    lw.assert_causal(model)
+    whole = model(ids, use_cache=False).logits
+    for cuts in ((0, 9, 16, 17, 20), range(21)):
+        torch.testing.assert_close(chunked(model, ids, cuts), whole, rtol=1e-4, atol=1e-4)
+
+
+@EVERY_BACKBONE
+@EVERY_POINT
+@KINDS
+@pytest.mark.parametrize("how", [{}, {"num_beams": 3}, {"cache_implementation": "static"}], ids=str)
+def test_generation_and_left_padding(backbone, points, kind, how):
+    model, ids, how = mixed(BACKBONES[backbone](), kind, points), tokens(2, 12), dict(how)
+    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    batch["attention_mask"][1, :5] = 0
+    cached = model.generate(**batch, **LENGTH | how)
+    how.pop("cache_implementation", None)
+    assert torch.equal(cached, model.generate(**batch, **LENGTH | how, use_cache=False))
+    alone = model.generate(input_ids=ids[1:, 5:], **LENGTH | how)
+    assert torch.equal(cached[1, 12:], alone[0, 7:]), "left padding changes tokens"
+
+
+@EVERY_BACKBONE
+@EVERY_POINT
+def test_packed_documents_equal_separate_ones(backbone, points):
+    model = mixed(BACKBONES[backbone](), "short_conv", points)
+    lengths = [9, 5, 13]
+    documents = [tokens(1, n) for n in lengths]
+    ids = torch.repeat_interleave(torch.arange(3), torch.tensor(lengths))[None]
+    own = (ids[:, None, :, None] == ids[:, None, None, :]) & torch.ones(27, 27).tril().bool()
+    positions = torch.cat([torch.arange(n) for n in lengths])[None]
+    how = {"attention_mask": own, "position_ids": positions, "use_cache": False}
+    packed = model(torch.cat(documents, dim=1), segment_ids=ids, **how).logits
+    separate = torch.cat([model(document).logits for document in documents], dim=1)
+    torch.testing.assert_close(packed, separate, rtol=1e-4, atol=1e-4)
+
+
+@EVERY_BACKBONE
+@EVERY_POINT
+def test_save_and_load(backbone, points, tmp_path):
+    model, ids = mixed(BACKBONES[backbone](), "short_conv", points), tokens(2, 20)
+    model.save_pretrained(tmp_path)
+    entry = json.loads((tmp_path / "config.json").read_text())["latentwave"]
+    assert entry["format_version"] == 2
+    assert set(entry["points"]) == set(points)
+    for load in (lw.from_pretrained, transformers.AutoModelForCausalLM.from_pretrained):
+        again = load(tmp_path)
+        assert torch.equal(again(ids).logits, model(ids).logits)
+        assert again.config.latentwave == model.config.latentwave
+        assert torch.equal(
+            lw.detach(again)(ids).logits, lw.detach(copy.deepcopy(model))(ids).logits
+        )
+
+
+def test_mixers_behind_layers_are_saved_as_ever(tmp_path):
+    lw.attach(gpt2(), "short_conv").save_pretrained(tmp_path)
+    entry = json.loads((tmp_path / "config.json").read_text())["latentwave"]
+    assert (entry["format_version"], entry["placement"]) == (1, "between")
+    assert "points" not in entry
+
+
+@pytest.mark.parametrize(
+    ("points", "placement", "where"),
+    [
+        ("A", None, {"A": [0, 1, 2]}),
+        (["C", "A"], "between", {"A": [0, 1], "C": [0, 1]}),
+        (["A", "block"], None, {"A": [0, 1, 2], "block": [0, 1]}),
+        (["A", "block"], "all", {"A": [0, 1, 2], "block": [0, 1, 2]}),
+        ("D", [1], {"D": [1]}),
+    ],
+)
+def test_placement(points, placement, where):
+    model = lw.attach(gpt2(), "wavelet", points=points, placement=placement)
+    for each in (model, type(model)(model.config)):
+        found = {}
+        for mixer in all_mixers(each):
+            found.setdefault(mixer.point, []).append(mixer.layer_index)
+        assert found == where
+
+
+@EVERY_BACKBONE
+@pytest.mark.parametrize("kind", ["short_conv", "ema", "adaptive_filterbank"])
+def test_gradient_checkpointing_gives_the_same_gradients(backbone, kind):
+    model, ids = mixed(BACKBONES[backbone](), kind, [*INNER, "block"]).train(), tokens(2, 20)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    mask = torch.ones_like(ids)
+    mask[0, :4] = 0
+    grads = []
+    for checkpointing in (False, True):
+        if checkpointing:
+            model.gradient_checkpointing_enable()
+        model.zero_grad()
+        model(ids, attention_mask=mask, labels=ids).loss.backward()
+        grads.append([None if p.grad is None else p.grad.clone() for p in model.parameters()])
+    torch.testing.assert_close(grads[0], grads[1])
+
+
+@pytest.mark.unchecked
+@EVERY_BACKBONE
+def test_the_whole_model_compiles_without_graph_breaks(backbone):
+    model, ids = mixed(BACKBONES[backbone](), "short_conv", INNER), tokens(2, 20)
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(
+        compiled(ids, use_cache=False).logits, model(ids, use_cache=False).logits
+    )
+
+
+def test_lora_on_the_projections_that_are_mixed(tmp_path):
+    model, ids = mixed(llama(), "short_conv", ["B", "D"]), tokens(4, 20)
+    before = model(ids).logits
+    names = sorted({each.name for each in all_mixers(model)})
+    lora = LoraConfig(r=2, target_modules=["q_proj", "up_proj"], modules_to_save=names)
+    adapted = get_peft_model(model, lora)
+    assert torch.equal(adapted(input_ids=ids).logits, before)
+    optimizer = torch.optim.AdamW([p for p in adapted.parameters() if p.requires_grad], lr=1e-2)
+    for _ in range(4):
+        adapted(input_ids=ids, labels=ids, use_cache=False).loss.backward()
+        optimizer.step()
+    adapted.eval()
+    trained = adapted(input_ids=ids).logits
+    assert not torch.allclose(trained, before)
+    merged = adapted.merge_and_unload()
+    torch.testing.assert_close(merged(ids).logits, trained, rtol=1e-4, atol=1e-4)
+    merged.save_pretrained(tmp_path)
+    assert torch.equal(lw.from_pretrained(tmp_path)(ids).logits, merged(ids).logits)
+
+
+@EVERY_KIND
+def test_every_kind_at_every_point(kind):
+    model, ids = mixed(llama(), kind, [*INNER, "block"]), tokens(2, 20)
+    lw.assert_causal(model)
+    torch.testing.assert_close(
+        chunked(model, ids), model(ids, use_cache=False).logits, rtol=1e-4, atol=1e-4
+    )
+
+
+@EVERY_BACKBONE
+@pytest.mark.parametrize("kind", ["short_conv", "adaptive_filterbank"])
+def test_costs_add_up(backbone, kind):
+    model = BACKBONES[backbone]()
+    plain = measure_cost(model, 16)
+    mixed(model, kind, [*INNER, "block"])
+    mixers = [each.mixer for each in all_mixers(model)]
+    cost = measure_cost(model, 16)
+    assert cost.num_mixer_parameters == sum(mixer.num_parameters for mixer in mixers)
+    assert cost.num_parameters == plain.num_parameters + cost.num_mixer_parameters
+    extra = 3 * sum(mixer.flops(16) for mixer in mixers) / 16
+    assert cost.flops_per_token == pytest.approx(plain.flops_per_token + extra)
+
+
+@EVERY_OTHER
+def test_other_backbones(backbone, tmp_path):
+    model, ids = MORE_BACKBONES[backbone](), tokens(2, 20)
+    points = [*INNER[:3], "block"] if backbone == "qwen3_next" else [*INNER, "block"]
+    plain, chunks = model(ids, use_cache=False).logits, chunked(model, ids)
+    mixed(model, "short_conv", points, **OTHERS[backbone])
+    assert not torch.allclose(model(ids, use_cache=False).logits, plain)
+    lw.assert_causal(model)
+    if torch.allclose(chunks, plain, rtol=1e-4, atol=1e-4):  # unless it forgets by itself
+        torch.testing.assert_close(
+            chunked(model, ids), model(ids, use_cache=False).logits, rtol=1e-4, atol=1e-4
+        )
+    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    batch["attention_mask"][1, :5] = 0
+    cached = model.generate(**batch, **LENGTH)
+    assert torch.equal(cached, model.generate(**batch, **LENGTH, use_cache=False))
+    alone = model.generate(input_ids=ids[1:, 5:], **LENGTH)
+    assert torch.equal(cached[1, 20:], alone[0, 15:]), "left padding changes tokens"
+    model.save_pretrained(tmp_path)
+    assert torch.equal(lw.from_pretrained(tmp_path)(ids).logits, model(ids).logits)
+    assert torch.equal(lw.detach(model)(ids, use_cache=False).logits, plain)
+
+
+def test_mistakes_are_named_and_leave_the_model_as_it_was():
+    model = gpt2()
+    for wrong, says in (
+        ("E", "points must be one or more of 'block', 'A', 'B', 'C', 'D', got 'E'"),
+        ([], r"points must be .*, got \[\]"),
+        (["A", "x"], r"got \['A', 'x'\]"),
+        ("ABCD", r"got 'ABCD': several are given as a list, \['A', 'B', 'C', 'D'\]"),
+    ):
+        with pytest.raises(UserError, match=says):
+            lw.attach(model, "wavelet", points=wrong)
+    with pytest.raises(UserError, match=r"Lfm2DecoderLayer 0 has no modules for point 'A'.*conv"):
+        lw.attach(MORE_BACKBONES["lfm2"](), "wavelet", points="A")
+    with pytest.raises(UserError, match=r"'D': looked for linear maps named gate_up_proj, .*mlp"):
+        lw.attach(MORE_BACKBONES["qwen3_next"](), "wavelet", points="D")
+    with pytest.raises(ValueError, match=r"fraction=0.3 of 16 channels"):
+        lw.attach(model, "wavelet", points=["A", "B"], fraction=0.3)
+    assert not all_mixers(model)
+    lw.attach(model, "wavelet", points="A")
+    with pytest.raises(UserError, match="'wavelet' mixers are attached already"):
+        lw.attach(model, "wavelet")
+
+
+@EVERY_BACKBONE
+def test_gradient_checkpointing_of_several_calls_before_one_backward_pass(backbone):
+    model, grads = mixed(BACKBONES[backbone](), "short_conv", [*INNER, "block"]).train(), []
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    batches, masks = [tokens(2, 20), tokens(2, 20)], torch.ones(2, 2, 20, dtype=torch.int64)
+    masks[0, 0, :9] = masks[1, 1, :4] = 0
+    for checkpointing in (False, True, True):
+        if checkpointing:
+            model.gradient_checkpointing_enable()
+        model.zero_grad()
+        losses = [
+            model(ids, attention_mask=mask, labels=ids).loss
+            for ids, mask in zip(batches, masks, strict=True)
+        ]
+        sum(losses).backward()
+        grads.append([p.grad.clone() for p in model.parameters()])
+    torch.testing.assert_close(grads[1], grads[0])
+    torch.testing.assert_close(grads[2], grads[0])
+    layer = decoder_layers(model)[0]
+    assert layer._gradient_checkpointing_func is not None
+    lw.detach(model)
+    assert "latentwave" not in type(layer._gradient_checkpointing_func).__module__
