@@ -174,8 +174,12 @@ def _run_on_ray(jobs: Sequence[Job], workers: Workers) -> None:
             f'--head`, or use "{RAY_LOCAL}" ({error})'
         ) from error
     try:
-        resources = {"num_cpus": workers.cpus_per_run, "num_gpus": workers.gpus_per_run}
-        remote = ray.remote(**resources, max_retries=0)(_ray_job)
+        options: dict[str, Any] = {
+            "num_cpus": workers.cpus_per_run,
+            "num_gpus": workers.gpus_per_run,
+            "max_retries": 0,
+        }
+        remote = ray.remote(**options)(_ray_job)
         waiting = [remote.remote(job, workers.cpus_per_run) for job in jobs]
         while waiting:
             done, waiting = ray.wait(waiting)

@@ -21,7 +21,9 @@ class ContestantConfig:
     Attributes:
         kind: the mixer, one of `latentwave.list_mixers()`; null for the plain backbone.
         options: of that mixer.
-        placement: "between" the decoder layers, after "all", or after the layers of a list.
+        placement: "between" the decoder layers, after "all", or after the layers of a list; null:
+            what `attach` takes for the points.
+        points: where in a layer, see `latentwave.attach`: "block", "A", "B", "C", "D".
         backbone: what differs from the recipe's backbone, such as {num_layers: 6}.
         baseline: the contestant that this one is measured against.
         learning_rate: instead of the recipe's.
@@ -30,7 +32,8 @@ class ContestantConfig:
 
     kind: str | None = None
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
-    placement: str | list[int] = "between"
+    placement: str | list[int] | None = None
+    points: list[str] = dataclasses.field(default_factory=lambda: ["block"])
     backbone: dict[str, Any] = dataclasses.field(default_factory=dict)
     baseline: str = BASELINE
     learning_rate: float | None = None
@@ -85,7 +88,12 @@ class ContestantConfig:
 
     def describe_mixer(self) -> dict[str, Any]:
         """What the contestant adds, as plain values for the record."""
-        return {"kind": self.kind, "options": dict(self.options), "placement": self.placement}
+        placement = "between" if self.placement is None else self.placement
+        described = {"kind": self.kind, "options": dict(self.options), "placement": placement}
+        if self.points == ["block"]:
+            return described
+        # Records from before there were points have none.
+        return described | {"placement": self.placement, "points": list(self.points)}
 
     @property
     def mixer(self) -> MixerConfig | None:

@@ -86,6 +86,7 @@ def attach_contestant(
                 model,
                 contestant.mixer,
                 placement=contestant.placement,  # type: ignore[arg-type]
+                points=contestant.points,
                 context_length=backbone.context_length,
             )
         except ValueError as error:
