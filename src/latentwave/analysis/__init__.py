@@ -4,6 +4,7 @@ from latentwave.analysis.causality import CausalityError, assert_causal
 from latentwave.analysis.comparison import compare
 from latentwave.analysis.cost import ModelCost, measure_cost
 from latentwave.analysis.harness import run_harness
+from latentwave.analysis.positions import loss_by_position, token_losses
 from latentwave.analysis.statistics import Estimate, estimate, first_crossing, speedup
 
 __all__ = [
@@ -14,7 +15,9 @@ __all__ = [
     "compare",
     "estimate",
     "first_crossing",
+    "loss_by_position",
     "measure_cost",
     "run_harness",
     "speedup",
+    "token_losses",
 ]
