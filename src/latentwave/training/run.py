@@ -42,6 +42,7 @@ from latentwave.training.progress import ProgressCallback
 from latentwave.training.recipe import Recipe
 from latentwave.training.result import RunResult, open_folder, read_result, write_result
 from latentwave.training.settings import TrainingConfig
+from latentwave.training.snapshots import SnapshotCallback
 from latentwave.training.tasks import open_objective
 from latentwave.training.trainer import EngineTrainer
 
@@ -58,9 +59,10 @@ def train(
 ) -> RunResult:
     """Train one contestant with one seed, or go on where an interrupted run stopped.
 
-    The folder gets run.json (what it is), curve.jsonl, checkpoints/, tensorboard/, and at the
-    end model/ (weights, configuration, tokenizer) and result.json. A resumed run gives the loss
-    curve of an uninterrupted one.
+    The folder gets run.json (what it is), curve.jsonl, checkpoints/, tensorboard/, mixers/ (their
+    parameters at some evaluations, see `SnapshotCallback`), and at the end model/ (weights,
+    configuration, tokenizer) and result.json. A resumed run gives the loss curve of an
+    uninterrupted one.
 
     Under `torchrun` or `accelerate launch` all processes train one model; batch_size is that of
     all together, so the curve does not depend on their number. Only the first one writes and
@@ -177,13 +179,15 @@ def _train(
 def _reports(
     stack: contextlib.ExitStack, tokens_per_step: int, label: str, folder: Path, console: Console
 ) -> list[TrainerCallback]:
-    """What the first process writes and shows while it trains."""
+    """What the first process writes and shows while it trains; snapshots need all of them."""
+    snapshots = SnapshotCallback(folder)  # before the curve, whose clock stands still meanwhile
     if not is_main():
-        return []
+        return [snapshots]
     progress = ProgressCallback(console, label, tokens_per_step)
     stack.callback(progress.close)
     writer = stack.enter_context(SummaryWriter(folder / "tensorboard"))
     return [
+        snapshots,
         TensorBoardCallback(writer),  # type: ignore[no-untyped-call]
         CurveCallback(folder / "curve.jsonl", tokens_per_step),
         progress,

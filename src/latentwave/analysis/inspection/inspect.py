@@ -1,0 +1,229 @@
+"""Everything that there is to see in one run, beside another one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+from transformers import PreTrainedModel
+
+from latentwave.analysis.inspection.activity import (
+    EmbeddingPath,
+    TokenActivity,
+    embedding_path,
+    record_passages,
+    token_activity,
+)
+from latentwave.analysis.inspection.kernels import Kernels, kernels_of, named_mixers
+from latentwave.analysis.inspection.losses import LossTable, losses_by_class, losses_by_position
+from latentwave.analysis.inspection.samples import Sample, generate_samples
+from latentwave.analysis.inspection.token_classes import group_tokens, token_texts
+from latentwave.analysis.positions import token_losses
+from latentwave.data import Codec, GridWindows, MediaCodec, TokenStore
+from latentwave.errors import UserError
+from latentwave.training import is_classifier
+
+MOST_TOKENS = 256
+_DEFAULT_TOKENS = 128
+_COUNTED_TOKENS = 2_000_000
+_NUM_SAMPLES = 3
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InspectedRun:
+    """A trained model and what its tokens mean.
+
+    Attributes:
+        name: for people; that of its folder.
+        folder: of the run, or of the saved model.
+        model: in eval mode.
+        codec: of its tokens.
+    """
+
+    name: str
+    folder: Path
+    model: PreTrainedModel
+    codec: Codec
+
+    @property
+    def num_parameters(self) -> int:
+        """All trainable scalars."""
+        return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+
+    @property
+    def num_mixer_parameters(self) -> int:
+        """Those of the mixers."""
+        return sum(mixer.num_parameters for mixer in named_mixers(self.model).values())
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of its mixers, sorted; empty for a plain backbone."""
+        return sorted({mixer.kind for mixer in named_mixers(self.model).values()})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """What was seen; whatever could not be measured is empty, and a note says why.
+
+    Attributes:
+        runs: one or two.
+        kernels: of the first run's mixers, in the order of the layers.
+        tokens: of the text, as people read them.
+        activity: of the first run's mixers over the text, by their names.
+        paths: of the embeddings through the same mixers, by their names.
+        losses: mean loss of each run over the windows, nats per token.
+        by_position: the losses by position; None where not measured.
+        by_class: the losses by classes of tokens.
+        num_windows: that were measured on.
+        window_tokens: of each.
+        measured_on: corpus and split, for people.
+        samples: that the runs generated.
+        notes: what lacks, and why.
+    """
+
+    runs: list[InspectedRun]
+    kernels: list[Kernels]
+    tokens: list[str]
+    activity: dict[str, TokenActivity]
+    paths: dict[str, EmbeddingPath]
+    losses: list[float]
+    by_position: LossTable | None
+    by_class: list[LossTable]
+    num_windows: int
+    window_tokens: int
+    measured_on: str
+    samples: list[Sample]
+    notes: list[str]
+
+
+def inspect_runs(
+    runs: Sequence[InspectedRun],
+    store: TokenStore | None,
+    *,
+    split: str = "validation",
+    text: Int[np.ndarray, " T"] | None = None,
+    num_windows: int = 128,
+    separate_documents: bool = False,
+    on_stage: Callable[[str], object] | None = None,
+) -> Inspection:
+    """Look at a run, and measure it beside another one on the same windows.
+
+    Args:
+        runs: the run, and the one that it is compared with, if any.
+        store: the corpus in their tokens; None: losses are not measured.
+        split: of the corpus.
+        text: tokens whose masks and paths are shown, cut to the context and `MOST_TOKENS`;
+            default: the first `_DEFAULT_TOKENS` of the split.
+        num_windows: at most, spread evenly over the split.
+        separate_documents: keep the documents of a window apart, as in training.
+        on_stage: is told in words what comes next.
+
+    Raises:
+        UserError: for runs whose tokens differ, a split without tokens, a number of windows
+            below 1.
+    """
+    say = on_stage or (lambda _: None)
+    if num_windows < 1:
+        raise UserError(f"num_windows must be >= 1, got {num_windows}")
+    first = runs[0]
+    for other in runs[1:]:
+        if is_classifier(other.model) or not other.codec.same_tokens(first.codec):
+            raise UserError(
+                f"{other.folder} reads other tokens than {first.folder}: name a run on the same "
+                "corpus with --against"
+            )
+    say("kernels")
+    mixers = named_mixers(first.model)
+    kernels = [kernels_of(name, mixer, first.folder) for name, mixer in mixers.items()]
+    notes = _notes(first, kernels)
+    empty: Float[np.ndarray, "0 0"] = np.zeros((0, 0))
+    losses, tables, prompts = [empty], [], []
+    by_position, tokens, passages = None, [], {}
+    context = min(_context(run.model) for run in runs)
+    if is_classifier(first.model):
+        store = text = None
+    elif store is None:
+        notes.append("Losses are not shown: the folder does not say what it was trained on.")
+    if store is not None:
+        windows = GridWindows(
+            store.split(split),
+            context,
+            num_windows,
+            store.borders(split) if separate_documents else None,
+        )
+        losses = []
+        for run in runs:
+            say(f"losses of {run.name}")
+            losses.append(token_losses(run.model, windows))
+        all_tokens = np.stack([windows[i]["input_ids"].numpy() for i in range(len(windows))])
+        training = np.asarray(store.split("train")[:_COUNTED_TOKENS])
+        counts = np.bincount(training, minlength=first.codec.vocab_size)
+        by_position = losses_by_position(losses)
+        tables = [losses_by_class(losses, g) for g in group_tokens(first.codec, all_tokens, counts)]
+        prompts = _prompts(all_tokens, context)
+        if text is None:
+            text = np.asarray(store.split(split)[:_DEFAULT_TOKENS])
+    if text is not None:
+        if len(text) > (limit := min(context, MOST_TOKENS)):
+            notes.append(f"Of the text the first {limit} of {len(text):,} tokens are shown.")
+            text = text[:limit]
+        say("masks and paths")
+        tokens = token_texts(first.codec, text)
+        passages = record_passages(first.model, mixers, text)
+        prompts = prompts or [text[: max(1, context // 2)]]
+    samples = []
+    if prompts and isinstance(first.codec, MediaCodec):
+        notes.append("Samples are sound here: `latentwave generate` writes them into files.")
+    elif prompts:
+        say("samples")
+        models = [run.model for run in runs]
+        samples = generate_samples(models, first.codec, prompts)
+    found = {
+        each.name: token_activity(mixers[each.name], each, passages[each.name])
+        for each in kernels
+        if each.name in passages
+    }
+    return Inspection(
+        runs=list(runs),
+        kernels=kernels,
+        tokens=tokens,
+        activity={name: activity for name, activity in found.items() if activity is not None},
+        paths={name: embedding_path(passage) for name, passage in passages.items()},
+        losses=[float(np.nanmean(each)) for each in losses if each.size],
+        by_position=by_position,
+        by_class=tables,
+        num_windows=len(losses[0]),
+        window_tokens=context,
+        measured_on="" if store is None else f"{store.metadata.corpus}, {split}",
+        samples=samples,
+        notes=notes,
+    )
+
+
+def _context(model: PreTrainedModel) -> int:
+    return int(getattr(model.config, "max_position_embeddings", MOST_TOKENS))
+
+
+def _prompts(windows: Int[np.ndarray, "N T"], context: int) -> list[Int[np.ndarray, " _"]]:
+    """The beginnings of a few windows that are far from each other."""
+    chosen = np.linspace(0, len(windows) - 1, min(_NUM_SAMPLES, len(windows))).astype(int)
+    return [windows[i, : max(1, min(64, context // 4))] for i in sorted(set(chosen.tolist()))]
+
+
+def _notes(run: InspectedRun, kernels: list[Kernels]) -> list[str]:
+    notes = []
+    if not kernels:
+        notes.append(f"{run.name} is a plain backbone without mixers: it has no kernels to show.")
+    elif not any(each.learned for each in kernels):
+        notes.append("The kernels have no parameters: training does not change them.")
+    elif not any(len(each.steps) for each in kernels):
+        notes.append(
+            "How the kernels changed is not shown: the folder has no snapshots of the mixers, "
+            "which runs keep in their folder `mixers`."
+        )
+    if is_classifier(run.model):
+        notes.append("The run is a classifier: only its kernels are shown.")
+    return notes

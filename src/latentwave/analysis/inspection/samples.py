@@ -1,0 +1,72 @@
+"""What one or two models go on with, from the same prompts and the same random numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from jaxtyping import Int
+from transformers import PreTrainedModel, set_seed
+
+from latentwave.data import Codec
+from latentwave.training import continue_tokens
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One prompt and what each model made of it.
+
+    Attributes:
+        prompt: the text that was given.
+        seed: of the sampling.
+        texts: what follows it, of each model.
+    """
+
+    prompt: str
+    seed: int
+    texts: list[str]
+
+
+def generate_samples(
+    models: Sequence[PreTrainedModel],
+    codec: Codec,
+    prompts: Sequence[Int[np.ndarray, " _"]],
+    *,
+    num_new_tokens: int = 200,
+    temperature: float = 0.8,
+    top_k: int | None = 40,
+    on_progress: Callable[[int], object] | None = None,
+) -> list[Sample]:
+    """Let models go on with the same prompts, prompt i with seed i.
+
+    Args:
+        models: with the same tokens.
+        codec: what they mean; text.
+        prompts: tokens.
+        num_new_tokens: of each.
+        temperature: of the sampling; 0 takes the likeliest token.
+        top_k: sample from the likeliest only; None: from all.
+        on_progress: is called with the number of new tokens, piece by piece.
+
+    Raises:
+        UserError: for tokens that are not text.
+    """
+    tokenizer = codec.tokenizer
+    samples = []
+    for seed, prompt in enumerate(prompts):
+        texts = []
+        for model in models:
+            set_seed(seed)
+            tokens = continue_tokens(
+                model,
+                prompt,
+                num_new_tokens,
+                temperature=temperature,
+                top_k=top_k,
+                on_progress=on_progress,
+            )
+            texts.append(str(tokenizer.decode(tokens[len(prompt) :].tolist())))
+        text = str(tokenizer.decode(np.asarray(prompt, dtype=np.int64).tolist()))
+        samples.append(Sample(prompt=text, seed=seed, texts=texts))
+    return samples
