@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from latentwave.analysis.clock import Clock, load_average, measure_step_seconds
+from latentwave.analysis.contexts import check_longer_contexts, measure_longer_contexts
 from latentwave.analysis.cost import ModelCost, measure_cost
 from latentwave.analysis.planning import choose_rates, match_budget, tuning_recipes
 from latentwave.analysis.summary import summarize
@@ -70,6 +71,7 @@ def compare(
     """
     workers = workers or Workers()
     _check_baselines(recipe)
+    check_longer_contexts(recipe)
     start_processes(recipe.training.timeout_seconds)
     if num_processes() > 1 and workers != Workers():
         raise UserError("under a launcher all processes train one model: leave out --workers")
@@ -122,6 +124,9 @@ def compare(
         "loss_unit": objective.loss_unit,
         "command": command,
     }
+    contexts = on_main(lambda: measure_longer_contexts(recipe, store, folders))
+    for name, contestant in summary["contestants"].items():
+        contestant["contexts"] = contexts[name]
     results = _without_nan(summary)
     text = json.dumps(results, indent=2, allow_nan=False) + "\n"
     on_main(lambda: write_durably(folder / "results.json", text))

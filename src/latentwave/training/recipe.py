@@ -67,6 +67,8 @@ class Recipe:
         budget: what every contestant spends as much of as its baseline does in num_steps:
             "tokens", "flops" or "seconds" of training.
         tuning: a search for each contestant's learning rate.
+        longer_contexts: context lengths beyond that of training, at which the finished language
+            models are evaluated too.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Recipe:
     seeds: list[int] = dataclasses.field(default_factory=lambda: [0])
     budget: Literal["tokens", "flops", "seconds"] = "tokens"
     tuning: TuningConfig = dataclasses.field(default_factory=TuningConfig)
+    longer_contexts: list[int] = dataclasses.field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Check names and seeds.
