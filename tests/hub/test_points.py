@@ -13,7 +13,13 @@ from transformers import DynamicCache
 import latentwave as lw
 from latentwave.analysis import measure_cost
 from latentwave.errors import UserError
-from latentwave.hub import all_mixers, attached_mixers, decoder_layers
+from latentwave.hub import (
+    WaveEncoderConfig,
+    WaveEncoderForAudioClassification,
+    all_mixers,
+    attached_mixers,
+    decoder_layers,
+)
 from tests.hub.models import BACKBONES, MORE_BACKBONES, gpt2, llama, tokens
 from tests.mixers.cases import randomize
 
@@ -130,6 +136,24 @@ def test_generation_and_left_padding(backbone, points, kind, how):
     assert torch.equal(cached, model.generate(**batch, **LENGTH | how, use_cache=False))
     alone = model.generate(input_ids=ids[1:, 5:], **LENGTH | how)
     assert torch.equal(cached[1, 12:], alone[0, 7:]), "left padding changes tokens"
+
+
+@EVERY_POINT
+@KINDS
+def test_caches_are_cropped_expanded_and_thinned_out(points, kind):
+    model, ids = mixed(gpt2(), kind, points), tokens(2, 20)
+    prompt = tokens(1, 4).repeat(1, 5)
+    assert torch.equal(
+        model.generate(prompt, prompt_lookup_num_tokens=3, **LENGTH),
+        model.generate(prompt, **LENGTH),
+    )
+    cache = DynamicCache()
+    model(ids[:, :15], past_key_values=cache)
+    cache.batch_repeat_interleave(3)
+    cache.batch_select_indices(torch.tensor([4, 0]))
+    rest = model(ids[[1, 0], 15:], past_key_values=cache).logits
+    whole = model(ids[[1, 0]], use_cache=False).logits
+    torch.testing.assert_close(rest, whole[:, 15:], rtol=1e-4, atol=1e-4)
 
 
 @EVERY_BACKBONE
@@ -283,6 +307,31 @@ def test_other_backbones(backbone, tmp_path):
     model.save_pretrained(tmp_path)
     assert torch.equal(lw.from_pretrained(tmp_path)(ids).logits, model(ids).logits)
     assert torch.equal(lw.detach(model)(ids, use_cache=False).logits, plain)
+
+
+@EVERY_POINT
+def test_an_encoder_of_sound(points):
+    config = WaveEncoderConfig(
+        frontend_channels=8,
+        frontend_kernel_sizes=(16, 4),
+        frontend_strides=(4, 5),
+        hidden_size=16,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=24,
+        max_position_embeddings=100,
+        num_labels=5,
+    )
+    model = WaveEncoderForAudioClassification(config).eval()
+    sounds = [torch.randn(1, n) for n in (700, 300)]
+    before = model(sounds[0]).logits
+    mixed(model, "filterbank", points, causal=False)
+    alone = torch.cat([model(sound).logits for sound in sounds])
+    assert not torch.allclose(alone[:1], before)
+    batch, mask = torch.zeros(2, 700), torch.zeros(2, 700, dtype=torch.int64)
+    for row, sound in enumerate(sounds):
+        batch[row, : sound.shape[1]], mask[row, : sound.shape[1]] = sound, 1
+    torch.testing.assert_close(model(batch, mask).logits, alone, rtol=1e-4, atol=1e-5)
 
 
 def test_mistakes_are_named_and_leave_the_model_as_it_was():
