@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from latentwave.errors import UserError
 from latentwave.training import (
@@ -37,6 +38,19 @@ def test_every_recipe_builds(path):
             )
         else:
             build_model(recipe.backbone, contestant, vocab_size=32, seed=0)
+
+
+def test_the_published_size_fits_over_the_small_recipes():
+    sizes = yaml.safe_load((RECIPES[0].parent / "sizes" / "paper.yaml").read_text())
+    small = [path for path in RECIPES if path.stem.endswith("-small")]
+    assert small
+    for path in small:
+        values = yaml.safe_load(path.read_text())
+        for group, own in sizes.items():
+            values[group] |= own
+        recipe = recipe_from_dict(values, str(path))
+        assert recipe.backbone.num_layers == 10
+        assert list(recipe.contestants) == list(load_recipe(path).contestants)
 
 
 @pytest.mark.unchecked

@@ -16,6 +16,7 @@ from latentwave.hub.configs import give_own_config
 from latentwave.hub.decoder import Decoder, find_decoder
 from latentwave.hub.hooks import Attachment
 from latentwave.hub.points import MIXER_NAME, Point, Site, as_points, find_sites, point_of
+from latentwave.hub.presets import BEST, PRESETS
 from latentwave.mixers import Mixer, MixerConfig, build_mixer
 from latentwave.mixers.registry import as_config, current_options
 
@@ -48,10 +49,10 @@ class AttachedMixer:
 
 def attach(
     model: PreTrainedModel,
-    mixer: str | MixerConfig,
+    mixer: str | MixerConfig = BEST,
     *,
     placement: Placement | None = None,
-    points: str | Sequence[str] = "block",
+    points: str | Sequence[str] | None = None,
     context_length: int | None = None,
     **options: Any,
 ) -> PreTrainedModel:
@@ -66,13 +67,16 @@ def attach(
 
     Args:
         model: a transformers decoder such as `GPT2LMHeadModel`.
-        mixer: a kind (see `list_mixers`) or a `MixerConfig`.
+        mixer: a kind (see `list_mixers`), a `MixerConfig`, or "best": the mixer, options and points
+            that reached a loss soonest in the measurements that the docs show. A later version may
+            choose others; a saved model keeps those that it was trained with.
         placement: which layers: "between" means every layer but the last, "all" every layer, a
             list of indices those layers. Default: "between" for "block", "all" for other points.
-        points: where in such a layer, one or several. "block": behind it. "A": before attention,
-            on its normalised input. "B": on the queries, keys and values, a mixer for each
-            projection, before heads are formed. "C": before the MLP, on its normalised input.
-            "D": inside the MLP, on the outputs of its hidden projections, before the activation.
+        points: where in such a layer, one or several, "block" by default. "block": behind it.
+            "A": before attention, on its normalised input. "B": on the queries, keys and values,
+            a mixer for each projection, before heads are formed. "C": before the MLP, on its
+            normalised input. "D": inside the MLP, on the outputs of its hidden projections,
+            before the activation.
         context_length: tokens that the mixers are laid out for; default: the model's
             `max_position_embeddings`.
         **options: of the mixer.
@@ -97,7 +101,12 @@ def attach(
         >>> [(each.layer_index, each.point) for each in all_mixers(model)]
         [(0, 'A'), (0, 'C'), (1, 'A'), (1, 'C'), (2, 'A'), (2, 'C')]
     """
+    if isinstance(mixer, str) and mixer in PRESETS:
+        preset = PRESETS[mixer]
+        mixer, options = preset.kind, dict(preset.options) | options
+        points = preset.points if points is None else points
     config = as_config(mixer, options)
+    points = "block" if points is None else points
     if any(parameter.is_meta for parameter in model.parameters()):
         raise UserError(
             f"this {type(model).__name__} is on the meta device: its weights are not there yet, "
