@@ -103,7 +103,10 @@ def test_saved_and_loaded(kind, tmp_path):
     assert (tmp_path / "model.safetensors").is_file()
     again = lw.from_pretrained(tmp_path)
     assert type(again) is WaveEncoderForAudioClassification
-    assert torch.equal(again(sound).logits, model(sound).logits)
+    saved = model.state_dict()
+    assert all(torch.equal(value, saved[name]) for name, value in again.state_dict().items())
+    # Weights at other addresses may be summed in another order.
+    torch.testing.assert_close(again(sound).logits, model(sound).logits)
     assert len(attached_mixers(again)) == (2 if kind else 0)
 
 
