@@ -30,7 +30,7 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     BEST: Preset(
         kind="learnable_wavelet",
-        options={"fraction": 0.5},
+        options={"num_levels": 2, "max_taps": 4},
         points=("C",),
         why="the lowest loss for the seconds spent on small language models",
     ),
