@@ -15,7 +15,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 import latentwave as lw
 
-KINDS = ("wavelet", "filterbank", "adaptive_filterbank")
+KINDS = ("best", "wavelet", "filterbank", "adaptive_filterbank")
 PROMPT_TOKENS = 64
 
 

@@ -72,6 +72,10 @@ def summarize(
         "recipe": recipe.to_dict(),
         "budget": recipe.budget,
         "environment": runs[BASELINE][0].environment,
+        # A comparison that was resumed or extended may hold runs of several versions.
+        "commits": sorted(
+            {str(run.environment.get("commit")) for own in runs.values() for run in own}
+        ),
         "clock": _describe_clock(clock),
         "corpus": {
             "name": metadata.corpus,
