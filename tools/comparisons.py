@@ -7,6 +7,9 @@ were recorded: parameters, FLOPs per token, and the metrics of the finished mode
 only be bounded: comparisons that did not time steps in turn keep the mean of the seconds over
 seeds, not each seed's, so with several seeds the recorded rates and speed-ups in seconds are
 shown, and must lie within `LOOSE_SHARE` of those that the mean seconds give.
+
+Older comparisons recorded the arithmetic mean of the speed-ups of seeds. They are checked against
+that, and shown as `compare_tracks` computes them now.
 """
 
 from __future__ import annotations
@@ -17,9 +20,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from latentwave.analysis import Estimate, Track, compare_tracks, estimate
+from latentwave.analysis import Estimate, Track, compare_tracks, estimate, speedup
 from latentwave.errors import UserError
 from latentwave.report import load_results
+from latentwave.report.results import MEASURES
 
 LOOSE_SHARE = 0.1
 _ROUNDING = 1e-6
@@ -90,6 +94,7 @@ def recompute(folder: Path) -> Comparison:
     clock, units = results.get("clock") or {}, _units_per_token(results)
     timed = clock.get("method") == "alternating steps"
     exact = timed or seeds == 1
+    geometric = "geometric" in (results.get("statistics") or {}).values()
     for name, own in contestants.items():
         _check_curve(file, name, own, seeds)
         if timed:
@@ -100,8 +105,10 @@ def recompute(folder: Path) -> Comparison:
         baseline = own.get("baseline", "none")
         if baseline not in contestants:
             raise UserError(f"{file}: the baseline {baseline!r} of {name!r} is no contestant")
-        computed[name] = _compute(units, tracks[baseline], tracks[name])
-        _check(file, f"contestants.{name}", own, computed[name], exact)
+        pair = tracks[baseline], tracks[name]
+        computed[name] = _compute(units, *pair)
+        then = computed[name] | ({} if geometric else {"speedup": _arithmetic(*pair)})
+        _check(file, f"contestants.{name}", own, then, exact)
         if not exact:
             computed[name]["speedup"]["seconds"] = own["speedup"]["seconds"]
     return Comparison(
@@ -141,6 +148,21 @@ def _compute(
             for unit, units in units_per_token.items()
         },
         "tokens_per_second": tracks[0].tokens[-1] / (tracks[0].seconds[-1] or math.nan),
+    }
+
+
+def _arithmetic(baselines: list[Track], tracks: list[Track]) -> dict[str, Any]:
+    """Speed-ups as comparisons recorded them that do not say that their means are geometric."""
+    return {
+        measure: dataclasses.asdict(
+            estimate(
+                [
+                    speedup((base.loss, getattr(base, measure)), (own.loss, getattr(own, measure)))
+                    for base, own in zip(baselines, tracks, strict=True)
+                ]
+            )
+        )
+        for measure in MEASURES
     }
 
 

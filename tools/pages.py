@@ -180,7 +180,7 @@ def _origin(
     if len(seeds) == 1:
         said = f"one seed ({seeds[0]}), no interval"
     else:
-        said = f"seeds {', '.join(seeds)}, brackets: 95 % intervals over them"
+        said = f"seeds {', '.join(seeds)}, brackets: bootstrap intervals over them"
     facts = [_commit(recorded["environment"]), said, _hardware(recorded["environment"])]
     if loose_seconds and not comparison.exact_seconds:
         facts.append("seconds as recorded, each seed's own")

@@ -123,7 +123,7 @@ def test_a_contestant_is_measured_against_its_own_baseline(tmp_path):
     def break_(results):
         results["contestants"]["wavelet"]["baseline"] = "plain"
 
-    with pytest.raises(UserError, match="baseline 'plain' of 'wavelet' is no contestant"):
+    with pytest.raises(UserError, match="'plain'"):
         recompute(copy_with(tmp_path, TEXT, break_))
 
 
