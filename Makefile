@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-all check bench format clean
+.PHONY: demo test test-all check bench results results-check claims format clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -27,6 +27,15 @@ check: $(STAMP)  ## format, lint, types, one-way floors
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+results: $(STAMP)  ## write the tables and figures of the pages from results/
+	$(BIN)/python -m tools.pages
+
+results-check: $(STAMP)  ## compute them again and fail where a page or a results.json differs
+	$(BIN)/python -m tools.pages --check
+
+claims: $(STAMP)  ## run comparisons of results/ again: make claims CLAIMS="demo text-small"
+	$(BIN)/python -m tools.rerun $(CLAIMS)
 
 format: $(STAMP)
 	$(BIN)/ruff format .

@@ -1,6 +1,5 @@
 """The numbers in the docs are what the code gives."""
 
-import json
 import re
 from pathlib import Path
 
@@ -10,8 +9,10 @@ import latentwave as lw
 from latentwave.analysis import measure_cost
 from latentwave.hub import attached_mixers
 from latentwave.training import BackboneConfig, ContestantConfig, build_model
+from tools import directives, pages
 
 PAGE = (Path(__file__).parents[1] / "docs" / "mixers.md").read_text()
+RESULTS = Path(__file__).parents[1] / "results"
 ROWS = re.findall(
     r"^\| `(\w+)` \| ([\d,]+) \| ([\d.]+) % \| ([\d.]+) % \| (\d+) \|", PAGE, flags=re.M
 )
@@ -41,44 +42,22 @@ def test_costs_of_the_published_backbone(row, plain_flops):
     assert attached_mixers(model)[0].receptive_field == int(receptive_field)
 
 
-def test_the_readme_quotes_the_committed_result():
+def test_every_page_says_what_the_results_give(capsys):
+    code = pages.main(["--check"])
+    shown = capsys.readouterr()
+    assert code == 0, shown.out + shown.err
+
+
+def test_every_result_is_shown():
     root = Path(__file__).parents[1]
-    readme = (root / "README.md").read_text()
-    results = json.loads((root / "results" / "demo" / "results.json").read_text())
-    assert results["seeds"] == [0, 1, 2]
-    for contestant in results["contestants"].values():
-        final = contestant["final_loss"]
-        assert f"{final['mean']:.3f} [{final['low']:.3f}, {final['high']:.3f}]" in readme
-        assert f"| {contestant['tokens_per_second'] / 1e3:.1f} k |" in readme
-    for speedup in results["contestants"]["wavelet"]["speedup"].values():
-        assert f"{speedup['mean']:.1f} [{speedup['low']:.1f}, {speedup['high']:.1f}]" in readme
-
-
-RESULTS = Path(__file__).parents[1] / "results"
-SMALL = re.findall(
-    r"^\| `(\w+)-small` \| `(\w+)` \| ([\d.]+) \| ([\d.]+) \| ([\d.]+)× \| ([\d.]+)× \| (.*?) \|$",
-    (RESULTS / "README.md").read_text(),
-    flags=re.M,
-)
-
-
-def test_every_small_result_is_quoted():
-    quoted = {name for name, *_ in SMALL}
-    assert {path.name for path in RESULTS.glob("*-small")} == {f"{name}-small" for name in quoted}
-
-
-@pytest.mark.parametrize("row", SMALL, ids=lambda row: f"{row[0]}-{row[1]}")
-def test_the_small_results_are_quoted_as_they_are(row):
-    name, contestant, baseline, loss, steps, seconds, metric = row
-    results = json.loads((RESULTS / f"{name}-small" / "results.json").read_text())
-    own, plain = results["contestants"][contestant], results["contestants"]["none"]
-    assert f"{plain['final_loss']['mean']:.3f}" == baseline
-    assert f"{own['final_loss']['mean']:.3f}" == loss
-    assert f"{own['speedup']['steps']['mean']:.2f}" == steps
-    assert f"{own['speedup']['seconds']['mean']:.2f}" == seconds
-    if metric != "–":
-        both = [f"{c['metrics']['accuracy']['mean']:.3f}" for c in (plain, own)]
-        assert metric == f"accuracy {both[0]} → {both[1]}"
+    shown = {
+        source
+        for page in pages.pages(root)
+        for part in directives.blocks(page.read_text(), page.name)
+        if isinstance(part, directives.Directive)
+        for source in part.sources
+    }
+    assert shown >= {path.parent.name for path in RESULTS.glob("*/results.json")}
 
 
 def test_the_generating_speeds_are_quoted_as_they_are():
