@@ -18,7 +18,13 @@ from latentwave.analysis.inspection.activity import (
     token_activity,
 )
 from latentwave.analysis.inspection.kernels import Kernels, kernels_of, named_mixers
-from latentwave.analysis.inspection.losses import LossTable, losses_by_class, losses_by_position
+from latentwave.analysis.inspection.losses import (
+    LossBin,
+    LossTable,
+    losses_by_class,
+    losses_by_position,
+    losses_overall,
+)
 from latentwave.analysis.inspection.samples import Sample, generate_samples
 from latentwave.analysis.inspection.token_classes import group_tokens, token_texts
 from latentwave.analysis.positions import token_losses
@@ -74,7 +80,7 @@ class Inspection:
         tokens: of the text, as people read them.
         activity: of the first run's mixers over the text, by their names.
         paths: of the embeddings through the same mixers, by their names.
-        losses: mean loss of each run over the windows, nats per token.
+        overall: the loss of each run over all windows; None where not measured.
         by_position: the losses by position; None where not measured.
         by_class: the losses by classes of tokens.
         num_windows: that were measured on.
@@ -89,7 +95,7 @@ class Inspection:
     tokens: list[str]
     activity: dict[str, TokenActivity]
     paths: dict[str, EmbeddingPath]
-    losses: list[float]
+    overall: LossBin | None
     by_position: LossTable | None
     by_class: list[LossTable]
     num_windows: int
@@ -139,9 +145,9 @@ def inspect_runs(
     mixers = named_mixers(first.model)
     kernels = [kernels_of(name, mixer, first.folder) for name, mixer in mixers.items()]
     notes = _notes(first, kernels)
-    empty: Float[np.ndarray, "0 0"] = np.zeros((0, 0))
-    losses, tables, prompts = [empty], [], []
-    by_position, tokens, passages = None, [], {}
+    losses: list[Float[np.ndarray, "N L"]] = []
+    overall, by_position, tables, prompts = None, None, [], []
+    tokens, passages, samples = [], {}, []
     context = min(_context(run.model) for run in runs)
     if is_classifier(first.model):
         store = text = None
@@ -154,14 +160,13 @@ def inspect_runs(
             num_windows,
             store.borders(split) if separate_documents else None,
         )
-        losses = []
         for run in runs:
             say(f"losses of {run.name}")
             losses.append(token_losses(run.model, windows))
         all_tokens = np.stack([windows[i]["input_ids"].numpy() for i in range(len(windows))])
         training = np.asarray(store.split("train")[:_COUNTED_TOKENS])
         counts = np.bincount(training, minlength=first.codec.vocab_size)
-        by_position = losses_by_position(losses)
+        overall, by_position = losses_overall(losses), losses_by_position(losses)
         tables = [losses_by_class(losses, g) for g in group_tokens(first.codec, all_tokens, counts)]
         prompts = _prompts(all_tokens, context)
         if text is None:
@@ -174,7 +179,6 @@ def inspect_runs(
         tokens = token_texts(first.codec, text)
         passages = record_passages(first.model, mixers, text)
         prompts = prompts or [text[: max(1, context // 2)]]
-    samples = []
     if prompts and isinstance(first.codec, MediaCodec):
         notes.append("Samples are sound here: `latentwave generate` writes them into files.")
     elif prompts:
@@ -192,10 +196,10 @@ def inspect_runs(
         tokens=tokens,
         activity={name: activity for name, activity in found.items() if activity is not None},
         paths={name: embedding_path(passage) for name, passage in passages.items()},
-        losses=[float(np.nanmean(each)) for each in losses if each.size],
+        overall=overall,
         by_position=by_position,
         by_class=tables,
-        num_windows=len(losses[0]),
+        num_windows=len(losses[0]) if losses else 0,
         window_tokens=context,
         measured_on="" if store is None else f"{store.metadata.corpus}, {split}",
         samples=samples,
