@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 from transformers import PreTrainedModel
 
 from latentwave.analysis.inspection.activity import (
@@ -110,7 +110,7 @@ def inspect_runs(
     store: TokenStore | None,
     *,
     split: str = "validation",
-    text: Int[np.ndarray, " T"] | None = None,
+    text: Integer[np.ndarray, " T"] | None = None,
     num_windows: int = 128,
     separate_documents: bool = False,
     on_stage: Callable[[str], object] | None = None,
@@ -211,7 +211,7 @@ def _context(model: PreTrainedModel) -> int:
     return int(getattr(model.config, "max_position_embeddings", MOST_TOKENS))
 
 
-def _prompts(windows: Int[np.ndarray, "N T"], context: int) -> list[Int[np.ndarray, " _"]]:
+def _prompts(windows: Integer[np.ndarray, "N T"], context: int) -> list[Integer[np.ndarray, " _"]]:
     """The beginnings of a few windows that are far from each other."""
     chosen = np.linspace(0, len(windows) - 1, min(_NUM_SAMPLES, len(windows))).astype(int)
     return [windows[i, : max(1, min(64, context // 4))] for i in sorted(set(chosen.tolist()))]

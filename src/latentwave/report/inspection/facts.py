@@ -31,7 +31,7 @@ def make_tiles(inspection: Inspection) -> list[tuple[str, str, str]]:
         for each, mean in zip(inspection.runs, inspection.overall.losses, strict=True):
             tiles.append((f"loss of {each.name}", f"{mean.value:.3f}", _error(mean)))
         if (gap := inspection.overall.difference) is not None:
-            tiles.append(("difference", f"{gap.value:+.3f}", _error(gap)))
+            tiles.append(("difference", f"{gap.value:+.3f}".replace("-", "−"), _error(gap)))
     if run.kinds:
         share = format_share(run.num_mixer_parameters / max(1, run.num_parameters))
         count = format_count(run.num_mixer_parameters)
@@ -65,7 +65,7 @@ def format_mean(mean: Mean, sign: str = "") -> str:
     if math.isnan(mean.value):
         return "—"
     error = "" if math.isnan(mean.error) else f" ± {2 * mean.error:.3f}"
-    return f"{mean.value:{sign}.3f}{error}"
+    return f"{mean.value:{sign}.3f}{error}".replace("-", "−")
 
 
 def loss_values(table: LossTable | None) -> dict[str, Any] | None:

@@ -68,7 +68,7 @@
     if (kinds) {
       const before = kinds.value;
       kinds.replaceChildren(...mixer.maps.map((map, i) => new Option(map.title, i)));
-      if (mixer.maps.length > Number(before)) kinds.value = before;
+      if (before && mixer.maps.length > Number(before)) kinds.value = before;
     }
     show("no-map", !mixer.maps.length);
     find("kernel-note").textContent = mixer.total > mixer.centre.length

@@ -1,5 +1,11 @@
 // The figures. Each function draws one from the data and the state of the controls.
 
+// The colours of magnitudes in the PNG files too.
+const MAGMA = [
+  [0, "#000004"], [0.1, "#140e36"], [0.2, "#3b0f70"], [0.3, "#641a80"], [0.4, "#8c2981"], [0.5, "#b73779"],
+  [0.6, "#de4968"], [0.7, "#f7705c"], [0.8, "#fe9f6d"], [0.9, "#fecf92"], [1, "#fcfdbf"],
+];
+
 const MAGNITUDES = {
   relative: {title: "relative to each kernel’s peak [dB]", range: [-30, 0]},
   gain: {title: "gain [dB]", range: [-30, 10]},
@@ -75,7 +81,7 @@ function drawResponses(mixer, state) {
   for (const id of ["learned", "haar"]) {
     const z = shown[id];
     const range = kind.range || [0, Math.max(...shown.learned.map((row) => Math.max(...row)), 1e-9)];
-    const heat = {type: "heatmap", x: grid, z, zmin: range[0], zmax: range[1], colorscale: "Magma",
+    const heat = {type: "heatmap", x: grid, z, zmin: range[0], zmax: range[1], colorscale: MAGMA,
       customdata: z.map((row, n) => row.map(() => rowName(mixer, n))), showscale: id === "haar", colorbar: colourbar(kind.title),
       hovertemplate: "%{customdata}<br>%{x:.4f} cycles per token<br>%{z:.2f}<extra></extra>"};
     const traces = [heat];
@@ -98,15 +104,14 @@ function drawKernel(mixer, state) {
   for (const [taps] of lines) taps.forEach((v, k) => { if (v !== 0) used = Math.max(used, k); });
   const style = (colour, dash, name) => ({mode: "lines", name, line: {color: colour, width: 2, dash}});
   const legend = {showlegend: true, legend: {orientation: "h", x: 1, xanchor: "right", y: 1.02, yanchor: "bottom", font: {size: 12, color: c.ink}}};
-  const scale = state.scale === "relative" ? "relative" : state.scale;
+  const scale = state.scale;
   draw("taps", lines.map(([taps, name, colour, dash]) => Object.assign(style(colour, dash, name),
     {y: taps.slice(0, used + 1), mode: used < 64 ? "lines+markers" : "lines", marker: {size: 4}, hovertemplate: "lag %{x}: %{y:.4f}<extra>" + name + "</extra>"})),
     layout("taps", {title: "lag [tokens]", range: [-0.5, used + 0.5]}, {showgrid: true}, legend),
     `Taps of ${rowName(mixer, n)} over lags 0 to ${used}, with those of Haar.`);
-  const levels = MAGNITUDES[scale];
   draw("response", lines.map(([taps, name, colour, dash]) => Object.assign(style(colour, dash, name),
     {x: grid, y: scaled(magnitudes([taps], grid), scale)[0], hovertemplate: "%{x:.4f}: %{y:.2f}<extra>" + name + "</extra>"})),
-    layout("frequency response", frequencyAxis(grid, state.octaves), {title: levels.title, showgrid: true, range: scale === "linear" ? undefined : [-42, scale === "gain" ? 12 : 2]}, legend),
+    layout("frequency response", frequencyAxis(grid, state.octaves), {title: scale === "linear" ? "gain" : scale === "gain" ? "gain [dB]" : "relative [dB]", showgrid: true, range: scale === "linear" ? undefined : [-42, scale === "gain" ? 12 : 2]}, legend),
     `Frequency response of ${rowName(mixer, n)}, centre frequency ${mixer.centre[n]} cycles per token.`);
 }
 
@@ -127,7 +132,7 @@ function drawChange(mixers, mixer, state) {
   draw("centres", shown.change.centres.map((y, n) => ({x: shown.change.steps, y, mode: "lines", name: rowName(shown, n),
     line: {color: n === state.kernel && shown === mixer ? c.series[1] : c.series[0], width: n === state.kernel && shown === mixer ? 3 : 1},
     opacity: n === state.kernel ? 1 : 0.6, hovertemplate: "step %{x}: %{y:.3f}"})),
-    layout(`centre frequencies [cycles per token], ${shown.label}`, {title: "training step"}, {range: [0, 0.5], showgrid: true}, line),
+    layout(`centre frequencies, ${shown.label}`, {title: "training step"}, {title: "cycles per token", range: [0, 0.5], showgrid: true}, line),
     `Centre frequencies of the kernels, ${shown.label}, against training steps.`);
 }
 
@@ -139,13 +144,13 @@ function drawMap(data, mixer, state) {
   const reach = Math.max(...z.map((row) => Math.max(...row.map(Math.abs)))) || 1;
   const top = Math.max(...z.map((row) => Math.max(...row)));
   const single = tokens.every((t) => [...t].length === 1);
-  document.getElementById("map").style.minWidth = `${tokens.length * (single ? 9 : 14) + 140}px`;
+  document.getElementById("map").style.minWidth = `${tokens.length * (single ? 7.4 : 14) + 140}px`;
   draw("map", [{type: "heatmap", z, zmin: map.signed ? -reach : top - 40, zmax: map.signed ? reach : top,
-    colorscale: map.signed ? c.signed : "Magma", colorbar: colourbar(""),
+    colorscale: map.signed ? c.signed : MAGMA, colorbar: colourbar(""),
     customdata: z.map((row, n) => row.map((_, t) => `${rowName(mixer, n)}<br>token ${t + 1}: ${plain(tokens[t])}`)),
     hovertemplate: "%{customdata}<br>%{z:.3f}<extra></extra>"}],
     layout(`${map.title}, ${mixer.label}`, {title: "tokens", tickvals: tokens.map((_, t) => t), ticktext: tokens.map(plain), tickangle: single ? 0 : -90,
-      tickfont: {size: single ? 11 : 10, color: c.ink}, ticklen: 0}, rowAxis(mixer)),
+      tickfont: {size: 10, color: c.ink}, ticklen: 0}, rowAxis(mixer)),
     `Heat map: ${map.title} of ${z.length} kernels over ${tokens.length} tokens, ${mixer.label}.`);
 }
 
@@ -177,7 +182,7 @@ function band(places, means, colour, name) {
     {x: [...places, ...places.slice().reverse()], y: [...up, ...down.reverse()], fill: "toself", fillcolor: colour, opacity: 0.15,
       line: {width: 0}, mode: "lines", hoverinfo: "skip", showlegend: false},
     {x: places, y: means.map(([v]) => v), mode: "lines+markers", name: plain(name), line: {color: colour, width: 2}, marker: {size: 5},
-      error_y: undefined, customdata: means.map(([, e]) => 2 * (e || 0)), hovertemplate: "%{y:.3f} ± %{customdata:.3f}"},
+      customdata: means.map(([, e]) => 2 * (e || 0)), hovertemplate: "%{y:.3f} ± %{customdata:.3f}"},
   ];
 }
 
