@@ -6,8 +6,10 @@ import pytest
 import yaml
 
 from latentwave.cli import main
+from latentwave.data import CorpusConfig
 from tests.inspected import CONTESTANTS
 from tests.tiny import tiny_recipe, write_text
+from tests.training.test_classification import recipe_of, write_moods
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +94,22 @@ def test_a_saved_model_has_kernels(workplace, capsys):
     assert "does not say what it was trained on" in told
     assert "no snapshots" in told
     assert (workplace / "saved" / "masks.png").is_file()
+
+
+def test_a_classifier_has_kernels(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LATENTWAVE_HOME", str(tmp_path / "home"))
+    path = str(write_moods(tmp_path / "reviews"))
+    corpus = CorpusConfig(name="movie-reviews", path=path, validation=0.2, test=0.2)
+    recipe = tmp_path / "moods.yaml"
+    recipe.write_text(yaml.safe_dump(recipe_of(corpus, task="classification").to_dict()))
+    folder = tmp_path / "run"
+    assert run("train", recipe, "--contestant", "mixed", "--output", folder) == 0
+    assert run("inspect", folder) == 0
+    assert "is a classifier: only its kernels" in " ".join(capsys.readouterr().out.split())
+    assert (folder / "inspect" / "kernels.png").is_file()
+    assert not (folder / "inspect" / "positions.png").exists()
+    assert run("inspect", folder, "--against", folder) == 2
+    assert "is a classifier: it is inspected alone" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.unchecked

@@ -128,83 +128,107 @@ def inspect_runs(
         on_stage: is told in words what comes next.
 
     Raises:
-        UserError: for runs whose tokens differ, a split without tokens, a number of windows
-            below 1.
+        UserError: for runs whose tokens differ, a classifier beside another run, a split without
+            tokens, a number of windows below 1.
     """
     say = on_stage or (lambda _: None)
     if num_windows < 1:
         raise UserError(f"num_windows must be >= 1, got {num_windows}")
     first = runs[0]
-    for other in runs[1:]:
-        if is_classifier(other.model) or not other.codec.same_tokens(first.codec):
-            raise UserError(
-                f"{other.folder} reads other tokens than {first.folder}: name a run on the same "
-                "corpus with --against"
-            )
+    _refuse_others(runs)
     say("kernels")
     mixers = named_mixers(first.model)
     kernels = [kernels_of(name, mixer, first.folder) for name, mixer in mixers.items()]
-    notes = _notes(first, kernels)
-    losses: list[Float[np.ndarray, "N L"]] = []
-    overall, by_position, tables, prompts = None, None, [], []
-    tokens, passages, samples = [], {}, []
+    notes = _notes(first, kernels, store)
     context = min(_context(run.model) for run in runs)
     if is_classifier(first.model):
         store = text = None
-    elif store is None:
-        notes.append("Losses are not shown: the folder does not say what it was trained on.")
+    measured = None
     if store is not None:
-        windows = GridWindows(
-            store.split(split),
-            context,
-            num_windows,
-            store.borders(split) if separate_documents else None,
-        )
-        for run in runs:
-            say(f"losses of {run.name}")
-            losses.append(token_losses(run.model, windows))
-        all_tokens = np.stack([windows[i]["input_ids"].numpy() for i in range(len(windows))])
-        training = np.asarray(store.split("train")[:_COUNTED_TOKENS])
-        counts = np.bincount(training, minlength=first.codec.vocab_size)
-        overall, by_position = losses_overall(losses), losses_by_position(losses)
-        tables = [losses_by_class(losses, g) for g in group_tokens(first.codec, all_tokens, counts)]
-        prompts = _prompts(all_tokens, context)
-        if text is None:
-            text = np.asarray(store.split(split)[:_DEFAULT_TOKENS])
-    if text is not None:
-        if len(text) > (limit := min(context, MOST_TOKENS)):
-            notes.append(f"Of the text the first {limit} of {len(text):,} tokens are shown.")
-            text = text[:limit]
+        borders = store.borders(split) if separate_documents else None
+        windows = GridWindows(store.split(split), context, num_windows, borders)
+        measured = _measure(runs, store, windows, say)
+    limit = min(context, MOST_TOKENS)
+    if text is None:
+        text = np.zeros(0, dtype=np.int64)
+        if store is not None:
+            text = np.asarray(store.split(split)[: min(_DEFAULT_TOKENS, limit)])
+    if len(text) > limit:
+        notes.append(f"Of the text the first {limit} of {len(text):,} tokens are shown.")
+        text = text[:limit]
+    passages = {}
+    if len(text):
         say("masks and paths")
-        tokens = token_texts(first.codec, text)
         passages = record_passages(first.model, mixers, text)
-        prompts = prompts or [text[: max(1, context // 2)]]
+    prompts = [text[: max(1, context // 2)]] if len(text) else []
+    if measured is not None:
+        prompts = _prompts(measured.tokens, context)
+    samples = []
     if prompts and isinstance(first.codec, MediaCodec):
         notes.append("Samples are sound here: `latentwave generate` writes them into files.")
     elif prompts:
         say("samples")
-        models = [run.model for run in runs]
-        samples = generate_samples(models, first.codec, prompts)
-    found = {
-        each.name: token_activity(mixers[each.name], each, passages[each.name])
+        samples = generate_samples([run.model for run in runs], first.codec, prompts)
+    found = [
+        token_activity(mixers[each.name], each, passages[each.name])
         for each in kernels
         if each.name in passages
-    }
+    ]
     return Inspection(
         runs=list(runs),
         kernels=kernels,
-        tokens=tokens,
-        activity={name: activity for name, activity in found.items() if activity is not None},
+        tokens=token_texts(first.codec, text) if len(text) else [],
+        activity={each.name: each for each in found if each is not None},
         paths={name: embedding_path(passage) for name, passage in passages.items()},
-        overall=overall,
-        by_position=by_position,
-        by_class=tables,
-        num_windows=len(losses[0]) if losses else 0,
+        overall=None if measured is None else losses_overall(measured.losses),
+        by_position=None if measured is None else losses_by_position(measured.losses),
+        by_class=[] if measured is None else measured.by_class,
+        num_windows=0 if measured is None else len(measured.tokens),
         window_tokens=context,
         measured_on="" if store is None else f"{store.metadata.corpus}, {split}",
         samples=samples,
         notes=notes,
     )
+
+
+def _refuse_others(runs: Sequence[InspectedRun]) -> None:
+    first = runs[0]
+    for other in runs[1:]:
+        for run in (first, other):
+            if is_classifier(run.model):
+                raise UserError(f"{run.folder} is a classifier: it is inspected alone")
+        if not other.codec.same_tokens(first.codec):
+            raise UserError(
+                f"{other.folder} reads other tokens than {first.folder}: name a run on the same "
+                "corpus with --against"
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Measured:
+    tokens: Integer[np.ndarray, "N T"]
+    losses: list[Float[np.ndarray, "N L"]]
+    by_class: list[LossTable]
+
+
+def _measure(
+    runs: Sequence[InspectedRun],
+    store: TokenStore,
+    windows: GridWindows,
+    say: Callable[[str], object],
+) -> _Measured:
+    """The losses of all runs on the same windows."""
+    losses = []
+    for run in runs:
+        say(f"losses of {run.name}")
+        losses.append(token_losses(run.model, windows))
+    tokens = np.stack([windows[i]["input_ids"].numpy() for i in range(len(windows))])
+    training = np.asarray(store.split("train")[:_COUNTED_TOKENS])
+    codec = runs[0].codec
+    counts = np.bincount(training, minlength=codec.vocab_size)
+    groupings = group_tokens(codec, tokens, counts)
+    tables = [losses_by_class(losses, grouping) for grouping in groupings]
+    return _Measured(tokens=tokens, losses=losses, by_class=tables)
 
 
 def _context(model: PreTrainedModel) -> int:
@@ -217,7 +241,7 @@ def _prompts(windows: Integer[np.ndarray, "N T"], context: int) -> list[Integer[
     return [windows[i, : max(1, min(64, context // 4))] for i in sorted(set(chosen.tolist()))]
 
 
-def _notes(run: InspectedRun, kernels: list[Kernels]) -> list[str]:
+def _notes(run: InspectedRun, kernels: list[Kernels], store: TokenStore | None) -> list[str]:
     notes = []
     if not kernels:
         notes.append(f"{run.name} is a plain backbone without mixers: it has no kernels to show.")
@@ -230,4 +254,6 @@ def _notes(run: InspectedRun, kernels: list[Kernels]) -> list[str]:
         )
     if is_classifier(run.model):
         notes.append("The run is a classifier: only its kernels are shown.")
+    elif store is None:
+        notes.append("Losses are not shown: the folder does not say what it was trained on.")
     return notes
