@@ -41,6 +41,9 @@ class Browser:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
+    def close(self):
+        self._socket.close()
+
     def call(self, method, **params):
         self._count += 1
         self._socket.send(json.dumps({"id": self._count, "method": method, "params": params}))
@@ -121,7 +124,9 @@ def open_browser():
         stderr=subprocess.DEVNULL,
     )
     try:
-        yield Browser(_address(Path(profile) / "DevToolsActivePort", process))
+        browser = Browser(_address(Path(profile) / "DevToolsActivePort", process))
+        with contextlib.closing(browser):
+            yield browser
     finally:
         process.terminate()
         process.wait(20)

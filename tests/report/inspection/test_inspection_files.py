@@ -11,15 +11,9 @@ from latentwave.errors import UserError
 from latentwave.report import write_inspection
 from latentwave.report.inspection.kernel_figures import distinct, draw_kernels
 from latentwave.report.inspection.payload import choose, make_payload, pack
-from tests.inspected import look_into, train_runs
+from tests.inspected import look_into
 
 STEMS = ["kernels", "change", "masks", "paths", "positions", "classes"]
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs")
-    return folder, train_runs(folder, "none", "wavelet", "adaptive")
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +94,7 @@ def test_the_page_of_a_large_model_stays_small(seen):
         bandwidth=np.full(144, 0.1),
         steps=np.arange(24),
         history=np.broadcast_to(taps, (24, *taps.shape)),
-        weight_history=None,
+        weight_history=np.broadcast_to(taps[:, 0], (24, 144)),
         learned=True,
     )
     many = dataclasses.replace(seen, kernels=[large] * 31, activity={}, paths={})

@@ -9,7 +9,7 @@ from plotly.offline import get_plotlyjs
 
 from latentwave.report import write_inspection
 from latentwave.report.inspection.kernel_figures import relative_decibels
-from tests.inspected import HOSTILE, look_into, tokens_of, train_runs
+from tests.inspected import HOSTILE, look_into, tokens_of
 from tests.report.chromium import BINARY, open_browser
 
 FIGURES = (
@@ -19,16 +19,10 @@ FIGURES = (
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs")
-    return folder, train_runs(folder, "none", "wavelet", "adaptive")
-
-
-@pytest.fixture(scope="module")
 def seen(runs):
     folder, store = runs
     text = tokens_of(store, HOSTILE)
-    return look_into(folder, store, "adaptive", "none", text=text[-32:])
+    return look_into(folder, store, "adaptive", "none", text=text[8:40])
 
 
 @pytest.fixture(scope="module")
@@ -158,11 +152,11 @@ def test_figures_follow_light_and_dark(opened):
     assert opened.run(colours) == light
 
 
-@pytest.mark.parametrize("width", [360, 800, 1600])
-def test_nothing_is_wider_than_the_window(opened, width):
-    opened.look(width=width)
-    opened.wait(f"document.querySelector('#learned .main-svg').clientWidth <= {width}")
-    assert opened.run("document.documentElement.scrollWidth") <= width
+def test_nothing_is_wider_than_the_window(opened):
+    for width in (800, 360):
+        opened.look(width=width)
+        opened.wait(f"document.querySelector('#learned .main-svg').clientWidth <= {width}")
+        assert opened.run("document.documentElement.scrollWidth") <= width
 
 
 def test_hostile_tokens_stay_text(opened):
@@ -222,7 +216,8 @@ def test_the_page_stands_alone_and_is_small(page):
     assert text.count(plotly) == 1
     own = text.replace(plotly, "")
     assert len(own) < 200_000
-    assert not re.search(r"https?:|//[a-z]|@import|url\(", own.replace("// ", ""))
+    words = re.sub(r'"data":"[^"]*"', "", own)  # base64 may hold two slashes
+    assert re.findall(r"https?:|[^:]//[a-z]|@import|url\(", words) == []
     assert own.count("<script") == 3
     assert "unsafe-eval" not in own
     assert "default-src 'none'" in own

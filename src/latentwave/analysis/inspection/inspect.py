@@ -36,6 +36,7 @@ MOST_TOKENS = 256
 _DEFAULT_TOKENS = 128
 _COUNTED_TOKENS = 2_000_000
 _NUM_SAMPLES = 3
+_MOST_LOGITS = 50_000_000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -218,13 +219,16 @@ def _measure(
     say: Callable[[str], object],
 ) -> _Measured:
     """The losses of all runs on the same windows."""
+    codec = runs[0].codec
+    # Large vocabularies make large logits.
+    batch_size = _MOST_LOGITS // (windows.window_tokens * codec.vocab_size)
+    batch_size = min(16, max(1, batch_size))
     losses = []
     for run in runs:
         say(f"losses of {run.name}")
-        losses.append(token_losses(run.model, windows))
+        losses.append(token_losses(run.model, windows, batch_size))
     tokens = np.stack([windows[i]["input_ids"].numpy() for i in range(len(windows))])
     training = np.asarray(store.split("train")[:_COUNTED_TOKENS])
-    codec = runs[0].codec
     counts = np.bincount(training, minlength=codec.vocab_size)
     groupings = group_tokens(codec, tokens, counts)
     tables = [losses_by_class(losses, grouping) for grouping in groupings]

@@ -83,7 +83,9 @@ def _mixer(
 ) -> dict[str, Any]:
     history = kernels.history if len(kernels.history) else kernels.taps[None]
     steps, rows = choose(history.shape, most_rows, most_values)
-    weights = kernels.weights
+    weights = None if kernels.weights is None else kernels.weights[None]
+    if kernels.weight_history is not None:
+        weights = kernels.weight_history
     change = kernels.change()
     return {
         "label": kernels.label,
@@ -95,7 +97,7 @@ def _mixer(
         "windows": np.round(1 / kernels.haar[rows, 0]).astype(int).tolist(),
         "centre": _rounded(kernels.centre[rows]),
         "bandwidth": _rounded(kernels.bandwidth[rows]),
-        "weights": None if weights is None else _rounded(weights[rows]),
+        "weights": None if weights is None else [_rounded(each[rows]) for each in weights[steps]],
         "steps": kernels.steps[steps].tolist() if len(kernels.steps) else [],
         "taps": pack(history[steps][:, rows], np.int16),
         "change": {

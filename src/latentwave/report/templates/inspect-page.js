@@ -46,7 +46,7 @@
     if (find("step-value")) find("step-value").textContent = now.when === null ? "–" : now.when;
     find("kernel-value").textContent =
       `${rowName(mixer, now.kernel)}: centre ${three(mixer.centre[now.kernel])}, bandwidth ${three(mixer.bandwidth[now.kernel])} cycles per token` +
-      (mixer.weights ? `, weight ${three(mixer.weights[now.kernel])}` : "");
+      (mixer.weights ? `, weight ${three(mixer.weights[now.snapshot][now.kernel])}` : "");
     if (find("step")) find("step").setAttribute("aria-valuetext", `step ${now.when}`);
     find("kernel").setAttribute("aria-valuetext", find("kernel-value").textContent);
     if (find("upto-value")) find("upto-value").textContent = `${now.upto} of ${data.tokens.length}`;
@@ -80,7 +80,7 @@
     const rows = mixer.centre.map((centre, n) => {
       const row = document.createElement("tr");
       const cells = [rowName(mixer, n), three(centre), three(mixer.bandwidth[n]), mixer.windows[n]];
-      cells.push(mixer.weights ? three(mixer.weights[n]) : "–");
+      cells.push(mixer.weights ? three(mixer.weights.at(-1)[n]) : "–");
       cells.forEach((text, i) => {
         const cell = document.createElement(i ? "td" : "th");
         if (!i) cell.scope = "row";
