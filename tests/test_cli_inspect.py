@@ -52,12 +52,24 @@ def workplace(tmp_path_factory):
         yield folder
 
 
+FEW = ("--num_new_tokens", "1")
+
+
 def run(*arguments):
     return main([str(argument) for argument in arguments])
 
 
 def test_inspect_writes_page_and_figures(workplace, capsys):
-    given = ["inspect", workplace / "adaptive", "--against", workplace / "none", "--num_windows", 8]
+    given = [
+        "inspect",
+        workplace / "adaptive",
+        "--against",
+        workplace / "none",
+        "--num_windows",
+        8,
+        "--num_new_tokens",
+        9,
+    ]
     assert run(*given, "--svg") == 0
     told = capsys.readouterr()
     assert "page:" in told.out
@@ -73,7 +85,8 @@ def test_inspect_writes_page_and_figures(workplace, capsys):
     }
     page = (folder / "inspect.html").read_text(encoding="utf-8")
     assert "adaptive against none – inspection" in page
-    assert "adaptive_filterbank, num_filters=6" in page
+    assert "adaptive_filterbank, " in page
+    assert "num_filters=6" in page
     assert "latentwave inspect " in page
 
 
@@ -81,6 +94,7 @@ def test_a_text_and_another_folder(workplace, capsys):
     out = workplace / "out"
     (workplace / "text.txt").write_text("mask path")
     given = ["inspect", workplace / "adaptive", "--output", out, "--num_windows", 2]
+    given += ["--num_new_tokens", 0]
     assert run(*given, "--text_file", workplace / "text.txt") == 0
     assert '"tokens":["m","a","s","k","\\u2423","p"' in (out / "inspect.html").read_text()
     assert run(*given, "--text", "wave", "--split", "test") == 0
@@ -89,7 +103,7 @@ def test_a_text_and_another_folder(workplace, capsys):
 
 def test_a_saved_model_has_kernels(workplace, capsys):
     model = workplace / "adaptive" / "model"
-    assert run("inspect", model, "--output", workplace / "saved", "--text", "wave") == 0
+    assert run("inspect", model, "--output", workplace / "saved", "--text", "wave", *FEW) == 0
     told = " ".join(capsys.readouterr().out.split())
     assert "does not say what it was trained on" in told
     assert "no snapshots" in told
@@ -127,8 +141,9 @@ def test_a_classifier_has_kernels(tmp_path, monkeypatch, capsys):
         (["{}/none", "--text_file", "{}/latin.txt"], "is not UTF-8 text"),
         (["{}/none", "--text_file", "{}/missing.txt"], "No such file"),
         (["{}/none", "--num_windows", "0"], "num_windows must be >= 1, got 0"),
+        (["{}/none", "--num_new_tokens", "-1"], "num_new_tokens must be >= 0, got -1"),
         (["{}/none", "--split", "all"], "--split"),
-        (["{}/none", "--output", "{}/words.txt", "--num_windows", "1"], "is not a folder"),
+        (["{}/none", "--output", "{}/words.txt", "--num_windows", "1", *FEW], "is not a folder"),
     ],
 )
 def test_mistakes_get_one_line_and_exit_code_2(workplace, arguments, message, capsys):

@@ -39,6 +39,9 @@ def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--num_windows", type=int, default=128, help="of the split, that losses are measured on"
     )
+    parser.add_argument(
+        "--num_new_tokens", type=int, default=200, help="of each generated sample; 0: no samples"
+    )
     parser.add_argument("--svg", action="store_true", help="also write every figure as SVG")
 
 
@@ -57,6 +60,7 @@ def _run(options: Namespace, arguments: list[str]) -> None:
         split=options.split,
         text=text,
         num_windows=options.num_windows,
+        num_new_tokens=options.num_new_tokens,
         separate_documents=_separates_documents(options.run),
         on_stage=lambda stage: ERR.print(f"looking at: {stage}", soft_wrap=True, markup=False),
     )

@@ -37,7 +37,7 @@ def test_everything_is_seen_and_measured_on_the_same_windows(folder, store):
     for table in [seen.by_position, *seen.by_class]:
         assert sum(each.losses[0].count for each in table.bins) == 9 * 31
     assert [sample.seed for sample in seen.samples] == [0, 1, 2]
-    assert all(len(text) == 200 for sample in seen.samples for text in sample.texts)
+    assert all(len(text) == 12 for sample in seen.samples for text in sample.texts)
 
 
 def test_samples_are_the_same_each_time(folder, store):

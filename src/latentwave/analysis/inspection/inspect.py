@@ -113,6 +113,7 @@ def inspect_runs(
     split: str = "validation",
     text: Integer[np.ndarray, " T"] | None = None,
     num_windows: int = 128,
+    num_new_tokens: int = 200,
     separate_documents: bool = False,
     on_stage: Callable[[str], object] | None = None,
 ) -> Inspection:
@@ -125,16 +126,19 @@ def inspect_runs(
         text: tokens whose masks and paths are shown, cut to the context and `MOST_TOKENS`;
             default: the first `_DEFAULT_TOKENS` of the split.
         num_windows: at most, spread evenly over the split.
+        num_new_tokens: of each sample; 0: none are generated.
         separate_documents: keep the documents of a window apart, as in training.
         on_stage: is told in words what comes next.
 
     Raises:
         UserError: for runs whose tokens differ, a classifier beside another run, a split without
-            tokens, a number of windows below 1.
+            tokens, a number of windows below 1 or of new tokens below 0.
     """
     say = on_stage or (lambda _: None)
     if num_windows < 1:
         raise UserError(f"num_windows must be >= 1, got {num_windows}")
+    if num_new_tokens < 0:
+        raise UserError(f"num_new_tokens must be >= 0, got {num_new_tokens}")
     first = runs[0]
     _refuse_others(runs)
     say("kernels")
@@ -167,9 +171,10 @@ def inspect_runs(
     samples = []
     if prompts and isinstance(first.codec, MediaCodec):
         notes.append("Samples are sound here: `latentwave generate` writes them into files.")
-    elif prompts:
+    elif prompts and num_new_tokens:
         say("samples")
-        samples = generate_samples([run.model for run in runs], first.codec, prompts)
+        models = [run.model for run in runs]
+        samples = generate_samples(models, first.codec, prompts, num_new_tokens=num_new_tokens)
     found = [
         token_activity(mixers[each.name], each, passages[each.name])
         for each in kernels
