@@ -163,7 +163,8 @@ def test_mistakes_get_one_line_and_exit_code_2(workplace, arguments, message, ca
 
 
 @pytest.mark.parametrize(
-    "command", ["", "download", "prepare", "train", "compare", "evaluate", "generate", "report"]
+    "command",
+    ["", "download", "prepare", "train", "compare", "evaluate", "generate", "inspect", "report"],
 )
 def test_help(command, capsys):
     with pytest.raises(SystemExit) as exit_:
@@ -172,7 +173,7 @@ def test_help(command, capsys):
     out = capsys.readouterr().out
     assert f"usage: latentwave {command}".strip() in out
     if not command:
-        for name in ("prepare", "train", "compare", "evaluate", "generate", "report"):
+        for name in ("prepare", "train", "compare", "evaluate", "generate", "inspect", "report"):
             assert name in out
 
 

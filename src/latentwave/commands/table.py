@@ -8,6 +8,7 @@ from latentwave.commands import (
     evaluate,
     generate,
     harness,
+    inspect,
     prepare,
     report,
     train,
@@ -23,6 +24,7 @@ COMMANDS: dict[str, Command] = {
         compare.COMMAND,
         evaluate.COMMAND,
         generate.COMMAND,
+        inspect.COMMAND,
         harness.COMMAND,
         report.COMMAND,
     )

@@ -2,16 +2,25 @@
 
 from latentwave.report.results import load_results
 from latentwave.report.table import Cell, Column, SummaryTable, print_summary, summary_table
-from latentwave.report.write import write_figures, write_piano_rolls, write_report, write_sounds
+from latentwave.report.write import (
+    check_extra,
+    write_figures,
+    write_inspection,
+    write_piano_rolls,
+    write_report,
+    write_sounds,
+)
 
 __all__ = [
     "Cell",
     "Column",
     "SummaryTable",
+    "check_extra",
     "load_results",
     "print_summary",
     "summary_table",
     "write_figures",
+    "write_inspection",
     "write_piano_rolls",
     "write_report",
     "write_sounds",

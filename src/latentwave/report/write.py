@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from latentwave.analysis.inspection import Inspection
 from latentwave.errors import UserError
 
-_EXTRA = ("matplotlib", "jinja2", "markupsafe")
+_EXTRA = ("matplotlib", "jinja2", "markupsafe", "plotly")
 
 
 def write_figures(results: dict[str, Any], folder: str | Path, *, svg: bool = False) -> list[Path]:
@@ -97,6 +98,44 @@ def write_piano_rolls(
     with _needs_extra("piano rolls"):
         from latentwave.report.media import save_piano_rolls
     save_piano_rolls(pieces, path, prompt_seconds=prompt_seconds)
+
+
+def write_inspection(
+    inspection: Inspection, folder: str | Path, *, svg: bool = False, command: str = ""
+) -> list[Path]:
+    """Write `inspect.html` and the same figures as PNG files for papers.
+
+    Args:
+        inspection: what was seen in a run.
+        folder: made if need be.
+        svg: also write each figure as SVG.
+        command: that was typed; the page repeats it.
+
+    Returns:
+        The page and the figures.
+
+    Raises:
+        UserError: if the extra `report` is not installed, or the folder is a file.
+    """
+    with _needs_extra("the pictures of an inspection"):
+        from latentwave.report.inspection.figures import save_inspection_figures
+        from latentwave.report.inspection.page import render_inspection
+    folder = _make_folder(folder)
+    path = folder / "inspect.html"
+    path.write_text(render_inspection(inspection, command), encoding="utf-8")
+    return [path, *save_inspection_figures(inspection, folder, svg=svg)]
+
+
+def check_extra() -> None:
+    """See that what draws is installed, before hours of measuring.
+
+    Raises:
+        UserError: if the extra `report` is not.
+    """
+    with _needs_extra("the pictures of an inspection"):
+        import jinja2  # noqa: F401
+        import matplotlib  # noqa: F401
+        import plotly  # noqa: F401
 
 
 @contextmanager

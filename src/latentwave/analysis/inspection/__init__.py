@@ -16,6 +16,7 @@ from latentwave.analysis.inspection.losses import (
     Mean,
     losses_by_class,
     losses_by_position,
+    losses_overall,
 )
 from latentwave.analysis.inspection.samples import Sample, generate_samples
 from latentwave.analysis.inspection.spectra import (
@@ -52,6 +53,7 @@ __all__ = [
     "kernels_of",
     "losses_by_class",
     "losses_by_position",
+    "losses_overall",
     "magnitude_at",
     "named_mixers",
     "record_passages",

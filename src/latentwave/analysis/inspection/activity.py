@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -71,7 +71,7 @@ class EmbeddingPath:
 
 @torch.no_grad()
 def record_passages(
-    model: PreTrainedModel, mixers: dict[str, Mixer], tokens: Int[np.ndarray, " T"]
+    model: PreTrainedModel, mixers: dict[str, Mixer], tokens: Integer[np.ndarray, " T"]
 ) -> dict[str, Passage]:
     """Run a text through a model and keep what goes into each mixer and what comes out.
 

@@ -86,6 +86,15 @@ def mean_over_windows(values: Float[np.ndarray, "N L"]) -> Mean:
     return Mean(value=mean, error=error, count=total)
 
 
+def losses_overall(losses: list[Float[np.ndarray, "N L"]]) -> LossBin:
+    """Losses of all predictions together.
+
+    Args:
+        losses: of each run, from `token_losses` on the same windows.
+    """
+    return _bin("all", losses)
+
+
 def losses_by_position(losses: list[Float[np.ndarray, "N L"]]) -> LossTable:
     """Losses in bins of positions that grow with the position.
 

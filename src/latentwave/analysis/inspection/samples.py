@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Integer
 from transformers import PreTrainedModel, set_seed
 
 from latentwave.data import Codec
@@ -31,7 +31,7 @@ class Sample:
 def generate_samples(
     models: Sequence[PreTrainedModel],
     codec: Codec,
-    prompts: Sequence[Int[np.ndarray, " _"]],
+    prompts: Sequence[Integer[np.ndarray, " _"]],
     *,
     num_new_tokens: int = 200,
     temperature: float = 0.8,

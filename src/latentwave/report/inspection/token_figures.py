@@ -12,10 +12,18 @@ from matplotlib.figure import Figure
 
 from latentwave.analysis.inspection import EmbeddingPath, Inspection, Kernels
 from latentwave.report.drawing import LIGHT, SMALL_SIZE
-from latentwave.report.inspection.style import LEVELS, SIGNED, add_bar, finish, new_figure
+from latentwave.report.inspection.style import (
+    LEVELS,
+    SIGNED,
+    add_bar,
+    finish,
+    new_figure,
+)
 
 MASK_TITLE = "time-frequency mask a(t)"
-ACTIVITY_TITLES = {True: "sub-band activity", False: "size of the outputs (RMS)"}
+ACTIVITY_TITLES = {True: "sub-band activity", False: "size of the outputs [dB]"}
+ACTIVITY_RANGE = 40.0
+"""Decibels below the loudest that are told apart."""
 _MOST_ROWS = 12
 _DRAWN_TOKENS = 128
 _LABELLED_TOKENS = 40
@@ -58,13 +66,18 @@ def _draw_map(
     values: Float[np.ndarray, "N T"],
     signed: bool,
 ) -> None:
-    reach = float(np.percentile(np.abs(values), 99.5)) or 1.0
+    if signed:
+        reach = float(np.percentile(np.abs(values), 99.5)) or 1.0
+        norm = Normalize(-reach, reach)
+    else:
+        values = 20 * np.log10(np.maximum(values, 1e-9))
+        norm = Normalize(float(values.max()) - ACTIVITY_RANGE, float(values.max()))
     image = axes.pcolormesh(
         np.arange(values.shape[1] + 1) - 0.5,
         np.arange(len(values) + 1),
         values,
         cmap=SIGNED if signed else LEVELS,
-        norm=Normalize(-reach if signed else 0.0, reach),
+        norm=norm,
         rasterized=True,
     )
     ticks = sorted({0, len(values) // 2, len(values) - 1})

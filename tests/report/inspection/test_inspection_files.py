@@ -1,0 +1,119 @@
+import base64
+import builtins
+import sys
+
+import numpy as np
+import pytest
+from matplotlib import image
+
+from latentwave.analysis.inspection import Kernels, haar_taps
+from latentwave.errors import UserError
+from latentwave.report import write_inspection
+from latentwave.report.inspection.kernel_figures import distinct, draw_kernels
+from latentwave.report.inspection.payload import choose, make_payload, pack
+from tests.inspected import look_into
+
+STEMS = ["kernels", "change", "masks", "paths", "positions", "classes"]
+
+
+@pytest.fixture(scope="module")
+def seen(runs):
+    return look_into(*runs, "adaptive", "none")
+
+
+def test_figures_are_pictures_and_the_same_each_time(seen, tmp_path):
+    first = write_inspection(seen, tmp_path / "a", svg=True)
+    again = write_inspection(seen, tmp_path / "b", svg=True)
+    assert [path.name for path in first] == [
+        "inspect.html",
+        *(f"{stem}.{suffix}" for stem in STEMS for suffix in ("png", "svg")),
+    ]
+    for one, two in zip(first, again, strict=True):
+        assert one.read_bytes() == two.read_bytes(), one
+    for stem in STEMS:
+        pixels = image.imread(tmp_path / "a" / f"{stem}.png")
+        assert min(pixels.shape[:2]) > 400
+        assert pixels[..., :3].std() > 0.05
+    text = (tmp_path / "a" / "kernels.svg").read_text(encoding="utf-8")
+    assert "cycles per token" in text
+
+
+@pytest.mark.parametrize(
+    ("names", "stems"),
+    [
+        (["wavelet"], ["kernels", "masks", "paths", "positions", "classes"]),
+        (["none"], ["positions", "classes"]),
+    ],
+)
+def test_only_what_there_is_is_drawn(runs, tmp_path, names, stems):
+    files = write_inspection(look_into(*runs, *names), tmp_path)
+    assert [path.stem for path in files] == ["inspect", *stems]
+
+
+def test_mixers_with_the_same_kernels_are_drawn_once(runs):
+    kernels = look_into(*runs, "wavelet").kernels
+    assert len(kernels) == 2
+    assert len(distinct(kernels)) == 1
+    assert len(draw_kernels(kernels).axes) == 4  # taps, response, Haar, the scale of colours
+
+
+def test_packed_numbers_come_back():
+    values = np.random.default_rng(0).normal(size=(3, 4, 5))
+    packed = pack(values, np.int16)
+    raw = np.frombuffer(base64.b64decode(packed["data"]), dtype="<i2").reshape(packed["shape"])
+    np.testing.assert_allclose(raw * packed["scale"], values, atol=packed["scale"] / 2)
+    assert pack(np.zeros(2), np.int8)["data"] == "AAA="
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 512), (24, 144, 32), (24, 768, 2000), (2, 1, 1)])
+def test_what_is_kept_is_bounded_and_has_both_ends(shape):
+    steps, rows = choose(shape, 64, 30_000)
+    assert steps[0] == rows[0] == 0
+    assert steps[-1] == shape[0] - 1
+    assert rows[-1] == shape[1] - 1
+    least = 6 * 12 * shape[2]
+    assert len(steps) * len(rows) * shape[2] <= max(30_000, least)
+
+
+def test_the_page_of_a_large_model_stays_small(seen):
+    import dataclasses
+    import json
+
+    taps = np.random.default_rng(0).normal(size=(144, 64))
+    large = Kernels(
+        name=seen.kernels[0].name,
+        label="after layer 1",
+        kind="filterbank",
+        rows="filter",
+        indices=np.arange(144),
+        row_of=np.arange(144),
+        taps=taps,
+        haar=haar_taps(np.full(144, 6), 64),
+        weights=taps[:, 0],
+        centre=np.linspace(0.1, 0.4, 144),
+        bandwidth=np.full(144, 0.1),
+        steps=np.arange(24),
+        history=np.broadcast_to(taps, (24, *taps.shape)),
+        weight_history=np.broadcast_to(taps[:, 0], (24, 144)),
+        learned=True,
+    )
+    many = dataclasses.replace(seen, kernels=[large] * 31, activity={}, paths={})
+    assert len(json.dumps(make_payload(many))) < 2_000_000
+
+
+@pytest.mark.parametrize("missing", ["matplotlib", "jinja2", "plotly"])
+def test_a_missing_extra_is_named(seen, tmp_path, monkeypatch, missing):
+    real = builtins.__import__
+
+    def refuse(name, *arguments, **keywords):
+        if name.split(".")[0] == missing:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return real(name, *arguments, **keywords)
+
+    for module in [m for m in sys.modules if m.startswith("latentwave.report.inspection")]:
+        monkeypatch.delitem(sys.modules, module)
+    for module in ("drawing", "figures"):
+        monkeypatch.delitem(sys.modules, f"latentwave.report.{module}", raising=False)
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    with pytest.raises(UserError, match=rf'without {missing}: pip install "latentwave\[report\]"'):
+        write_inspection(seen, tmp_path)
