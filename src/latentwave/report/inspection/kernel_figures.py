@@ -77,11 +77,13 @@ def draw_kernels(kernels: list[Kernels]) -> Figure:
         number = f"{len(each.taps)} {each.rows} kernel{'s' if len(each.taps) > 1 else ''}"
         for axes, title in (
             (taps, where),
-            (learned, f"{each.kind}, {number}"),
-            (haar, "Haar of about the same length"),
+            (learned, number),
+            (haar, "Haar, as long"),
         ):
             axes.set_title(title, loc="left", fontsize=TEXT_SIZE, color=LIGHT.ink, parse_math=False)
     add_bar(figure, image, panels, "relative to each kernel’s peak [dB]")
+    kinds = ", ".join(dict.fromkeys(each.kind for each in rows))
+    figure.suptitle(kinds, x=0.01, ha="left", fontsize=TEXT_SIZE, color=LIGHT.ink, parse_math=False)
     return figure
 
 
