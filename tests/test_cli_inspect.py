@@ -142,7 +142,7 @@ def test_a_classifier_has_kernels(tmp_path, monkeypatch, capsys):
         (["{}/none", "--text_file", "{}/missing.txt"], "No such file"),
         (["{}/none", "--num_windows", "0"], "num_windows must be >= 1, got 0"),
         (["{}/none", "--num_new_tokens", "-1"], "num_new_tokens must be >= 0, got -1"),
-        (["{}/none", "--split", "all"], "--split"),
+        (["{}/none", "--split", "all"], "Got value: all"),
         (["{}/none", "--output", "{}/words.txt", "--num_windows", "1", *FEW], "is not a folder"),
     ],
 )
