@@ -95,7 +95,7 @@ def peak_training_bytes(model: torch.nn.Module, loss_of: Callable[[], Tensor]) -
             return int(torch.cuda.max_memory_allocated(device))
         with LiveBytes([*parameters, *model.buffers()]) as live:
             loss_of().backward()  # type: ignore[no-untyped-call]
-        return live.peak
+        return int(live.peak)
     finally:
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
@@ -110,4 +110,4 @@ def held_bytes(values: Iterable[Any]) -> int:
     """
     inside = [list(value.values()) if isinstance(value, Mapping) else [value] for value in values]
     tensors = itertools.chain.from_iterable(inside)
-    return sum(tensor.nbytes for tensor in tensors if isinstance(tensor, Tensor))
+    return sum(int(tensor.nbytes) for tensor in tensors if isinstance(tensor, Tensor))

@@ -1,13 +1,16 @@
 """Figures and the self-contained HTML report."""
 
+from latentwave.report.console import print_summary
+from latentwave.report.cost_table import cost_table
 from latentwave.report.results import load_results
-from latentwave.report.table import Cell, Column, SummaryTable, print_summary, summary_table
+from latentwave.report.table import Cell, Column, SummaryTable, summary_table
 from latentwave.report.write import write_figures, write_piano_rolls, write_report, write_sounds
 
 __all__ = [
     "Cell",
     "Column",
     "SummaryTable",
+    "cost_table",
     "load_results",
     "print_summary",
     "summary_table",
