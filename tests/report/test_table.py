@@ -231,6 +231,8 @@ def test_costs_are_what_was_measured():
     for contestant in results["contestants"].values():
         contestant["decoding"] = contestant["memory"] = None
     results["clock"] = {"method": "runs"}
+    assert "Cache: what a full context takes" in table.caption
+    assert "memory" not in cost_table(results).caption
     titles = [column.title for column in cost_table(results).columns]
     assert titles == ["contestant", "params", "training", "learning", "steps"]
     assert "rate" not in printed(results)

@@ -9,12 +9,14 @@ from latentwave.report.formats import MISSING, format_bytes, format_count
 from latentwave.report.results import BASELINE
 from latentwave.report.table import Cell, Column, SummaryTable, parameters_cell
 
-_CAPTION = (
-    "FLOPs per token: of training, forward and backward, and of generating one more token with a "
-    "full context in the cache. Peak memory: tensors that live at once in a forward and a backward "
-    "pass over one item, without the optimizer’s moments. Cache: what it holds for one full "
-    "context, keys, values and the mixers’ state."
-)
+# By the column that each is about.
+_WORDS = {
+    "training FLOPs/token": "Training FLOPs: forward and backward pass.",
+    "decoding FLOPs/token": "Decoding FLOPs: of one more token, a full context in the cache.",
+    "training memory": "Training memory: tensors that live at once in a forward and a backward "
+    "pass over one item, without the optimizer’s moments.",
+    "cache memory": "Cache: what a full context takes in it, keys, values and the mixers’ state.",
+}
 
 
 def cost_table(results: dict[str, Any]) -> SummaryTable:
@@ -69,7 +71,11 @@ def cost_table(results: dict[str, Any]) -> SummaryTable:
     return SummaryTable(
         columns=tuple(column for column, _ in shown),
         rows=tuple(zip(*(own for _, own in shown), strict=True)),
-        caption=_CAPTION,
+        caption=" ".join(
+            words
+            for about, words in _WORDS.items()
+            if about in [f"{column.title} {column.group}" for column, _ in shown]
+        ),
     )
 
 
