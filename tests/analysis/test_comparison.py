@@ -42,7 +42,14 @@ def test_results_have_the_form_of_the_design(compared):
         assert len(contestant["curve"][0]["losses"]) == 2
         assert contestant["tokens_per_second"] > 0
         assert set(contestant["speedup"]) == {"steps", "flops", "seconds"}
-    none = results["contestants"]["none"]
+        assert contestant["memory"]["peak_training_bytes"] > 8 * contestant["num_parameters"]
+        decoding = contestant["decoding"]
+        assert decoding["cache_bytes"] > decoding["mixer_state_bytes"] >= 0
+        assert decoding["flops_per_token"] > 0
+    none, wavelet = results["contestants"]["none"], results["contestants"]["wavelet"]
+    assert none["decoding"]["mixer_state_bytes"] == 0 < wavelet["decoding"]["mixer_state_bytes"]
+    assert none["gain"] == {"mean": 0, "low": 0, "high": 0}
+    assert results["statistics"]["mean_of_ratios"] == "geometric"
     assert all(part == {"mean": 1, "low": 1, "high": 1} for part in none["speedup"].values())
     assert none["reached"]
 

@@ -14,6 +14,17 @@ KINDS = {
     "short_conv": (1.976, 85.0, 2560, 1.001, 0.94),
     "filterbank": (1.93, 70.0, 4800, 3.4, 0.31),
 }
+# Thirty contestants, as a comparison of options has them.
+MANY = {
+    f"wavelet-option-{i}": (
+        1.86 + 0.013 * ((7 * i) % 25),
+        75.0 + i,
+        100 * i,
+        1 + 0.002 * i,
+        0.97 - 0.004 * i,
+    )
+    for i in range(24)
+}
 
 
 def loss_at(step, final, rate, seed):
@@ -47,9 +58,10 @@ def spread(values):
 
 def make_results(names=("none", "wavelet"), seeds=(0, 1), finals=None):
     """A comparison with these contestants; `finals` overrides final losses."""
+    kinds = KINDS | MANY
     runs = {}
     for name in names:
-        final, rate, extra, flops, speed = KINDS.get(name, KINDS["wavelet"])
+        final, rate, extra, flops, speed = kinds.get(name, KINDS["wavelet"])
         final = (finals or {}).get(name, final)
         losses = {seed: [loss_at(step, final, rate, seed) for step in STEPS] for seed in seeds}
         costs = {
@@ -78,6 +90,17 @@ def make_results(names=("none", "wavelet"), seeds=(0, 1), finals=None):
             "num_parameters": BASE["num_parameters"] + extra,
             "num_mixer_parameters": extra,
             "flops_per_token": BASE["flops_per_token"] * flops,
+            "backbone": {},
+            "baseline": "none",
+            "learning_rate": 0.001,
+            "num_steps": STEPS[-1],
+            "memory": {"peak_training_bytes": round(7e6 * flops)},
+            "decoding": {
+                "flops_per_token": BASE["flops_per_token"] * flops / 3,
+                "cache_bytes": 524_288 + 10 * extra,
+                "mixer_state_bytes": 10 * extra,
+            },
+            "gain": spread([base_losses[s][-1] - losses[s][-1] for s in seeds]),
             "tokens_per_second": BASE["tokens_per_second"] * speed,
             "final_loss": spread(ends),
             "bits_per": {"character": spread([end / math.log(2) for end in ends])},
@@ -120,5 +143,21 @@ def make_results(names=("none", "wavelet"), seeds=(0, 1), finals=None):
         },
         "command": "latentwave compare recipes/demo.yaml --output runs/demo",
         "seeds": list(seeds),
+        "budget": "tokens",
+        "clock": {
+            "method": "alternating steps",
+            "rounds": 7,
+            "load_average": 0.3,
+            "step_seconds": {
+                name: {
+                    "median": 0.19 / run[-1],
+                    "shortest": 0.18 / run[-1],
+                    "longest": 0.2 / run[-1],
+                }
+                for name, run in runs.items()
+            },
+        },
+        "tuning": None,
+        "statistics": {"confidence": 0.95, "mean_of_ratios": "geometric"},
         "contestants": contestants,
     }

@@ -1,11 +1,16 @@
 import itertools
+import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latentwave.report.curves import find_crossing, loss_window, make_panel, spread, stack_rows
-from tests.report.made_up import FLOPS_PER_STEP, make_results
+from latentwave.report.curves import find_crossing, loss_window, make_panel
+from latentwave.report.gaps import make_gaps
+from latentwave.report.labels import place_labels, spread, stack_rows
+from latentwave.report.pareto import make_pareto
+from latentwave.report.ranking import best, slots
+from tests.report.made_up import FLOPS_PER_STEP, MANY, make_results
 
 PLACES = st.floats(-50, 150, allow_nan=False)
 
@@ -88,3 +93,99 @@ def test_the_window_leaves_out_the_steep_start_but_never_the_end():
     assert low <= min(min(c.loss) for c in panel.curves)
     assert high >= max(c.loss[-1] for c in panel.curves)
     assert high < panel.curves[0].loss[0]
+
+
+def boxes(places, sizes):
+    return [
+        (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
+        for (x, y), (w, h) in zip(places, sizes, strict=True)
+    ]
+
+
+def apart(a, b):
+    return a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+
+
+@pytest.mark.parametrize("width", [40, 100, 400])
+@pytest.mark.parametrize("seed", range(5))
+def test_labels_of_thirty_marks_cover_nothing(seed, width):
+    rng = random.Random(seed)  # in a column, as costs that are nearly equal put them, or all over
+    marks = [(rng.uniform(10, 10 + width), rng.uniform(10, 310)) for _ in range(30)]
+    sizes = [(14.0, 12.0)] * len(marks)
+    taken = [(x - 3, y - 3, x + 3, y + 3) for x, y in marks]
+    placed = boxes(place_labels(marks, sizes, taken, (0, 0, 420, 320)), sizes)
+    for a, b in itertools.combinations(placed, 2):
+        assert apart(a, b)
+    for label in placed:
+        assert all(apart(label, mark) for mark in taken)
+        assert min(label[:2]) >= 0
+        assert label[2] <= 420
+        assert label[3] <= 320
+
+
+def test_of_many_contestants_the_best_five_are_in_colour():
+    results = make_results(("none", *MANY, "wavelet"))
+    places = slots(results)
+    chosen = [name for name, slot in places.items() if slot is not None and slot >= 0]
+    losses = {n: c["final_loss"]["mean"] for n, c in results["contestants"].items() if n != "none"}
+    assert set(chosen) == set(sorted(losses, key=losses.__getitem__)[:5])
+    assert sorted(places[name] for name in chosen) == list(range(5))
+    assert places["none"] == -1
+    # What is measured against is shown too, and so is what the headline is about.
+    worst = max(losses, key=losses.__getitem__)
+    results["contestants"]["wavelet"]["baseline"] = worst
+    assert slots(results)[worst] is not None
+    slowest = min(losses, key=losses.__getitem__)
+    results["contestants"][slowest]["speedup"]["steps"]["mean"] = 0.1
+    assert slots(results)[best(results)] is not None
+    few = make_results(("none", "wavelet", "ema"))
+    assert slots(few) == {"none": -1, "wavelet": 0, "ema": 1}
+
+
+def test_gaps_are_paired_at_equal_tokens():
+    results = make_results(("none", "wavelet", "ema"), seeds=(0, 1, 2))
+    contestants = results["contestants"]
+    none, wavelet = (contestants[name]["curve"] for name in ("none", "wavelet"))
+    panel = make_gaps(results)
+    gap = panel.gaps[0]
+    assert panel.label == "tokens trained on [millions]"
+    for i, (a, b) in enumerate(zip(none, wavelet, strict=True)):
+        pairs = [x - y for x, y in zip(a["losses"], b["losses"], strict=True)]
+        assert gap.mean[i] == pytest.approx(sum(pairs) / 3)
+        assert (gap.low[i], gap.high[i]) == pytest.approx((min(pairs), max(pairs)))
+    assert gap.final == f"{contestants['wavelet']['gain']['mean']:+.3f}"
+    # Half of the evaluations, and a run twice as long as its baseline.
+    contestants["wavelet"]["curve"] = wavelet[::2]
+    assert make_gaps(results).gaps[0].mean == pytest.approx(gap.mean[::2])
+    contestants["none"]["curve"] = none[:11]
+    assert make_gaps(results).gaps[0].x == gap.x[:11:2]
+    # Against another baseline; none for one that is its own.
+    contestants["ema"]["baseline"] = "ema"
+    contestants["wavelet"]["baseline"] = "ema"
+    (only,) = make_gaps(results).gaps
+    end = [contestants[n]["curve"][-1]["losses"][0] for n in ("ema", "wavelet")]
+    assert only.low[-1] <= end[0] - end[1] <= only.high[-1]
+
+
+def test_the_front_is_what_nothing_beats():
+    results = make_results(("none", "wavelet", "ema", "filterbank"), finals={"filterbank": 1.5})
+    panel = make_pareto(results, "flops")
+    assert [point.name for point in panel.front] == ["none", "wavelet", "filterbank"]
+    assert all(point.named for point in panel.points)
+    x, wavelet = panel.points[1].x, results["contestants"]["wavelet"]
+    assert x == pytest.approx(wavelet["curve"][-1]["flops"] / 1e12)
+    assert panel.points[1].low == wavelet["final_loss"]["low"]
+    for contestant in results["contestants"].values():
+        contestant["curve"][-1]["seconds"] = None
+    assert make_pareto(results, "seconds") is None
+    many = make_pareto(make_results(("none", *MANY)), "seconds")
+    assert 5 < sum(point.named for point in many.points) < 12
+    assert {p.name for p in many.front} <= {p.name for p in many.points if p.named}
+
+
+def test_the_crossing_of_another_baseline_is_not_on_the_plain_one():
+    results = make_results(("none", "wavelet", "ema"))
+    results["contestants"]["wavelet"]["baseline"] = "ema"
+    crossings = {c.name: c.crossing for c in make_panel(results, "steps").curves}
+    assert crossings["wavelet"] is None
+    assert crossings["ema"] is not None

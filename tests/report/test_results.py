@@ -1,11 +1,14 @@
 import copy
 import json
+from pathlib import Path
 
 import pytest
 
 from latentwave.errors import UserError
 from latentwave.report import load_results
 from tests.report.made_up import make_results
+
+COMMITTED = Path(__file__).parents[2] / "results"
 
 
 def write(folder, results):
@@ -28,6 +31,47 @@ def test_reads_results_that_count_characters_alone(tmp_path):
     for contestant in old["contestants"].values():
         contestant["bits_per_character"] = contestant.pop("bits_per")["character"]
     assert load_results(write(tmp_path, old)) == results
+
+
+def test_reads_results_from_before_budgets_and_own_baselines(tmp_path):
+    results = make_results(seeds=(0, 1, 2))
+    old = copy.deepcopy(results)
+    for key in ("budget", "clock", "tuning", "statistics"):
+        del old[key]
+    for contestant in old["contestants"].values():
+        for key in ("backbone", "baseline", "learning_rate", "num_steps", "gain", "memory"):
+            del contestant[key]
+        del contestant["decoding"]
+    found = load_results(write(tmp_path, old))
+    assert (found["budget"], found["clock"], found["tuning"]) == (
+        "tokens",
+        {"method": "runs"},
+        None,
+    )
+    assert found["statistics"] == {"mean_of_ratios": "arithmetic"}
+    wavelet = found["contestants"]["wavelet"]
+    assert wavelet["gain"]["mean"] == pytest.approx(
+        results["contestants"]["wavelet"]["gain"]["mean"]
+    )
+    assert wavelet["gain"]["low"] <= wavelet["gain"]["mean"] <= wavelet["gain"]["high"]
+    assert wavelet["baseline"] == "none"
+    assert (wavelet["learning_rate"], wavelet["num_steps"]) == (0.001, 500)
+    assert wavelet["memory"] is wavelet["decoding"] is None
+
+
+@pytest.mark.parametrize(
+    "path", sorted(COMMITTED.glob("*/results.json")), ids=lambda p: p.parent.name
+)
+def test_committed_results_can_be_read(path):
+    found = load_results(path)
+    assert all(c["gain"]["mean"] is not None for c in found["contestants"].values())
+
+
+def test_refuses_a_baseline_that_is_not_there(tmp_path):
+    results = make_results()
+    results["contestants"]["wavelet"]["baseline"] = "llama"
+    with pytest.raises(UserError, match="no contestant 'llama', which 'wavelet' is measured"):
+        load_results(write(tmp_path, results))
 
 
 def test_what_a_diverged_run_leaves_counts_as_not_measured(tmp_path):

@@ -9,11 +9,17 @@ from typing import Any
 
 from latentwave.analysis.clock import Clock
 from latentwave.analysis.cost import ModelCost
-from latentwave.analysis.statistics import estimate, speedup
+from latentwave.analysis.statistics import estimate, estimate_ratio, speedup
 from latentwave.data import Provenance, TokenStore
 from latentwave.training import BASELINE, Recipe, RunResult
 
 _MAX_SOURCES = 20
+# What "mean", "low" and "high" are.
+STATISTICS = {
+    "interval": "percentile bootstrap over seeds, paired",
+    "confidence": 0.95,
+    "mean_of_ratios": "geometric",
+}
 
 
 def summarize(
@@ -57,6 +63,8 @@ def summarize(
             "num_parameters": cost.num_parameters,
             "num_mixer_parameters": cost.num_mixer_parameters,
             "flops_per_token": cost.flops_per_token,
+            "memory": {"peak_training_bytes": cost.peak_memory_bytes},
+            "decoding": None if cost.decoding is None else dataclasses.asdict(cost.decoding),
             "tokens_per_second": estimate(
                 [t.tokens[-1] / t.seconds[-1] for t in tracks[name]]
             ).mean,
@@ -77,6 +85,7 @@ def summarize(
             {str(run.environment.get("commit")) for own in runs.values() for run in own}
         ),
         "clock": _describe_clock(clock),
+        "statistics": STATISTICS,
         "corpus": {
             "name": metadata.corpus,
             "num_tokens": metadata.num_tokens,
@@ -130,7 +139,7 @@ def compare_tracks(baselines: Sequence[Track], tracks: Sequence[Track]) -> dict[
         "gain": dataclasses.asdict(estimate([base.loss[-1] - own.loss[-1] for base, own in pairs])),
         "speedup": {
             measure: dataclasses.asdict(
-                estimate(
+                estimate_ratio(
                     [
                         speedup(
                             (base.loss, getattr(base, measure)), (own.loss, getattr(own, measure))

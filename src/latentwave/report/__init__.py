@@ -1,7 +1,9 @@
 """Figures and the self-contained HTML report."""
 
+from latentwave.report.console import print_summary
+from latentwave.report.cost_table import cost_table
 from latentwave.report.results import load_results
-from latentwave.report.table import Cell, Column, SummaryTable, print_summary, summary_table
+from latentwave.report.table import Cell, Column, SummaryTable, summary_table
 from latentwave.report.write import (
     check_extra,
     write_figures,
@@ -16,6 +18,7 @@ __all__ = [
     "Column",
     "SummaryTable",
     "check_extra",
+    "cost_table",
     "load_results",
     "print_summary",
     "summary_table",

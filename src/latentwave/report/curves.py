@@ -1,4 +1,4 @@
-"""Loss curves as the figures draw them: points, crossings, windows and places for labels."""
+"""Loss curves as the figures draw them: points, crossings and windows."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from latentwave.report.formats import Number, format_loss, format_speedup
+from latentwave.report.ranking import slots
 from latentwave.report.results import BASELINE, estimate, loss_unit
 
-_UNITS: dict[str, list[tuple[float, str]]] = {
+UNITS: dict[str, list[tuple[float, str]]] = {
     "steps": [(1.0, "optimiser steps")],
     "flops": [
         (1e18, "training compute [EFLOP]"),
@@ -18,6 +19,12 @@ _UNITS: dict[str, list[tuple[float, str]]] = {
         (1e12, "training compute [TFLOP]"),
         (1e9, "training compute [GFLOP]"),
         (1.0, "training compute [FLOP]"),
+    ],
+    "tokens": [
+        (1e9, "tokens trained on [billions]"),
+        (1e6, "tokens trained on [millions]"),
+        (1e3, "tokens trained on [thousands]"),
+        (1.0, "tokens trained on"),
     ],
     "seconds": [
         (3600.0, "training time [h]"),
@@ -33,7 +40,8 @@ class Curve:
 
     Attributes:
         name: the contestant.
-        slot: its place among the contestants beside the baseline; −1 for the baseline.
+        slot: its place among the contestants in colour, see `ranking.slots`; −1 for the baseline,
+            None for grey.
         x: the measure at each evaluation, in the axis' unit.
         loss: mean over seeds, nats per token.
         seeds: the same for every seed, NaN where missing; empty with one seed.
@@ -43,7 +51,7 @@ class Curve:
     """
 
     name: str
-    slot: int
+    slot: int | None
     x: list[float]
     loss: list[float]
     seeds: list[list[float]]
@@ -89,12 +97,9 @@ def make_panel(results: dict[str, Any], measure: str) -> Panel | None:
     extent = max((p[measure] for some in points.values() for p in some), default=0)
     if extent <= 0:
         return None
-    # The largest unit that leaves at least two of them on the axis, so that ticks stay short.
-    scale, label = next(
-        ((s, text) for s, text in _UNITS[measure] if extent >= 2 * s), _UNITS[measure][-1]
-    )
+    scale, label = choose_unit(measure, extent)
     target, _, _ = estimate(contestants[BASELINE]["final_loss"])
-    slots = {name: slot for slot, name in enumerate(n for n in contestants if n != BASELINE)}
+    places = slots(results)
     curves = []
     for name in sorted(points, key=lambda n: n != BASELINE):
         if not points[name]:
@@ -104,12 +109,14 @@ def make_panel(results: dict[str, Any], measure: str) -> Panel | None:
         loss = [float(p["loss"]) for p in points[name]]
         factor, _ = format_speedup(*estimate(contestant["speedup"][measure]))
         crossing = None
-        if target is not None and name != BASELINE and contestant["reached"]:
+        # The dashed line is the plain baseline's: what has another one has no place on it.
+        plain = contestant["baseline"] == BASELINE != name
+        if target is not None and plain and contestant["reached"]:
             crossing = find_crossing(x, loss, target)
         curves.append(
             Curve(
                 name=name,
-                slot=slots.get(name, -1),
+                slot=places[name],
                 x=x,
                 loss=loss,
                 seeds=_per_seed(points[name], len(results["seeds"])),
@@ -121,6 +128,15 @@ def make_panel(results: dict[str, Any], measure: str) -> Panel | None:
     return Panel(
         measure=measure, label=label, target=target, curves=curves, loss_unit=loss_unit(results)
     )
+
+
+def choose_unit(measure: str, extent: float) -> tuple[float, str]:
+    """What to divide a measure by for an axis of that extent, and the axis' label.
+
+    The largest unit that leaves at least two of them on the axis, so that ticks stay short.
+    """
+    units = UNITS[measure]
+    return next(((scale, label) for scale, label in units if extent >= 2 * scale), units[-1])
 
 
 def find_crossing(x: Sequence[Number], loss: Sequence[float], target: float) -> float | None:
@@ -152,7 +168,7 @@ def loss_window(panel: Panel) -> tuple[float, float, bool]:
     if panel.target is not None:
         values.append(panel.target)
     low, top = min(values), max(values)
-    start = 0.12 * max(c.x[-1] for c in panel.curves)
+    start = 0.12 * max(c.x[-1] for c in panel.curves if c.slot is not None)
     high = max(_value_at(c, start) for c in panel.curves)
     if panel.target is not None:
         high = max(high, panel.target + 0.5 * (panel.target - low))
@@ -160,64 +176,6 @@ def loss_window(panel: Panel) -> tuple[float, float, bool]:
     if high <= low:
         return low - 0.05, low + 0.05, False
     return low, high, top > high
-
-
-def spread(positions: list[float], gap: float, low: float, high: float) -> list[float]:
-    """Move positions apart to at least `gap`, in their order, as little as possible.
-
-    Less the gaps before each, the sorted positions need only not to fall: where they do, the
-    neighbours meet at their mean.
-
-    Args:
-        positions: where labels want to stand, in any order.
-        gap: between two; it shrinks if so many do not fit.
-        low: the lowest place.
-        high: the highest.
-
-    Returns:
-        Their places, inside [low, high].
-
-    Example:
-        >>> spread([1.0, 1.0, 9.0], 4.0, 0.0, 10.0)
-        [0.0, 4.0, 9.0]
-        >>> spread([5.0, 5.0], 4.0, 0.0, 10.0)
-        [3.0, 7.0]
-    """
-    if len(positions) > 1:
-        gap = min(gap, (high - low) / (len(positions) - 1))
-    order = sorted(range(len(positions)), key=lambda i: positions[i])
-    groups: list[tuple[float, int]] = []  # mean and size
-    for rank, i in enumerate(order):
-        mean, size = positions[i] - rank * gap, 1
-        while groups and groups[-1][0] > mean:
-            before, many = groups.pop()
-            mean, size = (before * many + mean * size) / (many + size), many + size
-        groups.append((mean, size))
-    room = high - (len(positions) - 1) * gap
-    level = [min(max(mean, low), room) for mean, size in groups for _ in range(size)]
-    placed = [0.0] * len(positions)
-    for rank, i in enumerate(order):
-        placed[i] = level[rank] + rank * gap
-    return placed
-
-
-def stack_rows(starts: list[float], widths: list[float]) -> list[int]:
-    """Rows for labels that hang from marks at `starts`, so that no mark's line cuts a label.
-
-    A line runs from above down to its label. It must not pass a label that reaches over its
-    start, so a label goes one row above the highest of those.
-
-    Example:
-        >>> stack_rows([0.0, 10.0, 100.0], [40.0, 40.0, 40.0])
-        [0, 1, 0]
-    """
-    rows = [0] * len(starts)
-    done: list[int] = []
-    for i in sorted(range(len(starts)), key=lambda k: starts[k]):
-        over = [rows[k] + 1 for k in done if starts[k] + widths[k] > starts[i]]
-        rows[i] = max(over, default=0)
-        done.append(i)
-    return rows
 
 
 def _per_seed(points: list[dict[str, Any]], num_seeds: int) -> list[list[float]]:

@@ -1,4 +1,4 @@
-"""Loss curves drawn by matplotlib, as PNG and SVG files and as SVG inside a page.
+"""Figures of a comparison by matplotlib, as PNG and SVG files and as SVG inside a page.
 
 Lengths are in points, 72 to the inch: the units of an SVG's view box.
 """
@@ -7,25 +7,35 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from latentwave.report.curves import Panel, make_panel
-from latentwave.report.drawing import (
+from latentwave.report.axes import (
     CHARACTER_WIDTH,
     LIGHT,
+    LINE_HEIGHT,
+    SMALL_SIZE,
     TEXT_SIZE,
     Palette,
-    draw_axes,
     line_style,
     short_name,
 )
+from latentwave.report.curves import Panel, make_panel
+from latentwave.report.drawing import draw_axes, in_colour
+from latentwave.report.gaps import GapPanel, make_gaps
+from latentwave.report.pareto import ParetoPanel, make_pareto
 from latentwave.report.results import MEASURES
+from latentwave.report.scatter import draw_gaps, draw_pareto
+
+PARETO_MEASURES = ("flops", "seconds")
+_LEFT, _BOTTOM = 38.0, 40.0  # of the axes
 
 # Stand-ins that the page's style sheet replaces, so that one drawing suits light and dark.
 _STAND_INS = Palette(
@@ -44,7 +54,7 @@ _VARIABLES = {
 
 
 def save_figures(results: dict[str, Any], folder: Path, *, svg: bool = False) -> list[Path]:
-    """Write `loss.png`, all panels side by side, and one `loss-<measure>.png` for each.
+    """Write the figures of a comparison.
 
     Args:
         results: as `load_results` returns them.
@@ -52,12 +62,20 @@ def save_figures(results: dict[str, Any], folder: Path, *, svg: bool = False) ->
         svg: also write each as SVG.
 
     Returns:
-        The files; a measure that was not taken has none.
+        `loss-<measure>.png` for each measure, `loss.png` with all of them side by side,
+        `pareto.png` and `gap.png`; what was not measured has none.
     """
-    panels = [panel for measure in MEASURES if (panel := make_panel(results, measure))]
+    panels = [p for measure in MEASURES if (p := make_panel(results, measure))]
     figures = {f"loss-{panel.measure}": draw_panel(panel, 560.0, 380.0) for panel in panels}
     if panels:
         figures["loss"] = _draw_row(panels)
+    found = (make_pareto(results, measure) for measure in PARETO_MEASURES)
+    spent = [panel for panel in found if panel is not None]
+    if spent:
+        figures["pareto"] = _draw_pareto_row(spent)
+    gaps = make_gaps(results)
+    if gaps is not None:
+        figures["gap"] = draw_gap_panel(gaps, 640.0, 400.0)
     paths = []
     for stem, figure in figures.items():
         for suffix in ("png", "svg") if svg else ("png",):
@@ -68,13 +86,11 @@ def save_figures(results: dict[str, Any], folder: Path, *, svg: bool = False) ->
     return paths
 
 
-def inline_svg(panel: Panel, width: float, height: float, name: str) -> str:
-    """One panel as an SVG element for a page, its colours left to the page's style sheet.
+def inline_svg(draw: Callable[[Palette], Figure], name: str) -> str:
+    """A figure as an SVG element for a page, its colours left to the page's style sheet.
 
     Args:
-        panel: what to draw.
-        width: of the view box.
-        height: of the view box.
+        draw: makes the figure in the colours of a palette.
         name: unique in the page; goes before every id.
 
     Returns:
@@ -83,9 +99,7 @@ def inline_svg(panel: Panel, width: float, height: float, name: str) -> str:
     buffer = io.StringIO()
     with _settings(name):
         metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        draw_panel(panel, width, height, _STAND_INS).savefig(
-            buffer, format="svg", metadata=metadata, transparent=True
-        )
+        draw(_STAND_INS).savefig(buffer, format="svg", metadata=metadata, transparent=True)
     text = buffer.getvalue()
     text = text[text.index("<svg") :].strip()
     # Everything below touches attributes alone, never a contestant's name inside a text element.
@@ -102,7 +116,7 @@ def inline_svg(panel: Panel, width: float, height: float, name: str) -> str:
 
 
 def draw_panel(panel: Panel, width: float, height: float, palette: Palette = LIGHT) -> Figure:
-    """One panel as a figure, each curve named at its end.
+    """Loss curves as a figure, each named at its end.
 
     Args:
         panel: what to draw.
@@ -113,41 +127,70 @@ def draw_panel(panel: Panel, width: float, height: float, palette: Palette = LIG
     Returns:
         The figure, tied to no window and no global state.
     """
-    longest = max(len(short_name(c.name)) + 1 + len(c.final) for c in panel.curves)
-    left, bottom, top = 38.0, 40.0, 26.0
-    right = min(26 + longest * CHARACTER_WIDTH, 0.42 * width)
-    figure = _new_figure(width, height, palette)
-    axes = figure.add_axes(
-        (
-            left / width,
-            bottom / height,
-            (width - left - right) / width,
-            (height - bottom - top) / height,
-        )
-    )
-    draw_axes(axes, panel, palette, width - left - right, height - bottom - top, end_labels=True)
+    longest = max(len(short_name(c.name)) + 1 + len(c.final) for c in in_colour(panel))
+    figure, axes, size = _one_pair(width, height, _margin(longest, width), palette)
+    draw_axes(axes, panel, palette, *size, end_labels=True)
     return figure
 
 
+def draw_gap_panel(
+    panel: GapPanel, width: float, height: float, palette: Palette = LIGHT
+) -> Figure:
+    """Gains as a figure; see `draw_panel`."""
+    named = [gap for gap in panel.gaps if gap.slot is not None]
+    longest = max((len(short_name(gap.name)) + 1 + len(gap.final) for gap in named), default=0)
+    figure, axes, size = _one_pair(width, height, _margin(longest, width), palette)
+    draw_gaps(axes, panel, palette, size[1])
+    return figure
+
+
+def draw_pareto_panel(
+    panel: ParetoPanel, width: float, height: float, palette: Palette = LIGHT
+) -> Figure:
+    """Losses against what was spent, as a figure; see `draw_panel`."""
+    figure, axes, size = _one_pair(width, height, 12.0, palette)
+    draw_pareto(axes, panel, palette, *size)
+    return figure
+
+
+def _margin(longest: int, width: float) -> float:
+    """Room for names right of the axes."""
+    return min(26 + longest * CHARACTER_WIDTH, 0.42 * width)
+
+
+def _one_pair(
+    width: float, height: float, right: float, palette: Palette
+) -> tuple[Figure, Axes, tuple[float, float]]:
+    """A figure, its axes and their size."""
+    inner = width - _LEFT - right, height - _BOTTOM - 26
+    figure = _new_figure(width, height, palette)
+    place = (_LEFT / width, _BOTTOM / height, inner[0] / width, inner[1] / height)
+    return figure, figure.add_axes(place), inner
+
+
 def _draw_row(panels: list[Panel]) -> Figure:
-    """The panels side by side, under one legend."""
-    each, height, left, gap, bottom, top = 310.0, 340.0, 38.0, 46.0, 40.0, 52.0
-    width = left + len(panels) * each + (len(panels) - 1) * gap + 14
-    figure = _new_figure(width, height, LIGHT)
-    for i, panel in enumerate(panels):
-        x = (left + i * (each + gap)) / width
-        plot_height = height - bottom - top
-        axes = figure.add_axes((x, bottom / height, each / width, plot_height / height))
-        draw_axes(axes, panel, LIGHT, each, plot_height, end_labels=False)
+    """Loss curves side by side, under one legend."""
+    shown = in_colour(panels[0])
     handles = [
-        Line2D([], [], label=f"{short_name(c.name)} {c.final}", **line_style(c, LIGHT))
-        for c in panels[0].curves
+        Line2D([], [], label=f"{short_name(c.name)} {c.final}", **line_style(c.slot, LIGHT))
+        for c in shown
     ]
+    num_grey = len(panels[0].curves) - len(shown)
+    if num_grey:
+        handles.append(Line2D([], [], label=f"{num_grey} others", **line_style(None, LIGHT)))
+    columns = min(len(handles), 6)
+    top = 34 + 18.0 * -(-len(handles) // columns)
+    figure, pairs, size = _side_by_side(len(panels), 310.0, 248.0, _BOTTOM, top)
+    for panel, axes in zip(panels, pairs, strict=True):
+        draw_axes(axes, panel, LIGHT, *size, end_labels=False)
     legend = figure.legend(
         handles=handles,
         loc="upper left",
-        bbox_to_anchor=((left - 6) / width, 1 - 2 / height),
-        ncols=max(1, min(len(handles), 6)),
+        bbox_to_anchor=(
+            (_LEFT - 6) / (figure.get_figwidth() * 72),
+            1 - 2 / (size[1] + _BOTTOM + top),
+        ),
+        ncols=columns,
         frameon=False,
         fontsize=TEXT_SIZE,
         labelcolor=LIGHT.ink,
@@ -157,6 +200,57 @@ def _draw_row(panels: list[Panel]) -> Figure:
     for text in legend.get_texts():
         text.set_parse_math(False)
     return figure
+
+
+def _draw_pareto_row(panels: list[ParetoPanel]) -> Figure:
+    """Pareto figures side by side, above the names of the numbers in them."""
+    numbers = numbered(panels)
+    each, columns = 440.0, 5
+    rows = -(-len(numbers) // columns)
+    foot = 10 + rows * LINE_HEIGHT if rows else 0.0
+    figure, pairs, size = _side_by_side(len(panels), each, 320.0, _BOTTOM + foot, 28.0)
+    for panel, axes in zip(panels, pairs, strict=True):
+        draw_pareto(axes, panel, LIGHT, *size)
+    width, height = figure.get_figwidth() * 72, figure.get_figheight() * 72
+    for i, (number, name) in enumerate(numbers.items()):
+        column, row = divmod(i, rows)
+        figure.text(
+            (_LEFT + column * (width - _LEFT) / columns) / width,
+            (foot - 4 - (row + 0.5) * LINE_HEIGHT) / height,
+            f"{number}  {short_name(name)}",
+            color=LIGHT.muted,
+            fontsize=SMALL_SIZE,
+            va="center_baseline",
+            parse_math=False,
+        )
+    return figure
+
+
+def numbered(panels: Sequence[ParetoPanel]) -> dict[int, str]:
+    """The contestants that any of the panels shows by their numbers."""
+    found = {p.number: p.name for panel in panels for p in panel.points if not p.named}
+    return dict(sorted(found.items()))
+
+
+def _side_by_side(
+    count: int, each: float, plot_height: float, bottom: float, top: float
+) -> tuple[Figure, list[Axes], tuple[float, float]]:
+    """A figure with several pairs of axes, and the size of each."""
+    gap = 46.0
+    width, height = _LEFT + count * each + (count - 1) * gap + 14, plot_height + bottom + top
+    figure = _new_figure(width, height, LIGHT)
+    pairs = [
+        figure.add_axes(
+            (
+                (_LEFT + i * (each + gap)) / width,
+                bottom / height,
+                each / width,
+                plot_height / height,
+            )
+        )
+        for i in range(count)
+    ]
+    return figure, pairs, (each, plot_height)
 
 
 def _new_figure(width: float, height: float, palette: Palette) -> Figure:

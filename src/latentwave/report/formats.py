@@ -92,3 +92,55 @@ def format_speedup(
     if low is not None and high is not None:
         interval = f"[{low:.{decimals}f}, {high:.{decimals}f}]"
     return f"{mean:.{decimals}f}×", interval
+
+
+def format_gain(value: Number | None) -> str:
+    """A difference of losses with its sign.
+
+    Example:
+        >>> format_gain(0.0213), format_gain(-0.0004), format_gain(None)
+        ('+0.021', '0.000', '—')
+    """
+    if value is None:
+        return MISSING
+    text = f"{value:+.3f}".replace("-", "−")
+    return text[1:] if text[1:] == "0.000" else text
+
+
+def format_gains(low: Number | None, high: Number | None) -> str:
+    """An interval of differences; nothing where there is none.
+
+    Example:
+        >>> format_gains(-0.01, 0.02)
+        '[−0.010, 0.020]'
+    """
+    if low is None or high is None:
+        return ""
+    ends = (format_gain(end).removeprefix("+") for end in (low, high))
+    return f"[{', '.join(ends)}]"
+
+
+def format_bytes(value: Number | None) -> str:
+    """Bytes in powers of 1024.
+
+    Example:
+        >>> [format_bytes(n) for n in (0, 800, 524_288, 7_314_184, None)]
+        ['0 B', '800 B', '512 KiB', '6.98 MiB', '—']
+    """
+    if value is None:
+        return MISSING
+    for scale, unit in ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if value >= scale:
+            in_unit = value / scale
+            return f"{in_unit:.3g} {unit}" if in_unit < 999.5 else f"{in_unit:.0f} {unit}"
+    return f"{value:.0f} B"
+
+
+def join_words(parts: list[str]) -> str:
+    """A list as in a sentence.
+
+    Example:
+        >>> join_words(["a", "b", "c"])
+        'a, b and c'
+    """
+    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]

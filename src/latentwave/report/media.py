@@ -15,7 +15,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from scipy import signal
 
-from latentwave.report.drawing import LIGHT, SMALL_SIZE, TEXT_SIZE
+from latentwave.report.axes import LIGHT, SMALL_SIZE, TEXT_SIZE
 
 WIDTH_INCHES = 9.0
 _COLUMNS = 1600  # of a waveform's outline, about one for each dot of the picture

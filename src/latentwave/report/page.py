@@ -9,16 +9,30 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from latentwave.report.axes import LIGHT
+from latentwave.report.cautions import cautions
+from latentwave.report.cost_table import cost_table
 from latentwave.report.curves import Panel, loss_window, make_panel
-from latentwave.report.drawing import LIGHT
-from latentwave.report.figures import inline_svg
+from latentwave.report.drawing import in_colour
+from latentwave.report.figures import (
+    PARETO_MEASURES,
+    draw_gap_panel,
+    draw_panel,
+    draw_pareto_panel,
+    inline_svg,
+    numbered,
+)
 from latentwave.report.formats import (
     MISSING,
     format_loss,
     format_speedup,
     format_whole,
 )
+from latentwave.report.gaps import GapPanel, make_gaps
 from latentwave.report.headline import write_headline
+from latentwave.report.method import budget_in_words, clock_in_words, tuning_table
+from latentwave.report.pareto import ParetoPanel, make_pareto
+from latentwave.report.ranking import slots
 from latentwave.report.results import BASELINE, MEASURES, estimate
 from latentwave.report.table import summary_table
 
@@ -36,6 +50,7 @@ class PageFigure:
         wide: the drawing for the page's full width, or nothing.
         alt: what it shows, in words.
         clipped: whether early losses lie above the frame.
+        num_grey: contestants that it does not tell apart.
     """
 
     measure: str
@@ -43,7 +58,8 @@ class PageFigure:
     narrow: Markup
     wide: Markup
     alt: str
-    clipped: bool
+    clipped: bool = False
+    num_grey: int = 0
 
 
 def render_page(results: dict[str, Any]) -> str:
@@ -64,12 +80,22 @@ def render_page(results: dict[str, Any]) -> str:
         keep_trailing_newline=True,
     )
     panels = {measure: make_panel(results, measure) for measure in MEASURES}
+    spent = [panel for measure in PARETO_MEASURES if (panel := make_pareto(results, measure))]
+    gaps = make_gaps(results)
     headline = write_headline(results)
     return environment.get_template("report.html.j2").render(
         name=results["recipe"]["name"],
         headline=headline,
         tiles=_tiles(results, headline.subject),
+        cautions=cautions(results),
         table=summary_table(results),
+        costs=cost_table(results),
+        tuning=tuning_table(results),
+        budget=budget_in_words(results),
+        clock=clock_in_words(results),
+        pareto=[_pareto_figure(panel) for panel in spent],
+        numbers=numbered(spent),
+        gap=None if gaps is None else _gap_figure(gaps),
         swatches=_swatches(results),
         mixers={name: _mixer(name, c["mixer"]) for name, c in results["contestants"].items()},
         figures=[_figure(panel) for panel in panels.values() if panel],
@@ -87,7 +113,7 @@ def _tiles(results: dict[str, Any], subject: str) -> list[tuple[str, str, str]]:
     if subject == BASELINE:
         return []
     contestant = results["contestants"][subject]
-    baseline = results["contestants"][BASELINE]
+    baseline = results["contestants"][contestant["baseline"]]
     without = "one seed" if len(results["seeds"]) == 1 else ""
     tiles = []
     for measure in MEASURES:
@@ -104,9 +130,11 @@ def _tiles(results: dict[str, Any], subject: str) -> list[tuple[str, str, str]]:
 
 def _swatches(results: dict[str, Any]) -> dict[str, str]:
     """The style-sheet colour of each contestant, as in the figures."""
-    names = [name for name in results["contestants"] if name != BASELINE]
-    colours = {name: f"var(--c{i % len(LIGHT.contestants)})" for i, name in enumerate(names)}
-    return colours | {BASELINE: "var(--ink)"}
+    colours = len(LIGHT.contestants)
+    return {
+        name: "var(--rule)" if i is None else "var(--ink)" if i < 0 else f"var(--c{i % colours})"
+        for name, i in slots(results).items()
+    }
 
 
 def _mixer(name: str, mixer: dict[str, Any] | None) -> str:
@@ -120,21 +148,55 @@ def _mixer(name: str, mixer: dict[str, Any] | None) -> str:
 def _figure(panel: Panel) -> PageFigure:
     wide = ""
     if panel.measure == "steps":
-        wide = inline_svg(panel, 940.0, 420.0, "steps-wide")
-    ends = ", ".join(f"{c.name} ends at {c.final}" for c in panel.curves)
+        wide = inline_svg(lambda palette: draw_panel(panel, 940.0, 420.0, palette), "steps-wide")
+    shown = in_colour(panel)
+    ends = ", ".join(f"{c.name} ends at {c.final}" for c in shown)
     crossings = ", ".join(
         f"{c.name} reaches the baseline’s final loss with a speed-up of {c.speedup}"
-        for c in panel.curves
+        for c in shown
         if c.crossing is not None
     )
+    narrow = inline_svg(lambda palette: draw_panel(panel, 440.0, 335.0, palette), panel.measure)
     return PageFigure(
         measure=panel.measure,
         title=f"Validation loss against {panel.label}",
-        narrow=Markup(inline_svg(panel, 440.0, 335.0, panel.measure)),  # noqa: S704 (ours, escaped)
+        narrow=Markup(narrow),  # noqa: S704 (ours, escaped)
         wide=Markup(wide),  # noqa: S704
         alt=f"Line chart of validation loss against {panel.label}: {ends}"
         + (f"; {crossings}." if crossings else "."),
         clipped=loss_window(panel)[2],
+        num_grey=len(panel.curves) - len(shown),
+    )
+
+
+def _gap_figure(panel: GapPanel) -> PageFigure:
+    shown = [gap for gap in panel.gaps if gap.slot is not None]
+    ends = ", ".join(f"{gap.name} ends at {gap.final} nats" for gap in shown)
+    draw = (
+        inline_svg(lambda palette: draw_gap_panel(panel, 440.0, 335.0, palette), "gap"),
+        inline_svg(lambda palette: draw_gap_panel(panel, 940.0, 400.0, palette), "gap-wide"),
+    )
+    return PageFigure(
+        measure="steps",  # as wide as these
+        title=f"Gain over the baseline against {panel.label}",
+        narrow=Markup(draw[0]),  # noqa: S704
+        wide=Markup(draw[1]),  # noqa: S704
+        alt=f"Line chart of the gain in validation loss against {panel.label}: {ends}.",
+        num_grey=len(panel.gaps) - len(shown),
+    )
+
+
+def _pareto_figure(panel: ParetoPanel) -> PageFigure:
+    front = ", ".join(f"{point.name} at {format_loss(point.loss)}" for point in panel.front)
+    name = f"pareto-{panel.measure}"
+    narrow = inline_svg(lambda palette: draw_pareto_panel(panel, 440.0, 380.0, palette), name)
+    return PageFigure(
+        measure=panel.measure,
+        title=f"Final validation loss against {panel.label}",
+        narrow=Markup(narrow),  # noqa: S704
+        wide=Markup(""),
+        alt=f"Scatter chart of final validation loss against {panel.label}; on the front, from the "
+        f"cheapest to the best: {front}.",
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from latentwave.errors import UserError
+from latentwave.report.older import fill_in, rename_old
 
 BASELINE = "none"
 MEASURES = ("steps", "flops", "seconds")
@@ -27,6 +28,16 @@ _CONTESTANT = {
     "curve": [dict.fromkeys(MEASURES, _NUMBER) | {"loss": _NUMBER, "losses": [_NUMBER]}],
     "speedup": dict.fromkeys(MEASURES, _ESTIMATE),
     "reached": (bool,),
+}
+# What results of before lack, see `fill_in`.
+_SINCE_BUDGETS = {
+    "baseline": (str,),
+    "backbone": (dict,),
+    "learning_rate": _NUMBER,
+    "num_steps": _NUMBER,
+    "gain": _ESTIMATE,
+    "memory": (dict, type(None)),
+    "decoding": (dict, type(None)),
 }
 _RESULTS = {
     "recipe": {"name": (str,)},
@@ -76,7 +87,7 @@ finished comparison or its results.json
         raise UserError(
             f"{str(file)!r} is not JSON ({error}); run the comparison again to write it anew"
         ) from error
-    _bring_up_to_date(results)
+    rename_old(results)
     _check_results(results, str(file))
     return dict(results)
 
@@ -106,16 +117,6 @@ def shown_metrics(results: dict[str, Any]) -> dict[str, str]:
     return {name: words for name, words in METRICS.items() if name in measured}
 
 
-def _bring_up_to_date(results: Any) -> None:
-    """Results of version 0.1 counted characters alone, and knew no classifiers."""
-    contestants = results.get("contestants") if isinstance(results, dict) else None
-    for contestant in contestants.values() if isinstance(contestants, dict) else ():
-        if isinstance(contestant, dict) and "bits_per_character" in contestant:
-            contestant.setdefault("bits_per", {"character": contestant.pop("bits_per_character")})
-        if isinstance(contestant, dict):
-            contestant.setdefault("metrics", {})
-
-
 def _check_results(results: Any, file: str) -> None:
     _check(results, _RESULTS, "", file)
     if not results["seeds"]:
@@ -131,6 +132,14 @@ def _check_results(results: Any, file: str) -> None:
         _check(contestant["bits_per"], units, f"contestants.{name}.bits_per", file)
         metrics = dict.fromkeys(results["contestants"][BASELINE]["metrics"], _ESTIMATE)
         _check(contestant["metrics"], metrics, f"contestants.{name}.metrics", file)
+    fill_in(results)
+    for name, contestant in results["contestants"].items():
+        _check(contestant, _SINCE_BUDGETS, f"contestants.{name}", file)
+        if contestant["baseline"] not in results["contestants"]:
+            raise UserError(
+                f"{file!r} has no contestant {contestant['baseline']!r}, which {name!r} is "
+                "measured against; run the comparison again with it"
+            )
 
 
 def _check(value: Any, wanted: Any, path: str, file: str) -> None:

@@ -1,4 +1,4 @@
-"""The table of a comparison, once for the console and once for the page."""
+"""The table of a comparison, for the console and for the page."""
 
 from __future__ import annotations
 
@@ -6,19 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table
-from rich.text import Text
-
+from latentwave.report.cautions import seeds_caution
 from latentwave.report.formats import (
     format_count,
+    format_gain,
+    format_gains,
     format_loss,
     format_range,
     format_share,
     format_speedup,
 )
-from latentwave.report.headline import write_headline
 from latentwave.report.results import BASELINE, MEASURES, estimate, shown_metrics
 
 
@@ -69,7 +66,6 @@ class SummaryTable:
     caption: str
 
 
-_LONGEST_NAME = 20
 _SPEEDUP = "speed-up"
 _SHORT = {"character": "char"}
 _FIRST_COLUMNS = (Column("contestant"), Column("loss", "nats"))
@@ -77,6 +73,7 @@ _LAST_COLUMNS = (
     Column("params", "(mixer)"),
     Column("FLOPs", "/token"),
     Column("tokens", "/s"),
+    Column("gain", "nats"),
     Column("in steps", "", _SPEEDUP),
     Column("in FLOPs", "", _SPEEDUP),
     Column("in seconds", "", _SPEEDUP),
@@ -92,8 +89,8 @@ def summary_table(results: dict[str, Any]) -> SummaryTable:
     Returns:
         Final validation loss in nats per token or document, the accuracy or mean average
         precision of classifiers, bits per character, byte, sample or event,
-        parameters with the mixers' share, FLOPs per token, tokens per second, and the speed-ups
-        over the baseline in steps, FLOPs and seconds.
+        parameters with the mixers' share, FLOPs per token, tokens per second, and over the
+        contestant's baseline the gain in final loss and the speed-ups in steps, FLOPs and seconds.
     """
     contestants = results["contestants"]
     names = sorted(contestants, key=lambda name: name != BASELINE)
@@ -109,33 +106,13 @@ def summary_table(results: dict[str, Any]) -> SummaryTable:
     )
 
 
-def print_summary(results: dict[str, Any], console: Console | None = None) -> None:
-    """Print headline and table; a narrow terminal gets the speed-ups as a table of their own.
-
-    Args:
-        results: as `load_results` returns them.
-        console: where to; None means standard output.
-    """
-    console = console or Console()
-    table = summary_table(results)
-    headline = write_headline(results)
-    console.print()
-    console.print(Text(headline.lead, style="bold"))
-    console.print(Text(f"{headline.speedups} {headline.details}".strip()))
-    console.print()
-    everything = range(len(table.columns))
-    speedups = [i for i in everything if table.columns[i].group]
-    rest = [i for i in everything if i not in speedups]
-    for gap in (2, 1):
-        whole = _rich_table(table, everything, gap)
-        if _width(console, whole) <= console.width:
-            console.print(whole)
-            break
-    else:
-        console.print(_rich_table(table, rest, 2))
-        console.print()
-        console.print(_rich_table(table, [0, *speedups], 2))
-    console.print(Text(table.caption, style="dim"))
+def parameters_cell(contestant: dict[str, Any]) -> Cell:
+    """Parameters with the mixers' share."""
+    share = ""
+    if contestant["mixer"] is not None and contestant["num_parameters"]:
+        of_mixers = contestant["num_mixer_parameters"] or 0
+        share = f"({format_share(of_mixers / contestant['num_parameters'])})"
+    return Cell(format_count(contestant["num_parameters"]), share)
 
 
 def _units(bits_per: dict[str, Any]) -> list[str]:
@@ -150,18 +127,15 @@ def _row(
     name: str, contestant: dict[str, Any], units: Sequence[str], metrics: Sequence[str]
 ) -> tuple[Cell, ...]:
     loss, low, high = estimate(contestant["final_loss"])
-    share = ""
-    if contestant["mixer"] is not None and contestant["num_parameters"]:
-        of_mixers = contestant["num_mixer_parameters"] or 0
-        share = f"({format_share(of_mixers / contestant['num_parameters'])})"
     return (
-        Cell(name, "baseline" if name == BASELINE else ""),
+        Cell(name, _measured_against(name, contestant["baseline"])),
         Cell(format_loss(loss), format_range(low, high)),
         *(_metric_cell(contestant["metrics"][metric]) for metric in metrics),
         *(Cell(format_loss(contestant["bits_per"][unit]["mean"])) for unit in units),
-        Cell(format_count(contestant["num_parameters"]), share),
+        parameters_cell(contestant),
         Cell(format_count(contestant["flops_per_token"])),
         Cell(format_count(contestant["tokens_per_second"])),
+        _gain_cell(name, contestant),
         *(_speedup_cell(name, contestant, measure) for measure in MEASURES),
     )
 
@@ -171,8 +145,21 @@ def _metric_cell(value: dict[str, Any]) -> Cell:
     return Cell(format_loss(mean), format_range(low, high))
 
 
+def _measured_against(name: str, baseline: str) -> str:
+    if name in (BASELINE, baseline):
+        return "baseline"
+    return "" if baseline == BASELINE else f"vs {baseline}"
+
+
+def _gain_cell(name: str, contestant: dict[str, Any]) -> Cell:
+    if name in (BASELINE, contestant["baseline"]):
+        return Cell("0")
+    gain, low, high = estimate(contestant["gain"])
+    return Cell(format_gain(gain), format_gains(low, high))
+
+
 def _speedup_cell(name: str, contestant: dict[str, Any], measure: str) -> Cell:
-    if name == BASELINE:
+    if name in (BASELINE, contestant["baseline"]):
         return Cell("1×")
     mean, low, high = estimate(contestant["speedup"][measure])
     factor, interval = format_speedup(mean, low, high)
@@ -183,39 +170,15 @@ def _speedup_cell(name: str, contestant: dict[str, Any], measure: str) -> Cell:
 
 def _caption(results: dict[str, Any]) -> str:
     num_seeds = len(results["seeds"])
-    seeds = (
-        "one seed: no interval"
-        if num_seeds == 1
-        else f"{num_seeds} seeds; intervals: bootstrap over seeds"
+    kind = results["statistics"].get("mean_of_ratios", "geometric")
+    words = (
+        "Gain: the baseline’s final validation loss less the contestant’s. Speed-up: what the "
+        "baseline needs for its final validation loss ÷ what the contestant needs for that loss, "
+        "or where it never gets there, both for its own lowest loss. "
     )
-    return (
-        "Speed-up: what the baseline needs for its final validation loss ÷ what the contestant "
-        "needs for that loss, or where it never gets there, both for its own lowest "
-        f"loss ({seeds})."
-    )
-
-
-def _rich_table(table: SummaryTable, chosen: Sequence[int], gap: int) -> Table:
-    shown = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False)
-    for i in chosen:
-        column = table.columns[i]
-        head = (column.group, column.title) if column.group else (column.title, column.unit)
-        shown.add_column(
-            Text("\n".join(head), style="bold"),
-            justify="left" if i == 0 else "right",
-            no_wrap=i > 0,
-            max_width=_LONGEST_NAME if i == 0 else None,
-            overflow="fold",
+    if num_seeds > 1:
+        words += (
+            f"Both are means over {num_seeds} seeds, paired; of speed-ups the {kind} mean. "
+            "Intervals: bootstrap over seeds."
         )
-    for row in table.rows:
-        shown.add_row(*(_rich_cell(row[i]) for i in chosen))
-    return shown
-
-
-def _rich_cell(cell: Cell) -> Text:
-    return Text.assemble(cell.value, *([("\n" + cell.note, "dim")] if cell.note else []))
-
-
-def _width(console: Console, table: Table) -> int:
-    """Columns that the table takes when nothing limits it."""
-    return Measurement.get(console, console.options.update(width=10_000), table).maximum
+    return f"{words} {seeds_caution(num_seeds)}".strip()

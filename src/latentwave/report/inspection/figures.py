@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from latentwave.analysis.inspection import Inspection
-from latentwave.report.drawing import short_name
+from latentwave.report.axes import short_name
 from latentwave.report.inspection.kernel_figures import draw_change, draw_kernels
 from latentwave.report.inspection.loss_figures import draw_classes, draw_positions
 from latentwave.report.inspection.style import save

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from latentwave.analysis.inspection import Kernels, decibels, magnitude_at
-from latentwave.report.drawing import LIGHT, SMALL_SIZE, TEXT_SIZE
+from latentwave.report.axes import LIGHT, SMALL_SIZE, TEXT_SIZE
 from latentwave.report.inspection.style import (
     LEVELS,
     RANGE_DECIBELS,

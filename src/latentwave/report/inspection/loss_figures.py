@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from latentwave.analysis.inspection import LossTable, Mean
-from latentwave.report.drawing import LIGHT, SMALL_SIZE
+from latentwave.report.axes import LIGHT, SMALL_SIZE
 from latentwave.report.inspection.style import finish, new_figure
 
 COLOURS = (LIGHT.contestants[0], LIGHT.ink)

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from latentwave.report.drawing import LIGHT, SMALL_SIZE, TEXT_SIZE
+from latentwave.report.axes import LIGHT, SMALL_SIZE, TEXT_SIZE
 
 LEVELS = "magma"
 """Colours of magnitudes."""

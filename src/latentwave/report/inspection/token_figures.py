@@ -11,7 +11,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from latentwave.analysis.inspection import EmbeddingPath, Inspection, Kernels
-from latentwave.report.drawing import LIGHT, SMALL_SIZE
+from latentwave.report.axes import LIGHT, SMALL_SIZE
 from latentwave.report.inspection.style import (
     LEVELS,
     SIGNED,
