@@ -113,6 +113,39 @@ def _trained(comparison: Comparison, own: Contestant) -> float:
     return float(own.recorded["curve"][-1]["steps"])
 
 
+def _bin_up_to(last: int) -> Column:
+    """The loss of the tokens whose positions end there, in a context longer than in training."""
+
+    def found(comparison: Comparison, own: Contestant) -> Estimate:
+        for measured in own.recorded.get("contexts", {}).values():
+            for edge, value in zip(measured["edges"][1:], measured["loss"], strict=True):
+                if edge == last - 1:
+                    return Estimate(**value)
+        return Estimate(mean=math.nan, low=None, high=None)
+
+    return Column(
+        title=f"loss up to token {last:,}",
+        cell=lambda comparison, own: _with_interval(found(comparison, own)),
+        key=lambda comparison, own: found(comparison, own).mean,
+    )
+
+
+def _inside(group: str, key: str) -> Callable[[Comparison, Contestant], float]:
+    def number(comparison: Comparison, own: Contestant) -> float:
+        value = (own.recorded.get(group) or {}).get(key)
+        return math.nan if value is None else float(value)
+
+    return number
+
+
+def _counted(title: str, number: Callable[[Comparison, Contestant], float]) -> Column:
+    def cell(comparison: Comparison, own: Contestant) -> str:
+        value = number(comparison, own)
+        return MISSING if math.isnan(value) else format_count(value)
+
+    return Column(title=title, cell=cell, key=number)
+
+
 COLUMNS: Mapping[str, Column] = {
     "loss": Column(
         title="final loss, nats per {unit}",
@@ -146,6 +179,10 @@ COLUMNS: Mapping[str, Column] = {
         cell=lambda comparison, own: format_count(own.recorded["tokens_per_second"]),
         key=_number("tokens_per_second"),
     ),
+    **{f"context-{last}": _bin_up_to(last) for last in (256, 512, 1024, 2048, 4096)},
+    "memory": _counted("peak memory of training, bytes", _inside("memory", "peak_training_bytes")),
+    "decoding": _counted("FLOPs per generated token", _inside("decoding", "flops_per_token")),
+    "cache": _counted("cache, bytes", _inside("decoding", "cache_bytes")),
     "trained": Column(
         title="steps trained",
         cell=lambda comparison, own: format_whole(_trained(comparison, own)),

@@ -9,6 +9,7 @@ from matplotlib import image, rcParams
 
 from latentwave.errors import UserError
 from latentwave.report import load_results, print_summary, write_figures, write_report
+from latentwave.report.page import _what
 from tests.report.made_up import KINDS, MANY, make_results
 
 VOID = {"meta", "link", "br", "wbr", "img", "input", "hr"}
@@ -258,3 +259,28 @@ def test_the_page_says_how_it_was_measured_and_what_to_doubt(tmp_path):
         "512 KiB",
     ):
         assert wanted in words
+
+
+@pytest.mark.parametrize(
+    ("contestant", "words"),
+    [
+        ({"mixer": None, "backbone": {}}, ""),
+        ({"mixer": None, "backbone": {"num_layers": 8}}, "num_layers=8"),
+        ({"mixer": {"kind": "name", "options": {}, "placement": "between"}}, ""),
+        (
+            {
+                "mixer": {
+                    "kind": "wavelet",
+                    "options": {"level": 2, "schedule": None},
+                    "placement": None,
+                    "points": ["A", "C"],
+                },
+                "backbone": {"positions": "none"},
+            },
+            "wavelet, level=2, at A, C, positions=none",
+        ),
+        ({"mixer": {"kind": "ema", "options": {}, "placement": "all"}}, "ema, placement=all"),
+    ],
+)
+def test_what_a_contestant_is_stands_under_its_name(contestant, words):
+    assert _what("name", contestant) == words

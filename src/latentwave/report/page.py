@@ -97,7 +97,7 @@ def render_page(results: dict[str, Any]) -> str:
         numbers=numbered(spent),
         gap=None if gaps is None else _gap_figure(gaps),
         swatches=_swatches(results),
-        mixers={name: _mixer(name, c["mixer"]) for name, c in results["contestants"].items()},
+        mixers={name: _what(name, c) for name, c in results["contestants"].items()},
         figures=[_figure(panel) for panel in panels.values() if panel],
         not_measured=[_WORDS[m] for m, panel in panels.items() if panel is None],
         num_seeds=len(results["seeds"]),
@@ -137,12 +137,22 @@ def _swatches(results: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _mixer(name: str, mixer: dict[str, Any] | None) -> str:
-    if mixer is None:
-        return ""
-    options = {k: v for k, v in (mixer.get("options") or {}).items() if v is not None}
-    kind = [] if mixer.get("kind") == name else [str(mixer.get("kind"))]
-    return ", ".join([*kind, *(f"{key}={value}" for key, value in options.items())])
+def _what(name: str, contestant: dict[str, Any]) -> str:
+    """What a contestant adds to the backbone and changes in it, beyond what its name says."""
+    parts = [f"{key}={value}" for key, value in (contestant.get("backbone") or {}).items()]
+    mixer = contestant["mixer"]
+    if mixer is not None:
+        kind = mixer.get("kind")
+        options = (mixer.get("options") or {}).items()
+        parts = [
+            *([] if kind == name else [str(kind)]),
+            *(f"{key}={value}" for key, value in options if value is not None),
+            *([f"at {', '.join(mixer['points'])}"] if mixer.get("points") else []),
+            *parts,
+        ]
+        if mixer.get("placement") not in (None, "between"):
+            parts.append(f"placement={mixer['placement']}")
+    return ", ".join(parts)
 
 
 def _figure(panel: Panel) -> PageFigure:
