@@ -5,15 +5,17 @@ import pytest
 
 from tools.pages import main
 
-ROOT = Path(__file__).parents[2]
+RECORDED = Path(__file__).parent / "recorded"
 
 
 @pytest.fixture
 def repository(tmp_path):
     """Results and one page, to be filled."""
     for name in ("demo", "text-small", "listops-small", "tagging-small"):
-        shutil.copytree(ROOT / "results" / name, tmp_path / "results" / name)
-    shutil.copy(ROOT / "results" / "generate.txt", tmp_path / "results")
+        shutil.copytree(RECORDED / name, tmp_path / "results" / name)
+    for figure in ("loss.png", "loss-steps.png"):
+        (tmp_path / "results" / "demo" / figure).touch()
+    shutil.copy(RECORDED / "generate.txt", tmp_path / "results")
     (tmp_path / "docs").mkdir()
     return tmp_path
 
