@@ -147,7 +147,7 @@ def make_results(names=("none", "wavelet"), seeds=(0, 1), finals=None):
         "clock": {
             "method": "alternating steps",
             "rounds": 7,
-            "load_average": 0.3,
+            "busy_cores": 0.02,
             "step_seconds": {
                 name: {
                     "median": 0.19 / run[-1],

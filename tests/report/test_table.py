@@ -241,15 +241,15 @@ def test_costs_are_what_was_measured():
 def test_cautions():
     results = make_results()
     assert cautions(results) == []
-    results["clock"]["load_average"] = 2.31
+    results["clock"]["busy_cores"] = 1.31
     results["tuning"] = {
         "none": {"losses": {"0.001": 2.0, "0.002": 2.1}, "chosen": 0.001, "at_end_of_grid": True},
         "wavelet": {"losses": {"0.001": None}, "chosen": 0.002, "at_end_of_grid": False},
     }
     busy, ends = cautions(results)
-    assert "load average 2.3" in busy
+    assert "kept 1.3 cores busy" in busy
     assert "chosen for none lies at an end" in ends
-    assert "load average 2.3" in printed(results)
+    assert "kept 1.3 cores busy" in printed(results)
     table = tuning_table(results)
     assert [str(cell) for cell in table.rows[0]] == [
         "none chosen at an end of the grid",

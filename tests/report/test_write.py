@@ -239,7 +239,7 @@ def test_thirty_contestants_are_all_in_the_page_and_few_in_colour(tmp_path):
 
 def test_the_page_says_how_it_was_measured_and_what_to_doubt(tmp_path):
     results = make_results(seeds=(0, 1, 2))
-    results["clock"]["load_average"] = 3.0
+    results["clock"]["busy_cores"] = 3.0
     results["tuning"] = {
         name: {"losses": {"0.001": 2.0, "0.002": 2.1}, "chosen": 0.001, "at_end_of_grid": True}
         for name in results["contestants"]
@@ -248,7 +248,7 @@ def test_the_page_says_how_it_was_measured_and_what_to_doubt(tmp_path):
     words = " ".join(page.text.split())
     for wanted in (
         "at most 75 % of the time",
-        "load average 3.0",
+        "kept 3.0 cores busy",
         "none and wavelet lies at an end of the grid",
         "Search for learning rates",
         "as many steps as its baseline, on the same tokens",

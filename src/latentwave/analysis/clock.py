@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import statistics
 import time
 from typing import Any
 
+import psutil
 import torch
 from torch.utils.data import Dataset, default_collate
 
@@ -23,6 +23,8 @@ from latentwave.training.objective import Objective
 from latentwave.training.processes import on_cpu
 
 ROUNDS = 7
+# user, nice, system, idle, iowait, irq, softirq, steal; what follows is counted in these already.
+_SUMMED = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,13 +34,13 @@ class Clock:
     Attributes:
         step_seconds: for each contestant one duration per round; round i of all contestants was
             timed one after the other.
-        load_average: what else wanted to run on the machine before; above 1 the numbers are
-            doubtful.
+        busy_cores: cores that other processes kept busy meanwhile, on average; None where runs
+            were not timed here. Much above 0 the numbers are doubtful.
         environment: what it was measured on, see `describe_environment`.
     """
 
     step_seconds: dict[str, list[float]]
-    load_average: float | None
+    busy_cores: float | None
     environment: dict[str, Any]
 
     def seconds_per_step(self, name: str) -> float:
@@ -75,12 +77,29 @@ def measure_step_seconds(
     return seconds
 
 
-def load_average() -> float | None:
-    """Processes that wanted to run in the last minute; None where the system does not say."""
-    try:
-        return os.getloadavg()[0]
-    except (AttributeError, OSError):
-        return None
+class OtherLoad:
+    """How many cores other processes keep busy, from when it is made until it is read.
+
+    Example:
+        >>> load = OtherLoad()
+        >>> load.cores() >= 0
+        True
+    """
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._start = (time.perf_counter(), self._others())
+
+    def cores(self) -> float:
+        """The mean since the start; 0 on an idle machine."""
+        began, before = self._start
+        return max(0.0, self._others() - before) / max(time.perf_counter() - began, 1e-9)
+
+    def _others(self) -> float:
+        """Seconds that cores have worked for other processes than this one."""
+        system, own = psutil.cpu_times(), self._process.cpu_times()
+        idle = system.idle + getattr(system, "iowait", 0.0)
+        return float(sum(system[:_SUMMED]) - idle - own.user - own.system)
 
 
 class _Stepper:

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from latentwave.analysis.clock import Clock, load_average, measure_step_seconds
+from latentwave.analysis.clock import Clock, OtherLoad, measure_step_seconds
 from latentwave.analysis.contexts import check_longer_contexts, measure_longer_contexts
 from latentwave.analysis.cost import ModelCost, measure_cost
 from latentwave.analysis.planning import choose_rates, match_budget, tuning_recipes
@@ -180,9 +180,9 @@ def _clock(recipe: Recipe, store: TokenStore, folder: Path, again: bool) -> Cloc
         known = json.loads(path.read_text())
         if known.pop("setting") == setting:
             return Clock(**known)
-    load = load_average()
+    load = OtherLoad()
     seconds = measure_step_seconds(recipe, store)
-    clock = Clock(step_seconds=seconds, load_average=load, environment=describe_environment())
+    clock = Clock(step_seconds=seconds, busy_cores=load.cores(), environment=describe_environment())
     folder.mkdir(parents=True, exist_ok=True)
     write_durably(path, json.dumps(dataclasses.asdict(clock) | {"setting": setting}, indent=2))
     return clock

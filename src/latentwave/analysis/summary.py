@@ -176,7 +176,7 @@ def _describe_clock(clock: Clock | None) -> dict[str, Any]:
     return {
         "method": "alternating steps",
         "rounds": min(len(own) for own in clock.step_seconds.values()),
-        "load_average": clock.load_average,
+        "busy_cores": clock.busy_cores,
         "environment": clock.environment,
         "step_seconds": {
             name: {

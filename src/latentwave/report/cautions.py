@@ -8,6 +8,7 @@ from latentwave.analysis import highest_coverage, seeds_needed
 from latentwave.report.formats import join_words
 
 _CONFIDENCE = 0.95
+_MOST_BUSY_CORES = 0.25
 
 
 def seeds_caution(num_seeds: int) -> str:
@@ -38,11 +39,12 @@ takes 6 seeds.'
 def cautions(results: dict[str, Any]) -> list[str]:
     """What else makes numbers of this comparison doubtful, a sentence each."""
     found = []
-    load = results["clock"].get("load_average")
-    if load is not None and load > 1:
+    busy = results["clock"].get("busy_cores")
+    if busy is not None and busy > _MOST_BUSY_CORES:
         found.append(
-            f"The machine was busy before the steps were timed (load average {load:.1f}): seconds "
-            "are doubtful. Time them again on an idle one: compare … --resume --time_again."
+            f"The machine was busy while the steps were timed (others kept {busy:.1f} cores busy): "
+            "seconds are doubtful. Time them again on an idle one: compare … --resume "
+            "--time_again."
         )
     tuning = results["tuning"] or {}
     ends = [name for name, own in tuning.items() if own["at_end_of_grid"]]

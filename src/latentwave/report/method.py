@@ -24,8 +24,8 @@ def clock_in_words(results: dict[str, Any]) -> str:
     clock = results["clock"]
     if clock["method"] != "alternating steps":
         return "Seconds are those that the runs took, without evaluations."
-    load = clock.get("load_average")
-    before = "" if load is None else f", at a load average of {load:.1f} before"
+    load = clock.get("busy_cores")
+    before = "" if load is None else f"; others kept {load:.2f} cores busy"
     return (
         "Seconds are steps times the duration of a step: the median of "
         f"{clock['rounds']} rounds in which one step of each contestant was timed in turn, while "

@@ -1,0 +1,37 @@
+import dataclasses
+import subprocess
+import sys
+import time
+
+from latentwave.analysis.clock import OtherLoad, measure_step_seconds
+from latentwave.data import prepare
+from latentwave.training import ContestantConfig
+from tests.tiny import tiny_recipe, write_text
+
+
+def test_steps_of_all_contestants_are_timed_and_dear_ones_take_longer(tmp_path):
+    recipe = tiny_recipe(write_text(tmp_path / "words.txt"))
+    deep = ContestantConfig(backbone={"num_layers": 24})
+    recipe = dataclasses.replace(recipe, contestants=recipe.contestants | {"deep": deep})
+    seconds = measure_step_seconds(recipe, prepare(recipe.corpus, tmp_path / "store"), rounds=3)
+    assert {name: len(own) for name, own in seconds.items()} == {"none": 3, "wavelet": 3, "deep": 3}
+    assert min(min(own) for own in seconds.values()) > 0
+    assert min(seconds["deep"]) > min(seconds["none"])
+
+
+def test_work_of_other_processes_is_seen_and_own_work_is_not():
+    other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        time.sleep(0.3)
+        load = OtherLoad()
+        time.sleep(1.5)
+        busy = load.cores()
+    finally:
+        other.kill()
+        other.wait()
+    assert busy > 0.2  # of a core; tests may share the machine
+    alone = OtherLoad()
+    deadline = time.perf_counter() + 1.0
+    while time.perf_counter() < deadline:
+        pass
+    assert alone.cores() < busy + 0.5
