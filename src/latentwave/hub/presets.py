@@ -26,7 +26,7 @@ class Preset:
     why: str
 
 
-# Chosen by seconds to loss in results/best-small and results/ablations-small.
+# Chosen by seconds to loss in results/best and results/ablations-small.
 PRESETS: dict[str, Preset] = {
     BEST: Preset(
         kind="learnable_wavelet",
