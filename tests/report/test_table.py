@@ -267,5 +267,5 @@ def test_budget_and_clock_in_words(budget, words):
     results = make_results() | {"budget": budget}
     assert words in budget_in_words(results)
     assert "median of 7 rounds" in clock_in_words(results)
-    assert "load average of 0.3" in clock_in_words(results)
+    assert "others kept 0.02 cores busy" in clock_in_words(results)
     assert "that the runs took" in clock_in_words(results | {"clock": {"method": "runs"}})
