@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import math
+import shutil
 
 import pytest
 from rich.console import Console
@@ -75,6 +76,38 @@ def test_finished_runs_are_kept_when_seeds_are_added(compared):
     assert [p["losses"][:2] for p in curve] == [
         p["losses"] for p in results["contestants"]["wavelet"]["curve"]
     ]
+
+
+def test_a_finished_run_of_another_recipe_is_refused(compared, tmp_path):
+    recipe, store, folder, _ = compared
+    shutil.copytree(folder, tmp_path / "out")
+    training = dataclasses.replace(recipe.training, num_steps=12)
+    longer = dataclasses.replace(recipe, training=training)
+    with pytest.raises(UserError, match=r"none-seed0 .* training \(num_steps 8 there, 12 here\)"):
+        compare(longer, store, tmp_path / "out", resume=True)
+
+
+def test_damaged_files_of_a_comparison(compared, tmp_path):
+    recipe, store, folder, results = compared
+    copy = tmp_path / "out"
+    shutil.copytree(folder, copy)
+    # What can be measured again is.
+    (copy / "clock.json").write_text('{"step_seconds": {}}')
+    again = compare(recipe, store, copy, resume=True, console=Console(quiet=True))
+    assert losses(again) == losses(results)
+    (copy / "none-seed0" / "result.json").write_text("")
+    with pytest.raises(UserError, match=r"none-seed0/result.json is damaged .*remove it and go on"):
+        compare(recipe, store, copy, resume=True, console=Console(quiet=True))
+    (copy / "none-seed0" / "result.json").unlink()
+    again = compare(recipe, store, copy, resume=True, console=Console(quiet=True))
+    assert losses(again) == losses(results)
+    (copy / "none-seed0" / "run.json").write_text("[]")
+    with pytest.raises(UserError, match=r"none-seed0/run.json is damaged .*another folder"):
+        compare(recipe, store, copy, resume=True, console=Console(quiet=True))
+
+
+def losses(results):
+    return {name: own["final_loss"]["mean"] for name, own in results["contestants"].items()}
 
 
 def test_one_seed_has_no_interval(compared, tmp_path):

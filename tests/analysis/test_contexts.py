@@ -49,4 +49,8 @@ def test_what_cannot_be_read_is_refused_before_training(experiment, tmp_path):
     short = dataclasses.replace(recipe, longer_contexts=[32])
     with pytest.raises(UserError, match=r"\[32\] must exceed backbone.context_length=32"):
         compare(short, store, tmp_path / "b")
+    few = store.split("validation").size
+    beyond = dataclasses.replace(recipe, longer_contexts=[few + 1])
+    with pytest.raises(UserError, match=rf"\[{few + 1}\] exceed the {few:,} tokens of the valid"):
+        compare(beyond, store, tmp_path / "c")
     assert not list(tmp_path.iterdir())

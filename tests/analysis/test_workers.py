@@ -1,5 +1,6 @@
 """Runs side by side give what runs one after the other give, and survive being killed."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -16,7 +17,8 @@ from rich.console import Console
 from latentwave.analysis import Workers, compare
 from latentwave.data import prepare
 from latentwave.errors import UserError
-from latentwave.training import ContestantConfig, train
+from latentwave.training import ContestantConfig, describe_run, train
+from latentwave.training.result import open_folder
 from tests.processes import ENVIRONMENT
 from tests.tiny import tiny_recipe, write_text
 
@@ -49,6 +51,15 @@ def close(results, reference):
             assert own == pytest.approx(expected, abs=1e-4)
 
 
+@contextlib.contextmanager
+def refusing(recipe, store, folder):
+    """A run that another process trains; gives what is said of it."""
+    run = folder / "wavelet-seed1"
+    open_folder(run, describe_run(recipe, "wavelet", 1, store), resume=False)
+    with FileLock(run / ".lock"):
+        yield "another process is training in .*wavelet-seed1"
+
+
 def test_processes_give_what_one_process_gives(experiment, serial, tmp_path):
     close(compare(*experiment, tmp_path / "out", workers=Workers(jobs=2)), serial)
 
@@ -59,20 +70,17 @@ def test_a_local_ray_gives_what_one_process_gives(experiment, serial, tmp_path):
     workers = Workers(ray_address="local")
     close(compare(*experiment, tmp_path / "out", workers=workers), serial)
     # What a run refuses on a worker comes back as the same one line.
-    recipe, store = experiment
-    (tmp_path / "bad" / "wavelet-seed0").mkdir(parents=True)
-    (tmp_path / "bad" / "wavelet-seed0" / "run.json").write_text("{}")
-    with pytest.raises(UserError, match="wavelet-seed0 holds a run with another"):
-        compare(recipe, store, tmp_path / "bad", resume=True, workers=workers)
+    with (
+        refusing(*experiment, tmp_path / "bad") as message,
+        pytest.raises(UserError, match=message),
+    ):
+        compare(*experiment, tmp_path / "bad", resume=True, workers=workers)
 
 
 def test_a_refusal_in_a_process_is_the_same_line(experiment, tmp_path):
-    recipe, store = experiment
     folder = tmp_path / "out"
-    (folder / "wavelet-seed1").mkdir(parents=True)
-    (folder / "wavelet-seed1" / "run.json").write_text("{}")
-    with pytest.raises(UserError, match="wavelet-seed1 holds a run with another"):
-        compare(recipe, store, folder, resume=True, workers=Workers(jobs=2))
+    with refusing(*experiment, folder) as message, pytest.raises(UserError, match=message):
+        compare(*experiment, folder, resume=True, workers=Workers(jobs=2))
 
 
 def test_what_workers_refuse():

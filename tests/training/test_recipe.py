@@ -100,6 +100,11 @@ def test_the_published_size_fits_over_the_small_recipes():
             ),
             "tuning.seed=0 must not be one of the seeds",
         ),
+        (
+            lambda: Recipe(name="x", contestants={}, tuning=TuningConfig(num_steps=75)),
+            "tuning.num_steps=75 must be a multiple of training.evaluate_every_steps=50",
+        ),
+        (lambda: TuningConfig(num_steps=0), "tuning.num_steps must be >= 1, got 0"),
         (lambda: ContestantConfig(kind="nothing"), "no mixer 'nothing'"),
         (lambda: ContestantConfig(options={"level": 1}), "need a kind"),
         (lambda: Recipe(name="x", contestants={}, seeds=[]), "at least one, got"),

@@ -177,9 +177,11 @@ def test_resuming_with_another_recipe_is_refused(finished, text, store):
     other = dataclasses.replace(
         tiny_recipe(text), training=tiny_recipe(text, training={"batch_size": 5}).training
     )
-    with pytest.raises(UserError, match="another training"):
+    with pytest.raises(UserError, match=r"another training \(batch_size 4 there, 5 here\): choose"):
         train(other, "wavelet", 0, store, folder, resume=True)
-    with pytest.raises(UserError, match="another contestant and seed and mixer"):
+    with pytest.raises(
+        UserError, match=r"another contestant and seed and mixer \(kind wavelet there, None here\)"
+    ):
         train(tiny_recipe(text), "none", 1, store, folder, resume=True)
 
 

@@ -11,18 +11,22 @@ import contextlib
 import dataclasses
 import statistics
 import time
+from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
 from torch.utils.data import Dataset, default_collate
+from transformers import Trainer
 
 from latentwave.data import TokenStore
-from latentwave.training import Recipe, open_objective
+from latentwave.training import Recipe, open_objective, training_arguments
+from latentwave.training.engine import prepare_model
 from latentwave.training.objective import Objective
 from latentwave.training.processes import on_cpu
 
 ROUNDS = 7
+_LEARNING_RATE = 1e-5  # a step takes as long at any other
 # user, nice, system, idle, iowait, irq, softirq, steal; what follows is counted in these already.
 _SUMMED = 8
 
@@ -53,8 +57,9 @@ def measure_step_seconds(
 ) -> dict[str, list[float]]:
     """Time the training steps of all contestants, one step of each in turn.
 
-    A step is a forward and a backward pass over a batch of the recipe, clipping and AdamW. The
-    first round warms up and is not counted.
+    A step is a forward and a backward pass over a batch of the recipe, clipping and the Trainer's
+    AdamW, with what the recipe compiles or recomputes. The first round warms up and is not
+    counted.
 
     Args:
         recipe: the comparison.
@@ -102,6 +107,14 @@ class OtherLoad:
         return float(sum(system[:_SUMMED]) - idle - own.user - own.system)
 
 
+def _optimizer(recipe: Recipe, model: torch.nn.Module) -> torch.optim.Optimizer:
+    """The one that the Trainer takes."""
+    arguments = training_arguments(recipe, 0, Path(), recipe.training.batch_size)
+    kind, options = Trainer.get_optimizer_cls_and_kwargs(arguments)
+    optimizer: torch.optim.Optimizer = kind(model.parameters(), **options | {"lr": _LEARNING_RATE})
+    return optimizer
+
+
 class _Stepper:
     """One contestant, ready to train."""
 
@@ -112,8 +125,9 @@ class _Stepper:
         accelerator = None if on_cpu() else torch.accelerator.current_accelerator()
         self._device = accelerator or torch.device("cpu")
         model: Any = self._objective.build(recipe.contestants[name], seed=0)
+        prepare_model(model, self._settings)
         self._model = model.to(self._device)
-        self._optimizer = torch.optim.AdamW(self._model.parameters(), lr=1e-5)
+        self._optimizer = _optimizer(recipe, self._model)
 
     def step(self, number: int) -> float:
         """Seconds of one step on the batch of that number."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.console import Console
 from latentwave.analysis.clock import Clock, OtherLoad, measure_step_seconds
 from latentwave.analysis.contexts import check_longer_contexts, measure_longer_contexts
 from latentwave.analysis.cost import ModelCost, measure_cost
+from latentwave.analysis.kept import keep, read_kept
 from latentwave.analysis.planning import choose_rates, match_budget, tuning_recipes
 from latentwave.analysis.summary import summarize
 from latentwave.analysis.workers import Job, Workers
@@ -21,16 +23,16 @@ from latentwave.errors import UserError
 from latentwave.training import (
     BASELINE,
     Recipe,
+    check_folder,
     describe_environment,
+    describe_run,
     on_main,
     open_objective,
     read_result,
     start_processes,
 )
-from latentwave.training.curve import write_durably
+from latentwave.training.files import write_durably
 from latentwave.training.processes import num_processes
-
-_CLOCK, _BUDGET = "clock.json", "budget.json"
 
 
 def compare(
@@ -71,7 +73,7 @@ def compare(
     """
     workers = workers or Workers()
     _check_baselines(recipe)
-    check_longer_contexts(recipe)
+    check_longer_contexts(recipe, store)
     start_processes(recipe.training.timeout_seconds)
     if num_processes() > 1 and workers != Workers():
         raise UserError("under a launcher all processes train one model: leave out --workers")
@@ -85,6 +87,10 @@ def compare(
     planned = on_main(lambda: _with_budgets(recipe, costs, clock, folder))
 
     def run_all(runs: dict[Path, tuple[Recipe, str, int]]) -> None:
+        # Finished runs are taken as they are, so they must be those that the recipe means.
+        for path, (own, name, seed) in runs.items():
+            record = describe_run(own, name, seed, store)
+            on_main(functools.partial(check_folder, path, record))
         jobs = [
             Job(recipe=own.to_dict(), contestant=name, seed=seed, folder=str(path))
             for path, (own, name, seed) in runs.items()
@@ -167,7 +173,7 @@ def _clock(recipe: Recipe, store: TokenStore, folder: Path, again: bool) -> Cloc
     """Durations of steps, from the folder where it has them; None under a launcher."""
     if num_processes() > 1:
         return None
-    path = folder / _CLOCK
+    path = folder / "clock.json"
     setting = {
         "contestants": {
             name: [dataclasses.asdict(seen.backbone), seen.contestants[name].describe_mixer()]
@@ -176,15 +182,13 @@ def _clock(recipe: Recipe, store: TokenStore, folder: Path, again: bool) -> Cloc
         },
         "training": dataclasses.asdict(recipe.training),
     }
-    if path.is_file() and not again:
-        known = json.loads(path.read_text())
-        if known.pop("setting") == setting:
-            return Clock(**known)
+    known = read_kept(path, setting)
+    if known is not None and not again:
+        return Clock(**known)
     load = OtherLoad()
     seconds = measure_step_seconds(recipe, store)
     clock = Clock(step_seconds=seconds, busy_cores=load.cores(), environment=describe_environment())
-    folder.mkdir(parents=True, exist_ok=True)
-    write_durably(path, json.dumps(dataclasses.asdict(clock) | {"setting": setting}, indent=2))
+    keep(path, setting, dataclasses.asdict(clock))
     return clock
 
 
@@ -194,8 +198,14 @@ def _with_budgets(
     """The recipe with num_steps for each contestant, the same ones when it is resumed."""
     if recipe.budget == "tokens":
         return recipe
-    path = folder / _BUDGET
-    known: dict[str, int] = json.loads(path.read_text()) if path.is_file() else {}
+    path = folder / "budget.json"
+    training = recipe.training
+    setting = {
+        "budget": recipe.budget,
+        "num_steps": training.num_steps,
+        "evaluate_every_steps": training.evaluate_every_steps,
+    }
+    known: dict[str, int] = read_kept(path, setting) or {}
     contestants = {
         name: dataclasses.replace(contestant, num_steps=contestant.num_steps or known.get(name))
         for name, contestant in recipe.contestants.items()
@@ -211,8 +221,7 @@ def _with_budgets(
         )
     matched = match_budget(recipe, cost)
     steps = {name: contestant.num_steps for name, contestant in matched.contestants.items()}
-    folder.mkdir(parents=True, exist_ok=True)
-    write_durably(path, json.dumps(known | steps, indent=2))
+    keep(path, setting, known | steps)
     return matched
 
 

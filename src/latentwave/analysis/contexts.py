@@ -4,32 +4,43 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from latentwave.analysis.kept import keep, read_kept
 from latentwave.analysis.positions import loss_by_position
 from latentwave.analysis.statistics import estimate
 from latentwave.data import GridWindows, TokenStore
 from latentwave.errors import UserError
-from latentwave.training import Recipe, load_run
-from latentwave.training.curve import write_durably
+from latentwave.training import Recipe, load_run, open_objective
 
 _NUM_TOKENS = 1 << 17  # of the validation split that one context length is measured on
 
 
-def check_longer_contexts(recipe: Recipe) -> None:
+def check_longer_contexts(recipe: Recipe, store: TokenStore) -> None:
     """See that every contestant can read contexts longer than in training.
 
     Raises:
-        UserError: for a contestant with learned positions, which end where training ended, or a
-            context that is not longer.
+        UserError: for a contestant with learned positions, which end where training ended, a
+            context that is not longer or that the validation split cannot fill, or a task that
+            predicts no tokens.
     """
     if not recipe.longer_contexts:
         return
+    if open_objective(recipe, store).task != "language-model":
+        raise UserError(
+            f"longer_contexts {recipe.longer_contexts} are measured on language models only: "
+            "leave them out"
+        )
+    num_tokens = len(store.split("validation"))
+    if max(recipe.longer_contexts) > num_tokens:
+        raise UserError(
+            f"longer_contexts {recipe.longer_contexts} exceed the {num_tokens:,} tokens of the "
+            "validation split"
+        )
     if min(recipe.longer_contexts) <= recipe.backbone.context_length:
         raise UserError(
             f"longer_contexts {recipe.longer_contexts} must exceed backbone.context_length="
@@ -75,8 +86,9 @@ def _measured(
     folder: Path, store: TokenStore, recipe: Recipe, context: int
 ) -> dict[str, list[float]]:
     path = folder / f"context-{context}.json"
-    if path.is_file():
-        known: dict[str, list[float]] = json.loads(path.read_text())
+    setting = {"context": context, "num_tokens": _NUM_TOKENS}
+    known: dict[str, list[float]] | None = read_kept(path, setting)
+    if known is not None:
         return known
     model, _ = load_run(folder)
     windows = GridWindows(store.split("validation"), context, max(1, _NUM_TOKENS // context))
@@ -86,7 +98,7 @@ def _measured(
         edges.append(min(2 * edges[-1] + 1, context - 1))
     bins = [float(np.nanmean(by_position[a:b])) for a, b in itertools.pairwise(edges)]
     measured = {"edges": [float(edge) for edge in edges], "loss": bins}
-    write_durably(path, json.dumps(measured))
+    keep(path, setting, measured)
     return measured
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
-from latentwave import data
+from latentwave import data, training
 from latentwave.errors import UserError
 
 
@@ -53,7 +52,12 @@ def corpus_of_run(folder: Path) -> data.CorpusConfig:
     Raises:
         UserError: if its folder does not say.
     """
-    path = folder / "run.json"
-    if not path.is_file():
-        raise UserError(f"{folder} does not say what it was trained on: it has no {path.name}")
-    return data.CorpusConfig(**json.loads(path.read_text(encoding="utf-8"))["corpus"]["config"])
+    record = training.read_record(folder)
+    if not record:
+        raise UserError(f"{folder} does not say what it was trained on: it has no run.json")
+    return data.CorpusConfig(**record["corpus"]["config"])
+
+
+def keeps_documents_apart(folder: Path) -> bool:
+    """Whether a run was trained on windows whose documents do not see each other."""
+    return bool(training.read_record(folder).get("training", {}).get("separate_documents", False))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +10,12 @@ from jsonargparse import ArgumentParser, Namespace
 from latentwave import data, training
 from latentwave.commands.command import Command
 from latentwave.commands.consoles import OUT
-from latentwave.commands.corpora import corpus_config, corpus_of_run, in_tokens_of
+from latentwave.commands.corpora import (
+    corpus_config,
+    corpus_of_run,
+    in_tokens_of,
+    keeps_documents_apart,
+)
 from latentwave.errors import UserError
 
 
@@ -47,7 +51,7 @@ def _run(options: Namespace, _: list[str]) -> None:
         OUT.print(f"{options.split}: {shown}, over {count:,} documents", soft_wrap=True)
         return
     context = model.config.max_position_embeddings
-    borders = store.borders(options.split) if _keeps_documents_apart(options.run) else None
+    borders = store.borders(options.split) if keeps_documents_apart(options.run) else None
     windows = data.GridWindows(store.split(options.split), context, borders=borders)
     loss = training.evaluate_loss(model, windows, options.batch_size)
     bits = ", ".join(
@@ -59,13 +63,6 @@ def _run(options: Namespace, _: list[str]) -> None:
         f"{len(windows) * (context - 1):,} tokens in windows of {context}",
         soft_wrap=True,
     )
-
-
-def _keeps_documents_apart(run: Path) -> bool:
-    """Whether a run was trained on windows whose documents do not see each other."""
-    path = run / "run.json"
-    record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return bool(record.get("training", {}).get("separate_documents", False))
 
 
 COMMAND = Command(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +13,7 @@ from latentwave import data, report, training
 from latentwave.analysis.inspection import InspectedRun, inspect_runs
 from latentwave.commands.command import Command
 from latentwave.commands.consoles import ERR, OUT
-from latentwave.commands.corpora import corpus_of_run
+from latentwave.commands.corpora import corpus_of_run, keeps_documents_apart
 from latentwave.errors import UserError
 
 
@@ -50,7 +49,7 @@ def _run(options: Namespace, arguments: list[str]) -> None:
     runs = _load_runs([options.run] + ([options.against] if options.against else []))
     text = _read_text(options, runs[0].codec)
     store = None
-    if not training.is_classifier(runs[0].model) and (options.run / "run.json").is_file():
+    if not training.is_classifier(runs[0].model) and training.read_record(options.run):
         store = data.prepare(corpus_of_run(options.run))
         if not store.codec.same_tokens(runs[0].codec):
             raise UserError(f"the corpus of {options.run} has other tokens now: train again")
@@ -61,7 +60,7 @@ def _run(options: Namespace, arguments: list[str]) -> None:
         text=text,
         num_windows=options.num_windows,
         num_new_tokens=options.num_new_tokens,
-        separate_documents=_separates_documents(options.run),
+        separate_documents=keeps_documents_apart(options.run),
         on_stage=lambda stage: ERR.print(f"looking at: {stage}", soft_wrap=True, markup=False),
     )
     ERR.print("drawing", soft_wrap=True)
@@ -78,7 +77,7 @@ def _run(options: Namespace, arguments: list[str]) -> None:
 def _load_runs(folders: list[Path]) -> list[InspectedRun]:
     runs = []
     for folder, name in zip(folders, _names(folders), strict=True):
-        if (folder / "run.json").is_file() and not (folder / "model").is_dir():
+        if training.read_record(folder) and not (folder / "model").is_dir():
             raise UserError(
                 f"the run {folder} is not finished: go on with latentwave train … --output "
                 f"{folder} --resume"
@@ -90,21 +89,11 @@ def _load_runs(folders: list[Path]) -> list[InspectedRun]:
 
 def _names(folders: list[Path]) -> list[str]:
     """Those of the contestants, where that tells the runs apart; else those of the folders."""
-    contestants = [_record(folder).get("contestant") for folder in folders]
+    contestants = [training.read_record(folder).get("contestant") for folder in folders]
     if all(contestants) and len(set(contestants)) == len(folders):
         return [str(name) for name in contestants]
     names = [folder.resolve().name for folder in folders]
     return names if len(set(names)) == len(folders) else [str(folder) for folder in folders]
-
-
-def _record(folder: Path) -> dict[str, Any]:
-    path = folder / "run.json"
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return record
-
-
-def _separates_documents(folder: Path) -> bool:
-    return bool(_record(folder).get("training", {}).get("separate_documents", False))
 
 
 def _read_text(options: Namespace, codec: data.Codec) -> NDArray[Any] | None:

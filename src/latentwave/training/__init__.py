@@ -20,8 +20,8 @@ from latentwave.training.models import build_model
 from latentwave.training.objective import Objective
 from latentwave.training.processes import is_main, on_main, prepared_store, rank, start_processes
 from latentwave.training.recipe import Recipe, TuningConfig, load_recipe, recipe_from_dict
-from latentwave.training.result import RunResult, read_result
-from latentwave.training.run import train
+from latentwave.training.result import RunResult, check_folder, read_record, read_result
+from latentwave.training.run import describe_run, train, training_arguments
 from latentwave.training.settings import TrainingConfig
 from latentwave.training.tasks import open_objective
 
@@ -38,9 +38,11 @@ __all__ = [
     "TuningConfig",
     "build_classifier",
     "build_model",
+    "check_folder",
     "collator",
     "continue_tokens",
     "describe_environment",
+    "describe_run",
     "evaluate_classifier",
     "evaluate_loss",
     "evaluate_on_split",
@@ -55,8 +57,10 @@ __all__ = [
     "open_objective",
     "prepared_store",
     "rank",
+    "read_record",
     "read_result",
     "recipe_from_dict",
     "start_processes",
     "train",
+    "training_arguments",
 ]

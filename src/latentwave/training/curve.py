@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from latentwave.training.files import write_durably
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,16 +41,6 @@ def read_curve(path: Path) -> list[CurvePoint]:
         except json.JSONDecodeError:
             break
     return points
-
-
-def write_durably(path: Path, text: str) -> None:
-    """Replace a file at once: a reader or a crash finds the old text or the new, never half."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 class CurveCallback(TrainerCallback):

@@ -48,6 +48,8 @@ class TuningConfig:
         if len(rates) == 1:
             raise UserError(f"tuning.learning_rates must be several or none, got {rates}")
         at_least(self, "tuning", 0, "seed")
+        if self.num_steps is not None:
+            at_least(self, "tuning", 1, "num_steps")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,6 +109,12 @@ class Recipe:
         for contestant in self.contestants.values():
             contestant.backbone_on(self.backbone)
             contestant.settings_on(self.training)
+        every, tuned = self.training.evaluate_every_steps, self.tuning.num_steps
+        if tuned is not None and tuned % every:
+            raise UserError(
+                f"tuning.num_steps={tuned} must be a multiple of "
+                f"training.evaluate_every_steps={every}"
+            )
 
     def contestant(self, name: str) -> ContestantConfig:
         """The contestant of that name.

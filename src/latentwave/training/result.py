@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
 from latentwave.errors import UserError
 from latentwave.training.backbone import BackboneConfig
-from latentwave.training.curve import CurvePoint, read_curve, write_durably
+from latentwave.training.curve import CurvePoint, read_curve
 from latentwave.training.environment import describe_environment
+from latentwave.training.files import read_json, write_json
 from latentwave.training.settings import TrainingConfig
+
+RESULT = "result.json"
+_RECORD = "run.json"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,24 +57,63 @@ def open_folder(folder: Path, record: dict[str, Any], resume: bool) -> None:
     Raises:
         UserError: if it exists and may not, or holds something else.
     """
-    path = folder / "run.json"
     if not folder.exists() or not any(folder.iterdir()):
         folder.mkdir(parents=True, exist_ok=True)
-        write_durably(path, json.dumps(record | {"environment": describe_environment()}, indent=2))
+        write_json(folder / _RECORD, record | {"environment": describe_environment()})
         return
     if not resume:
         raise UserError(
             f"the run folder {folder} exists: choose another with --output, or go on with --resume"
         )
-    if not path.is_file():
+    check_folder(folder, record)
+
+
+def check_folder(folder: Path, record: dict[str, Any]) -> None:
+    """See that the folder of a run is free, or holds this very run.
+
+    Args:
+        folder: of the run; missing and empty ones are free.
+        record: as for `open_folder`.
+
+    Raises:
+        UserError: if it holds something else.
+    """
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    if not (folder / _RECORD).is_file():
         raise UserError(f"{folder} exists and is not a run of latentwave: choose another --output")
-    before = json.loads(path.read_text())
-    changed = [key for key in record if _comparable(before, key) != _comparable(record, key)]
+    before = read_record(folder)
+    changed = [
+        key + _differences(known, wanted)
+        for key in record
+        for known, wanted in [(_comparable(before, key), _comparable(record, key))]
+        if known != wanted
+    ]
     if changed:
         raise UserError(
             f"{folder} holds a run with another {' and '.join(changed)}: choose another --output, "
             "or resume with the recipe that started it"
         )
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What run.json says that a run is; empty for a model that was only saved.
+
+    Raises:
+        UserError: if it is damaged.
+    """
+    path = folder / _RECORD
+    if not path.is_file():
+        return {}
+    return read_json(path, "restore it, or train again in another folder")
+
+
+def _differences(known: Any, wanted: Any) -> str:
+    """Which entries differ, for people: " (learning_rate 0.008 there, 0.016 here)"."""
+    if not isinstance(known, dict) or not isinstance(wanted, dict):
+        return ""
+    keys = [key for key in known | wanted if known.get(key) != wanted.get(key)]
+    return f" ({', '.join(f'{k} {known.get(k)} there, {wanted.get(k)} here' for k in keys)})"
 
 
 def _comparable(record: dict[str, Any], key: str) -> Any:
@@ -94,14 +136,18 @@ def read_result(folder: Path) -> RunResult:
     """Read a finished run.
 
     Raises:
-        UserError: if the folder holds none.
+        UserError: if the folder holds none, or a damaged one.
     """
-    path = folder / "result.json"
+    path = folder / RESULT
     if not path.is_file():
         raise UserError(f"{folder} holds no finished run: it has no result.json")
-    values = json.loads(path.read_text())
-    curve = [CurvePoint(**point) for point in values.pop("curve")]
-    return RunResult(curve=curve, **values)
+    remedy = "remove it and go on with --resume, which trains again what is missing"
+    values = read_json(path, remedy)
+    try:
+        curve = [CurvePoint(**point) for point in values.pop("curve")]
+        return RunResult(curve=curve, **values)
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged ({error}): {remedy}") from error
 
 
 def write_result(
@@ -131,5 +177,5 @@ def write_result(
         metrics=metrics[0],
         metrics_split=metrics[1],
     )
-    write_durably(folder / "result.json", json.dumps(dataclasses.asdict(result), indent=2))
+    write_json(folder / RESULT, dataclasses.asdict(result))
     return result

@@ -40,7 +40,13 @@ from latentwave.training.processes import (
 )
 from latentwave.training.progress import ProgressCallback
 from latentwave.training.recipe import Recipe
-from latentwave.training.result import RunResult, open_folder, read_result, write_result
+from latentwave.training.result import (
+    RESULT,
+    RunResult,
+    open_folder,
+    read_result,
+    write_result,
+)
 from latentwave.training.settings import TrainingConfig
 from latentwave.training.snapshots import SnapshotCallback
 from latentwave.training.tasks import open_objective
@@ -92,6 +98,33 @@ def train(
         return _train(recipe, contestant, seed, store, folder, resume=resume, console=console)
 
 
+def describe_run(recipe: Recipe, contestant: str, seed: int, store: TokenStore) -> dict[str, Any]:
+    """What a run is, as its run.json records it: folders that hold another are refused.
+
+    Args:
+        recipe: the experiment.
+        contestant: one of its contestants.
+        seed: of initial backbone weights and batches.
+        store: the corpus of the recipe.
+
+    Returns:
+        Plain values.
+    """
+    recipe = recipe.as_seen_by(contestant)
+    return {
+        "contestant": contestant,
+        "seed": seed,
+        "mixer": recipe.contestants[contestant].describe_mixer(),
+        "backbone": dataclasses.asdict(recipe.backbone),
+        "training": dataclasses.asdict(recipe.training),
+        "task": recipe.task,
+        "corpus": {
+            "config": dataclasses.asdict(recipe.corpus),
+            "sha256": store.metadata.sha256,
+        },
+    }
+
+
 def _train(
     recipe: Recipe,
     contestant: str,
@@ -102,29 +135,18 @@ def _train(
     resume: bool,
     console: Console,
 ) -> RunResult:
+    record = describe_run(recipe, contestant, seed, store)
     recipe = recipe.as_seen_by(contestant)
     config = recipe.contestants[contestant]
-    record = {
-        "contestant": contestant,
-        "seed": seed,
-        "mixer": config.describe_mixer(),
-        "backbone": dataclasses.asdict(recipe.backbone),
-        "training": dataclasses.asdict(recipe.training),
-        "task": recipe.task,
-        "corpus": {
-            "config": dataclasses.asdict(recipe.corpus),
-            "sha256": store.metadata.sha256,
-        },
-    }
     settings = recipe.training
     # Everything that can be refused is built before the folder is touched.
     objective = open_objective(recipe, store)
     validation = objective.evaluation_set("validation", settings.num_evaluation_windows)
     batches = objective.training_set(seed)
     model = objective.build(config, seed)
-    arguments = _arguments(recipe, seed, folder, windows_per_process(settings))
+    arguments = training_arguments(recipe, seed, folder, windows_per_process(settings))
     on_main(lambda: open_folder(folder, record, resume))
-    if (folder / "result.json").is_file():
+    if (folder / RESULT).is_file():
         return read_result(folder)
     with contextlib.ExitStack() as stack:
         on_main(lambda: stack.enter_context(owned_folder(folder)))
@@ -207,7 +229,15 @@ def _described(execution: dict[str, Any], settings: TrainingConfig) -> str:
 _PRECISIONS = {"float32": "no", "bfloat16": "bf16"}
 
 
-def _arguments(recipe: Recipe, seed: int, folder: Path, windows: int) -> TrainingArguments:
+def training_arguments(recipe: Recipe, seed: int, folder: Path, windows: int) -> TrainingArguments:
+    """What transformers' Trainer is told.
+
+    Args:
+        recipe: as the contestant sees it.
+        seed: of the run.
+        folder: of the run.
+        windows: of one forward pass of one process.
+    """
     settings = recipe.training
     arguments = TrainingArguments(
         output_dir=str(folder / "checkpoints"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 from latentwave.analysis.inspection import Inspection, LossTable, Mean
 from latentwave.report.formats import format_count, format_share, format_whole
+from latentwave.training import read_record
 
 
 def write_lead(inspection: Inspection) -> str:
@@ -93,10 +93,9 @@ def _plain(mean: Mean) -> list[float | None]:
 
 def run_facts(folder: Path) -> list[tuple[str, str]]:
     """What the folder of a run says about it; nothing for a model that was only saved."""
-    path = folder / "run.json"
-    if not path.is_file():
+    record = read_record(folder)
+    if not record:
         return []
-    record = json.loads(path.read_text(encoding="utf-8"))
     settings, environment = record["training"], record["environment"]
     backbone = record["backbone"]
     mixer = dict(record["mixer"])
