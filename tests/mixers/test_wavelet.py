@@ -1,3 +1,5 @@
+import collections
+
 import pytest
 import torch
 
@@ -28,6 +30,21 @@ def test_impulse_responses_are_haar():
         expected = torch.zeros(16)
         expected[:window] = 1 / window
         torch.testing.assert_close(response[channel], expected)
+
+
+@pytest.mark.parametrize(
+    ("channels", "options", "counts"),
+    [
+        (128, {}, {1: 32, 2: 16, 3: 8, 4: 4, 5: 2, 6: 1, 7: 1}),
+        (128, {"num_levels": 3}, {1: 32, 2: 16, 3: 16}),
+        (2048, {"fraction": 1.0}, {1: 1024, 2: 512, 3: 256, 4: 128, 5: 64, 6: 32, 7: 32}),
+        (6, {}, {1: 2, 2: 1}),
+    ],
+)
+def test_halving_gives_each_further_level_half_the_channels(channels, options, counts):
+    mixer = WaveletMixer(channels, 128, schedule="halving", **options)
+    assert dict(collections.Counter(mixer.levels)) == counts
+    assert mixer.levels == sorted(mixer.levels)
 
 
 def test_a_schedule_gives_each_channel_its_own_level():
@@ -82,6 +99,9 @@ def test_names_of_haar_are_equal():
         (8, 16, {"num_levels": 0}, r"num_levels must be between 1 and 4.*got 0"),
         (8, 16, {"boundary": "wrap"}, r"got 'wrap'"),
         (8, 16, {"mixed": "middle"}, r"got 'middle'"),
+        (8, 16, {"schedule": "thirds"}, r'"halving" or a list of levels, got .thirds'),
+        (8, 16, {"schedule": "halving", "level": 2}, "exclude each other"),
+        (8, 16, {"schedule": "halving", "num_levels": 5}, "num_levels must be between 1 and 4"),
         (8, 16, {"schedule": [1, 2]}, r"each of the 4 mixed channels, got 2"),
         (8, 16, {"level": 1, "num_levels": 2}, r"exclude each other"),
         (8, 1, {}, r"context_length must be >= 2 for a level of the wavelet"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -13,7 +12,7 @@ from latentwave.functional import cascade_taps, orthogonal_lowpass
 from latentwave.functional.families import cascade_length, deepest_level
 from latentwave.functional.lattice import cascade_kernels, lattice_angles, lattice_lowpass
 from latentwave.mixers.channels import FirMixer
-from latentwave.mixers.levels import channel_levels
+from latentwave.mixers.levels import Schedule, channel_levels
 from latentwave.mixers.registry import register_mixer
 
 DEFAULT_MAX_TAPS = 16
@@ -41,7 +40,8 @@ class LearnableWaveletMixer(FirMixer):
         mixed: which end of the channels is mixed, "last" or "first".
         num_levels: K; by default the deepest level whose kernel fits into L.
         level: one level for all mixed channels instead of 1 … K.
-        schedule: an explicit level for each mixed channel.
+        schedule: "halving": each level has half as many channels as the one below, up to
+            num_levels; or an explicit level for each mixed channel.
         max_taps: the longest kernel, 2 … L; channels whose kernel would be longer start at the
             deepest level that fits (for Haar: the cut kernel, scaled to gain 1). The default, 16
             for free kernels and L for orthogonal ones, keeps the parameters at 0.5 % (0.03 %) of
@@ -72,7 +72,7 @@ class LearnableWaveletMixer(FirMixer):
         mixed: Literal["last", "first"] = "last",
         num_levels: int | None = None,
         level: int | None = None,
-        schedule: Sequence[int] | None = None,
+        schedule: Schedule | None = None,
         max_taps: int | None = None,
         orthogonal: bool = False,
         residual: bool = False,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from latentwave.functional.families import cascade_length, deepest_level, orthogonal_lowpass
+
+Schedule = Sequence[int] | Literal["halving"]
 
 
 def channel_levels(
@@ -14,9 +17,14 @@ def channel_levels(
     wavelet: str,
     num_levels: int | None,
     level: int | None,
-    schedule: Sequence[int] | None,
+    schedule: Schedule | None,
 ) -> list[int]:
-    """The level of each mixed channel: k(j) = 1 + ⌊j·K / C⌋, one level, or a schedule.
+    """The level of each mixed channel.
+
+        k(j) = 1 + ⌊j·K / C⌋                      the same number of channels for every level
+        k(j) = min(K, 1 + ⌊log2 (C / (C − j))⌋)   "halving": half as many at each further level
+
+    or one level, or a list.
 
     Args:
         num_mixed: C.
@@ -24,21 +32,30 @@ def channel_levels(
         wavelet: the name of an orthogonal wavelet.
         num_levels: K; default the deepest level whose kernel fits.
         level: one level for all channels.
-        schedule: an explicit level for each channel.
+        schedule: "halving", or an explicit level for each channel.
 
     Raises:
-        ValueError: for an unknown wavelet, more than one of the options, or a level whose
-            kernel does not fit.
+        ValueError: for an unknown wavelet or schedule, more than one of the options (but
+            num_levels goes with "halving"), or a level whose kernel does not fit.
 
     Example:
         >>> channel_levels(
         ...     4, 16, wavelet="haar", num_levels=None, level=None, schedule=None
         ... )
         [1, 2, 3, 4]
+        >>> channel_levels(
+        ...     8, 16, wavelet="haar", num_levels=3, level=None, schedule="halving"
+        ... )
+        [1, 1, 1, 1, 2, 2, 3, 3]
     """
-    if sum(option is not None for option in (num_levels, level, schedule)) > 1:
+    halving = isinstance(schedule, str)
+    if halving and schedule != "halving":
+        raise ValueError(f'schedule must be "halving" or a list of levels, got {schedule!r}')
+    given = [option is not None for option in (num_levels, level, schedule)]
+    if sum(given) > 1 and not (halving and level is None):
         raise ValueError(
-            "num_levels, level and schedule exclude each other, got "
+            'num_levels, level and schedule exclude each other (but "halving" goes with '
+            "num_levels), got "
             f"num_levels={num_levels}, level={level}, schedule={schedule}"
         )
     filter_length = len(orthogonal_lowpass(wavelet))
@@ -48,7 +65,7 @@ def channel_levels(
             f"context_length must be >= {filter_length} for a level of the wavelet {wavelet!r} "
             f"({filter_length} taps), got {context_length}"
         )
-    if schedule is not None:
+    if schedule is not None and not halving:
         name, levels = "level", [int(k) for k in schedule]
         if len(levels) != num_mixed:
             raise ValueError(
@@ -60,7 +77,10 @@ def channel_levels(
     else:
         name = "num_levels"
         K = deepest if num_levels is None else num_levels
-        levels = [K, *(1 + j * K // num_mixed for j in range(num_mixed))]
+        evenly = (1 + j * K // num_mixed for j in range(num_mixed))
+        # The bits of a whole number are 1 + the logarithm, without its rounding.
+        halved = (min(K, (num_mixed // left).bit_length()) for left in range(num_mixed, 0, -1))
+        levels = [K, *(halved if halving else evenly)]
     for k in levels:
         if not 1 <= k <= deepest:
             spans = (

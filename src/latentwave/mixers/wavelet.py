@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -21,7 +20,7 @@ from latentwave.functional.averages import SINGLE_OUTPUTS, Boundary, last_window
 from latentwave.functional.families import cascade_length
 from latentwave.mixers.channels import ChannelMixer
 from latentwave.mixers.constants import Constant
-from latentwave.mixers.levels import channel_levels
+from latentwave.mixers.levels import Schedule, channel_levels
 from latentwave.mixers.registry import register_mixer
 from latentwave.mixers.state import MixerState
 from latentwave.mixers.streaming import extend_segment_ids
@@ -51,7 +50,8 @@ class WaveletMixer(ChannelMixer):
         num_levels: K; by default the deepest level whose kernel of (F−1)(2^K − 1) + 1 taps fits
             into L: ⌊log2 L⌋ for Haar (F = 2).
         level: one level for all mixed channels (the single-scale ablation) instead of 1 … K.
-        schedule: an explicit level for each mixed channel instead of the formula.
+        schedule: "halving": each level has half as many channels as the one below, up to
+            num_levels; or an explicit level for each mixed channel.
         boundary: "zero": signals are zero before the first token (the paper's); "mean": divide
             by the tokens that the window really holds. Other wavelets than Haar have negative
             taps, whose sum over part of a window may vanish, so they know "zero" only.
@@ -84,7 +84,7 @@ class WaveletMixer(ChannelMixer):
         mixed: Literal["last", "first"] = "last",
         num_levels: int | None = None,
         level: int | None = None,
-        schedule: Sequence[int] | None = None,
+        schedule: Schedule | None = None,
         boundary: Boundary = "zero",
         residual: bool = False,
     ) -> None:
