@@ -8,7 +8,7 @@ from latentwave.analysis import compare
 from latentwave.analysis.planning import choose_rates, match_budget
 from latentwave.data import prepare
 from latentwave.errors import UserError
-from latentwave.training import ContestantConfig, Recipe, TrainingConfig, TuningConfig
+from latentwave.training import ContestantConfig, Recipe, TrainingConfig, TuningConfig, read_result
 from tests.tiny import tiny_recipe, write_text
 
 QUIET = Console(quiet=True)
@@ -64,17 +64,27 @@ def experiment(tmp_path_factory):
 
 def test_a_tuned_comparison_trains_with_the_chosen_rates(experiment, tmp_path):
     recipe, store = experiment
-    tuning = TuningConfig(learning_rates=[1e-5, 1e-2], num_steps=4)
+    tuning = TuningConfig(learning_rates=[1e-5, 1e-2], num_steps=4, seeds=[1000, 1001])
     tuned = dataclasses.replace(recipe, tuning=tuning)
     results = compare(tuned, store, tmp_path / "out", console=QUIET)
     for name, contestant in results["contestants"].items():
         assert contestant["learning_rate"] == results["tuning"][name]["chosen"] == 1e-2
         assert set(results["tuning"][name]["losses"]) == {"1e-05", "0.01"}
         assert contestant["num_steps"] == 8
+        runs = [
+            read_result(tmp_path / "out" / "tuning" / f"{name}-lr0.01-seed{seed}").final_loss
+            for seed in tuning.seeds
+        ]
+        mean = results["tuning"][name]["losses"]["0.01"]
+        assert mean == pytest.approx(sum(runs) / 2)
+        assert runs[0] != runs[1]
     # The search has a seed of its own, and every contestant the same grid.
     found = sorted(path.name for path in (tmp_path / "out" / "tuning").iterdir())
     assert found == [
-        f"{name}-lr{rate}-seed1000" for name in ("none", "wavelet") for rate in ("0.01", "1e-05")
+        f"{name}-lr{rate}-seed{seed}"
+        for name in ("none", "wavelet")
+        for rate in ("0.01", "1e-05")
+        for seed in (1000, 1001)
     ]
 
 

@@ -96,14 +96,17 @@ def test_the_published_size_fits_over_the_small_recipes():
         (lambda: TuningConfig(learning_rates=[2e-3, 1e-3]), "ascending, got"),
         (
             lambda: Recipe(
-                name="x", contestants={}, tuning=TuningConfig(learning_rates=[1e-3, 2e-3], seed=0)
+                name="x",
+                contestants={},
+                tuning=TuningConfig(learning_rates=[1e-3, 2e-3], seeds=[0]),
             ),
-            "tuning.seed=0 must not be one of the seeds",
+            r"tuning.seeds \[0\] must not be among the seeds \[0\]",
         ),
         (
             lambda: Recipe(name="x", contestants={}, tuning=TuningConfig(num_steps=75)),
             "tuning.num_steps=75 must be a multiple of training.evaluate_every_steps=50",
         ),
+        (lambda: TuningConfig(seeds=[]), r"tuning.seeds must be distinct .* got \[\]"),
         (lambda: TuningConfig(num_steps=0), "tuning.num_steps must be >= 1, got 0"),
         (lambda: ContestantConfig(kind="nothing"), "no mixer 'nothing'"),
         (lambda: ContestantConfig(options={"level": 1}), "need a kind"),

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import json
 import math
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -97,18 +98,21 @@ def compare(
         ]
         workers.run(jobs, store, console)
 
-    def tuning_folder(name: str, rate: float) -> Path:
-        return folder / "tuning" / f"{name}-lr{rate:g}-seed{recipe.tuning.seed}"
+    def tuning_folder(name: str, rate: float, seed: int) -> Path:
+        return folder / "tuning" / f"{name}-lr{rate:g}-seed{seed}"
+
+    def tuning_loss(name: str, rate: float) -> float:
+        runs = [read_result(tuning_folder(name, rate, seed)) for seed in recipe.tuning.seeds]
+        return statistics.mean(run.final_loss for run in runs)
 
     run_all(
         {
-            tuning_folder(name, rate): (own, name, recipe.tuning.seed)
+            tuning_folder(name, rate, seed): (own, name, seed)
             for (name, rate), own in tuning_recipes(planned).items()
+            for seed in own.seeds
         }
     )
-    planned, tuning = choose_rates(
-        planned, lambda name, rate: read_result(tuning_folder(name, rate)).final_loss
-    )
+    planned, tuning = choose_rates(planned, tuning_loss)
     folders = {
         name: [folder / f"{name}-seed{seed}" for seed in recipe.seeds]
         for name in recipe.contestants

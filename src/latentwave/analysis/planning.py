@@ -48,7 +48,7 @@ def match_budget(recipe: Recipe, cost_per_step: Mapping[str, float]) -> Recipe:
 
 
 def tuning_recipes(recipe: Recipe) -> dict[tuple[str, float], Recipe]:
-    """The runs of the search for learning rates: every contestant with every rate.
+    """The runs of the search for learning rates: every contestant with every rate and seed.
 
     Args:
         recipe: the comparison, budgets matched.
@@ -66,7 +66,7 @@ def tuning_recipes(recipe: Recipe) -> dict[tuple[str, float], Recipe]:
                     num_steps=recipe.tuning.num_steps or contestant.num_steps,
                 )
             },
-            seeds=[recipe.tuning.seed],
+            seeds=recipe.tuning.seeds,
             tuning=dataclasses.replace(recipe.tuning, learning_rates=[]),
         )
         for name, contestant in recipe.contestants.items()
@@ -82,7 +82,8 @@ def choose_rates(
 
     Args:
         recipe: the comparison.
-        final_loss: of a contestant with a rate, in nats; NaN where the run diverged.
+        final_loss: of a contestant with a rate, in nats, the mean over the search's seeds; NaN
+            where a run diverged.
 
     Returns:
         The recipe with a learning rate for each contestant, and for each contestant the losses

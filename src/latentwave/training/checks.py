@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from latentwave.errors import UserError
 
 
@@ -21,3 +23,17 @@ def at_least(config: object, group: str, least: float, *names: str) -> None:
         value = getattr(config, name)
         if value < least:
             raise UserError(f"{group}.{name} must be >= {least}, got {value}")
+
+
+def check_seeds(name: str, seeds: Sequence[int]) -> None:
+    """Refuse seeds that are no seeds, or the same twice.
+
+    Args:
+        name: what a recipe calls them.
+        seeds: the values.
+
+    Raises:
+        UserError: with name and values.
+    """
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise UserError(f"{name} must be distinct numbers >= 0, at least one, got {seeds}")

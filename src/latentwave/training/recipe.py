@@ -12,7 +12,7 @@ import yaml
 from latentwave.data import CorpusConfig
 from latentwave.errors import UserError
 from latentwave.training.backbone import BackboneConfig
-from latentwave.training.checks import at_least
+from latentwave.training.checks import at_least, check_seeds
 from latentwave.training.contestant import ContestantConfig
 from latentwave.training.settings import TrainingConfig
 
@@ -23,17 +23,18 @@ _BUDGETS = ("tokens", "flops", "seconds")
 class TuningConfig:
     """The search for each contestant's learning rate, the same for all.
 
-    Every contestant is trained once with every rate, and keeps the one with the lowest loss.
+    Every contestant is trained with every rate and every seed, and keeps the rate with the lowest
+    mean loss.
 
     Attributes:
         learning_rates: the grid, ascending; empty: no search.
-        seed: of these runs; not one of the recipe's, so that the comparison does not reward a
-            rate for the luck it had.
+        seeds: of these runs; none of the recipe's, so that the comparison does not reward a rate
+            for the luck it had. A rate that is too high for some seeds only needs several to show.
         num_steps: of these runs; null for the recipe's.
     """
 
     learning_rates: list[float] = dataclasses.field(default_factory=list)
-    seed: int = 1000
+    seeds: list[int] = dataclasses.field(default_factory=lambda: [1000])
     num_steps: int | None = None
 
     def __post_init__(self) -> None:
@@ -47,7 +48,7 @@ class TuningConfig:
             raise UserError(f"tuning.learning_rates must be > 0 and ascending, got {rates}")
         if len(rates) == 1:
             raise UserError(f"tuning.learning_rates must be several or none, got {rates}")
-        at_least(self, "tuning", 0, "seed")
+        check_seeds("tuning.seeds", self.seeds)
         if self.num_steps is not None:
             at_least(self, "tuning", 1, "num_steps")
 
@@ -93,14 +94,13 @@ class Recipe:
         """
         if self.budget not in _BUDGETS:
             raise UserError(f"budget must be one of {', '.join(_BUDGETS)}, got {self.budget!r}")
-        if self.tuning.learning_rates and self.tuning.seed in self.seeds:
+        check_seeds("seeds", self.seeds)
+        if self.tuning.learning_rates and set(self.tuning.seeds) & set(self.seeds):
             raise UserError(
-                f"tuning.seed={self.tuning.seed} must not be one of the seeds {self.seeds}"
+                f"tuning.seeds {self.tuning.seeds} must not be among the seeds {self.seeds}"
             )
         if self.task not in (None, "language-model", "classification"):
             raise UserError(f'task must be "language-model" or "classification", got {self.task!r}')
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
-            raise UserError(f"seeds must be distinct numbers >= 0, at least one, got {self.seeds}")
         for name in self.contestants:
             if not name or not all(c.isalnum() or c in "._-+" for c in name) or name[0] == ".":
                 raise UserError(
