@@ -47,6 +47,11 @@ def test_halving_gives_each_further_level_half_the_channels(channels, options, c
     assert mixer.levels == sorted(mixer.levels)
 
 
+def test_a_shorter_schedule_shares_the_channels():
+    assert WaveletMixer(16, 16, schedule=[1, 3, 3, 2]).levels == [1, 1, 3, 3, 3, 3, 2, 2]
+    assert WaveletMixer(128, 512, schedule=range(1, 10)).levels == WaveletMixer(128, 512).levels
+
+
 def test_a_schedule_gives_each_channel_its_own_level():
     x = torch.randn(1, 40, 6)
     mixer = WaveletMixer(6, 16, fraction=0.5, schedule=[3, 1, 2])
@@ -102,7 +107,8 @@ def test_names_of_haar_are_equal():
         (8, 16, {"schedule": "thirds"}, r'"halving" or a list of levels, got .thirds'),
         (8, 16, {"schedule": "halving", "level": 2}, "exclude each other"),
         (8, 16, {"schedule": "halving", "num_levels": 5}, "num_levels must be between 1 and 4"),
-        (8, 16, {"schedule": [1, 2]}, r"each of the 4 mixed channels, got 2"),
+        (8, 16, {"schedule": [1, 2, 3, 1, 2]}, r"1 to 4 levels for the 4 mixed channels, got 5"),
+        (8, 16, {"schedule": []}, r"1 to 4 levels .*, got 0"),
         (8, 16, {"level": 1, "num_levels": 2}, r"exclude each other"),
         (8, 1, {}, r"context_length must be >= 2 for a level of the wavelet"),
         (8, 16, {"wavelet": "bior2.2"}, r"must be orthogonal, got 'bior2.2'"),

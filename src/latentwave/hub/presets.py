@@ -30,7 +30,7 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     BEST: Preset(
         kind="learnable_wavelet",
-        options={"num_levels": 2, "max_taps": 4},
+        options={"num_levels": 2, "max_taps": 4, "fraction": 1.0, "residual": True},
         points=("C",),
         why="the lowest loss for the seconds spent on small language models",
     ),

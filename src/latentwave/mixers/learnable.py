@@ -41,7 +41,8 @@ class LearnableWaveletMixer(FirMixer):
         num_levels: K; by default the deepest level whose kernel fits into L.
         level: one level for all mixed channels instead of 1 … K.
         schedule: "halving": each level has half as many channels as the one below, up to
-            num_levels; or an explicit level for each mixed channel.
+            num_levels; or a list of levels that get the mixed channels in equal shares, with as
+            many entries as channels an explicit level for each.
         max_taps: the longest kernel, 2 … L; channels whose kernel would be longer start at the
             deepest level that fits (for Haar: the cut kernel, scaled to gain 1). The default, 16
             for free kernels and L for orthogonal ones, keeps the parameters at 0.5 % (0.03 %) of

@@ -32,7 +32,8 @@ def channel_levels(
         wavelet: the name of an orthogonal wavelet.
         num_levels: K; default the deepest level whose kernel fits.
         level: one level for all channels.
-        schedule: "halving", or an explicit level for each channel.
+        schedule: "halving", or levels that get the channels in equal shares: level j·n // C of n,
+            with n = C an explicit level for each channel.
 
     Raises:
         ValueError: for an unknown wavelet or schedule, more than one of the options (but
@@ -66,12 +67,13 @@ def channel_levels(
             f"({filter_length} taps), got {context_length}"
         )
     if schedule is not None and not halving:
-        name, levels = "level", [int(k) for k in schedule]
-        if len(levels) != num_mixed:
+        if not 1 <= len(schedule) <= num_mixed:
             raise ValueError(
-                f"schedule must give a level for each of the {num_mixed} mixed channels, "
-                f"got {len(levels)}"
+                f"schedule must have 1 to {num_mixed} levels for the {num_mixed} mixed channels, "
+                f"got {len(schedule)}"
             )
+        shares = (j * len(schedule) // num_mixed for j in range(num_mixed))
+        name, levels = "level", [int(schedule[share]) for share in shares]
     elif level is not None:
         name, levels = "level", [level] * num_mixed
     else:

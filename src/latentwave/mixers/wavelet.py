@@ -51,7 +51,8 @@ class WaveletMixer(ChannelMixer):
             into L: ⌊log2 L⌋ for Haar (F = 2).
         level: one level for all mixed channels (the single-scale ablation) instead of 1 … K.
         schedule: "halving": each level has half as many channels as the one below, up to
-            num_levels; or an explicit level for each mixed channel.
+            num_levels; or a list of levels that get the mixed channels in equal shares, with as
+            many entries as channels an explicit level for each.
         boundary: "zero": signals are zero before the first token (the paper's); "mean": divide
             by the tokens that the window really holds. Other wavelets than Haar have negative
             taps, whose sum over part of a window may vanish, so they know "zero" only.
