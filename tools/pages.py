@@ -139,7 +139,8 @@ def _figure(directive: Directive, folder: Path, results: Results) -> Iterator[st
         raise directive.error(f"the caption {caption!r} must do without ]")
     yield f"![{caption}]({_link(path, folder)})"
     comparison = results.comparison(directive, source)
-    yield _origin(comparison, folder, command=directive.options.get("command"))
+    command = directive.options.get("command")
+    yield _origin(comparison, folder, command=command, of_one_run=command is not None)
 
 
 def _command(directive: Directive, folder: Path, results: Results) -> Iterator[str]:
@@ -171,6 +172,7 @@ def _origin(
     folder: Path,
     *,
     command: str | None = None,
+    of_one_run: bool = False,
     loose_seconds: bool = False,
 ) -> str:
     """Where numbers come from, in one line: command, commit, seeds, hardware, versions."""
@@ -181,7 +183,9 @@ def _origin(
         said = f"one seed ({seeds[0]}), no interval"
     else:
         said = f"seeds {', '.join(seeds)}, brackets: bootstrap intervals over them"
-    facts = [_commit(recorded["environment"]), said, _hardware(recorded["environment"])]
+    facts = [_commits(recorded), said, _hardware(recorded["environment"])]
+    if of_one_run:
+        facts.remove(said)
     if loose_seconds and not comparison.exact_seconds:
         facts.append("seconds as recorded, each seed's own")
     if command:
@@ -190,9 +194,16 @@ def _origin(
     return f"<sub>{link}: {' · '.join(facts)}</sub>"
 
 
-def _commit(environment: Mapping[str, Any]) -> str:
-    commit, dash, dirty = str(environment.get("commit") or "").partition("-")
-    return f"commit {commit[:7]}{dash}{dirty}" if commit else "commit not recorded"
+def _commits(recorded: Mapping[str, Any]) -> str:
+    """Those of all runs, where they are recorded; else that of the comparison."""
+    named = recorded.get("commits") or [recorded["environment"].get("commit")]
+    short = []
+    for name in filter(None, named):
+        commit, dash, dirty = str(name).partition("-")
+        short.append(f"{commit[:7]}{dash}{dirty}")
+    if not short:
+        return "commit not recorded"
+    return f"commit{'s' if len(short) > 1 else ''} {', '.join(short)}"
 
 
 def _hardware(environment: Mapping[str, Any]) -> str:

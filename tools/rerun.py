@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import math
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from latentwave.errors import UserError
 from tools.comparisons import Comparison, Contestant, recompute
@@ -73,23 +75,29 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     parser = argparse.ArgumentParser(
         prog="tools.rerun", description="Run comparisons of results/ again."
     )
-    parser.add_argument("names", nargs="*", help="folders of results/ (default: all)")
+    parser.usage = "%(prog)s [NAME ...] [--finished] [--OPTION VALUE ...]"
     parser.add_argument(
         "--finished", action="store_true", help="run nothing, judge what lies in runs/rerun-NAME"
     )
-    options, overrides = parser.parse_known_args(arguments)
+    typed = list(sys.argv[1:] if arguments is None else arguments)
+    # Names come first; values of the overrides behind them are no names.
+    names = list(itertools.takewhile(lambda word: not word.startswith("-"), typed))
+    options, overrides = parser.parse_known_args(typed[len(names) :])
     found = sorted(path.parent.name for path in (root / "results").glob("*/results.json"))
     agree = True
     try:
-        for name in options.names or found:
+        for name in names or found:
             if name not in found:
                 raise UserError(f"there is no results/{name}/results.json; choose from {found}")
             recorded = recompute(root / "results" / name)
             folder = Path("runs") / f"rerun-{name}"
             if not options.finished:
                 run(str(recorded.recorded["command"]), folder, overrides, root)
-            verdicts = judge(recorded, recompute(root / folder))
-            print(f"{name}:", *verdicts, sep="\n  ", flush=True)
+            measured = recompute(root / folder)
+            verdicts = judge(recorded, measured)
+            changed = differences(recorded.recorded["recipe"], measured.recorded["recipe"])
+            notes = [f"not as recorded: {', '.join(changed)}"] if changed else []
+            print(f"{name}:", *verdicts, *notes, sep="\n  ", flush=True)
             agree &= all(verdict.agrees for verdict in verdicts)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -98,7 +106,7 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
 
 
 def run(command: str, folder: Path, overrides: Sequence[str], root: Path) -> None:
-    """Run a recorded command in another folder; one that was cut off goes on.
+    """Run a recorded command in another folder; one that was cut off goes on, a finished one stays.
 
     Args:
         command: as results.json has it.
@@ -107,13 +115,14 @@ def run(command: str, folder: Path, overrides: Sequence[str], root: Path) -> Non
         root: of the repository, where the command was typed.
 
     Raises:
-        UserError: if it is not a comparison's command, has been run there already, or fails.
+        UserError: if it is not a comparison's command, or fails.
     """
     program, *rest = shlex.split(command) or [""]
     if program != "latentwave" or rest[:1] != ["compare"]:
         raise UserError(f"{command!r} is not a comparison's command")
     if (root / folder / "results.json").exists():
-        raise UserError(f"{folder} is finished: delete it, or judge it with --finished")
+        print(f"{folder} is finished and is taken as it is; delete it to run again", flush=True)
+        return
     again = [*rest, "--output", str(folder), *overrides]
     if "--resume" not in again:
         again.append("--resume")
@@ -121,6 +130,26 @@ def run(command: str, folder: Path, overrides: Sequence[str], root: Path) -> Non
     done = subprocess.run([sys.executable, "-m", "latentwave", *again], cwd=root, check=False)
     if done.returncode:
         raise UserError(f"{shlex.join(['latentwave', *again])} ended with {done.returncode}")
+
+
+def differences(recorded: Mapping[str, Any], measured: Mapping[str, Any]) -> list[str]:
+    """Where two recipes differ, as on the command line: "training.num_steps".
+
+    Args:
+        recorded: the recipe on record. What it does not have yet is not held against the other.
+        measured: the one that ran.
+
+    Returns:
+        Names of values.
+    """
+    found = []
+    for key, value in recorded.items():
+        other = measured.get(key)
+        if isinstance(value, Mapping) and isinstance(other, Mapping):
+            found += [f"{key}.{name}" for name in differences(value, other)]
+        elif value != other:
+            found.append(key)
+    return found
 
 
 def judge(recorded: Comparison, measured: Comparison) -> list[Verdict]:

@@ -1,3 +1,4 @@
+import json
 import shutil
 from pathlib import Path
 
@@ -60,6 +61,18 @@ def test_a_table_has_a_row_for_each_contestant_and_its_origin_below(repository):
         "seconds as recorded",
     ):
         assert fact in origin
+
+
+def test_the_picture_of_one_run_has_its_command_and_no_seeds_and_all_commits_are_named(repository):
+    file = repository / "results" / "demo" / "results.json"
+    results = json.loads(file.read_text())
+    results["commits"] = ["0123456789ab", "fedcba987654-dirty"]
+    file.write_text(json.dumps(results))
+    (repository / "results" / "demo" / "kernels.png").touch()
+    text = written(repository, *block('demo figure kernels.png "Kernels" command="inspect it"'))
+    assert "`inspect it` · commits 0123456, fedcba9-dirty · Intel" in text
+    text = written(repository, *block('demo figure kernels.png "Kernels"'))
+    assert "seeds 0, 1, 2" in text
 
 
 def test_contestants_are_chosen_and_sorted(repository):

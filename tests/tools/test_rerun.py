@@ -85,19 +85,27 @@ def test_the_recorded_command_runs_in_a_folder_of_its_own(repository, capsys):
         "--output runs/rerun-demo --training.num_steps 500"
     ]
     assert "agrees  wavelet: final loss 1.8144, recorded 1.8144" in capsys.readouterr().out
-    assert rerun.main(["demo"], root) == 2
-    assert "runs/rerun-demo is finished" in capsys.readouterr().err
+    assert rerun.main(["demo"], root) == 0
+    assert "runs/rerun-demo is finished and is taken as it is" in capsys.readouterr().out
     assert rerun.main(["demo", "--finished"], root) == 0
     assert len(calls) == 1
 
 
 def test_all_comparisons_by_default_and_a_difference_in_the_exit_code(repository, capsys):
     root, calls = repository
-    assert rerun.main([], root) == 0
-    assert len(calls) == 2
+    assert rerun.main(["--seeds", "[0]"], root) == 0
+    assert [call.endswith("--seeds '[0]'") for call in calls] == [True, True]
+    assert "not as recorded" not in capsys.readouterr().out
     shifted(root / "runs" / "rerun-demo", DEMO, 0.1)
+    file = root / "runs" / "rerun-demo" / "results.json"
+    results = json.loads(file.read_text())
+    results["recipe"]["training"]["learning_rate"] = 1.0
+    del results["recipe"]["contestants"]["wavelet"]
+    file.write_text(json.dumps(results))
     assert rerun.main(["--finished"], root) == 1
-    assert "DIFFERS  wavelet: final loss 1.9144" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "DIFFERS  wavelet: final loss 1.9144" in shown
+    assert "not as recorded: contestants.wavelet, training.learning_rate" in shown
 
 
 def test_mistakes_are_one_line(repository, capsys):

@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from latentwave.errors import UserError
+from latentwave.mixers import build_mixer
 from latentwave.training import (
     BackboneConfig,
     ContestantConfig,
@@ -51,6 +52,26 @@ def test_the_published_size_fits_over_the_small_recipes():
         recipe = recipe_from_dict(values, str(path))
         assert recipe.backbone.num_layers == 10
         assert list(recipe.contestants) == list(load_recipe(path).contestants)
+        for contestant in recipe.contestants.values():
+            if contestant.kind is not None:
+                build_mixer(
+                    contestant.kind,
+                    channels=recipe.backbone.hidden_size,
+                    context_length=recipe.backbone.context_length,
+                    **contestant.options,
+                )
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_no_recipe_says_a_thing_twice(path):
+    def keys(node):
+        if isinstance(node, yaml.MappingNode):
+            names = [key.value for key, _ in node.value]
+            assert len(names) == len(set(names)), f"{node.start_mark}: {names}"
+            for _, value in node.value:
+                keys(value)
+
+    keys(yaml.compose(path.read_text()))
 
 
 @pytest.mark.unchecked
