@@ -48,7 +48,7 @@ def test_the_published_size_fits_over_the_small_recipes():
     for path in small:
         values = yaml.safe_load(path.read_text())
         for group, own in sizes.items():
-            values[group] |= own
+            values[group] = values.get(group, {}) | own
         recipe = recipe_from_dict(values, str(path))
         assert recipe.backbone.num_layers == 10
         assert list(recipe.contestants) == list(load_recipe(path).contestants)
