@@ -1,6 +1,7 @@
 """The command line as a user meets it."""
 
 import json
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -136,6 +137,17 @@ def test_prepare_says_what_it_made(workplace, capsys):
         (["generate", "{}/out/none-seed0", "--prompt", ""], "the prompt is empty"),
         (["generate", "{}/out/none-seed0", "--max_new_tokens", "99"], "context of 32, got 99"),
         (["generate", "{}/out/none-seed0", "--temperature", "-1"], "must be >= 0, got -1"),
+        (["generate", "{}/out/none-seed0", "--top_k", "-1"], "does not conform to restriction v>0"),
+        (["generate", "{}/out/none-seed0", "--seed", "-1"], "does not conform to restriction v>=0"),
+        (
+            ["evaluate", "{}/out/none-seed0", "--batch_size", "0"],
+            "does not conform to restriction v>0",
+        ),
+        (["train", "{}/recipe.yaml", "--seed", "-1"], "does not conform to restriction v>=0"),
+        (["train", "{}/recipe.yaml", "--contestants", "{{}}"], "the recipe has no contestants"),
+        (["compare", "{}/recipe.yaml", "--backbone.num_layers", "1"], "needs at least 2 layers"),
+        (["evaluate", "{}/foreign"], "foreign/config.json is no configuration of a model"),
+        (["evaluate", "{}/nothing"], "nothing/run.json is damaged (it lacks contestant, "),
         (["report", "{}"], "results.json"),
     ],
 )
@@ -154,12 +166,51 @@ def test_mistakes_get_one_line_and_exit_code_2(workplace, arguments, message, ca
     (workplace / "empty.txt").write_text("")
     (workplace / "short.txt").write_text("only a few words\n")
     (workplace / "binary.txt").write_bytes(bytes(range(256)) * 4)
+    foreign, nothing = workplace / "foreign", workplace / "nothing"
+    if not foreign.exists():
+        shutil.copytree(workplace / "out" / "none-seed0" / "model", foreign)
+        (foreign / "config.json").write_text('{"size": 1}')
+        shutil.copytree(workplace / "out" / "none-seed0", nothing)
+        (nothing / "run.json").write_text("{}")
 
-    assert main([argument.replace("{}", str(workplace)) for argument in arguments]) == 2
+    assert main([argument.format(workplace) for argument in arguments]) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1, err
     assert err.startswith("latentwave: error: ")
     assert message in err
+
+
+def test_brackets_in_a_path_are_printed(workplace, capsys):
+    path = workplace / "[new]" / "words.txt"
+    assert run("generate", workplace / "out" / "none-seed0", "--output", path) == 0
+    assert f"written: {path}" in capsys.readouterr().out
+    assert path.is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["evaluate", "out/none-seed0"], "latentwave: interrupted\n"),
+        (["train", "recipe.yaml"], "interrupted; run the same command with --resume to go on\n"),
+    ],
+)
+def test_an_interrupted_command_says_how_to_go_on(workplace, monkeypatch, capsys, arguments, line):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("latentwave.training.load_run", interrupt)
+    monkeypatch.setattr("latentwave.training.prepared_store", interrupt)
+    command, path = arguments
+    assert run(command, workplace / path) == 130
+    assert capsys.readouterr().err.endswith(line)
+
+
+def test_a_comparison_without_its_extra_trains_nothing(workplace, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    folder = workplace / "bare"
+    assert run("compare", workplace / "recipe.yaml", "--output", folder) == 2
+    assert "latentwave[report]" in capsys.readouterr().err
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize(

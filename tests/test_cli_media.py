@@ -100,6 +100,10 @@ def test_prepare_says_what_it_made(workplace, capsys):
         (["sound", "--temperature", "-1"], "must be >= 0, got -1"),
         (["sound", "--output", "{}/x.txt", "--max_new_tokens", "2"], "name a .wav or .flac file"),
         (["music", "--seconds", "1"], "give --max_new_tokens instead"),
+        (
+            ["music", "--output", "{}/x.png"],
+            "x.png would be the picture beside it: end --output in",
+        ),
         (["music", "--prompt", "{}/sounds/0.wav"], "is damaged or no MIDI"),
         (["text", "--seconds", "1"], "--seconds is for sound and music"),
         (["text", "--output", "{}/words.txt"], "words.txt exists"),

@@ -43,7 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _fail(f"{error.filename or 'file'}: {error.strerror or error}")
     except KeyboardInterrupt:
-        ERR.print("latentwave: interrupted; run the same command with --resume to go on")
+        resumes = arguments[0] in COMMANDS and COMMANDS[arguments[0]].reads_recipe
+        how = "; run the same command with --resume to go on" if resumes else ""
+        ERR.print(f"latentwave: interrupted{how}")
         return 130
     return 0
 
@@ -79,7 +81,7 @@ def _warn(  # noqa: PLR0917 - the signature of warnings.showwarning
     line: str | None = None,
 ) -> None:
     if is_main():
-        ERR.print(f"latentwave: warning: {message}", soft_wrap=True, markup=False)
+        ERR.print(f"latentwave: warning: {message}", soft_wrap=True)
 
 
 def _fail(message: str) -> int:
@@ -88,5 +90,5 @@ def _fail(message: str) -> int:
         # spoken. What happened here alone is said a little later.
         time.sleep(_LATER_SECONDS)
         message = f"process {rank()}: {message}"
-    ERR.print(f"latentwave: error: {' '.join(message.split())}", soft_wrap=True, markup=False)
+    ERR.print(f"latentwave: error: {' '.join(message.split())}", soft_wrap=True)
     return 2

@@ -13,6 +13,7 @@ import time
 import pytest
 import yaml
 from rich.console import Console
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 import latentwave.training.run as run_module
@@ -140,6 +141,31 @@ def test_a_disk_that_takes_no_more(interrupted, whole, text, store, tmp_path):
     assert newest_checkpoint(interrupted).name == "checkpoint-4"
     train(tiny_recipe(text), "wavelet", 0, store, interrupted, resume=True, console=quiet())
     assert losses(interrupted) == losses(whole)
+
+
+def test_a_disk_that_does_not_take_the_model(whole, text, store, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    (run / "result.json").unlink()
+    shutil.rmtree(run / "model")
+
+    def refuse(*arguments, **options):
+        raise SafetensorError("I/O error: File too large (os error 27)")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("transformers.modeling_utils.safe_save_file", refuse)
+        with pytest.raises(UserError, match=r"cannot write .*run/model .*File too large.*--resume"):
+            train(tiny_recipe(text), "wavelet", 0, store, run, resume=True, console=quiet())
+    assert not (run / "model").exists()
+    train(tiny_recipe(text), "wavelet", 0, store, run, resume=True, console=quiet())
+    assert losses(run) == losses(whole)
+
+
+def test_a_run_that_was_killed_at_its_very_beginning(text, store, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json.partial").write_text('{"contes')
+    train(tiny_recipe(text), "wavelet", 0, store, tmp_path / "run", resume=True, console=quiet())
+    assert (tmp_path / "run" / "result.json").is_file()
 
 
 def test_a_killed_process(whole, text, store, tmp_path):

@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import json
 import math
-import statistics
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from latentwave.analysis.clock import Clock, OtherLoad, measure_step_seconds
 from latentwave.analysis.contexts import check_longer_contexts, measure_longer_contexts
 from latentwave.analysis.cost import ModelCost, measure_cost
 from latentwave.analysis.kept import keep, read_kept
-from latentwave.analysis.planning import choose_rates, match_budget, tuning_recipes
+from latentwave.analysis.planning import choose_rates, match_budget, tuning_recipes, worst
 from latentwave.analysis.summary import summarize
 from latentwave.analysis.workers import Job, Workers
 from latentwave.data import TokenStore
@@ -103,7 +102,7 @@ def compare(
 
     def tuning_loss(name: str, rate: float) -> float:
         runs = [read_result(tuning_folder(name, rate, seed)) for seed in recipe.tuning.seeds]
-        return statistics.mean(run.final_loss for run in runs)
+        return worst(run.final_loss for run in runs)
 
     run_all(
         {

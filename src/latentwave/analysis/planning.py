@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from latentwave.errors import UserError
@@ -75,15 +75,20 @@ def tuning_recipes(recipe: Recipe) -> dict[tuple[str, float], Recipe]:
     }
 
 
+def worst(losses: Iterable[float]) -> float:
+    """The highest loss; NaN, if one run diverged."""
+    return max(losses, key=lambda loss: math.inf if math.isnan(loss) else loss)
+
+
 def choose_rates(
     recipe: Recipe, final_loss: Callable[[str, float], float]
 ) -> tuple[Recipe, dict[str, Any]]:
-    """Give every contestant the learning rate with its lowest final loss.
+    """Give every contestant the learning rate with its lowest loss.
 
     Args:
         recipe: the comparison.
-        final_loss: of a contestant with a rate, in nats, the mean over the search's seeds; NaN
-            where a run diverged.
+        final_loss: of a contestant with a rate, in nats, that of the worst of the search's seeds;
+            NaN where one diverged.
 
     Returns:
         The recipe with a learning rate for each contestant, and for each contestant the losses

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from latentwave import analysis, training
+from latentwave import analysis, report, training
 from latentwave.commands.command import Command
 from latentwave.commands.consoles import ERR
 from latentwave.commands.recipes import OVERRIDES, add_recipe_arguments, chosen_recipe
@@ -23,6 +23,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace, arguments: list[str]) -> None:
+    report.check_extra()
     recipe = chosen_recipe(options)
     folder = options.output or Path("runs") / recipe.name
     training.start_processes(recipe.training.timeout_seconds)

@@ -4,4 +4,6 @@ from __future__ import annotations
 
 from rich.console import Console
 
-OUT, ERR = Console(highlight=False), Console(stderr=True, highlight=False)
+# What is printed has paths and names in it, whose brackets are no markup.
+OUT = Console(highlight=False, markup=False)
+ERR = Console(stderr=True, highlight=False, markup=False)

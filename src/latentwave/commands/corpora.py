@@ -55,7 +55,10 @@ def corpus_of_run(folder: Path) -> data.CorpusConfig:
     record = training.read_record(folder)
     if not record:
         raise UserError(f"{folder} does not say what it was trained on: it has no run.json")
-    return data.CorpusConfig(**record["corpus"]["config"])
+    try:
+        return data.CorpusConfig(**record["corpus"]["config"])
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{folder}/run.json does not say which corpus: {error}") from error
 
 
 def keeps_documents_apart(folder: Path) -> bool:

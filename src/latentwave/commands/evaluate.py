@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from jsonargparse import ArgumentParser, Namespace
+from jsonargparse.typing import PositiveInt
 
 from latentwave import data, training
 from latentwave.commands.command import Command
@@ -27,7 +28,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--corpus", type=str | None, help="another corpus, read in the tokens of the run"
     )
-    parser.add_argument("--batch_size", type=int, default=16)
+    parser.add_argument("--batch_size", type=PositiveInt, default=16)
 
 
 def _run(options: Namespace, _: list[str]) -> None:

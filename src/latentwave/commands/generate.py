@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from jsonargparse import ArgumentParser, Namespace
+from jsonargparse.typing import NonNegativeInt, PositiveInt
 from numpy.typing import NDArray
 from transformers import TextStreamer, set_seed
 
@@ -53,8 +54,10 @@ def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--temperature", type=float, default=0.8, help="0 takes the likeliest token"
     )
-    parser.add_argument("--top_k", type=int, default=40, help="sample from the likeliest only")
-    parser.add_argument("--seed", type=int, default=0, help="of the sampling")
+    parser.add_argument(
+        "--top_k", type=PositiveInt, default=40, help="sample from the likeliest only"
+    )
+    parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of the sampling")
 
 
 def _run(options: Namespace, _: list[str]) -> None:
@@ -69,6 +72,8 @@ def _run(options: Namespace, _: list[str]) -> None:
             raise UserError(f"--{option} is for sound and music; this run reads text")
     if options.output is not None and options.output.exists():
         raise UserError(f"{options.output} exists: name another --output")
+    if options.output is not None:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
     prompt = _encode(codec, options.prompt)
     length, context = len(prompt), model.config.max_position_embeddings
     if length == 0:

@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
+from jsonargparse.typing import PositiveInt
 
 from latentwave import analysis
 from latentwave.commands.command import Command
 from latentwave.commands.consoles import OUT
 from latentwave.errors import UserError
+from latentwave.training.files import write_durably
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
@@ -19,8 +21,8 @@ def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--include_path", type=Path | None, help="folder with task files of your own"
     )
-    parser.add_argument("--limit", type=int | None, help="documents per task, for a trial")
-    parser.add_argument("--batch_size", type=int, default=8)
+    parser.add_argument("--limit", type=PositiveInt | None, help="documents per task, for a trial")
+    parser.add_argument("--batch_size", type=PositiveInt, default=8)
     parser.add_argument("--output", type=Path | None, help="write the figures to this JSON file")
 
 
@@ -28,6 +30,8 @@ def _run(options: Namespace, _: list[str]) -> None:
     folder = options.run / "model" if (options.run / "model").is_dir() else options.run
     if not options.tasks:
         raise UserError("name the tasks, e.g. --tasks '[prose]'")
+    if options.output is not None:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
     results = analysis.run_harness(
         folder,
         options.tasks,
@@ -37,10 +41,10 @@ def _run(options: Namespace, _: list[str]) -> None:
     )
     from lm_eval.utils import make_table
 
-    OUT.print(make_table(results), soft_wrap=True, markup=False)
+    OUT.print(make_table(results), soft_wrap=True)
     if options.output is not None:
         figures = {name: results[name] for name in ("results", "versions", "n-samples")}
-        options.output.write_text(json.dumps(figures, indent=2, default=str))
+        write_durably(options.output, json.dumps(figures, indent=2, default=str))
         OUT.print(f"figures: {options.output}", soft_wrap=True)
 
 

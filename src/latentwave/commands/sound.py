@@ -61,7 +61,7 @@ def generate_sound(options: Namespace, model: PreTrainedModel, codec: data.Media
     try:
         _draw(codec, tokens, prompt, picture, given)
     except UserError as error:  # the sound is there, only its picture lacks
-        ERR.print(f"latentwave: warning: {error}", soft_wrap=True, markup=False)
+        ERR.print(f"latentwave: warning: {error}", soft_wrap=True)
     else:
         OUT.print(f"picture: {picture}", soft_wrap=True)
 
@@ -82,6 +82,8 @@ def _draw(
 def _free_path(options: Namespace, suffix: str) -> Path:
     if options.output is not None:
         path: Path = options.output
+        if path.suffix == ".png":
+            raise UserError(f"{path} would be the picture beside it: end --output in {suffix}")
         for there in (path, path.with_suffix(".png")):
             if there.exists():
                 raise UserError(f"{there} exists: name another --output")

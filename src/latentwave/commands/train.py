@@ -5,21 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
+from jsonargparse.typing import NonNegativeInt
 
 from latentwave import training
 from latentwave.commands.command import Command
 from latentwave.commands.consoles import ERR, OUT
 from latentwave.commands.recipes import OVERRIDES, add_recipe_arguments, chosen_recipe
+from latentwave.errors import UserError
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--contestant", type=str | None, help="default: the first one with a mixer")
-    parser.add_argument("--seed", type=int | None, help="default: the recipe's first one")
+    parser.add_argument(
+        "--seed", type=NonNegativeInt | None, help="default: the recipe's first one"
+    )
     add_recipe_arguments(parser)
 
 
 def _run(options: Namespace, _: list[str]) -> None:
     recipe = chosen_recipe(options)
+    if not recipe.contestants:
+        raise UserError("the recipe has no contestants: give it some, such as {none: {}}")
     mixed = [name for name in recipe.contestants if name != training.BASELINE]
     contestant = options.contestant or next(iter(mixed or recipe.contestants))
     seed = recipe.seeds[0] if options.seed is None else options.seed

@@ -281,6 +281,8 @@ def _default_placement(point: Point) -> Placement:
 
 def _chosen_layers(placement: Placement, num_layers: int) -> list[int]:
     if placement == "between":
+        if num_layers < 2:
+            raise UserError('placement "between" needs at least 2 layers, got 1: use "all"')
         return list(range(num_layers - 1))
     if placement == "all":
         return list(range(num_layers))

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import transformers
 from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
-from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, logging
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from latentwave.errors import UserError
+from latentwave.hub.quiet import quiet_transformers
 from latentwave.hub.register import register_with_transformers
 from latentwave.hub.wave_encoder import WaveEncoderForAudioClassification
 
@@ -47,7 +46,8 @@ def from_pretrained(path: str | Path, **options: Any) -> PreTrainedModel:
             raise UserError(f"from_pretrained takes no {name}: it is fixed for safety")
     _check_weights(folder)
     register_with_transformers()
-    with _quiet():
+    # What does not fit is raised, so it need not be logged as well.
+    with quiet_transformers():
         loaded, info = _class(folder).from_pretrained(
             folder,
             use_safetensors=True,
@@ -76,7 +76,13 @@ def from_pretrained(path: str | Path, **options: Any) -> PreTrainedModel:
 
 def _class(folder: Path) -> Any:
     """The class that was saved, a causal language model if the configuration does not say."""
-    config = AutoConfig.from_pretrained(folder)
+    try:
+        config = AutoConfig.from_pretrained(folder)
+    except (ValueError, TypeError, AttributeError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{folder / 'config.json'} is no configuration of a model: {said}"
+        ) from error
     for name in config.architectures or ():
         cls = _OWN_CLASSES.get(name) or getattr(transformers, name, None)
         if isinstance(cls, type) and issubclass(cls, PreTrainedModel):
@@ -101,17 +107,3 @@ def _check_weights(folder: Path) -> None:
         raise UserError(f"{folder} lacks the weights file {error.filename or names}") from error
     except (SafetensorError, json.JSONDecodeError, KeyError, AttributeError) as error:
         raise UserError(f"the weights in {folder} are damaged: {error}") from error
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """What does not fit is raised, so transformers need not log it as well."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -9,10 +9,12 @@ from typing import Any
 
 from latentwave.errors import UserError
 
+PARTIAL = ".partial"
+
 
 def write_durably(path: Path, text: str) -> None:
     """Replace a file at once: a reader or a crash finds the old text or the new, never half."""
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(path.name + PARTIAL)
     with partial.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()

@@ -23,8 +23,8 @@ _BUDGETS = ("tokens", "flops", "seconds")
 class TuningConfig:
     """The search for each contestant's learning rate, the same for all.
 
-    Every contestant is trained with every rate and every seed, and keeps the rate with the lowest
-    mean loss.
+    Every contestant is trained with every rate and every seed, and keeps the rate whose worst seed
+    ends lowest: one that fails with some seeds is of no use.
 
     Attributes:
         learning_rates: the grid, ascending; empty: no search.

@@ -10,11 +10,12 @@ from latentwave.errors import UserError
 from latentwave.training.backbone import BackboneConfig
 from latentwave.training.curve import CurvePoint, read_curve
 from latentwave.training.environment import describe_environment
-from latentwave.training.files import read_json, write_json
+from latentwave.training.files import PARTIAL, read_json, write_json
 from latentwave.training.settings import TrainingConfig
 
 RESULT = "result.json"
 _RECORD = "run.json"
+_KEYS = ("contestant", "seed", "mixer", "backbone", "training", "corpus", "environment")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,7 @@ def open_folder(folder: Path, record: dict[str, Any], resume: bool) -> None:
     Raises:
         UserError: if it exists and may not, or holds something else.
     """
-    if not folder.exists() or not any(folder.iterdir()):
+    if _is_free(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / _RECORD, record | {"environment": describe_environment()})
         return
@@ -78,7 +79,7 @@ def check_folder(folder: Path, record: dict[str, Any]) -> None:
     Raises:
         UserError: if it holds something else.
     """
-    if not folder.exists() or not any(folder.iterdir()):
+    if _is_free(folder):
         return
     if not (folder / _RECORD).is_file():
         raise UserError(f"{folder} exists and is not a run of latentwave: choose another --output")
@@ -96,6 +97,11 @@ def check_folder(folder: Path, record: dict[str, Any]) -> None:
         )
 
 
+def _is_free(folder: Path) -> bool:
+    """Whether nothing is there yet, or no more than a record that a kill cut off."""
+    return not folder.exists() or {path.name for path in folder.iterdir()} <= {_RECORD + PARTIAL}
+
+
 def read_record(folder: Path) -> dict[str, Any]:
     """What run.json says that a run is; empty for a model that was only saved.
 
@@ -105,7 +111,12 @@ def read_record(folder: Path) -> dict[str, Any]:
     path = folder / _RECORD
     if not path.is_file():
         return {}
-    return read_json(path, "restore it, or train again in another folder")
+    remedy = "restore it, or train again in another folder"
+    record = read_json(path, remedy)
+    lacking = [key for key in _KEYS if key not in record]
+    if lacking:
+        raise UserError(f"{path} is damaged (it lacks {', '.join(lacking)}): {remedy}")
+    return record
 
 
 def _differences(known: Any, wanted: Any) -> str:

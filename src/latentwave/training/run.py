@@ -11,15 +11,17 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from safetensors import SafetensorError
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.utils.tensorboard import SummaryWriter
 from transformers import TrainerCallback, TrainingArguments
 from transformers.integrations.integration_utils import TensorBoardCallback
 from transformers.trainer_callback import PrinterCallback
-from transformers.utils import logging
 
 from latentwave.data import TokenStore, save_codec
 from latentwave.data.folders import whole_folder
+from latentwave.errors import UserError
+from latentwave.hub.quiet import quiet_transformers
 from latentwave.training.checkpoint import newest_checkpoint, resume_hint
 from latentwave.training.curve import CurveCallback
 from latentwave.training.engine import (
@@ -161,7 +163,7 @@ def _train(
         if num_processes() > 1:
             # Dropout must differ from process to process.
             torch.manual_seed(seed + 1_000_003 * rank())
-        stack.enter_context(_quiet_transformers())
+        stack.enter_context(_quiet())
         trainer = EngineTrainer(
             folder,
             objective=objective,
@@ -190,9 +192,14 @@ def _train(
             # Plain and whole, whatever it was trained in.
             plain = objective.build(config, seed)
             plain.load_state_dict(weights)
-            with _quiet_transformers(), whole_folder(folder / "model") as partial:
-                plain.save_pretrained(partial)
-                save_codec(store.codec, partial)
+            try:
+                with _quiet(), whole_folder(folder / "model") as partial:
+                    plain.save_pretrained(partial)
+                    save_codec(store.codec, partial)
+            except (OSError, SafetensorError) as error:
+                raise UserError(
+                    f"cannot write {folder / 'model'} ({error}); {resume_hint(folder)}"
+                ) from error
             return write_result(folder, record, execution, metrics)
 
         return on_main(finish)
@@ -280,17 +287,9 @@ def training_arguments(recipe: Recipe, seed: int, folder: Path, windows: int) ->
 
 
 @contextlib.contextmanager
-def _quiet_transformers() -> Iterator[None]:
+def _quiet() -> Iterator[None]:
     """Our progress bar alone speaks during a run."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        with warnings.catch_warnings():
-            # It warns of operations in place on what a layer returns, which no backbone does.
-            warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
-            yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+    with quiet_transformers(), warnings.catch_warnings():
+        # It warns of operations in place on what a layer returns, which no backbone does.
+        warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
+        yield
