@@ -1,5 +1,6 @@
 import base64
 import builtins
+import dataclasses
 import sys
 
 import numpy as np
@@ -54,7 +55,24 @@ def test_mixers_with_the_same_kernels_are_drawn_once(runs):
     kernels = look_into(*runs, "wavelet").kernels
     assert len(kernels) == 2
     assert len(distinct(kernels)) == 1
-    assert len(draw_kernels(kernels).axes) == 4  # taps, response, Haar, the scale of colours
+    axes = draw_kernels(kernels).axes
+    assert len(axes) == 4  # taps, response, Haar, the scale of colours
+    assert axes[0].get_title(loc="left") == "all 2 mixers"
+
+
+@pytest.mark.parametrize("num_taps", [1, 2, 4, 32, 200])
+def test_lags_are_whole_numbers_below_the_middles_of_their_cells(runs, num_taps):
+    (kernels, *_) = look_into(*runs, "wavelet").kernels
+    taps = np.random.default_rng(0).normal(size=(len(kernels.taps), num_taps))
+    history = np.zeros((0, *taps.shape))
+    figure = draw_kernels([dataclasses.replace(kernels, taps=taps, haar=taps, history=history)])
+    figure.canvas.draw()
+    axes = figure.axes[0]
+    low, high = axes.get_xlim()
+    assert (low, high) == (-0.5, min(num_taps, 64) - 0.5)
+    ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+    assert ticks == [round(tick) for tick in ticks]
+    assert ticks[0] == 0
 
 
 def test_packed_numbers_come_back():
@@ -76,7 +94,6 @@ def test_what_is_kept_is_bounded_and_has_both_ends(shape):
 
 
 def test_the_page_of_a_large_model_stays_small(seen):
-    import dataclasses
     import json
 
     taps = np.random.default_rng(0).normal(size=(144, 64))

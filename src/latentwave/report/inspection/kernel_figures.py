@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize, TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from latentwave.analysis.inspection import Kernels, decibels, magnitude_at
 from latentwave.report.axes import LIGHT, SMALL_SIZE, TEXT_SIZE
@@ -73,7 +74,7 @@ def draw_kernels(kernels: list[Kernels]) -> Figure:
             finish(axes, xlabel="frequency [cycles per token]" if last else "")
         places = np.arange(len(each.taps)) + 0.5
         learned.plot(each.centre, places, color="white", linewidth=1.4)
-        where = "all layers" if same and len(rows) == 1 else each.label
+        where = f"all {len(kernels)} mixers" if same and len(rows) == 1 else each.label
         number = f"{len(each.taps)} {each.rows} kernel{'s' if len(each.taps) > 1 else ''}"
         for axes, title in (
             (taps, where),
@@ -92,13 +93,14 @@ def _draw_taps(axes: Axes, kernels: Kernels, *, last: bool) -> None:
     peak = np.abs(shown).max(axis=1, keepdims=True)
     shown = shown / np.where(peak > 0, peak, 1.0)
     axes.pcolormesh(
-        np.arange(shown.shape[1] + 1),
+        np.arange(shown.shape[1] + 1) - 0.5,
         np.arange(len(shown) + 1),
         shown,
         cmap=SIGNED,
         norm=TwoSlopeNorm(0.0, -1.0, 1.0),
         rasterized=True,
     )
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
     ticks = sorted({0, len(shown) // 2, len(shown) - 1})
     axes.set_yticks([t + 0.5 for t in ticks], [f"{kernels.centre[t]:.3f}" for t in ticks])
     cut = f" (first {_SHOWN_TAPS})" if kernels.taps.shape[1] > _SHOWN_TAPS else ""
