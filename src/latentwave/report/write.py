@@ -36,7 +36,7 @@ def write_figures(results: dict[str, Any], folder: str | Path, *, svg: bool = Fa
     """
     with _needs_extra("figures"):
         from latentwave.report.figures import save_figures
-    return save_figures(results, _make_folder(folder), svg=svg)
+    return save_figures(results, make_folder(folder), svg=svg)
 
 
 def write_report(results: dict[str, Any], folder: str | Path) -> Path:
@@ -54,7 +54,7 @@ def write_report(results: dict[str, Any], folder: str | Path) -> Path:
     """
     with _needs_extra("the report"):
         from latentwave.report.page import render_page
-    path = _make_folder(folder) / "report.html"
+    path = make_folder(folder) / "report.html"
     path.write_text(render_page(results), encoding="utf-8")
     return path
 
@@ -120,7 +120,7 @@ def write_inspection(
     with _needs_extra("the pictures of an inspection"):
         from latentwave.report.inspection.figures import save_inspection_figures
         from latentwave.report.inspection.page import render_inspection
-    folder = _make_folder(folder)
+    folder = make_folder(folder)
     path = folder / "inspect.html"
     path.write_text(render_inspection(inspection, command), encoding="utf-8")
     return [path, *save_inspection_figures(inspection, folder, svg=svg)]
@@ -151,7 +151,18 @@ def _needs_extra(what: str) -> Iterator[None]:
         ) from error
 
 
-def _make_folder(folder: str | Path) -> Path:
+def make_folder(folder: str | Path) -> Path:
+    """Make the folder of a report if need be, before hours of measuring.
+
+    Args:
+        folder: with all that are above it.
+
+    Returns:
+        Its path.
+
+    Raises:
+        UserError: if it is a file, or below one.
+    """
     path = Path(folder)
     try:
         path.mkdir(parents=True, exist_ok=True)
