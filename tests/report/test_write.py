@@ -197,6 +197,16 @@ def test_svg_files_are_whole_and_the_same_each_time(tmp_path):
     assert text.rstrip().endswith("</svg>")
 
 
+def test_who_reads_a_page_while_it_is_written_again_sees_a_whole_one(tmp_path):
+    path = write_report(make_results(), tmp_path)
+    before = path.read_bytes()
+    with path.open("rb") as reader:
+        assert write_report(make_results(seeds=(0,)), tmp_path) == path
+        assert reader.read() == before
+    assert path.read_bytes() != before
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize("missing", ["matplotlib", "jinja2"])
 def test_a_missing_extra_is_named_and_the_table_does_without(tmp_path, monkeypatch, missing):
     real = builtins.__import__

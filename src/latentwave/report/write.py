@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from latentwave.analysis.inspection import Inspection
 from latentwave.errors import UserError
+from latentwave.training.files import write_durably
 
 _EXTRA = ("matplotlib", "jinja2", "markupsafe", "plotly")
 
@@ -55,7 +56,7 @@ def write_report(results: dict[str, Any], folder: str | Path) -> Path:
     with _needs_extra("the report"):
         from latentwave.report.page import render_page
     path = make_folder(folder) / "report.html"
-    path.write_text(render_page(results), encoding="utf-8")
+    write_durably(path, render_page(results))
     return path
 
 
@@ -122,7 +123,7 @@ def write_inspection(
         from latentwave.report.inspection.page import render_inspection
     folder = make_folder(folder)
     path = folder / "inspect.html"
-    path.write_text(render_inspection(inspection, command), encoding="utf-8")
+    write_durably(path, render_inspection(inspection, command))
     return [path, *save_inspection_figures(inspection, folder, svg=svg)]
 
 

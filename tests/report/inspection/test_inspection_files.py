@@ -39,6 +39,16 @@ def test_figures_are_pictures_and_the_same_each_time(seen, tmp_path):
     assert "cycles per token" in text
 
 
+def test_who_reads_a_page_while_it_is_written_again_sees_a_whole_one(seen, tmp_path):
+    path = write_inspection(seen, tmp_path)[0]
+    before = path.read_bytes()
+    with path.open("rb") as reader:
+        write_inspection(seen, tmp_path, command="latentwave inspect again")
+        assert reader.read() == before
+    assert b"latentwave inspect again" in path.read_bytes()
+    assert not list(tmp_path.glob("*.partial"))
+
+
 @pytest.mark.parametrize(
     ("names", "stems"),
     [
