@@ -18,11 +18,13 @@ _EXTRA = ("matplotlib", "jinja2", "markupsafe", "plotly")
 
 
 def write_figures(results: dict[str, Any], folder: str | Path, *, svg: bool = False) -> list[Path]:
-    """Draw the validation loss against steps, FLOPs and seconds.
+    """Draw the figures of a comparison.
 
-    Writes `loss-steps.png`, `loss-flops.png`, `loss-seconds.png` and, side by side, `loss.png`.
-    Thin lines are seeds, thick ones their mean; the dashed line is the baseline's final loss,
-    and a dot marks where a contestant reaches it.
+    `loss-steps.png`, `loss-flops.png`, `loss-seconds.png` and, side by side, `loss.png` show the
+    validation loss while training. Thin lines are seeds, thick ones their mean; the dashed line
+    is the baseline's final loss, and a dot marks where a contestant reaches it. `pareto.png`
+    shows final losses against the FLOPs and the seconds spent, `gap.png` how far contestants
+    are ahead of their baselines at equal tokens.
 
     Args:
         results: as `load_results` returns them.
@@ -30,7 +32,7 @@ def write_figures(results: dict[str, Any], folder: str | Path, *, svg: bool = Fa
         svg: also write each figure as SVG.
 
     Returns:
-        The files written; a measure that was not taken has none.
+        The files written; what was not measured has none.
 
     Raises:
         UserError: if the extra `report` is not installed, or the folder is a file.

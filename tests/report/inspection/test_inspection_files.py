@@ -39,6 +39,22 @@ def test_figures_are_pictures_and_the_same_each_time(seen, tmp_path):
     assert "cycles per token" in text
 
 
+@pytest.mark.parametrize(
+    ("temperature", "top_k", "words"),
+    [
+        (0.8, 40, "(temperature 0.8, the 40 likeliest tokens)"),
+        (1.5, None, "(temperature 1.5, all tokens)"),
+        (0.0, 40, "(always the likeliest token)"),
+    ],
+)
+def test_the_page_says_how_samples_were_drawn(seen, tmp_path, temperature, top_k, words):
+    samples = [
+        dataclasses.replace(sample, temperature=temperature, top_k=top_k) for sample in seen.samples
+    ]
+    other = dataclasses.replace(seen, samples=samples)
+    assert words in write_inspection(other, tmp_path)[0].read_text(encoding="utf-8")
+
+
 def test_who_reads_a_page_while_it_is_written_again_sees_a_whole_one(seen, tmp_path):
     path = write_inspection(seen, tmp_path)[0]
     before = path.read_bytes()

@@ -44,7 +44,7 @@ class InspectedRun:
     """A trained model and what its tokens mean.
 
     Attributes:
-        name: for people; that of its folder.
+        name: for people, such as that of its contestant or its folder.
         folder: of the run, or of the saved model.
         model: in eval mode.
         codec: of its tokens.

@@ -20,11 +20,15 @@ class Sample:
     Attributes:
         prompt: the text that was given.
         seed: of the sampling.
+        temperature: of the sampling; 0 took the likeliest token.
+        top_k: how many of the likeliest tokens were sampled from; None: from all.
         texts: what follows it, of each model.
     """
 
     prompt: str
     seed: int
+    temperature: float
+    top_k: int | None
     texts: list[str]
 
 
@@ -68,5 +72,7 @@ def generate_samples(
             )
             texts.append(str(tokenizer.decode(tokens[len(prompt) :].tolist())))
         text = str(tokenizer.decode(np.asarray(prompt, dtype=np.int64).tolist()))
-        samples.append(Sample(prompt=text, seed=seed, texts=texts))
+        samples.append(
+            Sample(prompt=text, seed=seed, temperature=temperature, top_k=top_k, texts=texts)
+        )
     return samples

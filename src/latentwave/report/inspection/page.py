@@ -14,6 +14,7 @@ from plotly.offline import get_plotlyjs
 
 from latentwave.analysis.inspection import Inspection
 from latentwave.report.inspection.facts import (
+    describe_sampling,
     loss_rows,
     loss_values,
     make_tiles,
@@ -76,6 +77,7 @@ def render_inspection(inspection: Inspection, command: str = "") -> str:
         positions=None if inspection.by_position is None else loss_rows(inspection.by_position),
         classes=classes,
         samples=inspection.samples,
+        sampling=describe_sampling(inspection.samples[0]) if inspection.samples else "",
         command=command,
         run_facts=[(run.name, str(run.folder), run_facts(run.folder)) for run in inspection.runs],
         data=Markup(_embedded(data)),  # noqa: S704 - escaped there
