@@ -164,6 +164,19 @@ def test_a_name_is_not_read_as_mathematics(tmp_path):
     assert len(write_figures(results, tmp_path)) == 6
 
 
+def test_signs_that_the_font_lacks_are_said_in_one_line_for_each_figure(tmp_path, caplog):
+    results = make_results()
+    results["contestants"]["\u6ce2\u7684"] = results["contestants"].pop("wavelet")
+    write_figures(results, tmp_path, svg=True)
+    write_report(results, tmp_path)
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 6
+    assert (
+        "gap.png lacks the signs of 1 label that its font does not have; the page shows them"
+        in told
+    )
+
+
 def test_figures_are_pictures(tmp_path, monkeypatch):
     monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)
     before = [rcParams[key] for key in ("svg.fonttype", "svg.hashsalt")]

@@ -21,6 +21,7 @@ from latentwave.report.axes import (
     style_axes,
     text_width,
 )
+from latentwave.report.canvas import missing_glyphs
 from latentwave.report.drawing import LOSS_TITLE
 from latentwave.report.gaps import GapPanel, gap_window
 from latentwave.report.labels import Box, place_labels
@@ -106,7 +107,8 @@ def draw_pareto(
     )
     for point in points:
         _draw_point(axes, point, palette)
-    axes.figure.canvas.draw()  # places in points need a laid-out figure
+    with missing_glyphs():  # whoever saves the figure says so
+        axes.figure.canvas.draw()  # places in points need a laid-out figure
     corner = axes.transAxes.transform((0, 0))
     scale = width / (axes.transAxes.transform((1, 0))[0] - corner[0])
 

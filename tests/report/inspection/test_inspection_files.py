@@ -39,6 +39,14 @@ def test_figures_are_pictures_and_the_same_each_time(seen, tmp_path):
     assert "cycles per token" in text
 
 
+def test_signs_that_the_font_lacks_are_said_in_one_line(seen, tmp_path, caplog):
+    tokens = ["\u6ce2", "\u7684", *seen.tokens[2:]]
+    write_inspection(dataclasses.replace(seen, tokens=tokens), tmp_path)
+    told = [record.getMessage() for record in caplog.records]
+    assert [each.split(" lacks ")[0] for each in told] == ["masks.png", "paths.png"]
+    assert "the signs of 2 labels that its font does not have; the page shows them" in told[0]
+
+
 @pytest.mark.parametrize(
     ("temperature", "top_k", "words"),
     [

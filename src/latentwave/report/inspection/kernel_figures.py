@@ -20,7 +20,7 @@ from latentwave.report.inspection.style import (
     SIGNED,
     add_bar,
     finish,
-    new_figure,
+    inspection_figure,
     octave_frequencies,
     octave_ticks,
 )
@@ -61,7 +61,7 @@ def draw_kernels(kernels: list[Kernels]) -> Figure:
     rows = distinct(kernels)
     same = len(rows) < len(kernels)
     rows = rows[:_MOST_ROWS]
-    figure = new_figure(10.0, 0.9 + 2.05 * len(rows))
+    figure = inspection_figure(10.0, 0.9 + 2.05 * len(rows))
     panels: Any = figure.subplots(len(rows), 3, squeeze=False, width_ratios=[0.8, 1, 1])
     image: Any = None
     for i, (each, (taps, learned, haar)) in enumerate(zip(rows, panels, strict=True)):
@@ -143,7 +143,7 @@ def draw_change(kernels: list[Kernels]) -> Figure | None:
     moved = [each for each in kernels if len(each.steps) > 1]
     if not moved:
         return None
-    figure = new_figure(10.0, 3.7)
+    figure = inspection_figure(10.0, 3.7)
     far, centres = figure.subplots(1, 2)
     colours = LIGHT.contestants
     handles = []

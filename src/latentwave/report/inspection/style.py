@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from latentwave.report.axes import LIGHT, SMALL_SIZE, TEXT_SIZE
+from latentwave.report.canvas import new_figure
 
 LEVELS = "magma"
 """Colours of magnitudes."""
@@ -23,22 +21,9 @@ RANGE_DECIBELS = 30.0
 _NUM_FREQUENCIES = 256
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of a size in inches, tied to no window and no global state."""
-    figure = Figure(figsize=(width, height), facecolor=LIGHT.paper, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def save(figure: Figure, folder: Path, stem: str, *, svg: bool) -> list[Path]:
-    """Write a figure as PNG, and as SVG whose text stays text if that is wanted."""
-    paths = []
-    for suffix in ("png", "svg") if svg else ("png",):
-        path = folder / f"{stem}.{suffix}"
-        with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": stem}):
-            figure.savefig(path, dpi=160, metadata={"Date": None} if suffix == "svg" else None)
-        paths.append(path)
-    return paths
+def inspection_figure(width: float, height: float) -> Figure:
+    """An empty figure of a size in inches, whose axes make room for their words."""
+    return new_figure(width, height, LIGHT.paper, layout="constrained")
 
 
 def finish(axes: Axes, title: str = "", xlabel: str = "", ylabel: str = "") -> None:
