@@ -229,7 +229,7 @@ def test_a_missing_extra_is_named_and_the_table_does_without(tmp_path, monkeypat
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return real(name, *arguments, **keywords)
 
-    for module in ("axes", "drawing", "scatter", "figures", "page"):
+    for module in ("axes", "canvas", "drawing", "scatter", "figures", "page", "templating"):
         monkeypatch.delitem(sys.modules, f"latentwave.report.{module}", raising=False)
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(UserError, match=rf'without {missing}: pip install "latentwave\[report\]"'):

@@ -15,6 +15,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from latentwave.report.axes import LIGHT, SMALL_SIZE
+
 _LOGGER = logging.getLogger(__name__)
 _MISSING_GLYPH = re.compile(r"Glyph (\d+) .*missing from")
 
@@ -31,6 +33,25 @@ def new_figure(width: float, height: float, paper: str, layout: Any = None) -> F
     figure = Figure(figsize=(width, height), facecolor=paper, layout=layout)
     FigureCanvasAgg(figure)
     return figure
+
+
+def add_bar(
+    figure: Figure, image: Any, axes: Any, label: str, *, aspect: float = 30, fraction: float = 0.04
+) -> None:
+    """Put the scale of colours beside some axes.
+
+    Args:
+        figure: that holds them.
+        image: whose colours.
+        axes: one or several.
+        label: with the unit.
+        aspect: height of the scale over its width.
+        fraction: of the axes' width that it takes.
+    """
+    bar = figure.colorbar(image, ax=axes, pad=0.01, aspect=aspect, fraction=fraction)
+    bar.set_label(label, fontsize=SMALL_SIZE, color=LIGHT.muted)
+    bar.ax.tick_params(labelsize=SMALL_SIZE - 1, colors=LIGHT.muted, length=2)
+    bar.outline.set_visible(False)
 
 
 def svg_settings(salt: str) -> Any:
@@ -65,9 +86,8 @@ def save_png(figure: Figure, path: Path, *, dpi: int, hint: str = "") -> None:
     """
     with missing_glyphs() as lacking:
         figure.savefig(path, dpi=dpi)
-    texts = {
-        str(text.get_text()) for text in figure.findobj(Text)
-    }  # of axes that share ticks, once
+    # A set, since axes that share ticks have the same labels.
+    texts = {str(text.get_text()) for text in figure.findobj(Text)}
     count = sum(not lacking.isdisjoint(text) for text in texts)
     if count:
         _LOGGER.warning(

@@ -14,7 +14,7 @@ from matplotlib.colors import Normalize
 from scipy import signal
 
 from latentwave.report.axes import LIGHT, SMALL_SIZE, TEXT_SIZE
-from latentwave.report.canvas import new_figure, save_png
+from latentwave.report.canvas import add_bar, new_figure, save_png
 
 WIDTH_INCHES = 9.0
 _COLUMNS = 1600  # of a waveform's outline, about one for each dot of the picture
@@ -30,14 +30,7 @@ def save_sounds(
     *,
     prompt_seconds: float = 0.0,
 ) -> None:
-    """Draw the waveform and the spectrogram of each sound, all on the same scales.
-
-    Args:
-        sounds: samples in [−1, 1] by name.
-        sample_rate: in hertz.
-        path: of the PNG file.
-        prompt_seconds: where a line divides what was given from what was generated.
-    """
+    """See `write_sounds`."""
     height = 0.55 + 2.85 * len(sounds)
     figure = new_figure(WIDTH_INCHES, height, LIGHT.paper, layout="constrained")
     panels = figure.subplots(
@@ -65,10 +58,7 @@ def save_sounds(
     for axes in panels:
         _finish(axes, longest, prompt_seconds)
     panels[-1].set_xlabel("seconds", fontsize=SMALL_SIZE, color=LIGHT.muted)
-    bar = figure.colorbar(image, ax=list(panels), pad=0.01, aspect=40, fraction=0.03)
-    bar.set_label("dB of full scale", fontsize=SMALL_SIZE, color=LIGHT.muted)
-    bar.ax.tick_params(labelsize=SMALL_SIZE, colors=LIGHT.muted, length=2)
-    bar.outline.set_visible(False)
+    add_bar(figure, image, list(panels), "dB of full scale", aspect=40, fraction=0.03)
     save_png(figure, path, dpi=150)
 
 
@@ -78,13 +68,7 @@ def save_piano_rolls(
     *,
     prompt_seconds: float = 0.0,
 ) -> None:
-    """Draw notes as lines over time and pitch, all pieces on the same scales.
-
-    Args:
-        pieces: onset and end in seconds, pitch and velocity of each note, by name.
-        path: of the PNG file.
-        prompt_seconds: where a line divides what was given from what was generated.
-    """
+    """See `write_piano_rolls`."""
     height = 0.55 + 2.6 * len(pieces)
     figure = new_figure(WIDTH_INCHES, height, LIGHT.paper, layout="constrained")
     panels = figure.subplots(len(pieces), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
@@ -115,10 +99,7 @@ def save_piano_rolls(
         )
         _finish(axes, longest, prompt_seconds)
     panels[-1].set_xlabel("seconds", fontsize=SMALL_SIZE, color=LIGHT.muted)
-    bar = figure.colorbar(lines, ax=list(panels), pad=0.01, aspect=40, fraction=0.03)
-    bar.set_label("velocity", fontsize=SMALL_SIZE, color=LIGHT.muted)
-    bar.ax.tick_params(labelsize=SMALL_SIZE, colors=LIGHT.muted, length=2)
-    bar.outline.set_visible(False)
+    add_bar(figure, lines, list(panels), "velocity", aspect=40, fraction=0.03)
     save_png(figure, path, dpi=150)
 
 

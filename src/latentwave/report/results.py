@@ -9,8 +9,8 @@ from typing import Any
 
 from latentwave.errors import UserError
 from latentwave.report.older import fill_in, rename_old
+from latentwave.training import BASELINE
 
-BASELINE = "none"
 MEASURES = ("steps", "flops", "seconds")
 METRICS = {"accuracy": "accuracy", "map": "mAP"}
 

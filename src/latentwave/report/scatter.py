@@ -32,17 +32,16 @@ _NEAREST = 0.15  # of the most that was spent: the shortest axis
 _FEW_TIMES = 2.5  # how many times the least the most may be on a linear axis
 
 
-def draw_gaps(
-    axes: Axes, panel: GapPanel, palette: Palette, height: float, *, end_labels: bool = True
-) -> None:
+def draw_gaps(axes: Axes, panel: GapPanel, palette: Palette, height: float) -> None:
     """Draw gains over tokens: the mean over seeds, and a band from the lowest to the highest.
+
+    Each line is named at its end, in the margin right of the axes.
 
     Args:
         axes: where.
         panel: what.
         palette: its colours.
         height: of the axes.
-        end_labels: name each line at its end, in the margin right of the axes.
     """
     low, high = gap_window(panel)
     axes.set_xlim(0, max(gap.x[-1] for gap in panel.gaps))
@@ -58,13 +57,12 @@ def draw_gaps(
         colour = stroke["color"]
         axes.fill_between(gap.x, gap.low, gap.high, color=colour, alpha=0.16, linewidth=0, zorder=2)
         axes.plot(gap.x, gap.mean, **stroke, zorder=3, solid_capstyle="round")
-    if end_labels:
-        ends = [
-            LineEnd(f"{short_name(gap.name)} {gap.final}", gap.slot, gap.x[-1], gap.mean[-1])
-            for gap in panel.gaps
-            if gap.slot is not None
-        ]
-        label_ends(axes, ends, palette, (low, high), height)
+    ends = [
+        LineEnd(f"{short_name(gap.name)} {gap.final}", gap.slot, gap.x[-1], gap.mean[-1])
+        for gap in panel.gaps
+        if gap.slot is not None
+    ]
+    label_ends(axes, ends, palette, (low, high), height)
 
 
 def draw_pareto(

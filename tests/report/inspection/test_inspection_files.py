@@ -163,7 +163,7 @@ def test_a_missing_extra_is_named(seen, tmp_path, monkeypatch, missing):
 
     for module in [m for m in sys.modules if m.startswith("latentwave.report.inspection")]:
         monkeypatch.delitem(sys.modules, module)
-    for module in ("drawing", "figures"):
+    for module in ("canvas", "drawing", "figures", "templating"):
         monkeypatch.delitem(sys.modules, f"latentwave.report.{module}", raising=False)
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(UserError, match=rf'without {missing}: pip install "latentwave\[report\]"'):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Integer
@@ -40,7 +40,6 @@ def generate_samples(
     num_new_tokens: int = 200,
     temperature: float = 0.8,
     top_k: int | None = 40,
-    on_progress: Callable[[int], object] | None = None,
 ) -> list[Sample]:
     """Let models go on with the same prompts, prompt i with seed i.
 
@@ -51,7 +50,6 @@ def generate_samples(
         num_new_tokens: of each.
         temperature: of the sampling; 0 takes the likeliest token.
         top_k: sample from the likeliest only; None: from all.
-        on_progress: is called with the number of new tokens, piece by piece.
 
     Raises:
         UserError: for tokens that are not text.
@@ -63,12 +61,7 @@ def generate_samples(
         for model in models:
             set_seed(seed)
             tokens = continue_tokens(
-                model,
-                prompt,
-                num_new_tokens,
-                temperature=temperature,
-                top_k=top_k,
-                on_progress=on_progress,
+                model, prompt, num_new_tokens, temperature=temperature, top_k=top_k
             )
             texts.append(str(tokenizer.decode(tokens[len(prompt) :].tolist())))
         text = str(tokenizer.decode(np.asarray(prompt, dtype=np.int64).tolist()))

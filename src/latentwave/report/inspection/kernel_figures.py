@@ -14,11 +14,11 @@ from matplotlib.ticker import MaxNLocator
 
 from latentwave.analysis.inspection import Kernels, decibels, magnitude_at
 from latentwave.report.axes import LIGHT, SMALL_SIZE, TEXT_SIZE
+from latentwave.report.canvas import add_bar
 from latentwave.report.inspection.style import (
     LEVELS,
     RANGE_DECIBELS,
     SIGNED,
-    add_bar,
     finish,
     inspection_figure,
     octave_frequencies,

@@ -8,7 +8,6 @@ import json
 from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
@@ -22,6 +21,7 @@ from latentwave.report.inspection.facts import (
     write_lead,
 )
 from latentwave.report.inspection.payload import make_payload
+from latentwave.report.templating import load_template
 
 _SCRIPTS = ("inspect-signal.js", "inspect-plots.js", "inspect-page.js")
 
@@ -39,14 +39,6 @@ def render_inspection(inspection: Inspection, command: str = "") -> str:
     Returns:
         A whole HTML page.
     """
-    environment = Environment(
-        loader=PackageLoader("latentwave.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     payload = make_payload(inspection)
     scripts = [get_plotlyjs(), "\n".join(_read(name) for name in _SCRIPTS)]
     changes = [
@@ -61,7 +53,7 @@ def render_inspection(inspection: Inspection, command: str = "") -> str:
         "positions": loss_values(inspection.by_position),
         "classes": [loss_values(table) for table in inspection.by_class],
     }
-    return environment.get_template("inspect.html.j2").render(
+    return load_template("inspect.html.j2").render(
         name=names[0] if len(names) == 1 else f"{names[0]} against {names[1]}",
         lead=write_lead(inspection),
         measured=_measured(inspection),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -36,14 +35,6 @@ def finish(axes: Axes, title: str = "", xlabel: str = "", ylabel: str = "") -> N
     axes.set_ylabel(ylabel, fontsize=SMALL_SIZE, color=LIGHT.muted)
     if title:
         axes.set_title(title, loc="left", fontsize=TEXT_SIZE, color=LIGHT.ink, parse_math=False)
-
-
-def add_bar(figure: Figure, image: Any, axes: Any, label: str) -> None:
-    """The scale of colours beside some axes."""
-    bar = figure.colorbar(image, ax=axes, pad=0.01, aspect=30, fraction=0.04)
-    bar.set_label(label, fontsize=SMALL_SIZE, color=LIGHT.muted)
-    bar.ax.tick_params(labelsize=SMALL_SIZE - 1, colors=LIGHT.muted, length=2)
-    bar.outline.set_visible(False)
 
 
 def octave_frequencies(num_taps: int) -> Float[np.ndarray, " F"]:

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 
 from latentwave.analysis.inspection import EmbeddingPath, Inspection, Kernels
 from latentwave.report.axes import LIGHT, SMALL_SIZE
+from latentwave.report.canvas import add_bar
 from latentwave.report.inspection.style import (
     LEVELS,
     SIGNED,
-    add_bar,
     finish,
     inspection_figure,
 )
