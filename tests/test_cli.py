@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from latentwave.cli import main
+from latentwave.data import prepare
 from tests.tiny import tiny_recipe, write_text
 
 
@@ -91,6 +92,26 @@ def test_train_evaluate_generate(workplace, capsys):
     assert run("generate", folder, "--prompt", "wave ", "--max_new_tokens", "9") == 0
     assert capsys.readouterr().out == first
     assert run("generate", folder, "--prompt", "wave ", "--temperature", "0") == 0
+
+
+def test_evaluate_counts_the_tokens_that_are_predicted(workplace, tmp_path, capsys):
+    text = (workplace / "words.txt").read_text()
+    (tmp_path / "documents").mkdir()
+    for start in range(0, len(text), 11):
+        (tmp_path / "documents" / f"{start:06}.txt").write_text(text[start : start + 11])
+    recipe = tiny_recipe(tmp_path / "documents", training={"separate_documents": True})
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe.to_dict()))
+    given = ["train", tmp_path / "recipe.yaml", "--contestant", "none", "--output"]
+    assert run(*given, tmp_path / "run") == 0
+    capsys.readouterr()
+    assert run("evaluate", tmp_path / "run") == 0
+    told = " ".join(capsys.readouterr().out.split())
+    store = prepare(recipe.corpus)
+    in_windows = (len(store.split("validation")) - 1) // 31 * 31
+    _, position_ids = store.borders("validation").of_window(0, in_windows + 1)
+    masked = int((position_ids[1:] == 0).sum())
+    assert masked > 20
+    assert f"over {in_windows - masked:,} tokens in windows of 32" in told
 
 
 def test_prepare_says_what_it_made(workplace, capsys):

@@ -3,10 +3,12 @@
 import shutil
 
 import pytest
+import torch
 import yaml
 
 from latentwave.cli import main
 from latentwave.data import CorpusConfig
+from latentwave.training import load_run
 from tests.inspected import CONTESTANTS
 from tests.tiny import tiny_recipe, write_text
 from tests.training.test_classification import recipe_of, write_moods
@@ -124,6 +126,30 @@ def test_a_classifier_has_kernels(tmp_path, monkeypatch, capsys):
     assert not (folder / "inspect" / "positions.png").exists()
     assert run("inspect", folder, "--against", folder) == 2
     assert "is a classifier: it is inspected alone" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_run_that_diverged_is_refused(workplace, tmp_path, capsys):
+    shutil.copytree(workplace / "adaptive", tmp_path / "diverged")
+    model, _ = load_run(tmp_path / "diverged")
+    with torch.no_grad():
+        next(model.parameters())[0] = float("nan")
+    model.save_pretrained(tmp_path / "diverged" / "model")
+    capsys.readouterr()
+    for given in (
+        [tmp_path / "diverged"],
+        [workplace / "none", "--against", tmp_path / "diverged"],
+    ):
+        assert run("inspect", *given, *FEW) == 2
+        (told,) = capsys.readouterr().err.splitlines()
+        assert f"the run {tmp_path}/diverged diverged: its weights are not finite" in told
+
+
+def test_a_file_in_the_folder_s_place_is_refused_before_anything_is_measured(workplace, capsys):
+    assert run("inspect", workplace / "none", "--output", workplace / "words.txt", *FEW) == 2
+    told = capsys.readouterr().err
+    assert "is not a folder" in told
+    assert "looking at" not in told
+    assert "drawing" not in told
 
 
 @pytest.mark.unchecked

@@ -119,6 +119,45 @@ def test_names_the_key_that_is_missing(tmp_path, path):
         load_results(write(tmp_path, results))
 
 
+TUNED = {"losses": {"0.001": 2.0, "0.002": None}, "chosen": 0.001, "at_end_of_grid": False}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (["clock"], None, "clock must be dict, got None"),
+        (["clock"], {}, "lacks 'clock.method'"),
+        (["clock"], {"method": "alternating steps"}, "lacks 'clock.rounds'"),
+        (["clock", "busy_cores"], "few", "clock.busy_cores must be int or float, got 'few'"),
+        (["clock", "step_seconds", "none"], {}, "lacks 'clock.step_seconds.none.median'"),
+        (["tuning"], [TUNED], "tuning must be dict"),
+        (["tuning"], {"none": {"losses": {}, "chosen": 1}}, "lacks 'tuning.none.at_end_of_grid'"),
+        (["tuning"], {"none": TUNED | {"losses": {"0.1": []}}}, r"tuning.none.losses.0.1 must be"),
+        (["statistics"], None, "statistics must be dict"),
+        (["recipe", "training"], [1], "recipe.training must be dict"),
+        (["corpus", "units_per_token"], [1], "corpus.units_per_token must be dict"),
+        (["contestants", "wavelet", "mixer", "options"], [1], "wavelet.mixer.options must be dict"),
+        (["contestants", "wavelet", "mixer", "points"], [1], r"mixer.points\[0\] must be str"),
+        (["contestants", "wavelet", "memory"], [1], "contestants.wavelet.memory must be dict"),
+        (["contestants", "none", "curve", 0, "tokens"], "9", r"none.curve\[0\].tokens must be"),
+    ],
+)
+def test_names_a_value_that_no_report_can_be_made_of(tmp_path, path, value, message):
+    results = make_results()
+    inner = results
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    with pytest.raises(UserError, match=message):
+        load_results(write(tmp_path, results))
+
+
+def test_a_search_and_a_mixer_without_options_are_fine(tmp_path):
+    results = make_results() | {"tuning": {"none": TUNED}}
+    results["contestants"]["wavelet"]["mixer"] = {"kind": "wavelet", "points": ["B", "C"]}
+    assert load_results(write(tmp_path, results)) == results
+
+
 def test_names_a_value_of_the_wrong_kind_inside_a_list(tmp_path):
     results = make_results()
     results["contestants"]["wavelet"]["curve"][3]["loss"] = "low"

@@ -164,6 +164,19 @@ def test_a_name_is_not_read_as_mathematics(tmp_path):
     assert len(write_figures(results, tmp_path)) == 6
 
 
+def test_signs_that_the_font_lacks_are_said_in_one_line_for_each_figure(tmp_path, caplog):
+    results = make_results()
+    results["contestants"]["\u6ce2\u7684"] = results["contestants"].pop("wavelet")
+    write_figures(results, tmp_path, svg=True)
+    write_report(results, tmp_path)
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 6
+    assert (
+        "gap.png lacks the signs of 1 label that its font does not have; the page shows them"
+        in told
+    )
+
+
 def test_figures_are_pictures(tmp_path, monkeypatch):
     monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)
     before = [rcParams[key] for key in ("svg.fonttype", "svg.hashsalt")]
@@ -197,6 +210,16 @@ def test_svg_files_are_whole_and_the_same_each_time(tmp_path):
     assert text.rstrip().endswith("</svg>")
 
 
+def test_who_reads_a_page_while_it_is_written_again_sees_a_whole_one(tmp_path):
+    path = write_report(make_results(), tmp_path)
+    before = path.read_bytes()
+    with path.open("rb") as reader:
+        assert write_report(make_results(seeds=(0,)), tmp_path) == path
+        assert reader.read() == before
+    assert path.read_bytes() != before
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize("missing", ["matplotlib", "jinja2"])
 def test_a_missing_extra_is_named_and_the_table_does_without(tmp_path, monkeypatch, missing):
     real = builtins.__import__
@@ -206,7 +229,7 @@ def test_a_missing_extra_is_named_and_the_table_does_without(tmp_path, monkeypat
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return real(name, *arguments, **keywords)
 
-    for module in ("axes", "drawing", "scatter", "figures", "page"):
+    for module in ("axes", "canvas", "drawing", "scatter", "figures", "page", "templating"):
         monkeypatch.delitem(sys.modules, f"latentwave.report.{module}", raising=False)
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(UserError, match=rf'without {missing}: pip install "latentwave\[report\]"'):

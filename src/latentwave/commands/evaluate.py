@@ -55,13 +55,15 @@ def _run(options: Namespace, _: list[str]) -> None:
     borders = store.borders(options.split) if keeps_documents_apart(options.run) else None
     windows = data.GridWindows(store.split(options.split), context, borders=borders)
     loss = training.evaluate_loss(model, windows, options.batch_size)
+    labels = (windows[i]["labels"][1:] for i in range(len(windows)))
+    predicted = sum(int((each != -100).sum()) for each in labels)
     bits = ", ".join(
         f"{value:.4f} bits per {unit}"
         for unit, value in store.bits_per_unit(loss, options.split).items()
     )
     OUT.print(
         f"{options.split}: {loss:.4f} nats per token, {bits}, over "
-        f"{len(windows) * (context - 1):,} tokens in windows of {context}",
+        f"{predicted:,} tokens in windows of {context}",
         soft_wrap=True,
     )
 

@@ -48,6 +48,7 @@ def _run(options: Namespace, arguments: list[str]) -> None:
     report.check_extra()
     runs = _load_runs([options.run] + ([options.against] if options.against else []))
     text = _read_text(options, runs[0].codec)
+    folder = report.make_folder(options.output or options.run / "inspect")
     store = None
     if not training.is_classifier(runs[0].model) and training.read_record(options.run):
         store = data.prepare(corpus_of_run(options.run))
@@ -64,7 +65,6 @@ def _run(options: Namespace, arguments: list[str]) -> None:
         on_stage=lambda stage: ERR.print(f"looking at: {stage}", soft_wrap=True, markup=False),
     )
     ERR.print("drawing", soft_wrap=True)
-    folder = options.output or options.run / "inspect"
     page, *figures = report.write_inspection(
         inspection, folder, svg=options.svg, command=shlex.join(["latentwave", *arguments])
     )
@@ -83,6 +83,11 @@ def _load_runs(folders: list[Path]) -> list[InspectedRun]:
                 f"{folder} --resume"
             )
         model, codec = training.load_run(folder)
+        if not all(bool(parameter.isfinite().all()) for parameter in model.parameters()):
+            raise UserError(
+                f"the run {folder} diverged: its weights are not finite; train it with a lower "
+                "learning rate"
+            )
         runs.append(InspectedRun(name=name, folder=folder, model=model, codec=codec))
     return runs
 

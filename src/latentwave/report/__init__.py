@@ -6,6 +6,7 @@ from latentwave.report.results import load_results
 from latentwave.report.table import Cell, Column, SummaryTable, summary_table
 from latentwave.report.write import (
     check_extra,
+    make_folder,
     write_figures,
     write_inspection,
     write_piano_rolls,
@@ -20,6 +21,7 @@ __all__ = [
     "check_extra",
     "cost_table",
     "load_results",
+    "make_folder",
     "print_summary",
     "summary_table",
     "write_figures",

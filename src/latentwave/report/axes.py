@@ -12,12 +12,12 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from latentwave.report.formats import LONGEST_NAME
 from latentwave.report.labels import spread
 
 TEXT_SIZE, SMALL_SIZE = 12.0, 11.0
 CHARACTER_WIDTH = 6.4  # mean width of one at size TEXT_SIZE, generous
 LINE_HEIGHT = 15.0  # height of a line of text
-_LONGEST_NAME = 20
 _DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)))
 
 
@@ -173,7 +173,7 @@ def line_style(slot: int | None, palette: Palette) -> dict[str, Any]:
 def short_name(name: str) -> str:
     """A contestant's name on one line, cut where it would need half of the figure."""
     name = " ".join(name.split())
-    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
 
 
 def text_width(text: str) -> float:

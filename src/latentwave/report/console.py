@@ -12,10 +12,9 @@ from rich.text import Text
 
 from latentwave.report.cautions import cautions
 from latentwave.report.cost_table import cost_table
+from latentwave.report.formats import LONGEST_NAME
 from latentwave.report.headline import write_headline
 from latentwave.report.table import Cell, SummaryTable, summary_table
-
-_LONGEST_NAME = 20
 
 
 def print_summary(results: dict[str, Any], console: Console | None = None) -> None:
@@ -74,7 +73,7 @@ def _rich_table(table: SummaryTable, chosen: Sequence[int], gap: int) -> Table:
             Text("\n".join(head), style="bold"),
             justify="left" if i == 0 else "right",
             no_wrap=i > 0,
-            max_width=_LONGEST_NAME if i == 0 else None,
+            max_width=LONGEST_NAME if i == 0 else None,
             overflow="fold",
         )
     for row in table.rows:

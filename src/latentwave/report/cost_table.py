@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from latentwave.report.formats import MISSING, format_bytes, format_count
-from latentwave.report.results import BASELINE
 from latentwave.report.table import Cell, Column, SummaryTable, parameters_cell
+from latentwave.training import BASELINE
 
 # By the column that each is about.
 _WORDS = {

@@ -9,7 +9,8 @@ from typing import Any
 
 from latentwave.report.formats import Number, format_loss, format_speedup
 from latentwave.report.ranking import slots
-from latentwave.report.results import BASELINE, estimate, loss_unit
+from latentwave.report.results import estimate, loss_unit
+from latentwave.training import BASELINE
 
 UNITS: dict[str, list[tuple[float, str]]] = {
     "steps": [(1.0, "optimiser steps")],

@@ -11,9 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -26,6 +24,12 @@ from latentwave.report.axes import (
     Palette,
     line_style,
     short_name,
+)
+from latentwave.report.canvas import (
+    missing_glyphs,
+    new_figure,
+    save_with_page,
+    svg_settings,
 )
 from latentwave.report.curves import Panel, make_panel
 from latentwave.report.drawing import draw_axes, in_colour
@@ -76,13 +80,9 @@ def save_figures(results: dict[str, Any], folder: Path, *, svg: bool = False) ->
     gaps = make_gaps(results)
     if gaps is not None:
         figures["gap"] = draw_gap_panel(gaps, 640.0, 400.0)
-    paths = []
+    paths: list[Path] = []
     for stem, figure in figures.items():
-        for suffix in ("png", "svg") if svg else ("png",):
-            path = folder / f"{stem}.{suffix}"
-            with _settings(stem):
-                figure.savefig(path, dpi=200, metadata={"Date": None} if suffix == "svg" else None)
-            paths.append(path)
+        paths += save_with_page(figure, folder, stem, dpi=200, svg=svg)
     return paths
 
 
@@ -97,7 +97,7 @@ def inline_svg(draw: Callable[[Palette], Figure], name: str) -> str:
         The element. It holds no address, no script and no id that another element may have.
     """
     buffer = io.StringIO()
-    with _settings(name):
+    with svg_settings(name), missing_glyphs():
         metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         draw(_STAND_INS).savefig(buffer, format="svg", metadata=metadata, transparent=True)
     text = buffer.getvalue()
@@ -163,7 +163,7 @@ def _one_pair(
 ) -> tuple[Figure, Axes, tuple[float, float]]:
     """A figure, its axes and their size."""
     inner = width - _LEFT - right, height - _BOTTOM - 26
-    figure = _new_figure(width, height, palette)
+    figure = new_figure(width / 72, height / 72, palette.paper)
     place = (_LEFT / width, _BOTTOM / height, inner[0] / width, inner[1] / height)
     return figure, figure.add_axes(place), inner
 
@@ -238,7 +238,7 @@ def _side_by_side(
     """A figure with several pairs of axes, and the size of each."""
     gap = 46.0
     width, height = _LEFT + count * each + (count - 1) * gap + 14, plot_height + bottom + top
-    figure = _new_figure(width, height, LIGHT)
+    figure = new_figure(width / 72, height / 72, LIGHT.paper)
     pairs = [
         figure.add_axes(
             (
@@ -251,14 +251,3 @@ def _side_by_side(
         for i in range(count)
     ]
     return figure, pairs, (each, plot_height)
-
-
-def _new_figure(width: float, height: float, palette: Palette) -> Figure:
-    figure = Figure(figsize=(width / 72, height / 72), facecolor=palette.paper)
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _settings(salt: str) -> Any:
-    """Text stays text in an SVG, and the same results give the same file."""
-    return mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 MISSING = "—"
+LONGEST_NAME = 20
+"""Characters of a contestant's name that figures and tables in a terminal have room for."""
 Number = int | float  # JSON has both
 
 

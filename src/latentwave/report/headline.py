@@ -18,12 +18,12 @@ from latentwave.report.formats import (
 )
 from latentwave.report.ranking import best, candidates
 from latentwave.report.results import (
-    BASELINE,
     MEASURES,
     estimate,
     loss_unit,
     shown_metrics,
 )
+from latentwave.training import BASELINE
 
 _MOST_NAMED = 5  # of contestants that cannot be told from the best
 

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
 from scipy import signal
 
 from latentwave.report.axes import LIGHT, SMALL_SIZE, TEXT_SIZE
+from latentwave.report.canvas import add_bar, new_figure, save_png
 
 WIDTH_INCHES = 9.0
 _COLUMNS = 1600  # of a waveform's outline, about one for each dot of the picture
@@ -31,16 +30,9 @@ def save_sounds(
     *,
     prompt_seconds: float = 0.0,
 ) -> None:
-    """Draw the waveform and the spectrogram of each sound, all on the same scales.
-
-    Args:
-        sounds: samples in [−1, 1] by name.
-        sample_rate: in hertz.
-        path: of the PNG file.
-        prompt_seconds: where a line divides what was given from what was generated.
-    """
-    figure = Figure(figsize=(WIDTH_INCHES, 0.55 + 2.85 * len(sounds)), layout="constrained")
-    FigureCanvasAgg(figure)
+    """See `write_sounds`."""
+    height = 0.55 + 2.85 * len(sounds)
+    figure = new_figure(WIDTH_INCHES, height, LIGHT.paper, layout="constrained")
     panels = figure.subplots(
         2 * len(sounds), 1, sharex=True, squeeze=False, height_ratios=[1, 2] * len(sounds)
     )[:, 0]
@@ -66,11 +58,8 @@ def save_sounds(
     for axes in panels:
         _finish(axes, longest, prompt_seconds)
     panels[-1].set_xlabel("seconds", fontsize=SMALL_SIZE, color=LIGHT.muted)
-    bar = figure.colorbar(image, ax=list(panels), pad=0.01, aspect=40, fraction=0.03)
-    bar.set_label("dB of full scale", fontsize=SMALL_SIZE, color=LIGHT.muted)
-    bar.ax.tick_params(labelsize=SMALL_SIZE, colors=LIGHT.muted, length=2)
-    bar.outline.set_visible(False)
-    figure.savefig(path, dpi=150)
+    add_bar(figure, image, list(panels), "dB of full scale", aspect=40, fraction=0.03)
+    save_png(figure, path, dpi=150)
 
 
 def save_piano_rolls(
@@ -79,15 +68,9 @@ def save_piano_rolls(
     *,
     prompt_seconds: float = 0.0,
 ) -> None:
-    """Draw notes as lines over time and pitch, all pieces on the same scales.
-
-    Args:
-        pieces: onset and end in seconds, pitch and velocity of each note, by name.
-        path: of the PNG file.
-        prompt_seconds: where a line divides what was given from what was generated.
-    """
-    figure = Figure(figsize=(WIDTH_INCHES, 0.55 + 2.6 * len(pieces)), layout="constrained")
-    FigureCanvasAgg(figure)
+    """See `write_piano_rolls`."""
+    height = 0.55 + 2.6 * len(pieces)
+    figure = new_figure(WIDTH_INCHES, height, LIGHT.paper, layout="constrained")
     panels = figure.subplots(len(pieces), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     notes = np.concatenate([np.zeros((0, 4)), *pieces.values()])
     longest = float(notes[:, 1].max(initial=1.0))
@@ -116,11 +99,8 @@ def save_piano_rolls(
         )
         _finish(axes, longest, prompt_seconds)
     panels[-1].set_xlabel("seconds", fontsize=SMALL_SIZE, color=LIGHT.muted)
-    bar = figure.colorbar(lines, ax=list(panels), pad=0.01, aspect=40, fraction=0.03)
-    bar.set_label("velocity", fontsize=SMALL_SIZE, color=LIGHT.muted)
-    bar.ax.tick_params(labelsize=SMALL_SIZE, colors=LIGHT.muted, length=2)
-    bar.outline.set_visible(False)
-    figure.savefig(path, dpi=150)
+    add_bar(figure, lines, list(panels), "velocity", aspect=40, fraction=0.03)
+    save_png(figure, path, dpi=150)
 
 
 def _draw_outline(axes: Axes, samples: Float[np.ndarray, " _"], sample_rate: int) -> None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from latentwave.report.axes import LIGHT
@@ -33,8 +32,10 @@ from latentwave.report.headline import write_headline
 from latentwave.report.method import budget_in_words, clock_in_words, tuning_table
 from latentwave.report.pareto import ParetoPanel, make_pareto
 from latentwave.report.ranking import slots
-from latentwave.report.results import BASELINE, MEASURES, estimate
+from latentwave.report.results import MEASURES, estimate
 from latentwave.report.table import summary_table
+from latentwave.report.templating import load_template
+from latentwave.training import BASELINE
 
 _WORDS = {"steps": "steps", "flops": "FLOPs", "seconds": "seconds"}
 
@@ -71,19 +72,11 @@ def render_page(results: dict[str, Any]) -> str:
     Returns:
         A whole HTML page that refers to nothing outside itself.
     """
-    environment = Environment(
-        loader=PackageLoader("latentwave.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     panels = {measure: make_panel(results, measure) for measure in MEASURES}
     spent = [panel for measure in PARETO_MEASURES if (panel := make_pareto(results, measure))]
     gaps = make_gaps(results)
     headline = write_headline(results)
-    return environment.get_template("report.html.j2").render(
+    return load_template("report.html.j2").render(
         name=results["recipe"]["name"],
         headline=headline,
         tiles=_tiles(results, headline.subject),

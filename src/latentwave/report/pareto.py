@@ -7,7 +7,8 @@ from typing import Any
 
 from latentwave.report.curves import choose_unit
 from latentwave.report.ranking import MOST_IN_COLOUR, slots
-from latentwave.report.results import BASELINE, estimate, loss_unit
+from latentwave.report.results import estimate, loss_unit
+from latentwave.training import BASELINE
 
 
 @dataclass(frozen=True, kw_only=True)

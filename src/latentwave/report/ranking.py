@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from latentwave.report.results import BASELINE, others
+from latentwave.report.results import others
+from latentwave.training import BASELINE
 
 MOST_IN_COLOUR = 8  # contestants beside the baseline that lines can still be told apart of
 _BEST_IN_COLOUR = 5  # where there are more

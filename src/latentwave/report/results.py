@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from latentwave.errors import UserError
 from latentwave.report.older import fill_in, rename_old
+from latentwave.training import BASELINE
 
-BASELINE = "none"
 MEASURES = ("steps", "flops", "seconds")
 METRICS = {"accuracy": "accuracy", "map": "mAP"}
 
+
+@dataclass(frozen=True)
+class _Maybe:
+    """What a value must be unless it is null or lacks."""
+
+    wanted: Any
+
+
+@dataclass(frozen=True)
+class _Each:
+    """What all values of a dict must be, whatever its keys."""
+
+    wanted: Any
+
+
 # What must be there: a dict names keys, a list holds one kind of item, a tuple lists types.
-_NUMBER = (int, float, type(None))
+_REAL = (int, float)
+_NUMBER = (*_REAL, type(None))
 _ESTIMATE = {"mean": _NUMBER, "low": _NUMBER, "high": _NUMBER}
 _CONTESTANT = {
     "mixer": (dict, type(None)),
@@ -25,24 +42,46 @@ _CONTESTANT = {
     "final_loss": _ESTIMATE,
     "bits_per": (dict,),
     "metrics": (dict,),
-    "curve": [dict.fromkeys(MEASURES, _NUMBER) | {"loss": _NUMBER, "losses": [_NUMBER]}],
+    "curve": [
+        dict.fromkeys(MEASURES, _NUMBER)
+        | {"tokens": _Maybe(_REAL), "loss": _NUMBER, "losses": [_NUMBER]}
+    ],
     "speedup": dict.fromkeys(MEASURES, _ESTIMATE),
     "reached": (bool,),
 }
+_MIXER = {"options": _Maybe({}), "points": _Maybe([(str,)])}
 # What results of before lack, see `fill_in`.
 _SINCE_BUDGETS = {
+    "budget": (str,),
+    "clock": {
+        "method": (str,),
+        "busy_cores": _Maybe(_REAL),
+        "step_seconds": _Maybe(_Each(dict.fromkeys(("median", "shortest", "longest"), _REAL))),
+    },
+    "tuning": _Maybe(_Each({"losses": _Each(_NUMBER), "chosen": _REAL, "at_end_of_grid": (bool,)})),
+    "statistics": (dict,),
+}
+_ALTERNATING = {"rounds": _REAL}
+_CONTESTANT_SINCE_BUDGETS = {
     "baseline": (str,),
     "backbone": (dict,),
     "learning_rate": _NUMBER,
     "num_steps": _NUMBER,
     "gain": _ESTIMATE,
-    "memory": (dict, type(None)),
-    "decoding": (dict, type(None)),
+    "memory": _Maybe({"peak_training_bytes": _Maybe(_REAL)}),
+    "decoding": _Maybe(
+        dict.fromkeys(("flops_per_token", "cache_bytes", "mixer_state_bytes"), _Maybe(_REAL))
+    ),
 }
 _RESULTS = {
-    "recipe": {"name": (str,)},
+    "recipe": {"name": (str,), "training": _Maybe({})},
     "environment": {"versions": (dict,)},
-    "corpus": {"name": (str,), "num_tokens": _NUMBER, "vocab_size": _NUMBER},
+    "corpus": {
+        "name": (str,),
+        "num_tokens": _NUMBER,
+        "vocab_size": _NUMBER,
+        "units_per_token": _Maybe(_Each(_REAL)),
+    },
     "command": (str,),
     "seeds": [_NUMBER],
     "contestants": (dict,),
@@ -128,13 +167,17 @@ def _check_results(results: Any, file: str) -> None:
         )
     for name, contestant in results["contestants"].items():
         _check(contestant, _CONTESTANT, f"contestants.{name}", file)
+        _check(contestant["mixer"] or {}, _MIXER, f"contestants.{name}.mixer", file)
         units = dict.fromkeys(results["contestants"][BASELINE]["bits_per"], _ESTIMATE)
         _check(contestant["bits_per"], units, f"contestants.{name}.bits_per", file)
         metrics = dict.fromkeys(results["contestants"][BASELINE]["metrics"], _ESTIMATE)
         _check(contestant["metrics"], metrics, f"contestants.{name}.metrics", file)
     fill_in(results)
+    _check(results, _SINCE_BUDGETS, "", file)
+    if results["clock"]["method"] == "alternating steps":
+        _check(results["clock"], _ALTERNATING, "clock", file)
     for name, contestant in results["contestants"].items():
-        _check(contestant, _SINCE_BUDGETS, f"contestants.{name}", file)
+        _check(contestant, _CONTESTANT_SINCE_BUDGETS, f"contestants.{name}", file)
         if contestant["baseline"] not in results["contestants"]:
             raise UserError(
                 f"{file!r} has no contestant {contestant['baseline']!r}, which {name!r} is "
@@ -143,6 +186,8 @@ def _check_results(results: Any, file: str) -> None:
 
 
 def _check(value: Any, wanted: Any, path: str, file: str) -> None:
+    if isinstance(wanted, _Each):
+        wanted = dict.fromkeys(value, wanted.wanted) if isinstance(value, dict) else {}
     types = wanted if isinstance(wanted, tuple) else (type(wanted),)
     if not isinstance(value, types):
         names = " or ".join("null" if t is type(None) else t.__name__ for t in types)
@@ -153,9 +198,13 @@ def _check(value: Any, wanted: Any, path: str, file: str) -> None:
     if isinstance(wanted, dict):
         for key, inner in wanted.items():
             inside = f"{path}.{key}" if path else key
-            if key not in value:
+            if isinstance(inner, _Maybe):
+                if value.get(key) is not None:
+                    _check(value[key], inner.wanted, inside, file)
+            elif key not in value:
                 raise UserError(f"{file!r} is not the results of a comparison: it lacks {inside!r}")
-            _check(value[key], inner, inside, file)
+            else:
+                _check(value[key], inner, inside, file)
     elif isinstance(wanted, list):
         for index, item in enumerate(value):
             _check(item, wanted[0], f"{path}[{index}]", file)

@@ -21,6 +21,7 @@ from latentwave.report.axes import (
     style_axes,
     text_width,
 )
+from latentwave.report.canvas import missing_glyphs
 from latentwave.report.drawing import LOSS_TITLE
 from latentwave.report.gaps import GapPanel, gap_window
 from latentwave.report.labels import Box, place_labels
@@ -31,17 +32,16 @@ _NEAREST = 0.15  # of the most that was spent: the shortest axis
 _FEW_TIMES = 2.5  # how many times the least the most may be on a linear axis
 
 
-def draw_gaps(
-    axes: Axes, panel: GapPanel, palette: Palette, height: float, *, end_labels: bool = True
-) -> None:
+def draw_gaps(axes: Axes, panel: GapPanel, palette: Palette, height: float) -> None:
     """Draw gains over tokens: the mean over seeds, and a band from the lowest to the highest.
+
+    Each line is named at its end, in the margin right of the axes.
 
     Args:
         axes: where.
         panel: what.
         palette: its colours.
         height: of the axes.
-        end_labels: name each line at its end, in the margin right of the axes.
     """
     low, high = gap_window(panel)
     axes.set_xlim(0, max(gap.x[-1] for gap in panel.gaps))
@@ -57,13 +57,12 @@ def draw_gaps(
         colour = stroke["color"]
         axes.fill_between(gap.x, gap.low, gap.high, color=colour, alpha=0.16, linewidth=0, zorder=2)
         axes.plot(gap.x, gap.mean, **stroke, zorder=3, solid_capstyle="round")
-    if end_labels:
-        ends = [
-            LineEnd(f"{short_name(gap.name)} {gap.final}", gap.slot, gap.x[-1], gap.mean[-1])
-            for gap in panel.gaps
-            if gap.slot is not None
-        ]
-        label_ends(axes, ends, palette, (low, high), height)
+    ends = [
+        LineEnd(f"{short_name(gap.name)} {gap.final}", gap.slot, gap.x[-1], gap.mean[-1])
+        for gap in panel.gaps
+        if gap.slot is not None
+    ]
+    label_ends(axes, ends, palette, (low, high), height)
 
 
 def draw_pareto(
@@ -106,7 +105,8 @@ def draw_pareto(
     )
     for point in points:
         _draw_point(axes, point, palette)
-    axes.figure.canvas.draw()  # places in points need a laid-out figure
+    with missing_glyphs():  # whoever saves the figure says so
+        axes.figure.canvas.draw()  # places in points need a laid-out figure
     corner = axes.transAxes.transform((0, 0))
     scale = width / (axes.transAxes.transform((1, 0))[0] - corner[0])
 

@@ -16,7 +16,8 @@ from latentwave.report.formats import (
     format_share,
     format_speedup,
 )
-from latentwave.report.results import BASELINE, MEASURES, estimate, shown_metrics
+from latentwave.report.results import MEASURES, estimate, shown_metrics
+from latentwave.training import BASELINE
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,19 @@ from jaxtyping import Float
 
 from latentwave.analysis.inspection import Inspection
 from latentwave.errors import UserError
+from latentwave.training.files import write_durably
 
 _EXTRA = ("matplotlib", "jinja2", "markupsafe", "plotly")
 
 
 def write_figures(results: dict[str, Any], folder: str | Path, *, svg: bool = False) -> list[Path]:
-    """Draw the validation loss against steps, FLOPs and seconds.
+    """Draw the figures of a comparison.
 
-    Writes `loss-steps.png`, `loss-flops.png`, `loss-seconds.png` and, side by side, `loss.png`.
-    Thin lines are seeds, thick ones their mean; the dashed line is the baseline's final loss,
-    and a dot marks where a contestant reaches it.
+    `loss-steps.png`, `loss-flops.png`, `loss-seconds.png` and, side by side, `loss.png` show the
+    validation loss while training. Thin lines are seeds, thick ones their mean; the dashed line
+    is the baseline's final loss, and a dot marks where a contestant reaches it. `pareto.png`
+    shows final losses against the FLOPs and the seconds spent, `gap.png` how far contestants
+    are ahead of their baselines at equal tokens.
 
     Args:
         results: as `load_results` returns them.
@@ -29,14 +32,14 @@ def write_figures(results: dict[str, Any], folder: str | Path, *, svg: bool = Fa
         svg: also write each figure as SVG.
 
     Returns:
-        The files written; a measure that was not taken has none.
+        The files written; what was not measured has none.
 
     Raises:
         UserError: if the extra `report` is not installed, or the folder is a file.
     """
     with _needs_extra("figures"):
         from latentwave.report.figures import save_figures
-    return save_figures(results, _make_folder(folder), svg=svg)
+    return save_figures(results, make_folder(folder), svg=svg)
 
 
 def write_report(results: dict[str, Any], folder: str | Path) -> Path:
@@ -54,8 +57,8 @@ def write_report(results: dict[str, Any], folder: str | Path) -> Path:
     """
     with _needs_extra("the report"):
         from latentwave.report.page import render_page
-    path = _make_folder(folder) / "report.html"
-    path.write_text(render_page(results), encoding="utf-8")
+    path = make_folder(folder) / "report.html"
+    write_durably(path, render_page(results))
     return path
 
 
@@ -120,9 +123,9 @@ def write_inspection(
     with _needs_extra("the pictures of an inspection"):
         from latentwave.report.inspection.figures import save_inspection_figures
         from latentwave.report.inspection.page import render_inspection
-    folder = _make_folder(folder)
+    folder = make_folder(folder)
     path = folder / "inspect.html"
-    path.write_text(render_inspection(inspection, command), encoding="utf-8")
+    write_durably(path, render_inspection(inspection, command))
     return [path, *save_inspection_figures(inspection, folder, svg=svg)]
 
 
@@ -151,7 +154,18 @@ def _needs_extra(what: str) -> Iterator[None]:
         ) from error
 
 
-def _make_folder(folder: str | Path) -> Path:
+def make_folder(folder: str | Path) -> Path:
+    """Make the folder of a report if need be, before hours of measuring.
+
+    Args:
+        folder: with all that are above it.
+
+    Returns:
+        Its path.
+
+    Raises:
+        UserError: if it is a file, or below one.
+    """
     path = Path(folder)
     try:
         path.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from latentwave.analysis.inspection import (
     record_passages,
     token_activity,
 )
+from latentwave.data import DocumentBorders
 from latentwave.mixers import build_mixer
 from latentwave.training import BackboneConfig, ContestantConfig, build_model
 
@@ -87,6 +88,30 @@ def test_passages_are_what_the_mixers_saw():
         mixed = mixers[passage.name](torch.from_numpy(passage.before)[None])
         np.testing.assert_allclose(passage.after, mixed[0].detach(), atol=1e-6)
     assert all(not mixer._forward_hooks for mixer in mixers.values())
+
+
+@pytest.mark.parametrize("kind", ["wavelet", "filterbank", "adaptive_filterbank"])
+def test_documents_that_are_apart_do_not_see_each_other(kind):
+    backbone = BackboneConfig(
+        num_layers=3, hidden_size=16, num_heads=2, intermediate_size=32, context_length=CONTEXT
+    )
+    options = {} if kind == "wavelet" else {"num_filters": 4, "kernel_size": 4}
+    contestant = ContestantConfig(kind=kind, options=options)
+    model = build_model(backbone, contestant, vocab_size=7, seed=0)
+    mixers = named_mixers(model)
+    for mixer in mixers.values():
+        through(mixer)  # otherwise banks start as the identity
+    tokens = np.arange(T) % 7
+    other = np.concatenate([(tokens[:9] + 1) % 7, tokens[9:]])
+    borders = DocumentBorders(np.array([0, 9]), first_token=0)
+    for name, mixer in mixers.items():
+        seen = [record_passages(model, mixers, each, borders)[name] for each in (tokens, other)]
+        assert np.abs(seen[0].after[:9] - seen[1].after[:9]).max() > 0.01
+        np.testing.assert_array_equal(seen[0].after[9:], seen[1].after[9:])
+        found = [token_activity(mixer, kernels_of(name, mixer), each) for each in seen]
+        np.testing.assert_array_equal(found[0].activity[:, 9:], found[1].activity[:, 9:])
+        if found[0].tf_mask is not None:
+            np.testing.assert_array_equal(found[0].tf_mask[:, 9:], found[1].tf_mask[:, 9:])
 
 
 def test_the_plane_is_that_of_the_largest_variance():

@@ -1,12 +1,14 @@
 import numpy as np
 import pytest
+from rich.console import Console
 
 from latentwave.analysis.inspection import InspectedRun, inspect_runs
-from latentwave.data import GridWindows
+from latentwave.data import GridWindows, prepare
 from latentwave.data.text.characters import CharacterCodec
 from latentwave.errors import UserError
-from latentwave.training import evaluate_loss
+from latentwave.training import evaluate_loss, train
 from tests.inspected import look_into, tokens_of, train_runs
+from tests.tiny import tiny_recipe, write_text
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +40,34 @@ def test_everything_is_seen_and_measured_on_the_same_windows(folder, store):
         assert sum(each.losses[0].count for each in table.bins) == 9 * 31
     assert [sample.seed for sample in seen.samples] == [0, 1, 2]
     assert all(len(text) == 12 for sample in seen.samples for text in sample.texts)
+
+
+def test_documents_that_are_apart_count_for_themselves(tmp_path):
+    (tmp_path / "documents").mkdir()
+    write_text(tmp_path / "words.txt")
+    text = (tmp_path / "words.txt").read_text()
+    for start in range(0, len(text), 11):
+        (tmp_path / "documents" / f"{start:06}.txt").write_text(text[start : start + 11])
+    recipe = tiny_recipe(tmp_path / "documents", training={"separate_documents": True})
+    store = prepare(recipe.corpus, tmp_path / "store")
+    train(recipe, "wavelet", 0, store, tmp_path / "wavelet", console=Console(quiet=True))
+    seen = look_into(tmp_path, store, "wavelet", separate_documents=True, num_new_tokens=0)
+    windows = GridWindows(store.split("validation"), 32, 9, store.borders("validation"))
+    predicted = sum(int((window["labels"][1:] != -100).sum()) for window in windows)
+    assert predicted < 9 * 31
+    assert sum(each.losses[0].count for each in seen.by_position.bins) == predicted
+    longest = max(int(window["position_ids"].max()) for window in windows)
+    assert seen.by_position.bins[-1].low <= longest < 12
+
+    given = np.asarray(store.split("validation")[:32])
+    together = look_into(
+        tmp_path, store, "wavelet", separate_documents=True, num_new_tokens=0, text=given
+    )
+    (name, *_), apart = seen.activity, seen.activity
+    first = int(windows[0]["segment_ids"].bincount()[0])
+    for same, columns in ((True, slice(first)), (False, slice(first, None))):
+        found = [each[name].activity[:, columns] for each in (apart, together.activity)]
+        assert np.allclose(*found) == same
 
 
 def test_samples_are_the_same_each_time(folder, store):

@@ -49,6 +49,17 @@ def test_bins_of_positions_average_their_own_columns():
     assert losses_overall([losses]).difference is None
 
 
+def test_positions_count_from_the_start_of_the_document_where_documents_are_apart():
+    # Losses name their place in the document, the masked first tokens of documents have none.
+    position_ids = np.array([[0, 1, 2, 0, 1], [0, 0, 1, 2, 3]])
+    losses = np.array([[1.0, 2, np.nan, 1, 2], [np.nan, 1, 2, 3, 4]])
+    table = losses_by_position([losses, losses], position_ids)
+    assert [(each.low, each.losses[0].value) for each in table.bins] == [
+        *((1, 1), (2, 2), (3, 3), (4, 4))
+    ]
+    assert [each.losses[0].count for each in table.bins] == [3, 3, 1, 1]
+
+
 def test_characters_by_kind_and_place():
     codec = CharacterCodec(" .ab3")
     windows = codec.encode("ab a3. b")[None].astype(np.int64)

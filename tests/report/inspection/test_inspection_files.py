@@ -1,5 +1,6 @@
 import base64
 import builtins
+import dataclasses
 import sys
 
 import numpy as np
@@ -38,6 +39,40 @@ def test_figures_are_pictures_and_the_same_each_time(seen, tmp_path):
     assert "cycles per token" in text
 
 
+def test_signs_that_the_font_lacks_are_said_in_one_line(seen, tmp_path, caplog):
+    tokens = ["\u6ce2", "\u7684", *seen.tokens[2:]]
+    write_inspection(dataclasses.replace(seen, tokens=tokens), tmp_path)
+    told = [record.getMessage() for record in caplog.records]
+    assert [each.split(" lacks ")[0] for each in told] == ["masks.png", "paths.png"]
+    assert "the signs of 2 labels that its font does not have; the page shows them" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("temperature", "top_k", "words"),
+    [
+        (0.8, 40, "(temperature 0.8, the 40 likeliest tokens)"),
+        (1.5, None, "(temperature 1.5, all tokens)"),
+        (0.0, 40, "(always the likeliest token)"),
+    ],
+)
+def test_the_page_says_how_samples_were_drawn(seen, tmp_path, temperature, top_k, words):
+    samples = [
+        dataclasses.replace(sample, temperature=temperature, top_k=top_k) for sample in seen.samples
+    ]
+    other = dataclasses.replace(seen, samples=samples)
+    assert words in write_inspection(other, tmp_path)[0].read_text(encoding="utf-8")
+
+
+def test_who_reads_a_page_while_it_is_written_again_sees_a_whole_one(seen, tmp_path):
+    path = write_inspection(seen, tmp_path)[0]
+    before = path.read_bytes()
+    with path.open("rb") as reader:
+        write_inspection(seen, tmp_path, command="latentwave inspect again")
+        assert reader.read() == before
+    assert b"latentwave inspect again" in path.read_bytes()
+    assert not list(tmp_path.glob("*.partial"))
+
+
 @pytest.mark.parametrize(
     ("names", "stems"),
     [
@@ -54,7 +89,24 @@ def test_mixers_with_the_same_kernels_are_drawn_once(runs):
     kernels = look_into(*runs, "wavelet").kernels
     assert len(kernels) == 2
     assert len(distinct(kernels)) == 1
-    assert len(draw_kernels(kernels).axes) == 4  # taps, response, Haar, the scale of colours
+    axes = draw_kernels(kernels).axes
+    assert len(axes) == 4  # taps, response, Haar, the scale of colours
+    assert axes[0].get_title(loc="left") == "all 2 mixers"
+
+
+@pytest.mark.parametrize("num_taps", [1, 2, 4, 32, 200])
+def test_lags_are_whole_numbers_below_the_middles_of_their_cells(runs, num_taps):
+    (kernels, *_) = look_into(*runs, "wavelet").kernels
+    taps = np.random.default_rng(0).normal(size=(len(kernels.taps), num_taps))
+    history = np.zeros((0, *taps.shape))
+    figure = draw_kernels([dataclasses.replace(kernels, taps=taps, haar=taps, history=history)])
+    figure.canvas.draw()
+    axes = figure.axes[0]
+    low, high = axes.get_xlim()
+    assert (low, high) == (-0.5, min(num_taps, 64) - 0.5)
+    ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+    assert ticks == [round(tick) for tick in ticks]
+    assert ticks[0] == 0
 
 
 def test_packed_numbers_come_back():
@@ -76,7 +128,6 @@ def test_what_is_kept_is_bounded_and_has_both_ends(shape):
 
 
 def test_the_page_of_a_large_model_stays_small(seen):
-    import dataclasses
     import json
 
     taps = np.random.default_rng(0).normal(size=(144, 64))
@@ -112,7 +163,7 @@ def test_a_missing_extra_is_named(seen, tmp_path, monkeypatch, missing):
 
     for module in [m for m in sys.modules if m.startswith("latentwave.report.inspection")]:
         monkeypatch.delitem(sys.modules, module)
-    for module in ("drawing", "figures"):
+    for module in ("canvas", "drawing", "figures", "templating"):
         monkeypatch.delitem(sys.modules, f"latentwave.report.{module}", raising=False)
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(UserError, match=rf'without {missing}: pip install "latentwave\[report\]"'):

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Float, Int, Integer
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from latentwave.analysis.inspection.kernels import Kernels
-from latentwave.functional import causal_fir
+from latentwave.data import DocumentBorders
+from latentwave.functional import causal_fir, segment_runs
 from latentwave.mixers import AdaptiveFilterbankMixer, Mixer
 from latentwave.mixers.filterbank import Bank
 
@@ -25,11 +26,13 @@ class Passage:
         name: of the mixer among the model's modules.
         before: (T, D), float32, what goes in.
         after: (T, D), float32, what comes out.
+        segment_ids: (T,), the document of each token; None where all are of one.
     """
 
     name: str
     before: Float[np.ndarray, "T D"]
     after: Float[np.ndarray, "T D"]
+    segment_ids: Int[np.ndarray, " T"] | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,7 +74,10 @@ class EmbeddingPath:
 
 @torch.no_grad()
 def record_passages(
-    model: PreTrainedModel, mixers: dict[str, Mixer], tokens: Integer[np.ndarray, " T"]
+    model: PreTrainedModel,
+    mixers: dict[str, Mixer],
+    tokens: Integer[np.ndarray, " T"],
+    borders: DocumentBorders | None = None,
 ) -> dict[str, Passage]:
     """Run a text through a model and keep what goes into each mixer and what comes out.
 
@@ -79,6 +85,8 @@ def record_passages(
         model: a causal language model; left in the mode that it was in.
         mixers: its mixers by name.
         tokens: (T,), no more than its context.
+        borders: where documents start, if the tokens are the first of a split and its documents
+            do not see each other; None: the text is one document.
 
     Returns:
         A passage for each mixer that was run.
@@ -92,7 +100,12 @@ def record_passages(
     model.train(False)
     try:
         input_ids = torch.from_numpy(tokens.astype(np.int64))[None].to(model.device)
-        model(input_ids=input_ids, use_cache=False)
+        apart = {}
+        if borders is not None:
+            segment_ids, position_ids = borders.of_window(0, len(tokens))
+            apart = {"segment_ids": segment_ids, "position_ids": position_ids}
+        apart = {name: ids[None].to(model.device) for name, ids in apart.items()}
+        model(input_ids=input_ids, **apart, use_cache=False)
     finally:
         model.train(training)
         for handle in handles:
@@ -104,7 +117,13 @@ def _recorder(name: str, found: dict[str, Passage]) -> Any:
     def record(module: Any, args: Any, kwargs: dict[str, Any], output: Tensor) -> None:
         x: Tensor = args[0] if args else kwargs["x"]
         before, after = (t.detach()[0].float().cpu().numpy() for t in (x, output))
-        found[name] = Passage(name=name, before=before, after=after)
+        ids = kwargs.get("segment_ids")
+        found[name] = Passage(
+            name=name,
+            before=before,
+            after=after,
+            segment_ids=None if ids is None else ids[0].cpu().numpy(),
+        )
 
     return record
 
@@ -127,15 +146,20 @@ def token_activity(mixer: Mixer, kernels: Kernels, passage: Passage) -> TokenAct
         return None
     dtype, device = mixer.analysis.dtype, mixer.analysis.device
     x = torch.from_numpy(passage.before)[None].to(device, dtype)
-    tf_mask = None
+    tf_mask = segment_ids = runs = None
+    if passage.segment_ids is not None:
+        segment_ids = torch.from_numpy(passage.segment_ids)[None].to(device)
+        runs = segment_runs(segment_ids)
     if isinstance(mixer, AdaptiveFilterbankMixer):
-        tf_mask = mixer.tf_mask(x)[0].float().cpu().numpy().T[kernels.indices]
+        weights = mixer.tf_mask(x, segment_ids=segment_ids)[0]
+        tf_mask = weights.float().cpu().numpy().T[kernels.indices]
     rows = []
     for index in kernels.indices.tolist():
         taps = mixer.analysis[index].expand(mixer.channels, -1)
-        rows.append(causal_fir(x, taps)[0].relu().mean(dim=-1).float().cpu().numpy())
-    weights = kernels.weights[:, None] if tf_mask is None and kernels.weights is not None else 1.0
-    scale = tf_mask if tf_mask is not None else weights
+        band = causal_fir(x, taps, runs=runs)[0].relu()
+        rows.append(band.mean(dim=-1).float().cpu().numpy())
+    fixed = 1.0 if kernels.weights is None else kernels.weights[:, None]
+    scale = fixed if tf_mask is None else tf_mask
     return TokenActivity(
         name=passage.name, tf_mask=tf_mask, activity=np.stack(rows) * scale, signed=True
     )

@@ -44,7 +44,7 @@ class InspectedRun:
     """A trained model and what its tokens mean.
 
     Attributes:
-        name: for people; that of its folder.
+        name: for people, such as that of its contestant or its folder.
         folder: of the run, or of the saved model.
         model: in eval mode.
         codec: of its tokens.
@@ -148,13 +148,15 @@ def inspect_runs(
     context = min(_context(run.model) for run in runs)
     if is_classifier(first.model):
         store = text = None
-    measured = None
+    measured = borders = None
     if store is not None:
         borders = store.borders(split) if separate_documents else None
         windows = GridWindows(store.split(split), context, num_windows, borders)
         measured = _measure(runs, store, windows, say)
     limit = min(context, MOST_TOKENS)
-    if text is None:
+    if text is not None:
+        borders = None  # it is one document
+    else:
         text = np.zeros(0, dtype=np.int64)
         if store is not None:
             text = np.asarray(store.split(split)[: min(_DEFAULT_TOKENS, limit)])
@@ -164,7 +166,7 @@ def inspect_runs(
     passages = {}
     if len(text):
         say("masks and paths")
-        passages = record_passages(first.model, mixers, text)
+        passages = record_passages(first.model, mixers, text, borders)
     prompts = [text[: max(1, context // 2)]] if len(text) else []
     if measured is not None:
         prompts = _prompts(measured.tokens, context)
@@ -187,7 +189,7 @@ def inspect_runs(
         activity={each.name: each for each in found if each is not None},
         paths={name: embedding_path(passage) for name, passage in passages.items()},
         overall=None if measured is None else losses_overall(measured.losses),
-        by_position=None if measured is None else losses_by_position(measured.losses),
+        by_position=None if measured is None else measured.by_position,
         by_class=[] if measured is None else measured.by_class,
         num_windows=0 if measured is None else len(measured.tokens),
         window_tokens=context,
@@ -214,6 +216,7 @@ def _refuse_others(runs: Sequence[InspectedRun]) -> None:
 class _Measured:
     tokens: Integer[np.ndarray, "N T"]
     losses: list[Float[np.ndarray, "N L"]]
+    by_position: LossTable
     by_class: list[LossTable]
 
 
@@ -232,12 +235,21 @@ def _measure(
     for run in runs:
         say(f"losses of {run.name}")
         losses.append(token_losses(run.model, windows, batch_size))
-    tokens = np.stack([windows[i]["input_ids"].numpy() for i in range(len(windows))])
+    batches = [windows[i] for i in range(len(windows))]
+    tokens = np.stack([each["input_ids"].numpy() for each in batches])
+    position_ids = None
+    if windows.borders is not None:
+        position_ids = np.stack([each["position_ids"].numpy()[:-1] for each in batches])
     training = np.asarray(store.split("train")[:_COUNTED_TOKENS])
     counts = np.bincount(training, minlength=codec.vocab_size)
     groupings = group_tokens(codec, tokens, counts)
     tables = [losses_by_class(losses, grouping) for grouping in groupings]
-    return _Measured(tokens=tokens, losses=losses, by_class=tables)
+    return _Measured(
+        tokens=tokens,
+        losses=losses,
+        by_position=losses_by_position(losses, position_ids),
+        by_class=tables,
+    )
 
 
 def _context(model: PreTrainedModel) -> int:

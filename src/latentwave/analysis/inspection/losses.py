@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from latentwave.analysis.inspection.token_classes import Grouping
 from latentwave.analysis.positions import position_edges
@@ -95,19 +95,31 @@ def losses_overall(losses: list[Float[np.ndarray, "N L"]]) -> LossBin:
     return _bin("all", losses)
 
 
-def losses_by_position(losses: list[Float[np.ndarray, "N L"]]) -> LossTable:
+def losses_by_position(
+    losses: list[Float[np.ndarray, "N L"]], position_ids: Int[np.ndarray, "N L"] | None = None
+) -> LossTable:
     """Losses in bins of positions that grow with the position.
 
     Args:
         losses: of each run, from `token_losses` on the same windows.
+        position_ids: (N, L), the place in its document of each last token that a prediction is
+            made from, where the documents of a window do not see each other; None: a window is
+            one document.
+
+    Returns:
+        Bins without those that hold no prediction.
     """
+    if position_ids is None:
+        position_ids = np.broadcast_to(np.arange(losses[0].shape[1]), losses[0].shape)
     edges = position_edges(losses[0].shape[1])
     bins = []
     for start, stop in itertools.pairwise(edges):
-        # Column t is predicted from t + 1 tokens.
+        # A prediction after the token at position p is made from p + 1 tokens.
         name = f"{start + 1}" if stop == start + 1 else f"{start + 1}–{stop}"
-        parts = [each[:, start:stop] for each in losses]
-        bins.append(_bin(name, parts, low=start + 1, high=stop))
+        chosen = (start <= position_ids) & (position_ids < stop)
+        parts = [np.where(chosen, each, np.nan) for each in losses]
+        if not np.isnan(parts[0]).all():
+            bins.append(_bin(name, parts, low=start + 1, high=stop))
     return LossTable(title="tokens that the prediction is made from", bins=bins)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Integer
@@ -20,11 +20,15 @@ class Sample:
     Attributes:
         prompt: the text that was given.
         seed: of the sampling.
+        temperature: of the sampling; 0 took the likeliest token.
+        top_k: how many of the likeliest tokens were sampled from; None: from all.
         texts: what follows it, of each model.
     """
 
     prompt: str
     seed: int
+    temperature: float
+    top_k: int | None
     texts: list[str]
 
 
@@ -36,7 +40,6 @@ def generate_samples(
     num_new_tokens: int = 200,
     temperature: float = 0.8,
     top_k: int | None = 40,
-    on_progress: Callable[[int], object] | None = None,
 ) -> list[Sample]:
     """Let models go on with the same prompts, prompt i with seed i.
 
@@ -47,7 +50,6 @@ def generate_samples(
         num_new_tokens: of each.
         temperature: of the sampling; 0 takes the likeliest token.
         top_k: sample from the likeliest only; None: from all.
-        on_progress: is called with the number of new tokens, piece by piece.
 
     Raises:
         UserError: for tokens that are not text.
@@ -59,14 +61,11 @@ def generate_samples(
         for model in models:
             set_seed(seed)
             tokens = continue_tokens(
-                model,
-                prompt,
-                num_new_tokens,
-                temperature=temperature,
-                top_k=top_k,
-                on_progress=on_progress,
+                model, prompt, num_new_tokens, temperature=temperature, top_k=top_k
             )
             texts.append(str(tokenizer.decode(tokens[len(prompt) :].tolist())))
         text = str(tokenizer.decode(np.asarray(prompt, dtype=np.int64).tolist()))
-        samples.append(Sample(prompt=text, seed=seed, texts=texts))
+        samples.append(
+            Sample(prompt=text, seed=seed, temperature=temperature, top_k=top_k, texts=texts)
+        )
     return samples

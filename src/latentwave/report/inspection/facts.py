@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from latentwave.analysis.inspection import Inspection, LossTable, Mean
+from latentwave.analysis.inspection import Inspection, LossTable, Mean, Sample
 from latentwave.report.formats import format_count, format_share, format_whole
 from latentwave.training import read_record
 
@@ -89,6 +89,20 @@ def loss_values(table: LossTable | None) -> dict[str, Any] | None:
 
 def _plain(mean: Mean) -> list[float | None]:
     return [None if math.isnan(v) else float(f"{v:.5g}") for v in (mean.value, mean.error)]
+
+
+def describe_sampling(sample: Sample) -> str:
+    """How the tokens of a sample were drawn.
+
+    Example:
+        >>> sample = Sample(prompt="a", seed=0, temperature=0.8, top_k=40, texts=["b"])
+        >>> describe_sampling(sample)
+        'temperature 0.8, the 40 likeliest tokens'
+    """
+    if sample.temperature == 0:
+        return "always the likeliest token"
+    among = "all tokens" if sample.top_k is None else f"the {sample.top_k:,} likeliest tokens"
+    return f"temperature {sample.temperature:g}, {among}"
 
 
 def run_facts(folder: Path) -> list[tuple[str, str]]:

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 
 from latentwave.analysis.inspection import Inspection
 from latentwave.report.axes import short_name
+from latentwave.report.canvas import save_with_page
 from latentwave.report.inspection.kernel_figures import draw_change, draw_kernels
 from latentwave.report.inspection.loss_figures import draw_classes, draw_positions
-from latentwave.report.inspection.style import save
 from latentwave.report.inspection.token_figures import draw_activity, draw_paths
 
 
@@ -42,5 +42,5 @@ def save_inspection_figures(
         path
         for stem, figure in figures.items()
         if figure is not None
-        for path in save(figure, folder, stem, svg=svg)
+        for path in save_with_page(figure, folder, stem, dpi=160, svg=svg)
     ]

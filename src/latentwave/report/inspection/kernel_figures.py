@@ -10,16 +10,17 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize, TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from latentwave.analysis.inspection import Kernels, decibels, magnitude_at
 from latentwave.report.axes import LIGHT, SMALL_SIZE, TEXT_SIZE
+from latentwave.report.canvas import add_bar
 from latentwave.report.inspection.style import (
     LEVELS,
     RANGE_DECIBELS,
     SIGNED,
-    add_bar,
     finish,
-    new_figure,
+    inspection_figure,
     octave_frequencies,
     octave_ticks,
 )
@@ -60,7 +61,7 @@ def draw_kernels(kernels: list[Kernels]) -> Figure:
     rows = distinct(kernels)
     same = len(rows) < len(kernels)
     rows = rows[:_MOST_ROWS]
-    figure = new_figure(10.0, 0.9 + 2.05 * len(rows))
+    figure = inspection_figure(10.0, 0.9 + 2.05 * len(rows))
     panels: Any = figure.subplots(len(rows), 3, squeeze=False, width_ratios=[0.8, 1, 1])
     image: Any = None
     for i, (each, (taps, learned, haar)) in enumerate(zip(rows, panels, strict=True)):
@@ -73,7 +74,7 @@ def draw_kernels(kernels: list[Kernels]) -> Figure:
             finish(axes, xlabel="frequency [cycles per token]" if last else "")
         places = np.arange(len(each.taps)) + 0.5
         learned.plot(each.centre, places, color="white", linewidth=1.4)
-        where = "all layers" if same and len(rows) == 1 else each.label
+        where = f"all {len(kernels)} mixers" if same and len(rows) == 1 else each.label
         number = f"{len(each.taps)} {each.rows} kernel{'s' if len(each.taps) > 1 else ''}"
         for axes, title in (
             (taps, where),
@@ -92,13 +93,14 @@ def _draw_taps(axes: Axes, kernels: Kernels, *, last: bool) -> None:
     peak = np.abs(shown).max(axis=1, keepdims=True)
     shown = shown / np.where(peak > 0, peak, 1.0)
     axes.pcolormesh(
-        np.arange(shown.shape[1] + 1),
+        np.arange(shown.shape[1] + 1) - 0.5,
         np.arange(len(shown) + 1),
         shown,
         cmap=SIGNED,
         norm=TwoSlopeNorm(0.0, -1.0, 1.0),
         rasterized=True,
     )
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
     ticks = sorted({0, len(shown) // 2, len(shown) - 1})
     axes.set_yticks([t + 0.5 for t in ticks], [f"{kernels.centre[t]:.3f}" for t in ticks])
     cut = f" (first {_SHOWN_TAPS})" if kernels.taps.shape[1] > _SHOWN_TAPS else ""
@@ -141,7 +143,7 @@ def draw_change(kernels: list[Kernels]) -> Figure | None:
     moved = [each for each in kernels if len(each.steps) > 1]
     if not moved:
         return None
-    figure = new_figure(10.0, 3.7)
+    figure = inspection_figure(10.0, 3.7)
     far, centres = figure.subplots(1, 2)
     colours = LIGHT.contestants
     handles = []

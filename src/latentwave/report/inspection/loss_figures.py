@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from latentwave.analysis.inspection import LossTable, Mean
 from latentwave.report.axes import LIGHT, SMALL_SIZE
-from latentwave.report.inspection.style import finish, new_figure
+from latentwave.report.inspection.style import finish, inspection_figure
 
 COLOURS = (LIGHT.contestants[0], LIGHT.ink)
 
@@ -24,7 +24,7 @@ def draw_positions(table: LossTable, names: list[str]) -> Figure:
         names: of the runs.
     """
     both = len(names) == 2
-    figure = new_figure(10.0 if both else 6.5, 3.7)
+    figure = inspection_figure(10.0 if both else 6.5, 3.7)
     panels: Any = figure.subplots(1, 1 + both, squeeze=False)[0]
     places = np.array([np.sqrt(each.low * each.high) for each in table.bins])
     for i, name in enumerate(names):
@@ -69,7 +69,7 @@ def draw_classes(tables: list[LossTable], names: list[str]) -> Figure:
         names: of the runs.
     """
     counts = [len(table.bins) for table in tables]
-    figure = new_figure(8.5, 0.9 + sum(0.42 * count + 0.55 for count in counts))
+    figure = inspection_figure(8.5, 0.9 + sum(0.42 * count + 0.55 for count in counts))
     panels: Any = figure.subplots(len(tables), 1, squeeze=False, sharex=True, height_ratios=counts)
     panels = panels[:, 0]
     for axes, table in zip(panels, tables, strict=True):

@@ -8,12 +8,12 @@ import json
 from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from latentwave.analysis.inspection import Inspection
 from latentwave.report.inspection.facts import (
+    describe_sampling,
     loss_rows,
     loss_values,
     make_tiles,
@@ -21,6 +21,7 @@ from latentwave.report.inspection.facts import (
     write_lead,
 )
 from latentwave.report.inspection.payload import make_payload
+from latentwave.report.templating import load_template
 
 _SCRIPTS = ("inspect-signal.js", "inspect-plots.js", "inspect-page.js")
 
@@ -38,14 +39,6 @@ def render_inspection(inspection: Inspection, command: str = "") -> str:
     Returns:
         A whole HTML page.
     """
-    environment = Environment(
-        loader=PackageLoader("latentwave.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     payload = make_payload(inspection)
     scripts = [get_plotlyjs(), "\n".join(_read(name) for name in _SCRIPTS)]
     changes = [
@@ -60,7 +53,7 @@ def render_inspection(inspection: Inspection, command: str = "") -> str:
         "positions": loss_values(inspection.by_position),
         "classes": [loss_values(table) for table in inspection.by_class],
     }
-    return environment.get_template("inspect.html.j2").render(
+    return load_template("inspect.html.j2").render(
         name=names[0] if len(names) == 1 else f"{names[0]} against {names[1]}",
         lead=write_lead(inspection),
         measured=_measured(inspection),
@@ -76,6 +69,7 @@ def render_inspection(inspection: Inspection, command: str = "") -> str:
         positions=None if inspection.by_position is None else loss_rows(inspection.by_position),
         classes=classes,
         samples=inspection.samples,
+        sampling=describe_sampling(inspection.samples[0]) if inspection.samples else "",
         command=command,
         run_facts=[(run.name, str(run.folder), run_facts(run.folder)) for run in inspection.runs],
         data=Markup(_embedded(data)),  # noqa: S704 - escaped there

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
-from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from latentwave.report.axes import LIGHT, SMALL_SIZE, TEXT_SIZE
+from latentwave.report.canvas import new_figure
 
 LEVELS = "magma"
 """Colours of magnitudes."""
@@ -23,22 +20,9 @@ RANGE_DECIBELS = 30.0
 _NUM_FREQUENCIES = 256
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of a size in inches, tied to no window and no global state."""
-    figure = Figure(figsize=(width, height), facecolor=LIGHT.paper, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def save(figure: Figure, folder: Path, stem: str, *, svg: bool) -> list[Path]:
-    """Write a figure as PNG, and as SVG whose text stays text if that is wanted."""
-    paths = []
-    for suffix in ("png", "svg") if svg else ("png",):
-        path = folder / f"{stem}.{suffix}"
-        with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": stem}):
-            figure.savefig(path, dpi=160, metadata={"Date": None} if suffix == "svg" else None)
-        paths.append(path)
-    return paths
+def inspection_figure(width: float, height: float) -> Figure:
+    """An empty figure of a size in inches, whose axes make room for their words."""
+    return new_figure(width, height, LIGHT.paper, layout="constrained")
 
 
 def finish(axes: Axes, title: str = "", xlabel: str = "", ylabel: str = "") -> None:
@@ -51,14 +35,6 @@ def finish(axes: Axes, title: str = "", xlabel: str = "", ylabel: str = "") -> N
     axes.set_ylabel(ylabel, fontsize=SMALL_SIZE, color=LIGHT.muted)
     if title:
         axes.set_title(title, loc="left", fontsize=TEXT_SIZE, color=LIGHT.ink, parse_math=False)
-
-
-def add_bar(figure: Figure, image: Any, axes: Any, label: str) -> None:
-    """The scale of colours beside some axes."""
-    bar = figure.colorbar(image, ax=axes, pad=0.01, aspect=30, fraction=0.04)
-    bar.set_label(label, fontsize=SMALL_SIZE, color=LIGHT.muted)
-    bar.ax.tick_params(labelsize=SMALL_SIZE - 1, colors=LIGHT.muted, length=2)
-    bar.outline.set_visible(False)
 
 
 def octave_frequencies(num_taps: int) -> Float[np.ndarray, " F"]:

@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 
 from latentwave.analysis.inspection import EmbeddingPath, Inspection, Kernels
 from latentwave.report.axes import LIGHT, SMALL_SIZE
+from latentwave.report.canvas import add_bar
 from latentwave.report.inspection.style import (
     LEVELS,
     SIGNED,
-    add_bar,
     finish,
-    new_figure,
+    inspection_figure,
 )
 
 MASK_TITLE = "time-frequency mask a(t)"
@@ -49,7 +49,7 @@ def draw_activity(inspection: Inspection) -> Figure | None:
     pictures = pictures[:_MOST_ROWS]
     tokens = inspection.tokens[:_DRAWN_TOKENS]
     width = float(np.clip(2.2 + 0.105 * len(tokens), 7.0, 15.5))
-    figure = new_figure(width, 0.7 + 1.95 * len(pictures))
+    figure = inspection_figure(width, 0.7 + 1.95 * len(pictures))
     panels: Any = figure.subplots(len(pictures), 1, squeeze=False, sharex=True)[:, 0]
     for axes, (kernels, what, values, signed) in zip(panels, pictures, strict=True):
         _draw_map(figure, axes, kernels, values[:, : len(tokens)], signed)
@@ -106,7 +106,7 @@ def draw_paths(inspection: Inspection) -> Figure | None:
     if not paths:
         return None
     chosen = np.unique(np.linspace(0, len(paths) - 1, min(4, len(paths))).astype(int))
-    figure = new_figure(10.0, 4.3 * len(chosen) + 0.4)
+    figure = inspection_figure(10.0, 4.3 * len(chosen) + 0.4)
     panels: Any = figure.subplots(len(chosen), 2, squeeze=False)
     for row, index in zip(panels, chosen, strict=True):
         path = paths[index]
