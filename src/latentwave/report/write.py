@@ -120,7 +120,7 @@ def write_inspection(
     Raises:
         UserError: if the extra `report` is not installed, or the folder is a file.
     """
-    with _needs_extra("the pictures of an inspection"):
+    with _needs_extra("figures and pages"):
         from latentwave.report.inspection.figures import save_inspection_figures
         from latentwave.report.inspection.page import render_inspection
     folder = make_folder(folder)
@@ -135,7 +135,7 @@ def check_extra() -> None:
     Raises:
         UserError: if the extra `report` is not.
     """
-    with _needs_extra("the pictures of an inspection"):
+    with _needs_extra("figures and pages"):
         import jinja2  # noqa: F401
         import matplotlib  # noqa: F401
         import plotly  # noqa: F401
