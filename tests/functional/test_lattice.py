@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import pywt
 import torch
 
 from latentwave.functional import cascade_taps, orthogonal_lowpass
@@ -22,6 +23,21 @@ def test_angles_give_the_wavelet_back(wavelet):
     assert angles.shape == (len(lowpass) // 2 - 1,)
     again = lattice_lowpass(torch.from_numpy(angles)[None])
     assert again[0].numpy() == pytest.approx(lowpass, abs=1e-7)
+
+
+ORTHOGONAL = [n for n in pywt.wavelist(kind="discrete") if pywt.Wavelet(n).orthogonal]
+
+
+@pytest.mark.parametrize("wavelet", ORTHOGONAL)
+def test_angles_give_every_wavelet_back_or_are_refused(wavelet):
+    lowpass = orthogonal_lowpass(wavelet)
+    too_long = wavelet == "dmey" or (wavelet[:2] == "db" and len(lowpass) >= 24)
+    if too_long or wavelet in ("coif15", "coif16", "coif17"):
+        with pytest.raises(ValueError, match=f"filter of {len(lowpass)} taps give another one"):
+            lattice_angles(lowpass)
+    else:
+        found = lattice_lowpass(torch.from_numpy(lattice_angles(lowpass))[None])[0]
+        np.testing.assert_allclose(found.numpy(), lowpass, atol=1e-6)
 
 
 def test_any_angles_give_an_orthogonal_filter():

@@ -1,13 +1,15 @@
 import copy
 
+import numpy as np
 import pytest
 import torch
 import transformers
-from transformers import BertConfig, BertModel, T5Config, T5ForConditionalGeneration
+from transformers import BertConfig, BertModel, DynamicCache, T5Config, T5ForConditionalGeneration
 
 import latentwave as lw
 from latentwave.errors import UserError
-from latentwave.hub import attached_mixers
+from latentwave.hub import all_mixers, attached_mixers
+from latentwave.hub.attach import is_attached
 from tests.hub.models import BACKBONES, gpt2, tokens
 
 EVERY_BACKBONE = pytest.mark.parametrize("backbone", BACKBONES)
@@ -193,3 +195,100 @@ def test_what_is_no_decoder_is_refused():
     )
     with pytest.raises(UserError, match="attends to an encoder"):
         lw.attach(bert, "wavelet")
+
+
+def test_the_configuration_of_the_model_is_read_at_each_call():
+    model, ids = gpt2(), tokens(1, 10)
+    lw.attach(model, "wavelet")
+    model.config.use_cache = False
+    segments = torch.zeros_like(ids)
+    assert model(ids, segment_ids=segments).past_key_values is None
+    model.config.use_cache = True
+    cache = model(ids).past_key_values
+    whole = model(torch.cat([ids, ids[:, :1]], dim=1), use_cache=False).logits[:, -1]
+    torch.testing.assert_close(model(ids[:, :1], past_key_values=cache).logits[:, -1], whole)
+
+
+def test_hidden_states_are_those_that_the_next_layer_reads():
+    first, ids = gpt2(), tokens(1, 10)
+    second = copy.deepcopy(first)
+    second(ids, output_hidden_states=True)  # transformers hooks itself in here
+    states = [
+        lw.attach(model, "wavelet")(ids, output_hidden_states=True).hidden_states
+        for model in (first, second)
+    ]
+    for one, other in zip(*states, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_documents_that_positions_alone_tell_are_kept_apart():
+    model, ids = lw.attach(gpt2(), "wavelet"), tokens(1, 10)
+    places = torch.arange(5).repeat(2)[None]
+    packed = model(ids, position_ids=places, use_cache=False).logits[:, 5:]
+    alone = model(ids[:, 5:], use_cache=False).logits
+    torch.testing.assert_close(packed, alone)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"schedule": range(1, 4)}, "schedule=range.1, 4. cannot be saved with the model"),
+        ({"level": np.int64(2)}, "level=.* cannot be saved"),
+        ({"placement": 0}, "list of layer indices, got 0"),
+        ({"mixer": ["wavelet"]}, "there is no mixer"),
+    ],
+)
+@pytest.mark.unchecked
+def test_what_could_not_be_saved_is_refused(options, message):
+    model = gpt2()
+    with pytest.raises(UserError, match=message):
+        lw.attach(model, **({"mixer": "wavelet"} | options))
+    assert not is_attached(model)
+
+
+@pytest.mark.unchecked
+def test_placements_from_other_libraries_become_plain(tmp_path):
+    model = lw.attach(gpt2(), "wavelet", placement=np.arange(2))
+    model.save_pretrained(tmp_path)
+    assert list(attached_mixers(lw.from_pretrained(tmp_path))) == [0, 1]
+
+
+def test_options_of_the_default_make_room_for_those_that_exclude_them():
+    model = lw.attach(gpt2(), level=1)
+    assert {each.mixer.levels[0] for each in all_mixers(model)} == {1}
+
+
+def test_a_shared_configuration_survives_the_detaching_of_one_model():
+    first = lw.attach(gpt2(), "wavelet")
+    second = type(first)(first.config).eval()
+    assert is_attached(second)
+    lw.detach(second)
+    assert first.config.latentwave["kind"] == "wavelet"
+    lw.detach(first)
+
+
+def test_a_model_without_inputs_says_so_itself():
+    with pytest.raises(ValueError, match="input_ids or inputs_embeds"):
+        lw.attach(gpt2(), "wavelet")()
+
+
+def test_offloaded_caches_are_refused():
+    cache = DynamicCache()
+    cache.offloading = True
+    with pytest.raises(UserError, match="offloaded layer by layer"):
+        lw.attach(gpt2(), "ema")(tokens(1, 4), past_key_values=cache)
+
+
+def test_a_cache_filled_in_inference_mode_goes_on_outside():
+    model, ids = lw.attach(gpt2(), "ema"), tokens(1, 10)
+    with torch.inference_mode():
+        cache = model(ids[:, :6]).past_key_values
+    with torch.no_grad():
+        logits = model(ids[:, 6:], past_key_values=cache).logits
+    torch.testing.assert_close(logits, model(ids).logits[:, 6:])
+
+
+def test_the_gate_takes_the_precision_of_the_signal():
+    model = lw.attach(gpt2(), "wavelet", points="B", gated=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.isfinite(model(tokens(1, 6)).logits).all()

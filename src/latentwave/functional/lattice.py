@@ -13,6 +13,8 @@ from torch import Tensor
 from latentwave.functional.cascade import dilated_fir
 from latentwave.functional.families import FloatArray, cascade_length
 
+_TOLERANCE = 1e-6
+
 
 def lattice_angles(lowpass: FloatArray) -> FloatArray:
     """The rotation angles of an orthogonal low-pass filter, those of `lattice_lowpass`.
@@ -28,7 +30,8 @@ def lattice_angles(lowpass: FloatArray) -> FloatArray:
         others.
 
     Raises:
-        ValueError: if the length is odd or below 2.
+        ValueError: if the length is odd or below 2, or the angles do not give the filter back: it
+            is not orthogonal, or as long as db12 or coif15, whose end taps are too small.
 
     Reference: the paraunitary lattice of Vaidyanathan and Hoang (1988).
 
@@ -46,7 +49,14 @@ def lattice_angles(lowpass: FloatArray) -> FloatArray:
         cos, sin = math.cos(angle), math.sin(angle)
         low, high = (cos * low - sin * high)[:-2], (sin * low + cos * high)[2:]
         angles.append(angle)
-    return np.array(angles[::-1])
+    found = np.array(angles[::-1])
+    error = np.abs(lattice_lowpass(torch.from_numpy(found)[None])[0].numpy() - lowpass).max()
+    if error > _TOLERANCE:
+        raise ValueError(
+            f"the angles of this filter of {len(lowpass)} taps give another one, up to "
+            f"{error:.2g} away: it is not orthogonal, or its end taps are too small to tell them"
+        )
+    return found
 
 
 def lattice_lowpass(angles: Float[Tensor, "C M"]) -> Float[Tensor, "C 2*M+2"]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
+import json
+import operator
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -103,7 +106,7 @@ def attach(
     """
     if isinstance(mixer, str) and mixer in PRESETS:
         preset = PRESETS[mixer]
-        mixer, options = preset.kind, dict(preset.options) | options
+        mixer, options = preset.kind, preset.options_with(options)
         points = preset.points if points is None else points
     config = as_config(mixer, options)
     points = "block" if points is None else points
@@ -129,8 +132,11 @@ def _insert(
     """Put the mixers in; returns what the configuration is to remember."""
     decoder = find_decoder(model)
     if hasattr(decoder.module, _ATTACHMENT):
-        kind = getattr(model.config, CONFIG_NAME)["kind"]
+        # The entry may stand in the configuration of a model around or inside this one.
+        kind = getattr(model.config, CONFIG_NAME, {}).get("kind", "other")
         raise UserError(f"{kind!r} mixers are attached already: call detach(model) first")
+    placement = _as_placement(placement)
+    _check_savable(config)
     if placement is None and len({_default_placement(point) for point in points}) == 1:
         placement = _default_placement(points[0])
     if context_length is None:
@@ -150,7 +156,7 @@ def _insert(
     for site, built in zip(sites, mixers, strict=True):
         layer = decoder.layers[site.layer_index]
         built.train(layer.training)
-        layer.add_module(site.name, _like(built, site.module(layer)))
+        layer.add_module(site.name, _like(built, site.module(layer), layer))
         # Nothing computes with it. It makes a mixer without parameters visible in a checkpoint, so
         # that whoever loads that without mixers is told of something that found no place.
         device = next((p.device for p in layer.parameters()), None)
@@ -160,13 +166,33 @@ def _insert(
         "format_version": version,
         "kind": config.kind,
         "options": copy.deepcopy(dict(config.options)),
-        "placement": _plain(placement),
+        "placement": placement,
         "context_length": context_length,
     } | ({} if version == 1 else {"points": list(points)})
 
 
-def _plain(placement: Placement | None) -> Any:
-    return placement if placement is None or isinstance(placement, str) else list(placement)
+def _as_placement(placement: Any) -> Placement | None:
+    """Plain values, whatever holds the indices."""
+    if placement is None or isinstance(placement, str):
+        return cast("Placement | None", placement)  # words are looked at where layers are chosen
+    try:
+        return [operator.index(index) for index in placement]
+    except TypeError:
+        raise UserError(
+            f'placement must be "between", "all" or a list of layer indices, got {placement!r}'
+        ) from None
+
+
+def _check_savable(config: MixerConfig) -> None:
+    """A model that cannot be saved should not be trained."""
+    for name, value in config.options.items():
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f"the option {name}={value!r} cannot be saved with the model ({error}): use plain "
+                "numbers, strings and lists"
+            ) from error
 
 
 def _find_all(
@@ -234,7 +260,9 @@ def detach(model: PreTrainedModel) -> PreTrainedModel:
     for layer in decoder.layers:
         for name in [name for name, _ in layer.named_children() if point_of(name)]:
             delattr(layer, name)
-    delattr(model.config, CONFIG_NAME)
+    give_own_config(model)  # another model may share it
+    if hasattr(model.config, CONFIG_NAME):
+        delattr(model.config, CONFIG_NAME)
     return model
 
 
@@ -296,9 +324,13 @@ def _chosen_layers(placement: Placement, num_layers: int) -> list[int]:
     return chosen
 
 
-def _like(mixer: Mixer, layer: nn.Module) -> Mixer:
-    """Move a mixer to where its layer's floating-point weights are, in their precision."""
-    weight = next(_floating_parameters(layer), None)
+def _like(mixer: Mixer, module: nn.Module, layer: nn.Module) -> Mixer:
+    """Move a mixer to where floating-point weights are, in their precision.
+
+    Those of the module that it filters, or of the whole layer where that one is quantised.
+    """
+    weights = itertools.chain(_floating_parameters(module), _floating_parameters(layer))
+    weight = next(weights, None)
     return mixer if weight is None else mixer.to(device=weight.device, dtype=weight.dtype)
 
 

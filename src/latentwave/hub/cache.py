@@ -2,7 +2,7 @@
 
 Hybrid cache layers of transformers hold keys and values and, beside them, convolution states.
 Mixers keep their history there, so that whatever the ecosystem does to a cache (reordering for
-beam search, batch expansion, cropping, offloading) it does to the mixers' state too.
+beam search, batch expansion, cropping) it does to the mixers' state too.
 """
 
 from __future__ import annotations
@@ -90,9 +90,14 @@ def carry_mixer_state(
         mixed_layers: indices of those with a mixer.
 
     Raises:
-        UserError: if the cache holds tokens that the mixers did not see, or is of a kind that
-            cannot hold convolution states.
+        UserError: if the cache holds tokens that the mixers did not see, is offloaded, or is of a
+            kind that cannot hold convolution states.
     """
+    if getattr(cache, "offloading", False):
+        raise UserError(
+            "mixers cannot keep their state in a cache that is offloaded layer by layer: use one "
+            "without offloading"
+        )
     while len(cache.layers) < num_layers:  # a cache without a config makes its layers lazily
         cache.layers.append(cache_utils.DynamicLayer())  # type: ignore[no-untyped-call]
     for index in mixed_layers:
@@ -228,6 +233,10 @@ class CacheState(MixerState):
     def put(self, name: str, value: Tensor) -> None:
         """See `MixerState.put`."""
         slot = self._slot(name)
+        if name in self and not torch.is_inference_mode_enabled():
+            known = self._layer.recurrent_states[slot]
+            if known.is_inference():  # it may not be written to outside of inference mode
+                self._layer.recurrent_states[slot] = known.clone()
         self._cache.update_recurrent_state(value, self._layer_index, state_idx=slot)
         self._layer.has_previous_state[slot] = True
 

@@ -78,7 +78,7 @@ def _class(folder: Path) -> Any:
     """The class that was saved, a causal language model if the configuration does not say."""
     try:
         config = AutoConfig.from_pretrained(folder)
-    except (ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         said = " ".join(str(error).split())[:200]
         raise UserError(
             f"{folder / 'config.json'} is no configuration of a model: {said}"
@@ -105,5 +105,5 @@ def _check_weights(folder: Path) -> None:
                     raise UserError(f"{folder / name} holds no weights")
     except FileNotFoundError as error:
         raise UserError(f"{folder} lacks the weights file {error.filename or names}") from error
-    except (SafetensorError, json.JSONDecodeError, KeyError, AttributeError) as error:
+    except (SafetensorError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"the weights in {folder} are damaged: {error}") from error

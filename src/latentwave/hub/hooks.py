@@ -9,9 +9,10 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
-from transformers import DynamicCache
+from transformers import DynamicCache, PretrainedConfig
 from transformers.cache_utils import Cache
 
 from latentwave.errors import UserError
@@ -45,7 +46,7 @@ class Attachment:
     def __init__(self, decoder: Decoder, sites: Sequence[Site]) -> None:
         self._num_layers = len(decoder.layers)
         self._layers = {site.layer_index: decoder.layers[site.layer_index] for site in sites}
-        self._config = decoder.config
+        self._first_config = decoder.config
         self._argument_names = list(inspect.signature(decoder.module.forward).parameters)
         self._call: _Call | None = None
         self._handles: list[RemovableHandle] = [
@@ -71,18 +72,17 @@ class Attachment:
         for layer in self._layers.values():
             remember_calls(layer, self._reopen_call)
         kwargs = {**dict(zip(self._argument_names, args, strict=False)), **kwargs}
-        tokens = next(
-            kwargs[name]
-            for name in ("input_ids", "inputs_embeds", "hidden_states")
-            if kwargs.get(name) is not None
-        )
+        names = ("input_ids", "inputs_embeds", "hidden_states")
+        tokens = next((kwargs[name] for name in names if kwargs.get(name) is not None), None)
+        if tokens is None:
+            return (), kwargs  # the model says so itself
         segment_ids = kwargs.pop("segment_ids", None)
         if segment_ids is None:
             segment_ids = kwargs.get("seq_idx")
 
         cache = kwargs.get("past_key_values")
         if cache is None and self._wants_cache(module, kwargs.get("use_cache")):
-            cache = kwargs["past_key_values"] = DynamicCache(config=self._config)
+            cache = kwargs["past_key_values"] = DynamicCache(config=self._config(module))
         if cache is not None:
             if segment_ids is not None:
                 raise UserError(
@@ -90,9 +90,11 @@ class Attachment:
                     "pass use_cache=False"
                 )
             carry_mixer_state(cache, self._num_layers, sorted(self._layers))
+        elif segment_ids is None and kwargs.get("attention_mask") is None:
+            segment_ids = _documents(kwargs.get("position_ids"), tokens)
         past_tokens = 0 if cache is None else cache.get_seq_length()
         padding_mask = find_padding(
-            kwargs.get("attention_mask"), tokens.shape[1], cache, self._config
+            kwargs.get("attention_mask"), tokens.shape[1], cache, self._config(module)
         )
         self._call = _Call(cache, past_tokens, segment_ids, padding_mask)
         return (), kwargs
@@ -111,9 +113,16 @@ class Attachment:
         finally:
             self._call = before
 
+    def _config(self, module: nn.Module) -> PretrainedConfig:
+        """The decoder's configuration as it is now: models are given others, and they change."""
+        config = getattr(module, "config", None)
+        if isinstance(config, PretrainedConfig):
+            return config.get_text_config(decoder=True)
+        return self._first_config
+
     def _wants_cache(self, module: nn.Module, use_cache: bool | None) -> bool:
         if use_cache is None:
-            use_cache = getattr(self._config, "use_cache", False)
+            use_cache = getattr(self._config(module), "use_cache", False)
         return bool(use_cache) and not module.training
 
     def mix(self, layer: nn.Module, site: Site, signal: Tensor) -> Tensor:
@@ -135,6 +144,17 @@ class Attachment:
         return mixed
 
 
+def _documents(position_ids: Tensor | None, tokens: Tensor) -> Tensor | None:
+    """Packed documents that positions alone tell: each begins where they do not go on by one.
+
+    As in attention, which separates them by the same rule if there is neither a mask nor a cache.
+    """
+    if position_ids is None or position_ids.dim() != 2 or position_ids.shape[1] != tokens.shape[1]:
+        return None
+    begins = position_ids.diff(dim=1) != 1
+    return F.pad(begins.cumsum(dim=1), (1, 0)).expand(tokens.shape[0], -1)
+
+
 class _Hook:
     """The hook of one mixer, on the module whose input or output it mixes."""
 
@@ -150,7 +170,8 @@ class _Hook:
             self._argument = next(iter(inspect.signature(module.forward).parameters))
             self._handle = module.register_forward_pre_hook(self._mix_input, with_kwargs=True)
         else:
-            self._handle = module.register_forward_hook(self._mix_output)
+            # Before hooks that others put there, such as those that record hidden states.
+            self._handle = module.register_forward_hook(self._mix_output, prepend=True)
 
     def remove(self) -> None:
         """Take the hook off again."""

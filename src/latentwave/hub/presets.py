@@ -17,13 +17,18 @@ class Preset:
         kind: of mixer.
         options: of that mixer.
         points: in a layer, see `attach`.
-        why: one sentence: what it is good for.
     """
 
     kind: str
     options: Mapping[str, Any]
     points: tuple[str, ...]
-    why: str
+
+    def options_with(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The preset's options, but for those that are given or that exclude what is given."""
+        own = dict(self.options)
+        if {"level", "schedule"} & options.keys():
+            own.pop("num_levels", None)
+        return own | dict(options)
 
 
 # Chosen by seconds to loss in results/best and results/ablations-small.
@@ -32,6 +37,5 @@ PRESETS: dict[str, Preset] = {
         kind="learnable_wavelet",
         options={"num_levels": 2, "max_taps": 4, "fraction": 1.0, "residual": True},
         points=("C",),
-        why="the lowest loss for the seconds spent on small language models",
     ),
 }

@@ -97,7 +97,8 @@ class Mixer(nn.Module, abc.ABC):
         if self.fade_gate is None:
             return y
         start, stop = self.mixed_range
-        return torch.lerp(x, y, F.pad(self.fade_gate, (start, self.channels - stop)))
+        gate = F.pad(self.fade_gate.to(x.dtype), (start, self.channels - stop))
+        return torch.lerp(x, y, gate)
 
     def add_fade_gate(self) -> None:
         """Let the mixer fade in: y = x + g · (mix(x) − x), with a learnable g per mixed channel.

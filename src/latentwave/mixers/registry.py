@@ -148,7 +148,7 @@ def option_names(cls: type[Mixer]) -> list[str]:
 
 
 def _find(kind: str) -> type[Mixer]:
-    if kind not in _REGISTRY:
+    if not isinstance(kind, str) or kind not in _REGISTRY:
         known = list_mixers()
         raise UserError(
             f"there is no mixer {kind!r}{_suggest(kind, known)}; known are: {', '.join(known)}"
@@ -157,5 +157,5 @@ def _find(kind: str) -> type[Mixer]:
 
 
 def _suggest(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
+    near = difflib.get_close_matches(str(name), known, n=1)
     return f", did you mean {near[0]!r}?" if near else ""
