@@ -21,16 +21,17 @@ def labels(ids):
     return result
 
 
-def packed(borders):
-    """All documents in one row."""
+def packed(*borders):
+    """All documents in one row, with what tells their borders."""
+    told = {
+        "position_ids": torch.cat([torch.arange(n) for n in LENGTHS]),
+        "segment_ids": torch.repeat_interleave(torch.arange(3), torch.tensor(LENGTHS)),
+    }
     item = {
         "input_ids": torch.cat(documents()),
         "labels": torch.cat([labels(ids) for ids in documents()]),
-        "position_ids": torch.cat([torch.arange(n) for n in LENGTHS]),
     }
-    if borders:
-        item["segment_ids"] = torch.repeat_interleave(torch.arange(3), torch.tensor(LENGTHS))
-    return [item]
+    return [item | {name: told[name] for name in borders}]
 
 
 def alone():
@@ -89,7 +90,10 @@ def trained(kind, items, folder):
 @pytest.mark.parametrize("kind", ["wavelet", "learnable_wavelet", "filterbank", "ema"])
 def test_packed_training_equals_separate_documents(kind, tmp_path):
     expected = trained(kind, alone(), tmp_path)
-    torch.testing.assert_close(trained(kind, packed(True), tmp_path), expected)
-    if kind != "filterbank":  # it starts as the identity
-        difference = (trained(kind, packed(False), tmp_path) - expected).abs().max()
-        assert difference > 1e-3, "the borders made no difference: the test cannot fail"
+    both = packed("position_ids", "segment_ids")
+    torch.testing.assert_close(trained(kind, both, tmp_path), expected)
+    # Positions alone tell them too, to mixers as to attention.
+    positions = packed("position_ids")
+    torch.testing.assert_close(trained(kind, positions, tmp_path), expected)
+    difference = (trained(kind, packed(), tmp_path) - expected).abs().max()
+    assert difference > 1e-3, "the borders made no difference: the test cannot fail"
