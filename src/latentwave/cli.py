@@ -43,8 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _fail(f"{error.filename or 'file'}: {error.strerror or error}")
     except KeyboardInterrupt:
-        resumes = arguments[0] in COMMANDS and COMMANDS[arguments[0]].reads_recipe
-        how = "; run the same command with --resume to go on" if resumes else ""
+        how = "; run the same command with --resume to go on" if _reads_recipe(arguments) else ""
         ERR.print(f"latentwave: interrupted{how}")
         return 130
     return 0
@@ -62,9 +61,13 @@ def _parser() -> ArgumentParser:
     return parser
 
 
+def _reads_recipe(arguments: list[str]) -> bool:
+    return any(COMMANDS[name].reads_recipe for name in arguments[:1] if name in COMMANDS)
+
+
 def _with_recipe_option(arguments: list[str]) -> list[str]:
     """Let the recipe stand as `compare RECIPE`; configuration files must be options."""
-    if not arguments or arguments[0] not in COMMANDS or not COMMANDS[arguments[0]].reads_recipe:
+    if not _reads_recipe(arguments):
         return arguments
     command, *rest = arguments
     if not rest:

@@ -1,4 +1,5 @@
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -41,7 +42,7 @@ def test_finished_runs_are_read_at_longer_contexts(experiment, tmp_path):
         assert bins[0] == pytest.approx(contestant["final_loss"]["mean"], rel=0.1)
 
 
-def test_what_cannot_be_read_is_refused_before_training(experiment, tmp_path):
+def test_what_cannot_be_read_is_refused_before_training(experiment, tmp_path, monkeypatch):
     recipe, store = experiment
     learned = dataclasses.replace(recipe, backbone=tiny_recipe("x").backbone)
     with pytest.raises(UserError, match="'none': its learned positions end at 32"):
@@ -53,4 +54,8 @@ def test_what_cannot_be_read_is_refused_before_training(experiment, tmp_path):
     beyond = dataclasses.replace(recipe, longer_contexts=[few + 1])
     with pytest.raises(UserError, match=rf"\[{few + 1}\] exceed the {few:,} tokens of the valid"):
         compare(beyond, store, tmp_path / "c")
+    objective = SimpleNamespace(task="classification")
+    monkeypatch.setattr("latentwave.analysis.contexts.open_objective", lambda *_: objective)
+    with pytest.raises(UserError, match=r"\[128\] are measured on language models only"):
+        compare(recipe, store, tmp_path / "d")
     assert not list(tmp_path.iterdir())

@@ -111,5 +111,12 @@ def test_matched_budgets_are_kept_when_resumed(experiment, tmp_path, budget):
     assert steps["dear"] < 8
     every = recipe.training.evaluate_every_steps
     assert spent["dear"] / steps["dear"] * (steps["dear"] + every / 2) >= spent["none"] * 0.99
+    # A mistake when resuming does not cost the steps that were matched.
+    kept = (folder / "budget.json").read_bytes()
+    longer = dataclasses.replace(matched.training, num_steps=12)
+    other = dataclasses.replace(matched, training=longer)
+    with pytest.raises(UserError, match=r"another budget \(num_steps 8 there, 12 here\)"):
+        compare(other, store, folder, resume=True, console=QUIET)
+    assert (folder / "budget.json").read_bytes() == kept
     again = compare(matched, store, folder, resume=True, time_again=True, console=QUIET)
     assert {n: c["num_steps"] for n, c in again["contestants"].items()} == steps

@@ -14,7 +14,7 @@ from rich.console import Console
 from latentwave.analysis.clock import Clock, OtherLoad, measure_step_seconds
 from latentwave.analysis.contexts import check_longer_contexts, measure_longer_contexts
 from latentwave.analysis.cost import ModelCost, measure_cost
-from latentwave.analysis.kept import keep, read_kept
+from latentwave.analysis.kept import keep, kept_setting, read_kept
 from latentwave.analysis.planning import choose_rates, match_budget, tuning_recipes, worst
 from latentwave.analysis.summary import summarize
 from latentwave.analysis.workers import Job, Workers
@@ -33,6 +33,8 @@ from latentwave.training import (
 )
 from latentwave.training.files import write_durably
 from latentwave.training.processes import num_processes
+
+_BUDGET = "budget.json"
 
 
 def compare(
@@ -83,6 +85,7 @@ def compare(
         )
     # Every contestant is built once before the first is trained: mistakes show now, not in hours.
     costs = {name: _cost(recipe.as_seen_by(name), name, store) for name in recipe.contestants}
+    on_main(lambda: _check_budget(recipe, folder))
     clock = on_main(lambda: _clock(recipe, store, folder, time_again))
     planned = on_main(lambda: _with_budgets(recipe, costs, clock, folder))
 
@@ -195,19 +198,34 @@ def _clock(recipe: Recipe, store: TokenStore, folder: Path, again: bool) -> Cloc
     return clock
 
 
+def _budget_setting(recipe: Recipe) -> dict[str, Any]:
+    """What the steps of contestants are matched for."""
+    return {
+        "budget": recipe.budget,
+        "num_steps": recipe.training.num_steps,
+        "evaluate_every_steps": recipe.training.evaluate_every_steps,
+    }
+
+
+def _check_budget(recipe: Recipe, folder: Path) -> None:
+    """Refuse a comparison whose steps were matched for another budget, before they are lost."""
+    known, own = kept_setting(folder / _BUDGET), _budget_setting(recipe)
+    if known is not None and known != own:
+        changed = [key for key in own if known.get(key) != own[key]]
+        differences = ", ".join(f"{key} {known.get(key)} there, {own[key]} here" for key in changed)
+        raise UserError(
+            f"{folder} holds a comparison with another budget ({differences}): choose another "
+            "--output, or resume with the recipe that started it"
+        )
+
+
 def _with_budgets(
     recipe: Recipe, costs: dict[str, ModelCost], clock: Clock | None, folder: Path
 ) -> Recipe:
     """The recipe with num_steps for each contestant, the same ones when it is resumed."""
     if recipe.budget == "tokens":
         return recipe
-    path = folder / "budget.json"
-    training = recipe.training
-    setting = {
-        "budget": recipe.budget,
-        "num_steps": training.num_steps,
-        "evaluate_every_steps": training.evaluate_every_steps,
-    }
+    path, setting = folder / _BUDGET, _budget_setting(recipe)
     known: dict[str, int] = read_kept(path, setting) or {}
     contestants = {
         name: dataclasses.replace(contestant, num_steps=contestant.num_steps or known.get(name))

@@ -20,11 +20,14 @@ def read_kept(path: Path, setting: Any) -> Any:
         The values; None where there are none, they are of another setting, or the file is
         damaged: they are measured again then.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return content["values"] if content["setting"] == _plain(setting) else None
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
+    content = _content(path)
+    return content.get("values") if content.get("setting") == _plain(setting) else None
+
+
+def kept_setting(path: Path) -> dict[str, Any] | None:
+    """What the values of a file were measured for; None without a whole file."""
+    setting = _content(path).get("setting")
+    return setting if isinstance(setting, dict) else None
 
 
 def keep(path: Path, setting: Any, values: Any) -> None:
@@ -37,6 +40,14 @@ def keep(path: Path, setting: Any, values: Any) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, {"setting": setting, "values": values})
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _plain(setting: Any) -> Any:
