@@ -1,5 +1,6 @@
 """Tiny backbones whose weights are large enough for filters to matter."""
 
+import pytest
 import torch
 import transformers
 
@@ -90,3 +91,23 @@ MORE_BACKBONES = {
 
 def tokens(*shape):
     return torch.randint(2, VOCABULARY, shape)
+
+
+def every_way(ways):
+    """Parametrize backbones and arguments of `generate`: all on Llama, where keys are rotated.
+
+    On the others greedy decoding in the usual run, the rest with the slow checks.
+    """
+    return pytest.mark.parametrize(
+        ("backbone", "how"),
+        [
+            pytest.param(
+                name,
+                how,
+                id=f"{name}-{how}",
+                marks=[pytest.mark.slow] if how and name != "llama" else [],
+            )
+            for name in BACKBONES
+            for how in ways
+        ],
+    )

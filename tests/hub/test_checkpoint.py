@@ -124,6 +124,22 @@ def test_a_model_from_the_configuration_alone_has_mixers():
     assert torch.equal(lw.detach(fresh)(ids).logits, expected), "it starts as the identity"
 
 
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_a_model_around_the_one_with_mixers_is_saved_with_them(backbone, tmp_path):
+    model, ids = BACKBONES[backbone](), tokens(2, 10)
+    twin = type(model)(model.config)
+    lw.attach(model.base_model, "short_conv", points=["C", "block"])
+    randomize(model.base_model)
+    model.save_pretrained(tmp_path)
+    assert torch.equal(lw.from_pretrained(tmp_path)(ids).logits, model(ids).logits)
+    assert torch.equal(
+        AutoModelForCausalLM.from_pretrained(tmp_path)(ids).logits, model(ids).logits
+    )
+    assert not hasattr(twin.config, "latentwave"), "what shared its configuration has no mixers"
+    lw.detach(model).save_pretrained(tmp_path)
+    assert not attached_mixers(lw.from_pretrained(tmp_path))
+
+
 def test_another_head_on_the_same_decoder(saved):
     ids = tokens(2, 10)
     base, whole = AutoModel.from_pretrained(saved), lw.from_pretrained(saved)

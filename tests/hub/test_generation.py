@@ -9,7 +9,7 @@ from transformers import DynamicCache, StaticCache
 import latentwave as lw
 from latentwave.errors import UserError
 from latentwave.hub import attached_mixers
-from tests.hub.models import BACKBONES, gpt2, tokens
+from tests.hub.models import BACKBONES, every_way, gpt2, tokens
 from tests.mixers.cases import CASES, randomize
 
 EVERY_BACKBONE = pytest.mark.parametrize("backbone", BACKBONES)
@@ -44,10 +44,8 @@ def test_chunks_equal_the_full_forward(backbone, case):
         torch.testing.assert_close(torch.cat(parts, dim=1), full, rtol=1e-4, atol=1e-4)
 
 
-@EVERY_BACKBONE
 @EVERY_CASE
-@pytest.mark.parametrize(
-    "how",
+@every_way(
     [
         {},
         {"num_beams": 3},
@@ -55,8 +53,7 @@ def test_chunks_equal_the_full_forward(backbone, case):
         {"cache_implementation": "static"},
         {"prefill_chunk_size": 5},
         {"num_return_sequences": 2, "do_sample": True},
-    ],
-    ids=str,
+    ]
 )
 def test_generate_with_cache_equals_without(backbone, case, how):
     model, batch = model_and_batch(backbone, case)

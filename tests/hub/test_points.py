@@ -20,7 +20,7 @@ from latentwave.hub import (
     attached_mixers,
     decoder_layers,
 )
-from tests.hub.models import BACKBONES, MORE_BACKBONES, gpt2, llama, tokens
+from tests.hub.models import BACKBONES, MORE_BACKBONES, every_way, gpt2, llama, tokens
 from tests.mixers.cases import randomize
 
 INNER = ("A", "B", "C", "D")
@@ -123,10 +123,9 @@ def test_causal_and_streaming(backbone, points, kind):
         torch.testing.assert_close(chunked(model, ids, cuts), whole, rtol=1e-4, atol=1e-4)
 
 
-@EVERY_BACKBONE
 @EVERY_POINT
 @KINDS
-@pytest.mark.parametrize("how", [{}, {"num_beams": 3}, {"cache_implementation": "static"}], ids=str)
+@every_way([{}, {"num_beams": 3}, {"cache_implementation": "static"}])
 def test_generation_and_left_padding(backbone, points, kind, how):
     model, ids, how = mixed(BACKBONES[backbone](), kind, points), tokens(2, 12), dict(how)
     batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
@@ -354,6 +353,13 @@ def test_mistakes_are_named_and_leave_the_model_as_it_was():
     lw.attach(model, "wavelet", points="A")
     with pytest.raises(UserError, match="'wavelet' mixers are attached already"):
         lw.attach(model, "wavelet")
+
+
+@pytest.mark.unchecked
+def test_points_of_another_type_are_refused():
+    for wrong in (3, [3], [["A"]]):
+        with pytest.raises(UserError, match="points must be one or more of 'block'"):
+            lw.attach(gpt2(), "wavelet", points=wrong)
 
 
 @EVERY_BACKBONE

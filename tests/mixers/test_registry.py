@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 import latentwave as lw
@@ -33,6 +34,47 @@ def test_a_config_builds_what_the_name_builds():
 def test_mistakes_are_named(call, message):
     with pytest.raises(UserError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value", "message"),
+    [
+        ("wavelet", "level", 2.0, "'level' of mixer 'wavelet' must be int or None, got 2.0"),
+        ("wavelet", "level", True, "must be int or None, got True"),
+        ("wavelet", "fraction", "half", "must be float, got 'half'"),
+        ("wavelet", "residual", "no", "must be bool, got 'no'"),
+        ("wavelet", "gated", 1, "must be bool, got 1"),
+        ("wavelet", "schedule", 3, "must be list of int, 'halving' or None, got 3"),
+        ("wavelet", "schedule", [1, "2"], r"must be list of int.*got \[1, '2'\]"),
+        ("wavelet", "mixed", 1, "must be 'last' or 'first', got 1"),
+        ("filterbank", "kernel_sizes", 8, "must be list of int or None, got 8"),
+        ("chain", "mixers", None, "must be list of mapping, got None"),
+        ("chain", "mixers", ["wavelet"], "must be list of mapping"),
+    ],
+)
+def test_a_value_of_another_type_is_refused(kind, name, value, message):
+    with pytest.raises(UserError, match=message):
+        lw.MixerConfig(kind=kind, options={name: value})
+
+
+@pytest.mark.unchecked
+def test_options_are_a_mapping():
+    with pytest.raises(UserError, match="options of mixer 'wavelet' must be a mapping, got 3"):
+        lw.MixerConfig(kind="wavelet", options=3)
+
+
+@pytest.mark.unchecked
+def test_numbers_that_mean_the_same_are_taken():
+    options = {"level": np.int64(2), "fraction": 1, "schedule": None, "boundary": "zero"}
+    mixer = lw.build_mixer("wavelet", channels=4, context_length=16, **options)
+    assert mixer.levels == [2, 2, 2, 2]
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize("context_length", ["16", 16.0, 0])
+def test_a_context_is_an_integer(context_length):
+    with pytest.raises(ValueError, match="context_length must be an integer >= 1, got"):
+        lw.build_mixer("wavelet", channels=4, context_length=context_length)
 
 
 def test_a_name_is_taken_once():

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latentwave.report.curves import find_crossing, loss_window, make_panel
-from latentwave.report.gaps import make_gaps
+from latentwave.report.gaps import gap_window, make_gaps
 from latentwave.report.labels import place_labels, spread, stack_rows
 from latentwave.report.pareto import make_pareto
 from latentwave.report.ranking import best, slots
@@ -140,6 +140,16 @@ def test_of_many_contestants_the_best_five_are_in_colour():
     assert slots(results)[best(results)] is not None
     few = make_results(("none", "wavelet", "ema"))
     assert slots(few) == {"none": -1, "wavelet": 0, "ema": 1}
+
+
+def test_every_mean_gap_is_inside_the_figure():
+    results = make_results(("none", "wavelet", *MANY), seeds=(0, 1))
+    early = results["contestants"]["wavelet"]["curve"][1]
+    early["losses"] = [loss - 3.0 for loss in early["losses"]]
+    panel = make_gaps(results)
+    low, high = gap_window(panel)
+    assert high > 3.0
+    assert all(low < mean < high for gap in panel.gaps for mean in gap.mean)
 
 
 def test_gaps_are_paired_at_equal_tokens():

@@ -236,10 +236,22 @@ def attach_from_config(model: PreTrainedModel, saved: Mapping[str, Any]) -> PreT
         placement, context_length = saved["placement"], saved["context_length"]
         points = as_points(saved.get("points", "block"))
         config = MixerConfig(kind=kind, options=current_options(kind, options))
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise UserError(_NOT_OURS.format(saved)) from error
     setattr(model.config, CONFIG_NAME, _insert(model, config, placement, points, context_length))
     return model
+
+
+def remember_inner_mixers(model: PreTrainedModel) -> None:
+    """Give the configuration the entry of mixers that were attached to a model inside this one."""
+    if hasattr(model.config, CONFIG_NAME):
+        return
+    for module in model.modules():
+        entry = getattr(getattr(module, "config", None), CONFIG_NAME, None)
+        if entry is not None and isinstance(module, PreTrainedModel) and is_attached(module):
+            give_own_config(model)
+            setattr(model.config, CONFIG_NAME, copy.deepcopy(entry))
+            return
 
 
 def detach(model: PreTrainedModel) -> PreTrainedModel:

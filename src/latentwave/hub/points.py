@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from typing import Literal, get_args
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal, get_args
 
 from torch import nn
 
@@ -94,7 +94,8 @@ def as_points(points: str | Sequence[str]) -> tuple[Point, ...]:
         >>> as_points(["block", "C", "A"])
         ('A', 'C', 'block')
     """
-    given = [points] if isinstance(points, str) else list(points)
+    several = isinstance(points, Iterable) and not isinstance(points, str)
+    given: list[Any] = list(points) if several else [points]
     unknown = [point for point in given if point not in POINTS]
     if unknown or not given:
         hint = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import itertools
+import numbers
 from typing import ClassVar
 
 import torch
@@ -33,7 +34,7 @@ class Mixer(nn.Module, abc.ABC):
         context_length: L, the tokens that the backbone is trained on.
 
     Raises:
-        ValueError: if either is below 1.
+        ValueError: if either is no integer or below 1.
     """
 
     kind: ClassVar[str]
@@ -43,10 +44,9 @@ class Mixer(nn.Module, abc.ABC):
 
     def __init__(self, channels: int, context_length: int) -> None:
         super().__init__()
-        if channels < 1:
-            raise ValueError(f"channels must be >= 1, got {channels}")
-        if context_length < 1:
-            raise ValueError(f"context_length must be >= 1, got {context_length}")
+        for name, value in (("channels", channels), ("context_length", context_length)):
+            if not isinstance(value, numbers.Integral) or value < 1:
+                raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
         self.channels = channels
         self.context_length = context_length
         self.check_finite = False

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from latentwave.errors import UserError
 from latentwave.mixers.base import Mixer
+from latentwave.mixers.option_types import declared_types, fits, in_words
 
 MixerClass = TypeVar("MixerClass", bound=type[Mixer])
 _COMMON_OPTIONS = ("gated", "check_finite")
@@ -31,18 +32,29 @@ class MixerConfig:
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check kind and option names.
+        """Check kind, option names and the types of their values.
 
         Raises:
-            UserError: for an unknown kind or option, with the nearest names.
+            UserError: for an unknown kind or option, with the nearest names, or for a value of
+                another type than the option has.
         """
         cls = _find(self.kind)
         known = option_names(cls)
-        for name in self.options:
+        if not isinstance(self.options, Mapping):
+            raise UserError(
+                f"options of mixer {self.kind!r} must be a mapping, got {self.options!r}"
+            )
+        types = dict.fromkeys(_COMMON_OPTIONS, bool) | declared_types(cls.__init__)
+        for name, value in self.options.items():
             if name not in known:
                 raise UserError(
                     f"mixer {self.kind!r} has no option {name!r}{_suggest(name, known)}; "
                     f"its options are: {', '.join(known) or 'none'}"
+                )
+            if name in types and not fits(value, types[name]):
+                raise UserError(
+                    f"option {name!r} of mixer {self.kind!r} must be {in_words(types[name])}, "
+                    f"got {value!r}"
                 )
 
 

@@ -39,7 +39,7 @@ from latentwave.report.results import MEASURES
 from latentwave.report.scatter import draw_gaps, draw_pareto
 
 PARETO_MEASURES = ("flops", "seconds")
-_LEFT, _BOTTOM = 38.0, 40.0  # of the axes
+_LEFT, _BOTTOM = 42.0, 40.0  # of the axes
 
 # Stand-ins that the page's style sheet replaces, so that one drawing suits light and dark.
 _STAND_INS = Palette(
@@ -155,7 +155,7 @@ def draw_pareto_panel(
 
 def _margin(longest: int, width: float) -> float:
     """Room for names right of the axes."""
-    return min(26 + longest * CHARACTER_WIDTH, 0.42 * width)
+    return min(32 + longest * CHARACTER_WIDTH, 0.42 * width)
 
 
 def _one_pair(

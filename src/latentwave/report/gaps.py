@@ -13,7 +13,7 @@ from latentwave.report.formats import format_gain
 from latentwave.report.ranking import slots
 from latentwave.report.results import loss_unit, others
 
-_START = 0.12  # of the axis: before that, gains are large and say little
+_START = 0.12  # of the axis: before that, seeds lie far apart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,14 +102,15 @@ def make_gaps(results: dict[str, Any]) -> GapPanel | None:
 
 
 def gap_window(panel: GapPanel) -> tuple[float, float]:
-    """The gains worth showing: all but those of the start, and nought."""
+    """The gains to show: every mean, nought, and the seeds' bands but for those of the start."""
     start = _START * max(gap.x[-1] for gap in panel.gaps)
     values = [0.0]
     for gap in panel.gaps:
         for x, low, high, mean in zip(gap.x, gap.low, gap.high, gap.mean, strict=True):
-            if x >= start or x == gap.x[-1]:
-                # The bands of grey lines are not drawn.
-                values += [mean] if gap.slot is None else [low, high]
+            values.append(mean)
+            # The bands of grey lines are not drawn.
+            if gap.slot is not None and (x >= start or x == gap.x[-1]):
+                values += [low, high]
     low, high = min(values), max(values)
     margin = 0.04 * (high - low) or 0.01
     return low - margin, high + margin

@@ -1,0 +1,64 @@
+"""Whether the value of an option is of the type that a mixer's constructor declares."""
+
+from __future__ import annotations
+
+import numbers
+import types
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+_NUMBERS: dict[Any, type] = {int: numbers.Integral, float: numbers.Real}
+
+
+def declared_types(constructor: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations of a constructor by argument; none where they name what is not there."""
+    try:
+        return get_type_hints(constructor)
+    except (NameError, AttributeError, TypeError):
+        return {}
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of a type, without any conversion.
+
+    An integer fits a float, NumPy's scalars fit Python's, a bool is no number, and a string no
+    sequence. Which words a `Literal` has is left to the constructor, whose refusal says more.
+
+    Example:
+        >>> fits(2, float), fits(2.0, int | None), fits([8, 4], Sequence[int] | None)
+        (True, False, True)
+    """
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return any(fits(value, each) for each in arguments)
+    if _is_kind_of(origin, Sequence):
+        several = isinstance(value, Sequence) and not isinstance(value, str)
+        return several and all(fits(each, arguments[0]) for each in value)
+    if hint in _NUMBERS:
+        return isinstance(value, _NUMBERS[hint]) and not isinstance(value, bool)
+    plain = str if origin is Literal else origin or hint
+    return isinstance(value, plain) if isinstance(plain, type) and plain is not Any else True
+
+
+def in_words(hint: Any) -> str:
+    """A type as an error message names it.
+
+    Example:
+        >>> in_words(Sequence[int] | Literal["halving"] | None)
+        "list of int, 'halving' or None"
+    """
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        *most, last = [in_words(each) for each in arguments]
+        return f"{', '.join(most)} or {last}"
+    if origin is Literal:
+        return " or ".join(map(repr, arguments))
+    if _is_kind_of(origin, Sequence):
+        return f"list of {in_words(arguments[0])}"
+    if _is_kind_of(origin, Mapping):
+        return "mapping"
+    return "None" if hint is type(None) else getattr(hint, "__name__", str(hint))
+
+
+def _is_kind_of(origin: Any, parent: type) -> bool:
+    return isinstance(origin, type) and issubclass(origin, parent)
