@@ -57,7 +57,7 @@ def dyadic_window_sums(
         tensor([[1., 2., 2., 2.],
                 [1., 2., 3., 4.]])
     """
-    sizes = _checked_sizes(group_sizes, x.shape[-1])
+    sizes = checked_sizes(group_sizes, x.shape[-1])
     return _apply(x.to(accumulation_dtype(x.dtype)), None, runs, _Plan(sizes))
 
 
@@ -111,7 +111,7 @@ def causal_moving_average(
         raise ValueError(f'boundary must be "zero" or "mean", got {boundary!r}')
     if not 0 <= history <= T:
         raise ValueError(f"history must be in 0 … {T}, the tokens of x, got {history}")
-    sizes = _checked_sizes(group_sizes, D - first_channel, exactly=False)
+    sizes = checked_sizes(group_sizes, D - first_channel, exactly=False)
     dtype = accumulation_dtype(x.dtype)
     if boundary == "mean" and valid is None:
         valid = torch.ones(B, T, dtype=dtype, device=x.device)
@@ -163,9 +163,14 @@ def last_window_sums(
     return torch.cat(sums, dim=-1)
 
 
-def _checked_sizes(
+def checked_sizes(
     group_sizes: Sequence[int], channels: int, exactly: bool = True
 ) -> tuple[int, ...]:
+    """Group sizes as a tuple, if they add up to the channels, or with `exactly` False to fewer.
+
+    Raises:
+        ValueError: if they do not.
+    """
     sizes = tuple(int(size) for size in group_sizes)
     total = sum(sizes)
     if any(size < 0 for size in sizes) or total > channels or (exactly and total < channels):

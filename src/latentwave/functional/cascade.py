@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from latentwave.functional.averages import accumulation_dtype
+from latentwave.functional.averages import accumulation_dtype, checked_sizes
 from latentwave.functional.families import orthogonal_lowpass
 from latentwave.functional.fir import causal_fir
 
@@ -100,11 +100,7 @@ def causal_cascade(
         tensor([[0.5000, 1.0000, 1.0000, 1.0000],
                 [0.2500, 0.5000, 0.7500, 1.0000]])
     """
-    if any(size < 0 for size in group_sizes) or sum(group_sizes) != x.shape[-1]:
-        raise ValueError(
-            f"group_sizes must be >= 0 and add up to the {x.shape[-1]} channels of x, "
-            f"got {list(group_sizes)}"
-        )
+    group_sizes = checked_sizes(group_sizes, x.shape[-1])
     approx = x.to(accumulation_dtype(x.dtype))
     finished = []
     for k, size in enumerate(group_sizes):

@@ -64,8 +64,7 @@ class ChannelMixer(Mixer):
         segment_ids: Tensor | None,
         padding_mask: Tensor | None,
     ) -> Tensor:
-        start = self.first_mixed
-        stop = start + self.num_mixed
+        start, stop = self.mixed_range
         own = x[..., start:stop]
         result = self._mix_channels(own, state, segment_ids, padding_mask)
         if self.residual:

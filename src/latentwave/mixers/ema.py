@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from latentwave.functional import decaying_sums, segment_runs
+from latentwave.functional.averages import accumulation_dtype
 from latentwave.mixers.channels import ChannelMixer
 from latentwave.mixers.constants import Constant
 from latentwave.mixers.registry import register_mixer
@@ -122,7 +123,7 @@ class EmaMixer(ChannelMixer):
         padding_mask: Tensor | None,
     ) -> Tensor:
         B, _, C = x.shape
-        wide = torch.float64 if x.dtype == torch.float64 else torch.float32
+        wide = accumulation_dtype(x.dtype)
         rates = self.rates(x.device)
         signal = x.to(wide) * rates.to(wide)
         if state is not None:

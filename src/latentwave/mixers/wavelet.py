@@ -228,7 +228,7 @@ class WaveletMixer(ChannelMixer):
         In float64 the sum does not drift: after 10^6 tokens its error is still far below
         float32's rounding. Few operations, since at this size each costs more than its sums.
         """
-        start, stop = self.first_mixed, self.first_mixed + self.num_mixed
+        start, stop = self.mixed_range
         own = x[..., start:stop]
         sums = state.recall("x")
         samples = state.extend("x", own, history=self._history)
