@@ -246,7 +246,12 @@ def test_cautions():
         "none": {"losses": {"0.001": 2.0, "0.002": 2.1}, "chosen": 0.001, "at_end_of_grid": True},
         "wavelet": {"losses": {"0.001": None}, "chosen": 0.002, "at_end_of_grid": False},
     }
-    busy, ends = cautions(results)
+    results["recipe"]["tuning"] = {"num_steps": 100}
+    results["recipe"]["training"] = {"num_steps": 1500}
+    busy, ends, short = cautions(results)
+    assert "runs of 100 steps, for runs of 1,500: short runs favour higher rates" in short
+    results["recipe"]["tuning"] = {"num_steps": None}
+    assert cautions(results) == [busy, ends]
     assert "kept 1.3 cores busy" in busy
     assert "chosen for none lies at an end" in ends
     assert "kept 1.3 cores busy" in printed(results)

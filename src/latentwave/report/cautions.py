@@ -53,4 +53,11 @@ def cautions(results: dict[str, Any]) -> list[str]:
             f"The learning rate chosen for {join_words(ends)} lies at an end of the grid: a better "
             "one may lie outside."
         )
+    searched = (results["recipe"].get("tuning") or {}).get("num_steps")
+    trained = (results["recipe"].get("training") or {}).get("num_steps")
+    if tuning and searched and trained and searched < trained:
+        found.append(
+            f"Learning rates were searched in runs of {searched:,} steps, for runs of "
+            f"{trained:,}: short runs favour higher rates."
+        )
     return found
