@@ -136,6 +136,7 @@ def test_refusals_come_before_any_training(compared, tmp_path):
     assert not any((tmp_path / name).exists() for name in "abc")
 
 
+@pytest.mark.slow
 def test_every_kind_of_mixer_trains(compared, tmp_path):
     recipe, store, *_ = compared
     # The defaults of these are made for longer contexts than the tiny one.

@@ -60,6 +60,7 @@ def refusing(recipe, store, folder):
         yield "another process is training in .*wavelet-seed1"
 
 
+@pytest.mark.slow
 def test_processes_give_what_one_process_gives(experiment, serial, tmp_path):
     close(compare(*experiment, tmp_path / "out", workers=Workers(jobs=2)), serial)
 
@@ -77,6 +78,7 @@ def test_a_local_ray_gives_what_one_process_gives(experiment, serial, tmp_path):
         compare(*experiment, tmp_path / "bad", resume=True, workers=workers)
 
 
+@pytest.mark.slow
 def test_a_refusal_in_a_process_is_the_same_line(experiment, tmp_path):
     folder = tmp_path / "out"
     with refusing(*experiment, folder) as message, pytest.raises(UserError, match=message):

@@ -82,6 +82,7 @@ def test_saved_in_a_model(tmp_path):
         ([], ValueError, r"at least one mixer, .*got \[\]"),
         ({"kind": "wavelet"}, ValueError, "must be a list.*got {'kind': 'wavelet'}"),
         ("wavelet", ValueError, "must be a list.*got 'wavelet'"),
+        (None, ValueError, "must be a list.*got None"),
         (["wavelet"], UserError, "is given as {.*got 'wavelet'"),
         ([{"kind": "wavelet", "fraction": 0.5}], UserError, "got {'kind': .*'fraction': 0.5}"),
         ([{"options": {}}], UserError, "got {'options': {}}"),

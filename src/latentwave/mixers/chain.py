@@ -51,7 +51,7 @@ class ChainMixer(Mixer):
         mixers: Sequence[Mapping[str, Any]] = _DEFAULT,
     ) -> None:
         super().__init__(channels, context_length)
-        if isinstance(mixers, str | Mapping) or len(mixers) == 0:
+        if not isinstance(mixers, Sequence) or isinstance(mixers, str) or len(mixers) == 0:
             raise ValueError(
                 'mixers must be a list of at least one mixer, such as [{"kind": "wavelet"}], got '
                 f"{mixers!r}"

@@ -22,7 +22,8 @@ def fits(value: Any, hint: Any) -> bool:
     """Whether a value is of a type, without any conversion.
 
     An integer fits a float, NumPy's scalars fit Python's, a bool is no number, and a string no
-    sequence. Which words a `Literal` has is left to the constructor, whose refusal says more.
+    sequence. Which words a `Literal` has, and what a list of mappings holds, is left to the
+    constructor, whose refusal says more.
 
     Example:
         >>> fits(2, float), fits(2.0, int | None), fits([8, 4], Sequence[int] | None)
@@ -32,6 +33,8 @@ def fits(value: Any, hint: Any) -> bool:
     if origin in (Union, types.UnionType):
         return any(fits(value, each) for each in arguments)
     if _is_kind_of(origin, Sequence):
+        if _is_kind_of(get_origin(arguments[0]), Mapping):
+            return True
         several = isinstance(value, Sequence) and not isinstance(value, str)
         return several and all(fits(each, arguments[0]) for each in value)
     if hint in _NUMBERS:
@@ -55,8 +58,6 @@ def in_words(hint: Any) -> str:
         return " or ".join(map(repr, arguments))
     if _is_kind_of(origin, Sequence):
         return f"list of {in_words(arguments[0])}"
-    if _is_kind_of(origin, Mapping):
-        return "mapping"
     return "None" if hint is type(None) else getattr(hint, "__name__", str(hint))
 
 

@@ -90,6 +90,7 @@ def test_the_default_corpus_is_prose_in_one_mixture(python_docs):
     assert not text.removesuffix(SEPARATOR).endswith("\n")
 
 
+@pytest.mark.slow
 def test_the_same_python_gives_the_same_tokens(python_docs, tmp_path):
     again = prepare(CorpusConfig(), tmp_path / "again")
     assert again.metadata == python_docs.metadata

@@ -22,6 +22,7 @@ def seen(runs):
     return look_into(*runs, "adaptive", "none")
 
 
+@pytest.mark.slow
 def test_figures_are_pictures_and_the_same_each_time(seen, tmp_path):
     first = write_inspection(seen, tmp_path / "a", svg=True)
     again = write_inspection(seen, tmp_path / "b", svg=True)

@@ -186,6 +186,7 @@ def test_the_network_is_out_of_reach(browser, page):
     )
 
 
+@pytest.mark.slow
 def test_a_page_without_mixers_has_what_is_left(browser, runs, tmp_path):
     folder, store = runs
     path = write_inspection(look_into(folder, store, "none"), tmp_path)[0]
@@ -198,6 +199,7 @@ def test_a_page_without_mixers_has_what_is_left(browser, runs, tmp_path):
     assert "without mixers" in browser.run("document.body.textContent")
 
 
+@pytest.mark.slow
 def test_a_page_of_fixed_kernels_has_no_training_steps(browser, runs, tmp_path):
     folder, store = runs
     path = write_inspection(look_into(folder, store, "wavelet", "none"), tmp_path)[0]
