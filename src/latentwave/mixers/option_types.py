@@ -22,12 +22,14 @@ def fits(value: Any, hint: Any) -> bool:
     """Whether a value is of a type, without any conversion.
 
     An integer fits a float, NumPy's scalars fit Python's, a bool is no number, and a string no
-    sequence. Which words a `Literal` has, and what a list of mappings holds, is left to the
-    constructor, whose refusal says more.
+    sequence. Which values of its types a `Literal` has, and what a list of mappings holds, is left
+    to the constructor, whose refusal says more.
 
     Example:
         >>> fits(2, float), fits(2.0, int | None), fits([8, 4], Sequence[int] | None)
         (True, False, True)
+        >>> fits(4, Literal[2, 4]), fits("4", Literal[2, 4])
+        (True, False)
     """
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
@@ -39,7 +41,9 @@ def fits(value: Any, hint: Any) -> bool:
         return several and all(fits(each, arguments[0]) for each in value)
     if hint in _NUMBERS:
         return isinstance(value, _NUMBERS[hint]) and not isinstance(value, bool)
-    plain = str if origin is Literal else origin or hint
+    if origin is Literal:
+        return isinstance(value, tuple(type(each) for each in arguments))
+    plain = origin or hint
     return isinstance(value, plain) if isinstance(plain, type) and plain is not Any else True
 
 
