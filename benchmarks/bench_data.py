@@ -12,8 +12,8 @@ import torch
 from measure import header, paired_seconds, verdict
 from torch.utils.data import DataLoader
 
-from latentwave.data import CorpusConfig, GridWindows, RandomWindows, TokenStore, prepare
-from latentwave.training import BackboneConfig, ContestantConfig, build_model
+from latentwave.bench.data import CorpusConfig, GridWindows, RandomWindows, TokenStore, prepare
+from latentwave.bench.training import BackboneConfig, ContestantConfig, build_model
 
 MB = 1e6
 NUM_BYTES = 20_000_000

@@ -17,12 +17,12 @@ import numpy as np
 from measure import header, paired_seconds
 from scipy import signal
 
-from latentwave.data import CorpusConfig, prepare, read_plainly
-from latentwave.data.audio import CODECS, read_audio, resample
-from latentwave.data.audio.quantise import encode_mu_law
-from latentwave.data.music import parallel
-from latentwave.data.music.midi import symusic
-from latentwave.data.music.tokens import TOKENIZERS, tokenize
+from latentwave.bench.data import CorpusConfig, prepare, read_plainly
+from latentwave.bench.data.audio import CODECS, read_audio, resample
+from latentwave.bench.data.audio.quantise import encode_mu_law
+from latentwave.bench.data.music import parallel
+from latentwave.bench.data.music.midi import symusic
+from latentwave.bench.data.music.tokens import TOKENIZERS, tokenize
 
 
 def made_sounds(folder: Path, *, seconds: int = 240) -> Path:

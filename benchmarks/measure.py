@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from latentwave.training import describe_environment
+from latentwave.bench.training import describe_environment
 
 
 def header(title: str) -> None:

@@ -3,9 +3,9 @@
 import numpy as np
 from rich.console import Console
 
-from latentwave.analysis.inspection import InspectedRun, inspect_runs
-from latentwave.data import prepare
-from latentwave.training import BackboneConfig, ContestantConfig, load_run, train
+from latentwave.bench.data import prepare
+from latentwave.bench.inspection import InspectedRun, inspect_runs
+from latentwave.bench.training import BackboneConfig, ContestantConfig, load_run, train
 from tests.tiny import tiny_recipe, write_text
 
 CONTESTANTS = {

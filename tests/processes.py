@@ -15,7 +15,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_TH
 
 # Forked from one server that has imported everything, each process starts at once.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["latentwave.training", "tests.processes"])
+_CONTEXT.set_forkserver_preload(["latentwave.bench.training", "tests.processes"])
 
 
 def run_processes(num_processes, function, folder, *arguments, limit_seconds=120):

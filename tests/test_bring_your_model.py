@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from latentwave.cli import main
+from latentwave.bench.cli.main import main
 from tests.tiny import tiny_recipe, write_text
 
 PAGE = (Path(__file__).parents[1] / "docs" / "bring-your-model.md").read_text()
@@ -37,8 +37,8 @@ def test_its_code_runs_in_a_fresh_interpreter(workplace):
 
 
 def test_its_harness_command_runs_offline(workplace, monkeypatch, capsys):
-    from latentwave.data import prepare
-    from latentwave.training import train
+    from latentwave.bench.data import prepare
+    from latentwave.bench.training import train
 
     monkeypatch.chdir(workplace)
     monkeypatch.setenv("LATENTWAVE_HOME", str(workplace / "home"))

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 import latentwave as lw
-from latentwave.analysis import measure_cost
+from latentwave.bench.comparison import measure_cost
+from latentwave.bench.training import BackboneConfig, ContestantConfig, build_model
 from latentwave.hub import attached_mixers
-from latentwave.training import BackboneConfig, ContestantConfig, build_model
 from tools import directives, pages
 
 PAGE = (Path(__file__).parents[1] / "docs" / "mixers.md").read_text()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from latentwave.analysis import highest_coverage, seeds_needed
+from latentwave.bench.comparison import highest_coverage, seeds_needed
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "measuring.md").read_text(encoding="utf-8")

@@ -2,8 +2,8 @@
 
 import random
 
-from latentwave.data import CorpusConfig
-from latentwave.training import BackboneConfig, ContestantConfig, Recipe, TrainingConfig
+from latentwave.bench.data import CorpusConfig
+from latentwave.bench.training import BackboneConfig, ContestantConfig, Recipe, TrainingConfig
 
 WORDS = ["wave", "signal", "token", "filter", "level", "causal", "window", "mask", "path", "layer"]
 

@@ -20,10 +20,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from latentwave.analysis import Estimate, Track, compare_tracks, estimate, speedup
+from latentwave.bench.comparison import Estimate, Track, compare_tracks, estimate, speedup
+from latentwave.bench.report import load_results
+from latentwave.bench.report.results import MEASURES
 from latentwave.errors import UserError
-from latentwave.report import load_results
-from latentwave.report.results import MEASURES
 
 LOOSE_SHARE = 0.1
 _ROUNDING = 1e-6

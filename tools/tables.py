@@ -6,15 +6,15 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from latentwave.analysis import Estimate
-from latentwave.report.formats import (
+from latentwave.bench.comparison import Estimate
+from latentwave.bench.report.formats import (
     MISSING,
     format_count,
     format_share,
     format_speedup,
     format_whole,
 )
-from latentwave.report.results import METRICS, loss_unit
+from latentwave.bench.report.results import METRICS, loss_unit
 from tools.comparisons import Comparison, Contestant
 from tools.directives import Directive
 

@@ -2,8 +2,13 @@
 
 from importlib.metadata import version
 
-from latentwave.analysis import assert_causal
-from latentwave.hub import attach, detach, from_pretrained, register_with_transformers
+from latentwave.hub import (
+    assert_causal,
+    attach,
+    detach,
+    from_pretrained,
+    register_with_transformers,
+)
 from latentwave.mixers import (
     Mixer,
     MixerConfig,

@@ -1,6 +1,6 @@
 """`python -m latentwave` is the command line."""
 
-from latentwave.cli import main
+from latentwave.bench.cli.main import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -11,11 +11,13 @@ from peft import LoraConfig, get_peft_model
 from transformers import DynamicCache
 
 import latentwave as lw
-from latentwave.analysis import measure_cost
-from latentwave.errors import UserError
-from latentwave.hub import (
+from latentwave.bench.comparison import measure_cost
+from latentwave.bench.training.wave_encoder import (
     WaveEncoderConfig,
     WaveEncoderForAudioClassification,
+)
+from latentwave.errors import UserError
+from latentwave.hub import (
     all_mixers,
     attached_mixers,
     decoder_layers,

@@ -5,8 +5,8 @@ import torch.distributed as dist
 from torch.distributed.tensor import DTensor
 
 import latentwave as lw
+from latentwave.bench.training.engine import shard_model
 from latentwave.hub import all_mixers
-from latentwave.training.engine import shard_model
 from tests.hub.models import BACKBONES, tokens
 from tests.mixers.cases import randomize
 from tests.processes import run_processes

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 import latentwave as lw
+from latentwave.bench.training import load_recipe
 from latentwave.hub import all_mixers
 from latentwave.hub.presets import PRESETS
-from latentwave.training import load_recipe
 from tests.hub.models import BACKBONES, tokens
 
 RECIPES = Path(__file__).parents[2] / "recipes"

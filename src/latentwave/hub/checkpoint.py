@@ -8,15 +8,20 @@ from typing import Any
 
 import transformers
 from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForAudioClassification,
+    AutoModelForCausalLM,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from latentwave.errors import UserError
 from latentwave.hub.quiet import quiet_transformers
 from latentwave.hub.register import register_with_transformers
-from latentwave.hub.wave_encoder import WaveEncoderForAudioClassification
 
-_OWN_CLASSES = {cls.__name__: cls for cls in (WaveEncoderForAudioClassification,)}
+_AUTO_CLASSES = (AutoModelForCausalLM, AutoModelForAudioClassification)
 
 
 def from_pretrained(path: str | Path, **options: Any) -> PreTrainedModel:
@@ -84,10 +89,16 @@ def _class(folder: Path) -> Any:
             f"{folder / 'config.json'} is no configuration of a model: {said}"
         ) from error
     for name in config.architectures or ():
-        cls = _OWN_CLASSES.get(name) or getattr(transformers, name, None)
+        cls = _registered(config).get(name) or getattr(transformers, name, None)
         if isinstance(cls, type) and issubclass(cls, PreTrainedModel):
             return cls
     return AutoModelForCausalLM
+
+
+def _registered(config: PretrainedConfig) -> dict[str, type]:
+    """Classes that others have registered for the configuration's class, by their names."""
+    found: list[Any] = [auto._model_mapping.get(type(config), None) for auto in _AUTO_CLASSES]
+    return {cls.__name__: cls for cls in found if isinstance(cls, type)}
 
 
 def _check_weights(folder: Path) -> None:

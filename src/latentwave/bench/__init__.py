@@ -1,0 +1,1 @@
+"""The bench: data, training, comparison, inspection, reports and the command line."""

@@ -1,0 +1,31 @@
+"""All commands, in the order of the help."""
+
+from __future__ import annotations
+
+from latentwave.bench.cli import (
+    compare,
+    download,
+    evaluate,
+    generate,
+    harness,
+    inspect,
+    prepare,
+    report,
+    train,
+)
+from latentwave.bench.cli.command import Command
+
+COMMANDS: dict[str, Command] = {
+    command.name: command
+    for command in (
+        download.COMMAND,
+        prepare.COMMAND,
+        train.COMMAND,
+        compare.COMMAND,
+        evaluate.COMMAND,
+        generate.COMMAND,
+        inspect.COMMAND,
+        harness.COMMAND,
+        report.COMMAND,
+    )
+}

@@ -1,0 +1,42 @@
+"""Measuring: comparisons, speed-ups with intervals, costs."""
+
+from latentwave.bench.comparison.clock import Clock
+from latentwave.bench.comparison.comparison import compare
+from latentwave.bench.comparison.cost import DecodingCost, ModelCost, measure_cost
+from latentwave.bench.comparison.harness import run_harness
+from latentwave.bench.comparison.pairs import compare_contestants
+from latentwave.bench.comparison.positions import loss_by_position, token_losses
+from latentwave.bench.comparison.statistics import (
+    Estimate,
+    estimate,
+    estimate_ratio,
+    first_crossing,
+    highest_coverage,
+    seeds_needed,
+    speedup,
+)
+from latentwave.bench.comparison.summary import Track, compare_tracks
+from latentwave.bench.comparison.workers import Job, Workers
+
+__all__ = [
+    "Clock",
+    "DecodingCost",
+    "Estimate",
+    "Job",
+    "ModelCost",
+    "Track",
+    "Workers",
+    "compare",
+    "compare_contestants",
+    "compare_tracks",
+    "estimate",
+    "estimate_ratio",
+    "first_crossing",
+    "highest_coverage",
+    "loss_by_position",
+    "measure_cost",
+    "run_harness",
+    "seeds_needed",
+    "speedup",
+    "token_losses",
+]

@@ -1,0 +1,255 @@
+"""Train contestants side by side and measure what each bought."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from latentwave.bench.comparison.clock import Clock, OtherLoad, measure_step_seconds
+from latentwave.bench.comparison.contexts import check_longer_contexts, measure_longer_contexts
+from latentwave.bench.comparison.cost import ModelCost, measure_cost
+from latentwave.bench.comparison.kept import keep, kept_setting, read_kept
+from latentwave.bench.comparison.planning import choose_rates, match_budget, tuning_recipes, worst
+from latentwave.bench.comparison.summary import summarize
+from latentwave.bench.comparison.workers import Job, Workers
+from latentwave.bench.data import TokenStore
+from latentwave.bench.training import (
+    BASELINE,
+    Recipe,
+    check_folder,
+    describe_environment,
+    describe_run,
+    on_main,
+    open_objective,
+    read_result,
+    start_processes,
+)
+from latentwave.bench.training.files import write_durably
+from latentwave.bench.training.processes import num_processes
+from latentwave.errors import UserError
+
+_BUDGET = "budget.json"
+
+
+def compare(
+    recipe: Recipe,
+    store: TokenStore,
+    folder: Path,
+    *,
+    resume: bool = False,
+    workers: Workers | None = None,
+    time_again: bool = False,
+    command: str = "",
+    console: Console | None = None,
+) -> dict[str, Any]:
+    """Train every contestant with every seed and write results.json.
+
+    Runs are paired: contestants of one seed and one backbone start from the same weights and see
+    the same batches. Each run has its own folder CONTESTANT-seedN, those of a search for learning
+    rates lie under tuning/; with `resume` finished ones are taken as they are and an interrupted
+    one goes on. Contestants and seeds can be added to a finished comparison that way.
+
+    Args:
+        recipe: with the baseline "none" among its contestants.
+        store: the corpus of the recipe.
+        folder: of the comparison.
+        resume: go on in an existing folder.
+        workers: where the runs are executed; default: one after the other, here.
+        time_again: measure the durations of steps again, for a comparison that was first timed
+            while the machine was busy.
+        command: what was typed, for the record.
+        console: where progress is shown.
+
+    Returns:
+        The content of results.json, see `summarize`.
+
+    Raises:
+        UserError: without a baseline, for an existing folder (without resume), and for what
+            `train` refuses.
+    """
+    workers = workers or Workers()
+    _check_baselines(recipe)
+    check_longer_contexts(recipe, store)
+    start_processes(recipe.training.timeout_seconds)
+    if num_processes() > 1 and workers != Workers():
+        raise UserError("under a launcher all processes train one model: leave out --workers")
+    if on_main(lambda: folder.exists() and any(folder.iterdir())) and not resume:
+        raise UserError(
+            f"the folder {folder} exists: choose another with --output, or go on with --resume"
+        )
+    # Every contestant is built once before the first is trained: mistakes show now, not in hours.
+    costs = {name: _cost(recipe.as_seen_by(name), name, store) for name in recipe.contestants}
+    on_main(lambda: _check_budget(recipe, folder))
+    clock = on_main(lambda: _clock(recipe, store, folder, time_again))
+    planned = on_main(lambda: _with_budgets(recipe, costs, clock, folder))
+
+    def run_all(runs: dict[Path, tuple[Recipe, str, int]]) -> None:
+        # Finished runs are taken as they are, so they must be those that the recipe means.
+        for path, (own, name, seed) in runs.items():
+            record = describe_run(own, name, seed, store)
+            on_main(functools.partial(check_folder, path, record))
+        jobs = [
+            Job(recipe=own.to_dict(), contestant=name, seed=seed, folder=str(path))
+            for path, (own, name, seed) in runs.items()
+        ]
+        workers.run(jobs, store, console)
+
+    def tuning_folder(name: str, rate: float, seed: int) -> Path:
+        return folder / "tuning" / f"{name}-lr{rate:g}-seed{seed}"
+
+    def tuning_loss(name: str, rate: float) -> float:
+        runs = [read_result(tuning_folder(name, rate, seed)) for seed in recipe.tuning.seeds]
+        return worst(run.final_loss for run in runs)
+
+    run_all(
+        {
+            tuning_folder(name, rate, seed): (own, name, seed)
+            for (name, rate), own in tuning_recipes(planned).items()
+            for seed in own.seeds
+        }
+    )
+    planned, tuning = choose_rates(planned, tuning_loss)
+    folders = {
+        name: [folder / f"{name}-seed{seed}" for seed in recipe.seeds]
+        for name in recipe.contestants
+    }
+    # Seed by seed, so that a comparison that is cut off has whole pairs.
+    run_all(
+        {
+            folders[name][index]: (planned, name, seed)
+            for index, seed in enumerate(recipe.seeds)
+            for name in recipe.contestants
+        }
+    )
+    runs = {name: [read_result(path) for path in own] for name, own in folders.items()}
+    objective = open_objective(recipe, store)
+    summary = summarize(planned, store, runs, costs, clock) | {
+        "recipe": recipe.to_dict(),
+        "tuning": tuning or None,
+        "task": objective.task,
+        "loss_unit": objective.loss_unit,
+        "command": command,
+    }
+    contexts = on_main(lambda: measure_longer_contexts(recipe, store, folders))
+    for name, contestant in summary["contestants"].items():
+        contestant["contexts"] = contexts[name]
+    results = _without_nan(summary)
+    text = json.dumps(results, indent=2, allow_nan=False) + "\n"
+    on_main(lambda: write_durably(folder / "results.json", text))
+    return dict(results)
+
+
+def _check_baselines(recipe: Recipe) -> None:
+    contestants = recipe.contestants
+    if BASELINE not in contestants:
+        raise UserError(
+            f"a comparison needs the plain backbone as contestant {BASELINE!r}, the recipe has "
+            f"{', '.join(contestants)}"
+        )
+    if contestants[BASELINE].kind is not None or contestants[BASELINE].backbone:
+        raise UserError(f"contestant {BASELINE!r} is the plain backbone and must have no mixer")
+    for name, contestant in contestants.items():
+        if contestant.baseline not in contestants:
+            raise UserError(
+                f"contestant {name!r} is measured against {contestant.baseline!r}, which the "
+                f"recipe does not have; it has {', '.join(contestants)}"
+            )
+        own = contestants[contestant.baseline].baseline
+        if own not in (BASELINE, contestant.baseline):
+            raise UserError(
+                f"contestant {name!r} is measured against {contestant.baseline!r}, which is itself "
+                f"measured against {own!r}: name {own!r} for both"
+            )
+
+
+def _cost(recipe: Recipe, name: str, store: TokenStore) -> ModelCost:
+    objective = open_objective(recipe, store)
+    inputs, num_tokens = objective.one_item()
+    model = objective.build(recipe.contestants[name], seed=0)
+    return measure_cost(model, num_tokens, inputs)
+
+
+def _clock(recipe: Recipe, store: TokenStore, folder: Path, again: bool) -> Clock | None:
+    """Durations of steps, from the folder where it has them; None under a launcher."""
+    if num_processes() > 1:
+        return None
+    path = folder / "clock.json"
+    setting = {
+        "contestants": {
+            name: [dataclasses.asdict(seen.backbone), seen.contestants[name].describe_mixer()]
+            for name in recipe.contestants
+            for seen in [recipe.as_seen_by(name)]
+        },
+        "training": dataclasses.asdict(recipe.training),
+    }
+    known = read_kept(path, setting)
+    if known is not None and not again:
+        return Clock(**known)
+    load = OtherLoad()
+    seconds = measure_step_seconds(recipe, store)
+    clock = Clock(step_seconds=seconds, busy_cores=load.cores(), environment=describe_environment())
+    keep(path, setting, dataclasses.asdict(clock))
+    return clock
+
+
+def _budget_setting(recipe: Recipe) -> dict[str, Any]:
+    """What the steps of contestants are matched for."""
+    return {
+        "budget": recipe.budget,
+        "num_steps": recipe.training.num_steps,
+        "evaluate_every_steps": recipe.training.evaluate_every_steps,
+    }
+
+
+def _check_budget(recipe: Recipe, folder: Path) -> None:
+    """Refuse a comparison whose steps were matched for another budget, before they are lost."""
+    known, own = kept_setting(folder / _BUDGET), _budget_setting(recipe)
+    if known is not None and known != own:
+        changed = [key for key in own if known.get(key) != own[key]]
+        differences = ", ".join(f"{key} {known.get(key)} there, {own[key]} here" for key in changed)
+        raise UserError(
+            f"{folder} holds a comparison with another budget ({differences}): choose another "
+            "--output, or resume with the recipe that started it"
+        )
+
+
+def _with_budgets(
+    recipe: Recipe, costs: dict[str, ModelCost], clock: Clock | None, folder: Path
+) -> Recipe:
+    """The recipe with num_steps for each contestant, the same ones when it is resumed."""
+    if recipe.budget == "tokens":
+        return recipe
+    path, setting = folder / _BUDGET, _budget_setting(recipe)
+    known: dict[str, int] = read_kept(path, setting) or {}
+    contestants = {
+        name: dataclasses.replace(contestant, num_steps=contestant.num_steps or known.get(name))
+        for name, contestant in recipe.contestants.items()
+    }
+    recipe = dataclasses.replace(recipe, contestants=contestants)
+    if recipe.budget == "flops":
+        cost = {name: own.flops_per_token for name, own in costs.items()}
+    elif clock is not None:
+        cost = {name: clock.seconds_per_step(name) for name in recipe.contestants}
+    else:
+        raise UserError(
+            'budget "seconds" is measured on one process: run compare without a launcher'
+        )
+    matched = match_budget(recipe, cost)
+    steps = {name: contestant.num_steps for name, contestant in matched.contestants.items()}
+    keep(path, setting, known | steps)
+    return matched
+
+
+def _without_nan(value: Any) -> Any:
+    """What a diverged run could not measure becomes null: JSON has no NaN."""
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,120 @@
+"""What each contestant of a comparison trains with: its budget and its learning rate."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from latentwave.bench.training import Recipe
+from latentwave.errors import UserError
+
+
+def match_budget(recipe: Recipe, cost_per_step: Mapping[str, float]) -> Recipe:
+    """Give every contestant as many steps as its baseline's budget pays for.
+
+        num_steps = num_steps of the baseline · cost per step of the baseline ÷ own
+
+    rounded to whole evaluations, at least one. A contestant that names its own num_steps keeps
+    them.
+
+    Args:
+        recipe: the comparison.
+        cost_per_step: of each contestant, in any one unit.
+
+    Returns:
+        The recipe with num_steps for each contestant.
+
+    Example:
+        >>> from latentwave.bench.training import ContestantConfig
+        >>> recipe = Recipe(
+        ...     name="x", contestants={"none": ContestantConfig(), "dear": ContestantConfig()}
+        ... )
+        >>> matched = match_budget(recipe, {"none": 1.0, "dear": 3.0})
+        >>> matched.contestants["none"].num_steps, matched.contestants["dear"].num_steps
+        (1000, 350)
+    """
+    every = recipe.training.evaluate_every_steps
+    matched = {}
+    for name, contestant in recipe.contestants.items():
+        steps = contestant.num_steps
+        if steps is None:
+            base = recipe.contestants[contestant.baseline].num_steps or recipe.training.num_steps
+            paid = base * cost_per_step[contestant.baseline] / cost_per_step[name]
+            steps = max(1, round(paid / every)) * every
+        matched[name] = dataclasses.replace(contestant, num_steps=steps)
+    return dataclasses.replace(recipe, contestants=matched)
+
+
+def tuning_recipes(recipe: Recipe) -> dict[tuple[str, float], Recipe]:
+    """The runs of the search for learning rates: every contestant with every rate and seed.
+
+    Args:
+        recipe: the comparison, budgets matched.
+
+    Returns:
+        A recipe for each contestant and rate. A contestant that names its own rate has none.
+    """
+    return {
+        (name, rate): dataclasses.replace(
+            recipe,
+            contestants={
+                name: dataclasses.replace(
+                    contestant,
+                    learning_rate=rate,
+                    num_steps=recipe.tuning.num_steps or contestant.num_steps,
+                )
+            },
+            seeds=recipe.tuning.seeds,
+            tuning=dataclasses.replace(recipe.tuning, learning_rates=[]),
+        )
+        for name, contestant in recipe.contestants.items()
+        if contestant.learning_rate is None
+        for rate in recipe.tuning.learning_rates
+    }
+
+
+def worst(losses: Iterable[float]) -> float:
+    """The highest loss; NaN, if one run diverged."""
+    return max(losses, key=lambda loss: math.inf if math.isnan(loss) else loss)
+
+
+def choose_rates(
+    recipe: Recipe, final_loss: Callable[[str, float], float]
+) -> tuple[Recipe, dict[str, Any]]:
+    """Give every contestant the learning rate with its lowest loss.
+
+    Args:
+        recipe: the comparison.
+        final_loss: of a contestant with a rate, in nats, that of the worst of the search's seeds;
+            NaN where one diverged.
+
+    Returns:
+        The recipe with a learning rate for each contestant, and for each contestant the losses
+        by rate, the chosen rate, and whether it lies at an end of the grid, so that a better one
+        may lie outside.
+
+    Raises:
+        UserError: if every rate of a contestant diverged.
+    """
+    rates = recipe.tuning.learning_rates
+    contestants, found = dict(recipe.contestants), {}
+    for name, contestant in recipe.contestants.items():
+        if contestant.learning_rate is not None or not rates:
+            continue
+        losses = {rate: final_loss(name, rate) for rate in rates}
+        finite = {rate: loss for rate, loss in losses.items() if math.isfinite(loss)}
+        if not finite:
+            raise UserError(
+                f"contestant {name!r} diverged with every learning rate of the grid {rates}: add "
+                "lower ones to tuning.learning_rates"
+            )
+        chosen = min(finite, key=finite.__getitem__)
+        contestants[name] = dataclasses.replace(contestant, learning_rate=chosen)
+        found[name] = {
+            "losses": {f"{rate:g}": loss for rate, loss in losses.items()},
+            "chosen": chosen,
+            "at_end_of_grid": chosen in (rates[0], rates[-1]),
+        }
+    return dataclasses.replace(recipe, contestants=contestants), found

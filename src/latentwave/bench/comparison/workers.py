@@ -1,0 +1,201 @@
+"""Runs side by side: in this process, in several of one machine, or over a Ray cluster."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from latentwave.bench.data import TokenStore
+from latentwave.bench.training import prepared_store, recipe_from_dict, train
+from latentwave.errors import UserError
+
+RAY_LOCAL = "local"
+_WATCH_SECONDS = 1.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """One training run.
+
+    Attributes:
+        recipe: as `Recipe.to_dict` gives it.
+        contestant: its name.
+        seed: of weights and batches.
+        folder: of the run; what is there already is kept and gone on with.
+        working_folder: what relative paths of the recipe start from.
+    """
+
+    recipe: dict[str, Any]
+    contestant: str
+    seed: int
+    folder: str
+    working_folder: str = dataclasses.field(default_factory=os.getcwd)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Workers:
+    """Where runs are executed. None of this changes a loss.
+
+    Attributes:
+        jobs: runs at a time on this machine; each gets an equal share of the cores.
+        ray_address: of a Ray cluster whose machines see the same folders; "local" starts Ray on
+            this machine; None: no Ray.
+        cpus_per_run: cores that Ray gives to a run.
+        gpus_per_run: accelerators that Ray gives to a run.
+    """
+
+    jobs: int = 1
+    ray_address: str | None = None
+    cpus_per_run: int = 1
+    gpus_per_run: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UserError: for a value out of range.
+        """
+        if self.jobs < 1 or self.cpus_per_run < 1 or self.gpus_per_run < 0:
+            raise UserError(
+                "jobs and cpus_per_run must be >= 1 and gpus_per_run >= 0, got "
+                f"{self.jobs}, {self.cpus_per_run} and {self.gpus_per_run}"
+            )
+        if self.jobs > 1 and self.ray_address is not None:
+            raise UserError(
+                f"jobs={self.jobs} is for one machine without Ray; with ray_address, Ray decides "
+                "how many runs fit (cpus_per_run, gpus_per_run)"
+            )
+
+    def run(self, jobs: Sequence[Job], store: TokenStore, console: Console | None = None) -> None:
+        """Execute all jobs; a job whose run is finished costs nothing.
+
+        Args:
+            jobs: independent of each other.
+            store: the corpus of all their recipes, for jobs of this process.
+            console: where progress is shown, for jobs of this process.
+
+        Raises:
+            UserError: what a run refuses; if a worker dies. Other runs keep what they saved.
+        """
+        waiting = [job for job in jobs if not (Path(job.folder) / "result.json").is_file()]
+        if self.ray_address is not None:
+            _run_on_ray(waiting, self)
+        elif self.jobs > 1 and len(waiting) > 1:
+            _run_in_processes(waiting, min(self.jobs, len(waiting)))
+        else:
+            for job in waiting:
+                _train(job, store, console)
+
+
+def _train(job: Job, store: TokenStore, console: Console | None) -> None:
+    recipe = recipe_from_dict(job.recipe)
+    folder = Path(job.folder)
+    train(recipe, job.contestant, job.seed, store, folder, resume=True, console=console)
+
+
+def run_job(job: Job) -> None:
+    """Execute one job in a process of its own.
+
+    Raises:
+        UserError: what the run refuses.
+    """
+    os.chdir(job.working_folder)
+    store = prepared_store(recipe_from_dict(job.recipe).corpus)
+    # Bars of several runs would overwrite each other, so each prints lines.
+    _train(job, store, Console(stderr=True, force_terminal=False))
+
+
+def _run_in_processes(jobs: Sequence[Job], workers: int) -> None:
+    # Forked processes would share the threads and locks of torch.
+    context = multiprocessing.get_context("spawn")
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    started = context.Value("i", 0)
+    pool = concurrent.futures.ProcessPoolExecutor(
+        workers, context, initializer=_start_worker, initargs=(os.getpid(), threads, started)
+    )
+    with pool:
+        runs = [pool.submit(run_job, job) for job in jobs]
+        try:
+            for run in concurrent.futures.as_completed(runs):
+                run.result()
+        except BrokenProcessPool as error:
+            raise UserError(
+                "a worker process died (killed, or out of memory); what was saved is kept: go on "
+                "with --resume, perhaps with fewer --workers.jobs"
+            ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _start_worker(parent: int, threads: int, started: Any) -> None:
+    with started.get_lock():
+        number = started.value
+        started.value += 1
+    torch.set_num_threads(threads)
+    num_accelerators = torch.cuda.device_count()
+    if num_accelerators > 1:
+        torch.cuda.set_device(number % num_accelerators)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """Without its parent a worker would train on, beside the one that resumes the run."""
+    while os.getppid() == parent:
+        time.sleep(_WATCH_SECONDS)
+    os._exit(1)
+
+
+def _run_on_ray(jobs: Sequence[Job], workers: Workers) -> None:
+    try:
+        import ray
+    except ImportError as error:
+        raise UserError(
+            "runs cannot be spread over a cluster without Ray: pip install 'latentwave[cluster]'"
+        ) from error
+    if not jobs:
+        return
+    address = None if workers.ray_address == RAY_LOCAL else workers.ray_address
+    try:
+        ray.init(address=address, include_dashboard=False, configure_logging=False)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"no Ray cluster answers at {workers.ray_address!r}: start one with `ray start "
+            f'--head`, or use "{RAY_LOCAL}" ({error})'
+        ) from error
+    try:
+        options: dict[str, Any] = {
+            "num_cpus": workers.cpus_per_run,
+            "num_gpus": workers.gpus_per_run,
+            "max_retries": 0,
+        }
+        remote = ray.remote(**options)(_ray_job)
+        waiting = [remote.remote(job, workers.cpus_per_run) for job in jobs]
+        while waiting:
+            done, waiting = ray.wait(waiting)
+            ray.get(done)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, UserError):
+            raise UserError(str(error.cause)) from error
+        raise
+    except (ray.exceptions.RayActorError, ray.exceptions.WorkerCrashedError) as error:
+        raise UserError(
+            f"a Ray worker died ({error}); what was saved is kept: go on with --resume"
+        ) from error
+    finally:
+        ray.shutdown()
+
+
+def _ray_job(job: Job, threads: int) -> None:
+    torch.set_num_threads(threads)
+    run_job(job)

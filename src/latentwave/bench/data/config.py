@@ -1,0 +1,168 @@
+"""Which corpus, cut into which tokens and splits."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from latentwave.bench.data.codec import Encoder
+from latentwave.bench.data.corpus import Corpus
+from latentwave.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CorpusConfig:
+    """A corpus and how it becomes tokens.
+
+    Options that are None are not given; a corpus refuses those that mean nothing to it.
+
+    Attributes:
+        name: the kind of corpus, one of `latentwave.bench.data.CORPORA`. "python-docs", the English
+            prose that ships with Python, needs no download.
+        path: the file or folder that is read.
+        tokenizer: what a token is; None for the corpus's own default.
+        validation: share of the tokens, after the training tokens, that is kept for validation;
+            of the training tokens where a corpus comes with a test split alone; not used where it
+            comes with both.
+        test: share of the tokens, at the end, that is kept for the test; not used where a corpus
+            comes with splits.
+        sample_rate: of sound, in Hz; other rates are resampled. Recordings: 16,000 by default.
+        fold: of a corpus with five folds, the one that is the test.
+        num_train: examples to draw for training, where a corpus is drawn.
+        num_validation: to draw for validation.
+        num_test: to draw for the test.
+        min_length: symbols that an expression of ListOps must exceed.
+        max_length: symbols that it must stay below.
+        max_depth: of its nesting.
+        max_arguments: of one operator.
+        passage_bytes: of each passage of a pair.
+        seed: of the draws.
+        pattern: of the names of a folder's files, such as "*.py" (text).
+        text_field: the field or column that holds the text; default: "text" (jsonl, datasets).
+        vocab_size: tokens that are learned from the training text; default: 4096 (tokenizer
+            "bpe").
+        tokenizer_path: a tokenizer.json, or the folder of one (tokenizer "pretrained").
+        split_by: what stays whole when recordings or pieces of music are divided into splits:
+            "tokens": nothing, the store is cut by shares, as text is, the default of recordings;
+            "file", the default of music; "folder", where a folder holds several performances of
+            one piece.
+
+    Example:
+        >>> CorpusConfig(name="text", path="books/").validation
+        0.05
+    """
+
+    name: str = "python-docs"
+    path: str | None = None
+    tokenizer: str | None = None
+    validation: float = 0.05
+    test: float = 0.05
+    sample_rate: int | None = None
+    fold: int | None = None
+    num_train: int | None = None
+    num_validation: int | None = None
+    num_test: int | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    max_depth: int | None = None
+    max_arguments: int | None = None
+    passage_bytes: int | None = None
+    seed: int | None = None
+    pattern: str | None = None
+    text_field: str | None = None
+    vocab_size: int | None = None
+    tokenizer_path: str | None = None
+    split_by: Literal["tokens", "file", "folder"] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UserError: for an unknown corpus or tokenizer, an option that is missing or not
+                wanted, or shares that leave nothing to train on.
+        """
+        if self.name not in CORPORA:
+            close = difflib.get_close_matches(self.name, CORPORA, n=1)
+            hint = f", did you mean {close[0]!r}" if close else ""
+            raise UserError(
+                f"there is no corpus {self.name!r}{hint}; known are: {', '.join(CORPORA)}"
+            )
+        kind = self.kind
+        if self.tokenizer_name not in kind.tokenizers:
+            raise UserError(
+                f"the corpus {self.name!r} has no tokenizer {self.tokenizer!r}; known are: "
+                f"{', '.join(kind.tokenizers)}"
+            )
+        for option, value in self.given_options().items():
+            if option not in kind.options:
+                others = [other.name for other in CORPORA.values() if option in other.options]
+                raise UserError(
+                    f"the corpus {self.name!r} takes no {option}, got {value!r}; it is an option "
+                    f"of: {', '.join(others)}"
+                )
+        if kind.needs_path and not self.path and kind.download is None:
+            raise UserError(f"the corpus {self.name!r} needs a path: {kind.needs_path}")
+        for share in ("validation", "test"):
+            value = getattr(self, share)
+            if not 0.0 <= value < 1.0:
+                raise UserError(f"{share} must be in [0, 1), got {value}")
+        if self.validation + self.test >= 1.0:
+            raise UserError(
+                f"validation={self.validation} and test={self.test} leave nothing to train on: "
+                "their sum must be below 1"
+            )
+        if kind.check is not None:
+            kind.check(self)
+
+    @property
+    def kind(self) -> CorpusKind:
+        """The kind of corpus that the name means."""
+        return CORPORA[self.name]
+
+    @property
+    def tokenizer_name(self) -> str:
+        """The tokenizer, the corpus's default if none is given."""
+        return self.kind.tokenizers[0] if self.tokenizer is None else self.tokenizer
+
+    def given_options(self) -> dict[str, object]:
+        """The options that are set, without name, tokenizer and shares."""
+        values = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in ("name", "tokenizer", "validation", "test")
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CorpusKind:
+    """One kind of corpus.
+
+    Attributes:
+        name: what `CorpusConfig.name` says.
+        tokenizers: the kinds of codec that fit; the first is the default.
+        open: looks the files up.
+        codec: makes the codec, or what becomes one while the documents are written.
+        options: the further fields of `CorpusConfig` that mean something here.
+        needs_path: what the path must name; empty where there may be none.
+        download: what to read where no path is given, by its name in the catalogue of downloads.
+        check: refuses values that do not fit each other.
+        recognises: whether a file or folder of one's own is of this kind.
+    """
+
+    name: str
+    tokenizers: tuple[str, ...]
+    open: Callable[[CorpusConfig], Corpus]
+    codec: Callable[[CorpusConfig, Corpus], Encoder]
+    options: tuple[str, ...] = ()
+    needs_path: str = ""
+    download: str | None = None
+    check: Callable[[CorpusConfig], None] | None = None
+    recognises: Callable[[Path], bool] | None = None
+
+
+# Filled by registry.py, which knows the kinds; here, because a configuration is checked by them.
+CORPORA: dict[str, CorpusKind] = {}

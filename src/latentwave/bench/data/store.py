@@ -1,0 +1,213 @@
+"""Token stores: memory-mapped tokens with their metadata."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerFast
+
+from latentwave.bench.data.codec import Codec
+from latentwave.bench.data.labels import LABELS_FILE
+from latentwave.bench.data.metadata import METADATA_FILE, Split, StoreMetadata
+from latentwave.bench.data.registry import load_codec
+from latentwave.bench.data.windows import DocumentBorders
+from latentwave.bench.data.writer import DOCUMENTS_FILE, TOKENS_FILE
+from latentwave.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenStore:
+    """The tokens of a corpus in a folder, read from the disk as they are used.
+
+    Attributes:
+        folder: holds `tokens.bin`, `documents.npy`, `metadata.json`, the codec's files
+            and, with classes, `labels.npy`.
+        metadata: the content of `metadata.json`.
+    """
+
+    folder: Path
+    metadata: StoreMetadata
+
+    def split(self, name: str) -> NDArray[Any]:
+        """The tokens of one split.
+
+        Returns:
+            (num_tokens of the split,), of `metadata.dtype`, read-only, memory-mapped.
+
+        Raises:
+            UserError: for a split that the store does not have.
+        """
+        split = self._split(name)
+        start, stop = split.start, split.stop
+        dtype = np.dtype(self.metadata.dtype).newbyteorder("<")
+        if start == stop:  # nothing cannot be mapped
+            nothing = np.empty(0, dtype)
+            nothing.flags.writeable = False
+            return nothing
+        return np.memmap(
+            self.folder / TOKENS_FILE,
+            dtype=dtype,
+            mode="r",
+            offset=start * dtype.itemsize,
+            shape=(stop - start,),
+        )
+
+    @property
+    def documents(self) -> NDArray[np.int64]:
+        """Where each document starts: (num_documents,), int64, in tokens, read-only."""
+        return _load_array(self.folder / DOCUMENTS_FILE)
+
+    @property
+    def labels(self) -> NDArray[Any] | None:
+        """The label of each document; None for a corpus without labels.
+
+        Returns:
+            (num_documents,), int64, the index of the class in `metadata.class_names`; for
+            multi-label corpora (num_documents, num_classes), uint8, 1 for each of its classes.
+        """
+        return None if self.metadata.class_names is None else _load_array(self.folder / LABELS_FILE)
+
+    def spans(self, name: str) -> NDArray[np.int64]:
+        """The documents of one split, those that its borders cut included.
+
+        Args:
+            name: of the split.
+
+        Returns:
+            (documents, 3), int64: index of the document in the store, its first token and the
+            token after its last, counted from the start of the split.
+        """
+        split = self._split(name)
+        documents = np.asarray(self.documents)
+        stops = np.append(documents[1:], self.metadata.num_tokens)
+        inside = np.flatnonzero((documents < split.stop) & (stops > split.start))
+        edges = np.clip(np.stack([documents[inside], stops[inside]]), split.start, split.stop)
+        return np.stack([inside, *(edges - split.start)], axis=1)
+
+    def borders(self, name: str) -> DocumentBorders:
+        """Where documents start in one split, for windows that keep them apart."""
+        return DocumentBorders(self.documents, self._split(name).start)
+
+    def bits_per_unit(self, loss: float, split: str = "validation") -> dict[str, float]:
+        """Bits per character, byte, sample … from a loss per token.
+
+            bits = loss / ln 2 · (tokens of the split) / (units of the split)
+
+        Args:
+            loss: nats per token, measured on the split.
+            split: whose tokens and units are counted, exactly.
+
+        Returns:
+            Bits by unit, that of the codec first; empty for an empty split.
+        """
+        part = self._split(split)
+        units = sorted(part.num_units, key=lambda unit: unit != self.metadata.unit)
+        return {
+            unit: loss / math.log(2) * part.num_tokens / part.num_units[unit]
+            for unit in units
+            if part.num_units[unit]
+        }
+
+    @functools.cached_property
+    def codec(self) -> Codec:
+        """Between text, samples or notes and tokens."""
+        return load_codec(self.folder)
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """The tokenizer, as `AutoTokenizer.from_pretrained(store.folder)` loads it.
+
+        Raises:
+            UserError: for tokens that are not text.
+        """
+        return self.codec.tokenizer
+
+    def encode_text(self, text: str) -> NDArray[Any]:
+        """The tokens of a text, such as a prompt.
+
+        Returns:
+            (tokens,), of `metadata.dtype`.
+
+        Raises:
+            UserError: for a character that is not in the vocabulary, with its position.
+        """
+        return self.codec.encode_prompt(text)
+
+    def written_at(self) -> float:
+        """When the store was prepared: seconds since 1970."""
+        return (self.folder / METADATA_FILE).stat().st_mtime
+
+    def verify(self) -> None:
+        """Read all tokens and compare them with their checksum.
+
+        Raises:
+            UserError: if a byte has changed.
+        """
+        path = self.folder / TOKENS_FILE
+        try:
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+        if found != self.metadata.sha256:
+            raise UserError(
+                f"{path} has changed since it was written: its SHA-256 is {found}, not "
+                f"{self.metadata.sha256}; delete {self.folder} and prepare the corpus again"
+            )
+
+    def _split(self, name: str) -> Split:
+        if name not in self.metadata.splits:
+            known = ", ".join(self.metadata.splits)
+            raise UserError(f"the token store has no split {name!r}; it has: {known}")
+        return self.metadata.splits[name]
+
+
+def open_store(folder: Path | str, *, verify: bool = False) -> TokenStore:
+    """Open a finished token store.
+
+    Args:
+        folder: of the store.
+        verify: also read all tokens and compare their checksum.
+
+    Returns:
+        The store.
+
+    Raises:
+        UserError: if the folder is not there or holds no store, the store has another format
+            version, or its files do not fit its metadata.
+    """
+    folder = Path(folder)
+    store = TokenStore(folder, StoreMetadata.load(folder))
+    path, expected = folder / TOKENS_FILE, store.metadata.num_token_bytes()
+    found = path.stat().st_size if path.is_file() else 0
+    if found != expected:
+        raise UserError(
+            f"{path} has {found} bytes, but {expected} were written: delete {folder} and prepare "
+            "the corpus again"
+        )
+    for name, array in ((DOCUMENTS_FILE, store.documents), (LABELS_FILE, store.labels)):
+        if array is not None and len(array) != store.metadata.num_documents:
+            raise UserError(
+                f"{folder / name} does not fit the metadata: delete {folder} and prepare the "
+                "corpus again"
+            )
+    if verify:
+        store.verify()
+    return store
+
+
+def _load_array(path: Path) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path} cannot be read ({error}): delete {path.parent} and prepare the corpus again"
+        ) from error
+    return array

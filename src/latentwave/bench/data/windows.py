@@ -1,0 +1,235 @@
+"""Windows of tokens: what training and evaluation read."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from latentwave.bench.data.mapped import by_name, opened
+from latentwave.errors import UserError
+
+
+class DocumentBorders:
+    """Where documents start in the tokens of one split.
+
+    Args:
+        documents: (documents,), first token of each, ascending, such as `store.documents`.
+        first_token: the place of the split's first token in the same count.
+
+    Example:
+        >>> borders = DocumentBorders(np.array([0, 3, 5]), first_token=1)
+        >>> segment_ids, position_ids = borders.of_window(0, 6)
+        >>> segment_ids.tolist(), position_ids.tolist()
+        ([0, 0, 1, 1, 2, 2], [0, 1, 0, 1, 0, 1])
+    """
+
+    def __init__(self, documents: NDArray[Any], first_token: int) -> None:
+        self.documents = documents
+        self.first_token = first_token
+
+    def of_window(
+        self, start: int, window_tokens: int
+    ) -> tuple[Int64[Tensor, " L"], Int64[Tensor, " L"]]:
+        """Which document each token of a window belongs to, and its place there.
+
+        Attention, filters and positions that follow these see one document at a time. A document
+        that starts before the window counts from the window's first token.
+
+        Args:
+            start: first token of the window in the split.
+            window_tokens: L.
+
+        Returns:
+            segment_ids (L,), from 0, one more at each new document, and position_ids (L,), from 0
+            in each document.
+        """
+        first = self.first_token + start
+        documents = np.asarray(self.documents)  # slices of a plain array are cheaper to make
+        low = documents.searchsorted(first + 1)
+        high = documents.searchsorted(first + window_tokens)
+        begins = np.zeros(window_tokens, dtype=np.int64)
+        begins[documents[low:high] - first] = 1
+        places = np.arange(window_tokens)
+        position_ids = places - np.maximum.accumulate(places * begins)
+        return torch.from_numpy(begins.cumsum()), torch.from_numpy(position_ids)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The mapped file by its name, see `by_name`."""
+        return self.__dict__ | {"documents": by_name(self.documents)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Map the file again."""
+        self.__dict__.update(state)
+        self.documents = opened(self.documents)
+
+
+class _Windows(Dataset[dict[str, Tensor]], abc.ABC):
+    """Windows of equal length; subclasses say where each starts."""
+
+    def __init__(
+        self, tokens: NDArray[Any], window_tokens: int, borders: DocumentBorders | None
+    ) -> None:
+        if tokens.ndim != 1 or tokens.dtype.kind not in "iu":
+            raise ValueError(
+                f"tokens must be a vector of integers, got {tokens.dtype} {tokens.shape}"
+            )
+        if window_tokens < 2:
+            raise ValueError(
+                f"window_tokens must be >= 2, a token and the next one, got {window_tokens}"
+            )
+        if len(tokens) < window_tokens:
+            raise UserError(
+                f"the split has {len(tokens)} tokens, fewer than one window of {window_tokens}: "
+                "use a smaller context or more text"
+            )
+        self.tokens = tokens
+        self.window_tokens = window_tokens
+        self.borders = borders
+
+    @abc.abstractmethod
+    def __len__(self) -> int:
+        """Windows."""
+
+    @abc.abstractmethod
+    def _start(self, index: int) -> int:
+        """The first token of a window."""
+
+    def __getitem__(self, index: int) -> dict[str, Int64[Tensor, " L"]]:
+        """One window as `input_ids` and `labels`, with borders also `segment_ids`, `position_ids`.
+
+        The model shifts its labels, so the first is never predicted: it is masked (-100), since
+        trainers divide the loss by the number of labels that are not. With borders the first
+        token of every document is masked too, as nothing of its own document stands before it.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"index {index} is out of range for {len(self)} windows")
+        start = self._start(index)
+        # Slices of a plain array are cheaper to make than those of a memory map.
+        window = np.asarray(self.tokens)[start : start + self.window_tokens]
+        ids = torch.from_numpy(window.astype(np.int64))
+        labels = ids.clone()
+        labels[0] = -100
+        if self.borders is None:
+            return {"input_ids": ids, "labels": labels}
+        segment_ids, position_ids = self.borders.of_window(start, self.window_tokens)
+        labels[position_ids == 0] = -100
+        return {
+            "input_ids": ids,
+            "labels": labels,
+            "segment_ids": segment_ids,
+            "position_ids": position_ids,
+        }
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The mapped file by its name: pickling the array would copy all tokens to each worker."""
+        return self.__dict__ | {"tokens": by_name(self.tokens)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Map the file again."""
+        self.__dict__.update(state)
+        self.tokens = opened(self.tokens)
+
+
+class RandomWindows(_Windows):
+    """Training windows at random places.
+
+        start(i) = ⌊r(seed, i) · (N − L + 1) / 2^64⌋,   r uniform over 64 bits
+
+    for N tokens and windows of L. r is counter-based (Philox), so window i depends on the seed and
+    on i alone: any order, any number of workers, and a resumed run read the same windows.
+
+    Args:
+        tokens: (N,), integers, such as `store.split("train")`.
+        window_tokens: L; a causal language model predicts L − 1 tokens of each window.
+        num_windows: the length of the dataset, such as steps · batch size.
+        seed: >= 0.
+        borders: keeps the documents of a window apart, such as `store.borders("train")`; None
+            treats a window as one text.
+
+    Raises:
+        UserError: if there are fewer tokens than one window.
+        ValueError: for values out of range.
+
+    Example:
+        >>> windows = RandomWindows(np.arange(100), 4, 1000, seed=0)
+        >>> windows[7]["input_ids"]
+        tensor([41, 42, 43, 44])
+    """
+
+    def __init__(
+        self,
+        tokens: NDArray[Any],
+        window_tokens: int,
+        num_windows: int,
+        seed: int,
+        borders: DocumentBorders | None = None,
+    ) -> None:
+        super().__init__(tokens, window_tokens, borders)
+        if num_windows < 1:
+            raise ValueError(f"num_windows must be >= 1, got {num_windows}")
+        if seed < 0:
+            raise ValueError(f"seed must be >= 0, got {seed}")
+        self.num_windows = num_windows
+        self.seed = seed
+
+    def __len__(self) -> int:
+        """Windows."""
+        return self.num_windows
+
+    def _start(self, index: int) -> int:
+        # The raw bits are the same in every NumPy; those of Generator.integers need not be.
+        bits = int(np.random.Philox(key=self.seed, counter=index).random_raw())
+        return bits * (len(self.tokens) - self.window_tokens + 1) >> 64
+
+
+class GridWindows(_Windows):
+    """Evaluation windows at fixed, evenly spaced places.
+
+        start(i) = (L − 1) · ⌊i · G / n⌋,   G = ⌊(N − 1) / (L − 1)⌋
+
+    for N tokens, windows of L, and n of the G windows of the full grid. Neighbours of the grid
+    share one token, the last label of one and the first input of the next, so no token is
+    predicted twice, and with n = G every token but the first is predicted once. The fewer than
+    L − 1 tokens after the last window are left out, so that all windows have one length.
+
+    Args:
+        tokens: (N,), integers, such as `store.split("validation")`.
+        window_tokens: L; a causal language model predicts L − 1 tokens of each window.
+        num_windows: n, at most; None, and any n above G, mean G.
+        borders: keeps the documents of a window apart, see `RandomWindows`.
+
+    Raises:
+        UserError: if there are fewer tokens than one window.
+        ValueError: for values out of range.
+
+    Example:
+        >>> [window["input_ids"].tolist() for window in GridWindows(np.arange(8), 4)]
+        [[0, 1, 2, 3], [3, 4, 5, 6]]
+    """
+
+    def __init__(
+        self,
+        tokens: NDArray[Any],
+        window_tokens: int,
+        num_windows: int | None = None,
+        borders: DocumentBorders | None = None,
+    ) -> None:
+        super().__init__(tokens, window_tokens, borders)
+        if num_windows is not None and num_windows < 1:
+            raise ValueError(f"num_windows must be >= 1 or None, got {num_windows}")
+        self._grid = (len(tokens) - 1) // (window_tokens - 1)
+        self.num_windows = self._grid if num_windows is None else min(num_windows, self._grid)
+
+    def __len__(self) -> int:
+        """Windows."""
+        return self.num_windows
+
+    def _start(self, index: int) -> int:
+        return (self.window_tokens - 1) * (index * self._grid // self.num_windows)

@@ -1,0 +1,209 @@
+"""What the mixers do over the tokens of one text: masks, sub-bands, paths of embeddings."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Integer
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from latentwave.bench.data import DocumentBorders
+from latentwave.bench.inspection.kernels import Kernels
+from latentwave.functional import causal_fir, segment_runs
+from latentwave.mixers import AdaptiveFilterbankMixer, Mixer
+from latentwave.mixers.filterbank import Bank
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Passage:
+    """One mixer's input and output for one text.
+
+    Attributes:
+        name: of the mixer among the model's modules.
+        before: (T, D), float32, what goes in.
+        after: (T, D), float32, what comes out.
+        segment_ids: (T,), the document of each token; None where all are of one.
+    """
+
+    name: str
+    before: Float[np.ndarray, "T D"]
+    after: Float[np.ndarray, "T D"]
+    segment_ids: Int[np.ndarray, " T"] | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TokenActivity:
+    """A mixer's kernels over the tokens of a text, rows as in its `Kernels`.
+
+    Attributes:
+        name: of the mixer among the model's modules.
+        tf_mask: (N, T), a_m(t), the weights that a token-adaptive filterbank chooses; None for
+            all other mixers, whose weights do not depend on the token.
+        activity: (N, T). Of a filterbank: the mean over channels of a_m(t) · ReLU((h_m * x)(t)),
+            what sub-band m adds to a channel, of either sign. Of other mixers: the root mean
+            square of the outputs y(t) over the channels that share the kernel.
+        signed: whether activity has either sign.
+    """
+
+    name: str
+    tf_mask: Float[np.ndarray, "N T"] | None
+    activity: Float[np.ndarray, "N T"]
+    signed: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EmbeddingPath:
+    """The path of the embeddings of a text in the plane where it is widest.
+
+    Attributes:
+        name: of the mixer among the model's modules.
+        before: (T, 2), its input.
+        after: (T, 2), its output, in the same coordinates.
+        explained: (2,), share of the variance of both that each coordinate holds.
+    """
+
+    name: str
+    before: Float[np.ndarray, "T 2"]
+    after: Float[np.ndarray, "T 2"]
+    explained: Float[np.ndarray, " 2"]
+
+
+@torch.no_grad()
+def record_passages(
+    model: PreTrainedModel,
+    mixers: dict[str, Mixer],
+    tokens: Integer[np.ndarray, " T"],
+    borders: DocumentBorders | None = None,
+) -> dict[str, Passage]:
+    """Run a text through a model and keep what goes into each mixer and what comes out.
+
+    Args:
+        model: a causal language model; left in the mode that it was in.
+        mixers: its mixers by name.
+        tokens: (T,), no more than its context.
+        borders: where documents start, if the tokens are the first of a split and its documents
+            do not see each other; None: the text is one document.
+
+    Returns:
+        A passage for each mixer that was run.
+    """
+    found: dict[str, Passage] = {}
+    handles = [
+        mixer.register_forward_hook(_recorder(name, found), with_kwargs=True)
+        for name, mixer in mixers.items()
+    ]
+    training = model.training
+    model.train(False)
+    try:
+        input_ids = torch.from_numpy(tokens.astype(np.int64))[None].to(model.device)
+        apart = {}
+        if borders is not None:
+            segment_ids, position_ids = borders.of_window(0, len(tokens))
+            apart = {"segment_ids": segment_ids, "position_ids": position_ids}
+        apart = {name: ids[None].to(model.device) for name, ids in apart.items()}
+        model(input_ids=input_ids, **apart, use_cache=False)
+    finally:
+        model.train(training)
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def _recorder(name: str, found: dict[str, Passage]) -> Any:
+    def record(module: Any, args: Any, kwargs: dict[str, Any], output: Tensor) -> None:
+        x: Tensor = args[0] if args else kwargs["x"]
+        before, after = (t.detach()[0].float().cpu().numpy() for t in (x, output))
+        ids = kwargs.get("segment_ids")
+        found[name] = Passage(
+            name=name,
+            before=before,
+            after=after,
+            segment_ids=None if ids is None else ids[0].cpu().numpy(),
+        )
+
+    return record
+
+
+@torch.no_grad()
+def token_activity(mixer: Mixer, kernels: Kernels, passage: Passage) -> TokenActivity | None:
+    """How active each kernel of a mixer is at each token.
+
+    Args:
+        mixer: the module.
+        kernels: its own, whose rows are kept.
+        passage: through it.
+
+    Returns:
+        Rows as in `kernels`; None for a filterbank that looks ahead, which no language model has.
+    """
+    if not isinstance(mixer, Bank):
+        return _channel_activity(mixer, kernels, passage)
+    if not mixer.causal:
+        return None
+    dtype, device = mixer.analysis.dtype, mixer.analysis.device
+    x = torch.from_numpy(passage.before)[None].to(device, dtype)
+    tf_mask = segment_ids = runs = None
+    if passage.segment_ids is not None:
+        segment_ids = torch.from_numpy(passage.segment_ids)[None].to(device)
+        runs = segment_runs(segment_ids)
+    if isinstance(mixer, AdaptiveFilterbankMixer):
+        weights = mixer.tf_mask(x, segment_ids=segment_ids)[0]
+        tf_mask = weights.float().cpu().numpy().T[kernels.indices]
+    rows = []
+    for index in kernels.indices.tolist():
+        taps = mixer.analysis[index].expand(mixer.channels, -1)
+        band = causal_fir(x, taps, runs=runs)[0].relu()
+        rows.append(band.mean(dim=-1).float().cpu().numpy())
+    fixed = 1.0 if kernels.weights is None else kernels.weights[:, None]
+    scale = fixed if tf_mask is None else tf_mask
+    return TokenActivity(
+        name=passage.name, tf_mask=tf_mask, activity=np.stack(rows) * scale, signed=True
+    )
+
+
+def _channel_activity(mixer: Mixer, kernels: Kernels, passage: Passage) -> TokenActivity:
+    start, stop = mixer.mixed_range
+    power = np.zeros((len(kernels.taps), len(passage.after)))
+    np.add.at(power, kernels.row_of, passage.after[:, start:stop].T.astype(np.float64) ** 2)
+    activity = np.sqrt(power / kernels.counts[:, None])
+    return TokenActivity(name=passage.name, tf_mask=None, activity=activity, signed=False)
+
+
+def embedding_path(passage: Passage) -> EmbeddingPath:
+    """Input and output of a mixer in two dimensions: one principal component analysis of both.
+
+    The plane is fitted to inputs and outputs together, centred, by a singular value
+    decomposition, so that both are seen from the same side and on the same scale.
+
+    Args:
+        passage: T tokens, at least one.
+
+    Returns:
+        Coordinates in units of the embeddings; the sign of each axis is such that its largest
+        loading is positive.
+
+    Example:
+        >>> line = np.array([[0.0, 0.0], [3.0, 4.0]], dtype=np.float32)
+        >>> path = embedding_path(Passage(name="m", before=line, after=line))
+        >>> path.after[:, 0].round(3), path.explained.round(3)
+        (array([-2.5,  2.5]), array([1., 0.]))
+    """
+    both = np.concatenate([passage.before, passage.after]).astype(np.float64)
+    both -= both.mean(axis=0)
+    _, sizes, axes = np.linalg.svd(both, full_matrices=False)
+    axes = np.pad(axes, ((0, max(0, 2 - len(axes))), (0, 0)))[:2]
+    largest = np.abs(axes).argmax(axis=1)
+    axes = axes * np.where(axes[[0, 1], largest] < 0, -1.0, 1.0)[:, None]
+    power = np.pad(sizes**2, (0, max(0, 2 - len(sizes))))
+    total = float(power.sum())
+    points = both @ axes.T
+    return EmbeddingPath(
+        name=passage.name,
+        before=points[: len(passage.before)],
+        after=points[len(passage.before) :],
+        explained=power[:2] / (total if total > 0 else 1.0),
+    )

@@ -1,0 +1,251 @@
+"""The kernels of a model's mixers, what they started as, and how they changed in training."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from latentwave.bench.inspection.spectra import (
+    centre_and_bandwidth,
+    frequency_response,
+    haar_taps,
+)
+from latentwave.bench.training.snapshots import list_snapshots, read_snapshot
+from latentwave.errors import UserError
+from latentwave.mixers import Mixer
+from latentwave.mixers.filterbank import Bank
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Kernels:
+    """The different kernels of one mixer, sorted by centre frequency, lowest first.
+
+    For a mixer that filters each channel by itself they are what a channel goes through from
+    input to output, residual and gate included; equal ones stand once. For a filterbank they are
+    its analysis filters. Tap 0 is on the current token.
+
+    Attributes:
+        name: of the mixer among the model's modules.
+        label: the same, for people.
+        kind: of the mixer.
+        rows: "channel" or "filter": what a row is one of.
+        indices: (N,), the row's number among the mixer's channels or filters; the first of those
+            that share the kernel.
+        row_of: (C,), the row of each mixed channel or filter.
+        taps: (N, K), as trained.
+        haar: (N, K), the average over about as many tokens, see `nearest_level`.
+        weights: (N,), a_m of a filterbank with fixed weights; None elsewhere.
+        centre: (N,), centre frequency, cycles per token, see `centre_and_bandwidth`.
+        bandwidth: (N,), cycles per token.
+        steps: (S,), training steps at which the parameters were kept; empty without snapshots.
+        history: (S, N, K), the taps then, rows as in `taps`.
+        weight_history: (S, N), the weights then; None where there are no weights.
+        learned: whether the mixer has trainable parameters.
+    """
+
+    name: str
+    label: str
+    kind: str
+    rows: str
+    indices: Int[np.ndarray, " N"]
+    row_of: Int[np.ndarray, " C"]
+    taps: Float[np.ndarray, "N K"]
+    haar: Float[np.ndarray, "N K"]
+    weights: Float[np.ndarray, " N"] | None
+    centre: Float[np.ndarray, " N"]
+    bandwidth: Float[np.ndarray, " N"]
+    steps: Int[np.ndarray, " S"]
+    history: Float[np.ndarray, "S N K"]
+    weight_history: Float[np.ndarray, "S N"] | None
+    learned: bool
+
+    @property
+    def counts(self) -> Int[np.ndarray, " N"]:
+        """How many channels share each kernel, (N,)."""
+        return np.bincount(self.row_of, minlength=len(self.indices))
+
+    def change(self) -> Float[np.ndarray, "S N"]:
+        """How far each kernel is from its start: ‖h(s) − h(0)‖ / ‖h(0)‖, (S, N)."""
+        if not len(self.history):
+            return np.zeros((0, len(self.taps)))
+        start = np.linalg.norm(self.history[0], axis=-1)
+        moved = np.linalg.norm(self.history - self.history[0], axis=-1)
+        change: Float[np.ndarray, "S N"] = moved / np.where(start > 0, start, 1.0)
+        return change
+
+    def centre_history(self) -> Float[np.ndarray, "S N"]:
+        """The centre frequency of each kernel at each step, (S, N), cycles per token."""
+        rows = [centre_and_bandwidth(frequency_response(taps))[0] for taps in self.history]
+        return np.stack(rows) if rows else np.zeros((0, len(self.taps)))
+
+
+def named_mixers(model: nn.Module) -> dict[str, Mixer]:
+    """The mixers of a model by module name; of those made of mixers, the parts."""
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, Mixer)
+        and not any(isinstance(inner, Mixer) for inner in module.modules() if inner is not module)
+    }
+
+
+def mixer_label(name: str) -> str:
+    """Where a mixer stands, for people; layers are counted from 1.
+
+    Example:
+        >>> mixer_label("transformer.h.0.latentwave_mixer")
+        'after layer 1'
+        >>> mixer_label("model.layers.11.latentwave_mixer_b_q_proj.mixers.1")
+        'layer 12, point B q_proj, part 2'
+        >>> mixer_label("filter")
+        'filter'
+    """
+    found = re.fullmatch(r"(?:.*\.)?(\d+)\.latentwave_mixer(_\w+)?(\..*)?", name)
+    if found is None:
+        return name
+    layer, point, part = found.groups()
+    label = f"layer {int(layer) + 1}"
+    if point is None:
+        label = f"after {label}"
+    else:
+        letter, _, rest = point[1:].partition("_")
+        label += f", point {letter.upper()}{' ' + rest if rest else ''}"
+    number = re.search(r"\d+$", part or "")
+    return label + (f", part {int(number.group()) + 1}" if number else "")
+
+
+def kernels_of(name: str, mixer: Mixer, run: Path | None = None) -> Kernels:
+    """The kernels of one mixer.
+
+    Args:
+        name: of the mixer among the model's modules.
+        mixer: any; what is not a filterbank answers with its `impulse_response()`, kinds that
+            are not known here too.
+        run: folder of the run, for the snapshots of its training; None: without.
+
+    Returns:
+        Distinct kernels by centre frequency.
+
+    Raises:
+        UserError: for a snapshot that is damaged or of another model.
+    """
+    taps, levels = _taps(mixer), _levels(mixer)
+    weights = _weights(mixer)
+    snapshots = {} if run is None or not mixer.num_parameters else list_snapshots(run)
+    past = [_at(mixer, name, path) for path in snapshots.values()]
+    history = [_taps(then)[:, : taps.shape[1]] for then in past]
+    # Channels share a row if they had the same kernel all the time.
+    together = np.concatenate([taps, *history], axis=1)
+    indices = row_of = np.arange(len(taps))
+    if not isinstance(mixer, Bank):
+        _, indices, row_of = np.unique(
+            together.astype(np.float32), axis=0, return_index=True, return_inverse=True
+        )
+    centre, bandwidth = centre_and_bandwidth(frequency_response(taps[indices]))
+    order = np.lexsort((indices, centre))
+    rows = indices[order]
+    num_taps = taps.shape[1]
+    chosen_levels = (nearest_level(taps) if levels is None else levels)[rows]
+    first = 0 if isinstance(mixer, Bank) else mixer.mixed_range[0]
+    padded = [np.pad(each, ((0, 0), (0, num_taps - each.shape[1])))[rows] for each in history]
+    return Kernels(
+        name=name,
+        label=mixer_label(name),
+        kind=mixer.kind,
+        rows="filter" if isinstance(mixer, Bank) else "channel",
+        indices=rows + first,
+        row_of=np.argsort(order)[row_of.reshape(-1)],
+        taps=taps[rows],
+        haar=haar_taps(chosen_levels, num_taps),
+        weights=None if weights is None else weights[rows],
+        centre=centre[order],
+        bandwidth=bandwidth[order],
+        steps=np.array(list(snapshots), dtype=np.int64),
+        history=np.stack(padded) if padded else np.zeros((0, *taps[rows].shape)),
+        weight_history=None
+        if weights is None or not past
+        else np.stack([_whole(_weights(then))[rows] for then in past]),
+        learned=mixer.num_parameters > 0,
+    )
+
+
+def nearest_level(taps: Float[np.ndarray, "N K"]) -> Int[np.ndarray, " N"]:
+    """The level of the Haar kernel that reaches about as far back as each kernel.
+
+        level = round( log2( 1 + 2 · Σ_k k |h(k)| / Σ_k |h(k)| ) )
+
+    An average over w tokens has its centre of mass at (w − 1) / 2, so the window with a kernel's
+    centre of mass is 1 + 2 · that.
+
+    Args:
+        taps: (N, K).
+
+    Returns:
+        (N,), from 0; the average with that level may be longer than K.
+
+    Example:
+        >>> nearest_level(np.array([[0.25, 0.25, 0.25, 0.25], [1.0, 0.0, 0.0, 0.0]]))
+        array([2, 0])
+    """
+    size = np.abs(taps)
+    total = size.sum(axis=1)
+    centre = size @ np.arange(taps.shape[1]) / np.where(total > 0, total, 1.0)
+    levels: Int[np.ndarray, " N"] = np.round(np.log2(1 + 2 * centre)).astype(np.int64)
+    return levels
+
+
+def _taps(mixer: Mixer) -> Float[np.ndarray, "N K"]:
+    if isinstance(mixer, Bank):
+        return _array(mixer.analysis)
+    start, stop = mixer.mixed_range
+    return _array(mixer.impulse_response()[start:stop])
+
+
+def _levels(mixer: Mixer) -> Int[np.ndarray, " N"] | None:
+    """The Haar level that belongs to each row by construction, if one does."""
+    if isinstance(mixer, Bank):
+        sizes = np.repeat(mixer.kernel_sizes, mixer.num_filters // len(mixer.kernel_sizes))
+        of_sizes: Int[np.ndarray, " N"] = np.round(np.log2(sizes)).astype(np.int64)
+        return of_sizes
+    levels: list[int] | None = getattr(mixer, "levels", None)
+    return None if levels is None else np.array(levels, dtype=np.int64)
+
+
+def _weights(mixer: Mixer) -> Float[np.ndarray, " N"] | None:
+    weights = getattr(mixer, "weights", None) if isinstance(mixer, Bank) else None
+    return None if weights is None else _array(weights)
+
+
+def _whole(weights: Float[np.ndarray, " N"] | None) -> Float[np.ndarray, " N"]:
+    if weights is None:
+        raise ValueError("the mixer has no weights")
+    return weights
+
+
+@torch.no_grad()
+def _at(mixer: Mixer, name: str, path: Path) -> Mixer:
+    """The mixer as it was at a snapshot."""
+    saved: Mapping[str, Tensor] = read_snapshot(path)
+    then = copy.deepcopy(mixer)
+    for parameter_name, parameter in then.named_parameters():
+        tensor = saved.get(f"{name}.{parameter_name}")
+        if tensor is None or tensor.shape != parameter.shape:
+            raise UserError(
+                f"the snapshot {path} is of another model: it has no {name}.{parameter_name} of "
+                f"shape {tuple(parameter.shape)}; delete the folder {path.parent} to do without"
+            )
+        parameter.copy_(tensor)
+    return then
+
+
+def _array(tensor: Tensor) -> Float[np.ndarray, "*shape"]:
+    array: Float[np.ndarray, "*shape"] = tensor.detach().double().cpu().numpy()
+    return array

@@ -1,0 +1,71 @@
+"""What one or two models go on with, from the same prompts and the same random numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Integer
+from transformers import PreTrainedModel, set_seed
+
+from latentwave.bench.data import Codec
+from latentwave.bench.training import continue_tokens
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One prompt and what each model made of it.
+
+    Attributes:
+        prompt: the text that was given.
+        seed: of the sampling.
+        temperature: of the sampling; 0 took the likeliest token.
+        top_k: how many of the likeliest tokens were sampled from; None: from all.
+        texts: what follows it, of each model.
+    """
+
+    prompt: str
+    seed: int
+    temperature: float
+    top_k: int | None
+    texts: list[str]
+
+
+def generate_samples(
+    models: Sequence[PreTrainedModel],
+    codec: Codec,
+    prompts: Sequence[Integer[np.ndarray, " _"]],
+    *,
+    num_new_tokens: int = 200,
+    temperature: float = 0.8,
+    top_k: int | None = 40,
+) -> list[Sample]:
+    """Let models go on with the same prompts, prompt i with seed i.
+
+    Args:
+        models: with the same tokens.
+        codec: what they mean; text.
+        prompts: tokens.
+        num_new_tokens: of each.
+        temperature: of the sampling; 0 takes the likeliest token.
+        top_k: sample from the likeliest only; None: from all.
+
+    Raises:
+        UserError: for tokens that are not text.
+    """
+    tokenizer = codec.tokenizer
+    samples = []
+    for seed, prompt in enumerate(prompts):
+        texts = []
+        for model in models:
+            set_seed(seed)
+            tokens = continue_tokens(
+                model, prompt, num_new_tokens, temperature=temperature, top_k=top_k
+            )
+            texts.append(str(tokenizer.decode(tokens[len(prompt) :].tolist())))
+        text = str(tokenizer.decode(np.asarray(prompt, dtype=np.int64).tolist()))
+        samples.append(
+            Sample(prompt=text, seed=seed, temperature=temperature, top_k=top_k, texts=texts)
+        )
+    return samples

@@ -1,0 +1,78 @@
+"""The backbone of a recipe: what is trained from scratch."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from latentwave.bench.training.checks import at_least
+from latentwave.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BackboneConfig:
+    """A decoder, or an encoder for classification, trained from scratch.
+
+    Attributes:
+        architecture: "gpt2" (learned positions, LayerNorm, GELU), "llama" (rotary positions,
+            RMSNorm, SwiGLU) or "encoder" (ModernBERT: bidirectional, rotary positions, GeGLU),
+            which classifies, also raw sound.
+        num_layers: decoder or encoder layers.
+        hidden_size: D, embedding coordinates.
+        num_heads: attention heads; they divide hidden_size.
+        intermediate_size: width of the feed-forward layers.
+        context_length: L, tokens that the model reads at once; frames of raw sound.
+        dropout: probability of dropping an activation (not with llama).
+        positions: what tells tokens' places: "learned" embeddings (gpt2), "rotary" ones, or
+            "none"; null for the architecture's own.
+        frontend_channels: filters of the first of the two convolutions that make frames of raw
+            sound.
+        frontend_kernel_sizes: taps of the two.
+        frontend_strides: of the two; their product is the samples per frame.
+    """
+
+    architecture: Literal["gpt2", "llama", "encoder"] = "gpt2"
+    num_layers: int = 10
+    hidden_size: int = 128
+    num_heads: int = 8
+    intermediate_size: int = 512
+    context_length: int = 512
+    dropout: float = 0.0
+    positions: Literal["learned", "rotary", "none"] | None = None
+    frontend_channels: int = 64
+    frontend_kernel_sizes: list[int] = dataclasses.field(default_factory=lambda: [64, 20])
+    frontend_strides: list[int] = dataclasses.field(default_factory=lambda: [16, 10])
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UserError: for a value out of range.
+        """
+        if self.architecture not in ("gpt2", "llama", "encoder"):
+            raise UserError(
+                'backbone.architecture must be "gpt2", "llama" or "encoder", got '
+                f"{self.architecture!r}"
+            )
+        sizes = ("num_layers", "hidden_size", "num_heads", "intermediate_size")
+        at_least(self, "backbone", 1, *sizes, "frontend_channels")
+        for name in ("frontend_kernel_sizes", "frontend_strides"):
+            values = getattr(self, name)
+            if len(values) != 2 or min(values) < 1:
+                raise UserError(f"backbone.{name} must be two numbers >= 1, got {values}")
+        at_least(self, "backbone", 2, "context_length")
+        if self.hidden_size % self.num_heads:
+            raise UserError(
+                f"backbone.num_heads={self.num_heads} must divide backbone.hidden_size="
+                f"{self.hidden_size}"
+            )
+        known = {"gpt2": ("learned", "rotary", "none"), "llama": ("rotary", "none")}
+        allowed = known.get(self.architecture, ())
+        if self.positions is not None and self.positions not in allowed:
+            choices = ", ".join(allowed) or "no choice"
+            raise UserError(
+                f"backbone.positions of {self.architecture!r} must be null or one of: {choices}; "
+                f"got {self.positions!r}"
+            )
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"backbone.dropout must be in [0, 1), got {self.dropout}")

@@ -1,0 +1,101 @@
+"""What one contestant of a comparison adds to the backbone, or changes in it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from latentwave.bench.training.backbone import BackboneConfig
+from latentwave.bench.training.settings import TrainingConfig
+from latentwave.errors import UserError
+from latentwave.mixers import MixerConfig
+
+BASELINE = "none"
+_BACKBONE_FIELDS = tuple(field.name for field in dataclasses.fields(BackboneConfig))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ContestantConfig:
+    """What one contestant of a comparison adds to the backbone.
+
+    Attributes:
+        kind: the mixer, one of `latentwave.list_mixers()`; null for the plain backbone.
+        options: of that mixer.
+        placement: "between" the decoder layers, after "all", or after the layers of a list; null:
+            what `attach` takes for the points.
+        points: where in a layer, see `latentwave.attach`: "block", "A", "B", "C", "D".
+        backbone: what differs from the recipe's backbone, such as {num_layers: 6}.
+        baseline: the contestant that this one is measured against.
+        learning_rate: instead of the recipe's.
+        num_steps: instead of the recipe's, to match another budget than tokens.
+    """
+
+    kind: str | None = None
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    placement: str | list[int] | None = None
+    points: list[str] = dataclasses.field(default_factory=lambda: ["block"])
+    backbone: dict[str, Any] = dataclasses.field(default_factory=dict)
+    baseline: str = BASELINE
+    learning_rate: float | None = None
+    num_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check kind and option names.
+
+        Raises:
+            UserError: if they are unknown, options are given without a kind, or the backbone's
+                context is changed.
+        """
+        for name in self.backbone:
+            if name not in _BACKBONE_FIELDS:
+                raise UserError(
+                    f"a contestant's backbone has no {name!r}, only {', '.join(_BACKBONE_FIELDS)}"
+                )
+        if "context_length" in self.backbone:
+            raise UserError(
+                "a contestant cannot have another context_length than the recipe, got "
+                f"{self.backbone['context_length']}: losses at different contexts do not compare"
+            )
+        if self.kind is not None:
+            MixerConfig(kind=self.kind, options=self.options)
+        elif self.options:
+            raise UserError(f"options {sorted(self.options)} need a kind of mixer")
+
+    def backbone_on(self, backbone: BackboneConfig) -> BackboneConfig:
+        """The contestant's backbone, made from the recipe's.
+
+        Raises:
+            UserError: for a value out of range.
+        """
+        return dataclasses.replace(backbone, **self.backbone)
+
+    def settings_on(self, settings: TrainingConfig) -> TrainingConfig:
+        """The contestant's training, made from the recipe's.
+
+        Raises:
+            UserError: for a value out of range.
+        """
+        rate, steps = self.learning_rate, self.num_steps
+        return dataclasses.replace(
+            settings,
+            learning_rate=settings.learning_rate if rate is None else rate,
+            num_steps=settings.num_steps if steps is None else steps,
+        )
+
+    def without_overrides(self) -> ContestantConfig:
+        """The mixer alone, for a recipe that has this contestant's backbone and training."""
+        return dataclasses.replace(self, backbone={}, learning_rate=None, num_steps=None)
+
+    def describe_mixer(self) -> dict[str, Any]:
+        """What the contestant adds, as plain values for the record."""
+        placement = "between" if self.placement is None else self.placement
+        described = {"kind": self.kind, "options": dict(self.options), "placement": placement}
+        if self.points == ["block"]:
+            return described
+        # Records from before there were points have none.
+        return described | {"placement": self.placement, "points": list(self.points)}
+
+    @property
+    def mixer(self) -> MixerConfig | None:
+        """The mixer's configuration, None for the plain backbone."""
+        return None if self.kind is None else MixerConfig(kind=self.kind, options=self.options)

@@ -1,0 +1,129 @@
+"""How a recipe's model is put on one or many processes."""
+
+from __future__ import annotations
+
+import functools
+import os
+import warnings
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.nn.parallel import DistributedDataParallel
+from transformers import PreTrainedModel
+
+from latentwave.bench.training.processes import num_processes, on_all, on_cpu
+from latentwave.bench.training.settings import TrainingConfig
+from latentwave.errors import UserError
+from latentwave.hub.decoder import decoder_layers
+
+Wrapper = Literal["none", "DistributedDataParallel", "FSDPModule (fully_shard)"]
+
+
+def expected_wrapper(settings: TrainingConfig) -> Wrapper:
+    """What must wrap the model, by the recipe, the launcher and the number of processes.
+
+    The engine "auto" means FSDP2 if `accelerate launch` was configured for FSDP, else DDP. One
+    process needs neither.
+    """
+    if num_processes() == 1:
+        return "none"
+    configured = _configured_for_fsdp()
+    if settings.engine == "fsdp2" or (settings.engine == "auto" and configured):
+        return "FSDPModule (fully_shard)"
+    return "DistributedDataParallel"
+
+
+@functools.cache
+def _configured_for_fsdp() -> bool:
+    # Taken out of the environment, or accelerate would shard a model that is sharded already.
+    return os.environ.pop("ACCELERATE_USE_FSDP", "false").lower() == "true"
+
+
+def found_wrapper(model: nn.Module) -> str:
+    """What really wraps a model."""
+    if isinstance(model, DistributedDataParallel):
+        return "DistributedDataParallel"
+    if isinstance(model, FSDPModule):
+        return "FSDPModule (fully_shard)"
+    return "none" if isinstance(model, PreTrainedModel) else type(model).__name__
+
+
+def windows_per_process(settings: TrainingConfig) -> int:
+    """Windows of one forward pass: batch_size / (processes · accumulation).
+
+    Raises:
+        UserError: if that is no whole number.
+    """
+    parts = num_processes() * settings.gradient_accumulation_steps
+    if settings.batch_size % parts:
+        raise UserError(
+            f"training.batch_size={settings.batch_size} cannot be divided by {num_processes()} "
+            f"processes times training.gradient_accumulation_steps="
+            f"{settings.gradient_accumulation_steps}: choose a multiple of {parts}, or another "
+            "number of processes"
+        )
+    return settings.batch_size // parts
+
+
+def prepare_model(model: PreTrainedModel, settings: TrainingConfig) -> bool:
+    """Recompute activations and compile, in place, as the recipe says.
+
+    Returns:
+        Whether the model is compiled; where that is impossible a warning says why.
+    """
+    if settings.gradient_checkpointing:
+        # The name changes with transformers 6.
+        enable: Callable[[], Any] = getattr(
+            model, "activation_checkpointing_enable", model.gradient_checkpointing_enable
+        )
+        enable()
+    if not settings.compile:
+        return False
+    faults = [fault for fault in on_all(_compile_fault) if fault]
+    if faults:
+        warnings.warn(
+            f"torch.compile does not work here, training goes on without it: {faults[0]}",
+            stacklevel=2,
+        )
+        return False
+    model.compile()
+    return True
+
+
+def shard_model(model: PreTrainedModel) -> None:
+    """Shard parameters, gradients and optimizer state over all processes (FSDP2), in place.
+
+    Each decoder layer with its mixer is one unit: the mixer runs in a forward hook of the layer,
+    before FSDP2's own, so its parameters are there when it needs them. The rest (embeddings,
+    last norm) is another unit. Parameters stay in float32; autocast casts what it computes with.
+    """
+    device = "cpu" if on_cpu() else torch.accelerator.current_accelerator().type  # type: ignore[union-attr]
+    mesh = init_device_mesh(device, (num_processes(),))
+    for layer in decoder_layers(model):
+        fully_shard(layer, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+
+
+def reshard(model: nn.Module) -> None:
+    """Give up the whole parameters that FSDP2 keeps after a forward pass without a backward."""
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
+
+
+def _compile_fault() -> str | None:
+    """Why torch.compile does not work here, tried on one line."""
+
+    def double(x: torch.Tensor) -> torch.Tensor:
+        return x * 2
+
+    device = "cpu" if on_cpu() else torch.accelerator.current_accelerator()
+    try:
+        torch.compile(double)(torch.ones(8, device=device))
+    except Exception as error:
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    return None

@@ -1,0 +1,173 @@
+"""The processes of one run: one alone, or several that a launcher such as torchrun started."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import datetime
+import os
+import pickle
+import re
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+
+from latentwave.bench.data import CorpusConfig, TokenStore, prepare
+from latentwave.errors import UserError
+
+T = TypeVar("T")
+
+
+def rank() -> int:
+    """The number of this process, 0 for the first one and for one alone."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank()
+    return int(os.environ.get("RANK", "0"))
+
+
+def num_processes() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def is_main() -> bool:
+    """Whether this is the process that writes files and speaks."""
+    return rank() == 0
+
+
+def on_cpu() -> bool:
+    """Whether training runs on the CPU: there is no accelerator, or ACCELERATE_USE_CPU says so."""
+    wanted = os.environ.get("ACCELERATE_USE_CPU", "false").lower() in ("1", "true", "yes")
+    return wanted or not torch.accelerator.is_available()
+
+
+def start_processes(timeout_seconds: int) -> None:
+    """Join the other processes of the launcher, once; one process alone does nothing.
+
+    Args:
+        timeout_seconds: how long to wait for a process that does not answer.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2 or dist.is_initialized():
+        return
+    backend = "gloo"
+    if not on_cpu():
+        torch.accelerator.set_device_index(int(os.environ.get("LOCAL_RANK", "0")))
+        backend = "cuda:nccl,cpu:gloo" if torch.cuda.is_available() else ""
+    dist.init_process_group(backend or None, timeout=datetime.timedelta(seconds=timeout_seconds))
+    atexit.register(_leave)
+
+
+def on_main(work: Callable[[], T]) -> T:
+    """Let the first process work; all get its result, or raise its error.
+
+    Args:
+        work: what only one process may do; its result is sent to the others.
+    """
+    if num_processes() == 1:
+        return work()
+    outcome: list[tuple[T | None, Exception | None]] = [(None, None)]
+    if is_main():
+        try:
+            outcome = [(work(), None)]
+        except Exception as error:
+            dist.broadcast_object_list([(None, _sendable(error))], src=0)
+            raise
+    dist.broadcast_object_list(outcome, src=0)
+    result, failure = outcome[0]
+    if failure is not None:
+        raise failure
+    return result  # type: ignore[return-value]
+
+
+def on_all(work: Callable[[], T]) -> list[T]:
+    """Let every process work; all get all results, or raise the first error of any.
+
+    Args:
+        work: must not need the others after it may have failed.
+    """
+    if num_processes() == 1:
+        return [work()]
+    own: tuple[T | None, Exception | None]
+    try:
+        own = (work(), None)
+    except Exception as error:
+        own = (None, _sendable(error))
+    outcomes: list[tuple[T | None, Exception | None]] = [own] * num_processes()
+    dist.all_gather_object(outcomes, own)
+    for _, failure in outcomes:
+        if failure is not None:
+            raise failure
+    return [result for result, _ in outcomes]  # type: ignore[misc]
+
+
+def prepared_store(config: CorpusConfig) -> TokenStore:
+    """The store of a corpus; the first process prepares it, the others then find it."""
+    on_main(lambda: prepare(config) and None)
+    return prepare(config)
+
+
+@contextlib.contextmanager
+def explained_ends(hint: Callable[[], str]) -> Iterator[None]:
+    """Say in one line what ended a run of several processes from outside.
+
+    Args:
+        hint: what the user can do; asked when it happens.
+
+    Raises:
+        UserError: if another process has died or does not answer.
+        SystemExit: 143 after SIGTERM, which launchers send when another process has died.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if is_main():
+            line = (
+                "latentwave: terminated (SIGTERM), as launchers do when another process of the "
+                f"run has died; {hint()}\n"
+            )
+            os.write(sys.stderr.fileno(), line.encode())
+        raise SystemExit(128 + number)
+
+    if num_processes() == 1:
+        yield
+        return
+    can_listen = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, stop) if can_listen else None
+    try:
+        yield
+    except RuntimeError as error:
+        if not _is_lost_process(error):
+            raise
+        if can_listen:  # the launcher's signal is on its way, and the line is to be read
+            before = signal.SIG_IGN
+        # Gloo begins with a place in its source and ends with advice.
+        reason = re.sub(r"^\[[^\]]*\] ", "", str(error).strip().splitlines()[0]).split(". ")[0]
+        raise UserError(
+            f"another process of this run has died or does not answer ({reason}); {hint()}"
+        ) from error
+    finally:
+        if can_listen:
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def _is_lost_process(error: RuntimeError) -> bool:
+    # Gloo raises plain RuntimeErrors.
+    return isinstance(error, dist.DistError) or "gloo" in str(error).lower()
+
+
+def _sendable(error: Exception) -> Exception:
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - of our own making
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()

@@ -1,0 +1,193 @@
+"""Recipes: complete, typed configurations of an experiment."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from latentwave.bench.data import CorpusConfig
+from latentwave.bench.training.backbone import BackboneConfig
+from latentwave.bench.training.checks import at_least, check_seeds
+from latentwave.bench.training.contestant import ContestantConfig
+from latentwave.bench.training.settings import TrainingConfig
+from latentwave.errors import UserError
+
+_BUDGETS = ("tokens", "flops", "seconds")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TuningConfig:
+    """The search for each contestant's learning rate, the same for all.
+
+    Every contestant is trained with every rate and every seed, and keeps the rate whose worst seed
+    ends lowest: one that fails with some seeds is of no use.
+
+    Attributes:
+        learning_rates: the grid, ascending; empty: no search.
+        seeds: of these runs; none of the recipe's, so that the comparison does not reward a rate
+            for the luck it had. A rate that is too high for some seeds only needs several to show.
+        num_steps: of these runs; null for the recipe's.
+    """
+
+    learning_rates: list[float] = dataclasses.field(default_factory=list)
+    seeds: list[int] = dataclasses.field(default_factory=lambda: [1000])
+    num_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UserError: for a value out of range.
+        """
+        rates = self.learning_rates
+        if rates != sorted(set(rates)) or (rates and rates[0] <= 0):
+            raise UserError(f"tuning.learning_rates must be > 0 and ascending, got {rates}")
+        if len(rates) == 1:
+            raise UserError(f"tuning.learning_rates must be several or none, got {rates}")
+        check_seeds("tuning.seeds", self.seeds)
+        if self.num_steps is not None:
+            at_least(self, "tuning", 1, "num_steps")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A complete experiment: one backbone on one corpus, with and without mixers.
+
+    Attributes:
+        name: of the recipe.
+        task: "language-model", "classification", or null: classification where documents have
+            labels.
+        corpus: what is read.
+        backbone: what is trained.
+        contestants: what is compared, by name; the plain backbone is called "none".
+        training: how.
+        seeds: one run of every contestant for each; initial backbone weights and batches depend
+            on the seed alone.
+        budget: what every contestant spends as much of as its baseline does in num_steps:
+            "tokens", "flops" or "seconds" of training.
+        tuning: a search for each contestant's learning rate.
+        longer_contexts: context lengths beyond that of training, at which the finished language
+            models are evaluated too.
+    """
+
+    name: str
+    task: Literal["language-model", "classification"] | None = None
+    corpus: CorpusConfig = dataclasses.field(default_factory=CorpusConfig)
+    backbone: BackboneConfig = dataclasses.field(default_factory=BackboneConfig)
+    contestants: dict[str, ContestantConfig]
+    training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    seeds: list[int] = dataclasses.field(default_factory=lambda: [0])
+    budget: Literal["tokens", "flops", "seconds"] = "tokens"
+    tuning: TuningConfig = dataclasses.field(default_factory=TuningConfig)
+    longer_contexts: list[int] = dataclasses.field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Check names and seeds.
+
+        Raises:
+            UserError: if there are no seeds, a seed twice, a name that cannot be a folder's, a
+                contestant's values out of range, or an unknown task or budget.
+        """
+        if self.budget not in _BUDGETS:
+            raise UserError(f"budget must be one of {', '.join(_BUDGETS)}, got {self.budget!r}")
+        check_seeds("seeds", self.seeds)
+        if self.tuning.learning_rates and set(self.tuning.seeds) & set(self.seeds):
+            raise UserError(
+                f"tuning.seeds {self.tuning.seeds} must not be among the seeds {self.seeds}"
+            )
+        if self.task not in (None, "language-model", "classification"):
+            raise UserError(f'task must be "language-model" or "classification", got {self.task!r}')
+        for name in self.contestants:
+            if not name or not all(c.isalnum() or c in "._-+" for c in name) or name[0] == ".":
+                raise UserError(
+                    f"contestant {name!r} names a folder: use letters, digits and . _ - + only"
+                )
+        for contestant in self.contestants.values():
+            contestant.backbone_on(self.backbone)
+            contestant.settings_on(self.training)
+        every, tuned = self.training.evaluate_every_steps, self.tuning.num_steps
+        if tuned is not None and tuned % every:
+            raise UserError(
+                f"tuning.num_steps={tuned} must be a multiple of "
+                f"training.evaluate_every_steps={every}"
+            )
+
+    def contestant(self, name: str) -> ContestantConfig:
+        """The contestant of that name.
+
+        Raises:
+            UserError: if there is none.
+        """
+        if name not in self.contestants:
+            raise UserError(
+                f"the recipe has no contestant {name!r}, only {', '.join(self.contestants)}"
+            )
+        return self.contestants[name]
+
+    def as_seen_by(self, name: str) -> Recipe:
+        """The recipe with the backbone and the training of one contestant.
+
+        Raises:
+            UserError: if there is none of that name.
+        """
+        contestant = self.contestant(name)
+        return dataclasses.replace(
+            self,
+            backbone=contestant.backbone_on(self.backbone),
+            training=contestant.settings_on(self.training),
+            contestants={name: contestant.without_overrides()},
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionaries, lists and numbers, as in the YAML file."""
+        return dataclasses.asdict(self)
+
+
+def recipe_from_dict(values: Mapping[str, Any], source: str = "the recipe") -> Recipe:
+    """The inverse of `Recipe.to_dict`.
+
+    Args:
+        values: nested dictionaries.
+        source: named in errors.
+
+    Raises:
+        UserError: for a key that does not exist, one that lacks, or a value out of range.
+    """
+    try:
+        return Recipe(
+            **{
+                **values,
+                "corpus": CorpusConfig(**values.get("corpus", {})),
+                "backbone": BackboneConfig(**values.get("backbone", {})),
+                "training": TrainingConfig(**values.get("training", {})),
+                "tuning": TuningConfig(**values.get("tuning", {})),
+                "contestants": {
+                    name: ContestantConfig(**(options or {}))
+                    for name, options in values.get("contestants", {}).items()
+                },
+            }
+        )
+    except (TypeError, AttributeError) as error:  # an unknown or missing key, a list for a map
+        raise UserError(f"{source} does not fit: {error}") from error
+
+
+def load_recipe(path: str | Path) -> Recipe:
+    """Read a recipe from a YAML file.
+
+    Raises:
+        UserError: if the file is missing, no YAML, or does not fit.
+    """
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"there is no recipe {path}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not a YAML file: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path} holds no recipe: expected keys and values")
+    return recipe_from_dict(values, str(path))

@@ -1,0 +1,102 @@
+"""How the contestants of a recipe are trained."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar, Literal
+
+from latentwave.bench.training.checks import at_least
+from latentwave.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How every contestant is trained: AdamW, linear warm-up, cosine decay to zero.
+
+    Attributes:
+        num_steps: optimizer steps.
+        batch_size: windows of context_length tokens, or labelled documents, per step, over all
+            processes.
+        learning_rate: its peak.
+        num_warmup_steps: steps of linear warm-up.
+        weight_decay: of AdamW, on matrices only.
+        adam_beta2: decay of AdamW's second moment.
+        max_grad_norm: gradients are scaled down to this norm.
+        evaluate_every_steps: distance of the points of the loss curve.
+        num_evaluation_windows: windows of the fixed validation grid, or labelled documents.
+        save_every_steps: distance of checkpoints, a multiple of evaluate_every_steps.
+        separate_documents: keep the documents of a window apart: attention, filters and positions
+            stop at their borders, and a document's first token is not predicted.
+        precision: "float32", or "bfloat16" for what autocast computes in it; parameters and
+            optimizer stay in float32.
+        engine: how several processes train one model: "ddp", "fsdp2", or "auto": what
+            `accelerate launch` was configured for, else "ddp". One process needs none.
+        gradient_accumulation_steps: forward passes per optimizer step. A pass of one process has
+            batch_size / (processes · gradient_accumulation_steps) windows.
+        gradient_checkpointing: recompute activations in the backward pass to save memory.
+        compile: run the model through torch.compile.
+        timeout_seconds: how long to wait for another process that does not answer.
+    """
+
+    # What may change when a run is resumed: the curve stays the same to rounding.
+    EXECUTION: ClassVar[tuple[str, ...]] = (
+        "engine",
+        "gradient_accumulation_steps",
+        "gradient_checkpointing",
+        "compile",
+        "timeout_seconds",
+    )
+
+    num_steps: int = 1000
+    batch_size: int = 16
+    learning_rate: float = 1e-3
+    num_warmup_steps: int = 100
+    weight_decay: float = 0.1
+    adam_beta2: float = 0.95
+    max_grad_norm: float = 1.0
+    evaluate_every_steps: int = 50
+    num_evaluation_windows: int = 64
+    save_every_steps: int = 100
+    separate_documents: bool = False
+    precision: Literal["float32", "bfloat16"] = "float32"
+    engine: Literal["auto", "ddp", "fsdp2"] = "auto"
+    gradient_accumulation_steps: int = 1
+    gradient_checkpointing: bool = False
+    compile: bool = False
+    timeout_seconds: int = 600
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UserError: for a value out of range.
+        """
+        counts = ("num_steps", "batch_size", "evaluate_every_steps", "num_evaluation_windows")
+        at_least(self, "training", 1, *counts, "save_every_steps")
+        at_least(self, "training", 1, "gradient_accumulation_steps", "timeout_seconds")
+        at_least(self, "training", 0, "num_warmup_steps", "weight_decay")
+        for name in ("learning_rate", "max_grad_norm"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"training.{name} must be > 0, got {getattr(self, name)}")
+        for name, known in (
+            ("precision", ("float32", "bfloat16")),
+            ("engine", ("auto", "ddp", "fsdp2")),
+        ):
+            if getattr(self, name) not in known:
+                raise UserError(
+                    f"training.{name} must be one of {', '.join(known)}, got "
+                    f"{getattr(self, name)!r}"
+                )
+        if self.batch_size % self.gradient_accumulation_steps:
+            raise UserError(
+                f"training.gradient_accumulation_steps={self.gradient_accumulation_steps} must "
+                f"divide training.batch_size={self.batch_size}"
+            )
+        if not 0 < self.adam_beta2 < 1:
+            raise UserError(f"training.adam_beta2 must be in (0, 1), got {self.adam_beta2}")
+        for name in ("num_steps", "save_every_steps"):
+            if getattr(self, name) % self.evaluate_every_steps:
+                raise UserError(
+                    f"training.{name}={getattr(self, name)} must be a multiple of "
+                    f"training.evaluate_every_steps={self.evaluate_every_steps}"
+                )

@@ -1,6 +1,0 @@
-"""Published data sets: where they lie, checked transfers, and archives unpacked safely."""
-
-from latentwave.data.download.catalogue import CATALOGUE, Download, RemoteFile
-from latentwave.data.download.fetch import downloaded, fetch, require
-
-__all__ = ["CATALOGUE", "Download", "RemoteFile", "downloaded", "fetch", "require"]

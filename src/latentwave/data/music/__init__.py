@@ -1,6 +1,0 @@
-"""Symbolic music: MIDI files to events to tokens, and back to MIDI files."""
-
-from latentwave.data.music.codec import CODECS, EventCodec
-from latentwave.data.music.kinds import KINDS
-
-__all__ = ["CODECS", "KINDS", "EventCodec"]

@@ -1,0 +1,257 @@
+"""The command line as a user meets it."""
+
+import json
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pytest
+import yaml
+
+from latentwave.bench.cli.main import main
+from latentwave.bench.data import prepare
+from tests.tiny import tiny_recipe, write_text
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A folder with a text, a recipe and a finished comparison."""
+    folder = tmp_path_factory.mktemp("cli")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LATENTWAVE_HOME", str(folder / "home"))
+        recipe = tiny_recipe(write_text(folder / "words.txt")).to_dict()
+        (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+        assert main(["compare", f"{folder}/recipe.yaml", "--output", f"{folder}/out"]) == 0
+        yield folder
+
+
+def run(*arguments):
+    return main([str(argument) for argument in arguments])
+
+
+def test_compare_writes_everything(workplace):
+    out = workplace / "out"
+    results = json.loads((out / "results.json").read_text())
+    assert results["command"].startswith("latentwave compare ")
+    for name in ("report.html", "loss-steps.png", "loss-flops.png", "loss-seconds.png"):
+        assert (out / name).stat().st_size > 1000
+    HTMLParser().feed((out / "report.html").read_text())
+
+
+def test_compare_again_resumes_and_prints_the_table(workplace, capsys):
+    arguments = ["compare", workplace / "recipe.yaml", "--output", workplace / "out"]
+    assert run(*arguments) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert run(*arguments, "--resume") == 0
+    out = capsys.readouterr().out
+    assert "wavelet" in out
+    assert "one seed" in out.lower()
+    assert "report.html" in out.replace("\n", "")
+
+
+def test_report_draws_again(workplace, capsys):
+    page = workplace / "out" / "report.html"
+    page.unlink()
+    assert run("report", workplace / "out") == 0
+    assert page.is_file()
+    assert "wavelet" in capsys.readouterr().out
+
+
+def test_train_evaluate_generate(workplace, capsys):
+    folder = workplace / "single"
+    assert (
+        run(
+            "train",
+            workplace / "recipe.yaml",
+            "--output",
+            folder,
+            "--training.num_steps=4",
+            '--contestants.wavelet.options={"boundary": "mean"}',
+        )
+        == 0
+    )
+    assert "wavelet, seed 0: validation loss" in capsys.readouterr().out
+    assert json.loads((folder / "run.json").read_text())["mixer"]["options"] == {"boundary": "mean"}
+
+    assert run("evaluate", folder, "--split", "test") == 0
+    assert "bits per character" in capsys.readouterr().out
+
+    other = workplace / "other.txt"
+    other.write_text("a mask of a path " * 200)  # fewer characters than the run knows
+    assert run("evaluate", folder, "--split", "train", "--corpus", other) == 0
+    assert "bits per character" in capsys.readouterr().out
+    other.write_text("a mask of a Zath " * 200)
+    assert run("evaluate", folder, "--corpus", other) == 2
+    assert "character 'Z' (U+005A) is not in the vocabulary" in capsys.readouterr().err
+
+    assert run("generate", folder, "--prompt", "wave ", "--max_new_tokens", "9") == 0
+    first = capsys.readouterr().out
+    assert first.startswith("wave ")
+    assert len(first.strip("\n")) <= len("wave ") + 9
+    assert run("generate", folder, "--prompt", "wave ", "--max_new_tokens", "9") == 0
+    assert capsys.readouterr().out == first
+    assert run("generate", folder, "--prompt", "wave ", "--temperature", "0") == 0
+
+
+def test_evaluate_counts_the_tokens_that_are_predicted(workplace, tmp_path, capsys):
+    text = (workplace / "words.txt").read_text()
+    (tmp_path / "documents").mkdir()
+    for start in range(0, len(text), 11):
+        (tmp_path / "documents" / f"{start:06}.txt").write_text(text[start : start + 11])
+    recipe = tiny_recipe(tmp_path / "documents", training={"separate_documents": True})
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe.to_dict()))
+    given = ["train", tmp_path / "recipe.yaml", "--contestant", "none", "--output"]
+    assert run(*given, tmp_path / "run") == 0
+    capsys.readouterr()
+    assert run("evaluate", tmp_path / "run") == 0
+    told = " ".join(capsys.readouterr().out.split())
+    store = prepare(recipe.corpus)
+    in_windows = (len(store.split("validation")) - 1) // 31 * 31
+    _, position_ids = store.borders("validation").of_window(0, in_windows + 1)
+    masked = int((position_ids[1:] == 0).sum())
+    assert masked > 20
+    assert f"over {in_windows - masked:,} tokens in windows of 32" in told
+
+
+def test_prepare_says_what_it_made(workplace, capsys):
+    assert run("prepare", workplace / "words.txt", "--output", workplace / "store") == 0
+    out = capsys.readouterr().out
+    assert "1 documents" in out
+    assert str(workplace / "store") in out.replace("\n", "")
+    assert "plain reading" in out
+    assert run("prepare", workplace / "words.txt", "--output", workplace / "store") == 0
+    assert "prepared before" in capsys.readouterr().out
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "expected"),
+        (["frobnicate"], "invalid choice: 'frobnicate'"),
+        (["compare"], "compare needs a recipe, e.g."),
+        (["compare", "nowhere.yaml"], "File does not exist: '"),
+        (["compare", "{}/key.yaml"], "does not accept option 'bogus'"),
+        (["compare", "{}/recipe.yaml", "--training.steps", "3"], "--training.steps"),
+        (["compare", "{}/recipe.yaml", "--training.num_steps", "x"], "Got value: x"),
+        (["compare", "{}/recipe.yaml", "--training.num_steps", "0"], "must be >= 1, got 0"),
+        (["compare", "{}/recipe.yaml", "--backbone.hidden_size", "9"], "must divide"),
+        (
+            ["compare", "{}/odd.yaml", "--output", "{}/odd"],
+            "fraction=0.5 of 15 channels is 7.5",
+        ),
+        (["compare", "{}/kind.yaml"], "no mixer 'wavlet', did you mean 'wavelet'"),
+        (["compare", "{}/option.yaml"], "no option 'fractoin', did you mean 'fraction'"),
+        (["compare", "{}/recipe.yaml", "--output", "{}/out"], "out exists: choose another"),
+        (["train", "{}/recipe.yaml", "--contestant", "ema"], "no contestant 'ema'"),
+        (["compare", "{}/recipe.yaml", "--corpus.path", "{}/empty.txt"], "empty.txt is empty"),
+        (["compare", "{}/recipe.yaml", "--corpus.path", "{}/short.txt"], "more text"),
+        (["prepare", "{}/missing.txt"], "there is no file or folder"),
+        (["prepare", "{}/binary.txt"], "is not UTF-8 text"),
+        (["evaluate", "{}"], "holds no trained model"),
+        (["generate", "{}/out"], "its finished runs are: "),
+        (
+            ["generate", "{}/out/none-seed0", "--prompt", "Zebra"],
+            "'Z' (U+005A) at position 0 is not",
+        ),
+        (["generate", "{}/out/none-seed0", "--prompt", ""], "the prompt is empty"),
+        (["generate", "{}/out/none-seed0", "--max_new_tokens", "99"], "context of 32, got 99"),
+        (["generate", "{}/out/none-seed0", "--temperature", "-1"], "must be >= 0, got -1"),
+        (["generate", "{}/out/none-seed0", "--top_k", "-1"], "restriction v>0"),
+        (["generate", "{}/out/none-seed0", "--seed", "-1"], "restriction v>=0"),
+        (
+            ["evaluate", "{}/out/none-seed0", "--batch_size", "0"],
+            "restriction v>0",
+        ),
+        (["train", "{}/recipe.yaml", "--seed", "-1"], "restriction v>=0"),
+        (["train", "{}/recipe.yaml", "--contestants", "{{}}"], "the recipe has no contestants"),
+        (["compare", "{}/recipe.yaml", "--backbone.num_layers", "1"], "needs at least 2 layers"),
+        (["evaluate", "{}/foreign"], "foreign/config.json is no configuration of a model"),
+        (["evaluate", "{}/nothing"], "nothing/run.json is damaged (it lacks contestant, "),
+        (["report", "{}"], "results.json"),
+    ],
+)
+def test_mistakes_get_one_line_and_exit_code_2(workplace, arguments, message, capsys):
+    recipe = yaml.safe_load((workplace / "recipe.yaml").read_text())
+    wavelet = recipe["contestants"]["wavelet"]
+    bad = {
+        "key": recipe | {"bogus": 1},
+        "odd": recipe | {"backbone": recipe["backbone"] | {"hidden_size": 15, "num_heads": 3}},
+        "kind": recipe | {"contestants": {"none": {}, "w": wavelet | {"kind": "wavlet"}}},
+        "option": recipe
+        | {"contestants": {"none": {}, "w": wavelet | {"options": {"fractoin": 1}}}},
+    }
+    for name, values in bad.items():
+        (workplace / f"{name}.yaml").write_text(yaml.safe_dump(values))
+    (workplace / "empty.txt").write_text("")
+    (workplace / "short.txt").write_text("only a few words\n")
+    (workplace / "binary.txt").write_bytes(bytes(range(256)) * 4)
+    foreign, nothing = workplace / "foreign", workplace / "nothing"
+    if not foreign.exists():
+        shutil.copytree(workplace / "out" / "none-seed0" / "model", foreign)
+        (foreign / "config.json").write_text('{"size": 1}')
+        shutil.copytree(workplace / "out" / "none-seed0", nothing)
+        (nothing / "run.json").write_text("{}")
+
+    assert main([argument.format(workplace) for argument in arguments]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1, err
+    assert err.startswith("latentwave: error: ")
+    assert message in err
+
+
+def test_brackets_in_a_path_are_printed(workplace, capsys):
+    path = workplace / "[new]" / "words.txt"
+    assert run("generate", workplace / "out" / "none-seed0", "--output", path) == 0
+    assert f"written: {path}" in capsys.readouterr().out
+    assert path.is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["evaluate", "out/none-seed0"], "latentwave: interrupted\n"),
+        (["train", "recipe.yaml"], "interrupted; run the same command with --resume to go on\n"),
+    ],
+)
+def test_an_interrupted_command_says_how_to_go_on(workplace, monkeypatch, capsys, arguments, line):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("latentwave.bench.training.load_run", interrupt)
+    monkeypatch.setattr("latentwave.bench.training.prepared_store", interrupt)
+    command, path = arguments
+    assert run(command, workplace / path) == 130
+    assert capsys.readouterr().err.endswith(line)
+
+
+def test_a_comparison_without_its_extra_trains_nothing(workplace, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    folder = workplace / "bare"
+    assert run("compare", workplace / "recipe.yaml", "--output", folder) == 2
+    assert "latentwave[report]" in capsys.readouterr().err
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["", "download", "prepare", "train", "compare", "evaluate", "generate", "inspect", "report"],
+)
+def test_help(command, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main([command, "--help"] if command else ["--help"])
+    assert exit_.value.code == 0
+    out = capsys.readouterr().out
+    assert f"usage: latentwave {command}".strip() in out
+    if not command:
+        for name in ("prepare", "train", "compare", "evaluate", "generate", "inspect", "report"):
+            assert name in out
+
+
+def test_the_module_runs():
+    done = subprocess.run(
+        [sys.executable, "-m", "latentwave", "report", "nowhere"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,151 @@
+import dataclasses
+import json
+import math
+import shutil
+
+import pytest
+from rich.console import Console
+
+from latentwave.bench.comparison import compare
+from latentwave.bench.data import prepare
+from latentwave.bench.training import ContestantConfig
+from latentwave.errors import UserError
+from latentwave.mixers import list_mixers
+from tests.tiny import tiny_recipe, write_text
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    base = tmp_path_factory.mktemp("compare")
+    recipe = tiny_recipe(write_text(base / "words.txt"), seeds=[0, 1])
+    store = prepare(recipe.corpus, base / "store")
+    results = compare(
+        recipe, store, base / "out", command="latentwave compare x", console=Console(quiet=True)
+    )
+    return recipe, store, base / "out", results
+
+
+def test_results_have_the_form_of_the_design(compared):
+    recipe, _, folder, results = compared
+    assert json.loads((folder / "results.json").read_text()) == results
+    assert results["seeds"] == [0, 1]
+    assert results["recipe"] == recipe.to_dict()
+    assert results["command"] == "latentwave compare x"
+    assert {"versions", "cpu", "threads", "commit"} <= set(results["environment"])
+    assert list(results["contestants"]) == ["none", "wavelet"]
+    for contestant in results["contestants"].values():
+        final = contestant["final_loss"]
+        assert final["low"] <= final["mean"] <= final["high"]
+        assert contestant["bits_per"]["character"]["mean"] == pytest.approx(
+            final["mean"] / math.log(2)
+        )
+        assert contestant["curve"][-1]["loss"] == pytest.approx(final["mean"])
+        assert len(contestant["curve"][0]["losses"]) == 2
+        assert contestant["tokens_per_second"] > 0
+        assert set(contestant["speedup"]) == {"steps", "flops", "seconds"}
+        assert contestant["memory"]["peak_training_bytes"] > 8 * contestant["num_parameters"]
+        decoding = contestant["decoding"]
+        assert decoding["cache_bytes"] > decoding["mixer_state_bytes"] >= 0
+        assert decoding["flops_per_token"] > 0
+    none, wavelet = results["contestants"]["none"], results["contestants"]["wavelet"]
+    assert none["decoding"]["mixer_state_bytes"] == 0 < wavelet["decoding"]["mixer_state_bytes"]
+    assert none["gain"] == {"mean": 0, "low": 0, "high": 0}
+    assert results["statistics"]["mean_of_ratios"] == "geometric"
+    assert all(part == {"mean": 1, "low": 1, "high": 1} for part in none["speedup"].values())
+    assert none["reached"]
+
+
+def test_contestants_are_paired(compared):
+    _, _, folder, results = compared
+    # Before the first step both have the same backbone; the wavelet model differs by its mixer.
+    for seed in (0, 1):
+        assert (folder / f"wavelet-seed{seed}" / "result.json").is_file()
+    assert (
+        results["contestants"]["none"]["num_parameters"]
+        == (results["contestants"]["wavelet"]["num_parameters"])
+    )
+
+
+def test_finished_runs_are_kept_when_seeds_are_added(compared):
+    recipe, store, folder, results = compared
+    stamps = {path: path.stat().st_mtime_ns for path in folder.glob("*/result.json")}
+    more = dataclasses.replace(recipe, seeds=[0, 1, 2])
+    extended = compare(more, store, folder, resume=True, console=Console(quiet=True))
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+    curve = extended["contestants"]["wavelet"]["curve"]
+    assert [p["losses"][:2] for p in curve] == [
+        p["losses"] for p in results["contestants"]["wavelet"]["curve"]
+    ]
+
+
+def test_a_finished_run_of_another_recipe_is_refused(compared, tmp_path):
+    recipe, store, folder, _ = compared
+    shutil.copytree(folder, tmp_path / "out")
+    training = dataclasses.replace(recipe.training, num_steps=12)
+    longer = dataclasses.replace(recipe, training=training)
+    with pytest.raises(UserError, match=r"none-seed0 .* training \(num_steps 8 there, 12 here\)"):
+        compare(longer, store, tmp_path / "out", resume=True)
+
+
+def test_damaged_files_of_a_comparison(compared, tmp_path):
+    recipe, store, folder, results = compared
+    copy = tmp_path / "out"
+    shutil.copytree(folder, copy)
+    # What can be measured again is.
+    (copy / "clock.json").write_text('{"step_seconds": {}}')
+    again = compare(recipe, store, copy, resume=True, console=Console(quiet=True))
+    assert losses(again) == losses(results)
+    (copy / "none-seed0" / "result.json").write_text("")
+    with pytest.raises(UserError, match=r"none-seed0/result.json is damaged .*remove it and go on"):
+        compare(recipe, store, copy, resume=True, console=Console(quiet=True))
+    (copy / "none-seed0" / "result.json").unlink()
+    again = compare(recipe, store, copy, resume=True, console=Console(quiet=True))
+    assert losses(again) == losses(results)
+    (copy / "none-seed0" / "run.json").write_text("[]")
+    with pytest.raises(UserError, match=r"none-seed0/run.json is damaged .*another folder"):
+        compare(recipe, store, copy, resume=True, console=Console(quiet=True))
+
+
+def losses(results):
+    return {name: own["final_loss"]["mean"] for name, own in results["contestants"].items()}
+
+
+def test_one_seed_has_no_interval(compared, tmp_path):
+    recipe, store, *_ = compared
+    one = dataclasses.replace(recipe, seeds=[0])
+    results = compare(one, store, tmp_path / "one", console=Console(quiet=True))
+    speedup = results["contestants"]["wavelet"]["speedup"]["steps"]
+    assert speedup["mean"] > 0
+    assert speedup["low"] is speedup["high"] is None
+
+
+def test_refusals_come_before_any_training(compared, tmp_path):
+    recipe, store, folder, _ = compared
+    with pytest.raises(UserError, match="exists: choose another"):
+        compare(recipe, store, folder)
+    lonely = dataclasses.replace(recipe, contestants={"wavelet": ContestantConfig(kind="wavelet")})
+    with pytest.raises(UserError, match="contestant 'none'"):
+        compare(lonely, store, tmp_path / "a")
+    mixed = dataclasses.replace(recipe, contestants={"none": ContestantConfig(kind="wavelet")})
+    with pytest.raises(UserError, match="must have no mixer"):
+        compare(mixed, store, tmp_path / "b")
+    late = ContestantConfig(kind="wavelet", options={"level": 9})
+    broken = dataclasses.replace(recipe, contestants=recipe.contestants | {"late": late})
+    with pytest.raises(UserError, match="got 9"):
+        compare(broken, store, tmp_path / "c")
+    assert not any((tmp_path / name).exists() for name in "abc")
+
+
+@pytest.mark.slow
+def test_every_kind_of_mixer_trains(compared, tmp_path):
+    recipe, store, *_ = compared
+    # The defaults of these are made for longer contexts than the tiny one.
+    smaller = {"filterbank": {"num_filters": 6}, "adaptive_filterbank": {"num_filters": 6}}
+    kinds = {
+        kind: ContestantConfig(kind=kind, options=smaller.get(kind, {})) for kind in list_mixers()
+    }
+    every = dataclasses.replace(recipe, contestants=recipe.contestants | kinds, seeds=[0])
+    results = compare(every, store, tmp_path / "out", console=Console(quiet=True))
+    for kind in kinds:
+        contestant = results["contestants"][kind]
+        assert contestant["final_loss"]["mean"] < contestant["curve"][0]["loss"]

@@ -1,0 +1,116 @@
+import pytest
+import torch
+from torch import nn
+
+from latentwave.bench.comparison import measure_cost
+from latentwave.bench.comparison.memory import LiveBytes, peak_training_bytes
+from latentwave.bench.training import BackboneConfig, ContestantConfig, build_model
+from latentwave.hub import attached_mixers
+
+
+@pytest.mark.parametrize("kind", [None, "wavelet"])
+def test_flops_equal_the_count_by_hand(kind):
+    L, D, F, V, layers = 64, 32, 96, 50, 3
+    backbone = BackboneConfig(
+        num_layers=layers, hidden_size=D, num_heads=4, intermediate_size=F, context_length=L
+    )
+    model = build_model(backbone, ContestantConfig(kind=kind), vocab_size=V, seed=0)
+    matrices = layers * (4 * D * D + 2 * D * F) + D * V
+    attention = layers * 2 * L * D
+    mixers = sum(mixer.flops(L) for mixer in attached_mixers(model).values())
+    assert (mixers > 0) == (kind is not None)
+    cost = measure_cost(model, L)
+    assert cost.flops_per_token == pytest.approx(3 * (2 * (matrices + attention) + mixers / L))
+    assert cost.num_mixer_parameters == 0
+    assert cost.num_parameters == sum(p.numel() for p in model.parameters())
+    assert model.training
+    assert model.config._attn_implementation == "sdpa"
+
+
+def test_a_step_by_hand():
+    x, linear = torch.randn(2, 3), nn.Linear(3, 5, bias=False)
+    before = linear.weight.grad = torch.ones(5, 3)
+    # The weight; in the forward pass beside it the product and its sum, in the backward pass the
+    # loss, its gradient, and the weight's. A sum needs only the shape of what it added.
+    weight, product, number = 4 * 15, 4 * 10, 4
+    peak = peak_training_bytes(linear, lambda: linear(x).sum())
+    assert peak == max(weight + product + number, weight + 2 * number + weight)
+    assert linear.weight.grad is before
+
+
+def test_what_the_backward_pass_needs_is_kept():
+    linear, x = nn.Linear(8, 8, bias=False), torch.randn(4, 8)
+
+    def peak(depth):
+        def loss():
+            y = linear(x)
+            for _ in range(depth):
+                y = y.tanh()  # keeps its result
+            return y.sum()
+
+        return peak_training_bytes(linear, loss)
+
+    assert [peak(depth + 1) - peak(depth) for depth in (3, 4, 5)] == [4 * 8 * 4] * 3
+
+
+def test_views_count_once_and_what_is_gone_no_more():
+    known = torch.zeros(100)
+    with LiveBytes([known, known[:50]]) as live:
+        assert live.now == 400
+        made = torch.ones(10)
+        halves = made.chunk(2)
+        assert live.now == 440
+        del made
+        assert live.now == 440
+        del halves
+        assert (live.now, live.peak) == (400, 440)
+
+
+def model_with(kind, points=("block",), **options):
+    backbone = BackboneConfig(
+        num_layers=3, hidden_size=32, num_heads=4, intermediate_size=96, context_length=64
+    )
+    contestant = ContestantConfig(kind=kind, options=options, points=list(points))
+    return build_model(backbone, contestant, vocab_size=50, seed=0)
+
+
+def test_peak_memory_is_the_same_each_time_and_leaves_nothing_behind():
+    model = model_with("short_conv")
+    state = torch.get_rng_state()
+    cost = measure_cost(model, 64)
+    assert measure_cost(model, 64) == cost
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert model.training
+    # Parameters and their gradients, and more for what lies between.
+    assert cost.peak_memory_bytes > 2 * 4 * cost.num_parameters
+    assert cost.peak_memory_bytes > measure_cost(model_with(None), 64).peak_memory_bytes
+    assert cost.peak_memory_bytes > measure_cost(model, 32).peak_memory_bytes
+
+
+def test_decoding_costs_by_hand():
+    L, D, F, V, layers = 64, 32, 96, 50, 3
+    plain = measure_cost(model_with(None), L).decoding
+    matrices = layers * (4 * D * D + 2 * D * F) + D * V
+    assert plain.flops_per_token == 2 * (matrices + layers * 2 * L * D)
+    keys_and_values = layers * 2 * L * D * 4
+    assert (plain.cache_bytes, plain.mixer_state_bytes) == (keys_and_values, 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "points", "signals", "tokens"),
+    [
+        # Between three layers there are two places. Beside its history a mixer keeps the sample
+        # of the last call, here one token.
+        ("short_conv", ["block"], 2 * 32, 3 + 1),
+        ("wavelet", ["block"], 2 * 16, 64 + 1),
+        ("ema", ["block"], 2 * 16, 1),
+        ("short_conv", ["A"], 3 * 32, 3 + 1),
+    ],
+)
+def test_the_mixers_part_of_a_cache(kind, points, signals, tokens):
+    plain = measure_cost(model_with(None), 64).decoding
+    found = measure_cost(model_with(kind, points), 64).decoding
+    assert found.mixer_state_bytes == signals * tokens * 4
+    assert found.cache_bytes == plain.cache_bytes + found.mixer_state_bytes
+    assert found.flops_per_token > plain.flops_per_token

@@ -1,0 +1,128 @@
+import dataclasses
+import math
+
+import pytest
+from rich.console import Console
+
+from latentwave.bench.comparison import compare
+from latentwave.bench.comparison.planning import choose_rates, match_budget, worst
+from latentwave.bench.data import prepare
+from latentwave.bench.training import (
+    ContestantConfig,
+    Recipe,
+    TrainingConfig,
+    TuningConfig,
+    read_result,
+)
+from latentwave.errors import UserError
+from tests.tiny import tiny_recipe, write_text
+
+QUIET = Console(quiet=True)
+
+
+def recipe_of(**contestants):
+    return Recipe(
+        name="x",
+        contestants={"none": ContestantConfig(), **contestants},
+        training=TrainingConfig(num_steps=1000, evaluate_every_steps=50),
+        tuning=TuningConfig(learning_rates=[1e-3, 2e-3, 4e-3]),
+    )
+
+
+def test_budgets_follow_each_contestants_own_baseline():
+    recipe = recipe_of(
+        large=ContestantConfig(backbone={"num_layers": 20}),
+        mixed=ContestantConfig(kind="wavelet", baseline="large", backbone={"num_layers": 20}),
+        fixed=ContestantConfig(kind="wavelet", num_steps=250),
+    )
+    matched = match_budget(recipe, {"none": 1.0, "large": 2.0, "mixed": 4.0, "fixed": 9.0})
+    steps = {name: contestant.num_steps for name, contestant in matched.contestants.items()}
+    # The larger backbone has half the steps of the plain one, its mixer is paid from the same.
+    assert steps == {"none": 1000, "large": 500, "mixed": 500, "fixed": 250}
+
+
+def test_a_contestant_beyond_the_budget_still_gets_one_evaluation():
+    matched = match_budget(recipe_of(dear=ContestantConfig()), {"none": 1.0, "dear": 1e6})
+    assert matched.contestants["dear"].num_steps == 50
+
+
+def test_the_rate_with_the_lowest_loss_is_chosen():
+    losses = {1e-3: 2.0, 2e-3: 1.5, 4e-3: math.nan}
+    recipe = recipe_of(own=ContestantConfig(learning_rate=5e-4))
+    tuned, found = choose_rates(recipe, lambda name, rate: losses[rate])
+    assert tuned.contestants["none"].learning_rate == 2e-3
+    assert tuned.contestants["own"].learning_rate == 5e-4
+    assert list(found) == ["none"]
+    assert not found["none"]["at_end_of_grid"]
+    _, found = choose_rates(recipe, lambda name, rate: -rate)
+    assert found["none"]["chosen"] == 4e-3
+    assert found["none"]["at_end_of_grid"]
+    with pytest.raises(UserError, match="'none' diverged with every learning rate"):
+        choose_rates(recipe, lambda name, rate: math.nan)
+
+
+def test_the_worst_seed_counts():
+    assert worst([1.0, 3.0, 2.0]) == 3.0
+    assert math.isnan(worst([1.0, math.nan, 2.0]))
+    assert worst([1.0, math.inf]) == math.inf
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    base = tmp_path_factory.mktemp("planned")
+    recipe = tiny_recipe(write_text(base / "words.txt"))
+    return recipe, prepare(recipe.corpus, base / "store")
+
+
+def test_a_tuned_comparison_trains_with_the_chosen_rates(experiment, tmp_path):
+    recipe, store = experiment
+    tuning = TuningConfig(learning_rates=[1e-5, 1e-2], num_steps=4, seeds=[1000, 1001])
+    tuned = dataclasses.replace(recipe, tuning=tuning)
+    results = compare(tuned, store, tmp_path / "out", console=QUIET)
+    for name, contestant in results["contestants"].items():
+        assert contestant["learning_rate"] == results["tuning"][name]["chosen"] == 1e-2
+        assert set(results["tuning"][name]["losses"]) == {"1e-05", "0.01"}
+        assert contestant["num_steps"] == 8
+        runs = [
+            read_result(tmp_path / "out" / "tuning" / f"{name}-lr0.01-seed{seed}").final_loss
+            for seed in tuning.seeds
+        ]
+        assert results["tuning"][name]["losses"]["0.01"] == max(runs)
+        assert runs[0] != runs[1]
+    # The search has a seed of its own, and every contestant the same grid.
+    found = sorted(path.name for path in (tmp_path / "out" / "tuning").iterdir())
+    assert found == [
+        f"{name}-lr{rate}-seed{seed}"
+        for name in ("none", "wavelet")
+        for rate in ("0.01", "1e-05")
+        for seed in (1000, 1001)
+    ]
+
+
+@pytest.mark.parametrize("budget", ["flops", "seconds"])
+def test_matched_budgets_are_kept_when_resumed(experiment, tmp_path, budget):
+    recipe, store = experiment
+    dear = ContestantConfig(kind="filterbank", options={"num_filters": 64, "kernel_size": 16})
+    matched = dataclasses.replace(
+        recipe, budget=budget, contestants=recipe.contestants | {"dear": dear}
+    )
+    folder = tmp_path / "out"
+    results = compare(matched, store, folder, console=QUIET)
+    spent = {
+        name: contestant["curve"][-1]["flops" if budget == "flops" else "seconds"]
+        for name, contestant in results["contestants"].items()
+    }
+    steps = {name: contestant["num_steps"] for name, contestant in results["contestants"].items()}
+    assert steps["none"] == 8
+    assert steps["dear"] < 8
+    every = recipe.training.evaluate_every_steps
+    assert spent["dear"] / steps["dear"] * (steps["dear"] + every / 2) >= spent["none"] * 0.99
+    # A mistake when resuming does not cost the steps that were matched.
+    kept = (folder / "budget.json").read_bytes()
+    longer = dataclasses.replace(matched.training, num_steps=12)
+    other = dataclasses.replace(matched, training=longer)
+    with pytest.raises(UserError, match=r"another budget \(num_steps 8 there, 12 here\)"):
+        compare(other, store, folder, resume=True, console=QUIET)
+    assert (folder / "budget.json").read_bytes() == kept
+    again = compare(matched, store, folder, resume=True, time_again=True, console=QUIET)
+    assert {n: c["num_steps"] for n, c in again["contestants"].items()} == steps

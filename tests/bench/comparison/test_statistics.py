@@ -1,0 +1,163 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from latentwave.bench.comparison import (
+    Track,
+    compare_contestants,
+    compare_tracks,
+    estimate,
+    estimate_ratio,
+    first_crossing,
+    highest_coverage,
+    seeds_needed,
+    speedup,
+)
+from latentwave.errors import UserError
+
+
+def test_crossing_is_interpolated():
+    losses, steps = [4.0, 3.0, 2.0, 1.9], [0, 100, 200, 300]
+    assert first_crossing(losses, steps, 3.5) == 50
+    assert first_crossing(losses, steps, 2.0) == 200
+    assert first_crossing(losses, steps, 5.0) == 0
+    assert first_crossing(losses, steps, 1.0) is None
+
+
+def test_the_first_crossing_counts():
+    assert first_crossing([4.0, 2.0, 3.0, 1.0], [0, 1, 2, 3], 2.5) == 0.75
+
+
+def test_speedup_of_a_faster_and_a_slower_contestant():
+    baseline = ([4.0, 3.0, 2.0], [0, 100, 200])
+    faster = ([4.0, 2.0, 1.5], [0, 100, 200])
+    assert speedup(baseline, faster) == 2
+    assert speedup(faster, baseline) == 0.5
+    assert speedup(baseline, baseline) == 1
+
+
+def test_a_contestant_of_twice_the_cost_per_step():
+    baseline = ([4.0, 3.0, 2.0], [0, 100, 200])
+    assert speedup(baseline, ([4.0, 2.0, 1.5], [0, 200, 400])) == 1
+
+
+def test_a_contestant_that_overfits_is_compared_at_its_lowest_loss():
+    baseline = ([4.0, 3.0, 2.0, 1.0], [0, 100, 200, 300])
+    assert speedup(baseline, ([4.0, 2.5, 2.0, 3.0], [0, 200, 400, 600])) == 0.5
+
+
+def test_a_diverged_run_has_no_speedup():
+    nan = math.nan
+    assert math.isnan(speedup(([4.0, 2.0], [0, 1]), ([4.0, nan], [0, 1])))
+
+
+@given(st.floats(0.1, 10), st.integers(2, 20))
+def test_stretching_the_cost_scales_the_speedup(factor, num_points):
+    losses = [5.0 - 4.0 * i / num_points for i in range(num_points + 1)]
+    costs = list(range(num_points + 1))
+    stretched = [cost * factor for cost in costs]
+    assert speedup((losses, costs), (losses, stretched)) == pytest.approx(1 / factor)
+
+
+def test_intervals():
+    one, equal = estimate([1.5]), estimate([2.0, 2.0])
+    assert (one.mean, one.low, one.high) == (1.5, None, None)
+    assert (equal.mean, equal.low, equal.high) == (2, 2, 2)
+    three = estimate([1.0, 2.0, 3.0])
+    assert 1 <= three.low < three.mean == 2 < three.high <= 3
+    assert estimate([1.0, 2.0, 3.0]) == three
+    with pytest.raises(ValueError, match="at least one"):
+        estimate([])
+
+
+def test_a_value_that_is_missing_leaves_no_interval():
+    found = estimate([1.5, float("nan")])
+    assert math.isnan(found.mean)
+    assert found.low is None
+    assert found.high is None
+
+
+def straight(final, seconds=1.0):
+    """A loss that falls from 4 to its end in 400 steps."""
+    steps = [0.0, 100.0, 200.0, 300.0, 400.0]
+    losses = [4 + (final - 4) * step / 400 for step in steps]
+    return Track(
+        loss=losses, steps=steps, tokens=steps, flops=steps, seconds=[s * seconds for s in steps]
+    )
+
+
+def test_intervals_are_over_pairs_so_that_what_seeds_differ_by_cancels():
+    # Seeds differ by a whole nat, pairs by a hundredth.
+    finals = [1.0, 1.5, 2.0]
+    baselines = [straight(final + 0.10 + 0.01 * i) for i, final in enumerate(finals)]
+    found = compare_tracks(baselines, [straight(final) for final in finals])
+    assert found["gain"]["low"] == pytest.approx(0.10)
+    assert found["gain"]["high"] == pytest.approx(0.12)
+    ratios = [(4 - f) / (4 - f - 0.10 - 0.01 * i) for i, f in enumerate(finals)]
+    steps = found["speedup"]["steps"]
+    assert steps["mean"] == pytest.approx(math.exp(np.log(ratios).mean()))
+    assert steps["low"] == pytest.approx(min(ratios))
+    assert steps["high"] == pytest.approx(max(ratios))
+    # Unpaired, the same numbers say nothing: other pairs make the sign depend on luck.
+    unpaired = compare_tracks(baselines, [straight(finals[i]) for i in (2, 0, 1)])["gain"]
+    assert unpaired["low"] < 0 < unpaired["high"]
+
+
+@settings(max_examples=20)
+@given(st.lists(st.floats(0.1, 10), min_size=1, max_size=4))
+def test_a_ratio_of_the_other_way_round_is_one_over_it(ratios):
+    there, back = estimate_ratio(ratios), estimate_ratio([1 / r for r in ratios])
+    assert there.mean == pytest.approx(1 / back.mean)
+    if there.low is not None:
+        # The resamples are the same, the percentiles of 9,999 not quite mirrored.
+        assert there.low == pytest.approx(1 / back.high, rel=0.02)
+        assert min(ratios) * (1 - 1e-9) <= there.low <= there.high <= max(ratios) * (1 + 1e-9)
+
+
+def test_ratios_that_have_no_logarithm():
+    assert estimate_ratio([0.0, 2.0]).mean == 0
+    assert estimate_ratio([0.0, 2.0]).low is None
+    assert math.isnan(estimate_ratio([math.nan, 2.0]).mean)
+    with pytest.raises(ValueError, match=r"got \[-1.0\]"):
+        estimate_ratio([-1.0])
+    with pytest.raises(ValueError, match="at least one"):
+        estimate_ratio([])
+
+
+@pytest.mark.parametrize("num_seeds", [3, 6])
+def test_no_interval_covers_more_often_than_few_seeds_can(num_seeds):
+    rng = np.random.default_rng(num_seeds)
+    repeats = 100
+    found = [estimate(rng.normal(size=num_seeds).tolist()) for _ in range(repeats)]
+    covered = sum(e.low <= 0 <= e.high for e in found) / repeats
+    best = highest_coverage(num_seeds)
+    assert covered <= best + 3 * math.sqrt(best * (1 - best) / repeats)
+    if num_seeds <= 3:  # there the interval is the whole range: the bound is met
+        assert covered == pytest.approx(best, abs=0.13)
+
+
+def test_seeds_that_a_confidence_needs():
+    assert highest_coverage(1) == 0
+    assert [seeds_needed(c) for c in (0.5, 0.75, 0.9, 0.95, 0.99)] == [2, 3, 5, 6, 8]
+    assert highest_coverage(5) < 0.95 <= highest_coverage(6)
+    with pytest.raises(ValueError, match="got 0"):
+        highest_coverage(0)
+    with pytest.raises(ValueError, match="got 1.0"):
+        seeds_needed(1.0)
+
+
+def test_two_contestants_are_compared_seed_by_seed():
+    losses = {"a": [1.0, 2.0, 3.0], "b": [0.9, 1.8, 2.9], "gone": [1.0, None, 2.0]}
+    curves = {n: {"curve": [{"losses": [9.0] * 3}, {"losses": own}]} for n, own in losses.items()}
+    results = {"contestants": curves}
+    found = compare_contestants(results, "a", "b")
+    assert found.mean == pytest.approx(0.4 / 3)
+    assert found.low == pytest.approx(0.1)
+    assert found.high == pytest.approx(0.2)
+    assert compare_contestants(results, "b", "a").mean == pytest.approx(-0.4 / 3)
+    assert math.isnan(compare_contestants(results, "a", "gone").mean)
+    with pytest.raises(UserError, match="no contestant 'c', only a, b, gone"):
+        compare_contestants(results, "a", "c")

@@ -1,0 +1,135 @@
+"""Archives that try to leave their folder, or to fill the disk."""
+
+import io
+import stat
+import tarfile
+import zipfile
+
+import pytest
+
+from latentwave.bench.data.download import archives
+from latentwave.bench.data.download.archives import unpack
+from latentwave.errors import UserError
+
+
+def make_zip(path, members):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content, mode in members:
+            info = zipfile.ZipInfo(name)
+            info.external_attr = mode << 16
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, content)
+    return path
+
+
+def make_tar(path, members, mode="w:gz"):
+    with tarfile.open(path, mode) as archive:
+        for member, content in members:
+            info = tarfile.TarInfo(member) if isinstance(member, str) else member
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+def tar_info(name, kind=tarfile.REGTYPE, target="", mode=0o644):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.mode = kind, target, mode
+    return info
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out"
+
+
+@pytest.mark.parametrize("kind", ["zip", "w", "w:gz", "w:bz2", "w:xz"])
+def test_files_and_folders(tmp_path, folder, kind):
+    if kind == "zip":
+        path = make_zip(tmp_path / "a", [("d/", b"", 0), ("d/e/f.txt", b"hello", 0o104777)])
+    else:
+        path = make_tar(tmp_path / "a", [(tar_info("d/e/f.txt", mode=0o4777), b"hello")], kind)
+    unpack(path, folder)
+    assert [str(p.relative_to(folder)) for p in folder.rglob("*.txt")] == ["d/e/f.txt"]
+    file = folder / "d/e/f.txt"
+    assert file.read_bytes() == b"hello"
+    assert not file.stat().st_mode & (stat.S_ISUID | stat.S_IXUSR | stat.S_IWOTH)
+
+
+@pytest.mark.parametrize("name", ["/etc/x", "../x", "a/../../x", "a\\..\\x", "C:/x", "C:x"])
+def test_names_that_lead_outside(tmp_path, folder, name):
+    for path in (
+        make_zip(tmp_path / "a.zip", [(name, b"x", 0)]),
+        make_tar(tmp_path / "a.tar", [(name, b"x")]),
+    ):
+        with pytest.raises(UserError, match=r"is not unpacked: its member .* leads outside"):
+            unpack(path, folder)
+    assert list(folder.iterdir()) == []
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.tar", "a.zip", "out"]
+
+
+def test_links_and_devices(tmp_path, folder):
+    link = stat.S_IFLNK | 0o777
+    with pytest.raises(UserError, match="'l' is a link or device"):
+        unpack(make_zip(tmp_path / "a.zip", [("l", b"/etc", link), ("l/x", b"x", 0)]), folder)
+    for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE):
+        path = make_tar(tmp_path / "a.tar", [(tar_info("l", kind, "/etc"), b""), ("l/x", b"x")])
+        with pytest.raises(UserError, match="'l' is a link or device"):
+            unpack(path, folder)
+    assert list(folder.iterdir()) == []
+
+
+def test_bombs(tmp_path, folder, monkeypatch):
+    monkeypatch.setattr(archives, "_SMALL_BYTES", 1 << 16)
+    zeros = bytes(1 << 22)
+    for path in (
+        make_zip(tmp_path / "a.zip", [("x", zeros, 0)]),
+        make_tar(tmp_path / "a.tgz", [("x", zeros)]),
+        make_tar(tmp_path / "b.txz", [(f"{n}", zeros[: 1 << 20]) for n in range(4)], "w:xz"),
+    ):
+        with pytest.raises(UserError, match="an honest archive of its size becomes at most"):
+            unpack(path, folder)
+    monkeypatch.setattr(archives, "MAX_MEMBERS", 3)
+    with pytest.raises(UserError, match="it holds 4 files"):
+        unpack(make_zip(tmp_path / "m.zip", [(f"m{n}", b"", 0) for n in range(4)]), folder)
+    monkeypatch.setattr(archives.shutil, "disk_usage", lambda _: type("U", (), {"free": 10}))
+    with pytest.raises(UserError, match="there is room for at most 10"):
+        unpack(make_zip(tmp_path / "c.zip", [("x", b"12345678901", 0)]), folder)
+
+
+def test_a_member_that_is_larger_than_it_says(tmp_path, folder):
+    path = make_zip(tmp_path / "a.zip", [("x", b"y" * 1000, 0)])
+    content = bytearray(path.read_bytes())
+    while (place := content.find((1000).to_bytes(4, "little"))) >= 0:
+        content[place : place + 4] = (10).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="is damaged"):
+        unpack(path, folder)
+
+
+def test_twice_the_same_name(tmp_path, folder):
+    for members in ([("x", b"1"), ("x", b"2")], [("x", b"1"), ("x/y", b"2")]):
+        path = make_tar(tmp_path / "a.tar", members)
+        with pytest.raises(UserError, match=r"holds .*x.* twice"):
+            unpack(path, folder)
+        (folder / "x").unlink()
+
+
+def test_damaged_archives(tmp_path, folder):
+    noise = bytes(range(256)) * 50
+    for path in (
+        make_zip(tmp_path / "a.zip", [("x", noise, 0)]),
+        make_tar(tmp_path / "a.tgz", [("x", noise)]),
+        make_tar(tmp_path / "a.txz", [("x", noise)], "w:xz"),
+    ):
+        content = bytearray(path.read_bytes())
+        half = len(content) // 2
+        content[half : half + 8] = bytes(8)
+        path.write_bytes(content if path.suffix == ".zip" else content[:half])
+        with pytest.raises(UserError, match="is damaged|neither a zip nor a tar"):
+            unpack(path, folder)
+        for file in folder.iterdir():
+            file.unlink()
+    (tmp_path / "b").write_bytes(b"text")
+    with pytest.raises(UserError, match="neither a zip nor a tar archive"):
+        unpack(tmp_path / "b", folder)

@@ -1,0 +1,230 @@
+import dataclasses
+import hashlib
+import io
+import json
+import random
+import shutil
+import zipfile
+
+import pytest
+
+from latentwave.bench.cli.main import main
+from latentwave.bench.data import CorpusConfig, prepare
+from latentwave.bench.data.download import (
+    CATALOGUE,
+    Download,
+    RemoteFile,
+    downloaded,
+    fetch,
+    transfer,
+)
+from latentwave.errors import UserError
+from tests.bench.data.download.server import Server
+
+TEXT = "".join(random.Random(0).choices(" abcdefghijklmnopqrstuvwxyz", k=20_000)).encode()
+
+
+def zipped(**files):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
+ARCHIVE = zipped(text8=TEXT)
+SHA256 = f"sha256:{hashlib.sha256(ARCHIVE).hexdigest()}"
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setattr(transfer.time, "sleep", lambda seconds: None)
+    with Server().running() as running:
+        running.files["/text8.zip"] = ARCHIVE
+        yield running
+
+
+@pytest.fixture
+def offer(server, monkeypatch):
+    def put(checksum=SHA256, urls=("/text8.zip",)):
+        file = RemoteFile(urls=tuple(server.url + url for url in urls), checksum=checksum)
+        download = dataclasses.replace(CATALOGUE["text8"], files=(file,))
+        monkeypatch.setitem(CATALOGUE, "text8", download)
+
+    put()
+    return put
+
+
+@pytest.fixture
+def home(tmp_path):
+    return tmp_path / "home" / "downloads" / "text8"
+
+
+def test_fetched_checked_unpacked_once(server, offer, home):
+    assert downloaded("text8") is None
+    with pytest.raises(UserError, match="text8 is not on this machine: run `latentwave download"):
+        prepare(CorpusConfig(name="text8"))
+    path = fetch("text8")
+    assert path == downloaded("text8") == home / "content" / "text8"
+    assert path.read_bytes() == TEXT
+    assert fetch("text8") == path
+    assert len(server.requests) == 1
+    assert prepare(CorpusConfig(name="text8")).metadata.num_tokens == len(TEXT)
+    assert sorted(file.name for file in home.iterdir()) == ["content", "text8.zip"]
+
+
+def test_an_interrupted_transfer_goes_on(server, offer):
+    server.cut = [10_000, 100, 0]
+    seen = []
+    path = fetch("text8", on_bytes=lambda name, have, size: seen.append((have, size)))
+    assert path.read_bytes() == TEXT
+    assert [wanted for _, wanted in server.requests] == [
+        None,
+        "bytes=10000-",
+        "bytes=10100-",
+        "bytes=10100-",
+    ]
+    assert seen[-1] == (len(ARCHIVE), len(ARCHIVE))
+
+
+def test_the_next_call_goes_on_where_the_last_one_gave_up(server, offer):
+    server.cut = [10_000] + [10] * 4
+    with pytest.raises(UserError, match=r"failed 5 times.*10,040 bytes are kept.*put the file"):
+        fetch("text8")
+    assert downloaded("text8") is None
+    fetch("text8")
+    assert server.requests[-1] == ("/text8.zip", "bytes=10040-")
+
+
+def test_a_file_that_has_changed_meanwhile_starts_anew(server, offer):
+    server.cut = [10_000] + [10] * 4
+    with pytest.raises(UserError, match="failed 5 times"):
+        fetch("text8")
+    server.etag = '"v2"'
+    server.files["/text8.zip"] = content = zipped(text8=TEXT[::-1])
+    offer(f"sha256:{hashlib.sha256(content).hexdigest()}")
+    assert fetch("text8").read_bytes() == TEXT[::-1]
+
+
+@pytest.mark.parametrize("change", ["no ranges", "no validator"])
+def test_servers_that_cannot_continue_send_all_again(server, offer, change):
+    if change == "no ranges":
+        server.ranges = False
+    else:
+        server.etag = None
+    server.cut = [10_000]
+    assert fetch("text8").read_bytes() == TEXT
+
+
+def test_a_wrong_checksum_is_refused_and_leaves_nothing(server, offer, home):
+    damaged = bytearray(ARCHIVE)
+    damaged[5000] ^= 1
+    server.files["/text8.zip"] = bytes(damaged)
+    with pytest.raises(UserError, match=rf"not what was published.*{SHA256[7:]}"):
+        fetch("text8")
+    assert list(home.iterdir()) == []
+    server.files["/mirror/text8.zip"] = ARCHIVE
+    assert fetch("text8", mirror=f"{server.url}/mirror/").read_bytes() == TEXT
+
+
+def test_mirrors_stand_in_for_each_other(server, offer):
+    offer(urls=("/gone/text8.zip", "/text8.zip"))
+    assert fetch("text8", mirror=f"{server.url}/nowhere").read_bytes() == TEXT
+    assert [path for path, _ in server.requests] == [
+        "/nowhere/text8.zip",
+        "/gone/text8.zip",
+        "/text8.zip",
+    ]
+
+
+def test_a_busy_server_is_asked_again_and_a_refusal_is_not(server, offer, home):
+    server.codes = [503, 500]
+    fetch("text8")
+    assert len(server.requests) == 3
+    shutil.rmtree(home)
+    server.files.clear()
+    with pytest.raises(UserError, match="HTTP 404"):
+        fetch("text8")
+    assert len(server.requests) == 4
+
+
+def test_only_http(monkeypatch):
+    file = RemoteFile(urls=("file:///etc/passwd",), checksum=None)
+    download = dataclasses.replace(CATALOGUE["text8"], files=(file,))
+    monkeypatch.setitem(CATALOGUE, "text8", download)
+    with pytest.raises(UserError, match="only download from http and https"):
+        fetch("text8")
+
+
+def test_offline_says_which_file_to_put_where(server, offer, home, monkeypatch):
+    with pytest.raises(UserError) as refused:
+        fetch("text8", offline=True)
+    for part in ("text8.zip", SHA256, server.url, str(home)):
+        assert part in str(refused.value)
+    monkeypatch.setenv("LATENTWAVE_OFFLINE", "1")
+    with pytest.raises(UserError, match="offline: get text8"):
+        fetch("text8")
+    (home / "text8.zip").write_bytes(ARCHIVE[:-1])
+    with pytest.raises(UserError, match=r"is not what was published: its sha256 is"):
+        fetch("text8")
+    (home / "text8.zip").write_bytes(ARCHIVE)
+    assert fetch("text8").read_bytes() == TEXT
+    assert server.requests == []
+
+
+def test_a_damaged_file_is_fetched_again(server, offer, home):
+    home.mkdir(parents=True)
+    (home / "text8.zip").write_bytes(ARCHIVE[:-1])
+    assert fetch("text8").read_bytes() == TEXT
+
+
+def test_a_first_checksum_is_kept_and_demanded(server, offer, home):
+    offer(None)
+    with pytest.warns(UserWarning, match=f"no checksum is published.*{SHA256} is demanded"):
+        fetch("text8")
+    assert json.loads((home / "checksums.json").read_text()) == {"text8.zip": SHA256}
+    (home / "text8.zip").unlink()
+    shutil.rmtree(home / "content")
+    server.files["/text8.zip"] = zipped(text8=b"something else")
+    with pytest.raises(UserError, match="not what was published"):
+        fetch("text8")
+
+
+def test_another_archive_than_expected(server, offer):
+    content = zipped(other=b"x")
+    server.files["/text8.zip"] = content
+    offer(f"sha256:{hashlib.sha256(content).hexdigest()}")
+    with pytest.raises(UserError, match="does not hold 'text8', but other"):
+        fetch("text8")
+    assert downloaded("text8") is None
+
+
+def test_unknown_names():
+    with pytest.raises(UserError, match="no download 'text9'; known are: text8, enwik8"):
+        fetch("text9")
+
+
+def test_from_the_command_line(server, offer, capsys):
+    assert main(["download"]) == 0
+    assert "enwik8" in capsys.readouterr().out
+    assert main(["download", "text8", "--offline"]) == 2
+    assert "offline: get text8.zip" in capsys.readouterr().err
+    assert main(["prepare", "text8"]) == 0
+    assert "text8: 1 documents, 20,000 characters" in capsys.readouterr().out
+    assert main(["download", "text8"]) == 0
+    assert "content/text8" in capsys.readouterr().out.replace("\n", "")
+    assert main(["prepare", "text8", "--tokenizer", "bpe", "--vocab_size", "300"]) == 0
+    assert "(bpe, " in capsys.readouterr().out
+
+
+def test_the_catalogue_is_well_formed():
+    for name, download in CATALOGUE.items():
+        assert isinstance(download, Download)
+        assert name == download.name
+        for file in download.files:
+            assert all(url.startswith("https://") for url in file.urls)
+            assert file.name
+            if file.checksum is not None:
+                kind, _, digest = file.checksum.partition(":")
+                assert len(digest) == {"md5": 32, "sha256": 64}[kind]
+                assert set(digest) <= set("0123456789abcdef")

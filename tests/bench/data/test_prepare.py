@@ -1,0 +1,286 @@
+import hashlib
+import math
+import os
+import stat
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from latentwave.bench.data import CorpusConfig, default_store_path, known, open_store, prepare
+from latentwave.bench.data.folders import whole_folder
+from latentwave.bench.data.text.characters import CharacterCodec, GrowingCharacters
+from latentwave.bench.data.text.files import TextFiles
+from latentwave.errors import UserError
+
+
+def config(path, **options):
+    return CorpusConfig(name="text", path=str(path), **options)
+
+
+def decoded(store, tokens):
+    vocabulary = CharacterCodec.load(store.folder).vocabulary
+    return "".join(vocabulary[token] for token in tokens)
+
+
+def whole(store):
+    return decoded(store, np.concatenate([store.split(name) for name in store.metadata.splits]))
+
+
+def test_the_store_holds_the_text(text_file, store):
+    text = text_file.read_text()
+    metadata = store.metadata
+    assert whole(store) == text
+    assert metadata.num_tokens == len(text)
+    assert metadata.num_units == {"character": len(text), "byte": len(text.encode())}
+    assert metadata.vocab_size == len(set(text))
+    assert metadata.dtype == "uint8"
+    assert metadata.num_documents == 1
+    assert metadata.provenance.sources[0].sha256 == (
+        hashlib.sha256(text_file.read_bytes()).hexdigest()
+    )
+    assert store.documents.tolist() == [0]
+    assert store.labels is None
+    assert store.metadata.unit == "character"
+    for name, split in metadata.splits.items():
+        part = decoded(store, store.split(name))
+        assert split.num_units == {"character": len(part), "byte": len(part.encode())}
+        bits = store.bits_per_unit(2.0, name)
+        assert list(bits) == ["character", "byte"]
+        assert bits["character"] == pytest.approx(2.0 / math.log(2))
+        assert bits["byte"] == pytest.approx(2.0 / math.log(2) * len(part) / len(part.encode()))
+    assert store.tokenizer(text)["input_ids"] == store.encode_text(text).tolist()
+    assert store.tokenizer.decode(store.encode_text(text)) == text
+    store.verify()
+
+
+def test_documents_start_where_files_start(tmp_path):
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for name, text in [("a", "alpha\n"), ("b", ""), ("c", "gamma"), ("d", "δ")]:
+        (folder / name).write_text(text)
+    store = prepare(config(folder))
+    assert whole(store) == "alpha\ngammaδ"
+    assert store.documents.tolist() == [0, 6, 11]
+    assert store.documents.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("num", "shares", "borders"),
+    [
+        (1000, {}, (900, 950)),
+        (100, {"validation": 0.1, "test": 0.2}, (70, 80)),
+        (100, {"validation": 0.0, "test": 0.0}, (100, 100)),
+        (3, {}, (3, 3)),
+    ],
+)
+def test_splits_are_cut_by_position(tmp_path, num, shares, borders):
+    path = tmp_path / "a.txt"
+    text = "".join(chr(ord("a") + index % 7) for index in range(num))
+    path.write_text(text)
+    store = prepare(config(path, **shares))
+    first, second = borders
+    assert decoded(store, store.split("train")) == text[:first]
+    assert decoded(store, store.split("validation")) == text[first:second]
+    assert decoded(store, store.split("test")) == text[second:]
+
+
+def test_a_finished_store_is_opened_and_not_written_again(text_file, tmp_path):
+    first = prepare(config(text_file), tmp_path / "s")
+    before = {file.name: file.stat().st_mtime_ns for file in first.folder.iterdir()}
+    assert prepare(config(text_file), tmp_path / "s") == first
+    assert {file.name: file.stat().st_mtime_ns for file in first.folder.iterdir()} == before
+
+
+def test_an_empty_folder_is_filled_and_strange_ones_are_refused(text_file, tmp_path):
+    empty, other, file = tmp_path / "empty", tmp_path / "other", tmp_path / "file"
+    empty.mkdir()
+    assert prepare(config(text_file), empty).folder == empty
+    other.mkdir()
+    (other / "thesis.tex").write_text("years of work")
+    with pytest.raises(UserError, match="holds other files, but no token store"):
+        prepare(config(text_file), other)
+    assert [path.name for path in other.iterdir()] == ["thesis.tex"]
+    file.touch()
+    with pytest.raises(UserError, match="is a file: name a folder"):
+        prepare(config(text_file), file)
+    with pytest.raises(UserError, match="would lie among the files"):
+        prepare(config(other), other / "store")
+    with pytest.raises(UserError, match=r"cannot write the token store .*file/store: "):
+        prepare(config(text_file), file / "store")
+
+
+def test_the_store_of_another_corpus_is_refused(text_file, tmp_path):
+    store = prepare(config(text_file), tmp_path / "s")
+    with pytest.raises(UserError, match=r"another corpus \('text', fingerprint .*delete it, or"):
+        prepare(config(text_file, test=0.1), tmp_path / "s")
+    text_file.write_text(text_file.read_text() + "!")
+    with pytest.raises(UserError, match="of changed sources or of other settings"):
+        prepare(config(text_file), tmp_path / "s")
+    open_store(store.folder, verify=True)
+
+
+def test_default_path_follows_config_content_and_environment(text_file, tmp_path, monkeypatch):
+    path = default_store_path(config(text_file))
+    assert path.parent == tmp_path / "home" / "stores"
+    assert path.name.startswith("text-")
+    assert prepare(config(text_file)).folder == path
+    assert default_store_path(config(text_file, validation=0.1)) != path
+    os.utime(text_file, (0, 0))
+    assert default_store_path(config(text_file)) == path
+    text_file.write_text(text_file.read_text().replace("nobler", "noblex"))
+    assert default_store_path(config(text_file)) != path
+
+    monkeypatch.delenv("LATENTWAVE_HOME")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert default_store_path(config(text_file)).parent == tmp_path / "cache/latentwave/stores"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert default_store_path(config(text_file)).parent == tmp_path / ".cache/latentwave/stores"
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("where", ["encode", "save"])
+def test_an_interrupted_preparation_leaves_nothing(text_file, tmp_path, monkeypatch, error, where):
+    def interrupt(*args, **kwargs):
+        raise error("in the middle")
+
+    folder = tmp_path / "stores" / "s"
+    with monkeypatch.context() as patch:
+        if where == "encode":
+            patch.setattr(GrowingCharacters, "encode", interrupt)
+        else:
+            patch.setattr("os.fsync", interrupt)
+        with pytest.raises(error, match="in the middle"):
+            prepare(config(text_file), folder)
+    assert list(folder.parent.iterdir()) == []
+    assert whole(prepare(config(text_file), folder)) == text_file.read_text()
+
+
+def test_what_a_killed_preparation_left_is_passed_over_and_removed_later(text_file, tmp_path):
+    folder = tmp_path / "stores" / "s"
+    killed = folder.parent / ".s.0123.partial"
+    killed.mkdir(parents=True)
+    (killed / "tokens.bin").write_bytes(b"half")
+    prepare(config(text_file), folder)
+    assert killed.exists()
+    for path in (killed / "tokens.bin", killed):
+        os.utime(path, (time.time() - 2 * 24 * 3600,) * 2)
+    with whole_folder(folder.with_name("other")):
+        pass
+    assert killed.exists()
+    with whole_folder(folder) as partial:
+        (partial / "x").touch()
+    assert not killed.exists()
+
+
+def test_killed_in_the_middle_and_prepared_again(tmp_path):
+    """kill -9 of a real process leaves no store; the next call makes a whole one."""
+    path, folder = tmp_path / "long.txt", tmp_path / "stores" / "s"
+    path.write_text("To be, or not to be — that is the question\n" * 400_000)
+    script = (
+        "import sys, pathlib; from latentwave.bench.data import CorpusConfig, prepare; "
+        "prepare(CorpusConfig(name='text', path=sys.argv[1]), pathlib.Path(sys.argv[2]))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script, str(path), str(folder)])
+    while not any(file.stat().st_size for file in folder.parent.glob(".s.*.partial/tokens.*")):
+        assert process.poll() is None, "ended before it wrote anything"
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    assert not folder.exists()
+    with pytest.raises(UserError, match="does not exist"):
+        open_store(folder)
+    store = prepare(config(path), folder)
+    store.verify()
+    assert whole(store) == path.read_text()
+
+
+def old(path):
+    """Files count as unchanged by their time stamps once these are a while ago."""
+    os.utime(path, (time.time() - 100,) * 2)
+    return path
+
+
+def test_unchanged_sources_are_not_read_again(text_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(known, "_changed", lambda status: status.st_mtime)
+    old(text_file)
+    first, named = prepare(config(text_file)), prepare(config(text_file), tmp_path / "s")
+    path = default_store_path(config(text_file))
+    with monkeypatch.context() as patch:
+        patch.setattr(TextFiles, "documents", None)
+        assert prepare(config(text_file)) == first
+        assert prepare(config(text_file), tmp_path / "s") == named
+        assert default_store_path(config(text_file)) == path == first.folder
+    old(text_file).write_text(text_file.read_text().replace("nobler", "noblex"))
+    changed = prepare(config(old(text_file)))
+    assert changed.folder != path
+    assert "noblex" in whole(changed)
+    with pytest.raises(UserError, match="of changed sources"):
+        prepare(config(text_file), tmp_path / "s")
+
+
+def test_a_change_that_keeps_size_and_time_is_seen_while_it_is_young(text_file, tmp_path):
+    prepare(config(text_file), tmp_path / "s")
+    status = text_file.stat()
+    text_file.write_text(text_file.read_text().replace("nobler", "noblex"))
+    os.utime(text_file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(UserError, match="of changed sources"):
+        prepare(config(text_file), tmp_path / "s")
+
+
+def test_a_file_put_in_place_with_its_old_time_is_seen(text_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(known, "_changed", lambda status: status.st_mtime)
+    prepare(config(old(text_file)), tmp_path / "s")
+    stamp = text_file.stat().st_mtime_ns
+    text_file.write_text(text_file.read_text().replace("nobler", "noblex"))
+    os.utime(text_file, ns=(stamp, stamp))
+    with pytest.raises(UserError, match="of changed sources"):
+        prepare(config(text_file), tmp_path / "s")
+
+
+def test_a_damaged_memory_of_fingerprints_is_passed_over(text_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(known, "_changed", lambda status: status.st_mtime)
+    first = prepare(config(old(text_file)))
+    (memory,) = (tmp_path / "home" / "known").iterdir()
+    for content in (b"", b"\xff\xfe", b"abc"):
+        memory.write_bytes(content)
+        assert prepare(config(text_file)) == first
+
+
+def test_the_first_of_two_preparations_stays(tmp_path):
+    folder = tmp_path / "s"
+    with whole_folder(folder) as late, whole_folder(folder) as early:
+        (late / "late").touch()
+        (early / "early").touch()
+    assert [path.name for path in folder.iterdir()] == ["early"]
+    assert [path.name for path in tmp_path.iterdir()] == ["s"]
+
+
+def test_folders_follow_the_users_permissions(tmp_path):
+    old = os.umask(0o022)
+    try:
+        with whole_folder(tmp_path / "s") as partial:
+            (partial / "x").touch()
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == 0o755
+
+
+def test_real_texts(real_text, tmp_path):
+    path = real_text / "tinyshakespeare.txt"
+    store = prepare(config(path))
+    assert whole(store) == path.read_text()
+    assert store.metadata.vocab_size == 65
+
+    path = real_text / "text8-prefix.txt"
+    store = prepare(config(path))
+    vocabulary = CharacterCodec.load(store.folder).vocabulary
+    assert vocabulary == " abcdefghijklmnopqrstuvwxyz"
+    expected = np.frombuffer(path.read_bytes(), np.uint8)
+    expected = np.where(expected == ord(" "), 0, expected - np.uint8(96))
+    np.testing.assert_array_equal(
+        np.concatenate([store.split(name) for name in store.metadata.splits]), expected
+    )

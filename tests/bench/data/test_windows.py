@@ -1,0 +1,129 @@
+import multiprocessing
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from latentwave.bench.data import GridWindows, RandomWindows
+from latentwave.errors import UserError
+
+METHODS = multiprocessing.get_all_start_methods()
+TOKENS = np.arange(1000, dtype=np.uint16)
+
+
+def starts(windows):
+    return [int(windows[index]["input_ids"][0]) for index in range(len(windows))]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "int64"])
+def test_a_window_is_a_run_of_tokens_that_predicts_all_but_its_first(dtype):
+    tokens = TOKENS[:200].astype(dtype)
+    for windows in (RandomWindows(tokens, 5, 10, seed=1), GridWindows(tokens, 5)):
+        window = windows[3]
+        first = int(window["input_ids"][0])
+        assert window["input_ids"].tolist() == list(range(first, first + 5))
+        assert window["input_ids"].dtype == torch.int64
+        assert window["labels"].tolist() == [-100, *range(first + 1, first + 5)]
+        window["input_ids"][0] = 7
+        assert int(windows[3]["input_ids"][0]) == first
+
+
+def test_random_windows_are_uniform_over_all_starts():
+    counts = np.bincount(starts(RandomWindows(TOKENS[:12], 5, 16000, seed=3)))
+    assert len(counts) == 8
+    # 2000 each, standard deviation 42.
+    assert np.abs(counts - 2000).max() < 210
+
+
+def test_random_windows_follow_from_seed_and_index_alone():
+    long, again = RandomWindows(TOKENS, 9, 500, seed=5), RandomWindows(TOKENS, 9, 100, seed=5)
+    backwards = [int(again[index]["input_ids"][0]) for index in reversed(range(100))]
+    assert starts(long)[:100] == backwards[::-1]
+    # Pinned: a run resumed under another version must see the same windows.
+    assert starts(long)[:6] == [727, 247, 841, 53, 831, 128]
+    assert len(set(starts(long)[:100])) > 80
+    other = starts(RandomWindows(TOKENS, 9, 100, seed=6))
+    assert sum(a == b for a, b in zip(other, backwards[::-1], strict=True)) < 10
+
+
+@pytest.mark.parametrize("N", [4, 5, 6, 7, 8, 100])
+@pytest.mark.parametrize("L", [2, 3, 4])
+def test_the_full_grid_predicts_every_token_once(N, L):
+    predicted = [
+        token for window in GridWindows(np.arange(N), L) for token in window["labels"][1:].tolist()
+    ]
+    assert predicted == list(range(1, len(predicted) + 1))
+    assert N - 1 - len(predicted) < L - 1
+
+
+@pytest.mark.parametrize("num", [1, 2, 7, 110, 111, 112, 5000])
+def test_a_smaller_grid_is_spread_evenly(num):
+    windows = GridWindows(TOKENS, 10, num)
+    found = np.array(starts(windows))
+    assert len(windows) == len(found) == min(num, 111)
+    gaps = np.diff(found)
+    assert found[0] == 0
+    if num > 1:
+        assert gaps.min() >= 9
+        assert gaps.max() - gaps.min() <= 9
+        assert found[-1] + 10 + gaps.max() > 999
+
+
+def test_a_split_of_exactly_one_window():
+    assert starts(GridWindows(TOKENS[:8], 8)) == [0]
+    assert set(starts(RandomWindows(TOKENS[:8], 8, 20, seed=0))) == {0}
+
+
+@pytest.mark.parametrize("index", [-1, 10])
+def test_indices_out_of_range(index):
+    with pytest.raises(IndexError, match=f"index {index} is out of range for 10 windows"):
+        RandomWindows(TOKENS, 5, 10, seed=0)[index]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.parametrize("context", [c for c in ("fork", "spawn") if c in METHODS])
+def test_workers_read_the_same_windows(store, context):
+    train = store.split("train")
+    windows = RandomWindows(train, 16, 24, seed=2)
+    alone = [batch["input_ids"] for batch in DataLoader(windows, batch_size=4)]
+    loader = DataLoader(windows, batch_size=4, num_workers=2, multiprocessing_context=context)
+    shared = [batch["input_ids"] for batch in loader]
+    assert torch.equal(torch.cat(alone), torch.cat(shared))
+
+
+@pytest.mark.parametrize("name", ["train", "validation"])
+def test_pickles_hold_the_name_of_the_file_and_not_its_tokens(store, name):
+    tokens = store.split(name)
+    whole, part = GridWindows(tokens, 8), GridWindows(tokens[3:], 8)
+    for windows in (whole, part):
+        copy = pickle.loads(pickle.dumps(windows))  # noqa: S301
+        np.testing.assert_array_equal(copy.tokens, windows.tokens)
+    assert str(store.folder / "tokens.bin").encode() in pickle.dumps(whole)
+    assert tokens.tobytes() not in pickle.dumps(whole)
+    assert isinstance(whole.tokens, np.memmap)
+
+
+@pytest.mark.parametrize("kind", [RandomWindows, GridWindows])
+def test_too_few_tokens(kind):
+    options = {"num_windows": 1, "seed": 0} if kind is RandomWindows else {}
+    for num in (0, 7):
+        with pytest.raises(UserError, match=rf"has {num} tokens, fewer than one window of 8"):
+            kind(TOKENS[:num], 8, **options)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: GridWindows(TOKENS, 1), "window_tokens must be >= 2.*got 1"),
+        (lambda: GridWindows(TOKENS, 8, 0), "num_windows must be >= 1 or None, got 0"),
+        (lambda: RandomWindows(TOKENS, 8, 0, 0), "num_windows must be >= 1, got 0"),
+        (lambda: RandomWindows(TOKENS, 8, 1, -1), "seed must be >= 0, got -1"),
+        (lambda: GridWindows(TOKENS.reshape(2, -1), 8), r"vector of integers, got uint16 \(2, 500"),
+        (lambda: GridWindows(TOKENS.astype(float), 8), "vector of integers, got float64"),
+    ],
+)
+def test_refusals_name_the_value(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()

@@ -1,0 +1,137 @@
+import numpy as np
+import pytest
+import torch
+
+from latentwave.bench.data import DocumentBorders
+from latentwave.bench.inspection import (
+    Passage,
+    embedding_path,
+    kernels_of,
+    named_mixers,
+    record_passages,
+    token_activity,
+)
+from latentwave.bench.training import BackboneConfig, ContestantConfig, build_model
+from latentwave.mixers import build_mixer
+
+CHANNELS, CONTEXT, T = 16, 32, 20
+
+
+def through(mixer):
+    """A mixer whose parameters are random, its kernels and a passage through it."""
+    with torch.no_grad():
+        for parameter in mixer.parameters():
+            parameter.normal_(std=0.5)
+    x = torch.randn(1, T, CHANNELS)
+    y = mixer(x).detach()
+    passage = Passage(name="m", before=x[0].numpy(), after=y[0].numpy())
+    return kernels_of("m", mixer), passage
+
+
+@pytest.mark.parametrize("kind", ["filterbank", "adaptive_filterbank"])
+def test_sub_bands_add_up_to_what_the_bank_adds(kind):
+    mixer = build_mixer(
+        kind, channels=CHANNELS, context_length=CONTEXT, num_filters=6, kernel_sizes=[4, 8]
+    )
+    with torch.no_grad():
+        kernels, passage = through(mixer)
+        # Taps beyond a filter's own scale are never read: as they would be after training.
+        mixer.analysis[:3, 4:] = 0
+        kernels = kernels_of("m", mixer)
+        x = torch.from_numpy(passage.before)[None]
+        passage = Passage(name="m", before=passage.before, after=mixer(x)[0].numpy())
+    found = token_activity(mixer, kernels, passage)
+    assert found.signed
+    added = (passage.after - passage.before).mean(axis=1)
+    np.testing.assert_allclose(found.activity.sum(axis=0), added, rtol=1e-4, atol=1e-5)
+    if kind == "filterbank":
+        assert found.tf_mask is None
+    else:
+        mask = mixer.tf_mask(x)[0].detach().numpy()
+        for row, index in zip(found.tf_mask, kernels.indices, strict=True):
+            np.testing.assert_allclose(row, mask[:, index], atol=1e-6)
+
+
+def test_channels_that_share_a_kernel_are_one_row():
+    mixer = build_mixer("wavelet", channels=CHANNELS, context_length=CONTEXT)
+    kernels, passage = through(mixer)
+    found = token_activity(mixer, kernels, passage)
+    assert not found.signed
+    for row, window in zip(found.activity, 1 / kernels.haar[:, 0], strict=True):
+        channels = [8 + j for j, level in enumerate(mixer.levels) if 2**level == round(window)]
+        wanted = np.sqrt((passage.after[:, channels] ** 2).mean(axis=1))
+        np.testing.assert_allclose(row, wanted, rtol=1e-6)
+
+
+def test_a_bank_that_looks_ahead_has_no_activity():
+    mixer = build_mixer(
+        "filterbank", channels=CHANNELS, context_length=CONTEXT, num_filters=4, causal=False
+    )
+    assert token_activity(mixer, *through(mixer)) is None
+
+
+def test_passages_are_what_the_mixers_saw():
+    backbone = BackboneConfig(
+        num_layers=3, hidden_size=16, num_heads=2, intermediate_size=32, context_length=CONTEXT
+    )
+    contestant = ContestantConfig(kind="wavelet")
+    model = build_model(backbone, contestant, vocab_size=7, seed=0)
+    tokens = np.arange(T) % 7
+    mixers = named_mixers(model)
+    passages = record_passages(model, mixers, tokens)
+    assert list(passages) == list(mixers)
+    assert model.training
+    model.eval()
+    hidden = model(torch.from_numpy(tokens)[None], output_hidden_states=True).hidden_states
+    for i, passage in enumerate(passages.values(), start=1):
+        np.testing.assert_allclose(passage.after, hidden[i][0].detach(), atol=1e-6)
+        mixed = mixers[passage.name](torch.from_numpy(passage.before)[None])
+        np.testing.assert_allclose(passage.after, mixed[0].detach(), atol=1e-6)
+    assert all(not mixer._forward_hooks for mixer in mixers.values())
+
+
+@pytest.mark.parametrize("kind", ["wavelet", "filterbank", "adaptive_filterbank"])
+def test_documents_that_are_apart_do_not_see_each_other(kind):
+    backbone = BackboneConfig(
+        num_layers=3, hidden_size=16, num_heads=2, intermediate_size=32, context_length=CONTEXT
+    )
+    options = {} if kind == "wavelet" else {"num_filters": 4, "kernel_size": 4}
+    contestant = ContestantConfig(kind=kind, options=options)
+    model = build_model(backbone, contestant, vocab_size=7, seed=0)
+    mixers = named_mixers(model)
+    for mixer in mixers.values():
+        through(mixer)  # otherwise banks start as the identity
+    tokens = np.arange(T) % 7
+    other = np.concatenate([(tokens[:9] + 1) % 7, tokens[9:]])
+    borders = DocumentBorders(np.array([0, 9]), first_token=0)
+    for name, mixer in mixers.items():
+        seen = [record_passages(model, mixers, each, borders)[name] for each in (tokens, other)]
+        assert np.abs(seen[0].after[:9] - seen[1].after[:9]).max() > 0.01
+        np.testing.assert_array_equal(seen[0].after[9:], seen[1].after[9:])
+        found = [token_activity(mixer, kernels_of(name, mixer), each) for each in seen]
+        np.testing.assert_array_equal(found[0].activity[:, 9:], found[1].activity[:, 9:])
+        if found[0].tf_mask is not None:
+            np.testing.assert_array_equal(found[0].tf_mask[:, 9:], found[1].tf_mask[:, 9:])
+
+
+def test_the_plane_is_that_of_the_largest_variance():
+    rng = np.random.default_rng(0)
+    plane = np.linalg.qr(rng.normal(size=(6, 2)))[0].T
+    points = rng.normal(size=(40, 2)) * [5, 2]
+    both = (points @ plane + 3 + 1e-3 * rng.normal(size=(40, 6))).astype(np.float32)
+    path = embedding_path(Passage(name="m", before=both[:20], after=both[20:]))
+    assert path.explained.sum() == pytest.approx(1, abs=1e-4)
+    assert path.explained[0] > path.explained[1]
+    found = np.concatenate([path.before, path.after])
+    centred = points - points.mean(axis=0)
+    # Distances do not depend on how the plane is turned.
+    np.testing.assert_allclose(
+        np.linalg.norm(found, axis=1), np.linalg.norm(centred, axis=1), atol=0.02
+    )
+
+
+def test_one_token_and_one_channel_have_a_path():
+    point = np.ones((1, 1), dtype=np.float32)
+    path = embedding_path(Passage(name="m", before=point, after=3 * point))
+    np.testing.assert_allclose(path.before, [[-1, 0]])
+    np.testing.assert_allclose(path.after, [[1, 0]])

@@ -1,0 +1,122 @@
+import numpy as np
+import pytest
+from rich.console import Console
+
+from latentwave.bench.data import GridWindows, prepare
+from latentwave.bench.data.text.characters import CharacterCodec
+from latentwave.bench.inspection import InspectedRun, inspect_runs
+from latentwave.bench.training import evaluate_loss, train
+from latentwave.errors import UserError
+from tests.inspected import look_into, tokens_of, train_runs
+from tests.tiny import tiny_recipe, write_text
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def store(folder):
+    return train_runs(folder, "none", "wavelet", "adaptive")
+
+
+def test_everything_is_seen_and_measured_on_the_same_windows(folder, store):
+    stages = []
+    seen = look_into(folder, store, "adaptive", "none", on_stage=stages.append)
+    assert stages == [
+        *("kernels", "losses of adaptive", "losses of none", "masks and paths", "samples")
+    ]
+    assert seen.notes == []
+    assert [each.steps.tolist() for each in seen.kernels] == [[0, 2, 4, 6]] * 2
+    assert set(seen.activity) == set(seen.paths) == {each.name for each in seen.kernels}
+    assert len(seen.tokens) == 32
+    windows = GridWindows(store.split("validation"), 32, 9)
+    for run, mean in zip(seen.runs, seen.overall.losses, strict=True):
+        assert mean.value == pytest.approx(evaluate_loss(run.model, windows), rel=1e-5)
+    gap = seen.overall.losses[0].value - seen.overall.losses[1].value
+    assert seen.overall.difference.value == pytest.approx(gap)
+    for table in [seen.by_position, *seen.by_class]:
+        assert sum(each.losses[0].count for each in table.bins) == 9 * 31
+    assert [sample.seed for sample in seen.samples] == [0, 1, 2]
+    assert all(len(text) == 12 for sample in seen.samples for text in sample.texts)
+
+
+def test_documents_that_are_apart_count_for_themselves(tmp_path):
+    (tmp_path / "documents").mkdir()
+    write_text(tmp_path / "words.txt")
+    text = (tmp_path / "words.txt").read_text()
+    for start in range(0, len(text), 11):
+        (tmp_path / "documents" / f"{start:06}.txt").write_text(text[start : start + 11])
+    recipe = tiny_recipe(tmp_path / "documents", training={"separate_documents": True})
+    store = prepare(recipe.corpus, tmp_path / "store")
+    train(recipe, "wavelet", 0, store, tmp_path / "wavelet", console=Console(quiet=True))
+    seen = look_into(tmp_path, store, "wavelet", separate_documents=True, num_new_tokens=0)
+    windows = GridWindows(store.split("validation"), 32, 9, store.borders("validation"))
+    predicted = sum(int((window["labels"][1:] != -100).sum()) for window in windows)
+    assert predicted < 9 * 31
+    assert sum(each.losses[0].count for each in seen.by_position.bins) == predicted
+    longest = max(int(window["position_ids"].max()) for window in windows)
+    assert seen.by_position.bins[-1].low <= longest < 12
+
+    given = np.asarray(store.split("validation")[:32])
+    together = look_into(
+        tmp_path, store, "wavelet", separate_documents=True, num_new_tokens=0, text=given
+    )
+    (name, *_), apart = seen.activity, seen.activity
+    first = int(windows[0]["segment_ids"].bincount()[0])
+    for same, columns in ((True, slice(first)), (False, slice(first, None))):
+        found = [each[name].activity[:, columns] for each in (apart, together.activity)]
+        assert np.allclose(*found) == same
+
+
+def test_samples_are_the_same_each_time(folder, store):
+    first, again = (look_into(folder, store, "wavelet", num_windows=2) for _ in range(2))
+    assert first.samples == again.samples
+
+
+def test_a_plain_backbone_still_has_losses(folder, store):
+    seen = look_into(folder, store, "none")
+    assert seen.kernels == []
+    assert seen.paths == {}
+    assert "without mixers" in seen.notes[0]
+    assert seen.overall.difference is None
+    assert seen.samples
+
+
+def test_fixed_kernels_are_said_to_be_fixed(folder, store):
+    assert "no parameters" in look_into(folder, store, "wavelet").notes[0]
+
+
+def test_without_a_corpus_a_text_still_has_masks(folder, store):
+    text = tokens_of(store, "wave signal " * 4)
+    seen = look_into(folder, None, "adaptive", text=text)
+    assert seen.overall is None
+    assert seen.by_class == []
+    assert seen.tokens[:6] == [*"wave␣s"]
+    assert seen.activity
+    assert any("does not say what it was trained on" in note for note in seen.notes)
+    assert any("the first 32 of 48 tokens" in note for note in seen.notes)
+    assert len(seen.samples) == 1
+
+
+def test_snapshots_that_lack_are_said_to_lack(folder, store, tmp_path):
+    (tmp_path / "adaptive").mkdir()
+    (tmp_path / "adaptive" / "model").symlink_to(folder / "adaptive" / "model")
+    seen = look_into(tmp_path, store, "adaptive")
+    assert "no snapshots" in seen.notes[0]
+    assert seen.kernels[0].history.shape[0] == 0
+
+
+def test_runs_on_other_tokens_are_refused(folder, store, tmp_path):
+    (run,) = look_into(folder, store, "none", num_windows=1).runs
+    stranger = InspectedRun(name="x", folder=tmp_path, model=run.model, codec=CharacterCodec("abc"))
+    with pytest.raises(UserError, match="reads other tokens than"):
+        inspect_runs([run, stranger], store)
+    with pytest.raises(UserError, match="num_windows must be >= 1, got 0"):
+        look_into(folder, store, "none", num_windows=0)
+
+
+def test_text_of_numpy_s_own_type_is_fine(folder, store):
+    text = tokens_of(store, "mask path").astype(np.uint8)
+    assert look_into(folder, store, "wavelet", text=text).tokens == [*"mask␣path"]

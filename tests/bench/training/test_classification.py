@@ -1,0 +1,374 @@
+"""Labelled documents from files to a compared result."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from transformers import TrainerCallback
+
+import latentwave.bench.training.run as run_module
+from latentwave.bench.comparison import compare
+from latentwave.bench.data import CorpusConfig, prepare
+from latentwave.bench.report import load_results, write_report
+from latentwave.bench.report.headline import write_headline
+from latentwave.bench.report.table import summary_table
+from latentwave.bench.training import (
+    BackboneConfig,
+    Classification,
+    ContestantConfig,
+    Recipe,
+    TrainingConfig,
+    evaluate_on_split,
+    load_run,
+    newest_checkpoint,
+    open_objective,
+    read_result,
+    train,
+)
+from latentwave.bench.training.wave_encoder import WaveEncoderForAudioClassification
+from latentwave.errors import UserError
+from tests.bench.data.tasks.test_sounds import RATE, tone, write_fsd50k
+from tests.bench.data.tasks.test_sounds import sound as encoded
+from tests.processes import run_processes
+from tests.tiny import tiny_recipe, write_text
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_home(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LATENTWAVE_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
+def quiet():
+    return Console(quiet=True)
+
+
+def recipe_of(corpus, architecture="llama", **changes):
+    training = {
+        "num_steps": 8,
+        "batch_size": 4,
+        "learning_rate": 5e-3,
+        "num_warmup_steps": 2,
+        "evaluate_every_steps": 2,
+        "num_evaluation_windows": 8,
+        "save_every_steps": 4,
+    } | changes.pop("training", {})
+    mixer = changes.pop("mixer", ContestantConfig(kind="wavelet"))
+    return Recipe(
+        **{
+            "name": "tiny",
+            "corpus": corpus,
+            "backbone": BackboneConfig(
+                architecture=architecture,
+                num_layers=2,
+                hidden_size=16,
+                num_heads=2,
+                intermediate_size=32,
+                context_length=32,
+                frontend_channels=4,
+                frontend_kernel_sizes=[8, 4],
+                frontend_strides=[4, 5],
+            ),
+            "contestants": {"none": ContestantConfig(), "mixed": mixer},
+            "training": TrainingConfig(**training),
+            "seeds": [0],
+        }
+        | changes
+    )
+
+
+LISTOPS = CorpusConfig(
+    name="listops", num_train=60, num_validation=12, num_test=10, min_length=5, max_length=30
+)
+
+
+@pytest.fixture(scope="module")
+def listops():
+    return prepare(LISTOPS)
+
+
+@pytest.fixture(scope="module")
+def finished(listops, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "finished"
+    return folder, train(recipe_of(LISTOPS), "mixed", 0, listops, folder, console=quiet())
+
+
+def points(result):
+    return [(point.step, point.loss, point.metrics) for point in result.curve]
+
+
+def test_a_classifier_learns_and_records(finished):
+    folder, result = finished
+    assert [point.step for point in result.curve] == [0, 2, 4, 6, 8]
+    assert result.final_loss == result.curve[-1].loss != result.curve[0].loss
+    assert all(set(point.metrics) == {"accuracy"} for point in result.curve)
+    assert set(result.metrics) == {"loss", "accuracy"}
+    assert result.metrics_split == "test"
+    assert json.loads((folder / "result.json").read_text())["metrics"] == result.metrics
+
+
+def test_the_saved_model_has_the_final_metrics(finished, listops):
+    folder, result = finished
+    model, codec = load_run(folder)
+    assert codec.kind == "listops"
+    assert model.config.id2label[7] == "7"
+    assert len(model.model.layers[0].latentwave_mixer.levels) == 8
+    measured, count = evaluate_on_split(model, listops, "test", batch_size=3)
+    assert count == 10
+    assert measured == pytest.approx(result.metrics, rel=1e-5)
+
+
+def test_tokens_are_those_of_the_mean_document(listops):
+    objective = open_objective(recipe_of(LISTOPS), listops)
+    lengths = np.diff(np.append(listops.spans("train")[:, 1], len(listops.split("train"))))
+    assert objective.tokens_per_step == 4 * int(lengths.mean())
+    inputs, num_tokens = objective.one_item()
+    assert inputs["input_ids"].shape == (1, num_tokens)
+
+
+class Crash(TrainerCallback):
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == 7:
+            raise RuntimeError("power cut")
+
+
+def test_an_interrupted_run_resumes_to_the_same_curve(finished, listops, tmp_path, monkeypatch):
+    _, uninterrupted = finished
+    with monkeypatch.context() as patch:
+
+        class Crashing(Crash, run_module.ProgressCallback):
+            pass
+
+        patch.setattr(run_module, "ProgressCallback", Crashing)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(recipe_of(LISTOPS), "mixed", 0, listops, tmp_path / "run", console=quiet())
+    resumed = train(
+        recipe_of(LISTOPS), "mixed", 0, listops, tmp_path / "run", resume=True, console=quiet()
+    )
+    assert points(resumed) == points(uninterrupted)
+    assert resumed.metrics == uninterrupted.metrics
+
+
+def test_accumulated_batches_give_the_same_gradients(listops, tmp_path):
+    """The mean over a batch is that of its halves; a loss taken for a sum would not be."""
+    norms = []
+    for parts in (1, 2):
+        # GPT-2's loss is a mean whatever the Trainer asks; Adam hides the size of gradients.
+        recipe = recipe_of(LISTOPS, "gpt2", training={"gradient_accumulation_steps": parts})
+        folder = tmp_path / str(parts)
+        train(recipe, "mixed", 0, listops, folder, console=quiet())
+        state = json.loads((newest_checkpoint(folder) / "trainer_state.json").read_text())
+        norms.append([entry["grad_norm"] for entry in state["log_history"] if "grad_norm" in entry])
+    assert len(norms[0]) == 4
+    assert norms[1] == pytest.approx(norms[0], rel=1e-3)
+
+
+def write_moods(folder):
+    """Reviews that one letter tells apart."""
+    rng = np.random.default_rng(0)
+    for mood, letters in (("pos", "abc"), ("neg", "xyz")):
+        (folder / mood).mkdir(parents=True)
+        for number in range(40):
+            text = "".join(rng.choice(list(letters), size=10 + number % 9))
+            (folder / mood / f"{number}.txt").write_text(text)
+    return folder
+
+
+def test_a_comparison_has_metrics_beside_losses(tmp_path):
+    path = str(write_moods(tmp_path / "reviews"))
+    corpus = CorpusConfig(name="movie-reviews", path=path, validation=0.2, test=0.2)
+    recipe = dataclasses.replace(recipe_of(corpus), seeds=[0, 1])
+    results = compare(recipe, prepare(corpus), tmp_path / "cmp", console=quiet())
+    assert (results["task"], results["loss_unit"]) == ("classification", "document")
+    assert results["metrics_split"] == "test"
+    for contestant in results["contestants"].values():
+        accuracy = contestant["metrics"]["accuracy"]
+        assert 0 <= accuracy["low"] <= accuracy["mean"] <= accuracy["high"] <= 1
+        assert contestant["bits_per"] == {}
+        assert all(0 <= point["metrics"]["accuracy"] <= 1 for point in contestant["curve"])
+        assert contestant["curve"][-1]["steps"] == 8
+        assert contestant["flops_per_token"] > 0
+    assert results["contestants"]["none"]["speedup"]["steps"]["mean"] == 1.0
+    assert load_results(tmp_path / "cmp") == results
+    table = summary_table(results)
+    assert [str(column.title) for column in table.columns[:3]] == ["contestant", "loss", "accuracy"]
+    accuracy = results["contestants"]["none"]["metrics"]["accuracy"]["mean"]
+    assert table.rows[0][2].value == f"{accuracy:.3f}"
+    details = write_headline(results).details
+    assert "nats per document, the baseline at" in details
+    assert (
+        f"Its test accuracy is {table.rows[1][2].value}, the baseline’s {accuracy:.3f}" in details
+    )
+    page = write_report(results, tmp_path / "cmp").read_text()
+    assert "validation loss [nats per document]" in page
+    assert "bits" not in {column.title for column in table.columns}
+    # Both start from the same backbone and read the same documents.
+    starts = [results["contestants"][name]["curve"][0]["losses"] for name in ("none", "mixed")]
+    assert starts[0] != starts[1]
+    assert results["contestants"]["none"]["curve"][0]["losses"][0] != starts[0][1]
+
+
+def write_sounds(folder):
+    """Three classes that differ in pitch; some clips have two of them."""
+    rng = np.random.default_rng(0)
+    names, pitches = ("low", "middle", "high"), (200.0, 700.0, 2000.0)
+    rows = {"dev": ["fname,labels,mids,split"], "eval": ["fname,labels,mids"]}
+    files = {}
+    for number in range(60):
+        own = sorted(rng.choice(3, size=1 + number % 2, replace=False))
+        part = "dev" if number < 45 else "eval"
+        split = f",{'train' if number < 35 else 'val'}" if part == "dev" else ""
+        labels = ",".join(names[c] for c in own)
+        rows[part].append(f'{number},"{labels}",/m/1{split}')
+        wave = sum(tone(pitches[c], 0.08 + 0.02 * (number % 3)) for c in own)
+        files[f"FSD50K.{part}_audio/{number}.wav"] = encoded(wave / 2)
+    write_fsd50k(
+        folder,
+        dev="\n".join(rows["dev"]) + "\n",
+        evaluation="\n".join(rows["eval"]) + "\n",
+        vocabulary="".join(f"{i},{name},/m/{i}\n" for i, name in enumerate(names)),
+        files={"dev": [], "eval": []},
+    )
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+NONCAUSAL = ContestantConfig(
+    kind="filterbank", options={"causal": False, "num_filters": 4, "kernel_size": 5}
+)
+
+
+def test_tagging_raw_sound_finds_pitches(tmp_path):
+    pytest.importorskip("soundfile")
+    corpus = CorpusConfig(name="fsd50k", path=str(write_sounds(tmp_path / "s")), sample_rate=RATE)
+    store = prepare(corpus)
+    recipe = recipe_of(
+        corpus,
+        "encoder",
+        mixer=NONCAUSAL,
+        training={
+            "num_steps": 80,
+            "learning_rate": 1e-2,
+            "evaluate_every_steps": 40,
+            "save_every_steps": 80,
+            "num_evaluation_windows": 20,
+        },
+    )
+    folder = tmp_path / "run"
+    result = train(recipe, "mixed", 0, store, folder, console=quiet())
+    assert set(result.metrics) == {"loss", "map"}
+    # By chance it is the mean share of clips with a class, about one half.
+    assert result.metrics["map"] > 0.85
+    assert [set(point.metrics) for point in result.curve] == [{"map"}] * 3
+    model, _ = load_run(folder)
+    assert isinstance(model, WaveEncoderForAudioClassification)
+    measured, _ = evaluate_on_split(model, store, "test")
+    assert measured == pytest.approx(result.metrics, rel=1e-5)
+    assert model.config.problem_type == "multi_label_classification"
+
+
+def train_sound(rank, recipes, store, folder):
+    for name, recipe in recipes.items():
+        train(recipe, "mixed", 0, store, folder / name, console=quiet())
+
+
+def test_two_processes_give_the_curve_of_one(tmp_path):
+    pytest.importorskip("soundfile")
+    corpus = CorpusConfig(name="fsd50k", path=str(write_sounds(tmp_path / "s")), sample_rate=RATE)
+    store = prepare(corpus)
+    # 9 clips to validate cannot be shared fairly.
+    base = {"learning_rate": 1e-2, "num_evaluation_windows": 9}
+    small = {"gradient_accumulation_steps": 2, "gradient_checkpointing": True}
+    recipes = {
+        "ddp": recipe_of(corpus, "encoder", mixer=NONCAUSAL, training=base | {"engine": "ddp"}),
+        "fsdp2": recipe_of(
+            corpus, "encoder", mixer=NONCAUSAL, training=base | small | {"engine": "fsdp2"}
+        ),
+    }
+    alone = train(recipes["ddp"], "mixed", 0, store, tmp_path / "alone", console=quiet())
+    run_processes(2, train_sound, tmp_path / "two", recipes, store, tmp_path / "two")
+    for name, wrapper in (("ddp", "DistributedDataParallel"), ("fsdp2", "FSDPModule")):
+        together = read_result(tmp_path / "two" / name)
+        assert wrapper in together.environment["wrapper"]
+        assert [point.loss for point in together.curve] == pytest.approx(
+            [point.loss for point in alone.curve], rel=1e-4
+        )
+        assert together.metrics["loss"] == pytest.approx(alone.metrics["loss"], rel=1e-4)
+        # Two scores that are all but equal may change places.
+        assert together.metrics["map"] == pytest.approx(alone.metrics["map"], abs=0.02)
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "encoder"])
+def test_other_backbones_classify_too(architecture, listops, tmp_path):
+    recipe = recipe_of(LISTOPS, architecture, training={"num_steps": 2, "save_every_steps": 2})
+    result = train(recipe, "mixed", 0, listops, tmp_path / "run", console=quiet())
+    model, _ = load_run(tmp_path / "run")
+    measured, _ = evaluate_on_split(model, listops, "test")
+    assert measured == pytest.approx(result.metrics, rel=1e-5)
+
+
+def test_pairs_are_cut_at_both_texts(tmp_path):
+    from tests.bench.data.tasks.test_retrieval import write_books
+
+    corpus = CorpusConfig(
+        name="book-pairs",
+        path=str(write_books(tmp_path)),
+        num_train=8,
+        num_validation=4,
+        num_test=4,
+        passage_bytes=50,
+        validation=0.2,
+        test=0.2,
+    )
+    store = prepare(corpus)
+    item = open_objective(recipe_of(corpus), store).training_set(0)[0]
+    assert len(item["input_ids"]) == 32
+    assert int((item["input_ids"] == 256).nonzero()) == 15
+
+
+def test_what_does_not_fit(listops, tmp_path):
+    text = tiny_recipe(write_text(tmp_path / "text.txt"))
+    with pytest.raises(UserError, match="has no labels"):
+        open_objective(dataclasses.replace(text, task="classification"), prepare(text.corpus))
+    encoder = dataclasses.replace(text.backbone, architecture="encoder")
+    objective = open_objective(dataclasses.replace(text, backbone=encoder), prepare(text.corpus))
+    with pytest.raises(UserError, match="'encoder' reads later tokens and cannot predict"):
+        objective.build(ContestantConfig(), 0)
+    with pytest.raises(UserError, match="causal=False reads later tokens, the decoder 'llama'"):
+        open_objective(recipe_of(LISTOPS), listops).build(NONCAUSAL, 0)
+    # A labelled corpus of tokens may also train a language model.
+    as_text = open_objective(recipe_of(LISTOPS, task="language-model"), listops)
+    assert type(as_text).__name__ == "LanguageModelling"
+    assert isinstance(open_objective(recipe_of(LISTOPS), listops), Classification)
+
+
+def test_raw_sound_needs_an_encoder(tmp_path):
+    pytest.importorskip("soundfile")
+    corpus = CorpusConfig(name="fsd50k", path=str(write_fsd50k(tmp_path / "s")), sample_rate=RATE)
+    store = prepare(corpus)
+    with pytest.raises(UserError, match="raw sound is classified by backbone.architecture"):
+        open_objective(recipe_of(corpus, "gpt2"), store).build(ContestantConfig(), 0)
+    with pytest.raises(UserError, match="raw samples without a vocabulary"):
+        open_objective(recipe_of(corpus, "encoder", task="language-model"), store)
+
+
+def test_a_model_of_other_classes_is_refused(finished, listops):
+    model, _ = load_run(finished[0])
+    model.config.id2label[9] = "nine"
+    with pytest.raises(UserError, match=r"the model knows 10 classes .* has others"):
+        evaluate_on_split(model, listops, "test")
+
+
+def test_contestants_of_one_seed_start_from_the_same_backbone(listops):
+    objective = open_objective(recipe_of(LISTOPS, "encoder"), listops)
+    plain, mixed = (
+        objective.build(contestant, 3).state_dict()
+        for contestant in (ContestantConfig(), NONCAUSAL)
+    )
+    assert all(torch.equal(plain[name], mixed[name]) for name in plain)
+    assert len(mixed) > len(plain)

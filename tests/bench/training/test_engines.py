@@ -1,0 +1,232 @@
+"""One recipe, one loss curve: on one process, on two with DDP and FSDP2, and in smaller passes."""
+
+import json
+import shutil
+
+import pytest
+import torch
+import torch.distributed as dist
+from rich.console import Console
+from safetensors.torch import load_file
+from torch.distributed.tensor import DTensor
+
+import latentwave.bench.training.engine as engine_module
+import latentwave.bench.training.run as run_module
+from latentwave.bench.data import GridWindows, prepare
+from latentwave.bench.training import (
+    ContestantConfig,
+    build_model,
+    evaluate_loss,
+    read_result,
+    train,
+)
+from latentwave.bench.training.engine import shard_model
+from latentwave.errors import UserError
+from latentwave.hub import attached_mixers, from_pretrained
+from tests.processes import run_processes
+from tests.tiny import tiny_recipe, write_text
+
+# Learned kernels, which go through every engine; the bank starts as the identity.
+CONTESTANTS = {
+    "learnable": ContestantConfig(kind="learnable_wavelet"),
+    "bank": ContestantConfig(kind="filterbank", options={"num_filters": 6, "kernel_size": 8}),
+}
+# 7 windows cannot be shared fairly by two processes.
+BASE = {"num_evaluation_windows": 7}
+TWO_PROCESSES = {
+    "ddp": ("learnable", {"engine": "ddp"}),
+    "fsdp2": ("learnable", {"engine": "fsdp2"}),
+    "bank-fsdp2": ("bank", {"engine": "fsdp2"}),
+    "ddp-small": (
+        "learnable",
+        {"gradient_accumulation_steps": 2, "gradient_checkpointing": True},
+    ),
+    "fsdp2-small": (
+        "learnable",
+        {"engine": "fsdp2", "gradient_accumulation_steps": 2, "gradient_checkpointing": True},
+    ),
+    "ddp-separate": ("learnable", {"separate_documents": True}),
+    "fsdp2-bfloat16": ("learnable", {"engine": "fsdp2", "precision": "bfloat16"}),
+}
+
+
+def recipe_with(text, **training):
+    return tiny_recipe(text, contestants=CONTESTANTS, training=BASE | training)
+
+
+def quiet():
+    return Console(quiet=True)
+
+
+def losses(folder):
+    return [point.loss for point in read_result(folder).curve]
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    return write_text(tmp_path_factory.mktemp("text") / "words.txt")
+
+
+@pytest.fixture(scope="module")
+def store(text, tmp_path_factory):
+    return prepare(tiny_recipe(text).corpus, tmp_path_factory.mktemp("store") / "store")
+
+
+@pytest.fixture(scope="module")
+def alone(text, store, tmp_path_factory):
+    """The curves of one process."""
+    folder = tmp_path_factory.mktemp("alone")
+    for name in CONTESTANTS:
+        train(recipe_with(text), name, 0, store, folder / name, console=quiet())
+    recipe = recipe_with(text, separate_documents=True)
+    train(recipe, "learnable", 0, store, folder / "separate", console=quiet())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def together(text, store, alone, tmp_path_factory):
+    """All runs of two processes, in one pair of them."""
+    folder = tmp_path_factory.mktemp("together")
+    run_processes(2, _train_all, folder, folder, text, store, alone)
+    return folder
+
+
+def cut(source, target):
+    """A run that was killed after its fourth step."""
+    shutil.copytree(source, target)
+    for later in ("checkpoints/checkpoint-8", "model"):
+        shutil.rmtree(target / later)
+    (target / "result.json").unlink()
+    return target
+
+
+def _train_all(rank, folder, text, store, alone):
+    for engine in ("ddp", "fsdp2"):
+        target = folder / f"{engine}-resumed"
+        if rank == 0:
+            cut(alone / "learnable", target)
+        dist.barrier()
+        recipe = recipe_with(text, engine=engine)
+        train(recipe, "learnable", 0, store, target, resume=True, console=quiet())
+    for name, (contestant, options) in TWO_PROCESSES.items():
+        with open(folder / f"said-{name}-{rank}.txt", "w") as file:
+            console = Console(file=file, width=200)
+            recipe = recipe_with(text, **options)
+            result = train(recipe, contestant, 0, store, folder / name, console=console)
+        assert result == read_result(folder / name)
+    model = build_model(recipe.backbone, CONTESTANTS["learnable"], vocab_size=27, seed=0)
+    shard_model(model)
+    for mixer in attached_mixers(model).values():
+        for parameter in mixer.parameters():
+            assert isinstance(parameter, DTensor)
+            assert len(parameter.to_local()) == len(parameter) // 2
+    with pytest.raises(UserError, match="batch_size=3 cannot be divided by 2 processes"):
+        train(recipe_with(text, batch_size=3), "bank", 0, store, folder / "odd", console=quiet())
+    with pytest.raises(UserError, match=r"exists: choose another"):
+        train(recipe_with(text), "learnable", 0, store, folder / "ddp", console=quiet())
+
+
+@pytest.mark.parametrize("name", TWO_PROCESSES)
+def test_two_processes_give_the_curve_of_one(name, alone, together):
+    contestant, options = TWO_PROCESSES[name]
+    tolerance = 2e-2 if "precision" in options else 1e-5
+    expected = losses(alone / ("separate" if "separate_documents" in options else contestant))
+    assert losses(together / name) == pytest.approx(expected, rel=tolerance)
+    assert losses(together / name)[-1] < losses(together / name)[0]
+
+
+@pytest.mark.parametrize("name", TWO_PROCESSES)
+def test_the_run_says_what_wrapped_the_model(name, together):
+    sharded = TWO_PROCESSES[name][1].get("engine") == "fsdp2"
+    wrapper = "FSDPModule (fully_shard)" if sharded else "DistributedDataParallel"
+    environment = read_result(together / name).environment
+    assert environment["wrapper"] == wrapper
+    assert environment["num_processes"] == 2
+    assert wrapper in (together / f"said-{name}-0.txt").read_text()
+
+
+def test_separate_documents_are_another_task(alone):
+    assert losses(alone / "separate") != losses(alone / "learnable")
+
+
+@pytest.mark.parametrize("engine", ["ddp", "fsdp2"])
+def test_a_run_goes_on_with_more_processes(engine, alone, together):
+    expected = losses(alone / "learnable")
+    assert losses(together / f"{engine}-resumed") == pytest.approx(expected, rel=1e-5)
+    assert read_result(together / f"{engine}-resumed").environment["num_processes"] == 2
+
+
+@pytest.mark.parametrize("name", ["ddp", "fsdp2"])
+def test_a_run_goes_on_with_fewer_processes(name, together, text, store, tmp_path):
+    folder = cut(together / name, tmp_path / "run")
+    shards = list((folder / "checkpoints" / "checkpoint-4").glob("shard-*.safetensors"))
+    assert len(shards) == 2
+    result = train(recipe_with(text), "learnable", 0, store, folder, resume=True, console=quiet())
+    assert losses(folder) == pytest.approx(losses(together / name), rel=1e-5)
+    assert result.environment["num_processes"] == 1
+
+
+def test_only_the_first_process_speaks_and_writes(together):
+    for name in TWO_PROCESSES:
+        assert "step 8/8" in (together / f"said-{name}-0.txt").read_text()
+        assert (together / f"said-{name}-1.txt").read_text() == ""
+        assert len(list((together / name / "tensorboard").iterdir())) == 1
+        assert not (together / "odd").exists()
+
+
+@pytest.mark.parametrize("name", ["ddp", "fsdp2"])
+def test_the_saved_model_is_plain_and_whole(name, alone, together, store):
+    folder = together / name / "model"
+    saved, expected = (
+        load_file(path / "model.safetensors") for path in (folder, alone / "learnable" / "model")
+    )
+    assert saved.keys() == expected.keys()
+    for key, tensor in saved.items():
+        torch.testing.assert_close(tensor, expected[key], rtol=1e-3, atol=1e-5)
+    assert json.loads((folder / "config.json").read_text())["architectures"] == ["GPT2LMHeadModel"]
+    grid = GridWindows(store.split("validation"), 32, 7)
+    loss = evaluate_loss(from_pretrained(folder), grid, batch_size=2)
+    assert loss == pytest.approx(losses(together / name)[-1], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "tolerance"),
+    [
+        ({"gradient_accumulation_steps": 2}, 1e-5),
+        ({"gradient_accumulation_steps": 4, "gradient_checkpointing": True}, 1e-5),
+        ({"precision": "bfloat16"}, 2e-2),
+    ],
+)
+def test_one_process_in_other_ways(options, tolerance, alone, text, store, tmp_path):
+    result = train(recipe_with(text, **options), "learnable", 0, store, tmp_path / "run")
+    assert result.environment["wrapper"] == "none"
+    found = losses(tmp_path / "run")
+    assert found == pytest.approx(losses(alone / "learnable"), rel=tolerance)
+    if "precision" in options:
+        assert found != losses(alone / "learnable")
+
+
+def test_compilation_that_does_not_work(alone, text, store, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine_module, "_compile_fault", lambda: "no compiler")
+    recipe = recipe_with(text, compile=True)
+    with pytest.warns(UserWarning, match=r"torch.compile does not work here.*no compiler"):
+        result = train(recipe, "learnable", 0, store, tmp_path / "run", console=quiet())
+    assert result.environment["compiled"] is False
+    assert losses(tmp_path / "run") == losses(alone / "learnable")
+
+
+@pytest.mark.slow
+@pytest.mark.unchecked
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch's own, in tracing
+@pytest.mark.parametrize("contestant", CONTESTANTS)
+def test_compiled(contestant, alone, text, store, tmp_path):
+    recipe = recipe_with(text, compile=True)
+    result = train(recipe, contestant, 0, store, tmp_path / "run", console=quiet())
+    assert result.environment["compiled"] is True
+    assert losses(tmp_path / "run") == pytest.approx(losses(alone / contestant), rel=1e-4)
+
+
+def test_an_engine_that_steps_aside_is_noticed(alone, text, store, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_module, "expected_wrapper", lambda _: "DistributedDataParallel")
+    with pytest.raises(RuntimeError, match="must be DistributedDataParallel.*but are none"):
+        train(recipe_with(text), "learnable", 0, store, tmp_path / "run", console=quiet())

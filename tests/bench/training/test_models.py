@@ -1,0 +1,57 @@
+import pytest
+import torch
+
+import latentwave as lw
+from latentwave.bench.training import BackboneConfig, ContestantConfig, build_model
+from latentwave.errors import UserError
+
+SIZES = {"num_layers": 3, "hidden_size": 16, "num_heads": 2, "intermediate_size": 32}
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "llama"])
+def test_contestants_of_one_seed_start_from_the_same_backbone(architecture):
+    backbone = BackboneConfig(architecture=architecture, context_length=32, **SIZES)
+    plain, mixed, other = (
+        build_model(backbone, contestant, vocab_size=30, seed=seed).state_dict()
+        for contestant, seed in [
+            (ContestantConfig(), 1),
+            (ContestantConfig(kind="wavelet"), 1),
+            (ContestantConfig(), 2),
+        ]
+    )
+    assert all(torch.equal(plain[name], mixed[name]) for name in plain)
+    assert not all(torch.equal(plain[name], other[name]) for name in plain)
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "llama"])
+def test_built_models_are_causal(architecture):
+    backbone = BackboneConfig(architecture=architecture, context_length=32, **SIZES)
+    lw.assert_causal(build_model(backbone, ContestantConfig(kind="wavelet"), vocab_size=30, seed=0))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "positions"),
+    [("gpt2", "rotary"), ("gpt2", "none"), ("llama", "none"), ("gpt2", "learned")],
+)
+def test_without_positions_order_shows_only_through_the_causal_mask(architecture, positions):
+    sizes = SIZES | {"num_layers": 1}
+    backbone = BackboneConfig(
+        architecture=architecture, positions=positions, context_length=32, **sizes
+    )
+    model = build_model(backbone, ContestantConfig(), vocab_size=30, seed=0).eval()
+    lw.assert_causal(model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(3)
+    tokens = torch.randint(30, (1, 20), generator=torch.Generator().manual_seed(0))
+    swapped = tokens.clone()
+    swapped[0, :2] = tokens[0, :2].flip(0)
+    last, after = (model(ids, use_cache=False).logits[0, -1] for ids in (tokens, swapped))
+    # One layer of attention without positions is a weighted sum, whatever the order.
+    assert torch.allclose(last, after, atol=1e-5) == (positions == "none")
+
+
+def test_an_odd_width_is_named():
+    backbone = BackboneConfig(**{**SIZES, "hidden_size": 15, "num_heads": 3})
+    with pytest.raises(UserError, match=r"mixer 'wavelet': fraction=0.5 of 15 channels"):
+        build_model(backbone, ContestantConfig(kind="wavelet"), vocab_size=30, seed=0)

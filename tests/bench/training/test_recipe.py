@@ -1,0 +1,167 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from latentwave.bench.training import (
+    BackboneConfig,
+    ContestantConfig,
+    Recipe,
+    TrainingConfig,
+    TuningConfig,
+    build_classifier,
+    build_model,
+    load_recipe,
+    recipe_from_dict,
+)
+from latentwave.errors import UserError
+from latentwave.mixers import build_mixer
+
+RECIPES = sorted((Path(__file__).parents[3] / "recipes").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_builds(path):
+    recipe = load_recipe(path)
+    assert recipe.name == path.stem
+    assert recipe_from_dict(recipe.to_dict()) == recipe
+    sounds = recipe.corpus.tokenizer_name == "samples"
+    for contestant in recipe.contestants.values():
+        if recipe.task == "classification":
+            build_classifier(
+                recipe.backbone,
+                contestant,
+                class_names=("a", "b"),
+                multi_label=False,
+                vocab_size=0 if sounds else 32,
+                sample_rate=recipe.corpus.sample_rate if sounds else None,
+                seed=0,
+            )
+        else:
+            build_model(recipe.backbone, contestant, vocab_size=32, seed=0)
+
+
+def test_the_published_size_fits_over_the_small_recipes():
+    sizes = yaml.safe_load((RECIPES[0].parent / "sizes" / "paper.yaml").read_text())
+    small = [path for path in RECIPES if path.stem.endswith("-small")]
+    assert small
+    for path in small:
+        values = yaml.safe_load(path.read_text())
+        for group, own in sizes.items():
+            values[group] = values.get(group, {}) | own
+        recipe = recipe_from_dict(values, str(path))
+        assert recipe.backbone.num_layers == 10
+        assert list(recipe.contestants) == list(load_recipe(path).contestants)
+        for contestant in recipe.contestants.values():
+            if contestant.kind is not None:
+                build_mixer(
+                    contestant.kind,
+                    channels=recipe.backbone.hidden_size,
+                    context_length=recipe.backbone.context_length,
+                    **contestant.options,
+                )
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_no_recipe_says_a_thing_twice(path):
+    def keys(node):
+        if isinstance(node, yaml.MappingNode):
+            names = [key.value for key, _ in node.value]
+            assert len(names) == len(set(names)), f"{node.start_mark}: {names}"
+            for _, value in node.value:
+                keys(value)
+
+    keys(yaml.compose(path.read_text()))
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: BackboneConfig(architecture="bert"), "got 'bert'"),
+        (lambda: BackboneConfig(frontend_strides=[4]), r"must be two numbers >= 1, got \[4\]"),
+        (lambda: Recipe(name="x", contestants={}, task="tagging"), "task must be .*got 'tagging'"),
+        (lambda: BackboneConfig(hidden_size=10, num_heads=4), "num_heads=4 must divide"),
+        (lambda: BackboneConfig(num_layers=0), "num_layers must be >= 1, got 0"),
+        (lambda: BackboneConfig(dropout=1.0), r"dropout must be in \[0, 1\), got 1.0"),
+        (lambda: TrainingConfig(num_steps=0), "num_steps must be >= 1, got 0"),
+        (lambda: TrainingConfig(learning_rate=0.0), "learning_rate must be > 0, got 0"),
+        (lambda: TrainingConfig(adam_beta2=1.0), "adam_beta2"),
+        (lambda: TrainingConfig(num_steps=75), "num_steps=75 must be a multiple of.*=50"),
+        (lambda: TrainingConfig(save_every_steps=70), "save_every_steps=70 must be a multiple"),
+        (lambda: TrainingConfig(precision="fp8"), "precision must be one of float32, bfloat16"),
+        (lambda: TrainingConfig(engine="horovod"), "engine must be one of auto, ddp, fsdp2"),
+        (lambda: TrainingConfig(timeout_seconds=0), "timeout_seconds must be >= 1, got 0"),
+        (
+            lambda: TrainingConfig(gradient_accumulation_steps=3),
+            "gradient_accumulation_steps=3 must divide training.batch_size=16",
+        ),
+        (
+            lambda: BackboneConfig(architecture="llama", positions="learned"),
+            "must be null or one of: rotary, none; got 'learned'",
+        ),
+        (lambda: ContestantConfig(backbone={"depth": 2}), "backbone has no 'depth', only arch"),
+        (lambda: ContestantConfig(backbone={"context_length": 8}), "another context_length.*8"),
+        (
+            lambda: Recipe(
+                name="x", contestants={"y": ContestantConfig(backbone={"num_heads": 5})}
+            ),
+            "num_heads=5 must divide",
+        ),
+        (
+            lambda: Recipe(name="x", contestants={"y": ContestantConfig(num_steps=75)}),
+            "num_steps=75 must be a multiple",
+        ),
+        (lambda: Recipe(name="x", contestants={}, budget="hours"), "got 'hours'"),
+        (lambda: TuningConfig(learning_rates=[1e-3]), "several or none"),
+        (lambda: TuningConfig(learning_rates=[2e-3, 1e-3]), "ascending, got"),
+        (
+            lambda: Recipe(
+                name="x",
+                contestants={},
+                tuning=TuningConfig(learning_rates=[1e-3, 2e-3], seeds=[0]),
+            ),
+            r"tuning.seeds \[0\] must not be among the seeds \[0\]",
+        ),
+        (
+            lambda: Recipe(name="x", contestants={}, tuning=TuningConfig(num_steps=75)),
+            "tuning.num_steps=75 must be a multiple of training.evaluate_every_steps=50",
+        ),
+        (lambda: TuningConfig(seeds=[]), r"tuning.seeds must be distinct .* got \[\]"),
+        (lambda: TuningConfig(num_steps=0), "tuning.num_steps must be >= 1, got 0"),
+        (lambda: ContestantConfig(kind="nothing"), "no mixer 'nothing'"),
+        (lambda: ContestantConfig(options={"level": 1}), "need a kind"),
+        (lambda: Recipe(name="x", contestants={}, seeds=[]), "at least one, got"),
+        (lambda: Recipe(name="x", contestants={}, seeds=[1, 1]), "distinct"),
+        (lambda: Recipe(name="x", contestants={"../x": ContestantConfig()}), "names a folder"),
+        (lambda: Recipe(name="x", contestants={}).contestant("y"), "no contestant 'y'"),
+        (lambda: recipe_from_dict({"name": "x", "bogus": 1}), "bogus"),
+        (lambda: recipe_from_dict({"name": "x", "training": {"steps": 1}}), "steps"),
+        (lambda: recipe_from_dict({"name": "x", "contestants": ["none"]}), "does not fit"),
+    ],
+)
+def test_mistakes_are_named(build, message):
+    with pytest.raises(UserError, match=message):
+        build()
+
+
+def test_a_contestant_sees_its_own_backbone_and_training():
+    deeper = ContestantConfig(backbone={"num_layers": 12}, learning_rate=5e-4, num_steps=500)
+    recipe = Recipe(name="x", contestants={"none": ContestantConfig(), "deeper": deeper})
+    seen = recipe.as_seen_by("deeper")
+    assert (seen.backbone.num_layers, recipe.backbone.num_layers) == (12, 10)
+    assert (seen.training.learning_rate, seen.training.num_steps) == (5e-4, 500)
+    assert seen.as_seen_by("deeper") == seen
+    assert recipe.as_seen_by("none").training == recipe.training
+
+
+def test_files_that_are_no_recipes(tmp_path):
+    with pytest.raises(UserError, match="there is no recipe"):
+        load_recipe(tmp_path / "none.yaml")
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("name: [")
+    with pytest.raises(UserError, match="not a YAML file"):
+        load_recipe(bad)
+    bad.write_text("just words")
+    with pytest.raises(UserError, match="holds no recipe"):
+        load_recipe(bad)
