@@ -9,8 +9,10 @@ from latentwave.bench.cli import (
     generate,
     harness,
     inspect,
+    ladder,
     prepare,
     report,
+    search,
     train,
 )
 from latentwave.bench.cli.command import Command
@@ -22,6 +24,8 @@ COMMANDS: dict[str, Command] = {
         prepare.COMMAND,
         train.COMMAND,
         compare.COMMAND,
+        ladder.COMMAND,
+        search.COMMAND,
         evaluate.COMMAND,
         generate.COMMAND,
         inspect.COMMAND,

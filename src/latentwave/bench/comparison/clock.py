@@ -11,18 +11,17 @@ import contextlib
 import dataclasses
 import statistics
 import time
-from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
 from torch.utils.data import Dataset, default_collate
-from transformers import Trainer
 
 from latentwave.bench.data import TokenStore
-from latentwave.bench.training import Recipe, open_objective, training_arguments
+from latentwave.bench.training import Recipe, open_objective
 from latentwave.bench.training.engine import prepare_model
 from latentwave.bench.training.objective import Objective
+from latentwave.bench.training.optimizers import make_optimizer
 from latentwave.bench.training.processes import on_cpu
 
 ROUNDS = 7
@@ -57,8 +56,8 @@ def measure_step_seconds(
 ) -> dict[str, list[float]]:
     """Time the training steps of all contestants, one step of each in turn.
 
-    A step is a forward and a backward pass over a batch of the recipe, clipping and the Trainer's
-    AdamW, with what the recipe compiles or recomputes. The first round warms up and is not
+    A step is a forward and a backward pass over a batch of the recipe, clipping and the recipe's
+    optimizer, with what the recipe compiles or recomputes. The first round warms up and is not
     counted.
 
     Args:
@@ -107,14 +106,6 @@ class OtherLoad:
         return float(sum(system[:_SUMMED]) - idle - own.user - own.system)
 
 
-def _optimizer(recipe: Recipe, model: torch.nn.Module) -> torch.optim.Optimizer:
-    """The one that the Trainer takes."""
-    arguments = training_arguments(recipe, 0, Path(), recipe.training.batch_size)
-    kind, options = Trainer.get_optimizer_cls_and_kwargs(arguments)
-    optimizer: torch.optim.Optimizer = kind(model.parameters(), **options | {"lr": _LEARNING_RATE})
-    return optimizer
-
-
 class _Stepper:
     """One contestant, ready to train."""
 
@@ -127,7 +118,12 @@ class _Stepper:
         model: Any = self._objective.build(recipe.contestants[name], seed=0)
         prepare_model(model, self._settings)
         self._model = model.to(self._device)
-        self._optimizer = _optimizer(recipe, self._model)
+        rates: dict[str, Any] = {
+            "learning_rate": _LEARNING_RATE,
+            "muon_learning_rate": _LEARNING_RATE,
+        }
+        slow = dataclasses.replace(self._settings, **rates)
+        self._optimizer = make_optimizer(self._model, slow, set())
 
     def step(self, number: int) -> float:
         """Seconds of one step on the batch of that number."""

@@ -111,6 +111,7 @@ def run_job(job: Job) -> None:
         UserError: what the run refuses.
     """
     os.chdir(job.working_folder)
+    torch.compiler.reset()  # graphs of earlier jobs count towards the limit of recompilations
     store = prepared_store(recipe_from_dict(job.recipe).corpus)
     # Bars of several runs would overwrite each other, so each prints lines.
     _train(job, store, Console(stderr=True, force_terminal=False))
@@ -122,7 +123,7 @@ def _run_in_processes(jobs: Sequence[Job], workers: int) -> None:
     threads = max(1, (os.cpu_count() or 1) // workers)
     started = context.Value("i", 0)
     pool = concurrent.futures.ProcessPoolExecutor(
-        workers, context, initializer=_start_worker, initargs=(os.getpid(), threads, started)
+        workers, context, initializer=start_worker, initargs=(os.getpid(), threads, started)
     )
     with pool:
         runs = [pool.submit(run_job, job) for job in jobs]
@@ -138,7 +139,14 @@ def _run_in_processes(jobs: Sequence[Job], workers: int) -> None:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _start_worker(parent: int, threads: int, started: Any) -> None:
+def start_worker(parent: int, threads: int, started: Any) -> None:
+    """Prepare a process of a pool: its threads, its accelerator, and an end when its parent ends.
+
+    Args:
+        parent: process that must live.
+        threads: of torch.
+        started: counts the processes of the pool.
+    """
     with started.get_lock():
         number = started.value
         started.value += 1

@@ -8,7 +8,7 @@ from latentwave.bench.data.metadata import Provenance, SkippedFile, Source, Spli
 from latentwave.bench.data.prepare import default_store_path, prepare, read_plainly
 from latentwave.bench.data.registry import CODECS, guess_corpus, load_codec, save_codec
 from latentwave.bench.data.store import TokenStore, open_store
-from latentwave.bench.data.windows import DocumentBorders, GridWindows, RandomWindows
+from latentwave.bench.data.windows import DocumentBorders, GridWindows, RandomWindows, TokenBatches
 
 __all__ = [
     "CODECS",
@@ -28,6 +28,7 @@ __all__ = [
     "Source",
     "Split",
     "StoreMetadata",
+    "TokenBatches",
     "TokenStore",
     "UnreadableDocumentError",
     "default_store_path",

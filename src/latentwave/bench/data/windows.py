@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -184,9 +185,96 @@ class RandomWindows(_Windows):
         return self.num_windows
 
     def _start(self, index: int) -> int:
-        # The raw bits are the same in every NumPy; those of Generator.integers need not be.
-        bits = int(np.random.Philox(key=self.seed, counter=index).random_raw())
-        return bits * (len(self.tokens) - self.window_tokens + 1) >> 64
+        return int(self.starts(index, 1)[0])
+
+    def starts(self, first: int, count: int) -> NDArray[np.int64]:
+        """The first tokens of `count` windows, from window `first` on."""
+        # The raw bits are the same in every NumPy; those of Generator.integers need not be. Each
+        # count of the generator gives four numbers, the first of which is ours.
+        bits = np.random.Philox(key=self.seed, counter=first).random_raw(4 * count)[::4]
+        places = len(self.tokens) - self.window_tokens + 1
+        return np.array([int(each) * places >> 64 for each in bits], dtype=np.int64)
+
+
+class TokenBatches:
+    """The windows of `RandomWindows` as batches on a device, step after step.
+
+    On an accelerator the tokens of the split stay there, so that a step copies nothing but the
+    places of its windows, many steps at a time. Items are those of the dataset, to the bit.
+
+    Args:
+        windows: without document borders.
+        windows_per_pass: windows of one forward pass of one process.
+        passes_per_step: forward passes per optimizer step.
+        device: of the batches.
+        rank: of this process.
+        num_processes: that share each step's windows.
+
+    Example:
+        >>> windows = RandomWindows(np.arange(100), 4, 6, seed=0)
+        >>> batches = TokenBatches(windows, windows_per_pass=2)
+        >>> len(batches), [batch["input_ids"][:, 0].tolist() for batch in batches]
+        (3, [[30, 77], [21, 73], [78, 12]])
+    """
+
+    _STEPS_AHEAD = 256
+    _MOST_BYTES = 8 * 2**30
+
+    def __init__(
+        self,
+        windows: RandomWindows,
+        *,
+        windows_per_pass: int,
+        passes_per_step: int = 1,
+        device: torch.device | str = "cpu",
+        rank: int = 0,
+        num_processes: int = 1,
+    ) -> None:
+        self.dataset = windows
+        self.batch_size = windows_per_pass
+        self._stride = windows_per_pass * num_processes
+        self._offset = windows_per_pass * rank
+        self._passes_per_step = passes_per_step
+        self._device = torch.device(device)
+        self._first_pass = 0
+        self._span = torch.arange(windows.window_tokens, device=self._device)
+        self._tokens: Tensor | None = None
+        dtype = np.uint8 if windows.tokens.dtype == np.uint8 else np.int32
+        if self._device.type != "cpu" and windows.tokens.size * dtype().nbytes <= self._MOST_BYTES:
+            self._tokens = torch.from_numpy(np.asarray(windows.tokens).astype(dtype)).to(device)
+
+    def __len__(self) -> int:
+        """Forward passes of one process."""
+        return len(self.dataset) // self._stride
+
+    def start_at(self, step: int) -> None:
+        """Let the next iteration begin with the windows of a step."""
+        self._first_pass = step * self._passes_per_step
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        """Batches of `input_ids` and `labels`, (windows_per_pass, L)."""
+        for first in range(self._first_pass, len(self), self._STEPS_AHEAD):
+            passes = min(self._STEPS_AHEAD, len(self) - first)
+            starts = self.dataset.starts(first * self._stride, passes * self._stride)
+            for places in self._placed(starts.reshape(passes, self._stride)):
+                ids = self._gather(places)
+                labels = ids.clone()
+                labels[:, 0] = -100
+                yield {"input_ids": ids, "labels": labels}
+
+    def _placed(self, starts: NDArray[np.int64]) -> Tensor:
+        own = torch.from_numpy(starts[:, self._offset : self._offset + self.batch_size].copy())
+        if self._tokens is None:
+            return own
+        return own.pin_memory().to(self._device, non_blocking=True)
+
+    def _gather(self, places: Tensor) -> Tensor:
+        if self._tokens is not None:
+            return self._tokens[places[:, None] + self._span].long()
+        # Slices of a plain array are cheaper to make than those of a memory map.
+        tokens, length = np.asarray(self.dataset.tokens), self.dataset.window_tokens
+        rows = [tokens[start : start + length] for start in places.tolist()]
+        return torch.from_numpy(np.stack(rows).astype(np.int64)).to(self._device)
 
 
 class GridWindows(_Windows):

@@ -25,7 +25,13 @@ from latentwave.bench.training.processes import (
     rank,
     start_processes,
 )
-from latentwave.bench.training.recipe import Recipe, TuningConfig, load_recipe, recipe_from_dict
+from latentwave.bench.training.recipe import (
+    Recipe,
+    TuningConfig,
+    load_recipe,
+    read_recipe_file,
+    recipe_from_dict,
+)
 from latentwave.bench.training.result import RunResult, check_folder, read_record, read_result
 from latentwave.bench.training.run import describe_run, train, training_arguments
 from latentwave.bench.training.settings import TrainingConfig
@@ -63,6 +69,7 @@ __all__ = [
     "open_objective",
     "prepared_store",
     "rank",
+    "read_recipe_file",
     "read_record",
     "read_result",
     "recipe_from_dict",

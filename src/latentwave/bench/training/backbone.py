@@ -25,6 +25,12 @@ class BackboneConfig:
         dropout: probability of dropping an activation (not with llama).
         positions: what tells tokens' places: "learned" embeddings (gpt2), "rotary" ones, or
             "none"; null for the architecture's own.
+        initializer_range: standard deviation of initial matrices and embeddings.
+        scaled_residual_init: start the output projections of attention and MLP smaller by
+            1/sqrt(2 · num_layers), as GPT-2 does in any case.
+        tie_embeddings: one matrix for input embeddings and output layer.
+        qk_norm: normalise queries and keys of every head ("llama" only; the result is Qwen 3's
+            decoder layer).
         frontend_channels: filters of the first of the two convolutions that make frames of raw
             sound.
         frontend_kernel_sizes: taps of the two.
@@ -39,6 +45,10 @@ class BackboneConfig:
     context_length: int = 512
     dropout: float = 0.0
     positions: Literal["learned", "rotary", "none"] | None = None
+    initializer_range: float = 0.02
+    scaled_residual_init: bool = False
+    tie_embeddings: bool = True
+    qk_norm: bool = False
     frontend_channels: int = 64
     frontend_kernel_sizes: list[int] = dataclasses.field(default_factory=lambda: [64, 20])
     frontend_strides: list[int] = dataclasses.field(default_factory=lambda: [16, 10])
@@ -73,6 +83,13 @@ class BackboneConfig:
             raise UserError(
                 f"backbone.positions of {self.architecture!r} must be null or one of: {choices}; "
                 f"got {self.positions!r}"
+            )
+        if not self.initializer_range > 0:
+            raise UserError(f"backbone.initializer_range must be > 0, got {self.initializer_range}")
+        if self.qk_norm and (self.architecture != "llama" or self.positions == "none"):
+            raise UserError(
+                'backbone.qk_norm needs the architecture "llama" with rotary positions, got '
+                f"{self.architecture!r} with positions {self.positions!r}"
             )
         if not 0 <= self.dropout < 1:
             raise UserError(f"backbone.dropout must be in [0, 1), got {self.dropout}")

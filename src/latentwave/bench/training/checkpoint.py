@@ -7,7 +7,7 @@ import hashlib
 import json
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,13 @@ from transformers import TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
 from latentwave.bench.data.folders import whole_folder
+from latentwave.bench.training.optimizers import state_tensors
 from latentwave.bench.training.processes import num_processes, on_all, on_main, rank
 from latentwave.errors import UserError
 
 MANIFEST = "manifest.json"
 SCHEDULER = "scheduler.json"
 KEPT = 2
-_MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 def save_checkpoint(
@@ -43,8 +43,10 @@ def save_checkpoint(
     optimizer: Optimizer,
     scheduler: LRScheduler,
     state: TrainerState,
+    *,
+    keep: Sequence[int] = (),
 ) -> Path:
-    """Write checkpoint-STEP of a run and remove all but the last two.
+    """Write checkpoint-STEP of a run and remove all but the last two and those to keep.
 
     Every process writes its own part as safetensors. The folder gets its name when all files are
     on the disk and their SHA-256 stand in manifest.json; whatever fails before leaves the
@@ -53,9 +55,10 @@ def save_checkpoint(
     Args:
         run: folder of the run.
         model: whole or sharded.
-        optimizer: AdamW on its parameters.
+        optimizer: on its parameters, see `make_optimizer`.
         scheduler: of the learning rate.
         state: of the Trainer; says the step.
+        keep: steps whose checkpoints are not removed.
 
     Returns:
         The checkpoint.
@@ -64,7 +67,7 @@ def save_checkpoint(
         UserError: if the disk refuses, on every process.
     """
     folder = run / "checkpoints" / f"checkpoint-{state.global_step}"
-    tensors = _model_tensors(model) | _moments(model, optimizer)
+    tensors = _model_tensors(model) | _named_state(model, state_tensors(optimizer))
     try:
         with contextlib.ExitStack() as stack:
             partial = on_main(lambda: _begin(stack, folder))
@@ -81,7 +84,7 @@ def save_checkpoint(
         raise UserError(
             f"cannot write {folder}: {error.strerror or error}; {resume_hint(run)}"
         ) from error
-    on_main(lambda: _remove_older(run, state.global_step))
+    on_main(lambda: _remove_older(run, state.global_step, keep))
     return folder
 
 
@@ -95,23 +98,21 @@ def load_checkpoint(
     Raises:
         UserError: if it does not fit.
     """
-    moments = _moments(model, optimizer)
+    kept = state_tensors(optimizer)
     try:
         with _single_process_is_fine(), _plain_errors():
             load(
-                _model_tensors(model) | moments,
+                _model_tensors(model) | _named_state(model, kept),
                 storage_reader=HuggingFaceStorageReader(str(checkpoint)),
             )
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise UserError(f"{checkpoint} does not fit this run: {error}") from error
     scheduler.load_state_dict(json.loads((checkpoint / SCHEDULER).read_text()))
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
     saved: dict[str, Any] = optimizer.state_dict()
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    step = torch.tensor(float(scheduler.last_epoch))
     saved["state"] = {
-        index: {"step": torch.tensor(float(scheduler.last_epoch))}
-        | {moment: moments[f"optimizer.{names[id(p)]}.{moment}"] for moment in _MOMENTS}
-        for index, p in enumerate(parameters)
+        index: (tensors if "momentum_buffer" in tensors else {"step": step.clone()} | tensors)
+        for index, tensors in enumerate(kept.values())
     }
     for group, rate in zip(saved["param_groups"], scheduler.get_last_lr(), strict=True):
         group["lr"] = rate
@@ -125,8 +126,7 @@ def load_rng(checkpoint: Path, seed: int) -> None:
     """
     path = checkpoint / _rng_name()
     if num_processes() != _manifest(checkpoint)["num_processes"] or not path.is_file():
-        step = int(checkpoint.name.rpartition("-")[2])
-        torch.manual_seed(seed + 1_000_003 * step + rank())
+        torch.manual_seed(seed + 1_000_003 * checkpoint_step(checkpoint) + rank())
         return
     states = load_file(path)
     torch.set_rng_state(states["cpu"])
@@ -168,7 +168,7 @@ def list_checkpoints(run: Path) -> list[Path]:
         for path in (run / "checkpoints").glob("checkpoint-*")
         if path.name.rpartition("-")[2].isdecimal()
     ]
-    return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    return sorted(found, key=checkpoint_step, reverse=True)
 
 
 def find_fault(checkpoint: Path) -> str | None:
@@ -190,6 +190,17 @@ def find_fault(checkpoint: Path) -> str | None:
     return None
 
 
+def check_checkpoint(checkpoint: Path) -> None:
+    """See that a checkpoint to start from is there and intact.
+
+    Raises:
+        UserError: if it is not.
+    """
+    fault = find_fault(checkpoint)
+    if fault is not None:
+        raise UserError(f"cannot start from {checkpoint}: it is damaged or missing ({fault})")
+
+
 def resume_hint(run: Path) -> str:
     """What to do after a run was cut off."""
     found = list_checkpoints(run)
@@ -206,16 +217,13 @@ def _model_tensors(model: nn.Module) -> dict[str, Any]:
     return {f"model.{name}": saved[name] for name in names if name in saved}
 
 
-def _moments(model: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
-    """The optimizer's tensors by the names of their parameters; zeros before the first step."""
-    own = {id(p) for group in optimizer.param_groups for p in group["params"]}
+def _named_state(model: nn.Module, kept: dict[nn.Parameter, dict[str, Tensor]]) -> dict[str, Any]:
+    """The optimizer's tensors by the names of their parameters."""
+    names = {parameter: name for name, parameter in model.named_parameters()}
     return {
-        f"optimizer.{name}.{moment}": optimizer.state[parameter].get(moment)
-        if parameter in optimizer.state
-        else torch.zeros_like(parameter)
-        for name, parameter in model.named_parameters()
-        if id(parameter) in own
-        for moment in _MOMENTS
+        f"optimizer.{names[parameter]}.{key}": tensor
+        for parameter, tensors in kept.items()
+        for key, tensor in tensors.items()
     }
 
 
@@ -251,10 +259,16 @@ def _end(stack: contextlib.ExitStack, partial: Path, sums: list[dict[str, Any]],
     stack.pop_all().close()
 
 
-def _remove_older(run: Path, step: int) -> None:
-    older = [p for p in list_checkpoints(run) if int(p.name.rpartition("-")[2]) <= step]
+def _remove_older(run: Path, step: int, keep: Sequence[int]) -> None:
+    older = [p for p in list_checkpoints(run) if checkpoint_step(p) <= step]
     for checkpoint in older[KEPT:]:
-        shutil.rmtree(checkpoint, ignore_errors=True)
+        if checkpoint_step(checkpoint) not in keep:
+            shutil.rmtree(checkpoint, ignore_errors=True)
+
+
+def checkpoint_step(checkpoint: Path) -> int:
+    """The step after which a checkpoint was written."""
+    return int(checkpoint.name.rpartition("-")[2])
 
 
 def _manifest(checkpoint: Path) -> dict[str, Any]:

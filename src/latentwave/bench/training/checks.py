@@ -37,3 +37,17 @@ def check_seeds(name: str, seeds: Sequence[int]) -> None:
     """
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise UserError(f"{name} must be distinct numbers >= 0, at least one, got {seeds}")
+
+
+def check_name(group: str, name: str) -> None:
+    """Refuse a name that cannot be that of a folder.
+
+    Args:
+        group: what recipes call it.
+        name: the value.
+
+    Raises:
+        UserError: with group and value.
+    """
+    if not name or not all(c.isalnum() or c in "._-+" for c in name) or name[0] == ".":
+        raise UserError(f"{group}: {name!r} names a folder: use letters, digits and . _ - + only")

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from latentwave.bench.training.files import write_durably
@@ -68,6 +69,8 @@ class CurveCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         """Count the time since the last step, or since the evaluation or save after it."""
+        if (control.should_evaluate or control.should_save) and torch.accelerator.is_available():
+            torch.accelerator.synchronize()  # the steps up to here, not those still under way
         now = time.perf_counter()
         self._seconds += now - self._mark
         self._mark = now

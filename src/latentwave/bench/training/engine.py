@@ -90,7 +90,7 @@ def prepare_model(model: PreTrainedModel, settings: TrainingConfig) -> bool:
             stacklevel=2,
         )
         return False
-    model.compile()
+    model.compile(dynamic=False)
     return True
 
 

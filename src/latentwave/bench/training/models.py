@@ -13,6 +13,8 @@ from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedModel,
+    Qwen3Config,
+    Qwen3ForCausalLM,
     SmolLM3Config,
     SmolLM3ForCausalLM,
     set_seed,
@@ -50,12 +52,17 @@ def build_model(
             f"predict them: a language model needs one of {', '.join(_LANGUAGE_MODELS)}"
         )
     set_seed(seed)
-    return attach_contestant(_language_model(backbone, vocab_size), backbone, contestant)
+    model = _language_model(backbone, vocab_size)
+    if backbone.scaled_residual_init and not isinstance(model, GPT2LMHeadModel):
+        _scale_residual_outputs(model, backbone.num_layers)
+    return attach_contestant(model, backbone, contestant)
 
 
 def _language_model(backbone: BackboneConfig, vocab_size: int) -> PreTrainedModel:
     if backbone.architecture == "gpt2" and backbone.positions == "rotary":
         return GPTNeoXForCausalLM(_gpt2_with_rotary_positions(backbone, vocab_size))
+    if backbone.qk_norm:
+        return Qwen3ForCausalLM(_llama_with_qk_norm(backbone, vocab_size))
     if backbone.architecture == "llama" and backbone.positions == "none":
         return SmolLM3ForCausalLM(_llama_without_positions(backbone, vocab_size))
     config, language_model = _LANGUAGE_MODELS[backbone.architecture]
@@ -67,6 +74,17 @@ def _language_model(backbone: BackboneConfig, vocab_size: int) -> PreTrainedMode
             embeddings.zero_()
         embeddings.requires_grad_(False)
     return model
+
+
+def _scale_residual_outputs(model: PreTrainedModel, num_layers: int) -> None:
+    """What GPT-2's initialisation does, for decoders whose own does not.
+
+    Reference: Radford et al., "Language Models are Unsupervised Multitask Learners" (2019).
+    """
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith(_RESIDUAL_OUTPUTS):
+                parameter.div_((2 * num_layers) ** 0.5)
 
 
 def attach_contestant(
@@ -107,6 +125,9 @@ def gpt2_config(backbone: BackboneConfig, vocab_size: int, **others: Any) -> GPT
         resid_pdrop=backbone.dropout,
         embd_pdrop=backbone.dropout,
         attn_pdrop=backbone.dropout,
+        activation_function=_GELU,
+        initializer_range=backbone.initializer_range,
+        tie_word_embeddings=backbone.tie_embeddings,
         **_COMMON | others,
     )
 
@@ -120,7 +141,8 @@ def llama_config(backbone: BackboneConfig, vocab_size: int, **others: Any) -> Ll
         num_hidden_layers=backbone.num_layers,
         num_attention_heads=backbone.num_heads,
         intermediate_size=backbone.intermediate_size,
-        tie_word_embeddings=True,
+        initializer_range=backbone.initializer_range,
+        tie_word_embeddings=backbone.tie_embeddings,
         **_COMMON | others,
     )
 
@@ -138,8 +160,9 @@ def _gpt2_with_rotary_positions(backbone: BackboneConfig, vocab_size: int) -> GP
         rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 1},
         hidden_dropout=backbone.dropout,
         attention_dropout=backbone.dropout,
-        hidden_act="gelu_new",
-        tie_word_embeddings=True,
+        hidden_act=_GELU,
+        initializer_range=backbone.initializer_range,
+        tie_word_embeddings=backbone.tie_embeddings,
         **_COMMON,
     )
 
@@ -155,11 +178,38 @@ def _llama_without_positions(backbone: BackboneConfig, vocab_size: int) -> SmolL
         num_key_value_heads=backbone.num_heads,
         intermediate_size=backbone.intermediate_size,
         no_rope_layers=[0] * backbone.num_layers,
-        tie_word_embeddings=True,
+        initializer_range=backbone.initializer_range,
+        tie_word_embeddings=backbone.tie_embeddings,
         **_COMMON,
     )
 
 
+def _llama_with_qk_norm(backbone: BackboneConfig, vocab_size: int) -> Qwen3Config:
+    """Qwen 3 is Llama with normalised queries and keys."""
+    return Qwen3Config(
+        vocab_size=vocab_size,
+        max_position_embeddings=backbone.context_length,
+        hidden_size=backbone.hidden_size,
+        num_hidden_layers=backbone.num_layers,
+        num_attention_heads=backbone.num_heads,
+        num_key_value_heads=backbone.num_heads,
+        head_dim=backbone.hidden_size // backbone.num_heads,
+        intermediate_size=backbone.intermediate_size,
+        initializer_range=backbone.initializer_range,
+        tie_word_embeddings=backbone.tie_embeddings,
+        **_COMMON,
+    )
+
+
+# GPT-2's GELU as one fused kernel; transformers' "gelu_new" is the same function in eight.
+_GELU = "gelu_pytorch_tanh"
+# Names of the projections whose output is added to the residual stream.
+_RESIDUAL_OUTPUTS = (
+    "o_proj.weight",
+    "down_proj.weight",
+    "attention.dense.weight",
+    "dense_4h_to_h.weight",
+)
 # Character streams have no begin, end or padding token.
 _COMMON: dict[str, Any] = {
     "bos_token_id": None,

@@ -11,7 +11,7 @@ import yaml
 
 from latentwave.bench.data import CorpusConfig
 from latentwave.bench.training.backbone import BackboneConfig
-from latentwave.bench.training.checks import at_least, check_seeds
+from latentwave.bench.training.checks import at_least, check_name, check_seeds
 from latentwave.bench.training.contestant import ContestantConfig
 from latentwave.bench.training.settings import TrainingConfig
 from latentwave.errors import UserError
@@ -102,10 +102,7 @@ class Recipe:
         if self.task not in (None, "language-model", "classification"):
             raise UserError(f'task must be "language-model" or "classification", got {self.task!r}')
         for name in self.contestants:
-            if not name or not all(c.isalnum() or c in "._-+" for c in name) or name[0] == ".":
-                raise UserError(
-                    f"contestant {name!r} names a folder: use letters, digits and . _ - + only"
-                )
+            check_name("contestant", name)
         for contestant in self.contestants.values():
             contestant.backbone_on(self.backbone)
             contestant.settings_on(self.training)
@@ -181,7 +178,15 @@ def load_recipe(path: str | Path) -> Recipe:
     Raises:
         UserError: if the file is missing, no YAML, or does not fit.
     """
-    path = Path(path)
+    return recipe_from_dict(read_recipe_file(Path(path)), str(path))
+
+
+def read_recipe_file(path: Path) -> dict[str, Any]:
+    """The keys and values of a YAML file.
+
+    Raises:
+        UserError: if the file is missing or no YAML.
+    """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -190,4 +195,4 @@ def load_recipe(path: str | Path) -> Recipe:
         raise UserError(f"{path} is not a YAML file: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise UserError(f"{path} holds no recipe: expected keys and values")
-    return recipe_from_dict(values, str(path))
+    return values

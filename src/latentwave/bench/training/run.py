@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,18 @@ import torch
 from rich.console import Console
 from safetensors import SafetensorError
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
-from torch.utils.tensorboard import SummaryWriter
-from transformers import TrainerCallback, TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.integrations.integration_utils import TensorBoardCallback
 from transformers.trainer_callback import PrinterCallback
 
 from latentwave.bench.data import TokenStore, save_codec
 from latentwave.bench.data.folders import whole_folder
-from latentwave.bench.training.checkpoint import newest_checkpoint, resume_hint
+from latentwave.bench.training.checkpoint import (
+    check_checkpoint,
+    checkpoint_step,
+    newest_checkpoint,
+    resume_hint,
+)
 from latentwave.bench.training.curve import CurveCallback
 from latentwave.bench.training.engine import (
     expected_wrapper,
@@ -28,6 +32,7 @@ from latentwave.bench.training.engine import (
     shard_model,
     windows_per_process,
 )
+from latentwave.bench.training.objective import Objective
 from latentwave.bench.training.ownership import owned_folder
 from latentwave.bench.training.processes import (
     explained_ends,
@@ -64,6 +69,7 @@ def train(
     *,
     resume: bool = False,
     console: Console | None = None,
+    start_from: Path | None = None,
 ) -> RunResult:
     """Train one contestant with one seed, or go on where an interrupted run stopped.
 
@@ -84,6 +90,9 @@ def train(
         folder: of the run.
         resume: go on in an existing folder; a finished run is returned as it is.
         console: where progress is shown; default: standard error.
+        start_from: a checkpoint of another run with this contestant and seed, from which this one
+            branches off: weights, optimizer and batches go on from there, the learning rate
+            follows this recipe's schedule.
 
     Returns:
         The finished run.
@@ -97,10 +106,25 @@ def train(
     console = console or Console(stderr=True)
     start_processes(recipe.training.timeout_seconds)
     with explained_ends(lambda: resume_hint(folder)):
-        return _train(recipe, contestant, seed, store, folder, resume=resume, console=console)
+        return _train(
+            recipe,
+            contestant,
+            seed,
+            store,
+            folder,
+            resume=resume,
+            console=console,
+            start_from=start_from,
+        )
 
 
-def describe_run(recipe: Recipe, contestant: str, seed: int, store: TokenStore) -> dict[str, Any]:
+def describe_run(
+    recipe: Recipe,
+    contestant: str,
+    seed: int,
+    store: TokenStore,
+    start_from: Path | None = None,
+) -> dict[str, Any]:
     """What a run is, as its run.json records it: folders that hold another are refused.
 
     Args:
@@ -108,6 +132,7 @@ def describe_run(recipe: Recipe, contestant: str, seed: int, store: TokenStore) 
         contestant: one of its contestants.
         seed: of initial backbone weights and batches.
         store: the corpus of the recipe.
+        start_from: the checkpoint that it branches off from.
 
     Returns:
         Plain values.
@@ -124,7 +149,7 @@ def describe_run(recipe: Recipe, contestant: str, seed: int, store: TokenStore) 
             "config": dataclasses.asdict(recipe.corpus),
             "sha256": store.metadata.sha256,
         },
-    }
+    } | ({} if start_from is None else {"first_step": checkpoint_step(start_from)})
 
 
 def _train(
@@ -136,15 +161,15 @@ def _train(
     *,
     resume: bool,
     console: Console,
+    start_from: Path | None,
 ) -> RunResult:
-    record = describe_run(recipe, contestant, seed, store)
+    record = describe_run(recipe, contestant, seed, store, start_from)
     recipe = recipe.as_seen_by(contestant)
     config = recipe.contestants[contestant]
     settings = recipe.training
     # Everything that can be refused is built before the folder is touched.
     objective = open_objective(recipe, store)
     validation = objective.evaluation_set("validation", settings.num_evaluation_windows)
-    batches = objective.training_set(seed)
     model = objective.build(config, seed)
     arguments = training_arguments(recipe, seed, folder, windows_per_process(settings))
     on_main(lambda: open_folder(folder, record, resume))
@@ -152,7 +177,9 @@ def _train(
         return read_result(folder)
     with contextlib.ExitStack() as stack:
         on_main(lambda: stack.enter_context(owned_folder(folder)))
-        checkpoint = on_main(lambda: newest_checkpoint(folder))
+        checkpoint = on_main(lambda: newest_checkpoint(folder)) or start_from
+        if checkpoint == start_from and start_from is not None:
+            on_main(lambda: check_checkpoint(start_from))
         wrapper = expected_wrapper(settings)
         execution = {
             "num_processes": num_processes(),
@@ -167,15 +194,14 @@ def _train(
         trainer = EngineTrainer(
             folder,
             objective=objective,
+            settings=settings,
+            seed=seed,
             wrapper=wrapper,
             precision=_PRECISIONS[settings.precision],
             model=model,
             args=arguments,
-            train_dataset=batches,
             eval_dataset=validation,
-            callbacks=_reports(
-                stack, objective.tokens_per_step, f"{contestant}, seed {seed}", folder, console
-            ),
+            callbacks=_reports(stack, objective, f"{contestant}, seed {seed}", folder, console),
         )
         trainer.remove_callback(PrinterCallback)
         if wrapper == "FSDPModule (fully_shard)":
@@ -206,21 +232,37 @@ def _train(
 
 
 def _reports(
-    stack: contextlib.ExitStack, tokens_per_step: int, label: str, folder: Path, console: Console
+    stack: contextlib.ExitStack, objective: Objective, label: str, folder: Path, console: Console
 ) -> list[TrainerCallback]:
     """What the first process writes and shows while it trains; snapshots need all of them."""
-    snapshots = SnapshotCallback(folder)  # before the curve, whose clock stands still meanwhile
+    settings = objective.recipe.training
+    callbacks: list[TrainerCallback] = [_KeptCheckpoints(settings.save_at_steps)]
+    if settings.snapshots:  # before the curve, whose clock stands still meanwhile
+        callbacks.append(SnapshotCallback(folder))
     if not is_main():
-        return [snapshots]
-    progress = ProgressCallback(console, label, tokens_per_step)
+        return callbacks
+    progress = ProgressCallback(console, label, objective.tokens_per_step)
     stack.callback(progress.close)
-    writer = stack.enter_context(SummaryWriter(folder / "tensorboard"))
-    return [
-        snapshots,
-        TensorBoardCallback(writer),  # type: ignore[no-untyped-call]
-        CurveCallback(folder / "curve.jsonl", tokens_per_step),
-        progress,
-    ]
+    if settings.tensorboard:
+        from torch.utils.tensorboard import SummaryWriter
+
+        writer = stack.enter_context(SummaryWriter(folder / "tensorboard"))
+        callbacks.append(TensorBoardCallback(writer))  # type: ignore[no-untyped-call]
+    curve = CurveCallback(folder / "curve.jsonl", objective.tokens_per_step)
+    return [*callbacks, curve, progress]
+
+
+class _KeptCheckpoints(TrainerCallback):
+    """Asks for checkpoints at given steps."""
+
+    def __init__(self, steps: Sequence[int]) -> None:
+        self._steps = frozenset(steps)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if state.global_step in self._steps:
+            control.should_save = True
 
 
 def _described(execution: dict[str, Any], settings: TrainingConfig) -> str:
@@ -253,10 +295,6 @@ def training_arguments(recipe: Recipe, seed: int, folder: Path, windows: int) ->
         per_device_eval_batch_size=windows,
         gradient_accumulation_steps=settings.gradient_accumulation_steps,
         learning_rate=settings.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=settings.num_warmup_steps,
-        weight_decay=settings.weight_decay,
-        adam_beta2=settings.adam_beta2,
         max_grad_norm=settings.max_grad_norm,
         seed=seed,
         train_sampling_strategy="sequential",  # the dataset itself is in random order
@@ -264,7 +302,8 @@ def training_arguments(recipe: Recipe, seed: int, folder: Path, windows: int) ->
         eval_steps=settings.evaluate_every_steps,
         eval_on_start=True,
         prediction_loss_only=True,
-        logging_steps=min(10, settings.evaluate_every_steps),
+        logging_steps=min(50, settings.evaluate_every_steps),
+        logging_nan_inf_filter=False,  # it would wait for the accelerator at every step
         save_strategy="steps",
         save_steps=settings.save_every_steps,
         bf16=settings.precision == "bfloat16",

@@ -11,20 +11,30 @@ from latentwave.errors import UserError
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """How every contestant is trained: AdamW, linear warm-up, cosine decay to zero.
+    """How every contestant is trained.
 
     Attributes:
         num_steps: optimizer steps.
         batch_size: windows of context_length tokens, or labelled documents, per step, over all
             processes.
         learning_rate: its peak.
+        schedule: of the learning rate after num_warmup_steps of linear warm-up. "cosine": down to
+            zero. "wsd" (warm-up, stable, decay): constant, then linearly to zero over the last
+            decay_fraction of num_steps. "constant": the stable part alone, from which runs with
+            "wsd" can branch off.
+        decay_fraction: of num_steps, see "wsd".
         num_warmup_steps: steps of linear warm-up.
-        weight_decay: of AdamW, on matrices only.
+        optimizer: "adamw", or "muon": Muon (torch's own) for the matrices inside the decoder
+            layers and AdamW for the rest: embeddings, output layer, norms and all of the mixers.
+        muon_learning_rate: peak of Muon's rate, whose updates are scaled to the size of AdamW's;
+            null: learning_rate.
+        weight_decay: on the backbone's matrices only; mixers, norms and biases take none.
         adam_beta2: decay of AdamW's second moment.
         max_grad_norm: gradients are scaled down to this norm.
         evaluate_every_steps: distance of the points of the loss curve.
         num_evaluation_windows: windows of the fixed validation grid, or labelled documents.
         save_every_steps: distance of checkpoints, a multiple of evaluate_every_steps.
+        save_at_steps: further checkpoints, which are kept: other runs can start from them.
         separate_documents: keep the documents of a window apart: attention, filters and positions
             stop at their borders, and a document's first token is not predicted.
         precision: "float32", or "bfloat16" for what autocast computes in it; parameters and
@@ -35,6 +45,8 @@ class TrainingConfig:
             batch_size / (processes · gradient_accumulation_steps) windows.
         gradient_checkpointing: recompute activations in the backward pass to save memory.
         compile: run the model through torch.compile.
+        tensorboard: write losses for TensorBoard.
+        snapshots: keep the mixers' parameters at some evaluations, for `latentwave inspect`.
         timeout_seconds: how long to wait for another process that does not answer.
     """
 
@@ -44,25 +56,34 @@ class TrainingConfig:
         "gradient_accumulation_steps",
         "gradient_checkpointing",
         "compile",
+        "tensorboard",
+        "snapshots",
         "timeout_seconds",
     )
 
     num_steps: int = 1000
     batch_size: int = 16
     learning_rate: float = 1e-3
+    schedule: Literal["cosine", "wsd", "constant"] = "cosine"
+    decay_fraction: float = 0.2
     num_warmup_steps: int = 100
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    muon_learning_rate: float | None = None
     weight_decay: float = 0.1
     adam_beta2: float = 0.95
     max_grad_norm: float = 1.0
     evaluate_every_steps: int = 50
     num_evaluation_windows: int = 64
     save_every_steps: int = 100
+    save_at_steps: list[int] = dataclasses.field(default_factory=list)
     separate_documents: bool = False
     precision: Literal["float32", "bfloat16"] = "float32"
     engine: Literal["auto", "ddp", "fsdp2"] = "auto"
     gradient_accumulation_steps: int = 1
     gradient_checkpointing: bool = False
     compile: bool = False
+    tensorboard: bool = True
+    snapshots: bool = True
     timeout_seconds: int = 600
 
     def __post_init__(self) -> None:
@@ -75,10 +96,18 @@ class TrainingConfig:
         at_least(self, "training", 1, *counts, "save_every_steps")
         at_least(self, "training", 1, "gradient_accumulation_steps", "timeout_seconds")
         at_least(self, "training", 0, "num_warmup_steps", "weight_decay")
-        for name in ("learning_rate", "max_grad_norm"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"training.{name} must be > 0, got {getattr(self, name)}")
+        for name in ("learning_rate", "max_grad_norm", "muon_learning_rate"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UserError(f"training.{name} must be > 0, got {value}")
+        if not 0 < self.decay_fraction <= 1:
+            raise UserError(f"training.decay_fraction must be in (0, 1], got {self.decay_fraction}")
+        steps = self.save_at_steps
+        if steps != sorted(set(steps)) or min(steps, default=1) < 1:
+            raise UserError(f"training.save_at_steps must be ascending numbers >= 1, got {steps}")
         for name, known in (
+            ("schedule", ("cosine", "wsd", "constant")),
+            ("optimizer", ("adamw", "muon")),
             ("precision", ("float32", "bfloat16")),
             ("engine", ("auto", "ddp", "fsdp2")),
         ):

@@ -1,0 +1,26 @@
+"""Compute multipliers of annealed runs over model sizes and lengths."""
+
+from latentwave.bench.ladder.recipe import (
+    LadderRecipe,
+    RateSearchConfig,
+    SettingConfig,
+    SizeConfig,
+    ladder_from_dict,
+    load_ladder,
+)
+from latentwave.bench.ladder.run import Ladder, run_ladder
+from latentwave.bench.ladder.search import SearchRecipe, load_search, run_search
+
+__all__ = [
+    "Ladder",
+    "LadderRecipe",
+    "RateSearchConfig",
+    "SearchRecipe",
+    "SettingConfig",
+    "SizeConfig",
+    "ladder_from_dict",
+    "load_ladder",
+    "load_search",
+    "run_ladder",
+    "run_search",
+]

@@ -1,0 +1,315 @@
+"""What a ladder is: sizes × budgets × contestants × seeds, on one or several settings."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from latentwave.bench.data import CorpusConfig
+from latentwave.bench.training import (
+    BASELINE,
+    BackboneConfig,
+    ContestantConfig,
+    Recipe,
+    TrainingConfig,
+    read_recipe_file,
+)
+from latentwave.bench.training.checks import check_name, check_seeds
+from latentwave.bench.training.optimizers import first_decay_step
+from latentwave.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SizeConfig:
+    """One rung.
+
+    Attributes:
+        backbone: what differs from the ladder's backbone, such as {hidden_size: 128}.
+        training: what differs from the ladder's training, such as {batch_size: 32}.
+        seeds: of this size's runs.
+        budgets: of this size, in tokens per parameter; null: the ladder's.
+        contestants: that are trained at this size; null: all.
+        settings: that this size is trained on; null: all.
+        overrides: of contestants' backbones at this size, such as
+            {wider: {intermediate_size: 400}}.
+    """
+
+    backbone: dict[str, Any] = dataclasses.field(default_factory=dict)
+    training: dict[str, Any] = dataclasses.field(default_factory=dict)
+    seeds: list[int] = dataclasses.field(default_factory=lambda: [0])
+    budgets: list[float] | None = None
+    contestants: list[str] | None = None
+    settings: list[str] | None = None
+    overrides: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SettingConfig:
+    """One way to train, the same for all contestants.
+
+    Attributes:
+        backbone: what differs from the ladder's backbone, such as {tie_embeddings: false}.
+        training: what differs from the ladder's training, such as {optimizer: adamw}.
+        contestants: that are trained on this setting; null: all.
+    """
+
+    backbone: dict[str, Any] = dataclasses.field(default_factory=dict)
+    training: dict[str, Any] = dataclasses.field(default_factory=dict)
+    contestants: list[str] | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RateSearchConfig:
+    """The search for learning rates, for each contestant, setting and size on its own.
+
+    Attributes:
+        factors: of all learning rates of the training, ascending; one: no search.
+        budget: of a run of the search, in tokens per parameter.
+        seed: of its runs, none of those of the ladder.
+        sizes: where rates are searched; null: everywhere. Other sizes take the factor of the
+            next smaller size with a search.
+    """
+
+    factors: list[float] = dataclasses.field(default_factory=lambda: [1.0])
+    budget: float = 10.0
+    seed: int = 1000
+    sizes: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UserError: for factors that do not rise or are not positive.
+        """
+        factors = self.factors
+        if not factors or factors != sorted(set(factors)) or factors[0] <= 0:
+            raise UserError(f"search.factors must be > 0 and ascending, got {factors}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LadderRecipe:
+    """A complete ladder.
+
+    Attributes:
+        name: of the ladder.
+        corpus: what is read.
+        backbone: what all sizes have in common.
+        training: what all runs have in common; schedule, steps, evaluations and checkpoints are
+            the ladder's own business.
+        contestants: what is compared, by name; the plain backbone is called "none".
+        sizes: the rungs, smallest first.
+        budgets: ends of training, in tokens per parameter of the plain backbone, ascending.
+        settings: ways to train, by name; the first one is the headline's.
+        search: for learning rates.
+    """
+
+    name: str
+    corpus: CorpusConfig = dataclasses.field(default_factory=CorpusConfig)
+    backbone: BackboneConfig = dataclasses.field(default_factory=BackboneConfig)
+    training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    contestants: dict[str, ContestantConfig]
+    sizes: dict[str, SizeConfig]
+    budgets: list[float]
+    settings: dict[str, SettingConfig] = dataclasses.field(
+        default_factory=lambda: {"strong": SettingConfig()}
+    )
+    search: RateSearchConfig = dataclasses.field(default_factory=RateSearchConfig)
+
+    def __post_init__(self) -> None:
+        """Check names, budgets and seeds.
+
+        Raises:
+            UserError: for one size, budgets that do not rise, a name that cannot be a folder's or
+                is not known, no baseline, or a seed that the search uses too.
+        """
+        check_name("name", self.name)
+        for group in ("sizes", "contestants", "settings"):
+            for name in getattr(self, group):
+                check_name(group, name)
+        if len(self.sizes) < 2:
+            raise UserError(
+                f"a ladder needs at least 2 sizes, got {', '.join(self.sizes) or 'none'}"
+            )
+        if BASELINE not in self.contestants or self.contestants[BASELINE] != ContestantConfig():
+            raise UserError(
+                f"a ladder needs the plain backbone as contestant {BASELINE!r}: {{}}, the recipe "
+                f"has {', '.join(self.contestants)}"
+            )
+        if not self.settings:
+            raise UserError("a ladder needs at least one setting, such as strong: {}")
+        _check_budgets("budgets", self.budgets)
+        for name, size in self.sizes.items():
+            check_seeds(f"sizes.{name}.seeds", size.seeds)
+            _check_budgets(f"sizes.{name}.budgets", self.budgets_of(name))
+            _check_known(f"sizes.{name}.contestants", size.contestants, self.contestants)
+            _check_known(f"sizes.{name}.overrides", size.overrides, self.contestants)
+            _check_known(f"sizes.{name}.settings", size.settings, self.settings)
+            if len(self.search.factors) > 1 and self.search.seed in size.seeds:
+                raise UserError(
+                    f"search.seed {self.search.seed} must not be among sizes.{name}.seeds "
+                    f"{size.seeds}"
+                )
+        for name, way in self.settings.items():
+            _check_known(f"settings.{name}.contestants", way.contestants, self.contestants)
+        _check_known("search.sizes", self.search.sizes, self.sizes)
+        for setting, size_name, contestant in self.cells():
+            self.experiment(setting, size_name, contestant)
+
+    def budgets_of(self, size: str) -> list[float]:
+        """Budgets of a size, in tokens per parameter."""
+        own = self.sizes[size].budgets
+        return self.budgets if own is None else own
+
+    def cells(self) -> list[tuple[str, str, str]]:
+        """(setting, size, contestant) of all that is trained, in the recipe's order."""
+        return [
+            (setting, size, contestant)
+            for setting, own in self.settings.items()
+            for size, rung in self.sizes.items()
+            if rung.settings is None or setting in rung.settings
+            for contestant in self.contestants
+            if rung.contestants is None or contestant in rung.contestants
+            if own.contestants is None or contestant in own.contestants
+        ]
+
+    def experiment(
+        self, setting: str, size: str, contestant: str, *, factor: float = 1.0, **training: Any
+    ) -> Recipe:
+        """The recipe of one contestant's runs.
+
+        Args:
+            setting: how it is trained.
+            size: how large it is.
+            contestant: its name.
+            factor: of all learning rates.
+            **training: further changes of the training.
+
+        Raises:
+            UserError: for a value out of range.
+        """
+        way, rung = self.settings[setting], self.sizes[size]
+        try:
+            backbone = dataclasses.replace(self.backbone, **(way.backbone | rung.backbone))
+            settings = dataclasses.replace(self.training, **(way.training | rung.training))
+            own = self.contestants[contestant]
+            changes = {**own.backbone, **rung.overrides.get(contestant, {})}
+            own = dataclasses.replace(own, backbone=changes)
+        except TypeError as error:
+            raise UserError(
+                f"setting {setting!r} at size {size!r} does not fit: {error}"
+            ) from error
+        muon = settings.muon_learning_rate
+        rates = {
+            "learning_rate": settings.learning_rate * factor,
+            "muon_learning_rate": None if muon is None else muon * factor,
+        }
+        settings = dataclasses.replace(
+            settings, **(rates | {"tensorboard": False, "snapshots": False} | training)
+        )
+        return Recipe(
+            name=self.name,
+            corpus=self.corpus,
+            backbone=backbone,
+            training=settings,
+            contestants={contestant: own},
+            seeds=rung.seeds,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionaries, lists and numbers, as in the YAML file."""
+        return dataclasses.asdict(self)
+
+
+def ladder_from_dict(values: Mapping[str, Any], source: str = "the recipe") -> LadderRecipe:
+    """The inverse of `LadderRecipe.to_dict`.
+
+    Raises:
+        UserError: for an unknown or missing key, or a value out of range.
+    """
+    groups: dict[str, Any] = {
+        "corpus": CorpusConfig,
+        "backbone": BackboneConfig,
+        "training": TrainingConfig,
+        "search": RateSearchConfig,
+    }
+    tables: dict[str, Any] = {
+        "contestants": ContestantConfig,
+        "sizes": SizeConfig,
+        "settings": SettingConfig,
+    }
+    try:
+        made = {name: cls(**values[name]) for name, cls in groups.items() if name in values}
+        for name, cls in tables.items():
+            if name in values:
+                made[name] = {key: cls(**(own or {})) for key, own in values[name].items()}
+        return LadderRecipe(**{**values, **made})
+    except (TypeError, AttributeError) as error:
+        raise UserError(f"{source} does not fit: {error}") from error
+
+
+def load_ladder(path: str | Path) -> LadderRecipe:
+    """Read the recipe of a ladder from a YAML file.
+
+    Raises:
+        UserError: if the file is missing, no YAML, or does not fit.
+    """
+    return ladder_from_dict(read_recipe_file(Path(path)), str(path))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rung:
+    """The steps of one size, from which its budgets follow.
+
+    Attributes:
+        num_parameters: of the plain backbone.
+        budgets: in tokens per parameter.
+        num_steps: of the run that ends at each budget.
+        branch_steps: where it leaves the trunk.
+    """
+
+    num_parameters: int
+    budgets: list[float]
+    num_steps: list[int]
+    branch_steps: list[int]
+
+
+def rung_of(recipe: LadderRecipe, size: str, num_parameters: int) -> Rung:
+    """Budgets of a size as steps.
+
+    Raises:
+        UserError: if two budgets have the same steps, or the first branch begins in the warm-up.
+    """
+    budgets = recipe.budgets_of(size)
+    steps = [steps_for(recipe, size, budget, num_parameters) for budget in budgets]
+    settings = recipe.experiment(next(iter(recipe.settings)), size, BASELINE).training
+    branches = [first_decay_step(each, settings.decay_fraction) for each in steps]
+    if len(set(branches)) < len(branches) or branches[0] <= settings.num_warmup_steps:
+        raise UserError(
+            f"size {size!r} has {num_parameters} parameters, and its budgets {budgets} make runs "
+            f"of {steps} steps that leave the trunk at {branches}: these must rise and come after "
+            f"the {settings.num_warmup_steps} steps of warm-up; use larger budgets, a smaller "
+            "batch or a shorter warm-up"
+        )
+    return Rung(
+        num_parameters=num_parameters, budgets=budgets, num_steps=steps, branch_steps=branches
+    )
+
+
+def steps_for(recipe: LadderRecipe, size: str, budget: float, num_parameters: int) -> int:
+    """Steps that read `budget` tokens per parameter, rounded."""
+    own = recipe.experiment(next(iter(recipe.settings)), size, BASELINE)
+    per_step = own.training.batch_size * own.backbone.context_length
+    return max(1, round(budget * num_parameters / per_step))
+
+
+def _check_budgets(name: str, budgets: list[float]) -> None:
+    if not budgets or budgets != sorted(set(budgets)) or budgets[0] <= 0:
+        raise UserError(f"{name} must be > 0 and rise, got {budgets}")
+
+
+def _check_known(name: str, wanted: Any, known: Mapping[str, Any]) -> None:
+    unknown = [each for each in wanted or () if each not in known]
+    if unknown:
+        raise UserError(f"{name} names {', '.join(unknown)}; there are {', '.join(known)}")

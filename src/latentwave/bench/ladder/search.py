@@ -1,0 +1,231 @@
+"""A search for the best plain decoder: one group of settings at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from latentwave.bench.comparison import Job, Workers
+from latentwave.bench.data import TokenStore
+from latentwave.bench.training import (
+    BASELINE,
+    ContestantConfig,
+    Recipe,
+    check_folder,
+    describe_environment,
+    describe_run,
+    read_recipe_file,
+    read_result,
+    recipe_from_dict,
+)
+from latentwave.bench.training.files import write_json
+from latentwave.errors import UserError
+
+SEARCH = "search.json"
+Setting = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SearchRecipe:
+    """A coordinate search over the settings of a recipe.
+
+    Attributes:
+        base: the recipe whose plain backbone is trained.
+        groups: searched one after the other: in each, lists of values by their place in the recipe,
+            such as {"training.optimizer": ["adamw", "muon"], "training.learning_rate": [...]}; all
+            combinations of a group are tried with the best values of the groups before it. A
+            change of training.batch_size keeps the tokens.
+        seeds: of every run.
+        finalists: settings that are trained again with final_seeds, the best of the search first.
+        final_seeds: of those.
+    """
+
+    base: Recipe
+    groups: list[dict[str, list[Any]]]
+    seeds: list[int] = dataclasses.field(default_factory=lambda: [1000])
+    finalists: int = 3
+    final_seeds: list[int] = dataclasses.field(default_factory=lambda: [1001, 1002, 1003])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tried:
+    """One setting and how it ended.
+
+    Attributes:
+        setting: values by their place, those that differ from the base.
+        losses: final validation losses by seed, nats per token; null where a run diverged.
+    """
+
+    setting: Setting
+    losses: dict[str, float | None]
+
+    @property
+    def loss(self) -> float:
+        """The mean; infinite if a seed diverged."""
+        values = list(self.losses.values())
+        if any(value is None for value in values):
+            return math.inf
+        return sum(value for value in values if value is not None) / len(values)
+
+
+def load_search(path: str | Path) -> SearchRecipe:
+    """Read a search from a YAML file: a recipe with `groups`, `seeds` and `finalists` beside.
+
+    Raises:
+        UserError: if it does not fit.
+    """
+    values = read_recipe_file(Path(path))
+    own = {
+        name: values.pop(name)
+        for name in ("groups", "finalists", "final_seeds", "seeds")
+        if name in values
+    }
+    values.setdefault("contestants", {BASELINE: {}})
+    if not own.get("groups"):
+        raise UserError(f"{path} has no groups of settings to search")
+    return SearchRecipe(base=recipe_from_dict(values, str(path)), **own)
+
+
+def applied(base: Recipe, setting: Mapping[str, Any]) -> Recipe:
+    """A recipe with the values of a setting.
+
+    Raises:
+        UserError: for a place that the recipe does not have, or a value out of range.
+    """
+    changes: dict[str, dict[str, Any]] = {"training": {}, "backbone": {}}
+    for place, value in setting.items():
+        group, _, name = place.partition(".")
+        fields = {each.name for each in dataclasses.fields(getattr(base, group, base))}
+        if group not in changes or name not in fields:
+            raise UserError(f"there is no {place!r} to search: use training.… or backbone.…")
+        changes[group][name] = value
+    training = changes["training"]
+    if "batch_size" in training:
+        ratio = base.training.batch_size / training["batch_size"]
+        steps = max(1, round(base.training.num_steps * ratio))
+        warmup = max(1, round(base.training.num_warmup_steps * ratio))
+        training |= {"num_steps": steps} | (
+            {} if "num_warmup_steps" in training else {"num_warmup_steps": warmup}
+        )
+    steps = training.get("num_steps", base.training.num_steps)
+    training |= {"evaluate_every_steps": steps, "save_every_steps": steps}
+    return dataclasses.replace(
+        base,
+        training=dataclasses.replace(base.training, **training, tensorboard=False, snapshots=False),
+        backbone=dataclasses.replace(base.backbone, **changes["backbone"]),
+        contestants={BASELINE: ContestantConfig()},
+    )
+
+
+def run_search(
+    search: SearchRecipe,
+    store: TokenStore,
+    folder: Path,
+    *,
+    workers: Workers | None = None,
+    console: Console | None = None,
+) -> list[Tried]:
+    """Try all groups, then train the finalists with further seeds, and write search.json.
+
+    Finished runs are taken as they are, so a search that was interrupted goes on.
+
+    Args:
+        search: what is tried.
+        store: the corpus.
+        folder: of the search.
+        workers: where runs are executed.
+        console: where progress is shown.
+
+    Returns:
+        The finalists, the best first.
+
+    Raises:
+        UserError: for a place or value that does not fit, or if everything diverged.
+    """
+    console = console or Console(stderr=True)
+    trainer = _Trainer(search.base, store, folder, workers or Workers(), console)
+    for group in search.groups:  # mistakes show now, not in hours
+        for setting in _combinations(group):
+            applied(search.base, setting)
+    tried: dict[str, Tried] = {}
+    best: Setting = {}
+    for number, group in enumerate(search.groups):
+        settings = [best | each for each in _combinations(group)]
+        found = trainer.train(settings, search.seeds)
+        tried |= found
+        best = min(found.values(), key=lambda each: each.loss).setting
+        if not math.isfinite(min(each.loss for each in found.values())):
+            raise UserError(f"everything diverged in group {number} of the search: {group}")
+        for each in sorted(found.values(), key=lambda each: each.loss):
+            console.print(f"group {number}: {each.loss:.4f} {each.setting}", soft_wrap=True)
+    order = sorted(tried.values(), key=lambda each: each.loss)
+    chosen = [each.setting for each in order[: search.finalists]]
+    finals = trainer.train(chosen, search.final_seeds)
+    ranking = sorted(finals.values(), key=lambda each: each.loss)
+    write_json(
+        folder / SEARCH,
+        {
+            "base": search.base.to_dict(),
+            "groups": search.groups,
+            "num_runs": len(tried) * len(search.seeds) + len(chosen) * len(search.final_seeds),
+            "tried": [dataclasses.asdict(each) for each in order],
+            "finalists": [dataclasses.asdict(each) for each in ranking],
+            "winner": ranking[0].setting,
+            "environment": describe_environment(),
+        },
+    )
+    for each in ranking:
+        console.print(f"finalist: {each.loss:.4f} {each.setting}", soft_wrap=True)
+    return ranking
+
+
+def _combinations(group: Mapping[str, Sequence[Any]]) -> list[Setting]:
+    return [dict(zip(group, values, strict=True)) for values in itertools.product(*group.values())]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Trainer:
+    """Trains settings, those that are trained already for nothing."""
+
+    base: Recipe
+    store: TokenStore
+    folder: Path
+    workers: Workers
+    console: Console
+
+    def train(self, settings: Sequence[Setting], seeds: Sequence[int]) -> dict[str, Tried]:
+        jobs: dict[tuple[str, int], Job] = {}
+        by_name = {_name(setting): setting for setting in settings}
+        for name, setting in by_name.items():
+            own = applied(self.base, setting)
+            for seed in seeds:
+                path = self.folder / name / f"seed{seed}"
+                check_folder(path, describe_run(own, BASELINE, seed, self.store))
+                jobs[name, seed] = Job(
+                    recipe=own.to_dict(), contestant=BASELINE, seed=seed, folder=str(path)
+                )
+        self.workers.run(list(jobs.values()), self.store, self.console)
+        losses = {key: read_result(Path(job.folder)).final_loss for key, job in jobs.items()}
+        return {
+            name: Tried(
+                setting=setting,
+                losses={
+                    str(seed): losses[name, seed] if math.isfinite(losses[name, seed]) else None
+                    for seed in seeds
+                },
+            )
+            for name, setting in by_name.items()
+        }
+
+
+def _name(setting: Setting) -> str:
+    """The folder of a setting."""
+    parts = [f"{place.rpartition('.')[2]}-{json.dumps(value)}" for place, value in setting.items()]
+    return "".join(c if c.isalnum() or c in "._-+" else "" for c in "+".join(parts)) or "base"

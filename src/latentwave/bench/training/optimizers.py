@@ -1,0 +1,181 @@
+"""Optimizers and learning-rate schedules of training runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW, Muon, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import PreTrainedModel
+
+from latentwave.bench.training.settings import TrainingConfig
+from latentwave.hub.decoder import decoder_layers
+from latentwave.mixers import Mixer
+
+# The tensors that each optimizer keeps for a parameter.
+_STATE = {"adamw": ("exp_avg", "exp_avg_sq"), "muon": ("momentum_buffer",)}
+
+
+class MuonWithAdamW(Optimizer):
+    """Muon for some parameters and AdamW for the others, as one optimizer.
+
+    The two are torch's own and share this optimizer's groups and state, so schedules, checkpoints
+    and accelerate see an ordinary optimizer.
+
+    Reference: Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024); its
+    updates are scaled to the root mean square of AdamW's (Liu et al., 2025, "match_rms_adamw").
+
+    Args:
+        matrices: group for Muon: two-dimensional parameters.
+        others: groups for AdamW.
+        muon_learning_rate: of the matrices.
+        learning_rate: of the others.
+        betas: of AdamW.
+    """
+
+    def __init__(
+        self,
+        matrices: dict[str, Any],
+        others: list[dict[str, Any]],
+        *,
+        muon_learning_rate: float,
+        learning_rate: float,
+        betas: tuple[float, float],
+    ) -> None:
+        self._muon = Muon(
+            [matrices], lr=muon_learning_rate, momentum=0.95, adjust_lr_fn="match_rms_adamw"
+        )
+        self._adamw = _adamw(others, learning_rate, betas)
+        groups = [*self._muon.param_groups, *self._adamw.param_groups]
+        super().__init__(groups, {})
+        self._share()
+
+    def _share(self) -> None:
+        self._muon.param_groups[:] = self.param_groups[:1]
+        self._adamw.param_groups[:] = self.param_groups[1:]
+        self._muon.state = self._adamw.state = self.state
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """One step of both; a closure is evaluated once, before them."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        self._muon.step()  # type: ignore[no-untyped-call]
+        self._adamw.step()
+        return loss
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """See `torch.optim.Optimizer.load_state_dict`."""
+        super().load_state_dict(state_dict)
+        self._share()
+
+
+def make_optimizer(
+    model: PreTrainedModel, settings: TrainingConfig, decayed: set[str]
+) -> Optimizer:
+    """The optimizer of a recipe, on all trainable parameters of a model.
+
+    Mixers take no weight decay, which would pull filters and gates to zero, and never go to Muon,
+    which is for matrices that map channels to channels.
+
+    Args:
+        model: whole or sharded.
+        settings: say which optimizer and its rates.
+        decayed: names of the backbone's parameters that take weight decay.
+    """
+    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    of_mixers = {id(p) for p in mixer_parameters(model)}
+    matrices: dict[str, nn.Parameter] = {}
+    if settings.optimizer == "muon":
+        inside = {id(p) for layer in decoder_layers(model) for p in layer.parameters()}
+        matrices = {
+            name: p
+            for name, p in parameters.items()
+            if id(p) in inside and id(p) not in of_mixers and p.dim() == 2
+        }
+
+    def group(decay: bool) -> list[nn.Parameter]:
+        return [
+            p
+            for name, p in parameters.items()
+            if name not in matrices and (name in decayed and id(p) not in of_mixers) == decay
+        ]
+
+    others = [
+        {"params": group(decay), "weight_decay": settings.weight_decay if decay else 0.0}
+        for decay in (True, False)
+    ]
+    others = [each for each in others if each["params"]]
+    betas = (0.9, settings.adam_beta2)
+    if not matrices:
+        return _adamw(others, settings.learning_rate, betas)
+    return MuonWithAdamW(
+        {"params": list(matrices.values()), "weight_decay": settings.weight_decay},
+        others,
+        muon_learning_rate=settings.muon_learning_rate or settings.learning_rate,
+        learning_rate=settings.learning_rate,
+        betas=betas,
+    )
+
+
+def make_schedule(optimizer: Optimizer, settings: TrainingConfig) -> LambdaLR:
+    """The learning rate of every step, as a factor of its peak."""
+    warmup, num_steps = settings.num_warmup_steps, settings.num_steps
+    stable = first_decay_step(num_steps, settings.decay_fraction)
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return step / warmup
+        if settings.schedule == "cosine":
+            done = (step - warmup) / max(1, num_steps - warmup)
+            return max(0.0, 0.5 * (1 + math.cos(math.pi * done)))
+        if settings.schedule == "constant" or step <= stable:
+            return 1.0
+        return max(0.0, (num_steps - step) / (num_steps - stable))
+
+    return LambdaLR(optimizer, factor)
+
+
+def first_decay_step(num_steps: int, decay_fraction: float) -> int:
+    """The step at which a run with the schedule "wsd" leaves its constant rate.
+
+    Example:
+        >>> first_decay_step(1000, 0.2)
+        800
+    """
+    return num_steps - max(1, round(decay_fraction * num_steps))
+
+
+def mixer_parameters(model: nn.Module) -> Iterator[nn.Parameter]:
+    """The parameters of all mixers of a model."""
+    for module in model.modules():
+        if isinstance(module, Mixer):
+            yield from module.parameters()
+
+
+def state_tensors(optimizer: Optimizer) -> dict[nn.Parameter, dict[str, Tensor]]:
+    """What an optimizer keeps for its parameters beside the count of steps; zeros before the first.
+
+    The tensors are those in use: what is written into them, the optimizer goes on with.
+    """
+    return {
+        p: {
+            name: optimizer.state[p][name]
+            if name in optimizer.state.get(p, {})
+            else torch.zeros_like(p)
+            for name in _STATE["muon" if "momentum" in group else "adamw"]
+        }
+        for group in optimizer.param_groups
+        for p in group["params"]
+    }
+
+
+def _adamw(groups: list[dict[str, Any]], learning_rate: float, betas: tuple[float, float]) -> AdamW:
+    fused = all(p.is_cuda for group in groups for p in group["params"])
+    return AdamW(groups, lr=learning_rate, betas=betas, fused=fused or None)

@@ -1,0 +1,213 @@
+"""Schedules, optimizers, and runs that branch off from others."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from torch import nn
+
+from latentwave.bench.data import RandomWindows, TokenBatches, prepare
+from latentwave.bench.training import (
+    ContestantConfig,
+    TrainingConfig,
+    build_model,
+    list_checkpoints,
+    train,
+)
+from latentwave.bench.training.optimizers import make_optimizer, make_schedule, mixer_parameters
+from latentwave.errors import UserError
+from latentwave.mixers import list_mixers
+from tests.tiny import tiny_recipe, write_text
+
+QUIET = Console(quiet=True)
+OPTIMIZERS = pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    return write_text(tmp_path_factory.mktemp("text") / "words.txt")
+
+
+@pytest.fixture(scope="module")
+def store(text, tmp_path_factory):
+    return prepare(tiny_recipe(text).corpus, tmp_path_factory.mktemp("store") / "store")
+
+
+def wsd_recipe(text, optimizer="adamw", **changes):
+    training = {
+        "num_steps": 10,
+        "schedule": "wsd",
+        "optimizer": optimizer,
+        "evaluate_every_steps": 2,
+        "save_every_steps": 4,
+        "tensorboard": False,
+        "snapshots": False,
+    } | changes
+    return tiny_recipe(text, training=training)
+
+
+@OPTIMIZERS
+def test_a_branch_is_the_uninterrupted_run(optimizer, text, store, tmp_path):
+    whole = train(
+        wsd_recipe(text, optimizer), "wavelet", 0, store, tmp_path / "whole", console=QUIET
+    )
+    trunk = wsd_recipe(text, optimizer, schedule="constant", num_steps=16, save_at_steps=[3, 8])
+    train(trunk, "wavelet", 0, store, tmp_path / "trunk", console=QUIET)
+    kept = {
+        int(path.name.rpartition("-")[2]): path for path in list_checkpoints(tmp_path / "trunk")
+    }
+    assert set(kept) == {3, 8, 12, 16}
+    branch = train(
+        wsd_recipe(text, optimizer),
+        "wavelet",
+        0,
+        store,
+        tmp_path / "branch",
+        console=QUIET,
+        start_from=kept[8],
+    )
+    assert [point.step for point in branch.curve] == [8, 10]
+    assert branch.final_loss == whole.final_loss
+    assert branch.tokens == whole.tokens
+
+
+@OPTIMIZERS
+def test_resumed_equals_uninterrupted(optimizer, text, store, tmp_path):
+    recipe = wsd_recipe(text, optimizer)
+    whole = train(recipe, "wavelet", 0, store, tmp_path / "whole", console=QUIET)
+    train(recipe, "wavelet", 0, store, tmp_path / "cut", console=QUIET)
+    (tmp_path / "cut" / "result.json").unlink()
+    for later in list_checkpoints(tmp_path / "cut")[:1]:
+        for file in later.iterdir():
+            file.unlink()
+        later.rmdir()
+    again = train(recipe, "wavelet", 0, store, tmp_path / "cut", console=QUIET, resume=True)
+    assert again.final_loss == whole.final_loss
+
+
+def test_a_branch_needs_an_intact_checkpoint(text, store, tmp_path):
+    with pytest.raises(UserError, match="cannot start from .*checkpoint-8"):
+        train(
+            wsd_recipe(text),
+            "none",
+            0,
+            store,
+            tmp_path / "branch",
+            console=QUIET,
+            start_from=tmp_path / "checkpoint-8",
+        )
+
+
+def test_schedules():
+    def rates(**settings):
+        config = TrainingConfig(
+            num_steps=20,
+            num_warmup_steps=4,
+            evaluate_every_steps=20,
+            save_every_steps=20,
+            **settings,
+        )
+        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+        scheduler = make_schedule(optimizer, config)
+        found = []
+        for _ in range(20):
+            found.append(scheduler.get_last_lr()[0])
+            optimizer.step()
+            scheduler.step()
+        return [*found, scheduler.get_last_lr()[0]]
+
+    warmup = [0, 0.25, 0.5, 0.75]
+    assert rates(schedule="constant") == [*warmup, *[1.0] * 17]
+    assert rates(schedule="wsd") == [*warmup, *[1.0] * 13, 0.75, 0.5, 0.25, 0.0]
+    cosine = rates(schedule="cosine")
+    assert cosine[:5] == [*warmup, 1.0]
+    assert cosine[12] == pytest.approx(0.5)
+    assert cosine[-1] == 0
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"decay_fraction": 0.0},
+        {"save_at_steps": [4, 2]},
+        {"muon_learning_rate": -1.0},
+    ],
+)
+def test_values_out_of_range_are_refused(settings):
+    (name,) = settings
+    with pytest.raises(UserError, match=name):
+        TrainingConfig(**settings)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("kind", list_mixers())
+def test_mixers_take_no_decay_and_never_go_to_muon(kind, optimizer, text):
+    options = {"adaptive_filterbank": {"mask_heads": 2}}.get(kind, {})
+    recipe = tiny_recipe(text, contestants={"it": ContestantConfig(kind=kind, options=options)})
+    model = build_model(recipe.backbone, recipe.contestants["it"], vocab_size=11, seed=0)
+    settings = TrainingConfig(optimizer=optimizer, weight_decay=0.1)
+    made = make_optimizer(
+        model, settings, {name for name, p in model.named_parameters() if p.dim() > 1}
+    )
+    of_mixers = {id(p) for p in mixer_parameters(model)}
+    everything = [id(p) for group in made.param_groups for p in group["params"]]
+    assert sorted(everything) == sorted(id(p) for p in model.parameters())
+    for group in made.param_groups:
+        own = {id(p) for p in group["params"]}
+        if group["weight_decay"] or "momentum" in group:
+            assert not own & of_mixers
+            assert all(p.dim() > 1 for p in group["params"])
+    assert ("momentum" in made.param_groups[0]) == (optimizer == "muon")
+
+
+@pytest.mark.parametrize(
+    ("rank", "processes", "passes"), [(0, 1, 1), (1, 2, 1), (0, 2, 3), (0, 1, 2)]
+)
+def test_batches_are_the_dataset(rank, processes, passes):
+    tokens = np.random.default_rng(0).integers(0, 200, 1000).astype(np.uint8)
+    windows = RandomWindows(tokens, 16, 600 * processes, seed=3)
+    batches = TokenBatches(
+        windows, windows_per_pass=2, passes_per_step=passes, rank=rank, num_processes=processes
+    )
+    assert len(batches) == 300
+    seen = list(batches)
+    for index, batch in enumerate(seen):
+        for place in range(2):
+            item = windows[index * 2 * processes + 2 * rank + place]
+            assert torch.equal(batch["input_ids"][place], item["input_ids"])
+            assert torch.equal(batch["labels"][place], item["labels"])
+    batches.start_at(60)
+    assert torch.equal(next(iter(batches))["input_ids"], seen[60 * passes]["input_ids"])
+
+
+def test_the_starts_are_those_of_one_generator_per_window():
+    windows = RandomWindows(np.arange(1000), 10, 50, seed=7)
+    one_by_one = [
+        int(np.random.Philox(key=7, counter=index).random_raw()) * 991 >> 64 for index in range(50)
+    ]
+    assert windows.starts(0, 50).tolist() == one_by_one
+    assert windows.starts(20, 5).tolist() == one_by_one[20:25]
+
+
+def test_untied_and_scaled_initial_weights(text):
+    backbone = tiny_recipe(text).backbone
+    plain = ContestantConfig()
+
+    def build(**changes):
+        own = dataclasses.replace(backbone, architecture="llama", **changes)
+        return build_model(own, plain, vocab_size=11, seed=0)
+
+    usual, scaled = build(), build(scaled_residual_init=True)
+    down = usual.model.layers[0].mlp.down_proj.weight
+    assert torch.allclose(scaled.model.layers[0].mlp.down_proj.weight, down / 2)
+    assert torch.equal(
+        scaled.model.layers[0].mlp.up_proj.weight, usual.model.layers[0].mlp.up_proj.weight
+    )
+    untied = build(tie_embeddings=False, initializer_range=0.5)
+    assert untied.lm_head.weight is not untied.model.embed_tokens.weight
+    assert 0.3 < float(untied.model.embed_tokens.weight.detach().std()) < 0.7
+    assert hasattr(build(qk_norm=True).model.layers[0].self_attn, "q_norm")
+    with pytest.raises(UserError, match="qk_norm"):
+        dataclasses.replace(backbone, qk_norm=True)
