@@ -38,17 +38,17 @@ class SearchRecipe:
 
     Attributes:
         base: the recipe whose plain backbone is trained.
-        groups: searched one after the other: in each, lists of values by their place in the recipe,
-            such as {"training.optimizer": ["adamw", "muon"], "training.learning_rate": [...]}; all
-            combinations of a group are tried with the best values of the groups before it. A
-            change of training.batch_size keeps the tokens.
+        groups: searched one after the other. A group is a list of grids, lists of values by their
+            place in the recipe such as {"training.learning_rate": [4e-3, 8e-3]}; all combinations
+            of each grid are tried on top of the best setting so far. A change of
+            training.batch_size keeps the tokens.
         seeds: of every run.
         finalists: settings that are trained again with final_seeds, the best of the search first.
         final_seeds: of those.
     """
 
     base: Recipe
-    groups: list[dict[str, list[Any]]]
+    groups: list[list[dict[str, list[Any]]]]
     seeds: list[int] = dataclasses.field(default_factory=lambda: [1000])
     finalists: int = 3
     final_seeds: list[int] = dataclasses.field(default_factory=lambda: [1001, 1002, 1003])
@@ -160,9 +160,10 @@ def run_search(
         settings = [best | each for each in _combinations(group)]
         found = trainer.train(settings, search.seeds)
         tried |= found
-        best = min(found.values(), key=lambda each: each.loss).setting
-        if not math.isfinite(min(each.loss for each in found.values())):
+        leader = min(tried.values(), key=lambda each: each.loss)
+        if not math.isfinite(leader.loss):
             raise UserError(f"everything diverged in group {number} of the search: {group}")
+        best = leader.setting
         for each in sorted(found.values(), key=lambda each: each.loss):
             console.print(f"group {number}: {each.loss:.4f} {each.setting}", soft_wrap=True)
     order = sorted(tried.values(), key=lambda each: each.loss)
@@ -186,8 +187,12 @@ def run_search(
     return ranking
 
 
-def _combinations(group: Mapping[str, Sequence[Any]]) -> list[Setting]:
-    return [dict(zip(group, values, strict=True)) for values in itertools.product(*group.values())]
+def _combinations(group: Sequence[Mapping[str, Sequence[Any]]]) -> list[Setting]:
+    return [
+        dict(zip(grid, values, strict=True))
+        for grid in group
+        for values in itertools.product(*grid.values())
+    ]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,7 +19,8 @@ def describe_environment() -> dict[str, Any]:
 
     Returns:
         Keys versions, cpu, cores, accelerator (None without one), threads (of torch), platform
-        and commit (None outside a git checkout; "…-dirty" with uncommitted changes).
+        and commit (outside a git checkout what
+        LATENTWAVE_COMMIT says, or None; "…-dirty" with uncommitted changes).
     """
     return {
         "versions": {"python": platform.python_version()}
@@ -54,7 +55,7 @@ def _commit() -> str | None:
     try:
         # An installed copy inside somebody else's checkout must not report that one's commit.
         if not git("ls-files", "--", Path(__file__).name):
-            return None
+            return os.environ.get("LATENTWAVE_COMMIT")
         return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain") else "")
     except (OSError, subprocess.CalledProcessError):
-        return None
+        return os.environ.get("LATENTWAVE_COMMIT")

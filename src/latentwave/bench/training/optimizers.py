@@ -177,5 +177,4 @@ def state_tensors(optimizer: Optimizer) -> dict[nn.Parameter, dict[str, Tensor]]
 
 
 def _adamw(groups: list[dict[str, Any]], learning_rate: float, betas: tuple[float, float]) -> AdamW:
-    fused = all(p.is_cuda for group in groups for p in group["params"])
-    return AdamW(groups, lr=learning_rate, betas=betas, fused=fused or None)
+    return AdamW(groups, lr=learning_rate, betas=betas, fused=True)

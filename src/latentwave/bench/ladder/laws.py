@@ -1,0 +1,125 @@
+"""Scaling laws of the plain decoder, and what a contestant saves on them."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+
+_HUBER = 0.01  # of the logarithm of the loss; residuals of good runs lie below
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Law:
+    """Loss of annealed runs against parameters and tokens.
+
+        L(N, D) = E + A · N^−α + B · D^−β
+
+    Reference: Hoffmann et al., "Training Compute-Optimal Large Language Models" (2022), approach 3;
+    the residuals are soft-clipped (Huber) in log L.
+
+    Attributes:
+        irreducible: E, nats per token.
+        size_factor: A; 0 in a law of one size.
+        size_exponent: α.
+        token_factor: B.
+        token_exponent: β.
+    """
+
+    irreducible: float
+    size_factor: float
+    size_exponent: float
+    token_factor: float
+    token_exponent: float
+
+    def loss(self, num_parameters: float, num_tokens: float) -> float:
+        """Nats per token that the law expects."""
+        falling = self.token_factor * float(num_tokens**-self.token_exponent)
+        return self.floor(num_parameters) + falling
+
+    def floor(self, num_parameters: float) -> float:
+        """The loss that a size comes down to with any number of tokens."""
+        return self.irreducible + self.size_factor * float(num_parameters**-self.size_exponent)
+
+    def tokens_for(self, num_parameters: float, loss: float) -> float:
+        """Tokens after which the law has come down to a loss; infinite if it never does.
+
+        Example:
+            >>> law = Law(
+            ...     irreducible=1.0,
+            ...     size_factor=0.0,
+            ...     size_exponent=0.5,
+            ...     token_factor=100.0,
+            ...     token_exponent=0.5,
+            ... )
+            >>> law.loss(1e6, 1e6), law.tokens_for(1e6, 1.1), law.tokens_for(1e6, 0.9)
+            (1.1, 1000000.0000000002, inf)
+        """
+        above = loss - self.floor(num_parameters)
+        if not above > 0:
+            return math.inf
+        return float((above / self.token_factor) ** (-1 / self.token_exponent))
+
+    def parameters_for(self, num_tokens: float, loss: float) -> float:
+        """The size that has a loss after so many tokens; infinite if none has."""
+        above = loss - self.irreducible - self.token_factor * num_tokens**-self.token_exponent
+        if not above > 0 or self.size_factor == 0:
+            return math.inf
+        return float((above / self.size_factor) ** (-1 / self.size_exponent))
+
+
+Points = Sequence[tuple[float, float, float]]
+"""(parameters, tokens, loss) of annealed runs."""
+
+
+def fit_law(points: Points) -> Law:
+    """Fit a law to annealed runs, of several sizes or of one.
+
+    Several starts, the best is kept. With one size its floor is a single number, E.
+
+    Args:
+        points: at least five with several sizes, three with one; finite.
+
+    Raises:
+        ValueError: for fewer points than the law has parameters.
+    """
+    N, D, L = np.array([(n, d, loss) for n, d, loss in points], dtype=np.float64).T
+    several = len(set(N)) > 1
+    least = 5 if several else 3
+    if len(points) < least:
+        raise ValueError(f"a law needs at least {least} points, got {len(points)}")
+    n0, d0 = float(np.exp(np.log(N).mean())), float(np.exp(np.log(D).mean()))
+
+    def unpacked(theta: NDArray[np.float64]) -> tuple[float, float, float, float, float]:
+        # Terms at the centre of the points, and exponents, as logarithms: all positive.
+        floor, token, beta, *rest = np.exp(theta)
+        size, alpha = rest or (0.0, 1.0)
+        return float(floor), float(size), float(alpha), float(token), float(beta)
+
+    def residuals(theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        floor, size, alpha, token, beta = unpacked(theta)
+        expected = floor + size * (N / n0) ** -alpha + token * (D / d0) ** -beta
+        found: NDArray[np.float64] = np.log(expected) - np.log(L)
+        return found
+
+    low = float(L.min())
+    fits = []
+    starts = itertools.product((0.3, 0.6, 0.9), (0.2, 0.5, 1.0), (0.2, 0.6) if several else (0.0,))
+    for share, beta, alpha in starts:
+        rest = low * (1 - share)
+        start = [math.log(low * share), math.log(rest / 2 + 1e-3), math.log(beta)]
+        start += [math.log(rest / 2 + 1e-3), math.log(alpha)] if several else []
+        fits.append(least_squares(residuals, start, loss="huber", f_scale=_HUBER, max_nfev=300))
+    floor, size, alpha, token, beta = unpacked(min(fits, key=lambda each: each.cost).x)
+    return Law(
+        irreducible=floor,
+        size_factor=size * n0**alpha,
+        size_exponent=alpha,
+        token_factor=token * d0**beta,
+        token_exponent=beta,
+    )
