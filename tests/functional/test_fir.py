@@ -153,3 +153,20 @@ def test_refusals_name_the_value():
         causal_fir(x, torch.zeros(3, 0))
     with pytest.raises(ValueError, match=r"history must be in 0 … 4, .*got 5"):
         causal_fir(x, torch.zeros(3, 2), history=5)
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize(("num_taps", "fused"), [(4, True), (8, True), (40, False)])
+def test_compiled_short_kernels_are_plain_multiply_adds(num_taps, fused):
+    graphs = []
+
+    def keep(graph, inputs):
+        graphs.append({str(node.target) for node in graph.graph.nodes})
+        return graph.forward
+
+    x = torch.randn(2, 50, 3, requires_grad=True)
+    taps = torch.randn(3, num_taps, requires_grad=True)
+    compiled = torch.compile(causal_fir, fullgraph=True, backend=keep)
+    torch.testing.assert_close(compiled(x, taps), causal_fir(x, taps))
+    (targets,) = graphs
+    assert ("autograd_function_apply" not in targets) == fused

@@ -170,6 +170,25 @@ def test_counts(case):
 
 
 @EVERY_CASE
+def test_parameters_are_reset_where_they_are(case):
+    kind, options = CASES[case]
+    how = {"channels": CHANNELS, "context_length": CONTEXT_LENGTH, **options}
+    torch.manual_seed(3)
+    fresh, mixer = build_mixer(kind, **how), build_mixer(kind, **how)
+    with torch.no_grad():
+        for parameter in mixer.parameters():
+            parameter.fill_(float("nan"))
+    torch.manual_seed(3)
+    mixer.reset_parameters()
+    torch.testing.assert_close(mixer.state_dict(), fresh.state_dict(), rtol=0, atol=0)
+
+
+@EVERY_CASE
+def test_no_matrix_is_a_linear_module(case):
+    assert not any(isinstance(module, torch.nn.Linear) for module in build_case(case).modules())
+
+
+@EVERY_CASE
 def test_non_contiguous_input(case):
     mixer = double(case)
     x = signal(T, 2).transpose(0, 1)

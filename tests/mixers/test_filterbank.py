@@ -72,7 +72,7 @@ def test_a_fixed_mask_makes_the_adaptive_bank_the_plain_one():
     plain = trained(FilterbankMixer(6, 64, num_filters=6, kernel_size=9))
     with torch.no_grad():
         plain.analysis.copy_(adaptive.analysis)
-        adaptive.to_mask.bias.copy_(plain.weights)
+        adaptive.mask_bias.copy_(plain.weights)
     torch.testing.assert_close(adaptive(x), plain(x))
 
 
@@ -92,7 +92,7 @@ def test_attention_is_the_full_softmax_with_a_window_and_a_penalty():
     layer = AdaptiveFilterbankMixer(6, 64, mask_width=8, mask_window=5).double().layers[0]
     u = torch.randn(1, 23, 8, dtype=torch.float64)
     y = layer._attend(u, torch.ones(1, 23, 1, dtype=torch.float64), None, None)
-    q, k, v = (t.view(23, 2, 4).transpose(0, 1) for t in layer.qkv(u)[0].chunk(3, dim=-1))
+    q, k, v = (t.view(23, 2, 4).transpose(0, 1) for t in (u @ layer.qkv.T)[0].chunk(3, dim=-1))
     distance = torch.arange(23)[:, None] - torch.arange(23)
     logits = q @ k.mT / 2 - torch.tensor([2.0**-4, 2.0**-8])[:, None, None] * distance
     logits[:, (distance < 0) | (distance >= 5)] = float("-inf")

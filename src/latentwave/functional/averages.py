@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, cast
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import torch
 from jaxtyping import Float, Int
@@ -18,6 +19,28 @@ SINGLE_OUTPUTS = 4
 def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
     """The type in which sums over tokens are taken: float64 for float64, else float32."""
     return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def has_float64(device: torch.device) -> bool:
+    """Whether a device computes in float64; Apple GPUs do not."""
+    return device.type != "mps"
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[Any]:
+    """Autocast would round products and sums to 16 bits; inside this it does not."""
+    if not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
+
+
+def check_boundary(boundary: str) -> None:
+    """Refuse what is no `Boundary`.
+
+    Raises:
+        ValueError: naming it.
+    """
+    if boundary not in get_args(Boundary):
+        raise ValueError(f'boundary must be "zero" or "mean", got {boundary!r}')
 
 
 def dyadic_window_sums(
@@ -107,8 +130,7 @@ def causal_moving_average(
         tensor([4., 3., 4.])
     """
     B, T, D = x.shape
-    if boundary not in ("zero", "mean"):
-        raise ValueError(f'boundary must be "zero" or "mean", got {boundary!r}')
+    check_boundary(boundary)
     if not 0 <= history <= T:
         raise ValueError(f"history must be in 0 … {T}, the tokens of x, got {history}")
     sizes = checked_sizes(group_sizes, D - first_channel, exactly=False)
@@ -129,13 +151,18 @@ def causal_moving_average(
         ]
         return torch.stack(steps, dim=1)
     if boundary == "zero" or valid is None:
-        windows = [2.0 ** -(level + 1) for level in range(len(sizes))]
-        scale = torch.tensor(windows, dtype=dtype, device=x.device)
+        # Filled on the device: a list would have to travel there.
+        parts = [
+            torch.full((size,), 2.0**-level, dtype=dtype, device=x.device)
+            for level, size in enumerate(sizes, start=1)
+        ]
+        scale = torch.cat(parts) if parts else None
     else:
         levels = len(sizes)
         counts = valid.to(dtype).unsqueeze(-1).expand(B, T, levels)
-        scale = 1.0 / _apply(counts, None, runs, _Plan((1,) * levels)).clamp(min=1.0)
-    return _apply(x, _repeat(scale, sizes), runs, _Plan(sizes, first_channel))[:, history:]
+        per_level = 1.0 / _apply(counts, None, runs, _Plan((1,) * levels)).clamp(min=1.0)
+        scale = _repeat(per_level, sizes)
+    return _apply(x, scale, runs, _Plan(sizes, first_channel))[:, history:]
 
 
 def last_window_sums(

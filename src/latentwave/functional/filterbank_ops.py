@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from latentwave.functional.averages import accumulation_dtype
+from latentwave.functional.averages import accumulation_dtype, full_precision
 from latentwave.functional.filterbank_grid import Band, Block, Grid, Windows, clear
 
 _INPUTS = (
@@ -65,7 +65,7 @@ def fused_filterbank(  # noqa: PLR0917
     out = grid.new_per_token(x, grid.D)
     heights = (grid.L, grid.M, grid.S)
     memory = [x.new_empty(height * grid.R, dtype=dtype) for height in heights]
-    with torch.autocast(x.device.type, enabled=False):
+    with full_precision(x.device):
         taps = [placed[band.filters, band.lags].t().contiguous() for band in bands]
         for block in grid.blocks:
             rows, z, y = (block.matrices(m, h) for m, h in zip(memory, heights, strict=True))
@@ -116,7 +116,7 @@ def fused_filterbank_backward(  # noqa: PLR0917
     heights = (grid.L, grid.L, grid.S, grid.W)
     memory = [x.new_empty(height * grid.R, dtype=dtype) for height in heights]
     band_memory = [x.new_empty(height * grid.R, dtype=dtype) for height in (grid.M, grid.W)]
-    with torch.autocast(x.device.type, enabled=False):
+    with full_precision(x.device):
         weighed = weighting.weigh(placed)
         adjoint_taps = [weighed[band.filters, band.lags].t().contiguous() for band in bands]
         for block in grid.blocks:

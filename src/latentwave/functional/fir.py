@@ -7,9 +7,10 @@ from typing import Any, cast
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import functional as F
 
 from latentwave.functional.averages import SINGLE_OUTPUTS, accumulation_dtype
-from latentwave.functional.fir_forms import convolve, correlate
+from latentwave.functional.fir_forms import LAG_TAPS, convolve, correlate
 
 
 def causal_fir(
@@ -62,6 +63,8 @@ def causal_fir(
     if B == 0 or C == 0 or outputs == 0:
         # The sum of nothing, tied to the inputs so that gradients stay defined.
         return x[:, history:] * taps.sum()
+    if taps.shape[1] <= LAG_TAPS and torch.compiler.is_compiling():
+        return _shifted_sum(x, taps, runs, outputs)
     if outputs <= SINGLE_OUTPUTS and history > 0:
         return _single_outputs(x, taps, runs, outputs)
     return _convolve(x, taps[:, :T], runs)[:, history:]
@@ -81,6 +84,23 @@ def _single_outputs(x: Tensor, taps: Tensor, runs: Tensor | None, outputs: int) 
             window = window * same_document.unsqueeze(-1)
         results.append((window * weights).sum(1))
     return torch.stack(results, dim=1).to(x.dtype)
+
+
+def _shifted_sum(x: Tensor, taps: Tensor, runs: Tensor | None, outputs: int) -> Tensor:
+    """One multiply-add per tap, without an operator that a compiler cannot fuse with others."""
+    T, K = x.shape[1], taps.shape[1]
+    missing = max(0, K - 1 - (T - outputs))
+    signal = F.pad(x, (0, 0, missing, 0)).to(taps.dtype)
+    documents = None if runs is None else F.pad(runs, (missing, 0), value=-1)
+    y = x.new_zeros((), dtype=taps.dtype)
+    for k in range(K):
+        start = missing + T - outputs - k
+        term = signal[:, start : start + outputs] * taps[:, k]
+        if documents is not None and runs is not None:
+            same_document = documents[:, start : start + outputs] == runs[:, T - outputs :]
+            term = term * same_document.unsqueeze(-1)
+        y = y + term
+    return y.to(x.dtype)
 
 
 def _convolve(x: Tensor, taps: Tensor, runs: Tensor | None) -> Tensor:

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from latentwave.functional.averages import full_precision
+
 LAG_TAPS = 8
 """Up to so many taps, one pass over memory per tap beats a depthwise convolution."""
 DIRECT_TAPS = 128
@@ -30,7 +32,7 @@ GRAM_TAPS = 64
 """Up to so many taps, their gradient is a matrix product over frames, beyond it takes FFTs."""
 CHUNK_VALUES = 2**18
 """Long sequences are filtered in chunks of about so many values, so that workspaces stay in the
-cache and do not grow with T."""
+CPU's cache and do not grow with T; other devices take one chunk, for every chunk is a launch."""
 
 
 def convolve(x: Tensor, taps: Tensor, runs: Tensor | None) -> Tensor:
@@ -61,6 +63,9 @@ def correlate(x: Tensor, y: Tensor, num_taps: int, runs: Tensor | None) -> Tenso
 
 def _chunks(x: Tensor, num_taps: int) -> Iterator[tuple[int, int]]:
     B, num_tokens, C = x.shape
+    if x.device.type != "cpu":
+        yield 0, num_tokens
+        return
     # A chunk reads num_taps − 1 tokens before itself again: keep that a small share.
     length = max(CHUNK_VALUES // (B * C), 8 * num_taps)
     borders = (
@@ -132,8 +137,7 @@ def _by_lags(x: Tensor, taps: Tensor, runs: Tensor | None) -> Tensor:
 def _by_convolution(signal: Tensor, taps: Tensor) -> Tensor:
     """Channels first, (B, C, T)."""
     C, K = taps.shape
-    # Autocast would round the sums to 16 bits.
-    with torch.autocast(signal.device.type, enabled=False):
+    with full_precision(signal.device):
         return F.conv1d(F.pad(signal, (K - 1, 0)), taps.flip(1).unsqueeze(1), groups=C)
 
 
@@ -159,7 +163,7 @@ def _correlation_by_frames(x: Tensor, y: Tensor, num_taps: int) -> Tensor:
         products = torch.fft.rfft(older).conj() * torch.fft.rfft(F.pad(newer, (hop, 0)))
         lags: Tensor = torch.fft.irfft(products.sum((1, 2)), 2 * hop)
         return lags[:, :num_taps]
-    with torch.autocast(x.device.type, enabled=False):
+    with full_precision(x.device):
         gram = torch.bmm(newer.flatten(1, 2).mT, older.flatten(1, 2))
     # gram[:, i, j] pairs y at hop + i with x at j. Read in rows one entry longer, it slides by one
     # column per row, so that the entries of one lag, hop + i − j, stand in one column, j − i.

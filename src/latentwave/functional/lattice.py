@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from latentwave.functional.cascade import dilated_fir
@@ -90,36 +89,29 @@ def lattice_lowpass(angles: Float[Tensor, "C M"]) -> Float[Tensor, "C 2*M+2"]:
     return low / math.sqrt(2.0)
 
 
-def cascade_kernels(lowpass: Float[Tensor, "C F"], levels: Sequence[int]) -> Float[Tensor, "C K"]:
+def cascade_kernels(
+    lowpass: Float[Tensor, "C F"], levels: Int[Tensor, " C"], deepest: int
+) -> Float[Tensor, "C K"]:
     """Each channel's cascade of its own low-pass filter as one FIR filter, differentiably.
 
         h_k(t) = Σ_n lowpass(n) · h_{k−1}(t − 2^{k−1} n),   h_0(t) = [t = 0]
 
     Args:
         lowpass: (C, F), tap 0 on the current token.
-        levels: the level of each channel, >= 1.
+        levels: (C,), the level of each channel, 1 … deepest.
+        deepest: the highest of them, which fixes K.
 
     Returns:
-        (C, (F − 1)(2^max(levels) − 1) + 1); channels of lower levels end in zeros.
-
-    Raises:
-        ValueError: if there is not one level >= 1 per channel.
+        (C, (F − 1)(2^deepest − 1) + 1); channels of lower levels end in zeros.
 
     Example:
-        >>> cascade_kernels(torch.full((2, 2), 0.5), [1, 2])
+        >>> cascade_kernels(torch.full((2, 2), 0.5), torch.tensor([1, 2]), 2)
         tensor([[0.5000, 0.5000, 0.0000, 0.0000],
                 [0.2500, 0.2500, 0.2500, 0.2500]])
     """
-    if len(levels) != lowpass.shape[0] or min(levels, default=1) < 1:
-        raise ValueError(
-            f"levels must give a level >= 1 for each of the {lowpass.shape[0]} channels, "
-            f"got {list(levels)}"
-        )
-    deepest = max(levels, default=1)
     C, num_taps = lowpass.shape
     kernels = lowpass.new_zeros(1, cascade_length(num_taps, deepest), C)
     kernels[:, 0] = 1.0
     for k in range(deepest):
-        unfinished = torch.tensor([level > k for level in levels], device=lowpass.device)
-        kernels = torch.where(unfinished, dilated_fir(kernels, lowpass, 2**k), kernels)
+        kernels = torch.where(levels > k, dilated_fir(kernels, lowpass, 2**k), kernels)
     return kernels[0].T

@@ -23,10 +23,12 @@ def decaying_sums(
 
         s_c(t) = x_c(t) + d_c · s_c(t−1),   d_c = exp(log_decay_c),   s_c(−1) = 0
 
-    All blocks of 32 tokens run the recursion at once; the sums at their ends are the same
-    recursion with the decay d^32, and each block then receives d^{i+1} times the sum before it.
-    Powers of d come from its logarithm, which keeps their rounding error at that of one
-    exponential however slow the decay, and nothing is ever divided by a vanishing power.
+    On a CPU all blocks of 32 tokens run the recursion at once; the sums at their ends are the
+    same recursion with the decay d^32, and each block then receives d^{i+1} times the sum before
+    it. Elsewhere, and when compiled, sums double their reach, s_{2w}(t) = s_w(t) + d^w s_w(t−w):
+    more operations, but log2 T launches. Powers of d come from its logarithm, which keeps their
+    rounding error at that of one exponential however slow the decay, and nothing is ever divided
+    by a vanishing power.
 
     Args:
         x: (B, T, C), any floating type.
@@ -41,7 +43,8 @@ def decaying_sums(
 
     Causality: the output at t reads x(0 … t).
 
-    Reference: the blocked scan of Blelloch (1990), for a constant decay per channel.
+    Reference: the blocked scan of Blelloch (1990) and the doubling of Hillis and Steele (1986),
+    for a constant decay per channel.
 
     Example:
         >>> decaying_sums(torch.ones(1, 3, 1), torch.tensor([0.5]).log()).flatten()
@@ -65,7 +68,8 @@ class _DecayingSums(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, log_decay: Tensor, runs: Tensor | None) -> Tensor:
-        sums = _scan(x, log_decay, runs)
+        by_blocks = x.device.type == "cpu" and not torch.compiler.is_compiling()
+        sums = (_scan if by_blocks else _double)(x, log_decay, runs)
         ctx.save_for_backward(log_decay, runs, sums)
         return sums
 
@@ -81,6 +85,18 @@ class _DecayingSums(torch.autograd.Function):
                 before = before * (runs[:, 1:] == runs[:, :-1]).unsqueeze(-1)
             grad_log_decay = (grad_x[:, 1:] * before).sum((0, 1)) * log_decay.exp()
         return grad_x, grad_log_decay, None
+
+
+def _double(x: Tensor, log_decay: Tensor, runs: Tensor | None) -> Tensor:
+    sums = x.clone(memory_format=torch.contiguous_format)
+    reach = 1
+    while reach < x.shape[1]:
+        earlier = sums[:, :-reach] * (reach * log_decay).exp()
+        if runs is not None:
+            earlier = earlier * (runs[:, reach:] == runs[:, :-reach]).unsqueeze(-1)
+        sums[:, reach:] += earlier
+        reach *= 2
+    return sums
 
 
 def _scan(x: Tensor, log_decay: Tensor, runs: Tensor | None) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -10,12 +11,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from latentwave.functional import segment_runs
+from latentwave.functional.averages import accumulation_dtype
 from latentwave.mixers.constants import Constant
 from latentwave.mixers.filterbank import Bank, Init
 from latentwave.mixers.registry import register_mixer
 from latentwave.mixers.state import MixerState
-from latentwave.mixers.streaming import extend_segment_ids
 
 
 @register_mixer("adaptive_filterbank")
@@ -35,6 +35,10 @@ class AdaptiveFilterbankMixer(Bank):
 
     Attributes:
         analysis: (M, K), see `Bank`.
+        embed_weight, embed_bias: (W, D) and (W,), from the embeddings into the Transformer of
+            width W.
+        layers: its `MaskLayer`s.
+        mask_weight, mask_bias: (M, W) and (M,), from there to the mask; 0 at the start.
 
     Args:
         channels: D.
@@ -96,16 +100,24 @@ class AdaptiveFilterbankMixer(Bank):
                 f"{mask_window}"
             )
         self.mask_width, self.mask_window = mask_width, mask_window
-        self.norm_in = _norm(channels)
-        self.embed = nn.Linear(channels, mask_width)
+        self.embed_weight = nn.Parameter(torch.empty(mask_width, channels))
+        self.embed_bias = nn.Parameter(torch.empty(mask_width))
         self.layers = nn.ModuleList(
             MaskLayer(mask_width, mask_heads, mask_window, causal, name=f"mask_kv_{i}")
             for i in range(mask_layers)
         )
-        self.norm_out = _norm(mask_width)
-        self.to_mask = nn.Linear(mask_width, num_filters)
-        nn.init.zeros_(self.to_mask.weight)
-        nn.init.zeros_(self.to_mask.bias)
+        self.mask_weight = nn.Parameter(torch.empty(num_filters, mask_width))
+        self.mask_bias = nn.Parameter(torch.empty(num_filters))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """The bank's filters, the Transformer's random weights, and a mask of 0."""
+        super().reset_parameters()
+        reset_linear(self.embed_weight, self.embed_bias)
+        for layer in self.layers:
+            cast(MaskLayer, layer).reset_parameters()
+        nn.init.zeros_(self.mask_weight)
+        nn.init.zeros_(self.mask_bias)
 
     @property
     def receptive_field(self) -> int:
@@ -141,44 +153,50 @@ class AdaptiveFilterbankMixer(Bank):
         """
         if padding_mask is not None:
             x = x.masked_fill(~padding_mask.unsqueeze(-1), 0.0)
-        return self._tf_mask(x, None, segment_ids, padding_mask)
+        return self._tf_mask(x, None, self._runs(None, segment_ids), padding_mask)
+
+    @property
+    def history(self) -> int:
+        """What the filters and one attention window look back."""
+        return max(self.kernel_size, self.mask_window) - 1
 
     def _mix(
         self,
         x: Tensor,
         state: MixerState | None,
-        segment_ids: Tensor | None,
+        runs: Tensor | None,
         padding_mask: Tensor | None,
     ) -> Tensor:
-        self._refuse_a_state(state)
-        if state is not None:
-            history = max(self.kernel_size, self.mask_window) - 1
-            segment_ids = extend_segment_ids(state, segment_ids, history=history)
-        weights = self._tf_mask(x, state, segment_ids, padding_mask)
-        return self._filter(x, weights, state, segment_ids)
+        return self._filter(x, self._tf_mask(x, state, runs, padding_mask), state, runs)
 
     def _tf_mask(
         self,
         x: Tensor,
         state: MixerState | None,
-        segment_ids: Tensor | None,
+        runs: Tensor | None,
         padding_mask: Tensor | None,
     ) -> Tensor:
         B, T, _ = x.shape
         if B * T == 0:
             return x.new_zeros(B, T, self.num_filters)
         valid = x.new_ones(B, T, 1) if padding_mask is None else padding_mask.unsqueeze(-1)
-        runs = None if segment_ids is None else segment_runs(segment_ids)
-        u = self.embed(self.norm_in(x))
+        u = F.linear(_normalised(x), self.embed_weight, self.embed_bias)
         for layer in self.layers:
             u = layer(u, valid, runs, state)
-        mask: Tensor = self.to_mask(self.norm_out(u))
-        return mask
+        return F.linear(_normalised(u), self.mask_weight, self.mask_bias)
 
 
-def _norm(width: int) -> nn.RMSNorm:
+def _normalised(u: Tensor) -> Tensor:
     # The linear map behind it has a scale of its own.
-    return nn.RMSNorm(width, eps=1e-5, elementwise_affine=False)
+    return F.rms_norm(u, u.shape[-1:], eps=1e-5)
+
+
+def reset_linear(weight: Tensor, bias: Tensor | None = None) -> None:
+    """Initialise a (rows, columns) matrix and its bias as `nn.Linear` does."""
+    bound = weight.shape[1] ** -0.5
+    nn.init.uniform_(weight, -bound, bound)
+    if bias is not None:
+        nn.init.uniform_(bias, -bound, bound)
 
 
 class MaskLayer(nn.Module):
@@ -193,20 +211,33 @@ class MaskLayer(nn.Module):
         window: tokens attended to, the current one included.
         causal: False looks ahead as far as back.
         name: under which keys and values are kept in a state.
+
+    Attributes:
+        qkv: (3C, C), to queries, keys and values.
+        out: (C, C), from the heads back.
+        mlp_in, mlp_in_bias: (4C, C) and (4C,).
+        mlp_out, mlp_out_bias: (C, 4C) and (C,).
     """
 
     def __init__(self, width: int, num_heads: int, window: int, causal: bool, *, name: str) -> None:
         super().__init__()
         self.num_heads, self.window, self.name = num_heads, window, name
         self.ahead = 0 if causal else window - 1
-        self.norm_attention = _norm(width)
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.out = nn.Linear(width, width, bias=False)
-        self.norm_mlp = _norm(width)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
-        )
+        # Plain matrices: adapters and quantisers that look for linear layers must not find them.
+        self.qkv = nn.Parameter(torch.empty(3 * width, width))
+        self.out = nn.Parameter(torch.empty(width, width))
+        self.mlp_in = nn.Parameter(torch.empty(4 * width, width))
+        self.mlp_in_bias = nn.Parameter(torch.empty(4 * width))
+        self.mlp_out = nn.Parameter(torch.empty(width, 4 * width))
+        self.mlp_out_bias = nn.Parameter(torch.empty(width))
         self._slopes = Constant(2.0 ** (-8.0 * np.arange(1, num_heads + 1) / num_heads))
+
+    def reset_parameters(self) -> None:
+        """Random weights, as those of linear layers."""
+        for weight in (self.qkv, self.out):
+            reset_linear(weight)
+        reset_linear(self.mlp_in, self.mlp_in_bias)
+        reset_linear(self.mlp_out, self.mlp_out_bias)
 
     def forward(
         self,
@@ -226,15 +257,15 @@ class MaskLayer(nn.Module):
         Returns:
             (B, T, C).
         """
-        u = u + self.out(self._attend(self.norm_attention(u), valid, runs, state))
-        mixed: Tensor = u + self.mlp(self.norm_mlp(u))
-        return mixed
+        u = u + F.linear(self._attend(_normalised(u), valid, runs, state), self.out)
+        hidden = F.gelu(F.linear(_normalised(u), self.mlp_in, self.mlp_in_bias))
+        return u + F.linear(hidden, self.mlp_out, self.mlp_out_bias)
 
     def _attend(
         self, u: Tensor, valid: Tensor, runs: Tensor | None, state: MixerState | None
     ) -> Tensor:
         (B, T, C), past, H = u.shape, self.window - 1, self.num_heads
-        q, k, v = self.qkv(u).chunk(3, dim=-1)
+        q, k, v = F.linear(u, self.qkv).chunk(3, dim=-1)
         # Whether a token counts travels with its key, so that it is cached and cropped with it.
         kv = torch.cat([k, v, valid.to(k.dtype)], dim=-1)
         if state is None:
@@ -261,7 +292,9 @@ class MaskLayer(nn.Module):
             allowed = allowed & (documents[:, None] == documents[:, past : past + Q, None])
         # A padded token sees itself, because a softmax over nothing is not a number.
         allowed = (allowed | (distance == 0)).unsqueeze(1)
-        penalty = -self._slopes.on(u.device)[:, None, None] * distance.abs()
+        penalty = (
+            -self._slopes.on(u.device, accumulation_dtype(q.dtype))[:, None, None] * distance.abs()
+        )
         bias = penalty.to(q.dtype).masked_fill(~allowed, float("-inf"))
         q, k, v = (
             t.reshape(B * blocks, -1, H, C // H).transpose(1, 2)

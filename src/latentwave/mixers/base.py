@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from latentwave.functional import segment_runs
 from latentwave.mixers.state import MixerState
 
 
@@ -38,6 +39,7 @@ class Mixer(nn.Module, abc.ABC):
     """
 
     kind: ClassVar[str]
+    _signal: ClassVar[str] = "x"  # under which a state keeps the samples
     fade_gate: nn.Parameter | None
     causal: bool = True
     tail_share: float = 0.0
@@ -93,7 +95,7 @@ class Mixer(nn.Module, abc.ABC):
             x = x.masked_fill(~padding_mask.unsqueeze(-1), 0.0)
         if self.check_finite:
             self._refuse_non_finite(x)
-        y = self._mix(x, state, segment_ids, padding_mask)
+        y = self._mix(x, state, self._runs(state, segment_ids), padding_mask)
         if self.fade_gate is None:
             return y
         start, stop = self.mixed_range
@@ -109,6 +111,14 @@ class Mixer(nn.Module, abc.ABC):
         start, stop = self.mixed_range
         self.fade_gate = nn.Parameter(torch.zeros(stop - start))
 
+    def reset_parameters(self) -> None:
+        """Give every parameter its initial value, in place; each mixer resets its own.
+
+        For models that are laid out without values and initialised later.
+        """
+        if self.fade_gate is not None:
+            nn.init.zeros_(self.fade_gate)
+
     @property
     def mixed_range(self) -> tuple[int, int]:
         """The first mixed channel, and the one behind the last."""
@@ -117,6 +127,27 @@ class Mixer(nn.Module, abc.ABC):
     def fade_flops(self, num_tokens: int) -> int:
         """What the gate adds to `flops`: three operations per mixed channel and token."""
         return 0 if self.fade_gate is None else 3 * len(self.fade_gate) * num_tokens
+
+    @property
+    def history(self) -> int:
+        """Tokens before a chunk that a state keeps."""
+        return self.receptive_field - 1
+
+    def _runs(self, state: MixerState | None, segment_ids: Tensor | None) -> Tensor | None:
+        """The documents of the new tokens, and of the history before them if there is a state."""
+        if state is not None:
+            segment_ids = self._extended(segment_ids, state)
+        return None if segment_ids is None else segment_runs(segment_ids)
+
+    def _extended(self, segment_ids: Tensor | None, state: MixerState) -> Tensor | None:
+        if segment_ids is None:
+            if "segment_ids" in state:
+                raise ValueError("this state was started with segment_ids: pass them at every call")
+            return None
+        if self._signal in state and "segment_ids" not in state:
+            raise ValueError("this state was started without segment_ids: start a new one for them")
+        ids = segment_ids.unsqueeze(-1)
+        return state.extend("segment_ids", ids, history=self.history).squeeze(-1)
 
     def _refuse_non_finite(self, x: Tensor) -> None:
         bad = ~torch.isfinite(x)
@@ -132,10 +163,14 @@ class Mixer(nn.Module, abc.ABC):
         self,
         x: Tensor,
         state: MixerState | None,
-        segment_ids: Tensor | None,
+        runs: Tensor | None,
         padding_mask: Tensor | None,
     ) -> Tensor:
-        """The mixer itself; padded tokens of x are zero already."""
+        """The mixer itself; padded tokens of x are zero already.
+
+        `runs` number the documents as `segment_runs` does, (B, T), or (B, history + T) with a
+        state.
+        """
 
     @property
     @abc.abstractmethod

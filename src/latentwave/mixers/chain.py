@@ -79,6 +79,15 @@ class ChainMixer(Mixer):
         starts, stops = zip(*(mixer.mixed_range for mixer in self._each()), strict=True)
         return min(starts), max(stops)
 
+    def reset_parameters(self) -> None:
+        """Those of each mixer."""
+        super().reset_parameters()
+        for mixer in self._each():
+            mixer.reset_parameters()
+
+    def _runs(self, state: MixerState | None, segment_ids: Tensor | None) -> Tensor | None:
+        return segment_ids  # each mixer keeps the ids of its own history
+
     def _each(self) -> list[Mixer]:
         return [mixer for mixer in self.mixers if isinstance(mixer, Mixer)]
 
@@ -86,7 +95,7 @@ class ChainMixer(Mixer):
         self,
         x: Tensor,
         state: MixerState | None,
-        segment_ids: Tensor | None,
+        runs: Tensor | None,
         padding_mask: Tensor | None,
     ) -> Tensor:
         # Each zeroes the padded tokens again, which the one before may have filled.
@@ -94,7 +103,7 @@ class ChainMixer(Mixer):
             x = mixer(
                 x,
                 state=None if state is None else PartState(state, f"{position}."),
-                segment_ids=segment_ids,
+                segment_ids=runs,
                 padding_mask=padding_mask,
             )
         return x

@@ -9,10 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from latentwave.functional import causal_fir, segment_runs
+from latentwave.functional import causal_fir
 from latentwave.mixers.base import Mixer
 from latentwave.mixers.state import MixerState
-from latentwave.mixers.streaming import extend_segment_ids
 
 
 class ChannelMixer(Mixer):
@@ -61,12 +60,12 @@ class ChannelMixer(Mixer):
         self,
         x: Tensor,
         state: MixerState | None,
-        segment_ids: Tensor | None,
+        runs: Tensor | None,
         padding_mask: Tensor | None,
     ) -> Tensor:
         start, stop = self.mixed_range
         own = x[..., start:stop]
-        result = self._mix_channels(own, state, segment_ids, padding_mask)
+        result = self._mix_channels(own, state, runs, padding_mask)
         if self.residual:
             result = own + result
         if self.num_mixed == self.channels:
@@ -78,7 +77,7 @@ class ChannelMixer(Mixer):
         self,
         x: Tensor,
         state: MixerState | None,
-        segment_ids: Tensor | None,
+        runs: Tensor | None,
         padding_mask: Tensor | None,
     ) -> Tensor:
         """The mixed channels, (B, T, C) → (B, T, C); padded tokens are zero already."""
@@ -106,15 +105,13 @@ class FirMixer(ChannelMixer):
         self,
         x: Tensor,
         state: MixerState | None,
-        segment_ids: Tensor | None,
+        runs: Tensor | None,
         padding_mask: Tensor | None,
     ) -> Tensor:
         history = 0
         if state is not None:
-            history = self.receptive_field - 1
-            segment_ids = extend_segment_ids(state, segment_ids, history=history)
+            history = self.history
             x = state.extend("x", x, history=history)
-        runs = None if segment_ids is None else segment_runs(segment_ids)
         return causal_fir(x, self.taps(), runs=runs, history=history)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class Constant:
@@ -27,12 +27,22 @@ class Constant:
 
     def __init__(self, values: NDArray[Any]) -> None:
         cpu = torch.from_numpy(np.array(values))
-        self._copies: dict[torch.device, Tensor] = {cpu.device: cpu}
+        self._own = cpu
+        self._copies: dict[tuple[torch.device, torch.dtype], Tensor] = {
+            (cpu.device, cpu.dtype): cpu
+        }
 
-    def on(self, device: torch.device) -> Tensor:
-        """The array on a device; not to be written to."""
-        copy = self._copies.get(device)
+    def on(self, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+        """The array on a device, rounded before it goes there; not to be written to."""
+        key = (device, self._own.dtype if dtype is None else dtype)
+        copy = self._copies.get(key)
         if copy is None:
             with torch.inference_mode(False):  # so that training can use it later
-                copy = self._copies[device] = self._copies[torch.device("cpu")].to(device)
+                copy = self._copies[key] = self._own.to(key[1]).to(device)
         return copy
+
+
+@torch.no_grad()
+def fill(parameter: nn.Parameter, values: NDArray[Any]) -> None:
+    """Write an array of the same shape into a parameter of any device and type."""
+    parameter.copy_(torch.from_numpy(values).to(parameter.dtype))

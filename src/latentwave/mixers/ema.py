@@ -9,13 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from latentwave.functional import decaying_sums, segment_runs
+from latentwave.functional import decaying_sums
 from latentwave.functional.averages import accumulation_dtype
 from latentwave.mixers.channels import ChannelMixer
-from latentwave.mixers.constants import Constant
+from latentwave.mixers.constants import Constant, fill
 from latentwave.mixers.registry import register_mixer
 from latentwave.mixers.state import MixerState
-from latentwave.mixers.streaming import extend_segment_ids
 
 
 @register_mixer("ema")
@@ -54,6 +53,7 @@ class EmaMixer(ChannelMixer):
     """
 
     tail_share = 1e-3
+    _signal = "average"
 
     def __init__(
         self,
@@ -80,23 +80,28 @@ class EmaMixer(ChannelMixer):
         self.learnable = learnable
         rates = 2.0 / (np.geomspace(shortest, longest, self.num_mixed) + 1.0)
         if learnable:
-            self.rate_logits = nn.Parameter(torch.from_numpy(np.log(rates / (1.0 - rates))).float())
+            self._initial = np.log(rates / (1.0 - rates))
+            self.rate_logits = nn.Parameter(torch.empty(self.num_mixed))
+            self.reset_parameters()
         else:
-            self._rates = Constant(rates)
+            self._rates, self._log_decay = Constant(rates), Constant(np.log1p(-rates))
 
-    def rates(self, device: torch.device | None = None) -> Tensor:
-        """α of each mixed channel, (C,).
+    def reset_parameters(self) -> None:
+        """The rates of the spans."""
+        super().reset_parameters()
+        if self.learnable:
+            fill(self.rate_logits, self._initial)
 
-        Args:
-            device: where fixed rates are wanted, by default on the CPU; learnable ones are where
-                the parameters are.
-
-        Returns:
-            (C,), float64 unless learnable.
-        """
+    def rates(self) -> Tensor:
+        """α of each mixed channel, (C,); fixed ones in float64 on the CPU."""
         if self.learnable:
             return self.rate_logits.sigmoid()
-        return self._rates.on(device or torch.device("cpu"))
+        return self._rates.on(torch.device("cpu"), torch.float64)
+
+    @property
+    def history(self) -> int:
+        """One token: that of the last average."""
+        return 1
 
     @property
     def receptive_field(self) -> int:
@@ -119,15 +124,19 @@ class EmaMixer(ChannelMixer):
         self,
         x: Tensor,
         state: MixerState | None,
-        segment_ids: Tensor | None,
+        runs: Tensor | None,
         padding_mask: Tensor | None,
     ) -> Tensor:
         B, _, C = x.shape
         wide = accumulation_dtype(x.dtype)
-        rates = self.rates(x.device)
-        signal = x.to(wide) * rates.to(wide)
+        if self.learnable:
+            rates = self.rate_logits.to(wide).sigmoid()
+            log_decay = torch.log1p(-rates)
+        else:
+            rates = self._rates.on(x.device, wide)
+            log_decay = self._log_decay.on(x.device, wide)
+        signal = x.to(wide) * rates
         if state is not None:
-            segment_ids = extend_segment_ids(state, segment_ids, history=1, signal="average")
             before = state.get("average")
             if before is None:
                 before = signal.new_zeros(B, C)
@@ -138,8 +147,7 @@ class EmaMixer(ChannelMixer):
                 )
             # The last average is the sum at one token earlier.
             signal = torch.cat([before.to(wide).unsqueeze(1), signal], dim=1)
-        runs = None if segment_ids is None else segment_runs(segment_ids)
-        averages = decaying_sums(signal, torch.log1p(-rates).to(wide), runs)
+        averages = decaying_sums(signal, log_decay, runs)
         if state is not None:
             state.put("average", averages[:, -1])
             averages = averages[:, 1:]

@@ -12,13 +12,11 @@ from torch import Tensor, nn
 from latentwave.functional import (
     causal_filterbank,
     noncausal_filterbank,
-    segment_runs,
     windowed_fourier_bank,
 )
 from latentwave.mixers.base import Mixer
 from latentwave.mixers.registry import register_mixer
 from latentwave.mixers.state import MixerState
-from latentwave.mixers.streaming import extend_segment_ids
 
 Init = Literal["random", "fourier"]
 _DEFAULT_KERNEL_SIZE = 32
@@ -67,11 +65,11 @@ class Bank(Mixer):
         self.init: Init = init
         self.causal = causal
         self.analysis = nn.Parameter(torch.empty(num_filters, self.kernel_size))
-        self.reset_analysis()
 
     @torch.no_grad()
-    def reset_analysis(self) -> None:
+    def reset_parameters(self) -> None:
         """Initialise the filters, each with Σ_τ h_m(τ)² = 1 (random: on average)."""
+        super().reset_parameters()
         group = self.num_filters // len(self.kernel_sizes)
         self.analysis.zero_()
         for filters, K in zip(
@@ -97,25 +95,25 @@ class Bank(Mixer):
         taps = self.num_filters // len(self.kernel_sizes) * sum(self.kernel_sizes)
         return self.channels * (2 * taps + 3 * self.num_filters)
 
-    def _refuse_a_state(self, state: MixerState | None) -> None:
+    def _runs(self, state: MixerState | None, segment_ids: Tensor | None) -> Tensor | None:
         if state is not None and not self.causal:
             raise ValueError(
                 f"a {self.kind} with causal=False reads tokens that are still to come: it cannot "
                 "run with a state, call it on whole sequences"
             )
+        return super()._runs(state, segment_ids)
 
     def _filter(
-        self, x: Tensor, weights: Tensor, state: MixerState | None, segment_ids: Tensor | None
+        self, x: Tensor, weights: Tensor, state: MixerState | None, runs: Tensor | None
     ) -> Tensor:
-        """Add the weighted sub-bands to x; `segment_ids` reach back at least as far as filters."""
+        """Add the weighted sub-bands to x; `runs` reach back at least as far as filters."""
         history = 0
         signal = x
         if state is not None:
             history = self.kernel_size - 1
             signal = state.extend("x", x, history=history)
-        runs = None
-        if segment_ids is not None:
-            runs = segment_runs(segment_ids[:, segment_ids.shape[1] - signal.shape[1] :])
+        if runs is not None:
+            runs = runs[:, runs.shape[1] - signal.shape[1] :]
         if not self.causal:
             return x + noncausal_filterbank(
                 x, self.analysis, weights, runs, kernel_sizes=self.kernel_sizes
@@ -189,7 +187,13 @@ class FilterbankMixer(Bank):
             init=init,
             causal=causal,
         )
-        self.weights = nn.Parameter(torch.zeros(num_filters))
+        self.weights = nn.Parameter(torch.empty(num_filters))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """The filters, and weights of 0."""
+        super().reset_parameters()
+        nn.init.zeros_(self.weights)
 
     @property
     def receptive_field(self) -> int:
@@ -204,14 +208,10 @@ class FilterbankMixer(Bank):
         self,
         x: Tensor,
         state: MixerState | None,
-        segment_ids: Tensor | None,
+        runs: Tensor | None,
         padding_mask: Tensor | None,
     ) -> Tensor:
-        self._refuse_a_state(state)
-        if state is not None:
-            history = self.kernel_size - 1
-            segment_ids = extend_segment_ids(state, segment_ids, history=history)
-        return self._filter(x, self.weights, state, segment_ids)
+        return self._filter(x, self.weights, state, runs)
 
 
 def _checked_sizes(

@@ -12,6 +12,7 @@ from latentwave.functional import cascade_taps, orthogonal_lowpass
 from latentwave.functional.families import cascade_length, deepest_level
 from latentwave.functional.lattice import cascade_kernels, lattice_angles, lattice_lowpass
 from latentwave.mixers.channels import FirMixer
+from latentwave.mixers.constants import Constant, fill
 from latentwave.mixers.levels import Schedule, channel_levels
 from latentwave.mixers.registry import register_mixer
 
@@ -111,13 +112,20 @@ class LearnableWaveletMixer(FirMixer):
         self.levels = [min(k, deepest) for k in asked]
         self._num_taps = cascade_length(len(lowpass), max(self.levels))
         if orthogonal:
-            angles = torch.from_numpy(lattice_angles(lowpass)).float()
-            self.angles = nn.Parameter(angles.repeat(self.num_mixed, 1))
+            self._initial = np.tile(lattice_angles(lowpass), (self.num_mixed, 1))
+            self.angles = nn.Parameter(torch.empty(self._initial.shape))
+            self._levels = Constant(np.array(self.levels))
         else:
-            kernels = np.zeros((self.num_mixed, self._num_taps))
-            for row, k in zip(kernels, self.levels, strict=True):
+            self._initial = np.zeros((self.num_mixed, self._num_taps))
+            for row, k in zip(self._initial, self.levels, strict=True):
                 row[: cascade_length(len(lowpass), k)] = cascade_taps(wavelet, k)
-            self.kernels = nn.Parameter(torch.from_numpy(kernels).float())
+            self.kernels = nn.Parameter(torch.empty(self._initial.shape))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """The wavelet's kernels, or its angles."""
+        super().reset_parameters()
+        fill(self.angles if self.orthogonal else self.kernels, self._initial)
 
     @property
     def receptive_field(self) -> int:
@@ -127,7 +135,8 @@ class LearnableWaveletMixer(FirMixer):
     def taps(self) -> Tensor:
         """The kernels, (C, K), tap 0 on the current token."""
         if self.orthogonal:
-            return cascade_kernels(lattice_lowpass(self.angles), self.levels)
+            levels = self._levels.on(self.angles.device)
+            return cascade_kernels(lattice_lowpass(self.angles), levels, max(self.levels))
         return self.kernels
 
     def extra_repr(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -125,10 +126,16 @@ class ShortConvMixer(FirMixer):
                 f"got {kernel_size}"
             )
         self.kernel_size = kernel_size
-        self.kernels = nn.Parameter(torch.zeros(self.num_mixed, kernel_size))
-        if not residual:
-            with torch.no_grad():
-                self.kernels[:, 0] = 1.0
+        self.kernels = nn.Parameter(torch.empty(self.num_mixed, kernel_size))
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Kernels that leave the signal as it is."""
+        super().reset_parameters()
+        self.kernels.zero_()
+        if not self.residual:
+            self.kernels[:, 0] = 1.0
 
     @property
     def receptive_field(self) -> int:
@@ -181,8 +188,14 @@ class TokenShiftMixer(FirMixer):
             raise ValueError(f"context_length must be >= 2 for a shift, got {context_length}")
         if not 0 < initial_gate < 1:
             raise ValueError(f"initial_gate must be in (0, 1), got {initial_gate}")
-        gate = torch.tensor(initial_gate).logit()
-        self.gate = nn.Parameter(gate.expand(self.num_mixed).clone())
+        self.initial_gate = initial_gate
+        self.gate = nn.Parameter(torch.empty(self.num_mixed))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """The initial share of the token before."""
+        super().reset_parameters()
+        nn.init.constant_(self.gate, math.log(self.initial_gate / (1.0 - self.initial_gate)))
 
     @property
     def receptive_field(self) -> int:

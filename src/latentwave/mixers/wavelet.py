@@ -14,16 +14,21 @@ from latentwave.functional import (
     causal_fir,
     causal_moving_average,
     orthogonal_lowpass,
-    segment_runs,
 )
-from latentwave.functional.averages import SINGLE_OUTPUTS, Boundary, last_window_sums
+from latentwave.functional.averages import (
+    SINGLE_OUTPUTS,
+    Boundary,
+    accumulation_dtype,
+    check_boundary,
+    has_float64,
+    last_window_sums,
+)
 from latentwave.functional.families import cascade_length
 from latentwave.mixers.channels import ChannelMixer
 from latentwave.mixers.constants import Constant
 from latentwave.mixers.levels import Schedule, channel_levels
 from latentwave.mixers.registry import register_mixer
 from latentwave.mixers.state import MixerState
-from latentwave.mixers.streaming import extend_segment_ids
 
 
 @register_mixer("wavelet")
@@ -92,8 +97,7 @@ class WaveletMixer(ChannelMixer):
         super().__init__(
             channels, context_length, fraction=fraction, mixed=mixed, residual=residual
         )
-        if boundary not in ("zero", "mean"):
-            raise ValueError(f'boundary must be "zero" or "mean", got {boundary!r}')
+        check_boundary(boundary)
         lowpass = orthogonal_lowpass(wavelet)
         self._filter_length = len(lowpass)
         self._haar = self._filter_length == 2
@@ -128,9 +132,13 @@ class WaveletMixer(ChannelMixer):
         self._kernels = Constant(kernels)
         # Haar's running sums: their 1/w, and where in the history the sample stands that leaves.
         windows = np.array([2**k for k in self.levels])
-        self._history = self.receptive_field - (0 if self._haar else 1)
-        self._leaving = Constant((self._history - windows).reshape(1, 1, -1))
+        self._leaving = Constant((self.history - windows).reshape(1, 1, -1))
         self._scale = Constant(1.0 / windows)
+
+    @property
+    def history(self) -> int:
+        """One token more than kernels reach for Haar, whose running sums drop the oldest."""
+        return self.receptive_field - (0 if self._haar else 1)
 
     @property
     def receptive_field(self) -> int:
@@ -156,19 +164,19 @@ class WaveletMixer(ChannelMixer):
         self,
         x: Tensor,
         state: MixerState | None,
-        segment_ids: Tensor | None,
+        runs: Tensor | None,
         padding_mask: Tensor | None,
     ) -> Tensor:
-        if state is not None and self._can_slide(x, segment_ids, state):
+        if state is not None and self._can_slide(x, runs):
             return self._slide(x, state)
         if not (self._haar and self._in_order) or self.residual or state is not None:
-            return super()._mix(x, state, segment_ids, padding_mask)
+            return super()._mix(x, state, runs, padding_mask)
         # The averages can be taken inside a copy of x, without cutting and joining channels.
         return causal_moving_average(
             x,
             self._group_sizes,
             boundary=self.boundary,
-            runs=None if segment_ids is None else segment_runs(segment_ids),
+            runs=runs,
             valid=None if padding_mask is None else padding_mask.to(x.dtype),
             first_channel=self.first_mixed,
         )
@@ -177,7 +185,7 @@ class WaveletMixer(ChannelMixer):
         self,
         x: Tensor,
         state: MixerState | None,
-        segment_ids: Tensor | None,
+        runs: Tensor | None,
         padding_mask: Tensor | None,
     ) -> Tensor:
         B, T, _ = x.shape
@@ -185,15 +193,13 @@ class WaveletMixer(ChannelMixer):
         if self.boundary == "mean" and (state is not None or padding_mask is not None):
             valid = x.new_ones(B, T) if padding_mask is None else padding_mask.to(x.dtype)
         if state is not None:
-            history = self._history
-            segment_ids = extend_segment_ids(state, segment_ids, history=history)
+            history = self.history
             # Whether a token counts travels as one more channel, so that it is cached, reordered
             # and cropped with the samples.
             signal = x if valid is None else torch.cat([x, valid.unsqueeze(-1)], dim=-1)
             x = state.extend("x", signal, history=history)
             if valid is not None:
                 x, valid = x[..., :-1], x[..., -1]
-        runs = None if segment_ids is None else segment_runs(segment_ids)
         ordered = x if self._in_order else x[..., self._order.on(x.device)]
         if self._haar:
             result = causal_moving_average(
@@ -207,19 +213,19 @@ class WaveletMixer(ChannelMixer):
         elif state is not None and T <= SINGLE_OUTPUTS:
             result = self._few_outputs(ordered, runs, history)
         else:
-            lowpass = self._lowpass.on(x.device)
+            lowpass = self._lowpass.on(x.device, accumulation_dtype(x.dtype))
             result = causal_cascade(ordered, lowpass, self._group_sizes, runs)[:, history:]
         return result if self._in_order else result[..., self._back.on(x.device)]
 
-    def _can_slide(self, x: Tensor, segment_ids: Tensor | None, state: MixerState) -> bool:
+    def _can_slide(self, x: Tensor, runs: Tensor | None) -> bool:
         """Whether this is one more token of one document, generated and not trained on."""
         return (
             x.shape[1] == 1
             and self._haar
             and self.boundary == "zero"
-            and segment_ids is None
-            and "segment_ids" not in state
+            and runs is None
             and not x.requires_grad
+            and has_float64(x.device)
         )
 
     def _slide(self, x: Tensor, state: MixerState) -> Tensor:
@@ -231,7 +237,7 @@ class WaveletMixer(ChannelMixer):
         start, stop = self.mixed_range
         own = x[..., start:stop]
         sums = state.recall("x")
-        samples = state.extend("x", own, history=self._history)
+        samples = state.extend("x", own, history=self.history)
         if sums is None:
             ordered = samples if self._in_order else samples[..., self._order.on(x.device)]
             sums = last_window_sums(ordered, self._group_sizes, torch.float64).unsqueeze(1)
@@ -251,7 +257,7 @@ class WaveletMixer(ChannelMixer):
         """A whole kernel over the last tokens costs less than the cascade over all of them."""
         results = []
         groups = torch.split(x, self._group_sizes, dim=-1)
-        kernels = self._kernels.on(x.device)
+        kernels = self._kernels.on(x.device, accumulation_dtype(x.dtype))
         for k, group in enumerate(groups, start=1):
             kernel = kernels[k - 1, : cascade_length(self._filter_length, k)]
             results.append(

@@ -77,7 +77,7 @@ def attended(layer, u):
     """Attention to the last `window` tokens, each token with its own keys."""
     w, H = layer.window, layer.num_heads
     (B, length, C) = u.shape
-    q, k, v = layer.qkv(u).chunk(3, dim=-1)
+    q, k, v = F.linear(u, layer.qkv).chunk(3, dim=-1)
     k, v = (F.pad(t, (0, 0, w - 1, 0)).unfold(1, w, 1) for t in (k, v))  # (B, T, C, w)
     q = q.reshape(B * length * H, 1, C // H)
     k, v = (t.reshape(B * length * H, C // H, w) for t in (k, v))
@@ -89,15 +89,20 @@ def attended(layer, u):
     )
     logits = torch.bmm(q, k) / (C // H) ** 0.5 + bias[:, None]
     mixed = torch.bmm(logits.softmax(-1), v.transpose(1, 2))
-    return layer.out(mixed.reshape(B, length, C))
+    return F.linear(mixed.reshape(B, length, C), layer.out)
 
 
 def tf_mask(mixer, x):
-    u = mixer.embed(mixer.norm_in(x))
+    u = F.linear(normalised(x), mixer.embed_weight, mixer.embed_bias)
     for layer in mixer.layers:
-        u = u + attended(layer, layer.norm_attention(u))
-        u = u + layer.mlp(layer.norm_mlp(u))
-    return mixer.to_mask(mixer.norm_out(u))
+        u = u + attended(layer, normalised(u))
+        hidden = F.gelu(F.linear(normalised(u), layer.mlp_in, layer.mlp_in_bias))
+        u = u + F.linear(hidden, layer.mlp_out, layer.mlp_out_bias)
+    return F.linear(normalised(u), mixer.mask_weight, mixer.mask_bias)
+
+
+def normalised(u):
+    return F.rms_norm(u, u.shape[-1:])
 
 
 def kernels_of(mixer):

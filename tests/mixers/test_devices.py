@@ -1,0 +1,86 @@
+"""What a forward and a backward pass ask of an accelerator, seen on the meta device."""
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from latentwave.functional import averages, causal_fir
+from latentwave.mixers import wavelet
+from tests.mixers.cases import CASES, CHANNELS, build_case
+
+META = torch.device("meta")
+WAITING = {"_local_scalar_dense", "nonzero", "is_nonzero", "equal", "unique_dim", "_unique2"}
+
+
+class Recorder(TorchDispatchMode):
+    """The launches of a block, and the operators that meet the host or float64."""
+
+    def __init__(self):
+        super().__init__()
+        self.launches, self.with_host, self.wide = [], [], []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        name = func.overloadpacket.__name__
+        leaves = torch.utils._pytree.tree_leaves((args, kwargs, result))
+        tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
+        if not func.is_view:
+            self.launches.append(name)
+        # A list that becomes a tensor does so on the CPU first.
+        if name in WAITING or any(tensor.device != META for tensor in tensors):
+            self.with_host.append(name)
+        if any(tensor.dtype == torch.float64 for tensor in tensors):
+            self.wide.append(name)
+        return result
+
+
+def recorded(case, *, tokens=70, training=False, streaming=False, borders=False):
+    """The case's second call; its first one may move constants to the device."""
+    mixer = build_case(case).to(META)
+    x = torch.randn(2, tokens, CHANNELS, device=META, requires_grad=training)
+    options = {"state": mixer.new_state()} if streaming else {}
+    if borders:
+        options["segment_ids"] = torch.zeros(2, tokens, dtype=torch.int64, device=META)
+        options["padding_mask"] = torch.ones(2, tokens, dtype=torch.bool, device=META)
+    with torch.set_grad_enabled(training):
+        mixer(x, **options)
+        mixer(x, **options)
+        with Recorder() as recorder:
+            y = mixer(x, **options)
+            if training:
+                y.sum().backward()
+    return recorder
+
+
+WAYS = {
+    "training": {"training": True},
+    "training-borders": {"training": True, "borders": True},
+    "step": {"tokens": 1, "streaming": True},
+    "chunk-borders": {"tokens": 9, "streaming": True, "borders": True},
+}
+# The most launches for one mixer of each kind, and for the chains, which hold several.
+MOST = {"training": 270, "training-borders": 350, "step": 150, "chunk-borders": 160}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("case", CASES)
+def test_nothing_travels_between_host_and_device(case, way):
+    found = recorded(case, **WAYS[way])
+    assert not found.with_host
+    assert 0 < len(found.launches) <= MOST[way]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("case", CASES)
+def test_no_float64_where_the_device_has_none(case, way, monkeypatch):
+    for module in (averages, wavelet):
+        monkeypatch.setattr(module, "has_float64", lambda device: device != META)
+    assert not recorded(case, **WAYS[way]).wide
+
+
+def test_short_kernels_are_one_block_on_an_accelerator():
+    x = torch.randn(16, 2048, 768, device=META, requires_grad=True)
+    taps = torch.randn(768, 4, device=META, requires_grad=True)
+    with Recorder() as recorder:
+        causal_fir(x, taps).sum().backward()
+    assert len(recorder.launches) <= 30
