@@ -16,7 +16,12 @@ from latentwave.bench.training import (
     list_checkpoints,
     train,
 )
-from latentwave.bench.training.optimizers import make_optimizer, make_schedule, mixer_parameters
+from latentwave.bench.training.optimizers import (
+    BatchedMuon,
+    make_optimizer,
+    make_schedule,
+    mixer_parameters,
+)
 from latentwave.errors import UserError
 from latentwave.mixers import list_mixers
 from tests.tiny import tiny_recipe, write_text
@@ -211,3 +216,24 @@ def test_untied_and_scaled_initial_weights(text):
     assert hasattr(build(qk_norm=True).model.layers[0].self_attn, "q_norm")
     with pytest.raises(UserError, match="qk_norm"):
         dataclasses.replace(backbone, qk_norm=True)
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_batched_muon_is_torchs_muon(weight_decay):
+    shapes = [(8, 8), (24, 8), (8, 24), (24, 8), (8, 8), (5, 7)]
+    own, theirs = ([nn.Parameter(torch.randn(*shape)) for shape in shapes] for _ in range(2))
+    for one, other in zip(own, theirs, strict=True):
+        other.data.copy_(one.data)
+    options = {"lr": 0.02, "weight_decay": weight_decay, "adjust_lr_fn": "match_rms_adamw"}
+    batched, plain = BatchedMuon(own, **options), torch.optim.Muon(theirs, **options)
+    before = [p.detach().clone() for p in own]
+    for _ in range(3):
+        for one, other in zip(own, theirs, strict=True):
+            one.grad = torch.randn_like(one)
+            other.grad = one.grad.clone()
+        batched.step()
+        plain.step()
+    for one, other, old in zip(own, theirs, before, strict=True):
+        moved = (other - old).detach().norm()
+        assert float((one - other).detach().norm() / moved) < 0.02  # both iterate in bfloat16
+    assert set(batched.state[own[0]]) == set(plain.state[theirs[0]])

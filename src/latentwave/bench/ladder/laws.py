@@ -77,13 +77,14 @@ Points = Sequence[tuple[float, float, float]]
 """(parameters, tokens, loss) of annealed runs."""
 
 
-def fit_law(points: Points) -> Law:
+def fit_law(points: Points, start: Law | None = None) -> Law:
     """Fit a law to annealed runs, of several sizes or of one.
 
     Several starts, the best is kept. With one size its floor is a single number, E.
 
     Args:
         points: at least five with several sizes, three with one; finite.
+        start: begin here alone, for points that differ little from those of this law.
 
     Raises:
         ValueError: for fewer points than the law has parameters.
@@ -107,14 +108,12 @@ def fit_law(points: Points) -> Law:
         found: NDArray[np.float64] = np.log(expected) - np.log(L)
         return found
 
-    low = float(L.min())
-    fits = []
-    starts = itertools.product((0.3, 0.6, 0.9), (0.2, 0.5, 1.0), (0.2, 0.6) if several else (0.0,))
-    for share, beta, alpha in starts:
-        rest = low * (1 - share)
-        start = [math.log(low * share), math.log(rest / 2 + 1e-3), math.log(beta)]
-        start += [math.log(rest / 2 + 1e-3), math.log(alpha)] if several else []
-        fits.append(least_squares(residuals, start, loss="huber", f_scale=_HUBER, max_nfev=300))
+    fits = [
+        least_squares(residuals, first, loss="huber", f_scale=_HUBER, max_nfev=300)
+        for first in (
+            _starts(float(L.min()), several) if start is None else [_packed(start, n0, d0)]
+        )
+    ]
     floor, size, alpha, token, beta = unpacked(min(fits, key=lambda each: each.cost).x)
     return Law(
         irreducible=floor,
@@ -123,3 +122,24 @@ def fit_law(points: Points) -> Law:
         token_factor=token * d0**beta,
         token_exponent=beta,
     )
+
+
+def _starts(low: float, several: bool) -> list[list[float]]:
+    """Where fits begin: shares of the lowest loss that are irreducible, and exponents."""
+    starts = []
+    for share, beta, alpha in itertools.product(
+        (0.3, 0.6, 0.9), (0.2, 0.5, 1.0), (0.2, 0.6) if several else (0.0,)
+    ):
+        rest = math.log(low * (1 - share) / 2 + 1e-3)
+        start = [math.log(low * share), rest, math.log(beta)]
+        starts.append([*start, rest, math.log(alpha)] if several else start)
+    return starts
+
+
+def _packed(law: Law, n0: float, d0: float) -> list[float]:
+    token = law.token_factor * d0**-law.token_exponent
+    start = [math.log(law.irreducible), math.log(token), math.log(law.token_exponent)]
+    if law.size_factor == 0:
+        return start
+    size = law.size_factor * n0**-law.size_exponent
+    return [*start, math.log(size), math.log(law.size_exponent)]
