@@ -150,8 +150,8 @@ def stationary_decomposition(
     """
     if num_levels < 1:
         raise ValueError(f"num_levels must be >= 1, got {num_levels}")
-    lowpass = torch.from_numpy(orthogonal_lowpass(wavelet)).to(x.device)
     approx = x.to(accumulation_dtype(x.dtype))
+    lowpass = torch.from_numpy(orthogonal_lowpass(wavelet)).to(approx.dtype).to(x.device)
     details = []
     for k in range(num_levels):
         smoother = dilated_fir(approx, lowpass, 2**k, runs)
