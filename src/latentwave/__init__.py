@@ -7,6 +7,8 @@ from latentwave.hub import (
     attach,
     detach,
     from_pretrained,
+    mixer_parameters,
+    parameter_groups,
     register_with_transformers,
 )
 from latentwave.mixers import (
@@ -34,5 +36,7 @@ __all__ = [
     "detach",
     "from_pretrained",
     "list_mixers",
+    "mixer_parameters",
+    "parameter_groups",
     "register_mixer",
 ]

@@ -4,6 +4,7 @@ from latentwave.hub.attach import AttachedMixer, all_mixers, attach, attached_mi
 from latentwave.hub.causality import CausalityError, assert_causal
 from latentwave.hub.checkpoint import from_pretrained
 from latentwave.hub.decoder import decoder_layers
+from latentwave.hub.parameter_groups import mixer_parameters, parameter_groups
 from latentwave.hub.register import register_with_transformers
 
 __all__ = [
@@ -16,5 +17,7 @@ __all__ = [
     "decoder_layers",
     "detach",
     "from_pretrained",
+    "mixer_parameters",
+    "parameter_groups",
     "register_with_transformers",
 ]
