@@ -55,7 +55,8 @@ def parameter_groups(model: nn.Module, *, weight_decay: float) -> list[dict[str,
         >>> optimizer = torch.optim.AdamW(groups, lr=1e-3)
     """
     of_mixers = {id(p) for p in mixer_parameters(model)}
-    decayed, others = [], []
+    decayed: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for p in model.parameters():
         if p.requires_grad:
             (decayed if p.dim() >= 2 and id(p) not in of_mixers else others).append(p)

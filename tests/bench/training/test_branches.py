@@ -20,9 +20,9 @@ from latentwave.bench.training.optimizers import (
     BatchedMuon,
     make_optimizer,
     make_schedule,
-    mixer_parameters,
 )
 from latentwave.errors import UserError
+from latentwave.hub.parameter_groups import mixer_parameters
 from latentwave.mixers import list_mixers
 from tests.tiny import tiny_recipe, write_text
 

@@ -108,11 +108,20 @@ def fit_law(points: Points, start: Law | None = None) -> Law:
         found: NDArray[np.float64] = np.log(expected) - np.log(L)
         return found
 
+    starts = _starts(float(L.min()), several) if start is None else [_packed(start, n0, d0)]
+    # Exponents outside of these bounds are no power laws that anybody has seen.
+    bounds = np.array([[-15.0, 15.0]] * len(starts[0])).T
+    bounds[:, 2::2] = np.log([[0.02], [4.0]])
     fits = [
-        least_squares(residuals, first, loss="huber", f_scale=_HUBER, max_nfev=300)
-        for first in (
-            _starts(float(L.min()), several) if start is None else [_packed(start, n0, d0)]
+        least_squares(
+            residuals,
+            np.clip(first, bounds[0] + 1e-6, bounds[1] - 1e-6),
+            bounds=(bounds[0], bounds[1]),
+            loss="huber",
+            f_scale=_HUBER,
+            max_nfev=300,
         )
+        for first in starts
     ]
     floor, size, alpha, token, beta = unpacked(min(fits, key=lambda each: each.cost).x)
     return Law(

@@ -15,6 +15,7 @@ from latentwave.bench.training import BASELINE
 
 REPLICATES = 400
 _OWN_LAW = 4  # budgets from which a size gets a law of its own
+_JOINT_LAW = 6  # points of all sizes from which they get one together
 Losses = dict[tuple[str, float], dict[int, float]]
 """Losses by (size, budget) and seed."""
 
@@ -59,7 +60,7 @@ def fit_laws(
         losses: of the plain decoder.
         starts: laws of nearly the same losses.
     """
-    means = {key: float(np.mean(list(own.values()))) for key, own in losses.items()}
+    means = _means(losses)
     found: dict[str, Law] = {}
     joint: Law | None = None
     for size in dict.fromkeys(size for size, _ in means):
@@ -75,6 +76,14 @@ def fit_laws(
             joint = joint or joint_law(setting, means, start)
             found[size] = joint
     return found
+
+
+def fit_means(setting: Setting) -> Law | None:
+    """The law of the plain decoder over all sizes; None for too few runs."""
+    means = _means(setting.losses.get(BASELINE, {}))
+    if len(means) < _JOINT_LAW or len({size for size, _ in means}) < 2:
+        return None
+    return joint_law(setting, means)
 
 
 def joint_law(
@@ -97,9 +106,9 @@ def multipliers_of(
 
     for the contestant's loss L and the plain decoder's loss L_plain after the same tokens; D_plain
     is the law of the plain decoder at this size, solved for its tokens. Intervals are percentiles
-    over replicates in which seeds are drawn again, the same ones for both, and the law is fitted
-    anew; where there is one seed, noise with the spread of all pairs of the ladder is added
-    instead.
+    over replicates with the noise of the seeds: that of the plain decoder's runs, with the law
+    fitted anew, and that of the differences of pairs of one seed. A few seeds in one cell tell
+    little about it, so each is pooled over all cells of the setting that have several.
 
     Args:
         name: of the setting.
@@ -128,9 +137,9 @@ def multipliers_of(
             base, loss = (float(np.mean(each)) for each in zip(*pairs.values(), strict=True))
             gains, tokens = [], []
             for law in (each.get(size) for each in refitted):
-                drawn = _drawn_pair(list(pairs.values()), spread, random)
-                gains.append(drawn[0] - drawn[1])
-                tokens.append(_ratio(law, N, *drawn))
+                drawn = loss + _noise(spread, len(pairs), random)
+                gains.append(base - drawn)
+                tokens.append(_ratio(law, N, base, drawn))
             ratio = _ratio(laws.get(size), N, base, loss)
             lowest = min(min(each.values()) for key, each in plain.items() if key[0] == size)
             costs_of = [by_cell.get((size, each)) for each in (contestant, BASELINE)]
@@ -153,14 +162,13 @@ def multipliers_of(
 
 def held_out_checks(name: str, setting: Setting) -> list[HeldOut]:
     """Predict the largest budget of every size from a law of all smaller ones."""
-    plain = setting.losses.get(BASELINE, {})
-    means = {key: float(np.mean(list(own.values()))) for key, own in plain.items()}
+    means = _means(setting.losses.get(BASELINE, {}))
     largest = {
         size: max(budget for _, budget in group)
         for size, group in itertools.groupby(sorted(means), key=lambda key: key[0])
     }
     rest = {key: loss for key, loss in means.items() if key[1] != largest[key[0]]}
-    if len(rest) < 6 or len({size for size, _ in rest}) < 2:
+    if len(rest) < _JOINT_LAW or len({size for size, _ in rest}) < 2:
         return []
     law = joint_law(setting, rest)
     return [
@@ -175,6 +183,10 @@ def held_out_checks(name: str, setting: Setting) -> list[HeldOut]:
     ]
 
 
+def _means(losses: Losses) -> dict[tuple[str, float], float]:
+    return {key: float(np.mean(list(own.values()))) for key, own in losses.items()}
+
+
 def _ratio(law: Law | None, N: float, base: float, loss: float) -> float:
     if law is None:
         return math.nan
@@ -182,27 +194,15 @@ def _ratio(law: Law | None, N: float, base: float, loss: float) -> float:
 
 
 def _redrawn(losses: Losses, random: np.random.Generator, spread: float) -> Losses:
-    """Losses with their seeds drawn again, or with noise where there is one seed."""
-    drawn = {}
-    for key, own in losses.items():
-        values = list(own.values())
-        if len(values) > 1:
-            drawn[key] = {0: float(np.mean(random.choice(values, len(values))))}
-        else:
-            drawn[key] = {0: values[0] + spread * float(random.normal())}
-    return drawn
+    """Means with the noise that means over so many seeds have."""
+    return {
+        key: {0: float(np.mean(list(own.values()))) + _noise(spread, len(own), random)}
+        for key, own in losses.items()
+    }
 
 
-def _drawn_pair(
-    pairs: Sequence[tuple[float, float]], spread: float, random: np.random.Generator
-) -> tuple[float, float]:
-    if len(pairs) > 1:
-        chosen = [pairs[index] for index in random.integers(len(pairs), size=len(pairs))]
-        base, loss = (float(np.mean(each)) for each in zip(*chosen, strict=True))
-        # So few seeds repeat each other: what all pairs of the ladder scatter by is added.
-        return base, loss + spread / len(pairs) ** 0.5 * float(random.normal())
-    base, loss = pairs[0]
-    return base, loss + spread * float(random.normal())
+def _noise(spread: float, num_seeds: int, random: np.random.Generator) -> float:
+    return float(spread / num_seeds**0.5 * random.normal())
 
 
 def _spread(losses: Losses) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from latentwave.bench.training.settings import TrainingConfig
 from latentwave.errors import UserError
 from latentwave.hub.decoder import decoder_layers
-from latentwave.mixers import Mixer
+from latentwave.hub.parameter_groups import mixer_parameters
 
 # The tensors that each optimizer keeps for a parameter.
 _STATE = {"adamw": ("exp_avg", "exp_avg_sq"), "muon": ("momentum_buffer",)}
@@ -219,13 +219,6 @@ def first_decay_step(num_steps: int, decay_fraction: float) -> int:
         800
     """
     return num_steps - max(1, round(decay_fraction * num_steps))
-
-
-def mixer_parameters(model: nn.Module) -> Iterator[nn.Parameter]:
-    """The parameters of all mixers of a model."""
-    for module in model.modules():
-        if isinstance(module, Mixer):
-            yield from module.parameters()
 
 
 def state_tensors(optimizer: Optimizer) -> dict[nn.Parameter, dict[str, Tensor]]:
