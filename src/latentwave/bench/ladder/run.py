@@ -350,7 +350,11 @@ def _run_units(
     jobs: int,
     is_late: Callable[[], bool],
 ) -> int:
-    """Execute units as they become ready; returns those that were not started."""
+    """Execute units as they become ready; returns those that were not started.
+
+    Raises:
+        UserError: after all others have ended, if some failed.
+    """
     waiting = first
     if jobs == 1:
         while waiting and not is_late():
@@ -358,6 +362,7 @@ def _run_units(
             run_unit(unit)
             waiting += more(unit)
         return len(waiting)
+    failed: dict[str, BaseException] = {}
     context = multiprocessing.get_context("spawn")  # forks would share torch's threads and locks
     threads = max(1, (os.cpu_count() or 1) // jobs)
     arguments = (os.getpid(), threads, context.Value("i", 0))
@@ -375,7 +380,12 @@ def _run_units(
                 )
                 for future in done:
                     unit = running.pop(future)
-                    future.result()
+                    error = future.exception()
+                    if isinstance(error, BrokenProcessPool):
+                        raise error
+                    if error is not None:  # the others need not suffer from it
+                        failed[unit.folder] = error
+                        continue
                     waiting = sorted([*waiting, *more(unit)], key=lambda each: -each.cost)
         except BrokenProcessPool as error:
             raise UserError(
@@ -384,6 +394,12 @@ def _run_units(
             ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+    if failed:
+        folder, first_error = next(iter(failed.items()))
+        raise UserError(
+            f"{len(failed)} of the ladder's trunks or searches failed, {folder} with "
+            f"{type(first_error).__name__}: {first_error}; the others are kept"
+        ) from first_error
     return len(waiting)
 
 

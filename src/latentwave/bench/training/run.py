@@ -172,6 +172,7 @@ def _train(
     validation = objective.evaluation_set("validation", settings.num_evaluation_windows)
     model = objective.build(config, seed)
     arguments = training_arguments(recipe, seed, folder, windows_per_process(settings))
+    arguments.eval_on_start = start_from is None  # a trunk has measured what it hands on
     on_main(lambda: open_folder(folder, record, resume))
     if (folder / RESULT).is_file():
         return read_result(folder)
