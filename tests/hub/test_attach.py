@@ -289,6 +289,6 @@ def test_a_cache_filled_in_inference_mode_goes_on_outside():
 
 
 def test_the_gate_takes_the_precision_of_the_signal():
-    model = lw.attach(gpt2(), "wavelet", points="B", gated=True)
+    model = lw.attach(gpt2(), "wavelet", points="qkv", gated=True)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.isfinite(model(tokens(1, 6)).logits).all()

@@ -128,7 +128,7 @@ def test_a_model_from_the_configuration_alone_has_mixers():
 def test_a_model_around_the_one_with_mixers_is_saved_with_them(backbone, tmp_path):
     model, ids = BACKBONES[backbone](), tokens(2, 10)
     twin = type(model)(model.config)
-    lw.attach(model.base_model, "short_conv", points=["C", "block"])
+    lw.attach(model.base_model, "short_conv", points=["mlp", "block"])
     randomize(model.base_model)
     model.save_pretrained(tmp_path)
     assert torch.equal(lw.from_pretrained(tmp_path)(ids).logits, model(ids).logits)

@@ -7,6 +7,7 @@ from torch.distributed.tensor import DTensor
 import latentwave as lw
 from latentwave.bench.training.engine import shard_model
 from latentwave.hub import all_mixers
+from latentwave.hub.points import POINTS
 from tests.hub.models import BACKBONES, tokens
 from tests.mixers.cases import randomize
 from tests.processes import run_processes
@@ -15,7 +16,7 @@ from tests.processes import run_processes
 def build(backbone):
     torch.manual_seed(0)
     model = BACKBONES[backbone]()
-    lw.attach(model, "short_conv", points=["A", "B", "C", "D", "block"])
+    lw.attach(model, "short_conv", points=list(POINTS))
     for each in all_mixers(model):
         randomize(each.mixer)
     for module in model.modules():

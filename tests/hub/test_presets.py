@@ -27,8 +27,8 @@ def test_best_is_what_attach_takes_and_what_the_model_remembers(backbone, tmp_pa
 
 
 def test_options_and_points_of_a_preset_can_be_overridden():
-    model = lw.attach(BACKBONES["llama"](), "best", points="A", gated=True)
-    assert {each.point for each in all_mixers(model)} == {"A"}
+    model = lw.attach(BACKBONES["llama"](), "best", points="attention", gated=True)
+    assert {each.point for each in all_mixers(model)} == {"attention"}
     assert model.config.latentwave["options"]["gated"] is True
 
 

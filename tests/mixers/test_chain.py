@@ -64,7 +64,10 @@ def test_one_part_that_looks_ahead_makes_all_look_ahead():
 
 def test_saved_in_a_model(tmp_path):
     entries = [{"kind": "wavelet", "options": {"fraction": 0.25}}, {"kind": "short_conv"}]
-    model, ids = lw.attach(gpt2(), "chain", mixers=entries, points=["A", "block"]), tokens(1, 20)
+    model, ids = (
+        lw.attach(gpt2(), "chain", mixers=entries, points=["attention", "block"]),
+        tokens(1, 20),
+    )
     for mixer in attached_mixers(model).values():
         randomize(mixer)
     entries.clear()  # the configuration has a copy of its own

@@ -39,7 +39,7 @@ class AttachedMixer:
 
     Attributes:
         layer_index: of its decoder layer.
-        point: "block", "A", "B", "C" or "D".
+        point: see `attach`.
         name: among the layer's submodules; its weights stand under it in a checkpoint.
         mixer: the module.
     """
@@ -62,11 +62,12 @@ def attach(
     """Insert mixers between or inside the decoder layers of a model, in place.
 
     Names of the backbone's own weights do not change; mixers with parameters add theirs as
-    `….latentwave_mixer.*` behind a layer and as `….latentwave_mixer_a.*`,
-    `….latentwave_mixer_b_q_proj.*` and so on inside. The model keeps working with `generate`,
+    `….latentwave_mixer.*` behind a layer and as `….latentwave_mixer_mlp.*`,
+    `….latentwave_mixer_qkv_q_proj.*` and so on inside. The model keeps working with `generate`,
     whose cache then carries the mixers' state too. The configuration remembers the mixers.
 
-    Reference: points A to D are those of the canon layers (Allen-Zhu, 2025), for any mixer.
+    Reference: "attention", "qkv", "mlp" and "mlp_hidden" are the points A to D of the canon layers
+    (Allen-Zhu, 2025), for any mixer.
 
     Args:
         model: a transformers decoder such as `GPT2LMHeadModel`.
@@ -76,10 +77,11 @@ def attach(
         placement: which layers: "between" means every layer but the last, "all" every layer, a
             list of indices those layers. Default: "between" for "block", "all" for other points.
         points: where in such a layer, one or several, "block" by default. "block": behind it.
-            "A": before attention, on its normalised input. "B": on the queries, keys and values,
-            a mixer for each projection, before heads are formed. "C": before the MLP, on its
-            normalised input. "D": inside the MLP, on the outputs of its hidden projections,
-            before the activation.
+            "attention": the normalised input of attention. "qkv": queries, keys and values, a
+            mixer for each projection, before heads are formed. "attention_output": what the
+            attention module returns, before it is added to the residual stream. "mlp": the
+            normalised input of the MLP. "mlp_hidden": the outputs of its hidden projections,
+            before the activation. "mlp_output": what it returns, before it is added.
         context_length: tokens that the mixers are laid out for; default: the model's
             `max_position_embeddings`.
         **options: of the mixer.
@@ -100,9 +102,9 @@ def attach(
         >>> model = attach(GPT2LMHeadModel(config), "wavelet", fraction=0.5)
         >>> len(attached_mixers(model))
         2
-        >>> model = attach(GPT2LMHeadModel(config), "short_conv", points=["A", "C"])
-        >>> [(each.layer_index, each.point) for each in all_mixers(model)]
-        [(0, 'A'), (0, 'C'), (1, 'A'), (1, 'C'), (2, 'A'), (2, 'C')]
+        >>> model = attach(GPT2LMHeadModel(config), "short_conv", points=["qkv", "mlp"])
+        >>> [each.name for each in all_mixers(model) if each.layer_index == 0]
+        ['latentwave_mixer_qkv_c_attn', 'latentwave_mixer_mlp']
     """
     if isinstance(mixer, str) and mixer in PRESETS:
         preset = PRESETS[mixer]

@@ -10,7 +10,8 @@ from torch import nn
 
 from latentwave.errors import UserError
 
-Point = Literal["block", "A", "B", "C", "D"]
+# In the order in which a layer passes them, the block last.
+Point = Literal["attention", "qkv", "attention_output", "mlp", "mlp_hidden", "mlp_output", "block"]
 POINTS: tuple[Point, ...] = get_args(Point)
 
 # The name of a mixer behind its decoder layer, among the layer's submodules. The names of others
@@ -48,11 +49,9 @@ class Site:
 
     Attributes:
         layer_index: of the decoder layer.
-        point: "block": behind the layer; "A": on the input of attention; "B": on an output of
-            the query, key and value projections; "C": on the input of the MLP; "D": on an output
-            of the MLP's hidden projections, before the activation.
+        point: see `attach`.
         name: of the mixer among the layer's submodules: `latentwave_mixer`,
-            `latentwave_mixer_a`, `latentwave_mixer_b_q_proj`, ….
+            `latentwave_mixer_mlp`, `latentwave_mixer_qkv_q_proj`, ….
         path: of the module inside the layer whose input or output is mixed; "" is the layer.
         before: whether that is its input.
         channels: width of the signal.
@@ -74,14 +73,16 @@ def point_of(name: str) -> Point | None:
     """The point of the mixer of that name among a layer's submodules; None for no mixer.
 
     Example:
-        >>> point_of("latentwave_mixer"), point_of("latentwave_mixer_b_q_proj"), point_of("mlp")
-        ('block', 'B', None)
+        >>> point_of("latentwave_mixer"), point_of("latentwave_mixer_qkv_q_proj"), point_of("mlp")
+        ('block', 'qkv', None)
     """
     if name == MIXER_NAME:
         return "block"
-    start, _, rest = name.partition(f"{MIXER_NAME}_")
-    letter = rest.split("_")[0].upper()
-    return next((p for p in POINTS if not start and p == letter), None)
+    # The longest first: "mlp" begins the names of others.
+    for point in sorted(POINTS, key=len, reverse=True):
+        if f"{name}_".startswith(f"{MIXER_NAME}_{point}_"):
+            return point
+    return None
 
 
 def as_points(points: str | Sequence[str]) -> tuple[Point, ...]:
@@ -91,20 +92,17 @@ def as_points(points: str | Sequence[str]) -> tuple[Point, ...]:
         UserError: for an unknown point, or for none.
 
     Example:
-        >>> as_points(["block", "C", "A"])
-        ('A', 'C', 'block')
+        >>> as_points(["block", "mlp", "attention"])
+        ('attention', 'mlp', 'block')
     """
     several = isinstance(points, Iterable) and not isinstance(points, str)
     given: list[Any] = list(points) if several else [points]
     unknown = [point for point in given if point not in POINTS]
     if unknown or not given:
-        hint = ""
-        if isinstance(points, str) and len(points) > 1 and set(points) <= set(POINTS):
-            hint = f": several are given as a list, {list(points)}"
         raise UserError(
-            f"points must be one or more of {', '.join(map(repr, POINTS))}, got {points!r}{hint}"
+            f"points must be one or more of {', '.join(map(repr, POINTS))}, got {points!r}"
         )
-    return tuple(point for point in (*POINTS[1:], POINTS[0]) if point in given)
+    return tuple(point for point in POINTS if point in given)
 
 
 def find_sites(layer: nn.Module, *, layer_index: int, point: Point, hidden_size: int) -> list[Site]:
@@ -139,16 +137,17 @@ def find_sites(layer: nn.Module, *, layer_index: int, point: Point, hidden_size:
             )
         ]
     where = f"{type(layer).__name__} {layer_index}"
-    named = _ATTENTION if point in "AB" else _MLP
+    named = _MLP if point.startswith("mlp") else _ATTENTION
     part = _find_part(layer, named, point, where)
-    if point in "AC":
+    name = f"{MIXER_NAME}_{point}"
+    if point not in ("qkv", "mlp_hidden"):
         return [
             Site(
                 layer_index=layer_index,
                 point=point,
-                name=f"{MIXER_NAME}_{point.lower()}",
+                name=name,
                 path=part,
-                before=True,
+                before=not point.endswith("_output"),
                 channels=hidden_size,
             )
         ]
@@ -156,7 +155,7 @@ def find_sites(layer: nn.Module, *, layer_index: int, point: Point, hidden_size:
         Site(
             layer_index=layer_index,
             point=point,
-            name=f"{MIXER_NAME}_{point.lower()}_{path.rpartition('.')[2]}",
+            name=f"{name}_{path.rpartition('.')[2]}",
             path=path,
             before=False,
             channels=channels,
@@ -187,9 +186,9 @@ def _find_projections(
     layer: nn.Module, part: str, point: Point, where: str
 ) -> Iterator[tuple[str, int]]:
     module = layer.get_submodule(part)
-    groups = _QUERY_KEY_VALUE if point == "B" else _HIDDEN
+    groups = _QUERY_KEY_VALUE if point == "qkv" else _HIDDEN
     # Some attention modules hold another; MLPs that hold others are mixtures of experts.
-    owners = dict(module.named_modules(prefix=part)) if point == "B" else {part: module}
+    owners = dict(module.named_modules(prefix=part)) if point == "qkv" else {part: module}
     for path, owner in owners.items():
         for group in groups:
             widths = [_width(getattr(owner, name, None)) for name in group]

@@ -36,6 +36,6 @@ PRESETS: dict[str, Preset] = {
     BEST: Preset(
         kind="learnable_wavelet",
         options={"num_levels": 2, "max_taps": 4, "fraction": 1.0, "residual": True},
-        points=("C",),
+        points=("mlp",),
     ),
 }

@@ -105,7 +105,7 @@ def test_decoding_costs_by_hand():
         ("short_conv", ["block"], 2 * 32, 3 + 1),
         ("wavelet", ["block"], 2 * 16, 64 + 1),
         ("ema", ["block"], 2 * 16, 1),
-        ("short_conv", ["A"], 3 * 32, 3 + 1),
+        ("short_conv", ["attention"], 3 * 32, 3 + 1),
     ],
 )
 def test_the_mixers_part_of_a_cache(kind, points, signals, tokens):

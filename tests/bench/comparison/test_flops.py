@@ -203,10 +203,10 @@ def test_every_kind_is_among_them():
     ("kind", "options", "points"),
     [
         ("wavelet", {}, ["block"]),
-        ("short_conv", {}, ["A", "B", "C", "D"]),
-        ("filterbank", {"num_filters": 4, "kernel_size": 4}, ["A", "block"]),
+        ("short_conv", {}, ["attention", "qkv", "mlp", "mlp_hidden"]),
+        ("filterbank", {"num_filters": 4, "kernel_size": 4}, ["attention", "block"]),
         ("adaptive_filterbank", {"num_filters": 4, "kernel_size": 4}, ["block"]),
-        ("chain", {"mixers": [{"kind": "short_conv"}, {"kind": "ema"}]}, ["C"]),
+        ("chain", {"mixers": [{"kind": "short_conv"}, {"kind": "ema"}]}, ["mlp"]),
     ],
 )
 @pytest.mark.parametrize("architecture", ["gpt2", "llama"])

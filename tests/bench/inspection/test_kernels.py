@@ -110,8 +110,8 @@ def test_mixers_of_mixers_are_shown_by_their_parts():
     ("name", "label"),
     [
         ("transformer.h.0.latentwave_mixer", "after layer 1"),
-        ("model.layers.9.latentwave_mixer_a", "layer 10, point A"),
-        ("model.layers.9.latentwave_mixer_b_q_proj", "layer 10, point B q_proj"),
+        ("model.layers.9.latentwave_mixer_mlp_output", "layer 10, mlp_output"),
+        ("model.layers.9.latentwave_mixer_qkv_q_proj", "layer 10, qkv q_proj"),
         ("h.2.latentwave_mixer.mixers.0", "after layer 3, part 1"),
         ("something.else", "something.else"),
     ],

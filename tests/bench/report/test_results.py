@@ -154,7 +154,7 @@ def test_names_a_value_that_no_report_can_be_made_of(tmp_path, path, value, mess
 
 def test_a_search_and_a_mixer_without_options_are_fine(tmp_path):
     results = make_results() | {"tuning": {"none": TUNED}}
-    results["contestants"]["wavelet"]["mixer"] = {"kind": "wavelet", "points": ["B", "C"]}
+    results["contestants"]["wavelet"]["mixer"] = {"kind": "wavelet", "points": ["qkv", "mlp"]}
     assert load_results(write(tmp_path, results)) == results
 
 

@@ -20,6 +20,7 @@ from latentwave.bench.inspection.spectra import (
 )
 from latentwave.bench.training.snapshots import list_snapshots, read_snapshot
 from latentwave.errors import UserError
+from latentwave.hub.points import MIXER_NAME, point_of
 from latentwave.mixers import Mixer
 from latentwave.mixers.filterbank import Bank
 
@@ -103,21 +104,22 @@ def mixer_label(name: str) -> str:
     Example:
         >>> mixer_label("transformer.h.0.latentwave_mixer")
         'after layer 1'
-        >>> mixer_label("model.layers.11.latentwave_mixer_b_q_proj.mixers.1")
-        'layer 12, point B q_proj, part 2'
+        >>> mixer_label("model.layers.11.latentwave_mixer_qkv_q_proj.mixers.1")
+        'layer 12, qkv q_proj, part 2'
         >>> mixer_label("filter")
         'filter'
     """
     found = re.fullmatch(r"(?:.*\.)?(\d+)\.latentwave_mixer(_\w+)?(\..*)?", name)
     if found is None:
         return name
-    layer, point, part = found.groups()
+    layer, where, part = found.groups()
     label = f"layer {int(layer) + 1}"
-    if point is None:
+    if where is None:
         label = f"after {label}"
     else:
-        letter, _, rest = point[1:].partition("_")
-        label += f", point {letter.upper()}{' ' + rest if rest else ''}"
+        point = point_of(f"{MIXER_NAME}{where}") or where[1:]
+        projection = where[1:].removeprefix(point).replace("_", " ", 1)
+        label += f", {point}{projection}"
     number = re.search(r"\d+$", part or "")
     return label + (f", part {int(number.group()) + 1}" if number else "")
 

@@ -23,7 +23,7 @@ class ContestantConfig:
         options: of that mixer.
         placement: "between" the decoder layers, after "all", or after the layers of a list; null:
             what `attach` takes for the points.
-        points: where in a layer, see `latentwave.attach`: "block", "A", "B", "C", "D".
+        points: where in a layer, see `latentwave.attach`: "block", "mlp" and so on.
         backbone: what differs from the recipe's backbone, such as {num_layers: 6}.
         baseline: the contestant that this one is measured against.
         learning_rate: instead of the recipe's.
