@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from latentwave.bench import ladder, training
+from latentwave.bench import ladder, report, training
 from latentwave.bench.cli.command import Command
-from latentwave.bench.cli.consoles import ERR
+from latentwave.bench.cli.consoles import ERR, OUT
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
@@ -20,20 +21,35 @@ def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--limit_minutes", type=float | None, help="start nothing more after so long"
     )
+    parser.add_argument(
+        "--time",
+        action="store_true",
+        help="time the training steps instead, with nothing else running: seconds need it",
+    )
 
 
 def _run(options: Namespace, arguments: list[str]) -> None:
     recipe = ladder.load_ladder(options.recipe)
-    left = ladder.run_ladder(
-        recipe,
-        training.prepared_store(recipe.corpus),
-        options.output or Path("runs") / recipe.name,
-        jobs=options.jobs,
-        resume=options.resume,
-        sizes=options.only,
-        limit_minutes=options.limit_minutes,
-        console=ERR,
-    )
+    store = training.prepared_store(recipe.corpus)
+    folder = options.output or Path("runs") / recipe.name
+    planned = ladder.Ladder(recipe, store, folder)
+    left = 0
+    if options.time:
+        ladder.time_steps(planned, store, options.only)
+    else:
+        left = ladder.run_ladder(
+            planned,
+            store,
+            jobs=options.jobs,
+            resume=options.resume,
+            sizes=options.only,
+            limit_minutes=options.limit_minutes,
+            console=ERR,
+        )
+    results = ladder.assemble(planned, store, command=shlex.join(["latentwave", *arguments]))
+    results.write(folder)
+    report.print_ladder(results, OUT)
+    OUT.print(f"page: {report.write_ladder(results, folder)[0]}", soft_wrap=True)
     if left:
         ERR.print(f"{left} trunks or searches are left: go on with --resume")
 

@@ -1,5 +1,6 @@
 """Compute multipliers of annealed runs over model sizes and lengths."""
 
+from latentwave.bench.ladder.assemble import assemble, time_steps
 from latentwave.bench.ladder.recipe import (
     LadderRecipe,
     RateSearchConfig,
@@ -8,19 +9,24 @@ from latentwave.bench.ladder.recipe import (
     ladder_from_dict,
     load_ladder,
 )
+from latentwave.bench.ladder.results import LadderResults, read_ladder
 from latentwave.bench.ladder.run import Ladder, run_ladder
 from latentwave.bench.ladder.search import SearchRecipe, load_search, run_search
 
 __all__ = [
     "Ladder",
     "LadderRecipe",
+    "LadderResults",
     "RateSearchConfig",
     "SearchRecipe",
     "SettingConfig",
     "SizeConfig",
+    "assemble",
     "ladder_from_dict",
     "load_ladder",
     "load_search",
+    "read_ladder",
     "run_ladder",
     "run_search",
+    "time_steps",
 ]

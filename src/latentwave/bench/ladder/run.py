@@ -65,9 +65,8 @@ class Unit:
 
 
 def run_ladder(
-    recipe: LadderRecipe,
+    ladder: Ladder,
     store: TokenStore,
-    folder: Path,
     *,
     jobs: int = 1,
     resume: bool = False,
@@ -78,9 +77,8 @@ def run_ladder(
     """Train what is not there yet; every finished run is on the disk at once.
 
     Args:
-        recipe: the ladder.
+        ladder: what is trained, and where.
         store: its corpus.
-        folder: of the ladder.
         jobs: processes side by side, each with an equal share of the cores; on one accelerator
             they share it.
         resume: go on in an existing folder.
@@ -96,11 +94,11 @@ def run_ladder(
             recipe's run, a search in which every rate diverged, or a worker that died.
     """
     console = console or Console(stderr=True)
+    recipe, folder = ladder.recipe, ladder.folder
     if folder.exists() and any(folder.iterdir()) and not resume:
         raise UserError(
             f"the folder {folder} exists: choose another with --output, or go on with --resume"
         )
-    ladder = Ladder(recipe, store, folder)
     searches, waiting = ladder.searches(), ladder.cells(sizes)
     for unit in searches.values():
         _check(unit, store)

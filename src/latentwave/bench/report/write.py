@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from latentwave.bench.inspection import Inspection
+from latentwave.bench.ladder import LadderResults
 from latentwave.bench.training.files import write_durably
 from latentwave.errors import UserError
 
@@ -127,6 +128,26 @@ def write_inspection(
     path = folder / "inspect.html"
     write_durably(path, render_inspection(inspection, command))
     return [path, *save_inspection_figures(inspection, folder, svg=svg)]
+
+
+def write_ladder(results: LadderResults, folder: str | Path) -> list[Path]:
+    """Write `ladder.html` and its figures as PNG files.
+
+    Args:
+        results: of a ladder.
+        folder: made if need be.
+
+    Returns:
+        The files, the page first.
+
+    Raises:
+        UserError: if the extra `report` is not installed, or the folder is a file.
+    """
+    with _needs_extra("the page of a ladder"):
+        from latentwave.bench.report.ladder import render_ladder, save_ladder_figures
+    path = make_folder(folder) / "ladder.html"
+    write_durably(path, render_ladder(results))
+    return [path, *save_ladder_figures(results, path.parent)]
 
 
 def check_extra() -> None:
