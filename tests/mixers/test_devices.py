@@ -5,8 +5,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from latentwave.functional import causal_fir
-from latentwave.mixers import wavelet
+from latentwave.functional import averages, causal_fir
 from tests.mixers.cases import CASES, CHANNELS, build_case
 
 META = torch.device("meta")
@@ -88,7 +87,7 @@ def test_nothing_travels_between_host_and_device(case, way):
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("case", CASES)
 def test_no_float64_where_the_device_has_none(case, way, monkeypatch):
-    monkeypatch.setattr(wavelet, "has_float64", lambda device: device != META)
+    monkeypatch.setattr(averages, "has_float64", lambda device: device != META)
     assert not recorded(case, **WAYS[way]).wide
 
 

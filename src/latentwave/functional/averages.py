@@ -26,6 +26,14 @@ def has_float64(device: torch.device) -> bool:
     return device.type != "mps"
 
 
+def can_slide(x: Tensor, runs: Tensor | None) -> bool:
+    """Whether running sums, in float64, may give the one output at the end of a stream.
+
+    That is one more token of one document, generated and not trained on.
+    """
+    return x.shape[1] == 1 and runs is None and not x.requires_grad and has_float64(x.device)
+
+
 def full_precision(device: torch.device) -> AbstractContextManager[Any]:
     """Autocast would round products and sums to 16 bits; inside this it does not."""
     if not torch.amp.is_autocast_available(device.type):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -64,10 +66,52 @@ def causal_fir(
         # The sum of nothing, tied to the inputs so that gradients stay defined.
         return x[:, history:] * taps.sum()
     if taps.shape[1] <= LAG_TAPS and torch.compiler.is_compiling():
-        return _shifted_sum(x, taps, runs, outputs)
+        return _shifted_sum(x, taps.unbind(1), runs, outputs)
     if outputs <= SINGLE_OUTPUTS and history > 0:
         return _single_outputs(x, taps, runs, outputs)
     return _convolve(x, taps[:, :T], runs)[:, history:]
+
+
+def dynamic_fir(
+    x: Float[Tensor, "B N C"],
+    taps: Float[Tensor, "B T K G"],
+    *,
+    runs: Int[Tensor, "B N"] | None = None,
+) -> Float[Tensor, "B T C"]:
+    """Filter every channel with a short causal kernel that changes from token to token.
+
+        y_c(t) = Σ_{k=0}^{K−1} taps_{g(c)}(t, k) · x_c(t−k),   g(c) = ⌊c·G / C⌋
+
+    Args:
+        x: (B, N, C), N = H + T: the H tokens before the outputs are only read. Any floating type.
+        taps: (B, T, K, G), one kernel per token and group of C / G neighbouring channels.
+        runs: (B, N) from `segment_runs`: terms of another document than t's count as zero.
+
+    Returns:
+        (B, T, C) in the dtype of x; sums are taken in float32 (float64 for float64).
+
+    Raises:
+        ValueError: if the taps do not fit the channels or the tokens.
+
+    Causality: y(t) reads x(t − K + 1 … t) and the taps of t.
+
+    Reference: dynamic convolution (Wu et al., 2019), without a softmax over the taps.
+
+    Example:
+        >>> x = torch.tensor([[[1.0], [2.0], [4.0]]])
+        >>> taps = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 10.0]]).view(1, 3, 2, 1)
+        >>> dynamic_fir(x, taps).flatten()
+        tensor([ 1.,  2., 20.])
+    """
+    (_, N, C), (_, T, _, G) = x.shape, taps.shape
+    if C % G or T > N:
+        raise ValueError(
+            f"taps must be for at most the {N} tokens and for groups of the {C} channels of x, "
+            f"got shape {tuple(taps.shape)} (batch, tokens, taps, groups)"
+        )
+    grouped = x.unflatten(2, (G, C // G))
+    factors = taps.unsqueeze(-1).unbind(2)
+    return _shifted_sum(grouped, factors, runs, T).flatten(2)
 
 
 def _single_outputs(x: Tensor, taps: Tensor, runs: Tensor | None, outputs: int) -> Tensor:
@@ -86,21 +130,24 @@ def _single_outputs(x: Tensor, taps: Tensor, runs: Tensor | None, outputs: int) 
     return torch.stack(results, dim=1).to(x.dtype)
 
 
-def _shifted_sum(x: Tensor, taps: Tensor, runs: Tensor | None, outputs: int) -> Tensor:
-    """One multiply-add per tap, without an operator that a compiler cannot fuse with others."""
-    T, K = x.shape[1], taps.shape[1]
-    missing = max(0, K - 1 - (T - outputs))
-    signal = F.pad(x, (0, 0, missing, 0)).to(taps.dtype)
+def _shifted_sum(x: Tensor, factors: Sequence[Tensor], runs: Tensor | None, outputs: int) -> Tensor:
+    """Σ_k factors[k] · x(t−k), one multiply-add per tap, which a compiler fuses with others.
+
+    x is (B, history + outputs, …), each factor broadcasts to (B, outputs, …).
+    """
+    history, wide = x.shape[1] - outputs, accumulation_dtype(x.dtype)
+    missing = max(0, len(factors) - 1 - history)
+    signal = F.pad(x, [*[0, 0] * (x.dim() - 2), missing, 0]).to(wide)
     documents = None if runs is None else F.pad(runs, (missing, 0), value=-1)
-    y = x.new_zeros((), dtype=taps.dtype)
-    for k in range(K):
-        start = missing + T - outputs - k
-        term = signal[:, start : start + outputs] * taps[:, k]
-        if documents is not None and runs is not None:
-            same_document = documents[:, start : start + outputs] == runs[:, T - outputs :]
-            term = term * same_document.unsqueeze(-1)
-        y = y + term
-    return y.to(x.dtype)
+    terms = []
+    for k, factor in enumerate(factors):
+        start = missing + history - k
+        term = signal[:, start : start + outputs] * factor.to(wide)
+        if documents is not None and runs is not None and k > 0:
+            same_document = documents[:, start : start + outputs] == runs[:, history:]
+            term = term * same_document.view(*same_document.shape, *[1] * (x.dim() - 2))
+        terms.append(term)
+    return functools.reduce(torch.add, terms).to(x.dtype)
 
 
 def _convolve(x: Tensor, taps: Tensor, runs: Tensor | None) -> Tensor:

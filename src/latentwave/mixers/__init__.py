@@ -3,29 +3,39 @@
 from latentwave.mixers.adaptive import AdaptiveFilterbankMixer
 from latentwave.mixers.base import Mixer
 from latentwave.mixers.chain import ChainMixer
+from latentwave.mixers.dynamic import DynamicConvMixer
 from latentwave.mixers.ema import EmaMixer
 from latentwave.mixers.filterbank import FilterbankMixer
+from latentwave.mixers.heads import KeyOffsetMixer, KvShiftMixer, head_roles
 from latentwave.mixers.learnable import LearnableWaveletMixer
+from latentwave.mixers.pyramid import PyramidMixer
 from latentwave.mixers.references import MovingAverageMixer, ShortConvMixer, TokenShiftMixer
 from latentwave.mixers.registry import MixerConfig, build_mixer, list_mixers, register_mixer
 from latentwave.mixers.sequence_parallel import mix_sequence_shard
 from latentwave.mixers.state import MixerState
 from latentwave.mixers.wavelet import WaveletMixer
+from latentwave.mixers.wavelet_bank import WaveletBankMixer
 
 __all__ = [
     "AdaptiveFilterbankMixer",
     "ChainMixer",
+    "DynamicConvMixer",
     "EmaMixer",
     "FilterbankMixer",
+    "KeyOffsetMixer",
+    "KvShiftMixer",
     "LearnableWaveletMixer",
     "Mixer",
     "MixerConfig",
     "MixerState",
     "MovingAverageMixer",
+    "PyramidMixer",
     "ShortConvMixer",
     "TokenShiftMixer",
+    "WaveletBankMixer",
     "WaveletMixer",
     "build_mixer",
+    "head_roles",
     "list_mixers",
     "mix_sequence_shard",
     "register_mixer",

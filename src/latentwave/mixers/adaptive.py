@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from latentwave.functional.averages import accumulation_dtype
-from latentwave.mixers.constants import Constant
+from latentwave.mixers.constants import Constant, reset_linear
 from latentwave.mixers.filterbank import Bank, Init
 from latentwave.mixers.registry import register_mixer
 from latentwave.mixers.state import MixerState
@@ -189,14 +189,6 @@ class AdaptiveFilterbankMixer(Bank):
 def _normalised(u: Tensor) -> Tensor:
     # The linear map behind it has a scale of its own.
     return F.rms_norm(u, u.shape[-1:], eps=1e-5)
-
-
-def reset_linear(weight: Tensor, bias: Tensor | None = None) -> None:
-    """Initialise a (rows, columns) matrix and its bias as `nn.Linear` does."""
-    bound = weight.shape[1] ** -0.5
-    nn.init.uniform_(weight, -bound, bound)
-    if bias is not None:
-        nn.init.uniform_(bias, -bound, bound)
 
 
 class MaskLayer(nn.Module):

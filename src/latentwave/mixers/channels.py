@@ -112,7 +112,11 @@ class FirMixer(ChannelMixer):
         if state is not None:
             history = self.history
             x = state.extend("x", x, history=history)
-        return causal_fir(x, self.taps(), runs=runs, history=history)
+        return causal_fir(x, self._taps_for(x), runs=runs, history=history)
+
+    def _taps_for(self, x: Tensor) -> Tensor:
+        """The kernels where x is."""
+        return self.taps()
 
 
 def _num_mixed(channels: int, fraction: float) -> int:

@@ -46,3 +46,11 @@ class Constant:
 def fill(parameter: nn.Parameter, values: NDArray[Any]) -> None:
     """Write an array of the same shape into a parameter of any device and type."""
     parameter.copy_(torch.from_numpy(values).to(parameter.dtype))
+
+
+def reset_linear(weight: Tensor, bias: Tensor | None = None) -> None:
+    """Initialise a (rows, columns) matrix and its bias as `nn.Linear` does."""
+    bound = weight.shape[1] ** -0.5
+    nn.init.uniform_(weight, -bound, bound)
+    if bias is not None:
+        nn.init.uniform_(bias, -bound, bound)

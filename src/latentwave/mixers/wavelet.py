@@ -19,8 +19,8 @@ from latentwave.functional.averages import (
     SINGLE_OUTPUTS,
     Boundary,
     accumulation_dtype,
+    can_slide,
     check_boundary,
-    has_float64,
     last_window_sums,
 )
 from latentwave.functional.families import cascade_length
@@ -167,7 +167,7 @@ class WaveletMixer(ChannelMixer):
         runs: Tensor | None,
         padding_mask: Tensor | None,
     ) -> Tensor:
-        if state is not None and self._can_slide(x, runs):
+        if state is not None and self._haar and self.boundary == "zero" and can_slide(x, runs):
             return self._slide(x, state)
         if not (self._haar and self._in_order) or self.residual or state is not None:
             return super()._mix(x, state, runs, padding_mask)
@@ -216,17 +216,6 @@ class WaveletMixer(ChannelMixer):
             lowpass = self._lowpass.on(x.device, accumulation_dtype(x.dtype))
             result = causal_cascade(ordered, lowpass, self._group_sizes, runs)[:, history:]
         return result if self._in_order else result[..., self._back.on(x.device)]
-
-    def _can_slide(self, x: Tensor, runs: Tensor | None) -> bool:
-        """Whether this is one more token of one document, generated and not trained on."""
-        return (
-            x.shape[1] == 1
-            and self._haar
-            and self.boundary == "zero"
-            and runs is None
-            and not x.requires_grad
-            and has_float64(x.device)
-        )
 
     def _slide(self, x: Tensor, state: MixerState) -> Tensor:
         """One more token: s(t) = s(t − 1) + x(t) − x(t − w), constant work at any window.

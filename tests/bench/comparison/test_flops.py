@@ -11,6 +11,8 @@ softmax, norms, GELU and biases of the token-adaptive mask, and the making of ke
 or gates once per call: little beside the products.
 """
 
+import functools
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -101,8 +103,24 @@ def tf_mask(mixer, x):
     return F.linear(normalised(u), mixer.mask_weight, mixer.mask_bias)
 
 
+def dynamic_taps(mixer, x):
+    """(B, T, K, D)."""
+    if mixer.kind == "dynamic_conv":
+        D, W = mixer.channels, mixer.kernel_size
+        chosen = (x @ mixer.down.T @ mixer.up.T).view(*x.shape[:2], W, D)
+        return chosen + mixer.kernels.T
+    weights = x @ mixer.weights.T + mixer.bias
+    taps = mixer.filters().T @ weights.view(*x.shape[:2], mixer.num_bands, mixer.num_groups)
+    return taps.repeat_interleave(mixer.channels // mixer.num_groups, dim=-1)
+
+
+def filtered_dynamically(x, taps):
+    terms = [later(x, k) * taps[:, :, k] for k in range(taps.shape[2])]
+    return functools.reduce(torch.add, terms)
+
+
 def normalised(u):
-    return F.rms_norm(u, u.shape[-1:])
+    return F.rms_norm(u, u.shape[-1:], eps=1e-5)
 
 
 def kernels_of(mixer):
@@ -115,6 +133,8 @@ def kernels_of(mixer):
 def plain(mixer, x, made):
     """A mixer from its definition, with kernels that are made already."""
     kind = mixer.kind
+    if kind in ("dynamic_conv", "wavelet_bank"):
+        return x + filtered_dynamically(x, dynamic_taps(mixer, x))
     if kind == "filterbank":
         M = mixer.num_filters
         return x + (subbands(mixer, x).reshape(-1, M) @ mixer.weights[:, None]).reshape(x.shape)
@@ -133,6 +153,11 @@ def plain(mixer, x, made):
         for t in range(x.shape[1]):
             values.append(values[-1] * (1 - rates) + own[:, t] * rates)
         result = torch.stack(values[1:], dim=1)
+    elif kind == "pyramid":
+        average, result = own, torch.zeros_like(own)
+        for k, weight in enumerate(mixer.weights):
+            average = (average + later(average, 2**k)) * 0.5
+            result = result + average * weight
     elif kind in ("wavelet", "moving_average"):
         parts = []
         lowpass = torch.from_numpy(orthogonal_lowpass(mixer.wavelet)).to(x.dtype)
@@ -151,7 +176,7 @@ def plain(mixer, x, made):
             parts.append(y)
         result = torch.cat(parts, dim=-1)
     else:
-        result = filtered(own, kernels)
+        result = filtered(own, kernels.to(x.dtype))
     if mixer.residual:
         result = own + result
     return torch.cat([x[..., :start], result, x[..., stop:]], dim=-1)
@@ -161,7 +186,7 @@ def spared_additions(mixer):
     """Per token: one addition of each filter that torch's counter takes too many."""
     if mixer.kind in ("wavelet", "moving_average"):
         return 0 if mixer.wavelet == "haar" else sum(mixer.levels)
-    if mixer.kind in ("learnable_wavelet", "short_conv", "token_shift"):
+    if mixer.kind in ("learnable_wavelet", "short_conv", "token_shift", "kv_shift", "key_offset"):
         return mixer.num_mixed
     if mixer.kind in ("filterbank", "adaptive_filterbank"):
         # `flops` takes it too, but for the weighted sum over sub-bands.
@@ -174,12 +199,12 @@ PLAIN = [name for name, (_, options) in CASES.items() if "gated" not in str(opti
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_flops_are_the_operations_of_a_plain_form(name):
-    mixer = build_case(name)
-    x = torch.randn(1, T, CHANNELS)
+    mixer = build_case(name).double()
+    x = torch.randn(1, T, CHANNELS, dtype=torch.float64)
     with torch.no_grad():
         made = {part: kernels_of(part) for part in mixer.modules() if isinstance(part, Mixer)}
     result, products, rest = counted(lambda: plain(mixer, x, made))
-    torch.testing.assert_close(result, mixer(x), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(result, mixer(x))
     if "adaptive" in name:
         # The mask's own element-wise work is not in `flops`; the bank's is: ReLU and residual.
         rest = T * CHANNELS * (mixer.num_filters + 1)

@@ -1,0 +1,67 @@
+"""Weighted sums over a pyramid of dyadic averages, by doubling."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from latentwave.functional.averages import accumulation_dtype
+
+
+def pyramid_sum(
+    x: Float[Tensor, "B T C"],
+    weights: Float[Tensor, "K C"],
+    runs: Int[Tensor, "B T"] | None = None,
+) -> Float[Tensor, "B T C"]:
+    """Weigh every channel's averages over the last 2, 4, …, 2^K tokens and add them.
+
+        y_c(t) = Σ_{k=1}^{K} weights_{k,c} · avg_{2^k}(x_c)(t)
+        avg_{2w}(t) = (avg_w(t) + avg_w(t − w)) / 2,   avg_1 = x
+
+    A filter that reaches 2^K tokens back for 3K operations per value. The averages are not stored
+    for the backward pass but taken anew, one level at a time when compiled. Signals are zero
+    before the first token.
+
+    Args:
+        x: (B, T, C), any floating type.
+        weights: (K, C), row k − 1 for the averages over 2^k tokens.
+        runs: (B, T) from `segment_runs`: terms of another document than t's count as zero.
+
+    Returns:
+        (B, T, C) in the dtype of x; sums are taken in float32 (float64 for float64).
+
+    Causality: y(t) reads x(t − 2^K + 1 … t).
+
+    Reference: the averages of WaveletGPT (Verma, 2024), all of them in each channel.
+
+    Example:
+        >>> x = torch.tensor([[[4.0], [2.0], [6.0]]])
+        >>> pyramid_sum(x, torch.tensor([[1.0], [0.0]])).flatten()
+        tensor([2., 3., 4.])
+    """
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        y: Tensor = checkpoint(
+            _weighted, x, weights, runs, use_reentrant=False, preserve_rng_state=False
+        )
+        return y
+    return _weighted(x, weights, runs)
+
+
+def _weighted(x: Tensor, weights: Tensor, runs: Tensor | None) -> Tensor:
+    wide = accumulation_dtype(x.dtype)
+    average, total = x.to(wide), torch.zeros_like(x, dtype=wide)
+    for k, weight in enumerate(weights.to(wide)):
+        earlier = later(average, 2**k)
+        if runs is not None:
+            earlier = earlier * (later(runs.unsqueeze(-1), 2**k, fill=-1) == runs.unsqueeze(-1))
+        average = (average + earlier) * 0.5
+        total = total + average * weight
+    return total.to(x.dtype)
+
+
+def later(x: Tensor, tokens: int, fill: int = 0) -> Tensor:
+    """A signal (B, T, C) delayed, with `fill` before its first token."""
+    return F.pad(x, (0, 0, tokens, 0), value=fill)[:, : x.shape[1]]

@@ -1,0 +1,148 @@
+"""Short kernels that the current token chooses."""
+
+from __future__ import annotations
+
+import abc
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from latentwave.functional import cascade_taps, dynamic_fir
+from latentwave.mixers.base import Mixer
+from latentwave.mixers.constants import fill, reset_linear
+from latentwave.mixers.levels import channel_levels
+from latentwave.mixers.registry import register_mixer
+from latentwave.mixers.state import MixerState
+
+KernelInit = Literal["zero", "haar"]
+
+
+class DynamicMixer(Mixer):
+    """A mixer that adds to each token a short filter of the last K, chosen by the token itself.
+
+    Attributes:
+        kernel_size: K.
+    """
+
+    kernel_size: int
+
+    @property
+    def receptive_field(self) -> int:
+        """The kernel, K tokens."""
+        return self.kernel_size
+
+    @abc.abstractmethod
+    def token_taps(self, x: Tensor) -> Tensor:
+        """The kernels that the tokens of x choose, (B, T, K, groups of channels)."""
+
+    def _mix(
+        self,
+        x: Tensor,
+        state: MixerState | None,
+        runs: Tensor | None,
+        padding_mask: Tensor | None,
+    ) -> Tensor:
+        signal = x if state is None else state.extend("x", x, history=self.history)
+        return x + dynamic_fir(signal, self.token_taps(x), runs=runs)
+
+
+@register_mixer("dynamic_conv")
+class DynamicConvMixer(DynamicMixer):
+    """A short causal convolution whose taps are linear in the current token, with a residual.
+
+        y(t) = x(t) + Σ_{j=0}^{W−1} (b_j + [U V x(t)]_j) ⊙ x(t−j)
+
+    U starts at 0, and b at 0 as well, so the mixer starts as the identity. With `kernel_size=1` it
+    is a gate that mixes no tokens: the control which tells how much of a gain is due to mixing.
+
+    Reference: dynamic convolution (Wu et al., 2019), here of low rank, per channel and without a
+    softmax over the taps.
+
+    Attributes:
+        kernels: (D, W), b.
+        down: (R, D), V.
+        up: (W·D, R), U; rows j·D … (j + 1)·D − 1 give the taps of lag j.
+
+    Args:
+        channels: D.
+        context_length: L.
+        kernel_size: W, 1 … L; default 4, or L where that is shorter.
+        rank: R >= 1; default D / 32, at least 1.
+        init: of b: "zero", or "haar": averages over 2, 4, … tokens up to W, each in an equal
+            share of the channels.
+
+    Raises:
+        ValueError: for values out of range; the message has the value.
+
+    Causality: y(t) reads x(t − W + 1 … t).
+
+    Example:
+        >>> mixer = DynamicConvMixer(64, 128)
+        >>> mixer.num_parameters, mixer.receptive_field
+        (896, 4)
+        >>> x = torch.ones(1, 3, 64)
+        >>> torch.equal(mixer(x), x)
+        True
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        context_length: int,
+        *,
+        kernel_size: int | None = None,
+        rank: int | None = None,
+        init: KernelInit = "zero",
+    ) -> None:
+        super().__init__(channels, context_length)
+        shortest = 2 if init == "haar" else 1
+        if init not in get_args(KernelInit):
+            raise ValueError(f'init must be "zero" or "haar", got {init!r}')
+        kernel_size = min(4, context_length) if kernel_size is None else kernel_size
+        if not shortest <= kernel_size <= context_length:
+            raise ValueError(
+                f"kernel_size must be between {shortest} and the context length {context_length} "
+                f"with init={init!r}, got {kernel_size}"
+            )
+        rank = max(1, channels // 32) if rank is None else rank
+        if rank < 1:
+            raise ValueError(f"rank must be >= 1, got {rank}")
+        self.kernel_size, self.rank, self.init = kernel_size, rank, init
+        self._initial = np.zeros((channels, kernel_size))
+        if init == "haar":
+            levels = channel_levels(
+                channels, kernel_size, wavelet="haar", num_levels=None, level=None, schedule=None
+            )
+            for row, level in zip(self._initial, levels, strict=True):
+                row[: 2**level] = cascade_taps("haar", level)
+        self.kernels = nn.Parameter(torch.empty(channels, kernel_size))
+        self.down = nn.Parameter(torch.empty(rank, channels))
+        self.up = nn.Parameter(torch.empty(kernel_size * channels, rank))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Kernels as `init` says, and no part that depends on the token."""
+        super().reset_parameters()
+        fill(self.kernels, self._initial)
+        reset_linear(self.down)
+        nn.init.zeros_(self.up)
+
+    def token_taps(self, x: Tensor) -> Tensor:
+        """The kernels that the tokens of x choose, (B, T, W, D)."""
+        chosen = F.linear(F.linear(x, self.down), self.up, self.kernels.T.flatten())
+        return chosen.unflatten(-1, (self.kernel_size, self.channels))
+
+    def flops(self, num_tokens: int) -> int:
+        """The two products, adding b, and a multiplication and an addition per tap."""
+        W, R = self.kernel_size, self.rank
+        return self.channels * (2 * R + 2 * R * W + W + 2 * W) * num_tokens
+
+    def extra_repr(self) -> str:
+        """The options, for `print(model)`."""
+        return (
+            f"channels={self.channels}, kernel_size={self.kernel_size}, rank={self.rank}, "
+            f"init={self.init!r}"
+        )

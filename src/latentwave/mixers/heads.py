@@ -1,0 +1,208 @@
+"""Mixers of the heads of keys and values."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from latentwave.functional.averages import accumulation_dtype
+from latentwave.mixers.channels import FirMixer
+from latentwave.mixers.constants import Constant
+from latentwave.mixers.registry import register_mixer
+
+_FUSED = ("c_attn", "qkv_proj", "Wqkv")
+
+
+def head_roles(projection: str, num_heads: int, num_key_value_heads: int | None = None) -> str:
+    """What each head of a projection's output is: one letter of q, k and v per head.
+
+    Args:
+        projection: the name of the linear map among those of attention.
+        num_heads: query heads.
+        num_key_value_heads: key heads, as many as value heads; default: as many as query heads.
+
+    Returns:
+        A string with one letter per head, in the order of the output's channels.
+
+    Raises:
+        ValueError: for a projection of another name.
+
+    Example:
+        >>> head_roles("k_proj", 4, 2), head_roles("qkv_proj", 4, 2)
+        ('kk', 'qqqqkkvv')
+        >>> head_roles("query_key_value", 4, 2)  # groups that each hold their keys and values
+        'qqkvqqkv'
+    """
+    shared = num_heads if num_key_value_heads is None else num_key_value_heads
+    counts = {"q": num_heads, "k": shared, "v": shared}
+    if projection in _FUSED:
+        return "".join(role * count for role, count in counts.items())
+    if projection == "query_key_value":
+        return ("q" * (num_heads // shared) + "kv") * shared
+    for role, names in {"q": "query", "k": "key", "v": "value"}.items():
+        if projection in (f"{role}_proj", names):
+            return role * counts[role]
+    raise ValueError(
+        f"there are no heads known of a projection {projection!r}: known are q_proj, k_proj, "
+        f"v_proj, query, key, value, query_key_value, {', '.join(_FUSED)}"
+    )
+
+
+class HeadMixer(FirMixer):
+    """Filters some heads of a projection with two taps; the others pass unchanged.
+
+    Attributes:
+        shifts: the roles of the heads that it filters, see `head_roles`. Where queries, keys and
+            values are projected, whoever builds the mixer passes the `heads` of the projection,
+            and none where none of these is among them.
+
+    Args:
+        channels: D, the width of the projection's output.
+        context_length: L, at least 2.
+        heads: one letter of q, k and v per head of D / len(heads) channels, as `head_roles` gives
+            them; default: one head of keys.
+
+    Raises:
+        ValueError: for heads that do not divide the channels, or none to filter.
+    """
+
+    shifts: ClassVar[str]
+
+    def __init__(self, channels: int, context_length: int, *, heads: str) -> None:
+        super().__init__(channels, context_length, fraction=1.0, mixed="last", residual=False)
+        if context_length < 2:
+            raise ValueError(f"context_length must be >= 2 for a shift, got {context_length}")
+        if not set(heads) <= set("qkv") or not set(heads) & set(self.shifts):
+            raise ValueError(
+                f"heads must have one letter of q, k and v per head, and one of "
+                f"{' and '.join(self.shifts)} among them, got {heads!r}"
+            )
+        if channels % len(heads):
+            raise ValueError(f"{len(heads)} heads cannot share {channels} channels equally")
+        self.heads = heads
+        self.head_width = channels // len(heads)
+        self._filtered = np.array([role in self.shifts for role in heads])
+
+    @property
+    def receptive_field(self) -> int:
+        """Two tokens."""
+        return 2
+
+    def extra_repr(self) -> str:
+        """The options, for `print(model)`."""
+        return f"channels={self.channels}, heads={self.heads!r}"
+
+
+@register_mixer("kv_shift")
+class KvShiftMixer(HeadMixer):
+    """Two learned taps for each head of keys and values.
+
+        y_h(t) = a_{h,0} · x_h(t) + a_{h,1} · x_h(t−1)
+
+    Queries pass unchanged. The taps start at (1, 0): the identity.
+
+    Reference: KV shifting attention (Xu et al., 2024), whose taps start at random.
+
+    Attributes:
+        kernels: (heads of keys and values, 2), a.
+
+    Args:
+        channels: see `HeadMixer`.
+        context_length: see `HeadMixer`.
+        heads: see `HeadMixer`.
+
+    Raises:
+        ValueError: see `HeadMixer`.
+
+    Causality: y(t) reads x(t − 1) and x(t).
+
+    Example:
+        >>> KvShiftMixer(8, 16, heads="qkvk").num_parameters
+        6
+    """
+
+    shifts = "kv"
+
+    def __init__(self, channels: int, context_length: int, *, heads: str = "k") -> None:
+        super().__init__(channels, context_length, heads=heads)
+        # Each head's row among the kernels, and behind them one that leaves queries alone.
+        num_filtered = int(self._filtered.sum())
+        rows = np.where(self._filtered, self._filtered.cumsum() - 1, num_filtered)
+        self._rows = Constant(rows.repeat(self.head_width))
+        self._unchanged = Constant(np.array([[1.0, 0.0]]))
+        self.kernels = nn.Parameter(torch.empty(num_filtered, 2))
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Kernels that leave keys and values as they are."""
+        super().reset_parameters()
+        self.kernels.zero_()
+        self.kernels[:, 0] = 1.0
+
+    def taps(self) -> Tensor:
+        """The kernels of all channels, (D, 2)."""
+        kernels = self.kernels
+        unchanged = self._unchanged.on(kernels.device, kernels.dtype)
+        return torch.cat([kernels, unchanged])[self._rows.on(kernels.device)]
+
+
+@register_mixer("key_offset")
+class KeyOffsetMixer(HeadMixer):
+    """Take half of the rotary pairs of every key from the token before.
+
+        y_i(t) = x_i(t − 1)   for the channels i of the slower half of a key head's pairs
+
+    Queries, values and the other pairs pass unchanged. No parameters. It stands before the
+    rotation, so that a key keeps its own position.
+
+    Reference: the key offset of modded-nanogpt (Jordan et al., 2025), there behind the rotation,
+    on pairs that do not rotate.
+
+    Args:
+        channels: see `HeadMixer`.
+        context_length: see `HeadMixer`.
+        heads: see `HeadMixer`; a head has an even number of channels, at least 4.
+        interleaved: whether pairs are neighbours, (0, 1), (2, 3) …, as in GPT-J, or half a head
+            apart, as in most models.
+
+    Raises:
+        ValueError: see `HeadMixer`, and for heads that are not made of two pairs or more.
+
+    Causality: y(t) reads x(t − 1) and x(t).
+
+    Example:
+        >>> mixer = KeyOffsetMixer(8, 16, heads="qk")
+        >>> mixer(torch.arange(1.0, 17.0).view(1, 2, 8))[0, 1]
+        tensor([ 9., 10., 11., 12., 13.,  6., 15.,  8.])
+    """
+
+    shifts = "k"
+
+    def __init__(
+        self,
+        channels: int,
+        context_length: int,
+        *,
+        heads: str = "k",
+        interleaved: bool = False,
+    ) -> None:
+        super().__init__(channels, context_length, heads=heads)
+        width = self.head_width
+        if width < 4 or width % 2:
+            raise ValueError(f"a head must be an even number of channels, at least 4, got {width}")
+        self.interleaved = interleaved
+        pairs = np.arange(width) // 2 if interleaved else np.arange(width) % (width // 2)
+        slower = pairs >= width // 2 - width // 4
+        from_before = (self._filtered[:, None] & slower).flatten()
+        self._taps = Constant(np.stack([~from_before, from_before], axis=1).astype(np.float64))
+
+    def taps(self) -> Tensor:
+        """The kernels of all channels, (D, 2): (1, 0) or (0, 1)."""
+        return self._taps.on(torch.device("cpu"), torch.float32)
+
+    def _taps_for(self, x: Tensor) -> Tensor:
+        return self._taps.on(x.device, accumulation_dtype(x.dtype))

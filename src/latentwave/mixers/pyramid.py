@@ -1,0 +1,122 @@
+"""A learned weight for every dyadic average of every channel."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from latentwave.functional import pyramid_sum
+from latentwave.functional.averages import can_slide
+from latentwave.mixers.channels import ChannelMixer
+from latentwave.mixers.constants import Constant
+from latentwave.mixers.registry import register_mixer
+from latentwave.mixers.state import MixerState
+
+
+@register_mixer("pyramid")
+class PyramidMixer(ChannelMixer):
+    """Add to each channel a learned combination of all its dyadic averages.
+
+        y_c(t) = x_c(t) + Σ_{k=1}^{K} a_{k,c} · avg_{2^k}(x_c)(t)
+
+    The averages come from one another by doubling: a receptive field of 2^K tokens, up to L, for
+    3K operations and K parameters per channel. The weights start at 0, so the mixer starts as the
+    identity.
+
+    Reference: the fixed averages of WaveletGPT (Verma, 2024), all of them in each channel, with
+    learned weights.
+
+    Attributes:
+        weights: (K, C), a.
+
+    Args:
+        channels: D.
+        context_length: L.
+        num_levels: K >= 1, 2^K at most L; by default the most that fit.
+        fraction: share of channels that are mixed, in (0, 1].
+        mixed: which end of the channels is mixed, "last" or "first".
+
+    Raises:
+        ValueError: for values out of range; the message has the value.
+
+    Causality: y(t) reads x(t − 2^K + 1 … t).
+
+    Example:
+        >>> mixer = PyramidMixer(4, 16)
+        >>> mixer.weights.shape, mixer.receptive_field
+        (torch.Size([4, 4]), 16)
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        context_length: int,
+        *,
+        num_levels: int | None = None,
+        fraction: float = 1.0,
+        mixed: Literal["last", "first"] = "last",
+    ) -> None:
+        super().__init__(channels, context_length, fraction=fraction, mixed=mixed, residual=True)
+        deepest = context_length.bit_length() - 1
+        num_levels = deepest if num_levels is None else num_levels
+        if not 1 <= num_levels <= deepest:
+            raise ValueError(
+                f"num_levels must be between 1 and {deepest} (2^num_levels tokens within the "
+                f"context length {context_length}), got {num_levels}"
+            )
+        self.num_levels = num_levels
+        windows = 2 ** np.arange(1, num_levels + 1)
+        # For running sums: where the sample stands that leaves each window, and 1 / window.
+        self._newest_first, self._leaving = Constant(windows - 1), Constant(windows[-1] - windows)
+        self._scale = Constant(1.0 / windows[:, None])
+        self.weights = nn.Parameter(torch.empty(num_levels, self.num_mixed))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Weights of 0."""
+        super().reset_parameters()
+        nn.init.zeros_(self.weights)
+
+    @property
+    def receptive_field(self) -> int:
+        """The longest window, 2^K tokens."""
+        return int(2**self.num_levels)
+
+    @property
+    def history(self) -> int:
+        """One token more than the windows reach: running sums drop the oldest."""
+        return self.receptive_field
+
+    def flops(self, num_tokens: int) -> int:
+        """Per level an addition, a halving, a multiplication and an addition; the residual."""
+        return self.num_mixed * (4 * self.num_levels + 1) * num_tokens
+
+    def extra_repr(self) -> str:
+        """The options, for `print(model)`."""
+        return f"{super().extra_repr()}, num_levels={self.num_levels}"
+
+    def _mix_channels(
+        self,
+        x: Tensor,
+        state: MixerState | None,
+        runs: Tensor | None,
+        padding_mask: Tensor | None,
+    ) -> Tensor:
+        if state is None:
+            return pyramid_sum(x, self.weights, runs)
+        sums = state.recall("x")
+        samples = state.extend("x", x, history=self.history)
+        if not can_slide(x, runs):
+            return pyramid_sum(samples, self.weights, runs)[:, self.history :]
+        # Constant work at any window; in float64 the sums do not drift.
+        if sums is None:
+            prefix = samples.flip(1).cumsum(1, dtype=torch.float64)
+            sums = prefix[:, self._newest_first.on(x.device)]
+        else:
+            sums = sums + x - samples[:, self._leaving.on(x.device)]
+        state.remember("x", sums)
+        weights = self.weights * self._scale.on(x.device, self.weights.dtype)
+        return (sums * weights).sum(1, keepdim=True).to(x.dtype)

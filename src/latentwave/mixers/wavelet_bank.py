@@ -1,0 +1,128 @@
+"""A small bank of wavelet bands that the current token weighs."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from latentwave.functional import cascade_taps
+from latentwave.mixers.constants import Constant, fill
+from latentwave.mixers.dynamic import DynamicMixer
+from latentwave.mixers.registry import register_mixer
+
+
+@register_mixer("wavelet_bank")
+class WaveletBankMixer(DynamicMixer):
+    """A bank of a few wavelet bands whose weights are linear in the current token.
+
+        y_g(t) = x_g(t) + Σ_m a_{m,g}(t) · (h_m ∗ x_g)(t),   a(t) = A x(t) + b
+
+    for each group g of channels, with the bands h: the token itself, the token before, the Haar
+    detail (x(t) − x(t−1)) / 2, and averages over 4, 8, …, 2^J tokens. A and b start at 0: the mixer
+    starts as the identity. The bands are weighed before they filter, Σ_m a_m(t) h_m, so that the
+    work per channel is one kernel of 2^J taps however many bands there are.
+
+    Reference: the averages of WaveletGPT (Verma, 2024) with weights that follow the context, as
+    the masks of source separation do (Luo and Mesgarani, 2019), here without a network.
+
+    Attributes:
+        weights: (M·G, D), A; rows m·G … (m + 1)·G − 1 weigh band m.
+        bias: (M·G,), b.
+        bands: (M, 2^J), h, tap 0 on the current token, if `learned`; otherwise None.
+
+    Args:
+        channels: D.
+        context_length: L.
+        num_levels: J >= 1, 2^J at most L; default 3, or the most that fit. The averages are over
+            4, …, 2^J tokens: none with J = 1.
+        num_groups: G, which divides D; default D / 32, at least 1, or the next smaller divisor.
+        learned: whether the bands are learned too, starting at those above.
+
+    Raises:
+        ValueError: for values out of range; the message has the value.
+
+    Causality: y(t) reads x(t − 2^J + 1 … t).
+
+    Example:
+        >>> mixer = WaveletBankMixer(64, 128, num_levels=2)
+        >>> mixer.filters()
+        tensor([[ 1.0000,  0.0000,  0.0000,  0.0000],
+                [ 0.0000,  1.0000,  0.0000,  0.0000],
+                [ 0.5000, -0.5000,  0.0000,  0.0000],
+                [ 0.2500,  0.2500,  0.2500,  0.2500]])
+    """
+
+    bands: nn.Parameter | None
+
+    def __init__(
+        self,
+        channels: int,
+        context_length: int,
+        *,
+        num_levels: int | None = None,
+        num_groups: int | None = None,
+        learned: bool = False,
+    ) -> None:
+        super().__init__(channels, context_length)
+        deepest = context_length.bit_length() - 1
+        num_levels = min(3, deepest) if num_levels is None else num_levels
+        if not 1 <= num_levels <= deepest:
+            raise ValueError(
+                f"num_levels must be between 1 and {deepest} (2^num_levels tokens within the "
+                f"context length {context_length}), got {num_levels}"
+            )
+        if num_groups is None:
+            num_groups = max(1, channels // 32)
+            while channels % num_groups:
+                num_groups -= 1
+        if num_groups < 1 or channels % num_groups:
+            raise ValueError(f"num_groups must divide the {channels} channels, got {num_groups}")
+        self.kernel_size, self.num_groups, self.learned = 2**num_levels, num_groups, learned
+        bands = np.zeros((num_levels + 2, self.kernel_size))
+        bands[0, 0] = bands[1, 1] = 1.0
+        bands[2, :2] = 0.5, -0.5
+        for level in range(2, num_levels + 1):
+            bands[level + 1, : 2**level] = cascade_taps("haar", level)
+        self._initial, self._fixed = bands, Constant(bands)
+        self.num_bands = len(bands)
+        self.register_parameter(
+            "bands", nn.Parameter(torch.empty(bands.shape)) if learned else None
+        )
+        self.weights = nn.Parameter(torch.empty(self.num_bands * num_groups, channels))
+        self.bias = nn.Parameter(torch.empty(self.num_bands * num_groups))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """The bands as they are defined, all with weight 0."""
+        super().reset_parameters()
+        if self.bands is not None:
+            fill(self.bands, self._initial)
+        nn.init.zeros_(self.weights)
+        nn.init.zeros_(self.bias)
+
+    def filters(self) -> Tensor:
+        """The bands, (M, 2^J), in the type and on the device of the weights."""
+        if self.bands is not None:
+            return self.bands
+        return self._fixed.on(self.weights.device, self.weights.dtype)
+
+    def token_taps(self, x: Tensor) -> Tensor:
+        """The kernels that the tokens of x choose, (B, T, 2^J, G)."""
+        weights = F.linear(x, self.weights, self.bias).unflatten(-1, (self.num_bands, -1))
+        return self.filters().T @ weights
+
+    def flops(self, num_tokens: int) -> int:
+        """The weights, the weighted bands, and a multiplication and an addition per tap."""
+        M, G, K = self.num_bands, self.num_groups, self.kernel_size
+        return (
+            2 * M * G * self.channels + M * G + 2 * M * K * G + 2 * K * self.channels
+        ) * num_tokens
+
+    def extra_repr(self) -> str:
+        """The options, for `print(model)`."""
+        return (
+            f"channels={self.channels}, num_bands={self.num_bands}, "
+            f"kernel_size={self.kernel_size}, num_groups={self.num_groups}, learned={self.learned}"
+        )
