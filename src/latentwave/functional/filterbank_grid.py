@@ -99,15 +99,59 @@ class Block(NamedTuple):
         return lanes.view(nb, ns, -1, nd).permute(2, 0, 1, 3)
 
 
-class Grid:
+class Placement:
+    """Where the taps of every filter stand among the rows of a window.
+
+    Args:
+        num_filters: M.
+        kernel_sizes: one per scale of M / len(kernel_sizes) filters.
+        causal: windows end at their token; else they are centred on it.
+
+    Attributes:
+        W: rows of a window, the oldest token first.
+        past: rows before the window's own token.
+    """
+
+    def __init__(self, num_filters: int, kernel_sizes: Sequence[int], causal: bool) -> None:
+        self.M, self.W = num_filters, max(kernel_sizes)
+        self.kernel_sizes, self.causal = kernel_sizes, causal
+        self.past = self.W - 1 if causal else self.W // 2
+
+    def scales(self) -> list[Band]:
+        """One band per kernel size."""
+        size = self.M // len(self.kernel_sizes)
+        scales = []
+        for i, K in enumerate(self.kernel_sizes):
+            first = self.past - (K - 1 if self.causal else K // 2)
+            scales.append(Band(slice(i * size, (i + 1) * size), slice(first, first + K)))
+        return scales
+
+    def place(self, analysis: Tensor, dtype: torch.dtype) -> Tensor:
+        """The taps by rows of a window, oldest token first: (M, W), zero where none is."""
+        placed = analysis.new_zeros(self.M, self.W, dtype=dtype)
+        for scale in self.scales():
+            K = scale.shape[1]
+            placed[scale.filters, scale.lags] = analysis[scale.filters, :K].to(dtype).flip(1)
+        return placed
+
+    def unplace(self, placed: Tensor) -> Tensor:
+        """The adjoint of `place`: (M, K)."""
+        analysis = torch.zeros_like(placed)
+        for scale in self.scales():
+            K = scale.shape[1]
+            analysis[scale.filters, :K] = placed[scale.filters, scale.lags].flip(1)
+        return analysis
+
+
+class Grid(Placement):
     """How the windows of one call are laid out and cut into blocks.
 
     Args:
         x: (B, history + T, D).
-        num_filters: M.
-        kernel_sizes: one per scale of M / len(kernel_sizes) filters.
+        num_filters: see `Placement`.
+        kernel_sizes: see `Placement`.
         history: leading tokens that are read but have no output.
-        causal: windows end at their token; else they are centred on it.
+        causal: see `Placement`.
         in_lanes: one lane per pair, unless there are too few channels for a GEMM.
     """
 
@@ -121,10 +165,8 @@ class Grid:
         causal: bool,
         in_lanes: bool,
     ) -> None:
+        super().__init__(num_filters, kernel_sizes, causal)
         self.B, self.D, self.T = x.shape[0], x.shape[2], x.shape[1] - history
-        self.M, self.W = num_filters, max(kernel_sizes)
-        self.kernel_sizes, self.causal = kernel_sizes, causal
-        self.past = self.W - 1 if causal else self.W // 2
         # Older history than windows reach is cropped, missing history is zero.
         self.crop, self.pad = max(history - self.past, 0), max(self.past - history, 0)
 
@@ -154,41 +196,16 @@ class Grid:
                 for d in channels:
                     yield Block(b, s, d, in_lanes)
 
-    def _scales(self) -> list[Band]:
-        """One band per kernel size."""
-        size = self.M // len(self.kernel_sizes)
-        scales = []
-        for i, K in enumerate(self.kernel_sizes):
-            first = self.past - (K - 1 if self.causal else K // 2)
-            scales.append(Band(slice(i * size, (i + 1) * size), slice(first, first + K)))
-        return scales
-
     def bands(self) -> list[Band]:
         """Scales, joined where that is cheaper than another GEMM."""
         bands: list[Band] = []
-        for scale in self._scales():
+        for scale in self.scales():
             joint = bands[-1].join(scale) if bands else scale
             if bands and joint.size - bands[-1].size - scale.size < _GEMM_OVERHEAD:
                 bands[-1] = joint
             else:
                 bands.append(scale)
         return bands
-
-    def place(self, analysis: Tensor, dtype: torch.dtype) -> Tensor:
-        """The taps by rows of a window, oldest token first: (M, W), zero where none is."""
-        placed = analysis.new_zeros(self.M, self.W, dtype=dtype)
-        for scale in self._scales():
-            K = scale.shape[1]
-            placed[scale.filters, scale.lags] = analysis[scale.filters, :K].to(dtype).flip(1)
-        return placed
-
-    def unplace(self, placed: Tensor) -> Tensor:
-        """The adjoint of `place`: (M, K)."""
-        analysis = torch.zeros_like(placed)
-        for scale in self._scales():
-            K = scale.shape[1]
-            analysis[scale.filters, :K] = placed[scale.filters, scale.lags].flip(1)
-        return analysis
 
     def windows(self, value: Tensor, fill: int = 0) -> Tensor:
         """Segments and what their windows reach, (L, B, segments, C), of (B, history + T, C)."""

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from latentwave.functional.averages import accumulation_dtype, full_precision
 from latentwave.functional.filterbank_grid import Band, Block, Grid, Windows, clear
+from latentwave.functional.kernels import TRITON
 
 _INPUTS = (
     "Tensor x, Tensor analysis, Tensor weights, Tensor? runs, "
@@ -252,6 +253,32 @@ def _weighting(grid: Grid, weights: Tensor, dtype: torch.dtype) -> _FixedWeights
     if weights.dim() == 1:
         return _FixedWeights(weights, dtype)
     return _TokenWeights(grid, weights, dtype)
+
+
+def _on_gpu(*inputs: Any) -> Tensor:
+    from latentwave.functional.kernels import filterbank as kernels
+
+    x, *_, kernel_sizes, history, _ = inputs
+    if kernels.supports(x, kernel_sizes, history):
+        return kernels.filterbank(*inputs)
+    return plain_filterbank(*inputs)
+
+
+def _backward_on_gpu(grad: Tensor, *inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
+    from latentwave.functional.kernels import filterbank as kernels
+
+    x, *_, kernel_sizes, history, _ = inputs
+    if kernels.supports(x, kernel_sizes, history):
+        return kernels.filterbank_backward(grad, *inputs)
+    return plain_filterbank_backward(grad, *inputs)
+
+
+# The reference form of both operators, on every device.
+plain_filterbank = fused_filterbank._init_fn
+plain_filterbank_backward = fused_filterbank_backward._init_fn
+if TRITON:
+    fused_filterbank.register_kernel("cuda")(_on_gpu)
+    fused_filterbank_backward.register_kernel("cuda")(_backward_on_gpu)
 
 
 @fused_filterbank.register_fake
