@@ -116,8 +116,11 @@ def _draw_multipliers(results: LadderResults, palette: Palette) -> Figure:
             )
             _plot(panel, [m.budget for m in line], line, index, palette, size)
         panel.axhline(1, color=palette.muted, linewidth=0.8)
-        panel.set_xscale("log", base=2)
-        panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    if names:
+        first = panels.flat[0]
+        first.set_xscale("log", base=2)
+        first.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        _limit(first, own)
     for panel in panels.flat[len(names) :]:
         panel.set_visible(False)
     if names:
@@ -136,7 +139,9 @@ def _draw_sizes(results: LadderResults, palette: Palette) -> Figure:
         line = [m for m in own if m.contestant == name]
         _plot(panel, [parameters[m.size] for m in line], line, index, palette, name)
     panel.axhline(1, color=palette.muted, linewidth=0.8)
-    panel.set_xscale("log")
+    if own:
+        panel.set_xscale("log")
+        _limit(panel, own)
     panel.set_xlabel("parameters of the plain decoder", fontsize=TEXT_SIZE, color=palette.muted)
     if own:
         panel.legend(
@@ -170,7 +175,8 @@ def _draw_losses(results: LadderResults, palette: Palette) -> Figure:
             y = [sum(means[each]) / len(means[each]) for each in x]
             label = name if size == next(iter(results.recipe["sizes"])) else None
             panel.plot(x, y, marker="o", markersize=3, label=label, **(style | {"linewidth": 1}))
-    panel.set_xscale("log")
+    if names:
+        panel.set_xscale("log")
     panel.set_xlabel("FLOPs of training", fontsize=TEXT_SIZE, color=palette.muted)
     panel.legend(
         fontsize=SMALL_SIZE,
@@ -190,7 +196,11 @@ def _plot(
     palette: Palette,
     *labels: str,
 ) -> None:
-    pairs = [(at, m.tokens) for at, m in zip(x, line, strict=True) if m.tokens is not None]
+    pairs = [
+        (at, m.tokens)
+        for at, m in zip(x, line, strict=True)
+        if m.tokens is not None and math.isfinite(m.tokens.mean)
+    ]
     if not pairs:
         return
     style = line_style(slot, palette)
@@ -211,6 +221,12 @@ def _plot(
         markeredgecolor=style["color"],
         markersize=5,
     )
+
+
+def _limit(panel: Axes, shown: list[Multiplier]) -> None:
+    """Leave room for the multipliers; long intervals of extrapolations reach out of the frame."""
+    means = [m.tokens.mean for m in shown if m.tokens is not None and math.isfinite(m.tokens.mean)]
+    panel.set_ylim(min([0.8, *means]) * 0.95, max([1.2, *means]) * 1.2)
 
 
 def _style(panel: Axes, palette: Palette, title: str) -> None:

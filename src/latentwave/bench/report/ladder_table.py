@@ -16,7 +16,9 @@ def print_ladder(results: LadderResults, console: Console) -> None:
     for setting in dict.fromkeys(point.setting for point in results.points):
         table = Table(title=f"{setting}: tokens the plain decoder needs ÷ tokens used", box=None)
         for title in ("contestant", "size", "tokens/param", "gain, nats", "M tokens", "M seconds"):
-            table.add_column(title, justify="left" if title == "contestant" else "right")
+            table.add_column(
+                title, no_wrap=True, justify="left" if title == "contestant" else "right"
+            )
         for each in (m for m in results.multipliers if m.setting == setting):
             table.add_row(
                 each.contestant,
