@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from latentwave.bench.training import describe_environment
-
 
 def header(title: str) -> None:
     """The title, and where the numbers come from."""
+    # Not above: bench_gpu.py runs where only the library's dependencies are.
+    from latentwave.bench.training import describe_environment
+
     where = describe_environment()
     print(f"# {title}")
     print(

@@ -30,6 +30,8 @@ LONGEST_WINDOW = 128
 """A window lies in registers, so longer kernels are left to the other form."""
 DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 _PRECISION = "ieee" if torch.version.hip else "tf32x3"
+# One kernel for all lengths: chunks and steps of streaming compile nothing new.
+_LENGTHS = ("N", "T", "M", "W", "start", "history", "tiles")
 _PROGRAMS = 1024  # of the sums over tokens: several for every multiprocessor
 _MOST_BATCHES = 65535  # of the third axis of a grid
 
@@ -62,12 +64,12 @@ def filterbank(
 ) -> Tensor:
     """See `fused_filterbank`."""
     call = _Call.build(x, analysis, weights, runs, kernel_sizes, history, causal)
-    y = x.new_empty(call.B, call.T, call.D)
+    y, MP = x.new_empty(call.B, call.T, call.D), call.taps.shape[1]
     steps = max(1, 8 // call.tile_tokens)
     grid = (triton.cdiv(call.T, call.tile_tokens * steps), call.channel_tiles, call.B)
     _forward[grid](
         call.x, call.taps, call.weights, call.first, call.last, y,
-        call.N, call.T, call.D, call.M, call.start, history,
+        call.N, call.T, call.D, call.M, call.placement.W, MP, call.start, history,
         STEPS=steps, TT=call.tile_tokens, **call.constants,
     )  # fmt: skip
     return y
@@ -86,7 +88,7 @@ def filterbank_backward(
     """See `fused_filterbank_backward`."""
     call = _Call.build(x, analysis, weights, runs, kernel_sizes, history, causal)
     grad = grad.to(x.dtype).contiguous()
-    MP, WP, BM = (call.constants[name] for name in ("MP", "WP", "BM"))
+    (WP, MP), BM = call.taps.shape, call.constants["BM"]
     per_token = weights.dim() == 3
 
     tiles = call.B * triton.cdiv(call.T, call.tile_tokens)
@@ -95,7 +97,7 @@ def filterbank_backward(
     grad_mask = x.new_empty(weights.shape if per_token else (0,), dtype=torch.float32)
     _grad_analysis[(programs, MP // BM)](
         grad, call.x, call.taps, call.weights, call.first, call.last, partial, grad_mask,
-        call.N, call.T, call.D, call.M, call.start, history, tiles,
+        call.N, call.T, call.D, call.M, call.placement.W, MP, call.start, history, tiles,
         TT=call.tile_tokens, **call.constants,
     )  # fmt: skip
     products = partial.sum(0)[: call.M, : call.placement.W]
@@ -106,7 +108,7 @@ def filterbank_backward(
     grid = (triton.cdiv(call.N, outputs), call.channel_tiles, call.B)
     _grad_signal[grid](
         grad, call.x, call.taps, adjoint, call.weights, call.first, call.last, grad_x,
-        call.N, call.T, call.D, call.M, call.start, history,
+        call.N, call.T, call.D, call.M, call.placement.W, MP, call.start, history,
         BN=outputs, **call.constants,
     )  # fmt: skip
 
@@ -177,9 +179,7 @@ class _Call(NamedTuple):
             tile_tokens=rows // BD,
             channel_tiles=triton.cdiv(D, BD),
             constants={
-                "W": placement.W,
                 "WP": WP,
-                "MP": MP,
                 "BM": BM,
                 "BD": BD,
                 "HAS_RUNS": runs is not None,
@@ -204,8 +204,8 @@ def _document_bounds(runs: Tensor) -> tuple[Tensor, Tensor]:
 
 @triton.jit
 def _windows(
-    x, first, last, b, t, d, N, T, D, start, history,
-    W: tl.constexpr, WP: tl.constexpr, HAS_RUNS: tl.constexpr,
+    x, first, last, b, t, d, N, T, D, W, start, history,
+    WP: tl.constexpr, HAS_RUNS: tl.constexpr,
 ):  # fmt: skip
     """The windows (rows, WP) of the tokens t and channels d; zero beyond their documents."""
     exists = (t < T) & (d < D)
@@ -234,11 +234,10 @@ def _weights_of(
     return a
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_LENGTHS)
 def _forward(
-    x, taps, weights, first, last, y, N, T, D, M, start, history,
-    STEPS: tl.constexpr, TT: tl.constexpr, W: tl.constexpr, WP: tl.constexpr,
-    MP: tl.constexpr, BM: tl.constexpr, BD: tl.constexpr,
+    x, taps, weights, first, last, y, N, T, D, M, W, MP, start, history,
+    STEPS: tl.constexpr, TT: tl.constexpr, WP: tl.constexpr, BM: tl.constexpr, BD: tl.constexpr,
     HAS_RUNS: tl.constexpr, PER_TOKEN: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     b = tl.program_id(2)
@@ -247,7 +246,7 @@ def _forward(
     lags = tl.arange(0, WP)
     for step in range(STEPS):
         t = (tl.program_id(0) * STEPS + step) * TT + rows // BD
-        signal = _windows(x, first, last, b, t, d, N, T, D, start, history, W, WP, HAS_RUNS)
+        signal = _windows(x, first, last, b, t, d, N, T, D, W, start, history, WP, HAS_RUNS)
         total = tl.zeros((TT * BD, BM), tl.float32)
         for m in range(0, MP, BM):
             cols = m + tl.arange(0, BM)
@@ -259,11 +258,12 @@ def _forward(
         tl.store(y + at, tl.sum(total, 1).to(y.dtype.element_ty), mask=(t < T) & (d < D))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_LENGTHS)
 def _grad_analysis(
-    grad, x, taps, weights, first, last, partial, grad_mask, N, T, D, M, start, history, tiles,
-    TT: tl.constexpr, W: tl.constexpr, WP: tl.constexpr, MP: tl.constexpr, BM: tl.constexpr,
-    BD: tl.constexpr, HAS_RUNS: tl.constexpr, PER_TOKEN: tl.constexpr, PRECISION: tl.constexpr,
+    grad, x, taps, weights, first, last, partial, grad_mask,
+    N, T, D, M, W, MP, start, history, tiles,
+    TT: tl.constexpr, WP: tl.constexpr, BM: tl.constexpr, BD: tl.constexpr,
+    HAS_RUNS: tl.constexpr, PER_TOKEN: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     rows = tl.arange(0, TT * BD)
     lags = tl.arange(0, WP)
@@ -279,7 +279,7 @@ def _grad_analysis(
         a = _weights_of(weights, b, t, cols, T, M, TT, PER_TOKEN)
         for channel in range(0, D, BD):
             d = channel + rows % BD
-            signal = _windows(x, first, last, b, t, d, N, T, D, start, history, W, WP, HAS_RUNS)
+            signal = _windows(x, first, last, b, t, d, N, T, D, W, start, history, WP, HAS_RUNS)
             at = b.to(tl.int64) * T * D + t * D + d
             dy = tl.load(grad + at, mask=(t < T) & (d < D), other=0.0).to(tl.float32)[:, None]
             z = tl.dot(signal, h, input_precision=PRECISION)
@@ -300,10 +300,10 @@ def _grad_analysis(
     tl.store(own + cols[:, None] * WP + lags[None, :], product)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_LENGTHS)
 def _grad_signal(
-    grad, x, taps, adjoint, weights, first, last, grad_x, N, T, D, M, start, history,
-    BN: tl.constexpr, W: tl.constexpr, WP: tl.constexpr, MP: tl.constexpr, BM: tl.constexpr,
+    grad, x, taps, adjoint, weights, first, last, grad_x, N, T, D, M, W, MP, start, history,
+    BN: tl.constexpr, WP: tl.constexpr, BM: tl.constexpr,
     BD: tl.constexpr, HAS_RUNS: tl.constexpr, PER_TOKEN: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     b = tl.program_id(2)
@@ -315,7 +315,7 @@ def _grad_signal(
     newest = tl.program_id(0) * BN - start
     for token in range(tl.maximum(newest - (W - 1), 0), tl.minimum(newest + BN, T)):
         t = token + tl.zeros((BD,), tl.int32)
-        signal = _windows(x, first, last, b, t, d, N, T, D, start, history, W, WP, HAS_RUNS)
+        signal = _windows(x, first, last, b, t, d, N, T, D, W, start, history, WP, HAS_RUNS)
         at = b.to(tl.int64) * T * D + t * D + d
         dy = tl.load(grad + at, mask=d < D, other=0.0).to(tl.float32)[:, None]
         lag = n - token - start

@@ -1,0 +1,151 @@
+"""Models with mixers on a GPU: training, generation, compilation."""
+
+import copy
+import itertools
+
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+
+import latentwave as lw
+from latentwave.hub import attached_mixers
+from tests.cuda.agreement import DEVICE
+from tests.mixers.cases import randomize
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+VOCABULARY, CONTEXT = 48, 64
+MIXERS = {
+    "best": {},
+    "wavelet": {"mixer": "wavelet"},
+    "ema": {"mixer": "ema", "learnable": True},
+    "short_conv": {"mixer": "short_conv", "points": ["A", "C"]},
+    "filterbank": {"mixer": "filterbank", "num_filters": 20, "kernel_size": 12},
+    "adaptive": {"mixer": "adaptive_filterbank", "num_filters": 6, "kernel_sizes": [4, 8]},
+}
+EVERY_MIXER = pytest.mark.parametrize("mixer", MIXERS)
+
+
+def llama(num_layers=3):
+    config = LlamaConfig(
+        vocab_size=VOCABULARY,
+        max_position_embeddings=CONTEXT,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=num_layers,
+        num_attention_heads=2,
+        bos_token_id=0,
+        eos_token_id=None,
+        pad_token_id=1,
+    )
+    return LlamaForCausalLM(config)
+
+
+def gpt2():
+    config = GPT2Config(
+        vocab_size=VOCABULARY,
+        n_positions=CONTEXT,
+        n_embd=32,
+        n_layer=3,
+        n_head=2,
+        bos_token_id=0,
+        eos_token_id=None,
+        pad_token_id=1,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+    )
+    return GPT2LMHeadModel(config)
+
+
+def attached(mixer, model):
+    lw.attach(model, **MIXERS[mixer])
+    for each in attached_mixers(model).values():
+        randomize(each)
+    return model
+
+
+def batch(step=0):
+    generator = torch.Generator().manual_seed(step)
+    return torch.randint(2, VOCABULARY, (4, CONTEXT), generator=generator)
+
+
+def losses(model, device, steps=20, autocast=False):
+    model = model.to(device).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    found = []
+    for step in range(steps):
+        ids = batch(step % 2).to(device)
+        # Around the forward pass only: weights that were cast once are kept inside.
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=autocast):
+            loss = model(input_ids=ids, labels=ids, use_cache=False).loss
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        found.append(loss.detach())
+    return torch.stack(found).cpu().double()
+
+
+@EVERY_MIXER
+def test_twenty_steps_equal_those_on_the_cpu(mixer):
+    model = attached(mixer, gpt2())
+    exact = losses(copy.deepcopy(model).double(), "cpu")
+    fast = losses(model, DEVICE)
+    assert exact[-1] < exact[0] - 0.05
+    torch.testing.assert_close(fast, exact, rtol=2e-3, atol=0)
+
+
+@EVERY_MIXER
+def test_twenty_autocast_steps_follow_those_on_the_cpu(mixer):
+    model = attached(mixer, gpt2())
+    exact = losses(copy.deepcopy(model).double(), "cpu")
+    fast = losses(model, DEVICE, autocast=True)
+    torch.testing.assert_close(fast, exact, rtol=2e-2, atol=0)
+
+
+@EVERY_MIXER
+def test_generate_with_cache_equals_without(mixer):
+    model = attached(mixer, llama()).to(DEVICE).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(2)
+    ids = batch()[:2, :12].to(DEVICE)
+    mask = torch.ones_like(ids)
+    mask[1, :5] = 0
+    inputs = {"input_ids": ids, "attention_mask": mask, "do_sample": False, "max_new_tokens": 24}
+    cached, whole = (model.generate(**inputs, use_cache=use) for use in (True, False))
+    assert torch.equal(cached, whole)
+    assert len(cached[:, 12:].unique()) > 3
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize("mixer", ["best", "wavelet", "filterbank"])
+def test_a_compiled_model_sees_mixers_that_come_later(mixer):
+    torch.compiler.reset()
+    ids = batch().to(DEVICE)
+    model = llama(2).to(DEVICE).eval()
+    with torch.no_grad():
+        compiled = torch.compile(model, fullgraph=True)
+        plain = compiled(input_ids=ids, use_cache=False).logits
+        attached(mixer, model)
+        with_mixers = compiled(input_ids=ids, use_cache=False).logits
+        eager = model(input_ids=ids, use_cache=False).logits
+    assert (with_mixers - plain).norm() > 1e-2 * plain.norm()
+    assert (with_mixers - eager).norm() < 1e-4 * eager.norm()
+
+
+@pytest.mark.unchecked
+def test_compiled_training_equals_eager():
+    torch.compiler.reset()
+    model = attached("best", llama(2)).to(DEVICE).train()
+    ids = batch().to(DEVICE)
+
+    def gradients(step):
+        model.zero_grad()
+        step(input_ids=ids, labels=ids, use_cache=False).loss.backward()
+        return [p.grad.clone() for p in model.parameters()]
+
+    eager = gradients(model)
+    fast = gradients(torch.compile(model))
+    for a, b in itertools.zip_longest(fast, eager):
+        assert (a - b).norm() <= 1e-3 * b.norm() + 1e-6
