@@ -18,6 +18,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,26 +91,19 @@ class Bench:
         if self.device.type == "cuda":
             torch.cuda.synchronize()
 
-    def seconds(self, call: Callable[[], object], repeats: int = 20) -> float:
-        """The median time of a call."""
+    def seconds(self, call: Callable[[], object], rounds: int = 7) -> float:
+        """The median over rounds of a call's time, the device kept busy as in training."""
+        calls = 5 if self.device.type == "cuda" else 1
         for _ in range(3):
             call()
         times = []
-        for _ in range(repeats):
+        for _ in range(rounds):
             self.wait()
-            if self.device.type == "cuda":
-                # Events leave out the host's time only where the device is behind it; small
-                # calls are timed with the host, as a training step has them.
-                start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-                start.record()
+            began = time.perf_counter()
+            for _ in range(calls):
                 call()
-                stop.record()
-                self.wait()
-                times.append(start.elapsed_time(stop) / 1e3)
-            else:
-                began = time.perf_counter()
-                call()
-                times.append(time.perf_counter() - began)
+            self.wait()
+            times.append((time.perf_counter() - began) / calls)
         return statistics.median(times)
 
     def row(
@@ -205,7 +199,7 @@ def filterbanks(bench: Bench, sizes: Sizes) -> None:
                     bench.row(
                         group,
                         f"{form}, forward",
-                        lambda function=function, inputs=inputs: function(*inputs),
+                        partial(function, *inputs),
                         moved_bytes=2 * x.nbytes + weights.nbytes,
                         flops=work / 4,
                     )
@@ -304,7 +298,7 @@ def _training_step(
     model = GPT2LMHeadModel(_config(size["width"], size["tokens"], size["layers"], size["heads"]))
     if options is not None:
         lw.attach(model, **options)
-    model.to(device).train()
+    nn.Module.to(model, device).train()
     if compiled:
         torch.compiler.reset()
         for layer in decoder_layers(model):
@@ -341,7 +335,8 @@ def _decoder_layer(width: int, tokens: int) -> nn.Module:
 
         def forward(self, x: Tensor) -> Tensor:
             y = self.block(x)
-            return y[0] if isinstance(y, tuple) else y
+            first: Tensor = y[0] if isinstance(y, tuple) else y
+            return first
 
     return Layer()
 

@@ -16,7 +16,7 @@ of the backward pass the columns are spread over P lanes, the first axis of ever
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -274,8 +274,10 @@ def _backward_on_gpu(grad: Tensor, *inputs: Any) -> tuple[Tensor, Tensor, Tensor
 
 
 # The reference form of both operators, on every device.
-plain_filterbank = fused_filterbank._init_fn
-plain_filterbank_backward = fused_filterbank_backward._init_fn
+plain_filterbank: Callable[..., Tensor] = fused_filterbank._init_fn
+plain_filterbank_backward: Callable[..., tuple[Tensor, Tensor, Tensor]] = (
+    fused_filterbank_backward._init_fn
+)
 if TRITON:
     fused_filterbank.register_kernel("cuda")(_on_gpu)
     fused_filterbank_backward.register_kernel("cuda")(_backward_on_gpu)

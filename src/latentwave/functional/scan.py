@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from latentwave.functional.averages import accumulation_dtype
+from latentwave.functional.kernels import decaying_scan, takes
 
 BLOCK_TOKENS = 32
 
@@ -68,8 +69,11 @@ class _DecayingSums(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, log_decay: Tensor, runs: Tensor | None) -> Tensor:
-        by_blocks = x.device.type == "cpu" and not torch.compiler.is_compiling()
-        sums = (_scan if by_blocks else _double)(x, log_decay, runs)
+        if takes(x):
+            sums = cast(Tensor, decaying_scan(x, log_decay, runs))
+        else:
+            by_blocks = x.device.type == "cpu" and not torch.compiler.is_compiling()
+            sums = (_scan if by_blocks else _double)(x, log_decay, runs)
         ctx.save_for_backward(log_decay, runs, sums)
         return sums
 

@@ -1,7 +1,5 @@
-"""Triton kernels for GPUs. Import its modules only where `TRITON` says that Triton is installed."""
+"""Triton kernels for GPUs, all of them optional: a plain form stands beside each."""
 
-from importlib.util import find_spec
+from latentwave.functional.kernels.operators import TRITON, decaying_scan, takes, window_sums
 
-TRITON = find_spec("triton") is not None
-
-__all__ = ["TRITON"]
+__all__ = ["TRITON", "decaying_scan", "takes", "window_sums"]

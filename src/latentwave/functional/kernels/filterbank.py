@@ -25,15 +25,14 @@ import triton.language as tl
 from torch import Tensor
 
 from latentwave.functional.filterbank_grid import Placement
+from latentwave.functional.kernels.documents import PRECISION, document_bounds
+from latentwave.functional.kernels.operators import takes
 
 LONGEST_WINDOW = 128
 """A window lies in registers, so longer kernels are left to the other form."""
-DTYPES = (torch.bfloat16, torch.float16, torch.float32)
-_PRECISION = "ieee" if torch.version.hip else "tf32x3"
 # One kernel for all lengths: chunks and steps of streaming compile nothing new.
 _LENGTHS = ("N", "T", "M", "W", "start", "history", "tiles")
 _PROGRAMS = 1024  # of the sums over tokens: several for every multiprocessor
-_MOST_BATCHES = 65535  # of the third axis of a grid
 
 
 def supports(x: Tensor, kernel_sizes: Sequence[int], history: int) -> bool:
@@ -44,13 +43,7 @@ def supports(x: Tensor, kernel_sizes: Sequence[int], history: int) -> bool:
         kernel_sizes: see `filterbank`.
         history: see `filterbank`.
     """
-    B, N, D = x.shape
-    return (
-        x.dtype in DTYPES
-        and max(kernel_sizes) <= LONGEST_WINDOW
-        and B * (N - history) * D > 0
-        and B <= _MOST_BATCHES
-    )
+    return takes(x) and max(kernel_sizes) <= LONGEST_WINDOW and x.shape[1] > history
 
 
 def filterbank(
@@ -88,7 +81,7 @@ def filterbank_backward(
     """See `fused_filterbank_backward`."""
     call = _Call.build(x, analysis, weights, runs, kernel_sizes, history, causal)
     grad = grad.to(x.dtype).contiguous()
-    (WP, MP), BM = call.taps.shape, call.constants["BM"]
+    (WP, MP), BM = call.taps.shape, int(call.constants["BM"])
     per_token = weights.dim() == 3
 
     tiles = call.B * triton.cdiv(call.T, call.tile_tokens)
@@ -160,7 +153,7 @@ class _Call(NamedTuple):
         MP, WP = padded[BM], max(16, triton.next_power_of_2(placement.W))
         taps = x.new_zeros(WP, MP)
         taps[: placement.W, :M] = placement.place(analysis, torch.float32).T
-        first, last = (x, x) if runs is None else _document_bounds(runs)
+        first, last = (x, x) if runs is None else document_bounds(runs)
         rows = 64 if x.dtype == torch.float32 else 128
         BD = min(rows, max(16, triton.next_power_of_2(D)))
         return _Call(
@@ -184,7 +177,7 @@ class _Call(NamedTuple):
                 "BD": BD,
                 "HAS_RUNS": runs is not None,
                 "PER_TOKEN": weights.dim() == 3,
-                "PRECISION": _PRECISION,
+                "PRECISION": PRECISION,
             },
         )
 
@@ -193,13 +186,6 @@ class _Call(NamedTuple):
         adjoint = torch.zeros_like(self.taps)
         adjoint[:, : self.M] = self.taps[:, : self.M] * self.weights
         return adjoint
-
-
-def _document_bounds(runs: Tensor) -> tuple[Tensor, Tensor]:
-    """The first and the last token of each token's document; `runs` do not decrease."""
-    runs = runs.contiguous()
-    first = torch.searchsorted(runs, runs, out_int32=True)
-    return first, torch.searchsorted(runs, runs, right=True, out_int32=True) - 1
 
 
 @triton.jit

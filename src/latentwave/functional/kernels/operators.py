@@ -1,0 +1,89 @@
+"""Which operators run as Triton kernels, and those that exist as kernels only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+import torch
+from torch import Tensor
+
+TRITON = find_spec("triton") is not None
+"""Whether Triton is installed; the modules beside this one need it."""
+MOST_BATCHES = 65535
+"""Of one axis of a kernel's grid."""
+_DTYPES = (torch.bfloat16, torch.float16, torch.float32)
+
+
+def takes(x: Tensor) -> bool:
+    """Whether the kernels take (B, T, C); the plain forms take every device and type."""
+    return (
+        TRITON
+        and x.device.type == "cuda"
+        and x.dtype in _DTYPES
+        and x.numel() > 0
+        and x.shape[0] <= MOST_BATCHES
+    )
+
+
+@torch.library.custom_op(
+    "latentwave::window_sums",
+    mutates_args=(),
+    schema=(
+        "(Tensor x, Tensor? scale, Tensor? runs, int[] group_sizes, int first_channel, "
+        "bool adjoint) -> Tensor"
+    ),
+)
+def window_sums(  # noqa: PLR0917
+    x: Tensor,
+    scale: Tensor | None,
+    runs: Tensor | None,
+    group_sizes: Sequence[int],
+    first_channel: int,
+    adjoint: bool,
+) -> Tensor:
+    """Sum dyadic windows: scale · S x, or with `adjoint` Sᵀ (scale · x).
+
+    Args:
+        x: (B, T, C).
+        scale: (channels of all groups,), or (B, T, channels of all groups); None: 1.
+        runs: (B, T) from `segment_runs`, or None.
+        group_sizes: channels per level, level 1 first.
+        first_channel: where the first group starts; channels outside the groups are copied.
+        adjoint: whether the sums run to later tokens, of values that are scaled already.
+
+    Returns:
+        (B, T, C) in the dtype of x; sums are taken in float32.
+    """
+    from latentwave.functional.kernels import averages
+
+    return averages.window_sums(x, scale, runs, group_sizes, first_channel, adjoint)
+
+
+@window_sums.register_fake
+def _(  # noqa: PLR0917
+    x: Tensor,
+    scale: Tensor | None,
+    runs: Tensor | None,
+    group_sizes: Sequence[int],
+    first_channel: int,
+    adjoint: bool,
+) -> Tensor:
+    return x.new_empty(x.shape)
+
+
+@torch.library.custom_op(
+    "latentwave::decaying_scan",
+    mutates_args=(),
+    schema="(Tensor x, Tensor log_decay, Tensor? runs) -> Tensor",
+)
+def decaying_scan(x: Tensor, log_decay: Tensor, runs: Tensor | None) -> Tensor:
+    """See `decaying_sums`: (B, T, C) in float32, with `log_decay` (C,)."""
+    from latentwave.functional.kernels import scan
+
+    return scan.decaying_scan(x, log_decay, runs)
+
+
+@decaying_scan.register_fake
+def _(x: Tensor, log_decay: Tensor, runs: Tensor | None) -> Tensor:
+    return x.new_empty(x.shape)
