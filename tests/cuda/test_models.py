@@ -12,7 +12,10 @@ from latentwave.hub import attached_mixers
 from tests.cuda.agreement import DEVICE
 from tests.mixers.cases import randomize
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+pytestmark = [
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU"),
+    pytest.mark.unchecked,
+]
 VOCABULARY, CONTEXT = 48, 64
 MIXERS = {
     "best": {},
@@ -118,7 +121,6 @@ def test_generate_with_cache_equals_without(mixer):
     assert len(cached[:, 12:].unique()) > 3
 
 
-@pytest.mark.unchecked
 @pytest.mark.parametrize("mixer", ["best", "wavelet", "filterbank"])
 def test_a_compiled_model_sees_mixers_that_come_later(mixer):
     torch.compiler.reset()
@@ -134,7 +136,6 @@ def test_a_compiled_model_sees_mixers_that_come_later(mixer):
     assert (with_mixers - eager).norm() < 1e-4 * eager.norm()
 
 
-@pytest.mark.unchecked
 def test_compiled_training_equals_eager():
     torch.compiler.reset()
     model = attached("best", llama(2)).to(DEVICE).train()
