@@ -9,8 +9,8 @@ import os
 import pytest
 import torch
 
-from latentwave.functional import decaying_sums, filterbank_ops, segment_runs
 from latentwave.functional import averages as plain_averages
+from latentwave.functional import decaying_sums, filterbank_ops, segment_runs
 from latentwave.functional.kernels import TRITON
 
 pytestmark = [
