@@ -333,9 +333,7 @@ def _grad_signal(
             back = tl.load(
                 adjoint + lag[:, None] * MP + cols[None, :], mask=reached[:, None], other=0.0
             )
-            total = tl.dot(
-                gate.to(signal.dtype), tl.trans(back), total, input_precision=PRECISION
-            )
+            total = tl.dot(gate.to(signal.dtype), tl.trans(back), total, input_precision=PRECISION)
     at = b.to(tl.int64) * N * D + n[None, :] * D + d[:, None]
     wanted = (n < N)[None, :] & (d < D)[:, None]
     tl.store(grad_x + at, total.to(grad_x.dtype.element_ty), mask=wanted)
