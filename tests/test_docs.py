@@ -8,7 +8,7 @@ import pytest
 import latentwave as lw
 from latentwave.bench.comparison import measure_cost
 from latentwave.bench.training import BackboneConfig, ContestantConfig, build_model
-from latentwave.hub import attached_mixers
+from latentwave.hub import all_mixers
 from tools import directives, pages
 
 PAGE = (Path(__file__).parents[1] / "docs" / "mixers.md").read_text()
@@ -39,7 +39,7 @@ def test_costs_of_the_published_backbone(row, plain_flops):
     assert f"{cost.num_mixer_parameters:,}" == parameters
     assert f"{100 * cost.num_mixer_parameters / cost.num_parameters:.3f}" == share
     assert f"{100 * (cost.flops_per_token / plain_flops - 1):.3f}" == flops
-    assert attached_mixers(model)[0].receptive_field == int(receptive_field)
+    assert all_mixers(model)[0].mixer.receptive_field == int(receptive_field)
 
 
 def test_every_page_says_what_the_results_give(capsys):

@@ -1,11 +1,12 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 import latentwave as lw
-from latentwave.bench.training import load_recipe
+from latentwave.bench.training import ContestantConfig, build_model, load_recipe
 from latentwave.hub import all_mixers
-from latentwave.hub.presets import PRESETS
+from latentwave.mixers import default_points
 from tests.hub.models import BACKBONES, tokens
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -14,11 +15,12 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_best_is_what_attach_takes_and_what_the_model_remembers(backbone, tmp_path):
     model = lw.attach(BACKBONES[backbone]())
-    preset = PRESETS["best"]
+    config = lw.MixerConfig(kind="best")
     saved = model.config.latentwave
     # Not the name: a later version may mean something else by it.
-    assert saved["kind"] == preset.kind
-    assert {each.point for each in all_mixers(model)} == set(preset.points)
+    assert saved["kind"] == config.resolved().kind == "learnable_wavelet"
+    assert saved["options"] == config.resolved().options
+    assert {each.point for each in all_mixers(model)} == set(default_points("best")) == {"mlp"}
     lw.assert_causal(model)
     model.save_pretrained(tmp_path)
     ids = tokens(1, 20)
@@ -30,11 +32,64 @@ def test_options_and_points_of_a_preset_can_be_overridden():
     model = lw.attach(BACKBONES["llama"](), "best", points="attention", gated=True)
     assert {each.point for each in all_mixers(model)} == {"attention"}
     assert model.config.latentwave["options"]["gated"] is True
+    config = lw.MixerConfig(kind="best", options={"fraction": 0.5})
+    model = lw.attach(BACKBONES["llama"](), config)
+    assert {each.point for each in all_mixers(model)} == {"mlp"}
+    assert model.config.latentwave["options"]["fraction"] == 0.5
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"level": 3},
+        {"schedule": [1, 3]},
+        {"schedule": "halving"},
+        {"num_levels": 4},
+        {"wavelet": "db4"},
+        {"wavelet": "coif5"},
+        {"wavelet": "db4", "orthogonal": True},
+        {"max_taps": 2},
+        {"orthogonal": True},
+        {"fraction": 0.5, "residual": False, "mixed": "first"},
+    ],
+)
+def test_options_without_a_kind_meet_no_option_that_nobody_passed(options):
+    model = lw.attach(BACKBONES["llama"](), context_length=64, **options)
+    assert options.items() <= model.config.latentwave["options"].items()
 
 
 def test_the_recipe_best_trains_the_preset():
-    preset = PRESETS["best"]
     contestant = load_recipe(RECIPES / "best.yaml").contestants["best"]
-    assert contestant.kind == preset.kind
-    assert contestant.options == dict(preset.options)
-    assert tuple(contestant.points) == preset.points
+    how = {"channels": 8, "context_length": 256}
+    ours, theirs = lw.build_mixer("best", **how), lw.build_mixer(contestant.mixer, **how)
+    assert repr(ours) == repr(theirs)
+    torch.testing.assert_close(ours.state_dict(), theirs.state_dict())
+    assert tuple(contestant.points) == default_points("best")
+
+
+def test_a_recipe_may_name_a_preset():
+    contestant = ContestantConfig(kind="best", options={"level": 1})
+    assert contestant.points == ["mlp"]
+    described = contestant.describe_mixer()
+    assert described["kind"] == "learnable_wavelet"
+    assert described["options"] == {"fraction": 1.0, "residual": True, "level": 1}
+    recipe = load_recipe(RECIPES / "best.yaml")
+    model = build_model(recipe.backbone, contestant, vocab_size=9, seed=0)
+    assert {each.point for each in all_mixers(model)} == {"mlp"}
+
+
+@pytest.mark.parametrize("kind", ["kv_shift", "key_offset"])
+def test_mixers_of_heads_stand_on_keys_and_values_only(kind, tmp_path):
+    model = lw.attach(BACKBONES["llama"](), kind)
+    names = {each.name.rpartition("qkv_")[2] for each in all_mixers(model)}
+    assert names == ({"k_proj", "v_proj"} if kind == "kv_shift" else {"k_proj"})
+    lw.assert_causal(model)
+    shared = model.config.num_key_value_heads
+    assert {each.mixer.heads for each in all_mixers(model)} <= {"k" * shared, "v" * shared}
+    fused = lw.attach(BACKBONES["gpt2"](), kind)
+    (roles,) = {each.mixer.heads for each in all_mixers(fused)}
+    heads = fused.config.num_attention_heads
+    assert roles == "q" * heads + "k" * heads + "v" * heads
+    fused.save_pretrained(tmp_path)
+    ids = tokens(1, 20)
+    assert torch.equal(lw.from_pretrained(tmp_path)(ids).logits, fused(ids).logits)

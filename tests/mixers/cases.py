@@ -24,6 +24,7 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
         "learnable_wavelet",
         {"orthogonal": True, "wavelet": "sym3", "schedule": [2, 1, 2, 1, 1, 2], "mixed": "first"},
     ),
+    "best": ("best", {}),
     "ema": ("ema", {}),
     "ema-learnable": ("ema", {"learnable": True, "residual": True, "fraction": 1.0}),
     "moving-average": ("moving_average", {"window": 8, "boundary": "mean"}),

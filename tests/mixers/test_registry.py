@@ -3,6 +3,7 @@ import pytest
 
 import latentwave as lw
 from latentwave.errors import UserError
+from latentwave.mixers import default_points, register_preset, registry
 
 
 def test_known_kinds_are_sorted():
@@ -78,3 +79,33 @@ def test_a_context_is_an_integer(context_length):
 def test_a_name_is_taken_once():
     with pytest.raises(ValueError, match="registered already"):
         lw.register_mixer("wavelet")(type(lw.build_mixer("wavelet", channels=2, context_length=2)))
+    with pytest.raises(ValueError, match="'wavelet' is registered already"):
+        register_preset("wavelet", kind="ema", options={}, doc="")
+    with pytest.raises(ValueError, match="'best' is registered already"):
+        lw.register_mixer("best")(type(lw.build_mixer("wavelet", channels=2, context_length=2)))
+
+
+def test_a_preset_is_a_kind_with_options_of_its_own(monkeypatch):
+    monkeypatch.setattr(registry, "_PRESETS", {})
+    register_preset(
+        "slow",
+        kind="ema",
+        options={"shortest": 50.0, "longest": 90.0},
+        points=["mlp"],
+        gives_way={"longest": ["shortest"]},
+        doc="slow averages",
+    )
+    assert "slow" in lw.list_mixers()
+    assert default_points("slow") == ("mlp",)
+    config = lw.MixerConfig(kind="slow", options={"residual": True})
+    assert config.resolved().options == {"shortest": 50.0, "longest": 90.0, "residual": True}
+    assert lw.MixerConfig(kind="slow", options={"shortest": 99.0}).resolved().options == {
+        "shortest": 99.0
+    }
+    mixer = lw.build_mixer("slow", channels=4, context_length=16)
+    assert mixer.kind == "ema"
+    assert mixer.rates()[-1] == pytest.approx(2 / 91)
+    with pytest.raises(UserError, match="mixer 'slow' has no option 'longes', did you mean"):
+        lw.MixerConfig(kind="slow", options={"longes": 3.0})
+    with pytest.raises(UserError, match="no mixer 'emma', did you mean 'ema'"):
+        register_preset("fast", kind="emma", options={}, doc="")

@@ -16,12 +16,11 @@ from transformers import PreTrainedModel
 
 from latentwave.errors import UserError
 from latentwave.hub.configs import give_own_config
-from latentwave.hub.decoder import Decoder, find_decoder
+from latentwave.hub.decoder import Decoder, find_decoder, head_counts
 from latentwave.hub.hooks import Attachment
 from latentwave.hub.points import MIXER_NAME, Point, Site, as_points, find_sites, point_of
-from latentwave.hub.presets import BEST, PRESETS
-from latentwave.mixers import Mixer, MixerConfig, build_mixer
-from latentwave.mixers.registry import as_config, current_options
+from latentwave.mixers import Mixer, MixerConfig, build_mixer, default_points
+from latentwave.mixers.registry import as_config
 
 # The entry of the mixers in the model's configuration, and the newest version of its form.
 CONFIG_NAME = "latentwave"
@@ -52,7 +51,7 @@ class AttachedMixer:
 
 def attach(
     model: PreTrainedModel,
-    mixer: str | MixerConfig = BEST,
+    mixer: str | MixerConfig = "best",
     *,
     placement: Placement | None = None,
     points: str | Sequence[str] | None = None,
@@ -76,7 +75,8 @@ def attach(
             choose others; a saved model keeps those that it was trained with.
         placement: which layers: "between" means every layer but the last, "all" every layer, a
             list of indices those layers. Default: "between" for "block", "all" for other points.
-        points: where in such a layer, one or several, "block" by default. "block": behind it.
+        points: where in such a layer, one or several; default: what `default_points(kind)` says,
+            "block" for most kinds. "block": behind it.
             "attention": the normalised input of attention. "qkv": queries, keys and values, a
             mixer for each projection, before heads are formed. "attention_output": what the
             attention module returns, before it is added to the residual stream. "mlp": the
@@ -106,19 +106,15 @@ def attach(
         >>> [each.name for each in all_mixers(model) if each.layer_index == 0]
         ['latentwave_mixer_qkv_c_attn', 'latentwave_mixer_mlp']
     """
-    if isinstance(mixer, str) and mixer in PRESETS:
-        preset = PRESETS[mixer]
-        mixer, options = preset.kind, preset.options_with(options)
-        points = preset.points if points is None else points
     config = as_config(mixer, options)
-    points = "block" if points is None else points
+    points = default_points(config.kind) if points is None else points
     if any(parameter.is_meta for parameter in model.parameters()):
         raise UserError(
             f"this {type(model).__name__} is on the meta device: its weights are not there yet, "
             "and mixers that start from values of their own would lose them. Load the weights "
             "first, or let from_pretrained of a checkpoint with mixers do both"
         )
-    entry = _insert(model, config, placement, as_points(points), context_length)
+    entry = _insert(model, config.resolved(), placement, as_points(points), context_length)
     give_own_config(model)
     setattr(model.config, CONFIG_NAME, entry)
     return model
@@ -151,8 +147,11 @@ def _insert(
 
     # All are built before any is inserted, so that a refusal leaves the model as it was.
     sites = _find_all(decoder, placement, points)
+    configs = [_config_at(site, config, decoder) for site in sites]
+    sites = [site for site, own in zip(sites, configs, strict=True) if own is not None]
     mixers = [
-        build_mixer(config, channels=site.channels, context_length=context_length) for site in sites
+        build_mixer(own, channels=site.channels, context_length=context_length)
+        for site, own in zip(sites, filter(None, configs), strict=True)
     ]
     version = FORMAT_VERSION if points != ("block",) else 1
     for site, built in zip(sites, mixers, strict=True):
@@ -171,6 +170,16 @@ def _insert(
         "placement": placement,
         "context_length": context_length,
     } | ({} if version == 1 else {"points": list(points)})
+
+
+def _config_at(site: Site, config: MixerConfig, decoder: Decoder) -> MixerConfig | None:
+    """The mixer at a site, None where it does not stand."""
+    if site.point != "qkv":
+        return config
+    num_heads, shared = head_counts(decoder.config)
+    return config.at_projection(
+        site.path.rpartition(".")[2], num_heads=num_heads, num_key_value_heads=shared
+    )
 
 
 def _as_placement(placement: Any) -> Placement | None:
@@ -220,8 +229,6 @@ def _find_all(
 def attach_from_config(model: PreTrainedModel, saved: Mapping[str, Any]) -> PreTrainedModel:
     """Attach what a configuration remembers (its entry "latentwave").
 
-    Options that have been renamed since are taken under their new names.
-
     Raises:
         UserError: if the entry lacks a key or names what this version does not know.
     """
@@ -237,7 +244,7 @@ def attach_from_config(model: PreTrainedModel, saved: Mapping[str, Any]) -> PreT
         kind, options = saved["kind"], saved["options"]
         placement, context_length = saved["placement"], saved["context_length"]
         points = as_points(saved.get("points", "block"))
-        config = MixerConfig(kind=kind, options=current_options(kind, options))
+        config = MixerConfig(kind=kind, options=options)
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(_NOT_OURS.format(saved)) from error
     setattr(model.config, CONFIG_NAME, _insert(model, config, placement, points, context_length))

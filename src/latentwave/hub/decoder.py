@@ -94,3 +94,14 @@ def _are_layers(modules: nn.ModuleList) -> bool:
         for module in modules
         for name, _ in module.named_children()
     )
+
+
+def head_counts(config: PretrainedConfig) -> tuple[int, int]:
+    """Heads of queries, and of keys and values."""
+    num_heads: int = config.num_attention_heads
+    if getattr(config, "multi_query", False) and not getattr(
+        config, "new_decoder_architecture", False
+    ):
+        return num_heads, 1
+    named = (getattr(config, name, None) for name in ("num_key_value_heads", "num_kv_heads"))
+    return num_heads, next(filter(None, named), num_heads)

@@ -10,7 +10,14 @@ from latentwave.mixers.heads import KeyOffsetMixer, KvShiftMixer, head_roles
 from latentwave.mixers.learnable import LearnableWaveletMixer
 from latentwave.mixers.pyramid import PyramidMixer
 from latentwave.mixers.references import MovingAverageMixer, ShortConvMixer, TokenShiftMixer
-from latentwave.mixers.registry import MixerConfig, build_mixer, list_mixers, register_mixer
+from latentwave.mixers.registry import (
+    MixerConfig,
+    build_mixer,
+    default_points,
+    list_mixers,
+    register_mixer,
+    register_preset,
+)
 from latentwave.mixers.sequence_parallel import mix_sequence_shard
 from latentwave.mixers.state import MixerState
 from latentwave.mixers.wavelet import WaveletMixer
@@ -35,8 +42,10 @@ __all__ = [
     "WaveletBankMixer",
     "WaveletMixer",
     "build_mixer",
+    "default_points",
     "head_roles",
     "list_mixers",
     "mix_sequence_shard",
     "register_mixer",
+    "register_preset",
 ]

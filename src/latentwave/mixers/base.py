@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import itertools
 import numbers
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -23,6 +23,7 @@ class Mixer(nn.Module, abc.ABC):
 
     Attributes:
         kind: the name under which the mixer is registered.
+        points: where in a decoder layer it stands unless a caller says otherwise.
         causal: whether y(t) depends on x(≤ t) only.
         tail_share: 0 where no output reads beyond the receptive field; a recursive filter, whose
             response never ends, says which share of its weight lies beyond.
@@ -39,6 +40,7 @@ class Mixer(nn.Module, abc.ABC):
     """
 
     kind: ClassVar[str]
+    points: ClassVar[tuple[str, ...]] = ("block",)
     _signal: ClassVar[str] = "x"  # under which a state keeps the samples
     fade_gate: nn.Parameter | None
     causal: bool = True
@@ -110,6 +112,22 @@ class Mixer(nn.Module, abc.ABC):
         """
         start, stop = self.mixed_range
         self.fade_gate = nn.Parameter(torch.zeros(stop - start))
+
+    @classmethod
+    def options_at(
+        cls, projection: str, num_heads: int, num_key_value_heads: int
+    ) -> dict[str, Any] | None:
+        """What a mixer on the queries, keys or values has to know of them.
+
+        Args:
+            projection: the name of the linear map whose output it mixes.
+            num_heads: of queries.
+            num_key_value_heads: of keys, and as many of values.
+
+        Returns:
+            Options; None where it does not stand.
+        """
+        return {}
 
     def reset_parameters(self) -> None:
         """Give every parameter its initial value, in place; each mixer resets its own.

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from latentwave.errors import UserError
 from latentwave.mixers.base import Mixer
-from latentwave.mixers.registry import MixerConfig, build_mixer, current_options, register_mixer
+from latentwave.mixers.registry import MixerConfig, build_mixer, register_mixer
 from latentwave.mixers.state import MixerState, PartState
 
 _DEFAULT = ({"kind": "wavelet"}, {"kind": "short_conv"})
@@ -110,11 +110,9 @@ class ChainMixer(Mixer):
 
 
 def _config(entry: Any) -> MixerConfig:
-    """One mixer of a chain; options that were renamed are taken under their present names."""
     if not isinstance(entry, Mapping) or "kind" not in entry or set(entry) - {"kind", "options"}:
         raise UserError(
             'a mixer of a chain is given as {"kind": …, "options": {…}}, options may be left '
             f"out; got {entry!r}"
         )
-    kind = entry["kind"]
-    return MixerConfig(kind=kind, options=current_options(kind, entry.get("options") or {}))
+    return MixerConfig(kind=entry["kind"], options=entry.get("options") or {})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -55,9 +55,7 @@ class HeadMixer(FirMixer):
     """Filters some heads of a projection with two taps; the others pass unchanged.
 
     Attributes:
-        shifts: the roles of the heads that it filters, see `head_roles`. Where queries, keys and
-            values are projected, whoever builds the mixer passes the `heads` of the projection,
-            and none where none of these is among them.
+        shifts: the roles of the heads that it filters, see `head_roles`.
 
     Args:
         channels: D, the width of the projection's output.
@@ -69,6 +67,7 @@ class HeadMixer(FirMixer):
         ValueError: for heads that do not divide the channels, or none to filter.
     """
 
+    points = ("qkv",)
     shifts: ClassVar[str]
 
     def __init__(self, channels: int, context_length: int, *, heads: str) -> None:
@@ -85,6 +84,14 @@ class HeadMixer(FirMixer):
         self.heads = heads
         self.head_width = channels // len(heads)
         self._filtered = np.array([role in self.shifts for role in heads])
+
+    @classmethod
+    def options_at(
+        cls, projection: str, num_heads: int, num_key_value_heads: int
+    ) -> dict[str, Any] | None:
+        """The heads of the projection; None if it has none to filter."""
+        heads = head_roles(projection, num_heads, num_key_value_heads)
+        return {"heads": heads} if set(heads) & set(cls.shifts) else None
 
     @property
     def receptive_field(self) -> int:

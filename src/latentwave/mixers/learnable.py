@@ -14,7 +14,7 @@ from latentwave.functional.lattice import cascade_kernels, lattice_angles, latti
 from latentwave.mixers.channels import FirMixer
 from latentwave.mixers.constants import Constant, fill
 from latentwave.mixers.levels import Schedule, channel_levels
-from latentwave.mixers.registry import register_mixer
+from latentwave.mixers.registry import register_mixer, register_preset
 
 DEFAULT_MAX_TAPS = 16
 
@@ -82,8 +82,12 @@ class LearnableWaveletMixer(FirMixer):
         super().__init__(
             channels, context_length, fraction=fraction, mixed=mixed, residual=residual
         )
+        lowpass = orthogonal_lowpass(wavelet)
+        if orthogonal:
+            lowpass = np.pad(lowpass, (0, max(0, 4 - len(lowpass))))
         if max_taps is None:
-            max_taps = context_length if orthogonal else min(DEFAULT_MAX_TAPS, context_length)
+            shortest = max(DEFAULT_MAX_TAPS, len(lowpass))
+            max_taps = context_length if orthogonal else min(shortest, context_length)
         elif not 2 <= max_taps <= context_length:
             raise ValueError(
                 f"max_taps must be between 2 and the context length {context_length}, "
@@ -100,9 +104,6 @@ class LearnableWaveletMixer(FirMixer):
             level=level,
             schedule=schedule,
         )
-        lowpass = orthogonal_lowpass(wavelet)
-        if orthogonal:
-            lowpass = np.pad(lowpass, (0, max(0, 4 - len(lowpass))))
         deepest = deepest_level(len(lowpass), max_taps)
         if deepest < 1:
             raise ValueError(
@@ -146,3 +147,14 @@ class LearnableWaveletMixer(FirMixer):
             f"levels {min(self.levels)} to {max(self.levels)}"
             + (", orthogonal" if self.orthogonal else "")
         )
+
+
+# Chosen by seconds to loss in results/best and results/ablations-small.
+register_preset(
+    "best",
+    kind="learnable_wavelet",
+    options={"num_levels": 2, "fraction": 1.0, "residual": True},
+    points=("mlp",),
+    gives_way={"num_levels": ("level", "schedule", "wavelet")},
+    doc="four learned taps per channel, started as averages over 2 and 4 tokens, before the MLP",
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from latentwave.errors import UserError
@@ -15,7 +15,28 @@ from latentwave.mixers.option_types import declared_types, fits, in_words
 MixerClass = TypeVar("MixerClass", bound=type[Mixer])
 _COMMON_OPTIONS = ("gated", "check_finite")
 _REGISTRY: dict[str, type[Mixer]] = {}
-_RENAMED: dict[str, dict[str, str]] = {}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Preset:
+    """A kind that is another one with options and a place of its own.
+
+    Attributes:
+        kind: the other one.
+        options: its options; those that a caller gives come first.
+        points: where in a layer it stands unless a caller says otherwise.
+        gives_way: by option, the options of a caller in whose presence it is left out.
+        doc: what it is, in a line.
+    """
+
+    kind: str
+    options: Mapping[str, Any]
+    points: tuple[str, ...]
+    gives_way: Mapping[str, Sequence[str]]
+    doc: str
+
+
+_PRESETS: dict[str, Preset] = {}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,7 +46,7 @@ class MixerConfig:
     Attributes:
         kind: one of `list_mixers()`.
         options: keyword arguments of that mixer, and `gated` and `check_finite`, which every
-            mixer has.
+            mixer has. Those of a preset come on top of its own, see `resolved`.
     """
 
     kind: str
@@ -57,42 +78,117 @@ class MixerConfig:
                     f"got {value!r}"
                 )
 
+    def resolved(self) -> MixerConfig:
+        """The same mixer with the kind and all the options that a preset stands for.
 
-def register_mixer(
-    kind: str, *, renamed: Mapping[str, str] | None = None
-) -> Callable[[MixerClass], MixerClass]:
+        Example:
+            >>> MixerConfig(kind="best", options={"level": 1}).resolved().options
+            {'fraction': 1.0, 'residual': True, 'level': 1}
+        """
+        preset = _PRESETS.get(self.kind)
+        if preset is None:
+            return self
+        kept = {
+            name: value
+            for name, value in preset.options.items()
+            if not set(preset.gives_way.get(name, ())) & self.options.keys()
+        }
+        return MixerConfig(kind=preset.kind, options=kept | dict(self.options))
+
+    def at_projection(
+        self, projection: str, *, num_heads: int, num_key_value_heads: int
+    ) -> MixerConfig | None:
+        """The mixer as it stands on the output of a projection of attention.
+
+        Returns:
+            The config with what `Mixer.options_at` adds; None if the mixer does not stand there.
+        """
+        added = _find(self.kind).options_at(projection, num_heads, num_key_value_heads)
+        if added is None:
+            return None
+        return dataclasses.replace(self, options=added | dict(self.options))
+
+
+def register_mixer(kind: str) -> Callable[[MixerClass], MixerClass]:
     """Class decorator: make a `Mixer` known under `kind`.
 
     Its constructor takes (channels, context_length, *, options with defaults).
 
     Args:
         kind: the name.
-        renamed: old names of options and the present ones, so that models which were saved with
-            the old names load.
 
     Raises:
         ValueError: if the name is taken.
     """
 
     def register(cls: MixerClass) -> MixerClass:
-        if kind in _REGISTRY:
-            raise ValueError(f"a mixer named {kind!r} is registered already: {_REGISTRY[kind]}")
+        _refuse_taken(kind)
         cls.kind = kind
         _REGISTRY[kind] = cls
-        _RENAMED[kind] = dict(renamed or {})
         return cls
 
     return register
 
 
+def register_preset(
+    name: str,
+    *,
+    kind: str,
+    options: Mapping[str, Any],
+    doc: str,
+    points: Sequence[str] = ("block",),
+    gives_way: Mapping[str, Sequence[str]] | None = None,
+) -> None:
+    """Make a mixer with options of its own known under a name, as if it were a kind.
+
+    What is built, and what a saved model remembers, is the kind that it stands for.
+
+    Args:
+        name: the name.
+        kind: a registered mixer.
+        options: of that mixer; those that a caller gives come first.
+        doc: what it is, in a line.
+        points: where in a layer it stands unless a caller says otherwise.
+        gives_way: by option of the preset, the options of a caller in whose presence it is left
+            out, because they exclude each other or may not fit together.
+
+    Raises:
+        ValueError: if the name is taken.
+        UserError: for an unknown kind or option.
+    """
+    _refuse_taken(name)
+    MixerConfig(kind=kind, options=options)
+    _PRESETS[name] = Preset(
+        kind=kind,
+        options=dict(options),
+        points=tuple(points),
+        gives_way=dict(gives_way or {}),
+        doc=doc,
+    )
+
+
 def list_mixers() -> list[str]:
-    """The kinds that `build_mixer` and `attach` know, sorted.
+    """The kinds that `build_mixer` and `attach` know, presets included, sorted.
 
     Example:
-        >>> "wavelet" in list_mixers()
-        True
+        >>> "wavelet" in list_mixers(), "best" in list_mixers()
+        (True, True)
     """
-    return sorted(_REGISTRY)
+    return sorted([*_REGISTRY, *_PRESETS])
+
+
+def default_points(kind: str) -> tuple[str, ...]:
+    """Where in a decoder layer a mixer stands unless a caller says otherwise.
+
+    Raises:
+        UserError: for an unknown kind.
+
+    Example:
+        >>> default_points("wavelet"), default_points("best")
+        (('block',), ('mlp',))
+    """
+    cls = _find(kind)
+    return _PRESETS[kind].points if kind in _PRESETS else cls.points
 
 
 def build_mixer(
@@ -119,7 +215,7 @@ def build_mixer(
         >>> build_mixer("wavelet", channels=8, context_length=16).receptive_field
         16
     """
-    config = as_config(mixer, options)
+    config = as_config(mixer, options).resolved()
     cls = _find(config.kind)
     own = {name: value for name, value in config.options.items() if name not in _COMMON_OPTIONS}
     built = cls(channels, context_length, **own)
@@ -141,17 +237,6 @@ def as_config(mixer: str | MixerConfig, options: Mapping[str, Any]) -> MixerConf
     return MixerConfig(kind=mixer, options=dict(options))
 
 
-def current_options(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options under their present names, whatever they were called when they were saved.
-
-    Raises:
-        UserError: for an unknown kind.
-    """
-    _find(kind)
-    renamed = _RENAMED[kind]
-    return {renamed.get(name, name): value for name, value in options.items()}
-
-
 def option_names(cls: type[Mixer]) -> list[str]:
     """Keyword-only arguments of a mixer's constructor, and the options that all mixers share."""
     parameters = inspect.signature(cls.__init__).parameters.values()
@@ -159,7 +244,15 @@ def option_names(cls: type[Mixer]) -> list[str]:
     return [*own, *_COMMON_OPTIONS]
 
 
+def _refuse_taken(name: str) -> None:
+    if name in list_mixers():
+        raise ValueError(f"a mixer named {name!r} is registered already: {_find(name)}")
+
+
 def _find(kind: str) -> type[Mixer]:
+    """The class of a kind, or of the kind that a preset stands for."""
+    if isinstance(kind, str) and kind in _PRESETS:
+        kind = _PRESETS[kind].kind
     if not isinstance(kind, str) or kind not in _REGISTRY:
         known = list_mixers()
         raise UserError(

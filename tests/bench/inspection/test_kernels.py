@@ -23,7 +23,7 @@ def build(kind, **options):
 def test_every_kind_has_kernels_in_order_of_frequency(kind):
     mixer = build(kind)
     kernels = kernels_of("layers.3.latentwave_mixer", mixer)
-    assert kernels.kind == kind
+    assert kernels.kind == mixer.kind
     assert kernels.label == "after layer 4"
     assert (np.diff(kernels.centre) >= 0).all()
     assert kernels.taps.shape == kernels.haar.shape

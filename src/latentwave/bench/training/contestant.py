@@ -8,7 +8,7 @@ from typing import Any
 from latentwave.bench.training.backbone import BackboneConfig
 from latentwave.bench.training.settings import TrainingConfig
 from latentwave.errors import UserError
-from latentwave.mixers import MixerConfig
+from latentwave.mixers import MixerConfig, default_points
 
 BASELINE = "none"
 _BACKBONE_FIELDS = tuple(field.name for field in dataclasses.fields(BackboneConfig))
@@ -19,11 +19,13 @@ class ContestantConfig:
     """What one contestant of a comparison adds to the backbone.
 
     Attributes:
-        kind: the mixer, one of `latentwave.list_mixers()`; null for the plain backbone.
+        kind: the mixer, one of `latentwave.list_mixers()`, presets such as "best" included; null for
+            the plain backbone.
         options: of that mixer.
         placement: "between" the decoder layers, after "all", or after the layers of a list; null:
             what `attach` takes for the points.
-        points: where in a layer, see `latentwave.attach`: "block", "mlp" and so on.
+        points: where in a layer, see `latentwave.attach`: "block", "mlp" and so on; default: where
+            the kind stands by itself.
         backbone: what differs from the recipe's backbone, such as {num_layers: 6}.
         baseline: the contestant that this one is measured against.
         learning_rate: instead of the recipe's.
@@ -33,7 +35,7 @@ class ContestantConfig:
     kind: str | None = None
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     placement: str | list[int] | None = None
-    points: list[str] = dataclasses.field(default_factory=lambda: ["block"])
+    points: list[str] = dataclasses.field(default_factory=list)
     backbone: dict[str, Any] = dataclasses.field(default_factory=dict)
     baseline: str = BASELINE
     learning_rate: float | None = None
@@ -60,6 +62,9 @@ class ContestantConfig:
             MixerConfig(kind=self.kind, options=self.options)
         elif self.options:
             raise UserError(f"options {sorted(self.options)} need a kind of mixer")
+        if not self.points:
+            points = ("block",) if self.kind is None else default_points(self.kind)
+            object.__setattr__(self, "points", list(points))
 
     def backbone_on(self, backbone: BackboneConfig) -> BackboneConfig:
         """The contestant's backbone, made from the recipe's.
@@ -89,7 +94,12 @@ class ContestantConfig:
     def describe_mixer(self) -> dict[str, Any]:
         """What the contestant adds, as plain values for the record."""
         placement = "between" if self.placement is None else self.placement
-        described = {"kind": self.kind, "options": dict(self.options), "placement": placement}
+        mixer = None if self.mixer is None else self.mixer.resolved()
+        described = {
+            "kind": None if mixer is None else mixer.kind,
+            "options": {} if mixer is None else dict(mixer.options),
+            "placement": placement,
+        }
         if self.points == ["block"]:
             return described
         # Records from before there were points have none.
