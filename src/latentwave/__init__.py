@@ -1,29 +1,32 @@
-"""Signal processing inside language models."""
+"""Signal processing inside language models.
 
+Names are imported on first use, so that `import latentwave` costs nothing and building a mixer
+does not load transformers' models.
+"""
+
+import importlib
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
-from latentwave.hub import (
-    assert_causal,
-    attach,
-    detach,
-    from_pretrained,
-    mixer_parameters,
-    parameter_groups,
-    register_with_transformers,
-)
-from latentwave.mixers import (
-    Mixer,
-    MixerConfig,
-    MixerState,
-    build_mixer,
-    list_mixers,
-    register_mixer,
-)
+if TYPE_CHECKING:
+    from latentwave.hub import (
+        assert_causal,
+        attach,
+        detach,
+        from_pretrained,
+        mixer_parameters,
+        parameter_groups,
+    )
+    from latentwave.mixers import (
+        Mixer,
+        MixerConfig,
+        MixerState,
+        build_mixer,
+        list_mixers,
+        register_mixer,
+    )
 
 __version__ = version("latentwave")
-
-# So that `AutoModelForCausalLM.from_pretrained` and its kin restore mixers.
-register_with_transformers()
 
 __all__ = [
     "Mixer",
@@ -40,3 +43,16 @@ __all__ = [
     "parameter_groups",
     "register_mixer",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        for floor in ("mixers", "hub"):
+            module = importlib.import_module(f"{__name__}.{floor}")
+            if hasattr(module, name):
+                return globals().setdefault(name, getattr(module, name))
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
