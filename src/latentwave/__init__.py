@@ -14,8 +14,11 @@ if TYPE_CHECKING:
         attach,
         detach,
         from_pretrained,
+        load_mixers,
         mixer_parameters,
         parameter_groups,
+        register,
+        save_mixers,
     )
     from latentwave.mixers import (
         Mixer,
@@ -39,9 +42,12 @@ __all__ = [
     "detach",
     "from_pretrained",
     "list_mixers",
+    "load_mixers",
     "mixer_parameters",
     "parameter_groups",
+    "register",
     "register_mixer",
+    "save_mixers",
 ]
 
 

@@ -19,8 +19,8 @@ from transformers import (
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from latentwave.errors import UserError
-from latentwave.hub.attach import all_mixers, is_attached, restore_mixers
-from latentwave.hub.register import initialise
+from latentwave.hub.attach import all_mixers, is_attached
+from latentwave.hub.register import initialise, restore_mixers
 
 _AUTO_CLASSES = (AutoModelForCausalLM, AutoModelForAudioClassification)
 # What finds the files, of the configuration as of the weights.
@@ -39,8 +39,9 @@ def from_pretrained(path: str | Path, **options: Any) -> Any:
     """Load a model with its mixers, from a folder that `save_pretrained` wrote or from the Hub.
 
     It is `from_pretrained` of the class that was saved, and strict: weights that are missing, left
-    over or of another shape are an error. Nothing is patched, so threads may load at once. No code
-    of a checkpoint is run, and weights are read from safetensors only.
+    over or of another shape are an error. Nothing is patched: what other threads build meanwhile
+    is not touched (but transformers itself loads one model at a time per process). No code of a
+    checkpoint is run, and weights are read from safetensors only.
 
     Args:
         path: the folder, or the id of a model on the Hub.
@@ -95,7 +96,7 @@ def from_pretrained(path: str | Path, **options: Any) -> Any:
         missing = set(info["missing_keys"])
         if options.get("config") is not None:
             missing -= new
-        elif new and new >= {name for name, _ in _tensors_of_mixers(model)}:
+        elif new and missing >= {name for name, _ in _tensors_of_mixers(model)}:
             raise UserError(
                 f"the configuration of {path} has mixers, its weights have none: it was saved from "
                 "a configuration that is shared with another model. Pass config= without the "

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from latentwave.hub.attach import restore_mixers
+from latentwave.hub.attach import attach_from_config, is_attached
+from latentwave.hub.configs import saved_mixers
 from latentwave.mixers import Mixer
 
 _LOCK = threading.Lock()
@@ -106,6 +107,13 @@ def _initialising(original: Callable[..., Any]) -> Callable[..., Any]:
         return None
 
     return initialize_weights
+
+
+def restore_mixers(model: PreTrainedModel) -> None:
+    """Attach the mixers of the configuration to a new model, which has none yet."""
+    saved = saved_mixers(model)
+    if saved is not None and not is_attached(model):
+        attach_from_config(model, saved)
 
 
 @torch.no_grad()
