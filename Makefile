@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+BENCH_STAMP := .venv/.installed-bench
 
 .PHONY: demo test test-all check bench results results-check claims format clean
 
@@ -10,7 +11,13 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $(STAMP)
 
-demo: $(STAMP)  ## compare GPT with and without wavelets on real text (under 10 minutes)
+# The demo needs the bench alone; an installation for development serves too.
+$(BENCH_STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	test $(STAMP) -nt pyproject.toml || $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	touch $(BENCH_STAMP)
+
+demo: $(BENCH_STAMP)  ## compare GPT with and without wavelets on real text (under 10 minutes)
 	$(BIN)/latentwave compare recipes/demo.yaml --output runs/demo --resume
 
 test: $(STAMP)  ## the test suite

@@ -1,29 +1,35 @@
-"""Signal processing inside language models."""
+"""Signal processing inside language models.
 
+Names are imported on first use, so that `import latentwave` costs nothing and building a mixer
+does not load transformers' models.
+"""
+
+import importlib
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
-from latentwave.hub import (
-    assert_causal,
-    attach,
-    detach,
-    from_pretrained,
-    mixer_parameters,
-    parameter_groups,
-    register_with_transformers,
-)
-from latentwave.mixers import (
-    Mixer,
-    MixerConfig,
-    MixerState,
-    build_mixer,
-    list_mixers,
-    register_mixer,
-)
+if TYPE_CHECKING:
+    from latentwave.hub import (
+        assert_causal,
+        attach,
+        detach,
+        from_pretrained,
+        load_mixers,
+        mixer_parameters,
+        parameter_groups,
+        register,
+        save_mixers,
+    )
+    from latentwave.mixers import (
+        Mixer,
+        MixerConfig,
+        MixerState,
+        build_mixer,
+        list_mixers,
+        register_mixer,
+    )
 
 __version__ = version("latentwave")
-
-# So that `AutoModelForCausalLM.from_pretrained` and its kin restore mixers.
-register_with_transformers()
 
 __all__ = [
     "Mixer",
@@ -36,7 +42,23 @@ __all__ = [
     "detach",
     "from_pretrained",
     "list_mixers",
+    "load_mixers",
     "mixer_parameters",
     "parameter_groups",
+    "register",
     "register_mixer",
+    "save_mixers",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        for floor in ("mixers", "hub"):
+            module = importlib.import_module(f"{__name__}.{floor}")
+            if hasattr(module, name):
+                return globals().setdefault(name, getattr(module, name))
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

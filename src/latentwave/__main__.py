@@ -1,6 +1,27 @@
-"""`python -m latentwave` is the command line."""
+"""The command `latentwave`, also `python -m latentwave`: the bench, if it is installed."""
 
-from latentwave.bench.cli.main import main
+import sys
+
+
+def main() -> int:
+    """Run the command line.
+
+    Returns:
+        The exit code, see `latentwave.bench.cli.main`; 2 if packages of the bench are missing.
+    """
+    try:
+        from latentwave.bench.cli.main import main as run
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith(__package__):
+            raise
+        print(
+            f"latentwave: error: the command line needs {error.name}, which is not installed: "
+            "pip install 'latentwave[bench]'",
+            file=sys.stderr,
+        )
+        return 2
+    return run()
+
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -118,7 +118,8 @@ def test_models_that_shared_a_configuration_do_not_share_mixers(backbone, tmp_pa
     assert not attached_mixers(second)
     second.save_pretrained(tmp_path)
     assert not attached_mixers(lw.from_pretrained(tmp_path))
-    third = type(first)(first.config)
+    with lw.register():
+        third = type(first)(first.config)
     assert len(attached_mixers(third)) == 2
     configs = {id(m.config) for m in first.modules() if hasattr(m, "config")}
     assert configs == {id(first.config)}, "one configuration for all modules"
@@ -260,7 +261,8 @@ def test_options_of_the_default_make_room_for_those_that_exclude_them():
 
 def test_a_shared_configuration_survives_the_detaching_of_one_model():
     first = lw.attach(gpt2(), "wavelet")
-    second = type(first)(first.config).eval()
+    with lw.register():
+        second = type(first)(first.config).eval()
     assert is_attached(second)
     lw.detach(second)
     assert first.config.latentwave["kind"] == "wavelet"

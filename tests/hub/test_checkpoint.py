@@ -91,7 +91,12 @@ def test_a_wrong_backbone_is_named_with_its_shapes(saved):
         lw.from_pretrained(saved)
 
 
-@pytest.mark.parametrize("load", [lw.from_pretrained, AutoModelForCausalLM.from_pretrained])
+def registered(path, **options):
+    with lw.register():
+        return AutoModelForCausalLM.from_pretrained(path, **options)
+
+
+@pytest.mark.parametrize("load", [lw.from_pretrained, registered])
 def test_precision_and_device_map(load, tmp_path):
     model = lw.attach(gpt2(), "filterbank", num_filters=6, kernel_size=8)
     for mixer in attached_mixers(model).values():
@@ -115,33 +120,64 @@ def test_constants_survive_precision_and_loading(tmp_path):
 
 def test_a_model_from_the_configuration_alone_has_mixers():
     model = lw.attach(gpt2(), "adaptive_filterbank", num_filters=6, kernel_size=8, mask_width=8)
-    fresh = AutoModelForCausalLM.from_config(model.config).eval()
+    with lw.register():
+        fresh = AutoModelForCausalLM.from_config(model.config).eval()
+        fresh.init_weights()
     assert len(attached_mixers(fresh)) == 2
-    fresh.init_weights()
     ids = tokens(1, 20)
     expected = fresh(ids).logits
     assert torch.equal(lw.detach(fresh)(ids).logits, expected), "it starts as the identity"
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-def test_a_model_around_the_one_with_mixers_is_saved_with_them(backbone, tmp_path):
+@pytest.mark.parametrize("load", [lw.from_pretrained, registered])
+def test_a_model_around_the_one_with_mixers_is_saved_with_them(backbone, load, tmp_path):
     model, ids = BACKBONES[backbone](), tokens(2, 10)
-    twin = type(model)(model.config)
     lw.attach(model.base_model, "short_conv", points=["mlp", "block"])
     randomize(model.base_model)
     model.save_pretrained(tmp_path)
-    assert torch.equal(lw.from_pretrained(tmp_path)(ids).logits, model(ids).logits)
-    assert torch.equal(
-        AutoModelForCausalLM.from_pretrained(tmp_path)(ids).logits, model(ids).logits
-    )
-    assert not hasattr(twin.config, "latentwave"), "what shared its configuration has no mixers"
+    assert torch.equal(load(tmp_path)(ids).logits, model(ids).logits)
     lw.detach(model).save_pretrained(tmp_path)
+    assert not attached_mixers(load(tmp_path))
+
+
+def test_an_inner_model_without_mixers_is_saved_without_them(tmp_path):
+    model = gpt2()
+    lw.attach(model.transformer, "wavelet")
+    lw.detach(model)
+    model.transformer.save_pretrained(tmp_path)
     assert not attached_mixers(lw.from_pretrained(tmp_path))
+
+
+def test_two_models_of_one_configuration_are_not_both_saved_with_mixers(tmp_path):
+    model = gpt2()
+    twin = type(model)(model.config)
+    lw.attach(model, "wavelet")
+    twin.save_pretrained(tmp_path)
+    assert not attached_mixers(lw.from_pretrained(tmp_path))
+    other = lw.attach(type(model)(model.config).transformer, "ema")
+    assert model.config.latentwave["kind"] == "wavelet"
+    assert other.config.latentwave["kind"] == "ema"
+
+
+def test_a_configuration_that_is_shared_with_an_inner_model_is_seen_through(tmp_path):
+    model = gpt2()
+    twin = type(model)(model.config)
+    lw.attach(model.transformer, "wavelet")
+    model.config.use_cache = False
+    assert model(tokens(1, 4)).past_key_values is None
+    twin.save_pretrained(tmp_path)
+    with pytest.raises(UserError, match="mixers, its weights have none"):
+        lw.from_pretrained(tmp_path)
+    plain = lw.from_pretrained(tmp_path, config=gpt2().config)
+    assert not attached_mixers(plain)
 
 
 def test_another_head_on_the_same_decoder(saved):
     ids = tokens(2, 10)
-    base, whole = AutoModel.from_pretrained(saved), lw.from_pretrained(saved)
+    with lw.register():
+        base = AutoModel.from_pretrained(saved)
+    whole = lw.from_pretrained(saved)
     assert len(attached_mixers(base)) == 2
     assert torch.equal(base(ids).last_hidden_state, whole.transformer(ids).last_hidden_state)
 
@@ -167,10 +203,12 @@ def test_an_unknown_option_and_a_newer_format_say_why_they_do_not_load(saved):
         lw.from_pretrained(saved)
 
 
-@pytest.mark.parametrize("option", ["trust_remote_code", "use_safetensors"])
-def test_what_safety_fixes_is_no_option(saved, option):
-    with pytest.raises(UserError, match=option):
-        lw.from_pretrained(saved, **{option: True})
+@pytest.mark.parametrize(
+    "option", [{"trust_remote_code": True}, {"use_safetensors": False}, {"gguf_file": "m.gguf"}]
+)
+def test_what_is_not_safe_is_refused(saved, option):
+    with pytest.raises(UserError, match=next(iter(option))):
+        lw.from_pretrained(saved, **option)
 
 
 def test_a_config_that_another_tool_wrote(saved):

@@ -186,22 +186,16 @@ def test_save_and_load(backbone, points, tmp_path):
     model, ids = mixed(BACKBONES[backbone](), "short_conv", points), tokens(2, 20)
     model.save_pretrained(tmp_path)
     entry = json.loads((tmp_path / "config.json").read_text())["latentwave"]
-    assert entry["format_version"] == 2
+    assert entry["format_version"] == 1
     assert entry["points"] == ([points] if isinstance(points, str) else points)
     for load in (lw.from_pretrained, transformers.AutoModelForCausalLM.from_pretrained):
-        again = load(tmp_path)
+        with lw.register():
+            again = load(tmp_path)
         assert torch.equal(again(ids).logits, model(ids).logits)
         assert again.config.latentwave == model.config.latentwave
         assert torch.equal(
             lw.detach(again)(ids).logits, lw.detach(copy.deepcopy(model))(ids).logits
         )
-
-
-def test_mixers_behind_layers_are_saved_as_ever(tmp_path):
-    lw.attach(gpt2(), "short_conv").save_pretrained(tmp_path)
-    entry = json.loads((tmp_path / "config.json").read_text())["latentwave"]
-    assert (entry["format_version"], entry["placement"]) == (1, "between")
-    assert "points" not in entry
 
 
 @pytest.mark.parametrize(

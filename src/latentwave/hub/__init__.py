@@ -5,11 +5,13 @@ from latentwave.hub.causality import CausalityError, assert_causal
 from latentwave.hub.checkpoint import from_pretrained
 from latentwave.hub.decoder import decoder_layers
 from latentwave.hub.parameter_groups import mixer_parameters, parameter_groups
-from latentwave.hub.register import register_with_transformers
+from latentwave.hub.register import Registration, register
+from latentwave.hub.saving import load_mixers, save_mixers
 
 __all__ = [
     "AttachedMixer",
     "CausalityError",
+    "Registration",
     "all_mixers",
     "assert_causal",
     "attach",
@@ -17,7 +19,9 @@ __all__ = [
     "decoder_layers",
     "detach",
     "from_pretrained",
+    "load_mixers",
     "mixer_parameters",
     "parameter_groups",
-    "register_with_transformers",
+    "register",
+    "save_mixers",
 ]

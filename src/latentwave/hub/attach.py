@@ -15,16 +15,14 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from latentwave.errors import UserError
-from latentwave.hub.configs import give_own_config
+from latentwave.hub.configs import CONFIG_NAME, forget_mixers, remember_mixers, saved_mixers
 from latentwave.hub.decoder import Decoder, find_decoder, head_counts
 from latentwave.hub.hooks import Attachment
 from latentwave.hub.points import MIXER_NAME, Point, Site, as_points, find_sites, point_of
 from latentwave.mixers import Mixer, MixerConfig, build_mixer, default_points
 from latentwave.mixers.registry import as_config
 
-# The entry of the mixers in the model's configuration, and the newest version of its form.
-CONFIG_NAME = "latentwave"
-FORMAT_VERSION = 2  # 1, without points, goes on for mixers behind layers
+FORMAT_VERSION = 1  # of the mixers' entry in the model's configuration
 _ATTACHMENT = "_latentwave_attachment"
 
 _NOT_OURS = f"the configuration's entry {CONFIG_NAME!r} is not one that attach wrote: {{!r}}"
@@ -115,8 +113,7 @@ def attach(
             "first, or let from_pretrained of a checkpoint with mixers do both"
         )
     entry = _insert(model, config.resolved(), placement, as_points(points), context_length)
-    give_own_config(model)
-    setattr(model.config, CONFIG_NAME, entry)
+    remember_mixers(model, entry)
     return model
 
 
@@ -130,8 +127,7 @@ def _insert(
     """Put the mixers in; returns what the configuration is to remember."""
     decoder = find_decoder(model)
     if hasattr(decoder.module, _ATTACHMENT):
-        # The entry may stand in the configuration of a model around or inside this one.
-        kind = getattr(model.config, CONFIG_NAME, {}).get("kind", "other")
+        kind = (saved_mixers(model) or {}).get("kind", "other")
         raise UserError(f"{kind!r} mixers are attached already: call detach(model) first")
     placement = _as_placement(placement)
     _check_savable(config)
@@ -153,23 +149,24 @@ def _insert(
         build_mixer(own, channels=site.channels, context_length=context_length)
         for site, own in zip(sites, filter(None, configs), strict=True)
     ]
-    version = FORMAT_VERSION if points != ("block",) else 1
     for site, built in zip(sites, mixers, strict=True):
         layer = decoder.layers[site.layer_index]
         built.train(layer.training)
+        built.add_marker()
+        for module in built.modules():  # without values, transformers is to initialise it
+            module._is_hf_initialized = not any(
+                t.is_meta for t in (*built.parameters(), *built.buffers())
+            )
         layer.add_module(site.name, _like(built, site.module(layer), layer))
-        # Nothing computes with it. It makes a mixer without parameters visible in a checkpoint, so
-        # that whoever loads that without mixers is told of something that found no place.
-        device = next((p.device for p in layer.parameters()), None)
-        built.register_buffer("format_version", torch.tensor(version, device=device))
     setattr(decoder.module, _ATTACHMENT, Attachment(decoder, sites))
     return {
-        "format_version": version,
+        "format_version": FORMAT_VERSION,
         "kind": config.kind,
         "options": copy.deepcopy(dict(config.options)),
         "placement": placement,
+        "points": list(points),
         "context_length": context_length,
-    } | ({} if version == 1 else {"points": list(points)})
+    }
 
 
 def _config_at(site: Site, config: MixerConfig, decoder: Decoder) -> MixerConfig | None:
@@ -232,8 +229,8 @@ def attach_from_config(model: PreTrainedModel, saved: Mapping[str, Any]) -> PreT
     Raises:
         UserError: if the entry lacks a key or names what this version does not know.
     """
-    version = saved.get("format_version", 1) if isinstance(saved, Mapping) else None
-    if version is None or not isinstance(version, int):
+    version = saved.get("format_version") if isinstance(saved, Mapping) else None
+    if not isinstance(version, int):
         raise UserError(_NOT_OURS.format(saved))
     if version > FORMAT_VERSION:
         raise UserError(
@@ -243,24 +240,12 @@ def attach_from_config(model: PreTrainedModel, saved: Mapping[str, Any]) -> PreT
     try:
         kind, options = saved["kind"], saved["options"]
         placement, context_length = saved["placement"], saved["context_length"]
-        points = as_points(saved.get("points", "block"))
+        points = as_points(saved["points"])
         config = MixerConfig(kind=kind, options=options)
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(_NOT_OURS.format(saved)) from error
-    setattr(model.config, CONFIG_NAME, _insert(model, config, placement, points, context_length))
+    remember_mixers(model, _insert(model, config, placement, points, context_length))
     return model
-
-
-def remember_inner_mixers(model: PreTrainedModel) -> None:
-    """Give the configuration the entry of mixers that were attached to a model inside this one."""
-    if hasattr(model.config, CONFIG_NAME):
-        return
-    for module in model.modules():
-        entry = getattr(getattr(module, "config", None), CONFIG_NAME, None)
-        if entry is not None and isinstance(module, PreTrainedModel) and is_attached(module):
-            give_own_config(model)
-            setattr(model.config, CONFIG_NAME, copy.deepcopy(entry))
-            return
 
 
 def detach(model: PreTrainedModel) -> PreTrainedModel:
@@ -281,9 +266,7 @@ def detach(model: PreTrainedModel) -> PreTrainedModel:
     for layer in decoder.layers:
         for name in [name for name, _ in layer.named_children() if point_of(name)]:
             delattr(layer, name)
-    give_own_config(model)  # another model may share it
-    if hasattr(model.config, CONFIG_NAME):
-        delattr(model.config, CONFIG_NAME)
+    forget_mixers(model)
     return model
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,81 +19,163 @@ from transformers import (
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from latentwave.errors import UserError
-from latentwave.hub.quiet import quiet_transformers
-from latentwave.hub.register import register_with_transformers
+from latentwave.hub.attach import all_mixers, is_attached
+from latentwave.hub.register import initialise, restore_mixers
 
 _AUTO_CLASSES = (AutoModelForCausalLM, AutoModelForAudioClassification)
+# What finds the files, of the configuration as of the weights.
+_LOCATION = (
+    "cache_dir",
+    "force_download",
+    "local_files_only",
+    "proxies",
+    "revision",
+    "subfolder",
+    "token",
+)
 
 
-def from_pretrained(path: str | Path, **options: Any) -> PreTrainedModel:
-    """Load a model from a folder that `save_pretrained` wrote, with its mixers.
+def from_pretrained(path: str | Path, **options: Any) -> Any:
+    """Load a model with its mixers, from a folder that `save_pretrained` wrote or from the Hub.
 
-    It is `from_pretrained` of the class that was saved, strictly: every weight must find its
-    place. No code of the folder is run, and weights are read from safetensors only.
+    It is `from_pretrained` of the class that was saved, and strict: weights that are missing, left
+    over or of another shape are an error. Nothing is patched: what other threads build meanwhile
+    is not touched (but transformers itself loads one model at a time per process). No code of a
+    checkpoint is run, and weights are read from safetensors only.
 
     Args:
-        path: the folder, with config.json and safetensors weights.
-        **options: of transformers' `from_pretrained`, such as `dtype`, `device_map` or
-            `attn_implementation`.
+        path: the folder, or the id of a model on the Hub.
+        **options: of transformers' `from_pretrained`, such as `dtype`, `device_map`, `revision`,
+            `token` or `attn_implementation`. Three loosen the check of weights:
+            `ignore_mismatched_sizes=True` initialises those of another shape; a `config` with
+            mixers puts new ones into a plain model; `output_loading_info=True` returns what was
+            missing or left over instead of raising.
 
     Returns:
         The model in eval mode, by default on the CPU and in the precision that was saved; mixers
-        are attached if the configuration has any.
+        are attached if the configuration has any. With `output_loading_info=True`, the model and
+        what transformers says about its weights.
 
     Raises:
         UserError: if the folder, its configuration or its weights are missing, damaged, or do
-            not fit each other; the message names the weights.
+            not fit each other, with the names of the weights; for `trust_remote_code` and weights
+            other than safetensors.
     """
-    folder = Path(path)
-    if not (folder / "config.json").is_file():
+    if options.pop("trust_remote_code", False):
+        raise UserError(
+            "from_pretrained runs no code of a checkpoint: load the model with transformers, then "
+            "use load_mixers, instead of trust_remote_code=True"
+        )
+    if options.pop("use_safetensors", True) is False or options.get("gguf_file") is not None:
+        raise UserError(
+            "from_pretrained reads safetensors only: leave out use_safetensors=False and gguf_file"
+        )
+    folder = Path(path, options.get("subfolder") or "")
+    if folder.is_dir() and "variant" not in options:
+        _check_weights(folder)
+    elif Path(path).is_absolute() or len(Path(path).parts) > 2:
         raise UserError(f"{folder} is not a saved model: it has no config.json")
-    for name in ("trust_remote_code", "use_safetensors", "output_loading_info"):
-        if name in options:
-            raise UserError(f"from_pretrained takes no {name}: it is fixed for safety")
-    _check_weights(folder)
-    register_with_transformers()
-    # What does not fit is raised, so it need not be logged as well.
-    with quiet_transformers():
-        loaded, info = _class(folder).from_pretrained(
-            folder,
+    with_info = options.pop("output_loading_info", False)
+    ignore_mismatched = options.pop("ignore_mismatched_sizes", False)
+    cls = _class(path, options)
+    try:
+        loaded, info = _restoring(cls).from_pretrained(
+            path,
             use_safetensors=True,
-            local_files_only=True,
+            trust_remote_code=False,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are refused below, all at once
             **options,
         )
+    except OSError as error:
+        raise UserError(f"{path} cannot be loaded: {_short(error)}") from error
     model: PreTrainedModel = loaded
+    mismatched = set() if ignore_mismatched else info["mismatched_keys"]
+    new = _initialise_missing(model, {*info["missing_keys"], *_names(info["mismatched_keys"])})
+    if not with_info:
+        missing = set(info["missing_keys"])
+        if options.get("config") is not None:
+            missing -= new
+        elif new and missing >= {name for name, _ in _tensors_of_mixers(model)}:
+            raise UserError(
+                f"the configuration of {path} has mixers, its weights have none: it was saved from "
+                "a configuration that is shared with another model. Pass config= without the "
+                'entry "latentwave" to load it plain, or with it to attach new mixers'
+            )
+        _check_fit(path, missing, info["unexpected_keys"], mismatched)
+    return (model, info) if with_info else model
+
+
+def _restoring(cls: type[PreTrainedModel]) -> type[PreTrainedModel]:
+    """A class whose objects get their mixers when they are built and are of `cls` from then on."""
+
+    def build(self: PreTrainedModel, config: PretrainedConfig, *args: Any, **options: Any) -> None:
+        cls.__init__(self, config, *args, **options)
+        self.__class__ = cls
+        restore_mixers(self)
+
+    named = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__init__": build}
+    return type(cls.__name__, (cls,), named)
+
+
+def _tensors_of_mixers(model: PreTrainedModel) -> list[tuple[str, Any]]:
+    if not is_attached(model):
+        return []
+    ours = {
+        id(tensor)
+        for each in all_mixers(model)
+        for tensor in (*each.mixer.parameters(), *each.mixer.buffers())
+    }
+    return [(name, t) for name, t in model.state_dict(keep_vars=True).items() if id(t) in ours]
+
+
+def _initialise_missing(model: PreTrainedModel, names: set[str]) -> set[str]:
+    """Give mixers their own initial values where none were loaded; returns the names of these."""
+    missing = {name: tensor for name, tensor in _tensors_of_mixers(model) if name in names}
+    if missing:
+        ids = {id(tensor) for tensor in missing.values()}
+        for each in all_mixers(model):
+            initialise(each.mixer, lambda tensor: id(tensor) not in ids)
+    return set(missing)
+
+
+def _names(mismatched: Any) -> set[str]:
+    return {name for name, *_ in mismatched}
+
+
+def _check_fit(path: str | Path, missing: Any, unexpected: Any, mismatched: Any) -> None:
     wrong = [
         f"{name}: saved {tuple(saved)}, model {tuple(own)}"
-        for name, saved, own in sorted(info["mismatched_keys"])
+        for name, saved, own in sorted(mismatched)
     ]
     if wrong:
-        raise UserError(f"the weights in {folder} do not fit the model: {'; '.join(wrong)}")
-    # Models that were saved before it stood there lack nothing.
-    missing = sorted(n for n in info["missing_keys"] if not n.endswith(".format_version"))
-    unexpected = sorted(info["unexpected_keys"])
+        raise UserError(f"the weights in {path} do not fit the model: {'; '.join(wrong)}")
     if missing or unexpected:
         raise UserError(
-            f"the weights in {folder} do not fit the model: "
-            f"missing {missing or 'none'}, unexpected {unexpected or 'none'}"
+            f"the weights in {path} do not fit the model: missing {sorted(missing) or 'none'}, "
+            f"unexpected {sorted(unexpected) or 'none'}"
         )
-    return model
 
 
-def _class(folder: Path) -> Any:
+def _class(path: str | Path, options: Mapping[str, Any]) -> Any:
     """The class that was saved, a causal language model if the configuration does not say."""
-    try:
-        config = AutoConfig.from_pretrained(folder)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        said = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"{folder / 'config.json'} is no configuration of a model: {said}"
-        ) from error
+    config = options.get("config")
+    if not isinstance(config, PretrainedConfig):
+        location = {name: options[name] for name in _LOCATION if name in options}
+        try:
+            config = AutoConfig.from_pretrained(config or path, trust_remote_code=False, **location)
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"{path} has no configuration of a model (config.json): {_short(error)}"
+            ) from error
     for name in config.architectures or ():
         cls = _registered(config).get(name) or getattr(transformers, name, None)
         if isinstance(cls, type) and issubclass(cls, PreTrainedModel):
             return cls
-    return AutoModelForCausalLM
+    cls = AutoModelForCausalLM._model_mapping.get(type(config), None)
+    if cls is None:
+        raise UserError(f"{path} is a {config.model_type!r}, which is no model that generates text")
+    return cls
 
 
 def _registered(config: PretrainedConfig) -> dict[str, type]:
@@ -101,8 +184,14 @@ def _registered(config: PretrainedConfig) -> dict[str, type]:
     return {cls.__name__: cls for cls in found if isinstance(cls, type)}
 
 
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
 def _check_weights(folder: Path) -> None:
     """Refuse what is damaged or leads elsewhere before anything is built."""
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder} is not a saved model: it has no config.json")
     index = folder / SAFE_WEIGHTS_INDEX_NAME
     names = [SAFE_WEIGHTS_NAME]
     try:

@@ -1,18 +1,51 @@
-"""Configurations that models share."""
+"""What a model's configuration remembers of its mixers."""
 
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 from transformers import PretrainedConfig, PreTrainedModel
 
+CONFIG_NAME = "latentwave"
 
-def give_own_config(model: PreTrainedModel) -> None:
-    """Replace a model's configuration by a copy of its own, in all of its modules.
 
-    Models that are built from one configuration object share it. What one of them is given, such
-    as mixers, must not be remembered by the others.
+def saved_mixers(model: PreTrainedModel) -> Any:
+    """The entry of the mixers in the configuration of a model's decoder, None without one."""
+    return getattr(_decoder_config(model), CONFIG_NAME, None)
+
+
+def remember_mixers(model: PreTrainedModel, entry: dict[str, Any]) -> None:
+    """Write the entry into the configuration of the decoder, inside a larger one or not.
+
+    Models that are built from one configuration object share it. A model with a head is given its
+    own, so that others are not saved with its mixers. A model without one (`model.base_model`)
+    may stand inside another, which has to be saved with them and whose settings it follows: it
+    keeps what it shares, unless mixers of another model stand there already.
     """
+    if _has_head(model) or saved_mixers(model) not in (None, entry):
+        _give_own_config(model)
+    setattr(_decoder_config(model), CONFIG_NAME, entry)
+
+
+def forget_mixers(model: PreTrainedModel) -> None:
+    """Remove the entry, but not from what another model shares."""
+    if _has_head(model):
+        _give_own_config(model)
+    vars(_decoder_config(model)).pop(CONFIG_NAME, None)
+
+
+def _has_head(model: PreTrainedModel) -> bool:
+    return model.base_model is not model
+
+
+def _decoder_config(model: PreTrainedModel) -> PretrainedConfig:
+    config: PretrainedConfig = model.config.get_text_config(decoder=True)
+    return config
+
+
+def _give_own_config(model: PreTrainedModel) -> None:
+    """Replace a model's configuration by a copy of its own, in all of its modules."""
     own = copy.deepcopy(model.config)
     replaced = {id(model.config): own}
     for name, part in vars(model.config).items():  # a language model's inside a larger one

@@ -1,54 +1,126 @@
-"""Teach transformers' own classes to restore mixers."""
+"""Opt in: transformers' own classes restore mixers."""
 
 from __future__ import annotations
 
 import functools
+import threading
+from collections.abc import Callable
+from types import TracebackType
 from typing import Any
 
+import torch
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from latentwave.hub.attach import (
-    CONFIG_NAME,
-    all_mixers,
-    attach_from_config,
-    is_attached,
-    remember_inner_mixers,
-)
+from latentwave.hub.attach import attach_from_config, is_attached
+from latentwave.hub.configs import saved_mixers
+from latentwave.mixers import Mixer
 
-_MARK = "_latentwave"
+_LOCK = threading.Lock()
+_PATCHED: dict[str, tuple[Any, Any]] = {}  # by method: transformers' own, and ours
+_active: list[Registration] = []
 
 
-def register_with_transformers() -> None:
-    """Make every model class of transformers attach the mixers that its configuration remembers.
+class Registration:
+    """What `register` returns; leaving its `with` block, or `undo`, ends it."""
 
-    A class that is built from a configuration with an entry "latentwave" gets its mixers at the
-    end of its constructor, before any weights are loaded. So `AutoModelForCausalLM` and all other
-    classes restore them, with all that `from_pretrained` can do: shards, precisions, device maps.
-    No code of a checkpoint is run. A model around the one that mixers were attached to is saved
-    with them too. Calling this twice changes nothing.
+    def undo(self) -> None:
+        """Give transformers its own methods back, unless another registration still holds.
+
+        Doing it twice changes nothing. Models keep the mixers that they were given.
+        """
+        with _LOCK:
+            if self in _active:
+                _active.remove(self)
+            if not _active:
+                for name, (original, ours) in _PATCHED.items():
+                    if vars(PreTrainedModel)[name] is ours:  # else others have wrapped it
+                        setattr(PreTrainedModel, name, original)
+
+    def __enter__(self) -> Registration:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.undo()
+
+
+def register() -> Registration:
+    """Let all model classes of transformers restore mixers, `AutoModelForCausalLM` and its kin too.
+
+    While it holds, a model that is built from a configuration with mixers gets them at the end of
+    its constructor, before any weights are loaded, and weights that a checkpoint does not have are
+    initialised as the mixers' own. So whatever loads models by name (the Trainer, pipelines,
+    evaluation harnesses) gets them with their mixers. `lw.from_pretrained` needs none of this.
+
+    It replaces two methods of `PreTrainedModel` for the whole process, in all of its threads; no
+    code of a checkpoint is run.
+
+    Returns:
+        The registration: use it in a `with` statement, or call its `undo`.
+
+    Example:
+        >>> import latentwave as lw
+        >>> from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
+        >>> config = GPT2Config(vocab_size=32, n_positions=16, n_embd=8, n_layer=3, n_head=2)
+        >>> model = lw.attach(GPT2LMHeadModel(config), "wavelet")
+        >>> with lw.register():
+        ...     again = AutoModelForCausalLM.from_config(model.config)
+        >>> len(lw.hub.all_mixers(again))
+        2
     """
-    if hasattr(PreTrainedModel.post_init, _MARK):
-        return
-    original_init: Any = PreTrainedModel.post_init
-    original_save: Any = PreTrainedModel.save_pretrained
+    registration = Registration()
+    with _LOCK:
+        _active.append(registration)
+        for name, wrap in (("post_init", _restoring), ("_initialize_weights", _initialising)):
+            original = vars(PreTrainedModel)[name]
+            if name not in _PATCHED or original is not _PATCHED[name][1]:
+                ours = wrap(original)
+                _PATCHED[name] = (original, ours)
+                setattr(PreTrainedModel, name, ours)
+    return registration
 
-    @functools.wraps(original_init)
+
+def _restoring(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
     def post_init(self: PreTrainedModel) -> Any:
-        result = original_init(self)
-        saved = getattr(self.config, CONFIG_NAME, None)
-        if saved is not None and not is_attached(self):
-            attach_from_config(self, saved)
-            # What transformers initialises is its own; mixers come initialised.
-            for each in all_mixers(self):
-                for module in each.mixer.modules():
-                    module._is_hf_initialized = True  # type: ignore[assignment]
+        result = original(self)
+        if _active:
+            restore_mixers(self)
         return result
 
-    @functools.wraps(original_save)
-    def save_pretrained(self: PreTrainedModel, *args: Any, **options: Any) -> Any:
-        remember_inner_mixers(self)
-        return original_save(self, *args, **options)
+    return post_init
 
-    setattr(post_init, _MARK, True)
-    PreTrainedModel.post_init = post_init  # type: ignore[method-assign]
-    PreTrainedModel.save_pretrained = save_pretrained  # type: ignore[method-assign]
+
+def _initialising(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def initialize_weights(self: PreTrainedModel, module: nn.Module, *rest: Any) -> Any:
+        if not _active or not isinstance(module, Mixer):
+            return original(self, module, *rest)
+        if not getattr(module, "_is_hf_initialized", False):
+            initialise(module, lambda tensor: getattr(tensor, "_is_hf_initialized", False))
+            module._is_hf_initialized = True  # type: ignore[assignment]
+        return None
+
+    return initialize_weights
+
+
+def restore_mixers(model: PreTrainedModel) -> None:
+    """Attach the mixers of the configuration to a new model, which has none yet."""
+    saved = saved_mixers(model)
+    if saved is not None and not is_attached(model):
+        attach_from_config(model, saved)
+
+
+@torch.no_grad()
+def initialise(mixer: Mixer, is_loaded: Callable[[Tensor], bool]) -> None:
+    """Reset the parameters of a mixer, but for those that were loaded."""
+    tensors = [*mixer.parameters(), *mixer.buffers()]
+    loaded = [(tensor, tensor.clone()) for tensor in tensors if is_loaded(tensor)]
+    mixer.reset_parameters()
+    for tensor, value in loaded:
+        tensor.copy_(value)

@@ -30,6 +30,7 @@ class Mixer(nn.Module, abc.ABC):
         check_finite: whether every input is searched for NaN and infinities, for debugging; it
             waits for the device at each call and breaks compiled graphs.
         fade_gate: (mixed channels,) of a mixer that fades in, see `add_fade_gate`; otherwise None.
+        marker: a number in checkpoints, see `add_marker`; otherwise None.
 
     Args:
         channels: D, the embedding coordinates.
@@ -43,6 +44,7 @@ class Mixer(nn.Module, abc.ABC):
     points: ClassVar[tuple[str, ...]] = ("block",)
     _signal: ClassVar[str] = "x"  # under which a state keeps the samples
     fade_gate: nn.Parameter | None
+    marker: Tensor | None
     causal: bool = True
     tail_share: float = 0.0
 
@@ -55,6 +57,7 @@ class Mixer(nn.Module, abc.ABC):
         self.context_length = context_length
         self.check_finite = False
         self.register_parameter("fade_gate", None)
+        self.register_buffer("marker", None)
 
     def forward(
         self,
@@ -97,7 +100,8 @@ class Mixer(nn.Module, abc.ABC):
             x = x.masked_fill(~padding_mask.unsqueeze(-1), 0.0)
         if self.check_finite:
             self._refuse_non_finite(x)
-        y = self._mix(x, state, self._runs(state, segment_ids), padding_mask)
+        # Contiguous, because layers that follow may view it as rows, as GPT-2's do.
+        y = self._mix(x, state, self._runs(state, segment_ids), padding_mask).contiguous()
         if self.fade_gate is None:
             return y
         start, stop = self.mixed_range
@@ -136,6 +140,17 @@ class Mixer(nn.Module, abc.ABC):
         """
         if self.fade_gate is not None:
             nn.init.zeros_(self.fade_gate)
+        if self.marker is not None:
+            nn.init.ones_(self.marker)
+
+    def add_marker(self) -> None:
+        """Let a mixer without parameters leave a tensor in checkpoints.
+
+        Nothing computes with it. Whatever loads the checkpoint without mixers then warns of a
+        tensor that found no place, instead of computing something else in silence.
+        """
+        if next(self.parameters(), None) is None:
+            self.marker = torch.ones((), dtype=torch.int64)
 
     @property
     def mixed_range(self) -> tuple[int, int]:

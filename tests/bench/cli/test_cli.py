@@ -208,6 +208,15 @@ def test_brackets_in_a_path_are_printed(workplace, capsys):
     assert path.is_file()
 
 
+def test_train_takes_the_first_contestant_with_a_mixer(workplace, capsys):
+    recipe = yaml.safe_load((workplace / "recipe.yaml").read_text())
+    recipe["contestants"] = {"deeper": {}, "none": {}, "mean": {"kind": "ema"}, "haar": {}}
+    path = workplace / "deeper.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    assert run("train", path, "--output", workplace / "m", "--training.num_steps=2") == 0
+    assert "mean, seed 0: validation loss" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
@@ -230,7 +239,7 @@ def test_a_comparison_without_its_extra_trains_nothing(workplace, monkeypatch, c
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     folder = workplace / "bare"
     assert run("compare", workplace / "recipe.yaml", "--output", folder) == 2
-    assert "latentwave[report]" in capsys.readouterr().err
+    assert "latentwave[bench]" in capsys.readouterr().err
     assert not folder.exists()
 
 

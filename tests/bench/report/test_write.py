@@ -232,7 +232,7 @@ def test_a_missing_extra_is_named_and_the_table_does_without(tmp_path, monkeypat
     for module in ("axes", "canvas", "drawing", "scatter", "figures", "page", "templating"):
         monkeypatch.delitem(sys.modules, f"latentwave.bench.report.{module}", raising=False)
     monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(UserError, match=rf'without {missing}: pip install "latentwave\[report\]"'):
+    with pytest.raises(UserError, match=rf'without {missing}: pip install "latentwave\[bench\]"'):
         write_report(make_results(), tmp_path)
     if missing == "matplotlib":
         with pytest.raises(UserError, match="figures cannot be made without matplotlib"):

@@ -26,7 +26,7 @@ def _run(options: Namespace, _: list[str]) -> None:
     recipe = chosen_recipe(options)
     if not recipe.contestants:
         raise UserError("the recipe has no contestants: give it some, such as {none: {}}")
-    mixed = [name for name in recipe.contestants if name != training.BASELINE]
+    mixed = [name for name, each in recipe.contestants.items() if each.mixer is not None]
     contestant = options.contestant or next(iter(mixed or recipe.contestants))
     seed = recipe.seeds[0] if options.seed is None else options.seed
     folder = options.output or Path("runs") / f"{recipe.name}-{contestant}-seed{seed}"

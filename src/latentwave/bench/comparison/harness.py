@@ -8,6 +8,7 @@ from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from latentwave.bench.training.quiet import quiet_transformers
 from latentwave.errors import UserError
 from latentwave.hub import from_pretrained
 
@@ -47,7 +48,8 @@ def run_harness(
         raise UserError(
             "evaluating with the harness needs lm-eval: pip install 'latentwave[evaluation]'"
         ) from error
-    model = from_pretrained(folder)
+    with quiet_transformers():
+        model = from_pretrained(folder)
     if not (folder / "tokenizer_config.json").is_file():
         raise UserError(f"{folder} has no tokenizer: the harness evaluates models of text")
     tokenizer = AutoTokenizer.from_pretrained(folder)

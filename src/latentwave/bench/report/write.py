@@ -36,7 +36,7 @@ def write_figures(results: dict[str, Any], folder: str | Path, *, svg: bool = Fa
         The files written; what was not measured has none.
 
     Raises:
-        UserError: if the extra `report` is not installed, or the folder is a file.
+        UserError: if the extra `bench` is not installed, or the folder is a file.
     """
     with _needs_extra("figures"):
         from latentwave.bench.report.figures import save_figures
@@ -54,7 +54,7 @@ def write_report(results: dict[str, Any], folder: str | Path) -> Path:
         The file.
 
     Raises:
-        UserError: if the extra `report` is not installed, or the folder is a file.
+        UserError: if the extra `bench` is not installed, or the folder is a file.
     """
     with _needs_extra("the report"):
         from latentwave.bench.report.page import render_page
@@ -79,7 +79,7 @@ def write_sounds(
         prompt_seconds: where a line divides what was given from what was generated.
 
     Raises:
-        UserError: if the extra `report` is not installed.
+        UserError: if the extra `bench` is not installed.
     """
     with _needs_extra("pictures of sound"):
         from latentwave.bench.report.media import save_sounds
@@ -97,7 +97,7 @@ def write_piano_rolls(
         prompt_seconds: where a line divides what was given from what was generated.
 
     Raises:
-        UserError: if the extra `report` is not installed.
+        UserError: if the extra `bench` is not installed.
     """
     with _needs_extra("piano rolls"):
         from latentwave.bench.report.media import save_piano_rolls
@@ -119,7 +119,7 @@ def write_inspection(
         The page and the figures.
 
     Raises:
-        UserError: if the extra `report` is not installed, or the folder is a file.
+        UserError: if the extra `bench` is not installed, or the folder is a file.
     """
     with _needs_extra("figures and pages"):
         from latentwave.bench.report.inspection.figures import save_inspection_figures
@@ -154,7 +154,7 @@ def check_extra() -> None:
     """See that what draws is installed, before hours of measuring.
 
     Raises:
-        UserError: if the extra `report` is not.
+        UserError: if the extra `bench` is not.
     """
     with _needs_extra("figures and pages"):
         import jinja2  # noqa: F401
@@ -171,7 +171,7 @@ def _needs_extra(what: str) -> Iterator[None]:
         if missing not in _EXTRA:
             raise
         raise UserError(
-            f'{what} cannot be made without {missing}: pip install "latentwave[report]"'
+            f'{what} cannot be made without {missing}: pip install "latentwave[bench]"'
         ) from error
 
 

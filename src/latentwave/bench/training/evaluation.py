@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from latentwave.bench.data import Codec, load_codec
 from latentwave.bench.training.processes import num_processes, on_all, rank
+from latentwave.bench.training.quiet import quiet_transformers
 from latentwave.errors import UserError
 from latentwave.hub import from_pretrained
 
@@ -63,5 +64,6 @@ def load_run(folder: Path) -> tuple[PreTrainedModel, Codec]:
         runs = sorted(str(path.parent) for path in folder.glob("*/model"))
         hint = f"; its finished runs are: {', '.join(runs)}" if runs else ""
         raise UserError(f"{folder} holds no trained model{hint}")
-    model = from_pretrained(model_folder)
+    with quiet_transformers():
+        model = from_pretrained(model_folder)
     return model, load_codec(model_folder)

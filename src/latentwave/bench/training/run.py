@@ -44,6 +44,7 @@ from latentwave.bench.training.processes import (
     start_processes,
 )
 from latentwave.bench.training.progress import ProgressCallback
+from latentwave.bench.training.quiet import quiet_transformers
 from latentwave.bench.training.recipe import Recipe
 from latentwave.bench.training.result import (
     RESULT,
@@ -57,7 +58,6 @@ from latentwave.bench.training.snapshots import SnapshotCallback
 from latentwave.bench.training.tasks import open_objective
 from latentwave.bench.training.trainer import EngineTrainer
 from latentwave.errors import UserError
-from latentwave.hub.quiet import quiet_transformers
 
 
 def train(

@@ -167,5 +167,5 @@ def test_a_missing_extra_is_named(seen, tmp_path, monkeypatch, missing):
     for module in ("canvas", "drawing", "figures", "templating"):
         monkeypatch.delitem(sys.modules, f"latentwave.bench.report.{module}", raising=False)
     monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(UserError, match=rf'without {missing}: pip install "latentwave\[report\]"'):
+    with pytest.raises(UserError, match=rf'without {missing}: pip install "latentwave\[bench\]"'):
         write_inspection(seen, tmp_path)

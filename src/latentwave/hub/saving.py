@@ -1,0 +1,160 @@
+"""Save and load the mixers alone, as adapters are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from latentwave.errors import UserError
+from latentwave.hub.attach import all_mixers, attach_from_config, detach, is_attached
+from latentwave.hub.configs import saved_mixers
+
+WEIGHTS_NAME = "mixers.safetensors"
+DESCRIPTION_NAME = "mixers.json"
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def save_mixers(model: nn.Module, path: str | Path) -> None:
+    """Write the mixers of a model into a folder: a few kilobytes, without the backbone.
+
+    `mixers.safetensors` holds their tensors by layer and name, in the precision that they have;
+    `mixers.json` what they are and where they stand. Files of earlier calls are replaced.
+
+    Args:
+        model: with mixers, wrapped by PEFT or not: then those that it trains are written.
+        path: the folder; made if need be.
+
+    Raises:
+        UserError: if the model has no mixers.
+    """
+    inner = _without_adapters(model)
+    entry = saved_mixers(inner)
+    if entry is None or not is_attached(inner):
+        raise UserError(
+            f"this {type(inner).__name__} has no mixers to save: attach some, or save the model "
+            "with its save_pretrained"
+        )
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _tensors(inner).items()}
+    weights = save(tensors, {"format": "pt"})
+    described = {**entry, "sha256": hashlib.sha256(weights).hexdigest()}
+    # The description comes last: it knows the weights that belong to it.
+    _replace(folder / WEIGHTS_NAME, weights)
+    _replace(folder / DESCRIPTION_NAME, (json.dumps(described, indent=2) + "\n").encode())
+
+
+def load_mixers(model: Model, path: str | Path) -> Model:
+    """Load mixers that `save_mixers` wrote into a model with a backbone of the same shape.
+
+    Args:
+        model: without mixers, to which they are attached, or with mixers of the same kind,
+            options and points, whose values are replaced; wrapped by PEFT or not.
+        path: the folder.
+
+    Returns:
+        The same model; after an error it is what it was.
+
+    Raises:
+        UserError: if the files are missing or damaged, or do not fit the model: it names the
+            options or the tensors and their shapes.
+    """
+    folder = Path(path)
+    described, saved = _read(folder)
+    inner = _without_adapters(model)
+    attached = is_attached(inner)
+    if attached:
+        _check_same(described, saved_mixers(inner) or {}, folder)
+    else:
+        attach_from_config(inner, described)
+    try:
+        own = _tensors(inner)
+        _check_shapes(saved, own, folder)
+    except UserError:
+        if not attached:
+            detach(inner)
+        raise
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(saved[name])
+    return model
+
+
+def _without_adapters(model: nn.Module) -> PreTrainedModel:
+    """The model of transformers inside a PEFT model."""
+    unwrap = getattr(model, "get_base_model", None)
+    return cast(PreTrainedModel, model if unwrap is None else unwrap())
+
+
+def _tensors(model: PreTrainedModel) -> dict[str, Tensor]:
+    """Parameters and buffers of the mixers, named without whatever wraps the model."""
+    return {
+        f"{each.layer_index}.{each.name}.{name}": tensor
+        for each in all_mixers(model)
+        for name, tensor in each.mixer.state_dict(keep_vars=True).items()
+    }
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        described = json.loads((folder / DESCRIPTION_NAME).read_bytes())
+        weights = (folder / WEIGHTS_NAME).read_bytes()
+        if hashlib.sha256(weights).hexdigest() != described.pop("sha256"):
+            raise UserError(
+                f"{folder / WEIGHTS_NAME} is damaged, or not the file that {DESCRIPTION_NAME} "
+                "was written with: save the mixers again"
+            )
+        return described, load(weights)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{folder} holds no mixers that save_mixers wrote: there is no {error.filename}"
+        ) from error
+    except (json.JSONDecodeError, KeyError, AttributeError, TypeError, SafetensorError) as error:
+        raise UserError(f"the mixers in {folder} are damaged: {error}") from error
+
+
+def _check_same(saved: Mapping[str, Any], own: Mapping[str, Any], folder: Path) -> None:
+    # As a file would hold them: tuples are lists there.
+    own = json.loads(json.dumps(own))
+    different = [
+        f"{name}: saved {saved.get(name)!r}, model {own.get(name)!r}"
+        for name in sorted({*saved, *own})
+        if saved.get(name) != own.get(name)
+    ]
+    if different:
+        raise UserError(
+            f"the mixers in {folder} are others than those attached ({'; '.join(different)}): "
+            "call detach(model) first to replace them"
+        )
+
+
+def _check_shapes(saved: Mapping[str, Tensor], own: Mapping[str, Tensor], folder: Path) -> None:
+    wrong = [
+        f"{name}: saved {tuple(saved[name].shape)}, model {tuple(own[name].shape)}"
+        for name in sorted(saved.keys() & own.keys())
+        if saved[name].shape != own[name].shape
+    ]
+    wrong += [f"{name}: not saved" for name in sorted(own.keys() - saved.keys())]
+    wrong += [f"{name}: not in the model" for name in sorted(saved.keys() - own.keys())]
+    if wrong:
+        raise UserError(f"the mixers in {folder} do not fit this backbone: {'; '.join(wrong)}")
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
