@@ -17,7 +17,14 @@ from transformers import PreTrainedModel
 from latentwave.errors import UserError
 from latentwave.hub.configs import give_own_config
 from latentwave.hub.decoder import Decoder, find_decoder
-from latentwave.hub.hooks import Attachment
+from latentwave.hub.mixed import (
+    MixedDecoder,
+    MixedLayer,
+    mix_decoder,
+    mix_layer,
+    unmix_decoder,
+    unmix_layer,
+)
 from latentwave.hub.points import MIXER_NAME, Point, Site, as_points, find_sites, point_of
 from latentwave.hub.presets import BEST, PRESETS
 from latentwave.mixers import Mixer, MixerConfig, build_mixer
@@ -26,7 +33,6 @@ from latentwave.mixers.registry import as_config, current_options
 # The entry of the mixers in the model's configuration, and the newest version of its form.
 CONFIG_NAME = "latentwave"
 FORMAT_VERSION = 2  # 1, without points, goes on for mixers behind layers
-_ATTACHMENT = "_latentwave_attachment"
 
 _NOT_OURS = f"the configuration's entry {CONFIG_NAME!r} is not one that attach wrote: {{!r}}"
 
@@ -133,7 +139,7 @@ def _insert(
 ) -> dict[str, Any]:
     """Put the mixers in; returns what the configuration is to remember."""
     decoder = find_decoder(model)
-    if hasattr(decoder.module, _ATTACHMENT):
+    if isinstance(decoder.module, MixedDecoder):
         # The entry may stand in the configuration of a model around or inside this one.
         kind = getattr(model.config, CONFIG_NAME, {}).get("kind", "other")
         raise UserError(f"{kind!r} mixers are attached already: call detach(model) first")
@@ -163,7 +169,9 @@ def _insert(
         # that whoever loads that without mixers is told of something that found no place.
         device = next((p.device for p in layer.parameters()), None)
         built.register_buffer("format_version", torch.tensor(version, device=device))
-    setattr(decoder.module, _ATTACHMENT, Attachment(decoder, sites))
+    for index in sorted({site.layer_index for site in sites}):
+        mix_layer(decoder.layers[index], [site for site in sites if site.layer_index == index])
+    mix_decoder(decoder.module, decoder.config, len(decoder.layers))
     return {
         "format_version": version,
         "kind": config.kind,
@@ -266,12 +274,12 @@ def detach(model: PreTrainedModel) -> PreTrainedModel:
         UserError: if no mixers are attached.
     """
     decoder = find_decoder(model)
-    attachment = getattr(decoder.module, _ATTACHMENT, None)
-    if attachment is None:
+    if not isinstance(decoder.module, MixedDecoder):
         raise UserError(f"no mixers are attached to this {type(model).__name__}")
-    attachment.remove()
-    delattr(decoder.module, _ATTACHMENT)
+    unmix_decoder(decoder.module)
     for layer in decoder.layers:
+        if isinstance(layer, MixedLayer):
+            unmix_layer(layer)
         for name in [name for name, _ in layer.named_children() if point_of(name)]:
             delattr(layer, name)
     give_own_config(model)  # another model may share it
@@ -282,7 +290,7 @@ def detach(model: PreTrainedModel) -> PreTrainedModel:
 
 def is_attached(model: PreTrainedModel) -> bool:
     """Whether mixers are attached to the model or to a model inside it."""
-    return any(hasattr(module, _ATTACHMENT) for module in model.modules())
+    return any(isinstance(module, MixedDecoder) for module in model.modules())
 
 
 def all_mixers(model: PreTrainedModel) -> list[AttachedMixer]:
