@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from transformers import BertConfig, BertModel, DynamicCache, T5Config, T5ForConditionalGeneration
+from transformers import BertConfig, BertModel, T5Config, T5ForConditionalGeneration
 
 import latentwave as lw
 from latentwave.errors import UserError
@@ -272,13 +272,6 @@ def test_a_shared_configuration_survives_the_detaching_of_one_model():
 def test_a_model_without_inputs_says_so_itself():
     with pytest.raises(ValueError, match="input_ids or inputs_embeds"):
         lw.attach(gpt2(), "wavelet")()
-
-
-def test_offloaded_caches_are_refused():
-    cache = DynamicCache()
-    cache.offloading = True
-    with pytest.raises(UserError, match="offloaded layer by layer"):
-        lw.attach(gpt2(), "ema")(tokens(1, 4), past_key_values=cache)
 
 
 def test_a_cache_filled_in_inference_mode_goes_on_outside():

@@ -17,13 +17,19 @@ from transformers import PreTrainedModel
 from latentwave.errors import UserError
 from latentwave.hub.configs import CONFIG_NAME, forget_mixers, remember_mixers, saved_mixers
 from latentwave.hub.decoder import Decoder, find_decoder, head_counts
-from latentwave.hub.hooks import Attachment
+from latentwave.hub.mixed import (
+    MixedDecoder,
+    MixedLayer,
+    mix_decoder,
+    mix_layer,
+    unmix_decoder,
+    unmix_layer,
+)
 from latentwave.hub.points import MIXER_NAME, Point, Site, as_points, find_sites, point_of
 from latentwave.mixers import Mixer, MixerConfig, build_mixer, default_points
 from latentwave.mixers.registry import as_config
 
 FORMAT_VERSION = 1  # of the mixers' entry in the model's configuration
-_ATTACHMENT = "_latentwave_attachment"
 
 _NOT_OURS = f"the configuration's entry {CONFIG_NAME!r} is not one that attach wrote: {{!r}}"
 
@@ -126,7 +132,7 @@ def _insert(
 ) -> dict[str, Any]:
     """Put the mixers in; returns what the configuration is to remember."""
     decoder = find_decoder(model)
-    if hasattr(decoder.module, _ATTACHMENT):
+    if isinstance(decoder.module, MixedDecoder):
         kind = (saved_mixers(model) or {}).get("kind", "other")
         raise UserError(f"{kind!r} mixers are attached already: call detach(model) first")
     placement = _as_placement(placement)
@@ -158,7 +164,9 @@ def _insert(
                 t.is_meta for t in (*built.parameters(), *built.buffers())
             )
         layer.add_module(site.name, _like(built, site.module(layer), layer))
-    setattr(decoder.module, _ATTACHMENT, Attachment(decoder, sites))
+    for index in sorted({site.layer_index for site in sites}):
+        mix_layer(decoder.layers[index], [site for site in sites if site.layer_index == index])
+    mix_decoder(decoder.module, decoder.config, len(decoder.layers))
     return {
         "format_version": FORMAT_VERSION,
         "kind": config.kind,
@@ -258,12 +266,12 @@ def detach(model: PreTrainedModel) -> PreTrainedModel:
         UserError: if no mixers are attached.
     """
     decoder = find_decoder(model)
-    attachment = getattr(decoder.module, _ATTACHMENT, None)
-    if attachment is None:
+    if not isinstance(decoder.module, MixedDecoder):
         raise UserError(f"no mixers are attached to this {type(model).__name__}")
-    attachment.remove()
-    delattr(decoder.module, _ATTACHMENT)
+    unmix_decoder(decoder.module)
     for layer in decoder.layers:
+        if isinstance(layer, MixedLayer):
+            unmix_layer(layer)
         for name in [name for name, _ in layer.named_children() if point_of(name)]:
             delattr(layer, name)
     forget_mixers(model)
@@ -272,7 +280,7 @@ def detach(model: PreTrainedModel) -> PreTrainedModel:
 
 def is_attached(model: PreTrainedModel) -> bool:
     """Whether mixers are attached to the model or to a model inside it."""
-    return any(hasattr(module, _ATTACHMENT) for module in model.modules())
+    return any(isinstance(module, MixedDecoder) for module in model.modules())
 
 
 def all_mixers(model: PreTrainedModel) -> list[AttachedMixer]:

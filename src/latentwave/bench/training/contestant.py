@@ -19,8 +19,8 @@ class ContestantConfig:
     """What one contestant of a comparison adds to the backbone.
 
     Attributes:
-        kind: the mixer, one of `latentwave.list_mixers()`, presets such as "best" included; null for
-            the plain backbone.
+        kind: the mixer, one of `latentwave.list_mixers()`, presets such as "best" included; null
+            for the plain backbone.
         options: of that mixer.
         placement: "between" the decoder layers, after "all", or after the layers of a list; null:
             what `attach` takes for the points.

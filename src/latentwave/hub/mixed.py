@@ -1,0 +1,222 @@
+"""The classes that modules of a model get while mixers are attached."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import DynamicCache, PretrainedConfig
+
+from latentwave.errors import UserError
+from latentwave.hub.cache import states_in
+from latentwave.hub.calls import CURRENT, Call, opened
+from latentwave.hub.padding import find_padding
+from latentwave.hub.points import Site
+from latentwave.hub.swapping import Swapped, restore_class, swap_class
+
+_CALL = "latentwave_call"
+
+
+class MixedPart(Swapped):
+    """A module inside a decoder layer whose input or output is mixed.
+
+    The mixers are submodules of the layer, and this one holds the layer in a tuple, so that no
+    name in a checkpoint changes.
+    """
+
+    _mixed_at: tuple[nn.Module, tuple[Site, ...]]
+    _mixed_argument: str
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Mix the input, run the module, mix the output."""
+        layer, sites = self._mixed_at
+        for site in sites:
+            if site.before and args:
+                args = (_mix(layer, site, args[0]), *args[1:])
+            elif site.before:
+                kwargs[self._mixed_argument] = _mix(layer, site, kwargs[self._mixed_argument])
+        output = super().__call__(*args, **kwargs)
+        for site in sites:
+            if not site.before:
+                output = _mix_output(layer, site, output)
+        return output
+
+
+class MixedLayer(Swapped):
+    """A decoder layer with mixers behind or inside it."""
+
+    _mixed_sites: tuple[Site, ...]
+    _mixed_parts: dict[str, nn.Module]  # by their paths
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the layer; gradient checkpointing keeps the facts of the call with its arguments."""
+        for path, part in self._mixed_parts.items():
+            if self.get_submodule(path) is not part:
+                _follow(self)
+        if CURRENT.call is not None:
+            kwargs[_CALL] = CURRENT.call
+        return super().__call__(*args, **kwargs)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the layer and the mixer behind it."""
+        call = kwargs.pop(_CALL, None)
+        if call is not CURRENT.call:  # the backward pass runs it again
+            with opened(call):
+                return self._run(args, kwargs)
+        return self._run(args, kwargs)
+
+    def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        output = super().forward(*args, **kwargs)
+        for site in self._mixed_sites:
+            if not site.path:
+                output = _mix_output(self, site, output)
+        return output
+
+
+def mix_layer(layer: nn.Module, sites: Iterable[Site]) -> None:
+    """Run the mixers of a layer from now on; they are submodules of it already."""
+    layer._mixed_sites = tuple(sites)
+    layer._mixed_parts = {}
+    swap_class(layer, MixedLayer)
+    _mix_parts(layer)
+
+
+def unmix_layer(layer: nn.Module) -> None:
+    """Undo `mix_layer`."""
+    _unmix_parts(layer)
+    restore_class(layer)
+    del layer._mixed_sites, layer._mixed_parts
+
+
+def _mix_parts(layer: Any) -> None:
+    for path in {site.path: None for site in layer._mixed_sites if site.path}:
+        part: Any = layer.get_submodule(path)
+        layer._mixed_parts[path] = part
+        part._mixed_at = layer, tuple(s for s in layer._mixed_sites if s.path == path)
+        part._mixed_argument = next(iter(inspect.signature(part.forward).parameters))
+        swap_class(part, MixedPart)
+
+
+def _unmix_parts(layer: Any) -> None:
+    for part in layer._mixed_parts.values():
+        restore_class(part)
+        del part._mixed_at, part._mixed_argument
+    layer._mixed_parts.clear()
+
+
+@torch.compiler.disable(reason="a module that is mixed was replaced: run the model once before")
+def _follow(layer: nn.Module) -> None:
+    """Move to the modules that stand in the places of those that were mixed.
+
+    Adapters and quantisation replace linear maps by others, which may hold the old one: its
+    output is then a part of the signal only.
+    """
+    _unmix_parts(layer)
+    _mix_parts(layer)
+
+
+def _mix(layer: nn.Module, site: Site, signal: Tensor) -> Tensor:
+    """Run the mixer of a site with what the current call says."""
+    mixer = getattr(layer, site.name)
+    call = CURRENT.call
+    if call is None:  # the layer is called by itself
+        alone: Tensor = mixer(signal)
+        return alone
+    state = None
+    # As for attention, a layer that will be run again cannot write into a cache.
+    rerun = layer.training and getattr(layer, "gradient_checkpointing", False)
+    if call.states is not None and not rerun:
+        state = call.states.of(f"{site.layer_index}.{site.name}")
+    mixed: Tensor = mixer(
+        signal,
+        state=state,
+        segment_ids=_beside(signal, call.segment_ids),
+        padding_mask=_beside(signal, call.padding_mask),
+    )
+    return mixed
+
+
+def _beside(signal: Tensor, fact: Tensor | None) -> Tensor | None:
+    """Layers of one model may be on several devices."""
+    return None if fact is None else fact.to(signal.device)
+
+
+def _mix_output(layer: nn.Module, site: Site, output: Any) -> Any:
+    if isinstance(output, Tensor):
+        return _mix(layer, site, output)
+    return (_mix(layer, site, output[0]), *output[1:])
+
+
+class MixedDecoder(Swapped):
+    """A transformers decoder, which finds out what the mixers need to know of a call."""
+
+    _mixed_arguments: tuple[str, ...]
+    _mixed_config: PretrainedConfig
+    _mixed_num_layers: int
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the decoder."""
+        kwargs |= dict(zip(self._mixed_arguments, args, strict=False))
+        with opened(self._facts(kwargs)):
+            return super().__call__(**kwargs)
+
+    def _facts(self, kwargs: dict[str, Any]) -> Call | None:
+        names = ("input_ids", "inputs_embeds", "hidden_states")
+        tokens = next((kwargs[name] for name in names if kwargs.get(name) is not None), None)
+        if tokens is None:
+            return None  # the model says so itself
+        segment_ids = kwargs.pop("segment_ids", None)
+        if segment_ids is None:
+            segment_ids = kwargs.get("seq_idx")
+        # Models are given other configurations, and these change.
+        config = getattr(self, "config", self._mixed_config).get_text_config(decoder=True)
+        cache = kwargs.get("past_key_values")
+        if cache is None and self._wants_cache(config, kwargs.get("use_cache")):
+            cache = kwargs["past_key_values"] = DynamicCache(config=config)
+        states = None
+        if cache is not None:
+            if segment_ids is not None:
+                raise UserError(
+                    "packed documents (segment_ids or seq_idx) cannot be continued from a cache: "
+                    "pass use_cache=False"
+                )
+            states = states_in(cache, self._mixed_num_layers)
+        elif segment_ids is None and kwargs.get("attention_mask") is None:
+            segment_ids = _documents(kwargs.get("position_ids"), tokens)
+        padding_mask = find_padding(kwargs.get("attention_mask"), tokens.shape[1], cache, config)
+        return Call(states, segment_ids, padding_mask)
+
+    def _wants_cache(self, config: PretrainedConfig, use_cache: bool | None) -> bool:
+        if use_cache is None:
+            use_cache = getattr(config, "use_cache", False)
+        return bool(use_cache) and not self.training
+
+
+def mix_decoder(module: nn.Module, config: PretrainedConfig, num_layers: int) -> None:
+    """Tell the mixers in a transformers decoder what they need to know, from now on."""
+    decoder: Any = module
+    decoder._mixed_arguments = tuple(inspect.signature(decoder.forward).parameters)
+    decoder._mixed_config, decoder._mixed_num_layers = config, num_layers
+    swap_class(decoder, MixedDecoder)
+
+
+def unmix_decoder(module: nn.Module) -> None:
+    """Undo `mix_decoder`."""
+    decoder: Any = module
+    restore_class(decoder)
+    del decoder._mixed_arguments, decoder._mixed_config, decoder._mixed_num_layers
+
+
+def _documents(position_ids: Tensor | None, tokens: Tensor) -> Tensor | None:
+    """Packed documents that positions alone tell: each begins where they do not go on by one.
+
+    As in attention, which separates them by the same rule if there is neither a mask nor a cache.
+    """
+    if position_ids is None or position_ids.dim() != 2 or position_ids.shape[1] != tokens.shape[1]:
+        return None
+    begins = position_ids.diff(dim=1) != 1
+    return F.pad(begins.cumsum(dim=1), (1, 0)).expand(tokens.shape[0], -1)
