@@ -21,7 +21,7 @@ MIXERS = {
     "best": {},
     "wavelet": {"mixer": "wavelet"},
     "ema": {"mixer": "ema", "learnable": True},
-    "short_conv": {"mixer": "short_conv", "points": ["A", "C"]},
+    "short_conv": {"mixer": "short_conv", "points": ["attention", "mlp"]},
     "filterbank": {"mixer": "filterbank", "num_filters": 20, "kernel_size": 12},
     "adaptive": {"mixer": "adaptive_filterbank", "num_filters": 6, "kernel_sizes": [4, 8]},
 }
