@@ -111,7 +111,6 @@ def run_job(job: Job) -> None:
         UserError: what the run refuses.
     """
     os.chdir(job.working_folder)
-    torch.compiler.reset()  # graphs of earlier jobs count towards the limit of recompilations
     store = prepared_store(recipe_from_dict(job.recipe).corpus)
     # Bars of several runs would overwrite each other, so each prints lines.
     _train(job, store, Console(stderr=True, force_terminal=False))

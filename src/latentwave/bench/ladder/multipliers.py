@@ -14,7 +14,7 @@ from latentwave.bench.ladder.results import CellCost, HeldOut, Interval, LadderP
 from latentwave.bench.training import BASELINE
 
 REPLICATES = 400
-_OWN_LAW = 4  # budgets from which a size gets a law of its own
+_OWN_LAW = 3  # budgets from which a size gets a law of its own
 _JOINT_LAW = 6  # points of all sizes from which they get one together
 Losses = dict[tuple[str, float], dict[int, float]]
 """Losses by (size, budget) and seed."""

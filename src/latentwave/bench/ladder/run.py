@@ -14,7 +14,6 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 
 from latentwave.bench.comparison.workers import start_worker
@@ -310,7 +309,6 @@ def run_unit(unit: Unit) -> None:
         UserError: what a run refuses.
     """
     os.chdir(unit.working_folder)
-    torch.compiler.reset()  # graphs of earlier units count towards the limit of recompilations
     folder, console = Path(unit.folder), Console(quiet=True)
     store = prepared_store(recipe_from_dict(unit.runs[0][1]).corpus)
     missing = [

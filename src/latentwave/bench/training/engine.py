@@ -90,6 +90,10 @@ def prepare_model(model: PreTrainedModel, settings: TrainingConfig) -> bool:
             stacklevel=2,
         )
         return False
+    # Graphs of earlier models of this process count towards the limit of recompilations, beyond
+    # which torch runs eagerly in silence: the record would say compiled.
+    torch.compiler.reset()
+    torch._dynamo.config.fail_on_recompile_limit_hit = True
     model.compile(dynamic=False)
     return True
 
