@@ -98,7 +98,12 @@ def joint_law(
 
 
 def multipliers_of(
-    name: str, setting: Setting, costs: Sequence[CellCost], *, seed: int = 0
+    name: str,
+    setting: Setting,
+    costs: Sequence[CellCost],
+    *,
+    replicates: int = REPLICATES,
+    seed: int = 0,
 ) -> list[Multiplier]:
     """Multipliers of all contestants of a setting.
 
@@ -114,6 +119,7 @@ def multipliers_of(
         name: of the setting.
         setting: its runs.
         costs: of all contestants.
+        replicates: behind each interval.
         seed: of the replicates.
     """
     plain = setting.losses.get(BASELINE, {})
@@ -121,8 +127,8 @@ def multipliers_of(
     by_cell = {(c.size, c.contestant): c for c in costs if c.setting == name}
     random = np.random.default_rng(seed)
     spread_of_plain = _spread(plain)
-    replicates = [_redrawn(plain, random, spread_of_plain) for _ in range(REPLICATES)]
-    refitted = [fit_laws(setting, each, laws) for each in replicates]
+    redrawn = (_redrawn(plain, random, spread_of_plain) for _ in range(replicates))
+    refitted = [fit_laws(setting, each, laws) for each in redrawn]
     found = []
     for contestant, losses in setting.losses.items():
         if contestant == BASELINE:
@@ -151,7 +157,7 @@ def multipliers_of(
                     budget=budget,
                     num_seeds=len(pairs),
                     gain=_interval(base - loss, gains),
-                    tokens=_interval(ratio, tokens),
+                    tokens=_scaled(ratio, tokens, 1.0),
                     flops=_scaled(ratio, tokens, _flops_ratio(*costs_of)),
                     seconds=_scaled(ratio, tokens, _seconds_ratio(*costs_of)),
                     extrapolated=loss < lowest,
@@ -228,7 +234,7 @@ def _pooled(groups: Sequence[Sequence[float]]) -> float:
 
 def _interval(mean: float, values: Sequence[float]) -> Interval:
     finite = [value for value in values if math.isfinite(value)]
-    if not math.isfinite(mean) or len(finite) < 0.9 * len(values):
+    if len(finite) < 0.9 * len(values):
         low = float(np.quantile(finite, 0.025)) if finite else None
         return Interval(mean=mean, low=low, high=None)
     ends = np.quantile(finite, [0.025, 0.975])
@@ -236,7 +242,9 @@ def _interval(mean: float, values: Sequence[float]) -> Interval:
 
 
 def _scaled(mean: float, values: Sequence[float], by: float | None) -> Interval | None:
-    return None if by is None else _interval(mean * by, [value * by for value in values])
+    if by is None or not math.isfinite(mean):
+        return None
+    return _interval(mean * by, [value * by for value in values])
 
 
 def _flops_ratio(own: CellCost | None, plain: CellCost | None) -> float | None:

@@ -111,7 +111,8 @@ class Multiplier:
         budget: tokens per parameter.
         num_seeds: pairs.
         gain: loss of the plain decoder minus the contestant's, nats per token.
-        tokens: tokens that the plain decoder needs for the contestant's loss ÷ tokens used.
+        tokens: tokens that the plain decoder needs for the contestant's loss ÷ tokens used; null
+            where no law says it, or where its law never comes down to that loss.
         flops: the same in operations.
         seconds: the same in seconds; null where steps were not timed.
         extrapolated: whether the contestant's loss lies below every run of the plain decoder at

@@ -1,0 +1,217 @@
+"""A ladder from its recipe to ladder.json, killed and resumed."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+from rich.console import Console
+
+from latentwave.bench import report
+from latentwave.bench.cli.main import main
+from latentwave.bench.data import prepare
+from latentwave.bench.ladder import (
+    Ladder,
+    assemble,
+    ladder_from_dict,
+    load_ladder,
+    read_ladder,
+    run_ladder,
+)
+from latentwave.errors import UserError
+from tests.processes import ENVIRONMENT, ROOT
+from tests.tiny import write_text
+
+QUIET = Console(quiet=True)
+
+
+def values(text, **changes):
+    return {
+        "name": "tiny",
+        "corpus": {"name": "text", "path": str(text)},
+        "backbone": {
+            "architecture": "llama",
+            "num_layers": 1,
+            "num_heads": 2,
+            "context_length": 16,
+            "hidden_size": 8,
+            "intermediate_size": 16,
+        },
+        "training": {
+            "batch_size": 4,
+            "num_warmup_steps": 2,
+            "num_evaluation_windows": 8,
+            "learning_rate": 0.01,
+        },
+        "contestants": {"none": {}, "it": {"kind": "short_conv", "points": ["mlp"]}},
+        "sizes": {
+            "s": {"seeds": [0, 1]},
+            "m": {"backbone": {"hidden_size": 16}, "budgets": [1, 2]},
+        },
+        "budgets": [1, 2, 4],
+        "search": {"factors": [0.5, 1.0], "budget": 1, "sizes": ["s"]},
+    } | changes
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    return write_text(tmp_path_factory.mktemp("text") / "words.txt")
+
+
+@pytest.fixture(scope="module")
+def store(text, tmp_path_factory):
+    recipe = ladder_from_dict(values(text))
+    return prepare(recipe.corpus, tmp_path_factory.mktemp("store") / "store")
+
+
+@pytest.fixture(scope="module")
+def finished(text, store, tmp_path_factory):
+    ladder = Ladder(ladder_from_dict(values(text)), store, tmp_path_factory.mktemp("l") / "ladder")
+    assert run_ladder(ladder, store, console=QUIET) == 0
+    return ladder
+
+
+def losses(results):
+    return {(p.size, p.contestant, p.seed, p.budget): p.loss for p in results.points}
+
+
+def test_every_branch_is_there(finished, store):
+    results = assemble(finished, store)
+    budgets = {"s": (1, 2, 4), "m": (1, 2)}
+    seeds = {"s": (0, 1), "m": (0,)}
+    assert set(losses(results)) == {
+        (size, name, seed, budget)
+        for size in budgets
+        for name in ("none", "it")
+        for seed in seeds[size]
+        for budget in budgets[size]
+    }
+    assert [(s.size, s.contestant) for s in results.searches] == [("s", "none"), ("s", "it")]
+    assert not list(finished.folder.rglob("checkpoint-*"))
+    parameters = {c.size: c.num_parameters for c in results.costs if c.contestant == "none"}
+    for point in results.points:
+        assert point.tokens == pytest.approx(point.budget * parameters[point.size], rel=0.1)
+
+
+def test_what_is_written_is_read(finished, store, tmp_path):
+    results = assemble(finished, store, command="latentwave ladder x")
+    results.write(tmp_path)
+    again = read_ladder(tmp_path)
+    assert again.points == results.points
+    assert again.multipliers == results.multipliers
+    paths = report.write_ladder(again, tmp_path)
+    assert [path.name for path in paths] == [
+        "ladder.html",
+        "multipliers.png",
+        "sizes.png",
+        "laws.png",
+    ]
+    page = paths[0].read_text()
+    assert "short_conv" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    report.print_ladder(again, QUIET)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"points": 3}', "{}"])
+def test_a_damaged_file_is_one_line(content, tmp_path):
+    (tmp_path / "ladder.json").write_text(content)
+    with pytest.raises(UserError, match="damaged"):
+        read_ladder(tmp_path)
+
+
+def test_killed_and_resumed_it_has_the_same_losses(finished, store, text, tmp_path):
+    recipe = tmp_path / "ladder.yaml"
+    recipe.write_text(yaml.safe_dump(values(text)))
+    folder = tmp_path / "ladder"
+    command = [sys.executable, "-m", "latentwave", "ladder", str(recipe), "--output", str(folder)]
+    for marker in ("seed0/trunk/curve.jsonl", "seed0/branch-1/run.json"):
+        process = subprocess.Popen(
+            [*command, "--resume"],
+            env=ENVIRONMENT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=ROOT,
+            start_new_session=True,
+        )
+        limit = time.monotonic() + 90
+        while not list(folder.rglob(f"*/{marker}")) and process.poll() is None:
+            assert time.monotonic() < limit
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    ladder = Ladder(load_ladder(recipe), store, folder)
+    assert run_ladder(ladder, store, resume=True, console=QUIET) == 0
+    assert losses(assemble(ladder, store)) == losses(assemble(finished, store))
+
+
+def test_a_branch_that_was_deleted_is_trained_again(finished, store, text, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(finished.folder, folder)
+    shutil.rmtree(folder / "strong" / "m" / "it" / "seed0" / "branch-2")
+    ladder = Ladder(finished.recipe, store, folder)
+    assert len(assemble(ladder, store).points) == 15
+    assert run_ladder(ladder, store, resume=True, console=QUIET) == 0
+    assert losses(assemble(ladder, store)) == losses(assemble(finished, store))
+
+
+def test_another_recipe_is_refused_on_resume(finished, store, text):
+    training = values(text)["training"] | {"learning_rate": 0.02}
+    other = Ladder(ladder_from_dict(values(text, training=training)), store, finished.folder)
+    with pytest.raises(UserError, match=r"learning_rate .* there, .* here"):
+        run_ladder(other, store, resume=True, console=QUIET)
+
+
+def test_no_time_left_starts_nothing(store, text, tmp_path):
+    ladder = Ladder(ladder_from_dict(values(text)), store, tmp_path / "late")
+    assert run_ladder(ladder, store, limit_minutes=0, console=QUIET) == 8
+    assert not assemble(ladder, store).points
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sizes": {"s": {}}}, "at least 2 sizes, got s"),
+        ({"budgets": [4, 2]}, r"budgets must be > 0 and rise, got \[4, 2\]"),
+        ({"budgets": [0.1, 0.11]}, "must rise and come after the 2 steps of warm-up"),
+        ({"contestants": {"it": {"kind": "ema"}}}, "plain backbone as contestant 'none'"),
+        ({"contestants": {"none": {}, "../x": {"kind": "ema"}}}, "names a folder"),
+        ({"name": "../x"}, "names a folder"),
+        ({"settings": {}}, "at least one setting"),
+        ({"settings": {"strong": {"training": {"learning_rat": 1}}}}, "learning_rat"),
+        ({"search": {"factors": [1, 0.5]}}, "ascending"),
+        ({"search": {"factors": [0.5, 1], "seed": 0}}, "search.seed 0 must not be among"),
+        ({"search": {"sizes": ["xl"]}}, "search.sizes names xl; there are s, m"),
+        ({"lengths": 3}, "lengths"),
+    ],
+)
+def test_mistakes_are_one_line(changes, message, text, store, tmp_path):
+    with pytest.raises(UserError, match=message):
+        Ladder(ladder_from_dict(values(text, **changes)), store, tmp_path / "x")
+
+
+def test_sizes_that_are_not_there_are_named(finished):
+    with pytest.raises(UserError, match="no size xl; it has s, m"):
+        finished.cells(["xl"])
+
+
+def test_the_command_of_a_missing_recipe(capsys, tmp_path):
+    assert main(["ladder", str(tmp_path / "none.yaml")]) == 2
+    assert "there is no recipe" in capsys.readouterr().err
+
+
+def test_committed_recipes_fit():
+    recipes = sorted((ROOT / "recipes").glob("ladder-*.yaml"))
+    assert len(recipes) >= 2
+    for path in recipes:
+        assert load_ladder(path).cells()
+
+
+def test_the_committed_ladder_is_read():
+    results = read_ladder(ROOT / "results" / "ladder-gpu")
+    assert results.multipliers
+    assert json.dumps(results.recipe)

@@ -1,0 +1,96 @@
+"""The search for the plain decoder's settings."""
+
+import json
+import math
+
+import pytest
+import yaml
+from rich.console import Console
+
+from latentwave.bench.data import prepare
+from latentwave.bench.ladder import load_search, run_search
+from latentwave.bench.ladder.search import applied
+from latentwave.errors import UserError
+from tests.bench.ladder.test_ladder import values
+from tests.processes import ROOT
+from tests.tiny import write_text
+
+QUIET = Console(quiet=True)
+
+
+def recipe(tmp_path, **changes):
+    base = values(write_text(tmp_path / "words.txt"))
+    training = base["training"] | {"num_steps": 4, "evaluate_every_steps": 4, "save_every_steps": 4}
+    own = {
+        "name": "search",
+        "corpus": base["corpus"],
+        "backbone": base["backbone"],
+        "training": training,
+        "groups": [
+            [
+                {"training.learning_rate": [0.001, 0.1]},
+                {"training.optimizer": ["muon"], "training.muon_learning_rate": [0.01]},
+            ],
+            [{"training.batch_size": [2]}, {"backbone.qk_norm": [True]}],
+        ],
+        "finalists": 2,
+        "final_seeds": [5],
+    } | changes
+    path = tmp_path / "search.yaml"
+    path.write_text(yaml.safe_dump(own))
+    return path
+
+
+def test_groups_build_on_the_best_so_far(tmp_path):
+    search = load_search(recipe(tmp_path))
+    store = prepare(search.base.corpus, tmp_path / "store")
+    ranking = run_search(search, store, tmp_path / "out", console=QUIET)
+    written = json.loads((tmp_path / "out" / "search.json").read_text())
+    tried = {json.dumps(each["setting"]): each["losses"]["1000"] for each in written["tried"]}
+    assert len(tried) == 5
+    first = min(
+        (each for each in written["tried"] if not set(each["setting"]) & SECOND),
+        key=lambda each: each["losses"]["1000"],
+    )
+    for each in written["tried"]:
+        if set(each["setting"]) & SECOND:
+            assert first["setting"].items() <= each["setting"].items()
+    assert written["winner"] == ranking[0].setting
+    assert [list(each.losses) for each in ranking] == [["5"], ["5"]]
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("result.json")}
+    run_search(search, store, tmp_path / "out", console=QUIET)
+    assert before == {
+        path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("result.json")
+    }
+
+
+SECOND = {"training.batch_size", "backbone.qk_norm"}
+
+
+def test_another_batch_keeps_the_tokens(tmp_path):
+    base = load_search(recipe(tmp_path)).base
+    halved = applied(base, {"training.batch_size": 2}).training
+    assert (halved.num_steps, halved.batch_size) == (8, 2)
+    assert (
+        halved.num_steps * halved.batch_size == base.training.num_steps * base.training.batch_size
+    )
+
+
+@pytest.mark.parametrize("place", ["training.rate", "corpus.name", "x"])
+def test_a_place_that_is_not_there_is_named(place, tmp_path):
+    search = load_search(recipe(tmp_path, groups=[[{place: [1]}]]))
+    store = prepare(search.base.corpus, tmp_path / "store")
+    with pytest.raises(UserError, match=f"no {place!r} to search"):
+        run_search(search, store, tmp_path / "out", console=QUIET)
+
+
+def test_a_search_without_groups_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no groups"):
+        load_search(recipe(tmp_path, groups=[]))
+
+
+def test_the_committed_search_fits():
+    search = load_search(ROOT / "recipes" / "baseline-search.yaml")
+    for group in search.groups:
+        for grid in group:
+            assert math.prod(len(each) for each in grid.values()) >= 1
