@@ -106,7 +106,7 @@ class _Outcomes(unittest.TestResult):
         super().__init__()
         self.by_test = {}
 
-    def stopTest(self, test):
+    def stopTest(self, test):  # noqa: N802 - unittest's name
         super().stopTest(test)
         name = test.id().rpartition(".")[2]
         bad = [each for each, _ in [*self.failures, *self.errors]]

@@ -54,8 +54,9 @@ def register() -> Registration:
 
     While it holds, a model that is built from a configuration with mixers gets them at the end of
     its constructor, before weights are initialised or loaded, and what transformers initialises of
-    a mixer it initialises as the mixer does. So whatever loads models by name (the Trainer, pipelines,
-    evaluation harnesses) gets them with their mixers. `lw.from_pretrained` needs none of this.
+    a mixer it initialises as the mixer does. So whatever loads models by name (the Trainer,
+    pipelines, evaluation harnesses) gets them with their mixers. `lw.from_pretrained` needs none
+    of this.
 
     It replaces two methods of `PreTrainedModel` for the whole process, in all of its threads; no
     code of a checkpoint is run.
