@@ -190,6 +190,16 @@ def test_transformers_without_mixers_says_that_something_found_no_place(saved, t
         lw.from_pretrained(saved)
 
 
+@pytest.mark.parametrize("kind", lw.list_mixers())
+def test_every_kind_is_noticed_by_transformers_alone(kind, tmp_path):
+    lw.attach(gpt2(), kind, points="attention_output").save_pretrained(tmp_path)
+    model, info = AutoModelForCausalLM.from_pretrained(tmp_path, output_loading_info=True)
+    assert not attached_mixers(model)
+    assert {name.split("latentwave_mixer")[0] for name in info["unexpected_keys"]} == {
+        f"transformer.h.{index}." for index in range(3)
+    }
+
+
 def test_an_unknown_option_and_a_newer_format_say_why_they_do_not_load(saved):
     config = json.loads((saved / "config.json").read_text())
     written = saved / "config.json"

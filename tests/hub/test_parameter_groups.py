@@ -26,7 +26,8 @@ def test_a_plain_model_decays_its_matrices(backbone):
     assert len(everything) == len({id(p) for p in everything}) == len(list(model.parameters()))
 
 
-@pytest.mark.parametrize("case", CASES)
+# Those that fit into the width of the tiny backbones.
+@pytest.mark.parametrize("case", [c for c in CASES if not {"num_groups", "heads"} & {*CASES[c][1]}])
 def test_no_parameter_of_a_mixer_is_decayed(case):
     kind, options = CASES[case]
     plain = _names(model := gpt2(), parameter_groups(model, weight_decay=0.1)[0])
@@ -41,7 +42,7 @@ def test_no_parameter_of_a_mixer_is_decayed(case):
 
 
 def test_mixers_inside_layers_and_inside_other_modules_are_found():
-    model = lw.attach(gpt2(), "short_conv", points=["A", "D", "block"])
+    model = lw.attach(gpt2(), "short_conv", points=["attention", "mlp_hidden", "block"])
     mixers = {id(p) for p in mixer_parameters(model)}
     assert len(mixers) == len(all_mixers(model)) == 8
     assert {id(p) for p in mixer_parameters(nn.Sequential(nn.Identity(), model))} == mixers

@@ -210,7 +210,9 @@ def test_save_and_load(backbone, points, tmp_path):
 )
 def test_placement(points, placement, where):
     model = lw.attach(gpt2(), "wavelet", points=points, placement=placement)
-    for each in (model, type(model)(model.config)):
+    with lw.register():
+        built = type(model)(model.config)
+    for each in (model, built):
         found = {}
         for mixer in all_mixers(each):
             found.setdefault(mixer.point, []).append(mixer.layer_index)

@@ -120,6 +120,9 @@ def attach(
         )
     entry = _insert(model, config.resolved(), placement, as_points(points), context_length)
     remember_mixers(model, entry)
+    for each in all_mixers(model):
+        for module in each.mixer.modules():  # transformers is not to initialise them again
+            module._is_hf_initialized = True  # type: ignore[assignment]
     return model
 
 
@@ -159,10 +162,6 @@ def _insert(
         layer = decoder.layers[site.layer_index]
         built.train(layer.training)
         built.add_marker()
-        for module in built.modules():  # without values, transformers is to initialise it
-            module._is_hf_initialized = not any(
-                t.is_meta for t in (*built.parameters(), *built.buffers())
-            )
         layer.add_module(site.name, _like(built, site.module(layer), layer))
     for index in sorted({site.layer_index for site in sites}):
         mix_layer(decoder.layers[index], [site for site in sites if site.layer_index == index])

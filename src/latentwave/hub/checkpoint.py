@@ -78,8 +78,9 @@ def from_pretrained(path: str | Path, **options: Any) -> Any:
     with_info = options.pop("output_loading_info", False)
     ignore_mismatched = options.pop("ignore_mismatched_sizes", False)
     cls = _class(path, options)
+    load: Any = _restoring(cls).from_pretrained
     try:
-        loaded, info = _restoring(cls).from_pretrained(
+        model, info = load(
             path,
             use_safetensors=True,
             trust_remote_code=False,
@@ -89,7 +90,6 @@ def from_pretrained(path: str | Path, **options: Any) -> Any:
         )
     except OSError as error:
         raise UserError(f"{path} cannot be loaded: {_short(error)}") from error
-    model: PreTrainedModel = loaded
     mismatched = set() if ignore_mismatched else info["mismatched_keys"]
     new = _initialise_missing(model, {*info["missing_keys"], *_names(info["mismatched_keys"])})
     if not with_info:

@@ -23,7 +23,10 @@ def remember_mixers(model: PreTrainedModel, entry: dict[str, Any]) -> None:
     may stand inside another, which has to be saved with them and whose settings it follows: it
     keeps what it shares, unless mixers of another model stand there already.
     """
-    if _has_head(model) or saved_mixers(model) not in (None, entry):
+    before = saved_mixers(model)
+    if before == entry:  # the model was built from a configuration with mixers
+        return
+    if _has_head(model) or before is not None:
         _give_own_config(model)
     setattr(_decoder_config(model), CONFIG_NAME, entry)
 

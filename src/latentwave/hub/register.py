@@ -53,9 +53,10 @@ def register() -> Registration:
     """Let all model classes of transformers restore mixers, `AutoModelForCausalLM` and its kin too.
 
     While it holds, a model that is built from a configuration with mixers gets them at the end of
-    its constructor, before any weights are loaded, and weights that a checkpoint does not have are
-    initialised as the mixers' own. So whatever loads models by name (the Trainer, pipelines,
-    evaluation harnesses) gets them with their mixers. `lw.from_pretrained` needs none of this.
+    its constructor, before weights are initialised or loaded, and what transformers initialises of
+    a mixer it initialises as the mixer does. So whatever loads models by name (the Trainer,
+    pipelines, evaluation harnesses) gets them with their mixers. `lw.from_pretrained` needs none
+    of this.
 
     It replaces two methods of `PreTrainedModel` for the whole process, in all of its threads; no
     code of a checkpoint is run.
@@ -88,10 +89,9 @@ def register() -> Registration:
 def _restoring(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def post_init(self: PreTrainedModel) -> Any:
-        result = original(self)
         if _active:
             restore_mixers(self)
-        return result
+        return original(self)
 
     return post_init
 
