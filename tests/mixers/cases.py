@@ -109,6 +109,7 @@ def randomize(mixer: Mixer) -> Mixer:
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in mixer.parameters():
-            scale = 0.1 if parameter.any() else 0.3
+            # Weights of the token multiply it: stacks of such mixers must not blow up.
+            scale = 0.1 if parameter.any() else 0.5 / parameter.shape[-1] ** 0.5
             parameter.add_(scale * torch.randn(parameter.shape, generator=generator))
     return mixer

@@ -104,13 +104,13 @@ def dynamic_fir(
         >>> dynamic_fir(x, taps).flatten()
         tensor([ 1.,  2., 20.])
     """
-    (_, N, C), (_, T, K, G) = x.shape, taps.shape
+    (B, N, C), (_, T, K, G) = x.shape, taps.shape
     if C % G or T > N:
         raise ValueError(
             f"taps must be for at most the {N} tokens and for groups of the {C} channels of x, "
             f"got shape {tuple(taps.shape)} (batch, tokens, taps, groups)"
         )
-    grouped = x.unflatten(2, (G, C // G))
+    grouped = x.reshape(B, N, G, C // G)
     if T == 1 and N >= K and not torch.compiler.is_compiling():
         # One more token of a stream: one reduction.
         newest_first = grouped[:, N - K :].flip(1).to(accumulation_dtype(x.dtype))

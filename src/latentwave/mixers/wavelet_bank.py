@@ -105,8 +105,8 @@ class WaveletBankMixer(DynamicMixer):
 
     def token_taps(self, x: Tensor) -> Tensor:
         """The kernels that the tokens of x choose, (B, T, 2^J, G)."""
-        weights = F.linear(x, self.weights, self.bias).unflatten(-1, (self.num_bands, -1))
-        return self.filters().T @ weights
+        weights = F.linear(x, self.weights, self.bias)
+        return self.filters().T @ weights.view(*x.shape[:2], self.num_bands, self.num_groups)
 
     def flops(self, num_tokens: int) -> int:
         """The weights, the weighted bands, and a multiplication and an addition per tap."""
