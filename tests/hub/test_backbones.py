@@ -27,7 +27,10 @@ LENGTH = {"max_new_tokens": 10, "do_sample": False}
 
 def mixed(backbone, case):
     kind, options = CASES[case]
-    model = lw.attach(MORE_BACKBONES[backbone](), kind, context_length=16, **options)
+    # Not every layer of every backbone has the queries where some kinds stand by themselves.
+    model = lw.attach(
+        MORE_BACKBONES[backbone](), kind, context_length=16, points="block", **options
+    )
     for mixer in attached_mixers(model).values():
         randomize(mixer)
     return model

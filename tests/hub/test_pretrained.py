@@ -9,7 +9,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 import latentwave as lw
-from latentwave.hub import attached_mixers
+from latentwave.hub import all_mixers
 from tests.hub.models import BACKBONES, llama, tokens
 from tests.hub.smollm2 import needs_smollm2, smollm2, text
 from tests.mixers.cases import randomize
@@ -32,8 +32,8 @@ def test_no_logit_changes_at_step_0(backbone, kind):
     before = model(ids).logits
     lw.attach(model, kind, placement="all", **IDENTITIES[kind])
     assert torch.equal(model(ids).logits, before)
-    for mixer in attached_mixers(model).values():
-        randomize(mixer)
+    for each in all_mixers(model):
+        randomize(each.mixer)
     assert not torch.allclose(model(ids).logits, before)
 
 
@@ -64,7 +64,7 @@ def test_training_goes_on_with_the_backbone_frozen_or_not(kind, frozen):
     assert losses[-1] < losses[0] - 0.002
     same = [torch.equal(model.state_dict()[name], old) for name, old in backbone.items()]
     assert all(same) if frozen else not any(same)
-    assert any(p.any() for mixer in attached_mixers(model).values() for p in mixer.parameters())
+    assert any(p.any() for each in all_mixers(model) for p in each.mixer.parameters())
 
 
 @pytest.mark.parametrize("kind", ["wavelet", "filterbank"])
@@ -90,7 +90,7 @@ def test_together_with_lora_and_exported_again(kind, tmp_path):
             again = load(tmp_path)
         assert torch.equal(again(ids).logits, merged(ids).logits)
         assert torch.equal(again.generate(**prompt), generated)
-    mixers = attached_mixers(again).values()
+    mixers = [each.mixer for each in all_mixers(again)]
     assert all(any(p.any() for p in mixer.parameters()) for mixer in mixers), "mixers were trained"
     lw.detach(merged).save_pretrained(tmp_path / "plain")
     plain = AutoModelForCausalLM.from_pretrained(tmp_path / "plain")

@@ -34,14 +34,14 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
     "dynamic": ("dynamic_conv", {"rank": 3}),
     "dynamic-haar": ("dynamic_conv", {"kernel_size": 5, "init": "haar", "gated": True}),
     "dynamic-gate": ("dynamic_conv", {"kernel_size": 1}),
-    "wavelet-bank": ("wavelet_bank", {"num_groups": 3}),
+    "wavelet-bank": ("wavelet_bank", {"num_groups": 2}),
     "wavelet-bank-learned": ("wavelet_bank", {"num_levels": 2, "learned": True}),
-    "wavelet-bank-short": ("wavelet_bank", {"num_levels": 1, "num_groups": 12}),
+    "wavelet-bank-short": ("wavelet_bank", {"num_levels": 1, "num_groups": 4}),
     "pyramid": ("pyramid", {}),
     "pyramid-part": ("pyramid", {"num_levels": 2, "fraction": 0.5, "mixed": "first"}),
-    "kv-shift": ("kv_shift", {"heads": "qkv"}),
+    "kv-shift": ("kv_shift", {"heads": "qkvk"}),
     "kv-shift-values": ("kv_shift", {"heads": "vv"}),
-    "key-offset": ("key_offset", {"heads": "kvk"}),
+    "key-offset": ("key_offset", {"heads": "kv"}),
     "key-offset-interleaved": ("key_offset", {"heads": "qk", "interleaved": True}),
     "filterbank": ("filterbank", {"num_filters": 10, "kernel_size": 8}),
     "filterbank-longest": ("filterbank", {"num_filters": 3, "kernel_size": 16}),
@@ -109,6 +109,7 @@ def randomize(mixer: Mixer) -> Mixer:
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in mixer.parameters():
-            scale = 0.1 if parameter.any() else 0.3
+            # Weights of the token multiply it: stacks of such mixers must not blow up.
+            scale = 0.1 if parameter.any() else 0.5 / parameter.shape[-1] ** 0.5
             parameter.add_(scale * torch.randn(parameter.shape, generator=generator))
     return mixer

@@ -54,13 +54,14 @@ def causal_fir(
         tensor([3., 1., 6.])
     """
     B, T, C = x.shape
-    if taps.dim() != 2 or taps.shape[0] != C or taps.shape[1] < 1:
+    if taps.ndim != 2 or taps.shape[0] != C or taps.shape[1] < 1:
         raise ValueError(
             f"taps must have shape ({C}, K >= 1), one row per channel of x, got {tuple(taps.shape)}"
         )
     if not 0 <= history <= T:
         raise ValueError(f"history must be in 0 … {T}, the tokens of x, got {history}")
-    taps = taps.to(accumulation_dtype(x.dtype))
+    wide = accumulation_dtype(x.dtype)
+    taps = taps if taps.dtype == wide else taps.to(wide)
     outputs = T - history
     if B == 0 or C == 0 or outputs == 0:
         # The sum of nothing, tied to the inputs so that gradients stay defined.
@@ -103,31 +104,40 @@ def dynamic_fir(
         >>> dynamic_fir(x, taps).flatten()
         tensor([ 1.,  2., 20.])
     """
-    (_, N, C), (_, T, _, G) = x.shape, taps.shape
+    (B, N, C), (_, T, K, G) = x.shape, taps.shape
     if C % G or T > N:
         raise ValueError(
             f"taps must be for at most the {N} tokens and for groups of the {C} channels of x, "
             f"got shape {tuple(taps.shape)} (batch, tokens, taps, groups)"
         )
-    grouped = x.unflatten(2, (G, C // G))
+    grouped = x.reshape(B, N, G, C // G)
+    if T == 1 and N >= K and not torch.compiler.is_compiling():
+        # One more token of a stream: one reduction.
+        newest_first = grouped[:, N - K :].flip(1).to(accumulation_dtype(x.dtype))
+        if runs is not None:
+            same_document = (runs[:, N - K :] == runs[:, -1:]).flip(1)
+            newest_first = newest_first * same_document[..., None, None]
+        y = (newest_first * taps.squeeze(1).unsqueeze(-1)).sum(1, keepdim=True)
+        return y.flatten(2).to(x.dtype)
     factors = taps.unsqueeze(-1).unbind(2)
     return _shifted_sum(grouped, factors, runs, T).flatten(2)
 
 
 def _single_outputs(x: Tensor, taps: Tensor, runs: Tensor | None, outputs: int) -> Tensor:
-    """The last few outputs, each one reduction over its window."""
+    """The last few outputs, each one reduction over its window; nothing that can be left out."""
     T, K = x.shape[1], taps.shape[1]
     newest_last = taps.flip(1).T
     results = []
     for t in range(T - outputs, T):
         start = max(0, t + 1 - K)
-        window = x[:, start : t + 1].to(taps.dtype)
-        weights = newest_last[K - window.shape[1] :]
+        window = x if (start, t + 1) == (0, T) else x[:, start : t + 1]
+        weights = newest_last if start > 0 or t + 1 == K else newest_last[K - window.shape[1] :]
         if runs is not None:
             same_document = runs[:, start : t + 1] == runs[:, t : t + 1]
             window = window * same_document.unsqueeze(-1)
-        results.append((window * weights).sum(1))
-    return torch.stack(results, dim=1).to(x.dtype)
+        results.append((window * weights).sum(1, keepdim=True))
+    y = results[0] if outputs == 1 else torch.cat(results, dim=1)
+    return y if y.dtype == x.dtype else y.to(x.dtype)
 
 
 def _shifted_sum(x: Tensor, factors: Sequence[Tensor], runs: Tensor | None, outputs: int) -> Tensor:

@@ -53,15 +53,16 @@ def pyramid_sum(
 def _weighted(x: Tensor, weights: Tensor, runs: Tensor | None) -> Tensor:
     wide = accumulation_dtype(x.dtype)
     average, total = x.to(wide), torch.zeros_like(x, dtype=wide)
+    documents = None if runs is None else runs.unsqueeze(-1)
     for k, weight in enumerate(weights.to(wide)):
         earlier = later(average, 2**k)
-        if runs is not None:
-            earlier = earlier * (later(runs.unsqueeze(-1), 2**k, fill=-1) == runs.unsqueeze(-1))
+        if documents is not None:
+            earlier = earlier * (later(documents, 2**k) == documents)
         average = (average + earlier) * 0.5
         total = total + average * weight
     return total.to(x.dtype)
 
 
-def later(x: Tensor, tokens: int, fill: int = 0) -> Tensor:
-    """A signal (B, T, C) delayed, with `fill` before its first token."""
-    return F.pad(x, (0, 0, tokens, 0), value=fill)[:, : x.shape[1]]
+def later(x: Tensor, tokens: int) -> Tensor:
+    """A signal (B, T, C) delayed, with zeros before its first token."""
+    return F.pad(x, (0, 0, tokens, 0))[:, : x.shape[1]]

@@ -86,7 +86,7 @@ class Mixer(nn.Module, abc.ABC):
 
         Causality: y(t) reads x(t − receptive_field + 1 … t), unless `causal` is False.
         """
-        if x.dim() != 3 or x.shape[-1] != self.channels:
+        if x.ndim != 3 or x.shape[-1] != self.channels:
             raise ValueError(
                 f"x must have shape (batch, tokens, {self.channels}), got {tuple(x.shape)}"
             )

@@ -64,11 +64,12 @@ class ChannelMixer(Mixer):
         padding_mask: Tensor | None,
     ) -> Tensor:
         start, stop = self.mixed_range
-        own = x[..., start:stop]
+        whole = self.num_mixed == self.channels
+        own = x if whole else x[..., start:stop]
         result = self._mix_channels(own, state, runs, padding_mask)
         if self.residual:
             result = own + result
-        if self.num_mixed == self.channels:
+        if whole:
             return result
         return torch.cat([x[..., :start], result, x[..., stop:]], dim=-1)
 

@@ -133,7 +133,7 @@ class DynamicConvMixer(DynamicMixer):
     def token_taps(self, x: Tensor) -> Tensor:
         """The kernels that the tokens of x choose, (B, T, W, D)."""
         chosen = F.linear(F.linear(x, self.down), self.up, self.kernels.T.flatten())
-        return chosen.unflatten(-1, (self.kernel_size, self.channels))
+        return chosen.view(*x.shape[:2], self.kernel_size, self.channels)
 
     def flops(self, num_tokens: int) -> int:
         """The two products, adding b, and a multiplication and an addition per tap."""

@@ -93,3 +93,29 @@ def channel_levels(
                 f"kernels do not fit into the context length {context_length}), got {k}{spans}"
             )
     return levels if name == "level" else levels[1:]
+
+
+def dyadic_levels(num_levels: int | None, context_length: int, default: int | None = None) -> int:
+    """How many windows of 2, 4, … tokens, after checking that the longest fits.
+
+    Args:
+        num_levels: what was asked for, or None.
+        context_length: L, the tokens that the longest window may span.
+        default: for None, cut to what fits; None: as many as fit.
+
+    Raises:
+        ValueError: if they do not fit.
+
+    Example:
+        >>> dyadic_levels(None, 16), dyadic_levels(None, 16, default=3), dyadic_levels(2, 16)
+        (4, 3, 2)
+    """
+    deepest = context_length.bit_length() - 1
+    if num_levels is None:
+        num_levels = deepest if default is None else min(default, deepest)
+    if not 1 <= num_levels <= deepest:
+        raise ValueError(
+            f"num_levels must be between 1 and {deepest} (2^num_levels tokens within the context "
+            f"length {context_length}), got {num_levels}"
+        )
+    return num_levels

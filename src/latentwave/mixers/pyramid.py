@@ -12,6 +12,7 @@ from latentwave.functional import pyramid_sum
 from latentwave.functional.averages import can_slide
 from latentwave.mixers.channels import ChannelMixer
 from latentwave.mixers.constants import Constant
+from latentwave.mixers.levels import dyadic_levels
 from latentwave.mixers.registry import register_mixer
 from latentwave.mixers.state import MixerState
 
@@ -60,14 +61,7 @@ class PyramidMixer(ChannelMixer):
         mixed: Literal["last", "first"] = "last",
     ) -> None:
         super().__init__(channels, context_length, fraction=fraction, mixed=mixed, residual=True)
-        deepest = context_length.bit_length() - 1
-        num_levels = deepest if num_levels is None else num_levels
-        if not 1 <= num_levels <= deepest:
-            raise ValueError(
-                f"num_levels must be between 1 and {deepest} (2^num_levels tokens within the "
-                f"context length {context_length}), got {num_levels}"
-            )
-        self.num_levels = num_levels
+        self.num_levels = num_levels = dyadic_levels(num_levels, context_length)
         windows = 2 ** np.arange(1, num_levels + 1)
         # For running sums: where the sample stands that leaves each window, and 1 / window.
         self._newest_first, self._leaving = Constant(windows - 1), Constant(windows[-1] - windows)

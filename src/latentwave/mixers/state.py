@@ -56,7 +56,8 @@ class MixerState:
                 f"channels), this call needs {(B, history, C)}: one state serves one mixer and "
                 "one batch"
             )
-        both = torch.cat([old.to(new.dtype), new], dim=1)
+        old = old if old.dtype == new.dtype else old.to(new.dtype)
+        both = torch.cat([old, new], dim=1)
         self._tensors[name] = both[:, both.shape[1] - history :]
         self._derived.pop(name, None)
         return both

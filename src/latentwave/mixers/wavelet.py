@@ -132,7 +132,8 @@ class WaveletMixer(ChannelMixer):
         self._kernels = Constant(kernels)
         # Haar's running sums: their 1/w, and where in the history the sample stands that leaves.
         windows = np.array([2**k for k in self.levels])
-        self._leaving = Constant((self.history - windows).reshape(1, 1, -1))
+        self._leaving = Constant((self.history - windows)[None])
+        self._channels = Constant(np.arange(self.num_mixed)[None])
         self._scale = Constant(1.0 / windows)
 
     @property
@@ -224,7 +225,8 @@ class WaveletMixer(ChannelMixer):
         float32's rounding. Few operations, since at this size each costs more than its sums.
         """
         start, stop = self.mixed_range
-        own = x[..., start:stop]
+        y = x.clone()
+        own = y if self.num_mixed == self.channels else y[..., start:stop]
         sums = state.recall("x")
         samples = state.extend("x", own, history=self.history)
         if sums is None:
@@ -233,13 +235,12 @@ class WaveletMixer(ChannelMixer):
             sums = sums if self._in_order else sums[..., self._back.on(x.device)]
         else:
             sums = sums + own
-            sums -= samples.gather(1, self._leaving.on(x.device).expand(x.shape[0], -1, -1))
+            sums -= samples[:, self._leaving.on(x.device), self._channels.on(x.device)]
         state.remember("x", sums)
-        y = x.clone()
         if self.residual:
-            y[..., start:stop] += sums * self._scale.on(x.device)
+            own += sums * self._scale.on(x.device)
         else:
-            torch.mul(sums, self._scale.on(x.device), out=y[..., start:stop])
+            torch.mul(sums, self._scale.on(x.device), out=own)
         return y
 
     def _few_outputs(self, x: Tensor, runs: Tensor | None, history: int) -> Tensor:

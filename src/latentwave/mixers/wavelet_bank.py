@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from latentwave.functional import cascade_taps
 from latentwave.mixers.constants import Constant, fill
 from latentwave.mixers.dynamic import DynamicMixer
+from latentwave.mixers.levels import dyadic_levels
 from latentwave.mixers.registry import register_mixer
 
 
@@ -66,13 +67,7 @@ class WaveletBankMixer(DynamicMixer):
         learned: bool = False,
     ) -> None:
         super().__init__(channels, context_length)
-        deepest = context_length.bit_length() - 1
-        num_levels = min(3, deepest) if num_levels is None else num_levels
-        if not 1 <= num_levels <= deepest:
-            raise ValueError(
-                f"num_levels must be between 1 and {deepest} (2^num_levels tokens within the "
-                f"context length {context_length}), got {num_levels}"
-            )
+        num_levels = dyadic_levels(num_levels, context_length, default=3)
         if num_groups is None:
             num_groups = max(1, channels // 32)
             while channels % num_groups:
@@ -110,8 +105,8 @@ class WaveletBankMixer(DynamicMixer):
 
     def token_taps(self, x: Tensor) -> Tensor:
         """The kernels that the tokens of x choose, (B, T, 2^J, G)."""
-        weights = F.linear(x, self.weights, self.bias).unflatten(-1, (self.num_bands, -1))
-        return self.filters().T @ weights
+        weights = F.linear(x, self.weights, self.bias)
+        return self.filters().T @ weights.view(*x.shape[:2], self.num_bands, self.num_groups)
 
     def flops(self, num_tokens: int) -> int:
         """The weights, the weighted bands, and a multiplication and an addition per tap."""
