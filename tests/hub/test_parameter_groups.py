@@ -41,7 +41,7 @@ def test_no_parameter_of_a_mixer_is_decayed(case):
 
 
 def test_mixers_inside_layers_and_inside_other_modules_are_found():
-    model = lw.attach(gpt2(), "short_conv", points=["A", "D", "block"])
+    model = lw.attach(gpt2(), "short_conv", points=["attention", "mlp_hidden", "block"])
     mixers = {id(p) for p in mixer_parameters(model)}
     assert len(mixers) == len(all_mixers(model)) == 8
     assert {id(p) for p in mixer_parameters(nn.Sequential(nn.Identity(), model))} == mixers

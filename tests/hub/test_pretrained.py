@@ -9,7 +9,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 import latentwave as lw
-from latentwave.hub import attached_mixers
+from latentwave.hub import all_mixers, attached_mixers
 from tests.comparing import assert_differ
 from tests.hub.models import BACKBONES, llama, tokens
 from tests.hub.smollm2 import needs_smollm2, smollm2, text
@@ -33,8 +33,8 @@ def test_no_logit_changes_at_step_0(backbone, kind):
     before = model(ids).logits
     lw.attach(model, kind, placement="all", **IDENTITIES[kind])
     assert torch.equal(model(ids).logits, before)
-    for mixer in attached_mixers(model).values():
-        randomize(mixer)
+    for each in all_mixers(model):
+        randomize(each.mixer)
     assert_differ(model(ids).logits, before)
 
 
