@@ -14,7 +14,8 @@ def _scale(actual, expected):
     assert actual.shape == expected.shape
     assert torch.isfinite(actual).all()
     assert torch.isfinite(expected).all()
-    return float((actual - expected).abs().max() / expected.abs().max())
+    scale = expected.abs().max().clamp(min=torch.finfo(torch.float64).tiny)
+    return float((actual - expected).abs().max() / scale)
 
 
 def assert_same(actual, expected, share=1e-5):
