@@ -29,13 +29,22 @@ def pytest_collection_modifyitems(config, items):
     items[:] = chosen
 
 
-# Tiny tensors are slower on several threads.
-torch.set_num_threads(1)
+# Tiny tensors are slower on several threads; the environment may ask for them all the same.
+if "OMP_NUM_THREADS" not in os.environ:
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def float64():
+    """Models and inputs of a test are made in float64, where rounding is out of the way."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture(autouse=not CHECK_SHAPES)

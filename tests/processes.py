@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 # What processes need that are started outside pytest.
-ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
 
 # Forked from one server that has imported everything, each process starts at once.
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -49,10 +49,10 @@ def _member(errors, function, rank, size, meeting, arguments):
     import torch
     import torch.distributed as dist
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(int(ENVIRONMENT["OMP_NUM_THREADS"]))
     # As launchers do.
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size)}
-    os.environ |= {"LOCAL_WORLD_SIZE": str(size), "OMP_NUM_THREADS": "1"}
+    os.environ |= {"LOCAL_WORLD_SIZE": str(size), "OMP_NUM_THREADS": ENVIRONMENT["OMP_NUM_THREADS"]}
     try:
         dist.init_process_group(
             "gloo",

@@ -51,7 +51,7 @@ def test_no_precision_lost_over_long_sequences():
     x = 1.0 + 0.1 * torch.randn(1, T, 3)
     log_decay = torch.log1p(-torch.tensor([0.5, 1e-3, 1e-6]))
     exact = decaying_sums(x.double(), log_decay.double())
-    torch.testing.assert_close(decaying_sums(x, log_decay).double(), exact, rtol=2e-6, atol=0)
+    torch.testing.assert_close(decaying_sums(x, log_decay).double(), exact, rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize("shape", [(0, 5, 2), (2, 0, 2)])

@@ -28,7 +28,7 @@ def test_the_mean_over_positions_is_the_loss(model, tokens):
     windows = GridWindows(tokens, CONTEXT, 13)
     losses = loss_by_position(model, windows, batch_size=4)
     assert losses.shape == (CONTEXT - 1,)
-    assert losses.mean() == pytest.approx(evaluate_loss(model, windows, 5), rel=1e-6)
+    assert losses.mean() == pytest.approx(evaluate_loss(model, windows, 5), rel=1e-5)
     assert model.training
 
 
@@ -50,7 +50,7 @@ def test_masked_labels_are_left_out(model, tokens):
     losses = token_losses(model, windows, 4)
     starts = np.stack([windows[i]["position_ids"].numpy() == 0 for i in range(9)])
     assert np.array_equal(np.isnan(losses), starts[:, 1:])
-    assert np.nanmean(losses) == pytest.approx(evaluate_loss(model, windows, 4), rel=1e-6)
+    assert np.nanmean(losses) == pytest.approx(evaluate_loss(model, windows, 4), rel=1e-5)
 
 
 def test_a_position_that_no_window_predicts_is_not_a_number(model, tokens):

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 import os
 import signal
 import subprocess
@@ -104,7 +103,7 @@ def test_one_process_at_a_time_trains_in_a_folder(experiment, tmp_path):
 
 
 def test_a_killed_comparison_goes_on_where_it_stopped(experiment, serial, tmp_path):
-    recipe, _ = experiment
+    recipe, store = experiment
     slow = dataclasses.replace(
         recipe,
         contestants=recipe.contestants | {"average": ContestantConfig(kind="moving_average")},
@@ -124,10 +123,8 @@ def test_a_killed_comparison_goes_on_where_it_stopped(experiment, serial, tmp_pa
     finished = {path: path.stat().st_mtime_ns for path in folder.glob("*/result.json")}
     assert len(finished) < 6
     _wait_for_workers_to_end(folder)
-    again = subprocess.run([*command, "--resume"], env=ENVIRONMENT, capture_output=True, text=True)
-    assert again.returncode == 0, again.stderr
+    results = compare(slow, store, folder, resume=True, console=QUIET)
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in finished.items())
-    results = json.loads((folder / "results.json").read_text())
     close(results, serial)
 
 

@@ -32,6 +32,7 @@ from latentwave.bench.training.wave_encoder import WaveEncoderForAudioClassifica
 from latentwave.errors import UserError
 from tests.bench.data.tasks.test_sounds import RATE, tone, write_fsd50k
 from tests.bench.data.tasks.test_sounds import sound as encoded
+from tests.comparing import assert_differ
 from tests.processes import run_processes
 from tests.tiny import tiny_recipe, write_text
 
@@ -104,7 +105,8 @@ def points(result):
 def test_a_classifier_learns_and_records(finished):
     folder, result = finished
     assert [point.step for point in result.curve] == [0, 2, 4, 6, 8]
-    assert result.final_loss == result.curve[-1].loss != result.curve[0].loss
+    assert result.final_loss == result.curve[-1].loss
+    assert_differ(result.final_loss, result.curve[0].loss)
     assert all(set(point.metrics) == {"accuracy"} for point in result.curve)
     assert set(result.metrics) == {"loss", "accuracy"}
     assert result.metrics_split == "test"
@@ -208,8 +210,8 @@ def test_a_comparison_has_metrics_beside_losses(tmp_path):
     assert "bits" not in {column.title for column in table.columns}
     # Both start from the same backbone and read the same documents.
     starts = [results["contestants"][name]["curve"][0]["losses"] for name in ("none", "mixed")]
-    assert starts[0] != starts[1]
-    assert results["contestants"]["none"]["curve"][0]["losses"][0] != starts[0][1]
+    assert_differ(starts[0], starts[1])
+    assert_differ(starts[0][0], starts[0][1])  # the seeds are two
 
 
 def write_sounds(folder):
@@ -300,7 +302,7 @@ def test_two_processes_give_the_curve_of_one(tmp_path):
         )
         assert together.metrics["loss"] == pytest.approx(alone.metrics["loss"], rel=1e-4)
         # Two scores that are all but equal may change places.
-        assert together.metrics["map"] == pytest.approx(alone.metrics["map"], abs=0.02)
+        assert together.metrics["map"] == pytest.approx(alone.metrics["map"], abs=0.05)
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "encoder"])

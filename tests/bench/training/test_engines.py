@@ -23,6 +23,7 @@ from latentwave.bench.training import (
 from latentwave.bench.training.engine import shard_model
 from latentwave.errors import UserError
 from latentwave.hub import attached_mixers, from_pretrained
+from tests.comparing import assert_differ
 from tests.processes import run_processes
 from tests.tiny import tiny_recipe, write_text
 
@@ -64,7 +65,11 @@ def losses(folder):
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
-    return write_text(tmp_path_factory.mktemp("text") / "words.txt")
+    """Documents of nine words: about five borders in every two windows."""
+    folder = tmp_path_factory.mktemp("texts")
+    for index in range(300):
+        write_text(folder / f"{index:03}.txt", num_words=9, seed=index)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +151,7 @@ def test_the_run_says_what_wrapped_the_model(name, together):
 
 
 def test_separate_documents_are_another_task(alone):
-    assert losses(alone / "separate") != losses(alone / "learnable")
+    assert_differ(losses(alone / "separate"), losses(alone / "learnable"))
 
 
 @pytest.mark.parametrize("engine", ["ddp", "fsdp2"])
@@ -182,7 +187,8 @@ def test_the_saved_model_is_plain_and_whole(name, alone, together, store):
     )
     assert saved.keys() == expected.keys()
     for key, tensor in saved.items():
-        torch.testing.assert_close(tensor, expected[key], rtol=1e-3, atol=1e-5)
+        # A gradient that is zero but for rounding is still a step of Adam.
+        torch.testing.assert_close(tensor, expected[key], rtol=1e-3, atol=1e-4)
     assert json.loads((folder / "config.json").read_text())["architectures"] == ["GPT2LMHeadModel"]
     grid = GridWindows(store.split("validation"), 32, 7)
     loss = evaluate_loss(from_pretrained(folder), grid, batch_size=2)
@@ -203,7 +209,11 @@ def test_one_process_in_other_ways(options, tolerance, alone, text, store, tmp_p
     found = losses(tmp_path / "run")
     assert found == pytest.approx(losses(alone / "learnable"), rel=tolerance)
     if "precision" in options:
-        assert found != losses(alone / "learnable")
+        weights = [
+            load_file(run / "model" / "model.safetensors")
+            for run in (tmp_path / "run", alone / "learnable")
+        ]
+        assert_differ(*(each["transformer.wte.weight"] for each in weights), share=1e-4)
 
 
 def test_compilation_that_does_not_work(alone, text, store, tmp_path, monkeypatch):

@@ -38,7 +38,7 @@ def test_without_positions_order_shows_only_through_the_causal_mask(architecture
     backbone = BackboneConfig(
         architecture=architecture, positions=positions, context_length=32, **sizes
     )
-    model = build_model(backbone, ContestantConfig(), vocab_size=30, seed=0).eval()
+    model = build_model(backbone, ContestantConfig(), vocab_size=30, seed=0).double().eval()
     lw.assert_causal(model)
     with torch.no_grad():
         for parameter in model.parameters():
