@@ -16,7 +16,7 @@ import json
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -359,8 +359,7 @@ def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _phases() -> Iterator[Callable[[Bench, Sizes], None]]:
-    yield from (ceilings, filterbanks, training, mixers)
+PHASES = {"filterbanks": filterbanks, "training": training, "mixers": mixers}
 
 
 def main() -> None:
@@ -368,6 +367,7 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--tiny", action="store_true", help="small sizes, on the CPU")
     parser.add_argument("--seconds", type=float, default=165.0, help="start no row after so many")
+    parser.add_argument("--phases", nargs="+", choices=PHASES, default=[*PHASES])
     options = parser.parse_args()
     device = torch.device("cpu" if options.tiny else "cuda")
     warnings.simplefilter("ignore")
@@ -377,8 +377,10 @@ def main() -> None:
     bench = Bench(device, options.output, options.seconds)
     card = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
     bench.write(group="machine", name=card, torch=torch.__version__)
-    for phase in _phases():
-        phase(bench, TINY if options.tiny else LARGE)
+    sizes = TINY if options.tiny else LARGE
+    ceilings(bench, sizes)
+    for phase in options.phases:
+        PHASES[phase](bench, sizes)
     if bench.left_out:
         bench.write(group="left out", name="no time", rows=bench.left_out)
 

@@ -32,6 +32,7 @@ LONGEST_WINDOW = 128
 """A window lies in registers, so longer kernels are left to the other form."""
 # One kernel for all lengths: chunks and steps of streaming compile nothing new.
 _LENGTHS = ("N", "T", "M", "W", "start", "history", "tiles")
+_TAP_BYTES = 8192
 _PROGRAMS = 1024  # of the sums over tokens: several for every multiprocessor
 
 
@@ -147,10 +148,16 @@ class _Call(NamedTuple):
     ) -> _Call:
         (B, N, D), M = x.shape, analysis.shape[0]
         placement = Placement(M, kernel_sizes, causal)
-        # Filters at a time: more make better products, unless padding takes more than an eighth.
-        padded = {size: -(-M // size) * size for size in (64, 32, 16)}
+        WP = max(16, triton.next_power_of_2(placement.W))
+        # Filters at a time: more make better products, unless padding takes more than an eighth,
+        # or the taps more than their share of shared memory.
+        padded = {
+            size: -(-M // size) * size
+            for size in (64, 32, 16)
+            if size * WP * x.itemsize <= _TAP_BYTES
+        }
         BM = next((size for size, MP in padded.items() if 8 * (MP - M) <= MP), 16)
-        MP, WP = padded[BM], max(16, triton.next_power_of_2(placement.W))
+        MP = padded[BM]
         taps = x.new_zeros(WP, MP)
         taps[: placement.W, :M] = placement.place(analysis, torch.float32).T
         first, last = (x, x) if runs is None else document_bounds(runs)

@@ -10,8 +10,7 @@ from torch import Tensor
 
 TRITON = find_spec("triton") is not None
 """Whether Triton is installed; the modules beside this one need it."""
-MOST_BATCHES = 65535
-"""Of one axis of a kernel's grid."""
+_MOST_BATCHES = 65535  # of one axis of a kernel's grid
 _DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 
 
@@ -22,7 +21,9 @@ def takes(x: Tensor) -> bool:
         and x.device.type == "cuda"
         and x.dtype in _DTYPES
         and x.numel() > 0
-        and x.shape[0] <= MOST_BATCHES
+        and x.shape[0] <= _MOST_BATCHES
+        # Triton's own minimum. A compiler cannot trace the question; it needs Triton anyway.
+        and (torch.compiler.is_compiling() or torch.cuda.get_device_capability(x.device)[0] >= 8)
     )
 
 
