@@ -364,11 +364,14 @@ PHASES = {"filterbanks": filterbanks, "training": training, "mixers": mixers}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("output", type=Path)
+    parser.add_argument("output", type=Path, nargs="?", default=Path("runs/bench-gpu.jsonl"))
     parser.add_argument("--tiny", action="store_true", help="small sizes, on the CPU")
     parser.add_argument("--seconds", type=float, default=165.0, help="start no row after so many")
     parser.add_argument("--phases", nargs="+", choices=PHASES, default=[*PHASES])
     options = parser.parse_args()
+    if not options.tiny and not torch.cuda.is_available():
+        print("GPU benchmark: no CUDA GPU here; --tiny shows on a CPU that it runs")
+        return
     device = torch.device("cpu" if options.tiny else "cuda")
     warnings.simplefilter("ignore")
     torch.manual_seed(0)
