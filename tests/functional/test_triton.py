@@ -107,9 +107,12 @@ def test_window_sums(kernels, T, first, sizes, scaled, adjoint, with_runs, dtype
 
 
 @DOCUMENTS
+@pytest.mark.parametrize("backward", [False, True])
 @pytest.mark.parametrize("T", [1, 64, 65, 150])
-def test_decaying_sums(kernels, T, with_runs):
+def test_decaying_sums(kernels, T, backward, with_runs):
     x, runs = torch.randn(2, T, 19), documents(2, T, with_runs)
+    if backward and runs is not None:
+        runs = runs.flip(1)  # as the adjoint calls it
     log_decay = torch.log1p(-torch.logspace(-4, -0.1, 19))
     y = kernels["scan"].decaying_scan(x, log_decay, runs)
     assert_close(y, decaying_sums(x.double(), log_decay.double(), runs), 3e-6)
