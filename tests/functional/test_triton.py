@@ -92,13 +92,13 @@ def test_filterbank(kernels, case, per_token, with_runs, dtype):
 @DTYPES
 @DOCUMENTS
 @pytest.mark.parametrize("adjoint", [False, True])
-@pytest.mark.parametrize("scaled", ["unscaled", "by channel", "by token"])
+@pytest.mark.parametrize("scaled", ["unscaled", "by channel", "by token", "averaged"])
 @pytest.mark.parametrize(("T", "first", "sizes"), [(1, 0, [3]), (130, 4, [3, 0, 20, 1, 2, 1])])
 def test_window_sums(kernels, T, first, sizes, scaled, adjoint, with_runs, dtype):
     x, runs = rounded(2, T, 40, dtype=dtype), documents(2, T, with_runs)
     count = sum(sizes)
     scale = {"by channel": torch.rand(count), "by token": torch.rand(2, T, count)}.get(scaled)
-    plan = plain_averages._Plan(tuple(sizes), first, adjoint)
+    plan = plain_averages._Plan(tuple(sizes), first, adjoint, scaled == "averaged")
     exact = plain_averages._apply(x, None if scale is None else scale.double(), runs, plan)
     y = kernels["averages"].window_sums(x.to(dtype), scale, runs, *plan)
     assert_close(y, exact, TOLERANCES[dtype])
