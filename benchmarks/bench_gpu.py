@@ -348,6 +348,8 @@ def _config(width: int, tokens: int, layers: int, heads: int) -> GPT2Config:
         n_embd=width,
         n_layer=layers,
         n_head=heads,
+        bos_token_id=0,
+        eos_token_id=0,
         resid_pdrop=0.0,
         embd_pdrop=0.0,
         attn_pdrop=0.0,

@@ -58,7 +58,8 @@ def window_sums(
         x, factors, first, last, y, T, C, first_channel, count,
         STARTS=tuple(starts), CHANNELS=tuple(channels), WINDOWS=tuple(windows),
         BT=_TOKENS, BS=_SOURCES, BC=BC, ADJOINT=adjoint, AVERAGED=averaged,
-        HAS_SCALE=scale is not None, PER_TOKEN=per_token, HAS_RUNS=runs is not None, PRECISION=PRECISION,
+        HAS_SCALE=scale is not None, PER_TOKEN=per_token, HAS_RUNS=runs is not None,
+        PRECISION=PRECISION,
     )  # fmt: skip
     return y
 
@@ -81,8 +82,8 @@ def _sum(
     x, scale, first, last, y, T, C, first_channel, count,
     STARTS: tl.constexpr, CHANNELS: tl.constexpr, WINDOWS: tl.constexpr,
     BT: tl.constexpr, BS: tl.constexpr, BC: tl.constexpr, ADJOINT: tl.constexpr,
-    AVERAGED: tl.constexpr, HAS_SCALE: tl.constexpr, PER_TOKEN: tl.constexpr, HAS_RUNS: tl.constexpr,
-    PRECISION: tl.constexpr,
+    AVERAGED: tl.constexpr, HAS_SCALE: tl.constexpr, PER_TOKEN: tl.constexpr,
+    HAS_RUNS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     tile, b = tl.program_id(1), tl.program_id(2)
     start, channel, behind, window = tile * 0, tile * 0, tile * 0, tile * 0
