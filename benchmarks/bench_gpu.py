@@ -16,7 +16,7 @@ import json
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -348,6 +348,8 @@ def _config(width: int, tokens: int, layers: int, heads: int) -> GPT2Config:
         n_embd=width,
         n_layer=layers,
         n_head=heads,
+        bos_token_id=0,
+        eos_token_id=0,
         resid_pdrop=0.0,
         embd_pdrop=0.0,
         attn_pdrop=0.0,
@@ -359,16 +361,19 @@ def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _phases() -> Iterator[Callable[[Bench, Sizes], None]]:
-    yield from (ceilings, filterbanks, training, mixers)
+PHASES = {"filterbanks": filterbanks, "training": training, "mixers": mixers}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("output", type=Path)
+    parser.add_argument("output", type=Path, nargs="?", default=Path("runs/bench-gpu.jsonl"))
     parser.add_argument("--tiny", action="store_true", help="small sizes, on the CPU")
     parser.add_argument("--seconds", type=float, default=165.0, help="start no row after so many")
+    parser.add_argument("--phases", nargs="+", choices=PHASES, default=[*PHASES])
     options = parser.parse_args()
+    if not options.tiny and not torch.cuda.is_available():
+        print("GPU benchmark: no CUDA GPU here; --tiny shows on a CPU that it runs")
+        return
     device = torch.device("cpu" if options.tiny else "cuda")
     warnings.simplefilter("ignore")
     torch.manual_seed(0)
@@ -377,8 +382,10 @@ def main() -> None:
     bench = Bench(device, options.output, options.seconds)
     card = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
     bench.write(group="machine", name=card, torch=torch.__version__)
-    for phase in _phases():
-        phase(bench, TINY if options.tiny else LARGE)
+    sizes = TINY if options.tiny else LARGE
+    ceilings(bench, sizes)
+    for phase in options.phases:
+        PHASES[phase](bench, sizes)
     if bench.left_out:
         bench.write(group="left out", name="no time", rows=bench.left_out)
 

@@ -1,6 +1,7 @@
 """Every mixer on a GPU beside the same mixer in float64 on the CPU."""
 
 import copy
+import warnings
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from tests.mixers.cases import CASES, CHANNELS, build_case
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU"),
     pytest.mark.unchecked,
+    pytest.mark.filterwarnings("ignore:TensorFloat32 tensor cores"),
 ]
 B, T, CHUNK = 2, 37, 9
 WAYS = ["plain", "documents", "padding", "chunks"]
@@ -82,8 +84,10 @@ def test_no_pass_waits_for_the_device(case, way):
         y.backward(dy)
 
     step()  # constants move to the device, kernels are compiled
-    torch.cuda.set_sync_debug_mode("error")
     try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # "a prototype feature"
+            torch.cuda.set_sync_debug_mode("error")
         step()
     finally:
         torch.cuda.set_sync_debug_mode("default")

@@ -15,6 +15,7 @@ from tests.mixers.cases import randomize
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU"),
     pytest.mark.unchecked,
+    pytest.mark.filterwarnings("ignore:TensorFloat32 tensor cores"),
 ]
 VOCABULARY, CONTEXT = 48, 64
 MIXERS = {

@@ -161,17 +161,12 @@ def causal_moving_average(
         ]
         return torch.stack(steps, dim=1)
     if boundary == "zero" or valid is None:
-        # Filled on the device: a list would have to travel there.
-        parts = [
-            torch.full((size,), 2.0**-level, dtype=dtype, device=x.device)
-            for level, size in enumerate(sizes, start=1)
-        ]
-        scale = torch.cat(parts) if parts else None
-    else:
-        levels = len(sizes)
-        counts = valid.to(dtype).unsqueeze(-1).expand(B, T, levels)
-        per_level = 1.0 / _apply(counts, None, runs, _Plan((1,) * levels)).clamp(min=1.0)
-        scale = _repeat(per_level, sizes)
+        plan = _Plan(sizes, first_channel, averaged=True)
+        return _apply(x, None, runs, plan)[:, history:]
+    levels = len(sizes)
+    counts = valid.to(dtype).unsqueeze(-1).expand(B, T, levels)
+    per_level = 1.0 / _apply(counts, None, runs, _Plan((1,) * levels)).clamp(min=1.0)
+    scale = _repeat(per_level, sizes)
     return _apply(x, scale, runs, _Plan(sizes, first_channel))[:, history:]
 
 
@@ -263,6 +258,8 @@ class _Plan(NamedTuple):
     group_sizes: tuple[int, ...]
     first_channel: int = 0
     adjoint: bool = False
+    averaged: bool = False
+    """Whether each sum is divided by its window."""
 
 
 def _apply(x: Tensor, scale: Tensor | None, runs: Tensor | None, plan: _Plan) -> Tensor:
@@ -270,7 +267,7 @@ def _apply(x: Tensor, scale: Tensor | None, runs: Tensor | None, plan: _Plan) ->
 
 
 class _ScaledWindowSums(torch.autograd.Function):
-    """y = scale · S x with the window sums S; channels outside the groups are copied.
+    """y = scale · S x with the window sums or averages S; channels outside the groups are copied.
 
     The adjoint Sᵀ (scale · x) is the same doubling towards earlier tokens.
     """
@@ -287,6 +284,8 @@ class _ScaledWindowSums(torch.autograd.Function):
         y = x.clone(memory_format=torch.contiguous_format)
         own = y[..., first : first + count]
         sums = own.to(accumulation_dtype(x.dtype))
+        if plan.averaged:
+            scale = _inverse_windows(plan.group_sizes, sums)
         if scale is not None and plan.adjoint:
             sums.mul_(scale)
         _double_in_place(sums, runs, plan)
@@ -301,6 +300,12 @@ class _ScaledWindowSums(torch.autograd.Function):
         scale, runs = ctx.saved_tensors
         opposite = ctx.plan._replace(adjoint=not ctx.plan.adjoint)
         return _apply(grad_outputs[0], scale, runs, opposite), None, None, None
+
+
+def _inverse_windows(group_sizes: tuple[int, ...], like: Tensor) -> Tensor | None:
+    # Filled on the device: a list would have to travel there.
+    parts = [like.new_full((size,), 2.0**-level) for level, size in enumerate(group_sizes, start=1)]
+    return torch.cat(parts) if parts else None
 
 
 def _double_in_place(sums: Tensor, runs: Tensor | None, plan: _Plan) -> None:

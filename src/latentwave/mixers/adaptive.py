@@ -289,7 +289,8 @@ class MaskLayer(nn.Module):
         )
         bias = penalty.to(q.dtype).masked_fill(~allowed, float("-inf"))
         q, k, v = (
-            t.reshape(B * blocks, -1, H, C // H).transpose(1, 2)
+            # Attention kernels read aligned rows, and a key in kv stands at odd places.
+            t.reshape(B * blocks, -1, H, C // H).transpose(1, 2).contiguous()
             for t in (q, kv[..., :C], kv[..., C:-1])
         )
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)

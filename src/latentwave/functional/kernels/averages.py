@@ -29,6 +29,7 @@ def window_sums(
     group_sizes: Sequence[int],
     first_channel: int,
     adjoint: bool,
+    averaged: bool,
 ) -> Tensor:
     """See `operators.window_sums`."""
     B, T, C = x.shape
@@ -56,8 +57,9 @@ def window_sums(
     _sum[(triton.cdiv(T, _TOKENS), tile, B)](
         x, factors, first, last, y, T, C, first_channel, count,
         STARTS=tuple(starts), CHANNELS=tuple(channels), WINDOWS=tuple(windows),
-        BT=_TOKENS, BS=_SOURCES, BC=BC, ADJOINT=adjoint, HAS_SCALE=scale is not None,
-        PER_TOKEN=per_token, HAS_RUNS=runs is not None, PRECISION=PRECISION,
+        BT=_TOKENS, BS=_SOURCES, BC=BC, ADJOINT=adjoint, AVERAGED=averaged,
+        HAS_SCALE=scale is not None, PER_TOKEN=per_token, HAS_RUNS=runs is not None,
+        PRECISION=PRECISION,
     )  # fmt: skip
     return y
 
@@ -80,8 +82,8 @@ def _sum(
     x, scale, first, last, y, T, C, first_channel, count,
     STARTS: tl.constexpr, CHANNELS: tl.constexpr, WINDOWS: tl.constexpr,
     BT: tl.constexpr, BS: tl.constexpr, BC: tl.constexpr, ADJOINT: tl.constexpr,
-    HAS_SCALE: tl.constexpr, PER_TOKEN: tl.constexpr, HAS_RUNS: tl.constexpr,
-    PRECISION: tl.constexpr,
+    AVERAGED: tl.constexpr, HAS_SCALE: tl.constexpr, PER_TOKEN: tl.constexpr,
+    HAS_RUNS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     tile, b = tl.program_id(1), tl.program_id(2)
     start, channel, behind, window = tile * 0, tile * 0, tile * 0, tile * 0
@@ -124,6 +126,8 @@ def _sum(
             if HAS_RUNS:
                 inside &= (s[None, :] >= oldest) & (s[None, :] <= newest)
             total = tl.dot(inside.to(value.dtype), value, total, input_precision=PRECISION)
+        if AVERAGED:
+            total *= 1.0 / window.to(tl.float32)
         if HAS_SCALE and not (ADJOINT and PER_TOKEN):
             total *= _scales(scale, b, t, c, T, first_channel, count, PER_TOKEN)
         tl.store(y + b.to(tl.int64) * T * C + at, total.to(y.dtype.element_ty), mask=wanted)

@@ -10,8 +10,7 @@ from torch import Tensor
 
 TRITON = find_spec("triton") is not None
 """Whether Triton is installed; the modules beside this one need it."""
-MOST_BATCHES = 65535
-"""Of one axis of a kernel's grid."""
+_MOST_BATCHES = 65535  # of one axis of a kernel's grid
 _DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 
 
@@ -22,7 +21,9 @@ def takes(x: Tensor) -> bool:
         and x.device.type == "cuda"
         and x.dtype in _DTYPES
         and x.numel() > 0
-        and x.shape[0] <= MOST_BATCHES
+        and x.shape[0] <= _MOST_BATCHES
+        # Triton's own minimum. A compiler cannot trace the question; it needs Triton anyway.
+        and (torch.compiler.is_compiling() or torch.cuda.get_device_capability(x.device)[0] >= 8)
     )
 
 
@@ -31,7 +32,7 @@ def takes(x: Tensor) -> bool:
     mutates_args=(),
     schema=(
         "(Tensor x, Tensor? scale, Tensor? runs, int[] group_sizes, int first_channel, "
-        "bool adjoint) -> Tensor"
+        "bool adjoint, bool averaged) -> Tensor"
     ),
 )
 def window_sums(  # noqa: PLR0917
@@ -41,6 +42,7 @@ def window_sums(  # noqa: PLR0917
     group_sizes: Sequence[int],
     first_channel: int,
     adjoint: bool,
+    averaged: bool,
 ) -> Tensor:
     """Sum dyadic windows: scale · S x, or with `adjoint` Sᵀ (scale · x).
 
@@ -51,13 +53,14 @@ def window_sums(  # noqa: PLR0917
         group_sizes: channels per level, level 1 first.
         first_channel: where the first group starts; channels outside the groups are copied.
         adjoint: whether the sums run to later tokens, of values that are scaled already.
+        averaged: whether each sum is divided by its window.
 
     Returns:
         (B, T, C) in the dtype of x; sums are taken in float32.
     """
     from latentwave.functional.kernels import averages
 
-    return averages.window_sums(x, scale, runs, group_sizes, first_channel, adjoint)
+    return averages.window_sums(x, scale, runs, group_sizes, first_channel, adjoint, averaged)
 
 
 @window_sums.register_fake
@@ -68,6 +71,7 @@ def _(  # noqa: PLR0917
     group_sizes: Sequence[int],
     first_channel: int,
     adjoint: bool,
+    averaged: bool,
 ) -> Tensor:
     return x.new_empty(x.shape)
 

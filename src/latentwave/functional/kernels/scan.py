@@ -12,8 +12,6 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from latentwave.functional.kernels.documents import document_bounds
-
 _TOKENS, _CHANNELS = 64, 16  # of a chunk
 
 
@@ -22,9 +20,8 @@ def decaying_scan(x: Tensor, log_decay: Tensor, runs: Tensor | None) -> Tensor:
     B, T, C = x.shape
     x = x.contiguous()
     y = torch.empty_like(x)
-    first = x if runs is None else document_bounds(runs)[0]
     _scan[(triton.cdiv(C, _CHANNELS), B)](
-        x, log_decay.contiguous(), first, y, T, C,
+        x, log_decay.contiguous(), x if runs is None else runs.contiguous(), y, T, C,
         BT=_TOKENS, BC=_CHANNELS, HAS_RUNS=runs is not None,
     )  # fmt: skip
     return y
@@ -37,7 +34,7 @@ def _combine(older_log, older_sum, log, value):
 
 @triton.jit(do_not_specialize=("T",))
 def _scan(
-    x, log_decay, first, y, T, C, BT: tl.constexpr, BC: tl.constexpr, HAS_RUNS: tl.constexpr
+    x, log_decay, runs, y, T, C, BT: tl.constexpr, BC: tl.constexpr, HAS_RUNS: tl.constexpr
 ):  # fmt: skip
     b = tl.program_id(1)
     c = tl.program_id(0) * BC + tl.arange(0, BC)
@@ -50,7 +47,10 @@ def _scan(
         value = tl.load(x + at, mask=wanted, other=0.0).to(tl.float32)
         logs = decay + tl.zeros((BT, BC), tl.float32)
         if HAS_RUNS:
-            starts = t == tl.load(first + b.to(tl.int64) * T + t, mask=t < T, other=-1)
+            # Not by their order: the adjoint's runs are those of reversed tokens.
+            own = tl.load(runs + b.to(tl.int64) * T + t, mask=t < T, other=0)
+            before = tl.load(runs + b.to(tl.int64) * T + t - 1, mask=(t > 0) & (t < T), other=0)
+            starts = own != before
             logs = tl.where(starts[:, None], float("-inf"), logs)
         reach, total = tl.associative_scan((logs, value), 0, _combine)
         total += tl.exp(reach) * carry
