@@ -64,7 +64,7 @@ class ChannelMixer(Mixer):
         padding_mask: Tensor | None,
     ) -> Tensor:
         start, stop = self.mixed_range
-        own = x[..., start:stop]
+        own = x if self.num_mixed == self.channels else x[..., start:stop]
         result = self._mix_channels(own, state, runs, padding_mask)
         if self.residual:
             result = own + result

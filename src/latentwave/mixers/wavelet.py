@@ -233,14 +233,13 @@ class WaveletMixer(ChannelMixer):
             sums = sums if self._in_order else sums[..., self._back.on(x.device)]
         else:
             sums = sums + own
-            sums -= samples.gather(1, self._leaving.on(x.device).expand(x.shape[0], -1, -1))
+            leaving = self._leaving.on(x.device)
+            sums -= samples.gather(1, leaving if len(x) == 1 else leaving.expand(len(x), -1, -1))
         state.remember("x", sums)
-        y = x.clone()
+        averages = sums * self._scale.on(x.device)
         if self.residual:
-            y[..., start:stop] += sums * self._scale.on(x.device)
-        else:
-            torch.mul(sums, self._scale.on(x.device), out=y[..., start:stop])
-        return y
+            averages = own + averages
+        return torch.slice_scatter(x, averages, dim=-1, start=start, end=stop)
 
     def _few_outputs(self, x: Tensor, runs: Tensor | None, history: int) -> Tensor:
         """A whole kernel over the last tokens costs less than the cascade over all of them."""
