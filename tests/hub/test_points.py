@@ -280,13 +280,11 @@ def test_lora_on_the_projections_that_are_mixed(tmp_path):
 @EVERY_KIND
 def test_every_kind_at_every_point(kind):
     model, ids = mixed(llama(), kind, [*INNER, "block"]), tokens(2, 20)
-    if kind in ("wavelet_bank", "dynamic_conv"):  # seven squares in a row would overflow
-        with torch.no_grad():
-            for each in all_mixers(model):
-                for parameter in each.mixer.parameters():
-                    parameter.mul_(0.1)
-    lw.assert_causal(model)
+    with torch.no_grad():  # mixers that follow their input square what others have amplified
+        for parameter in (p for each in all_mixers(model) for p in each.mixer.parameters()):
+            parameter.mul_(0.1)
     model.double()  # random weights make float32's rounding large
+    lw.assert_causal(model)
     torch.testing.assert_close(chunked(model, ids), model(ids, use_cache=False).logits)
 
 

@@ -21,7 +21,7 @@ class Decoder:
     """
 
     module: nn.Module
-    layers: nn.ModuleList
+    layers: list[nn.Module]
     config: PretrainedConfig
 
 
@@ -75,10 +75,10 @@ def find_decoder(model: PreTrainedModel) -> Decoder:
             f"({described}): attach to the submodel that holds only one"
         )
     owner, _, layers = found[0]
-    return Decoder(module=owner, layers=layers, config=config)
+    return Decoder(module=owner, layers=[_uncompiled(layer) for layer in layers], config=config)
 
 
-def decoder_layers(model: PreTrainedModel) -> nn.ModuleList:
+def decoder_layers(model: PreTrainedModel) -> list[nn.Module]:
     """The decoder layers of a model, first one first.
 
     Raises:
@@ -92,7 +92,7 @@ def _are_layers(modules: nn.ModuleList) -> bool:
     return any(
         "attn" in name or "attention" in name
         for module in modules
-        for name, _ in module.named_children()
+        for name, _ in _uncompiled(module).named_children()
     )
 
 
@@ -105,3 +105,9 @@ def head_counts(config: PretrainedConfig) -> tuple[int, int]:
         return num_heads, 1
     named = (getattr(config, name, None) for name in ("num_key_value_heads", "num_kv_heads"))
     return num_heads, next(filter(None, named), num_heads)
+
+
+def _uncompiled(layer: nn.Module) -> nn.Module:
+    """The layer itself, which `torch.compile` puts into another module."""
+    inner = getattr(layer, "_orig_mod", layer)
+    return inner if isinstance(inner, nn.Module) else layer

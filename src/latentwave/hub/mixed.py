@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -21,14 +21,23 @@ from latentwave.hub.swapping import Swapped, restore_class, swap_class
 _CALL = "latentwave_call"
 
 
-class MixedPart(Swapped):
-    """A module inside a decoder layer whose input or output is mixed.
+class _Watching(Swapped):
+    """A module that notices when one is replaced whose input or output is mixed."""
 
-    The mixers are submodules of the layer, and this one holds the layer in a tuple, so that no
-    name in a checkpoint changes.
-    """
-
+    _mixed_children: frozenset[str]
+    # Held in a tuple, the layer is no submodule, so that no name in a checkpoint changes.
     _mixed_at: tuple[nn.Module, tuple[Site, ...]]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute, as adapters and quantisation do with modules."""
+        super().__setattr__(name, value)
+        if name in self._mixed_children:
+            _follow(self._mixed_at[0])
+
+
+class MixedPart(_Watching):
+    """A module inside a decoder layer whose input or output is mixed, or one that holds such."""
+
     _mixed_argument: str
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -46,10 +55,9 @@ class MixedPart(Swapped):
         return output
 
 
-class MixedLayer(Swapped):
-    """A decoder layer with mixers behind or inside it."""
+class MixedLayer(_Watching):
+    """A decoder layer with mixers behind or inside it, which are its submodules."""
 
-    _mixed_sites: tuple[Site, ...]
     _mixed_parts: dict[str, nn.Module]  # by their paths
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -71,41 +79,38 @@ class MixedLayer(Swapped):
 
     def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         output = super().forward(*args, **kwargs)
-        for site in self._mixed_sites:
+        for site in self._mixed_at[1]:
             if not site.path:
                 output = _mix_output(self, site, output)
         return output
 
 
-def mix_layer(layer: nn.Module, sites: Iterable[Site]) -> None:
+def mix_layer(module: nn.Module, sites: Sequence[Site]) -> None:
     """Run the mixers of a layer from now on; they are submodules of it already."""
-    layer._mixed_sites = tuple(sites)
-    layer._mixed_parts = {}
-    swap_class(layer, MixedLayer)
-    _mix_parts(layer)
-
-
-def unmix_layer(layer: nn.Module) -> None:
-    """Undo `mix_layer`."""
-    _unmix_parts(layer)
-    restore_class(layer)
-    del layer._mixed_sites, layer._mixed_parts
-
-
-def _mix_parts(layer: Any) -> None:
-    for path in {site.path: None for site in layer._mixed_sites if site.path}:
+    layer: Any = module
+    layer._mixed_at, layer._mixed_parts = (layer, tuple(sites)), {}
+    children: dict[str, set[str]] = {"": set()}
+    for site in sites:
+        if site.path:
+            owner, _, child = site.path.rpartition(".")
+            children.setdefault(owner, set()).add(child)
+    for path in {**children, **{site.path: None for site in sites}}:
         part: Any = layer.get_submodule(path)
-        layer._mixed_parts[path] = part
-        part._mixed_at = layer, tuple(s for s in layer._mixed_sites if s.path == path)
-        part._mixed_argument = next(iter(inspect.signature(part.forward).parameters))
-        swap_class(part, MixedPart)
+        part._mixed_children = frozenset(children.get(path, ()))
+        if path:
+            layer._mixed_parts[path] = part
+            part._mixed_at = layer, tuple(site for site in sites if site.path == path)
+            part._mixed_argument = next(iter(inspect.signature(part.forward).parameters))
+        swap_class(part, MixedPart if path else MixedLayer)
 
 
-def _unmix_parts(layer: Any) -> None:
-    for part in layer._mixed_parts.values():
+def unmix_layer(module: nn.Module) -> None:
+    """Undo `mix_layer`."""
+    layer: Any = module
+    for part in (layer, *layer._mixed_parts.values()):
         restore_class(part)
-        del part._mixed_at, part._mixed_argument
-    layer._mixed_parts.clear()
+        for name in [name for name in vars(part) if name.startswith("_mixed_")]:
+            delattr(part, name)
 
 
 @torch.compiler.disable(reason="a module that is mixed was replaced: run the model once before")
@@ -115,8 +120,9 @@ def _follow(layer: nn.Module) -> None:
     Adapters and quantisation replace linear maps by others, which may hold the old one: its
     output is then a part of the signal only.
     """
-    _unmix_parts(layer)
-    _mix_parts(layer)
+    sites = layer._mixed_at[1]
+    unmix_layer(layer)
+    mix_layer(layer, sites)
 
 
 def _mix(layer: nn.Module, site: Site, signal: Tensor) -> Tensor:
@@ -206,9 +212,9 @@ def mix_decoder(module: nn.Module, config: PretrainedConfig, num_layers: int) ->
 
 def unmix_decoder(module: nn.Module) -> None:
     """Undo `mix_decoder`."""
-    decoder: Any = module
-    restore_class(decoder)
-    del decoder._mixed_arguments, decoder._mixed_config, decoder._mixed_num_layers
+    restore_class(module)
+    for name in ("_mixed_arguments", "_mixed_config", "_mixed_num_layers"):
+        delattr(module, name)
 
 
 def _documents(position_ids: Tensor | None, tokens: Tensor) -> Tensor | None:

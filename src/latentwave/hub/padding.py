@@ -41,7 +41,11 @@ def find_padding(
     if attention_mask is None:
         return None
     if isinstance(attention_mask, Tensor) and attention_mask.dim() == 2:
-        return attention_mask[:, attention_mask.shape[1] - num_tokens :].bool()
+        mask = attention_mask[:, attention_mask.shape[1] - num_tokens :].bool()
+        # Other devices would have to be waited for, compilers would guess.
+        if mask.device.type == "cpu" and not torch.compiler.is_compiling() and mask.all():
+            return None
+        return mask
     if isinstance(attention_mask, Tensor) and attention_mask.dim() == 4:
         rows = keys = torch.arange(num_tokens, device=attention_mask.device)
         if attention_mask.shape[2] == 1:  # one row for all

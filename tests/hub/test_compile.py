@@ -1,0 +1,215 @@
+"""Compiled models give what eager ones give, whatever was compiled before in the process.
+
+No test resets the compiler between its models: a graph of the plain model that is reused for one
+with mixers is the fault that these tests look for.
+"""
+
+import copy
+import functools
+import itertools
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import CompileConfig, StaticCache
+
+import latentwave as lw
+from latentwave.hub import all_mixers, decoder_layers
+from latentwave.hub.points import POINTS
+from tests.hub.models import BACKBONES, tokens
+from tests.mixers.cases import randomize
+
+pytestmark = pytest.mark.unchecked
+
+KINDS = lw.list_mixers()
+EVERY_BACKBONE = pytest.mark.parametrize(
+    "backbone", ["llama", pytest.param("gpt2", marks=pytest.mark.slow)]
+)
+SIZES = {
+    "filterbank": {"num_filters": 6, "kernel_size": 8},
+    "adaptive_filterbank": {"num_filters": 6, "kernel_size": 8, "mask_width": 8, "mask_window": 5},
+    "chain": {"mixers": [{"kind": "short_conv"}, {"kind": "ema"}]},
+}
+compiled = functools.partial(torch.compile, backend="aot_eager", fullgraph=True)
+
+
+@pytest.fixture(autouse=True)
+def _many_graphs():
+    # Each model of a test is one more entry in the cache of the same functions.
+    with torch._dynamo.config.patch(recompile_limit=64):
+        yield
+
+
+def plain(backbone="llama"):
+    model = BACKBONES[backbone](2)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    model.loss_type = "ForCausalLM"  # transformers warns without it, which breaks graphs
+    return model
+
+
+def mixed(model, kind="short_conv", points=("qkv", "mlp", "mlp_output", "block"), **options):
+    options = SIZES.get(kind, {}) | options
+    lw.attach(model, kind, points=points, placement="all", context_length=16, **options)
+    for each in all_mixers(model):
+        randomize(each.mixer)
+    return model
+
+
+def step(run, model, ids, **inputs):
+    """The loss and every gradient."""
+    model.zero_grad()
+    loss = run(input_ids=ids, labels=ids, use_cache=False, **inputs).loss
+    loss.backward()
+    return [loss.detach()] + [p.grad for p in model.parameters() if p.grad is not None]
+
+
+def check(run, model, ids, modes=(True, False), **inputs):
+    """Compiled gives what the model gives without a compiler, in training and evaluation."""
+    eager, wide = copy.deepcopy(model), {"rtol": 1e-4, "atol": 1e-5}
+    for training in modes:
+        torch.testing.assert_close(
+            step(run, model.train(training), ids, **inputs),
+            step(eager.train(training), eager, ids, **inputs),
+            **({} if model.dtype == torch.bfloat16 else wide),
+        )
+
+
+@EVERY_BACKBONE
+def test_a_plain_model_was_compiled_before(backbone):
+    ids, first, second = tokens(2, 20), plain(backbone), mixed(plain(backbone))
+    check(compiled(first), first, ids)
+    check(compiled(second), second, ids)
+
+
+@EVERY_BACKBONE
+def test_attached_and_detached_after_compilation(backbone):
+    model, ids = plain(backbone), tokens(2, 20)
+    run = compiled(model)
+    check(run, model, ids, [False])
+    before = run(ids).logits
+    check(run, mixed(model), ids, [False])
+    assert not torch.allclose(run(ids).logits, before)
+    check(run, lw.detach(model), ids, [False])
+    torch.testing.assert_close(run(ids).logits, before)
+
+
+def test_option_sets_on_one_class():
+    ids = tokens(2, 20)
+    for kind, options in (
+        ("short_conv", {"kernel_size": 3}),
+        ("short_conv", {"kernel_size": 6}),
+        ("wavelet", {"level": 1}),
+        ("wavelet", {"level": 2}),
+        ("wavelet", {"level": 2, "residual": True}),
+    ):
+        model = mixed(plain(), kind, ["mlp"], **options)
+        run = torch.compile(model, backend="eager", fullgraph=True)
+        torch.testing.assert_close(run(ids).logits, model(ids).logits)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_padding_and_documents(dtype):
+    model, ids = mixed(plain()).to(dtype), tokens(2, 20)
+    run, mask = compiled(model), torch.ones_like(ids)
+    mask[0, :6] = 0
+    check(run, model, ids, [True], attention_mask=mask)
+    check(run, model, ids, [True], segment_ids=(torch.arange(20) // 7).expand(2, -1))
+
+
+def test_no_recompilation_after_the_second_step():
+    model = mixed(plain()).train()
+    run, optimizer = compiled(model), torch.optim.SGD(model.parameters(), lr=1e-2)
+    for number in range(4):
+        with torch._dynamo.config.patch(error_on_recompile=number > 1):
+            ids, mask = tokens(2, 20), torch.ones(2, 20, dtype=torch.int64)
+            step(run, model, ids, attention_mask=mask)
+            optimizer.step()
+
+
+@EVERY_BACKBONE
+@pytest.mark.parametrize("use_reentrant", [False, True])
+def test_gradient_checkpointing(backbone, use_reentrant):
+    model, ids = mixed(plain(backbone)).train(), tokens(2, 20)
+    mask = torch.ones_like(ids)
+    mask[0, :6] = 0
+    expected = [each.clone() for each in step(model, model, ids, attention_mask=mask)]
+    model.gradient_checkpointing_enable({"use_reentrant": use_reentrant})
+    # Reentrant checkpointing breaks the graphs of plain models too.
+    run = compiled(model, fullgraph=not use_reentrant)
+    found = step(run, model, ids, attention_mask=mask)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+# Compilers look at the .grad of a layer's input.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
+@pytest.mark.parametrize("in_place", [True, False])
+def test_layers_that_are_compiled_one_by_one(in_place):
+    model, ids = mixed(plain()).train(), tokens(2, 20)
+    inputs = {"segment_ids": (torch.arange(20) // 7).expand(2, -1)}
+    names = [each.name for each in all_mixers(model)]
+    expected = [each.clone() for each in step(model, model, ids, **inputs)]
+    layers = model.model.layers
+    for index, layer in enumerate(list(layers)):
+        if in_place:
+            layer.compile(backend="aot_eager", fullgraph=True)
+        else:
+            layers[index] = compiled(layer)
+    for checkpointing in (False, True):
+        if checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        found = step(model, model, ids, **inputs)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert [each.name for each in all_mixers(model)] == names
+    lw.detach(model)
+    assert type(decoder_layers(model)[0]) is type(plain().model.layers[0])
+
+
+def test_adapters_put_on_what_is_mixed():
+    model, ids = mixed(plain(), points=["qkv", "mlp_hidden"]), tokens(2, 20)
+    lora = LoraConfig(r=2, target_modules=["q_proj", "up_proj"], init_lora_weights=False)
+    adapted = get_peft_model(model, lora)
+    run = torch.compile(adapted, backend="eager", fullgraph=True)
+    torch.testing.assert_close(run(input_ids=ids).logits, adapted(input_ids=ids).logits)
+
+
+@EVERY_BACKBONE
+@pytest.mark.parametrize(
+    "kind",
+    ["best", *(pytest.param(k, marks=pytest.mark.slow) for k in KINDS if k != "best")],
+)
+def test_generation_that_transformers_compiles(backbone, kind):
+    model, ids = mixed(plain(backbone), kind, ["mlp", "block"]).eval(), tokens(2, 20)
+    length = {"max_new_tokens": 6, "do_sample": False}
+    how = CompileConfig(backend="aot_eager", fullgraph=True)
+    how._compile_all_devices = True
+    expected = model.generate(ids, **length, use_cache=False)
+    for _ in range(2):
+        found = model.generate(
+            ids,
+            **length,
+            cache_implementation="static",
+            compile_config=how,
+            return_dict_in_generate=True,
+        )
+        assert torch.equal(found.sequences, expected)
+        assert isinstance(found.past_key_values, StaticCache)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_every_kind_at_every_point(backbone, kind, point):
+    ids, first = tokens(2, 20), plain(backbone)
+    step(compiled(first), first.train(), ids)
+    model = mixed(plain(backbone), kind, [point])
+    check(compiled(model), model, ids)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "point"), list(zip(KINDS, itertools.cycle(POINTS), strict=False)))
+def test_kinds_under_inductor(kind, point):
+    model = mixed(plain(), kind, [point])
+    check(torch.compile(model, fullgraph=True), model, tokens(2, 20))
