@@ -107,6 +107,7 @@ def test_what_is_written_is_read(finished, store, tmp_path):
     paths = report.write_ladder(again, tmp_path)
     assert [path.name for path in paths] == [
         "ladder.html",
+        "ladder.txt",
         "multipliers.png",
         "sizes.png",
         "laws.png",

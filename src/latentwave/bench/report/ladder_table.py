@@ -1,4 +1,4 @@
-"""The multipliers of a ladder on the console."""
+"""The multipliers of a ladder as text."""
 
 from __future__ import annotations
 
@@ -7,28 +7,35 @@ import math
 from rich.console import Console
 from rich.table import Table
 
-from latentwave.bench.ladder.results import Interval, LadderResults
+from latentwave.bench.ladder.results import Interval, LadderResults, Multiplier
 from latentwave.bench.report.formats import MISSING
 
 
 def print_ladder(results: LadderResults, console: Console) -> None:
-    """The multipliers of every setting, one table each."""
+    """Gains and token multipliers of every setting, one row for a contestant at a size."""
     for setting in dict.fromkeys(point.setting for point in results.points):
-        table = Table(title=f"{setting}: tokens the plain decoder needs ÷ tokens used", box=None)
-        for title in ("contestant", "size", "tokens/param", "gain, nats", "M tokens", "M seconds"):
-            table.add_column(
-                title, no_wrap=True, justify="left" if title == "contestant" else "right"
-            )
-        for each in (m for m in results.multipliers if m.setting == setting):
-            table.add_row(
-                each.contestant,
-                each.size,
-                f"{each.budget:g}",
-                signed(each.gain),
-                times(each.tokens, each.extrapolated),
-                times(each.seconds, each.extrapolated),
-            )
+        own = [m for m in results.multipliers if m.setting == setting]
+        if not own:
+            continue
+        console.print(f"# {setting}", soft_wrap=True)
+        console.print(
+            "gain over the plain decoder in nats, tokens it needs for the same loss ÷ tokens used, "
+            "by tokens per parameter",
+            soft_wrap=True,
+        )
+        budgets = sorted({m.budget for m in own})
+        table = Table(box=None)
+        for title in ("contestant", "size", "seeds", *(f"{budget:g}" for budget in budgets)):
+            side = "left" if title == "contestant" else "right"
+            table.add_column(title, no_wrap=True, justify=side)  # type: ignore[arg-type]
+        for contestant, size in dict.fromkeys((m.contestant, m.size) for m in own):
+            cells = {m.budget: m for m in own if (m.contestant, m.size) == (contestant, size)}
+            seeds = max(m.num_seeds for m in cells.values())
+            shown = (_cell(cells.get(budget)) for budget in budgets)
+            table.add_row(contestant, size, str(seeds), *shown)
         console.print(table)
+    if any(m.extrapolated for m in results.multipliers):
+        console.print("* beyond every run of the plain decoder at that size: extrapolated")
     for check in results.held_out:
         error = check.predicted - check.measured
         console.print(
@@ -36,6 +43,14 @@ def print_ladder(results: LadderResults, console: Console) -> None:
             f"predicted {check.predicted:.4f}, measured {check.measured:.4f} ({error:+.4f})",
             soft_wrap=True,
         )
+
+
+def _cell(value: Multiplier | None) -> str:
+    if value is None:
+        return ""
+    mark = "*" if value.extrapolated else " "
+    times = MISSING if value.tokens is None else f"{value.tokens.mean:.2f}×"
+    return f"{value.gain.mean:+.3f} {times:>5}{mark}".replace("-", "−")
 
 
 def times(value: Interval | None, extrapolated: bool = False) -> str:

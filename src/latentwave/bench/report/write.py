@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from rich.console import Console
 
 from latentwave.bench.inspection import Inspection
 from latentwave.bench.ladder import LadderResults
+from latentwave.bench.report.ladder_table import print_ladder
 from latentwave.bench.training.files import write_durably
 from latentwave.errors import UserError
 
@@ -131,7 +134,7 @@ def write_inspection(
 
 
 def write_ladder(results: LadderResults, folder: str | Path) -> list[Path]:
-    """Write `ladder.html` and its figures as PNG files.
+    """Write `ladder.html`, its figures as PNG files, and its table as `ladder.txt`.
 
     Args:
         results: of a ladder.
@@ -147,7 +150,11 @@ def write_ladder(results: LadderResults, folder: str | Path) -> list[Path]:
         from latentwave.bench.report.ladder import render_ladder, save_ladder_figures
     path = make_folder(folder) / "ladder.html"
     write_durably(path, render_ladder(results))
-    return [path, *save_ladder_figures(results, path.parent)]
+    text = io.StringIO()
+    print_ladder(results, Console(file=text, width=120))
+    table = path.with_suffix(".txt")
+    write_durably(table, "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines()))
+    return [path, table, *save_ladder_figures(results, path.parent)]
 
 
 def check_extra() -> None:
