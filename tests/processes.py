@@ -18,7 +18,7 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["latentwave.bench.training", "tests.processes"])
 
 
-def run_processes(num_processes, function, folder, *arguments, limit_seconds=120):
+def run_processes(num_processes, function, folder, *arguments, limit_seconds=300):
     """Call function(rank, *arguments) in every process of one group; fail with their errors."""
     folder.mkdir(parents=True, exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:  # the server imports before it is told sys.path
