@@ -13,12 +13,14 @@ if TYPE_CHECKING:
         assert_causal,
         attach,
         detach,
+        documents,
         from_pretrained,
         load_mixers,
         mixer_parameters,
         parameter_groups,
         register,
         save_mixers,
+        streaming,
     )
     from latentwave.mixers import (
         Mixer,
@@ -40,6 +42,7 @@ __all__ = [
     "attach",
     "build_mixer",
     "detach",
+    "documents",
     "from_pretrained",
     "list_mixers",
     "load_mixers",
@@ -48,6 +51,7 @@ __all__ = [
     "register",
     "register_mixer",
     "save_mixers",
+    "streaming",
 ]
 
 

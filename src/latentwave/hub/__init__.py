@@ -1,8 +1,9 @@
-"""Hugging Face side: attach mixers, carry their state in the model's cache, save and load."""
+"""Models' side: attach mixers, carry their state, save and load, prove causality."""
 
 from latentwave.hub.attach import AttachedMixer, all_mixers, attach, attached_mixers, detach
 from latentwave.hub.causality import CausalityError, assert_causal
 from latentwave.hub.checkpoint import from_pretrained
+from latentwave.hub.contexts import documents, streaming
 from latentwave.hub.decoder import decoder_layers
 from latentwave.hub.parameter_groups import mixer_parameters, parameter_groups
 from latentwave.hub.register import Registration, register
@@ -18,10 +19,12 @@ __all__ = [
     "attached_mixers",
     "decoder_layers",
     "detach",
+    "documents",
     "from_pretrained",
     "load_mixers",
     "mixer_parameters",
     "parameter_groups",
     "register",
     "save_mixers",
+    "streaming",
 ]

@@ -8,7 +8,7 @@ import itertools
 import json
 import operator
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,13 +19,14 @@ from latentwave.hub.configs import CONFIG_NAME, forget_mixers, remember_mixers, 
 from latentwave.hub.decoder import Decoder, find_decoder, head_counts
 from latentwave.hub.mixed import (
     MixedDecoder,
-    MixedLayer,
     mix_decoder,
     mix_layer,
+    sites_of,
     unmix_decoder,
     unmix_layer,
 )
-from latentwave.hub.points import MIXER_NAME, Point, Site, as_points, find_sites, point_of
+from latentwave.hub.plain import Layers, plain_decoder
+from latentwave.hub.points import MIXER_NAME, Point, Site, as_points, find_sites
 from latentwave.mixers import Mixer, MixerConfig, build_mixer, default_points
 from latentwave.mixers.registry import as_config
 
@@ -33,6 +34,7 @@ FORMAT_VERSION = 1  # of the mixers' entry in the model's configuration
 
 _NOT_OURS = f"the configuration's entry {CONFIG_NAME!r} is not one that attach wrote: {{!r}}"
 
+Model = TypeVar("Model", bound=nn.Module)
 Placement = Literal["between", "all"] | Sequence[int]
 
 
@@ -54,29 +56,39 @@ class AttachedMixer:
 
 
 def attach(
-    model: PreTrainedModel,
+    model: Model,
     mixer: str | MixerConfig = "best",
     *,
+    layers: Layers | None = None,
+    modules: Mapping[str, str] | None = None,
     placement: Placement | None = None,
     points: str | Sequence[str] | None = None,
     context_length: int | None = None,
+    channels: int | None = None,
     **options: Any,
-) -> PreTrainedModel:
+) -> Model:
     """Insert mixers between or inside the decoder layers of a model, in place.
 
     Names of the backbone's own weights do not change; mixers with parameters add theirs as
     `….latentwave_mixer.*` behind a layer and as `….latentwave_mixer_mlp.*`,
     `….latentwave_mixer_qkv_q_proj.*` and so on inside. The model keeps working with `generate`,
     whose cache then carries the mixers' state too. The configuration remembers the mixers.
+    Plain PyTorch decoders say where their layers are; see `documents` and `streaming` for what
+    their mixers need to be told.
 
     Reference: "attention", "qkv", "mlp" and "mlp_hidden" are the points A to D of the canon layers
     (Allen-Zhu, 2025), for any mixer.
 
     Args:
-        model: a transformers decoder such as `GPT2LMHeadModel`.
+        model: a transformers decoder such as `GPT2LMHeadModel`, or any module with decoder layers
+            that map (B, T, D) to (B, T, D).
         mixer: a kind (see `list_mixers`), a `MixerConfig`, or "best": the mixer, options and points
             that reached a loss soonest in the measurements that the docs show. A later version may
             choose others; a saved model keeps those that it was trained with.
+        layers: for models that are not of transformers: the dotted name of the list that holds the
+            layers, such as "transformer.h", the list itself, or the layers.
+        modules: the paths of "attention" and "mlp" inside a layer, such as {"mlp": "mlp"}; by
+            default they are found by their names.
         placement: which layers: "between" means every layer but the last, "all" every layer, a
             list of indices those layers. Default: "between" for "block", "all" for other points.
         points: where in such a layer, one or several; default: what `default_points(kind)` says,
@@ -86,8 +98,9 @@ def attach(
             attention module returns, before it is added to the residual stream. "mlp": the
             normalised input of the MLP. "mlp_hidden": the outputs of its hidden projections,
             before the activation. "mlp_output": what it returns, before it is added.
-        context_length: tokens that the mixers are laid out for; default: the model's
-            `max_position_embeddings`.
+        context_length: tokens that the mixers are laid out for; default: what the model's
+            configuration says (`max_position_embeddings`, `block_size`).
+        channels: D, the width between layers; default: what the configuration or a norm says.
         **options: of the mixer.
 
     Returns:
@@ -95,7 +108,7 @@ def attach(
 
     Raises:
         UserError: if mixers are attached already, the decoder layers or a point in them cannot
-            be found, or a name is unknown.
+            be found, a layer stands twice in the model, or a name is unknown.
         ValueError: for an option value that the mixer refuses.
 
     Causality: a causal mixer leaves the model causal; `assert_causal` proves it.
@@ -118,7 +131,16 @@ def attach(
             "and mixers that start from values of their own would lose them. Load the weights "
             "first, or let from_pretrained of a checkpoint with mixers do both"
         )
-    entry = _insert(model, config.resolved(), placement, as_points(points), context_length)
+    decoder = find_decoder(model) if layers is None else plain_decoder(model, layers, channels)
+    entry = _insert(
+        model,
+        decoder,
+        config.resolved(),
+        placement=placement,
+        points=as_points(points),
+        context_length=context_length,
+        modules=modules,
+    )
     remember_mixers(model, entry)
     for each in all_mixers(model):
         for module in each.mixer.modules():  # transformers is not to initialise them again
@@ -127,15 +149,17 @@ def attach(
 
 
 def _insert(
-    model: PreTrainedModel,
+    model: nn.Module,
+    decoder: Decoder,
     config: MixerConfig,
+    *,
     placement: Placement | None,
     points: tuple[Point, ...],
     context_length: int | None,
+    modules: Mapping[str, str] | None,
 ) -> dict[str, Any]:
     """Put the mixers in; returns what the configuration is to remember."""
-    decoder = find_decoder(model)
-    if isinstance(decoder.module, MixedDecoder):
+    if is_attached(model):
         kind = (saved_mixers(model) or {}).get("kind", "other")
         raise UserError(f"{kind!r} mixers are attached already: call detach(model) first")
     placement = _as_placement(placement)
@@ -143,15 +167,15 @@ def _insert(
     if placement is None and len({_default_placement(point) for point in points}) == 1:
         placement = _default_placement(points[0])
     if context_length is None:
-        context_length = getattr(decoder.config, "max_position_embeddings", None)
+        context_length = decoder.context_length
     if context_length is None:
         raise UserError(
-            f"the configuration of {type(model).__name__} does not say how long its context is "
-            "(max_position_embeddings): pass context_length"
+            f"{type(model).__name__} has no configuration that says how long its context is: "
+            "pass context_length"
         )
 
     # All are built before any is inserted, so that a refusal leaves the model as it was.
-    sites = _find_all(decoder, placement, points)
+    sites = _find_all(decoder, placement, points, modules)
     configs = [_config_at(site, config, decoder) for site in sites]
     sites = [site for site, own in zip(sites, configs, strict=True) if own is not None]
     mixers = [
@@ -162,11 +186,19 @@ def _insert(
         layer = decoder.layers[site.layer_index]
         built.train(layer.training)
         built.add_marker()
-        layer.add_module(site.name, _like(built, site.module(layer), layer))
+        holder = layer.get_submodule(site.holder)
+        holder.add_module(site.name, _like(built, site.module(layer), layer))
     for index in sorted({site.layer_index for site in sites}):
         mix_layer(decoder.layers[index], [site for site in sites if site.layer_index == index])
-    mix_decoder(decoder.module, decoder.config, len(decoder.layers))
-    return {
+    anchor: Any = decoder.module
+    anchor._mixed_layers = tuple(decoder.layers)  # no submodules, so that no name changes
+    where: dict[str, Any] = {}
+    if decoder.config is None:
+        where = {"layers": decoder.name, "modules": dict(modules or {})}
+        where |= {"channels": decoder.channels}
+    else:
+        mix_decoder(decoder.module, decoder.config, len(decoder.layers))
+    return where | {
         "format_version": FORMAT_VERSION,
         "kind": config.kind,
         "options": copy.deepcopy(dict(config.options)),
@@ -178,7 +210,7 @@ def _insert(
 
 def _config_at(site: Site, config: MixerConfig, decoder: Decoder) -> MixerConfig | None:
     """The mixer at a site, None where it does not stand."""
-    if site.point != "qkv":
+    if site.point != "qkv" or decoder.config is None:
         return config
     num_heads, shared = head_counts(decoder.config)
     return config.at_projection(
@@ -211,7 +243,10 @@ def _check_savable(config: MixerConfig) -> None:
 
 
 def _find_all(
-    decoder: Decoder, placement: Placement | None, points: tuple[Point, ...]
+    decoder: Decoder,
+    placement: Placement | None,
+    points: tuple[Point, ...],
+    modules: Mapping[str, str] | None,
 ) -> list[Site]:
     sites: list[Site] = []
     for point in points:
@@ -219,18 +254,22 @@ def _find_all(
         for index in _chosen_layers(chosen, len(decoder.layers)):
             layer = decoder.layers[index]
             sites += find_sites(
-                layer, layer_index=index, point=point, hidden_size=decoder.config.hidden_size
+                layer,
+                layer_index=index,
+                point=point,
+                hidden_size=decoder.channels,
+                modules=modules,
             )
     for site in sites:
         layer = decoder.layers[site.layer_index]
-        if hasattr(layer, site.name):
+        if hasattr(layer.get_submodule(site.holder), site.name):
             raise UserError(
                 f"{type(layer).__name__} {site.layer_index} has an attribute {site.name!r} already"
             )
     return sites
 
 
-def attach_from_config(model: PreTrainedModel, saved: Mapping[str, Any]) -> PreTrainedModel:
+def attach_from_config(model: Model, saved: Mapping[str, Any]) -> Model:
     """Attach what a configuration remembers (its entry "latentwave").
 
     Raises:
@@ -251,11 +290,25 @@ def attach_from_config(model: PreTrainedModel, saved: Mapping[str, Any]) -> PreT
         config = MixerConfig(kind=kind, options=options)
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(_NOT_OURS.format(saved)) from error
-    remember_mixers(model, _insert(model, config, placement, points, context_length))
+    modules, layers = saved.get("modules"), saved.get("layers")
+    if isinstance(model, PreTrainedModel):
+        decoder = find_decoder(model)
+    else:
+        decoder = plain_decoder(model, layers or (), saved.get("channels"))
+    entry = _insert(
+        model,
+        decoder,
+        config,
+        placement=placement,
+        points=points,
+        context_length=context_length,
+        modules=modules,
+    )
+    remember_mixers(model, entry)
     return model
 
 
-def detach(model: PreTrainedModel) -> PreTrainedModel:
+def detach(model: Model) -> Model:
     """Take the mixers out again, in place; the backbone's weights stay as they are.
 
     Returns:
@@ -264,39 +317,47 @@ def detach(model: PreTrainedModel) -> PreTrainedModel:
     Raises:
         UserError: if no mixers are attached.
     """
-    decoder = find_decoder(model)
-    if not isinstance(decoder.module, MixedDecoder):
+    anchor = _anchor(model)
+    if anchor is None:
         raise UserError(f"no mixers are attached to this {type(model).__name__}")
-    unmix_decoder(decoder.module)
-    for layer in decoder.layers:
-        if isinstance(layer, MixedLayer):
+    for layer in anchor._mixed_layers:
+        sites = sites_of(layer)
+        if sites:
             unmix_layer(layer)
-        for name in [name for name, _ in layer.named_children() if point_of(name)]:
-            delattr(layer, name)
+        for site in sites:
+            delattr(layer.get_submodule(site.holder), site.name)
+    if isinstance(anchor, MixedDecoder):
+        unmix_decoder(anchor)
+    del anchor._mixed_layers
     forget_mixers(model)
     return model
 
 
-def is_attached(model: PreTrainedModel) -> bool:
+def _anchor(model: nn.Module) -> Any:
+    """The module that the attached layers are noted at, the model or one inside; None without."""
+    return next((m for m in model.modules() if hasattr(m, "_mixed_layers")), None)
+
+
+def is_attached(model: nn.Module) -> bool:
     """Whether mixers are attached to the model or to a model inside it."""
-    return any(isinstance(module, MixedDecoder) for module in model.modules())
+    return _anchor(model) is not None
 
 
-def all_mixers(model: PreTrainedModel) -> list[AttachedMixer]:
-    """The mixers of a model, at whatever point, layer by layer; empty without any.
-
-    Raises:
-        UserError: if the decoder layers cannot be told.
-    """
+def all_mixers(model: nn.Module) -> list[AttachedMixer]:
+    """The mixers of a model, at whatever point, layer by layer; empty without any."""
     return [
-        AttachedMixer(layer_index=index, point=point, name=name, mixer=_unwrapped(module))
-        for index, layer in enumerate(find_decoder(model).layers)
-        for name, module in layer.named_children()
-        if (point := point_of(name)) is not None
+        AttachedMixer(
+            layer_index=site.layer_index,
+            point=site.point,
+            name=site.name,
+            mixer=_unwrapped(getattr(layer.get_submodule(site.holder), site.name)),
+        )
+        for layer in getattr(_anchor(model), "_mixed_layers", ())
+        for site in sites_of(layer)
     ]
 
 
-def attached_mixers(model: PreTrainedModel) -> dict[int, Mixer]:
+def attached_mixers(model: nn.Module) -> dict[int, Mixer]:
     """The mixers behind layers, by the index of the layer; see `all_mixers` for those inside."""
     return {each.layer_index: each.mixer for each in all_mixers(model) if each.name == MIXER_NAME}
 

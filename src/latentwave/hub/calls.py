@@ -5,9 +5,13 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
+from typing import Any
 
+import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
+from latentwave.errors import UserError
 from latentwave.hub.cache import MixerStates
 
 
@@ -18,6 +22,8 @@ class Call:
         states: the mixers' memory of the sequence so far; None: there is none to keep.
         segment_ids: (B, T), the documents of packed sequences.
         padding_mask: (B, T), True for real tokens.
+        given: whether the user has given them, for all models that run meanwhile.
+        task: the backward pass in which the call was opened, −1 outside of any.
     """
 
     def __init__(
@@ -25,10 +31,14 @@ class Call:
         states: MixerStates | None = None,
         segment_ids: Tensor | None = None,
         padding_mask: Tensor | None = None,
+        *,
+        given: bool = False,
     ) -> None:
         self.states = states
         self.segment_ids = segment_ids
         self.padding_mask = padding_mask
+        self.given = given
+        self.task = _backward_pass()
 
 
 class _Current(threading.local):
@@ -38,6 +48,10 @@ class _Current(threading.local):
 
 
 CURRENT = _Current()
+
+# The calls in which layers were run that a backward pass may run again, by the layers' inputs.
+_remembered: WeakTensorKeyDictionary[Tensor, Call | None] = WeakTensorKeyDictionary()
+_lock = threading.Lock()
 
 
 @contextlib.contextmanager
@@ -49,3 +63,46 @@ def opened(call: Call | None) -> Iterator[None]:
         yield
     finally:
         CURRENT.call = before
+
+
+def _backward_pass() -> int:
+    if torch.compiler.is_compiling():
+        return -1
+    task: int = torch._C._current_graph_task_id()
+    return task
+
+
+def call_of(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
+    """The facts for a layer that is called.
+
+    Gradient checkpointing runs layers again in the backward pass, when other facts may be
+    current, or none. What the layer reads tells which call it belongs to.
+
+    Raises:
+        UserError: if the layer is run again and that cannot be told.
+    """
+    call = CURRENT.call
+    if torch.compiler.is_compiling():
+        return call
+    x = args[0] if args else next(iter(kwargs.values()), None)
+    task = _backward_pass()
+    if task == -1 or (call is not None and call.task == task):
+        if isinstance(x, Tensor) and layer.training:
+            with _lock:
+                _remembered[x] = call
+            vars(layer)["_mixed_remembers"] = True
+        return call
+    with _lock:
+        remembered = list(_remembered.items())
+    for tensor, its_call in reversed(remembered):
+        # Reentrant checkpointing hands on another tensor of the same values in the same place.
+        same = isinstance(x, Tensor) and tensor.data_ptr() == x.data_ptr()
+        if tensor is x or (same and tensor.shape == x.shape):
+            return its_call
+    if call is None and getattr(layer, "_mixed_remembers", False):
+        raise UserError(
+            "a layer with mixers is run again in the backward pass, and its documents, padding or "
+            "state cannot be told: checkpoint each layer by itself, or call backward() inside "
+            "lw.documents"
+        )
+    return call

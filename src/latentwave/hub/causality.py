@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator
 
 import torch
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from latentwave.errors import UserError
-from latentwave.hub.decoder import find_decoder
+from latentwave.hub.attach import all_mixers, is_attached
+from latentwave.hub.decoder import decoder_layers, find_decoder
 from latentwave.mixers import Mixer
 
 
@@ -19,7 +21,8 @@ class CausalityError(AssertionError):
 
 
 def assert_causal(
-    model: PreTrainedModel | Mixer,
+    model: nn.Module,
+    input_ids: Tensor | None = None,
     *,
     num_tokens: int | None = None,
     tolerance: float = 0.0,
@@ -33,10 +36,12 @@ def assert_causal(
     message names the first one that leaks.
 
     Args:
-        model: a transformers decoder, with mixers or without, or a single mixer. It is run in
-            eval mode and left as it was.
-        num_tokens: length of the test sequences; default: 64, or the model's
-            `max_position_embeddings` or the mixer's context length if that is smaller.
+        model: a transformers decoder, with mixers or without, any other model that maps token
+            ids to (B, T, …), or a single mixer. It is run in eval mode and left as it was.
+        input_ids: (B, T), the tokens to begin with; default: random ones of a transformers
+            decoder's vocabulary.
+        num_tokens: T of random sequences; default: 64, or the model's `max_position_embeddings`
+            or the mixer's context length if that is smaller.
         tolerance: largest change of an output that passes, for hardware whose sums depend on
             the whole batch.
         seed: of the test inputs.
@@ -44,33 +49,41 @@ def assert_causal(
     Raises:
         CausalityError: if an output depends on a later token; says which layer, how, and by how
             much.
-        UserError: if the model's decoder layers cannot be told, or num_tokens is below 2.
+        UserError: if there are fewer than two tokens, no input_ids for a model that is not of
+            transformers, or no embedding of them is found in it.
 
     Example:
         >>> from latentwave.mixers import build_mixer
         >>> assert_causal(build_mixer("wavelet", channels=4, context_length=8))
     """
-    num_tokens = min(64, _longest(model)) if num_tokens is None else num_tokens
+    if input_ids is not None:
+        num_tokens = input_ids.shape[1]
+    elif num_tokens is None:
+        num_tokens = min(64, _longest(model))
     if num_tokens < 2:
         raise UserError(f"num_tokens must be >= 2 to have a future, got {num_tokens}")
-    random = torch.Generator().manual_seed(seed)
-    run, x, stages = _embedded(model, num_tokens, random)
+    trial = _trial(model, input_ids, num_tokens, torch.Generator().manual_seed(seed))
     cuts = sorted({1, num_tokens // 3 or 1, num_tokens // 2, num_tokens - 1})
-    with _eval_mode(model), _recording(stages) as record:
-        outputs = _run(run, x, record)
+    with _eval_mode(model), _recording(trial) as record:
+        outputs = _run(trial, trial.x, record)
+        if not outputs:
+            raise UserError(
+                f"{type(model).__name__} has no output for each of {num_tokens} tokens to look "
+                "at: attach mixers, whose layers are looked at, or return all logits"
+            )
         for cut in cuts:
-            changed = x.clone()
-            changed[:, cut:] = torch.randn(changed[:, cut:].shape, generator=random).to(x)
-            _check_outputs(outputs, _run(run, changed, record), cut, tolerance)
+            changed = trial.x.clone()
+            changed[:, cut:] = trial.draw()[:, cut:]
+            _check_outputs(outputs, _run(trial, changed, record), cut, tolerance)
         for cut in cuts:
-            _check_gradients(run, x, record, cut)
+            _check_gradients(trial, record, cut)
 
 
 def _check_outputs(
     before: dict[str, Tensor], after: dict[str, Tensor], cut: int, tolerance: float
 ) -> None:
     for name, output in before.items():
-        change = (after[name][:, :cut] - output[:, :cut]).abs().amax(dim=(0, 2))
+        change = (after[name][:, :cut] - output[:, :cut]).abs().flatten(2).amax(dim=(0, 2))
         # A NaN is a change too.
         moved = (~(change <= tolerance)).nonzero()
         if len(moved):
@@ -81,18 +94,87 @@ def _check_outputs(
             )
 
 
-def _check_gradients(
-    run: Callable[[Tensor], Tensor], x: Tensor, record: dict[str, Tensor], cut: int
-) -> None:
-    leaf = x.clone().requires_grad_()
-    with torch.enable_grad():
-        record.clear()
-        run(leaf)
+@dataclasses.dataclass(frozen=True)
+class _Trial:
+    """How to run a model, and what to look at on the way.
+
+    Attributes:
+        run: takes `x`.
+        x: token ids (B, T), or the signal (B, T, D) of a mixer.
+        draw: another x.
+        stages: what is compared, by the words for it in a message.
+        embeddings: what may look up token ids, for gradients.
+    """
+
+    run: Callable[[Tensor], object]
+    x: Tensor
+    draw: Callable[[], Tensor]
+    stages: dict[str, nn.Module]
+    embeddings: list[nn.Module]
+
+
+def _trial(
+    model: nn.Module, input_ids: Tensor | None, num_tokens: int, random: torch.Generator
+) -> _Trial:
+    first = next(model.parameters(), torch.empty(0))
+    if isinstance(model, Mixer):
+        shape = (2, num_tokens, model.channels)
+
+        def noise() -> Tensor:
+            return torch.randn(shape, generator=random).to(first)
+
+        return _Trial(model, noise(), noise, {f"the {model.kind!r} mixer": model}, [])
+    embeddings = [module for module in model.modules() if isinstance(module, nn.Embedding)]
+    stages, options = {}, {}
+    if isinstance(model, PreTrainedModel):
+        decoder = find_decoder(model)
+        stages["the decoder's output"] = decoder.module
+        options = {"use_cache": False}
+        embeddings = [model.get_input_embeddings(), *embeddings]
+        size = decoder.config.vocab_size if decoder.config else 0
+    elif input_ids is None:
+        raise UserError(f"{type(model).__name__} is no model of transformers: pass input_ids")
+    else:
+        stages["the model's output"] = model
+        size = max([e.num_embeddings for e in embeddings], default=int(input_ids.max()) + 1)
+    if is_attached(model) or isinstance(model, PreTrainedModel):
+        mixed = {each.layer_index for each in all_mixers(model)}
+        stages = {
+            f"decoder layer {index}" + (" with its mixer" if index in mixed else ""): layer
+            for index, layer in enumerate(decoder_layers(model))
+        } | stages
+
+    def ids() -> Tensor:
+        if input_ids is None:
+            return torch.randint(size, (2, num_tokens), generator=random).to(first.device)
+        # Tokens that are there, for some of a vocabulary may be no input.
+        order = torch.randperm(input_ids.numel(), generator=random).to(input_ids.device)
+        return input_ids.flatten()[order].view_as(input_ids)
+
+    def run(x: Tensor) -> object:
+        return model(x, **options)
+
+    return _Trial(run, ids() if input_ids is None else input_ids, ids, stages, embeddings)
+
+
+def _check_gradients(trial: _Trial, record: dict[str, Tensor], cut: int) -> None:
+    record.clear()
+    with torch.enable_grad(), _leaves(trial) as leaves:
+        x = trial.x
+        if x.is_floating_point():
+            x = x.clone().requires_grad_()
+            leaves.append(x)
+        trial.run(x)
         stages = dict(record)
+        if not leaves:
+            raise UserError(
+                "no embedding of the token ids was found in the model, so there is nothing to "
+                "take gradients of: it needs an nn.Embedding that is called with them"
+            )
         for name, output in stages.items():
             past = output[:, :cut].square().sum()
-            (grad,) = torch.autograd.grad(past, leaf, retain_graph=True)
-            worst = float(grad[:, cut:].abs().max())
+            grads = torch.autograd.grad(past, leaves, retain_graph=True, allow_unused=True)
+            worst = max([float(g[:, cut:].abs().max()) for g in grads if g is not None], default=0)
             if worst != 0:
                 raise CausalityError(
                     f"{name} leaks the future: its outputs before token {cut} have a gradient of "
@@ -100,60 +182,60 @@ def _check_gradients(
                 )
 
 
-def _run(
-    run: Callable[[Tensor], Tensor], x: Tensor, record: dict[str, Tensor]
-) -> dict[str, Tensor]:
+@contextlib.contextmanager
+def _leaves(trial: _Trial) -> Iterator[list[Tensor]]:
+    """What embeddings make of the token ids, as tensors to take gradients of."""
+    leaves: list[Tensor] = []
+
+    def hook(module: nn.Module, args: tuple[object, ...], output: Tensor) -> Tensor | None:
+        ids = args[0] if args else None
+        if not isinstance(ids, Tensor) or not torch.equal(ids, trial.x):
+            return None  # of positions
+        leaf = output.detach().requires_grad_()
+        leaves.append(leaf)
+        return leaf.clone()  # some models scale it in place
+
+    handles = [
+        each.register_forward_hook(hook) for each in {id(e): e for e in trial.embeddings}.values()
+    ]
+    try:
+        yield leaves
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _run(trial: _Trial, x: Tensor, record: dict[str, Tensor]) -> dict[str, Tensor]:
     record.clear()
     with torch.no_grad():
-        run(x)
+        trial.run(x)
     return dict(record)
 
 
-def _embedded(
-    model: PreTrainedModel | Mixer, num_tokens: int, random: torch.Generator
-) -> tuple[Callable[[Tensor], Tensor], Tensor, dict[str, nn.Module]]:
-    """How to run the model from embeddings, such embeddings, and what to look at on the way."""
-    first = next(model.parameters(), torch.empty(0))
-    if isinstance(model, Mixer):
-        x = torch.randn(2, num_tokens, model.channels, generator=random)
-        return model, x.to(first), {f"the {model.kind!r} mixer": model}
-    decoder = find_decoder(model)
-    stages: dict[str, nn.Module] = {
-        f"decoder layer {index}" + (" with its mixer" if _has_mixer(layer) else ""): layer
-        for index, layer in enumerate(decoder.layers)
-    }
-    stages["the decoder's output"] = decoder.module
-    x = torch.randn(2, num_tokens, decoder.config.hidden_size, generator=random)
-
-    def run(x: Tensor) -> Tensor:
-        output: Tensor = model(inputs_embeds=x, use_cache=False)[0]
-        return output
-
-    return run, x.to(first), stages
-
-
-def _has_mixer(layer: nn.Module) -> bool:
-    return any(isinstance(child, Mixer) for child in layer.children())
-
-
-def _longest(model: PreTrainedModel | Mixer) -> int:
+def _longest(model: nn.Module) -> int:
     if isinstance(model, Mixer):
         return model.context_length
-    return int(getattr(find_decoder(model).config, "max_position_embeddings", 64))
+    if not isinstance(model, PreTrainedModel):
+        return 64
+    return find_decoder(model).context_length or 64
 
 
 @contextlib.contextmanager
-def _recording(stages: dict[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
+def _recording(trial: _Trial) -> Iterator[dict[str, Tensor]]:
+    """The outputs of the stages that have tokens in their second dimension."""
     record: dict[str, Tensor] = {}
 
     def recorder(name: str) -> Callable[[nn.Module, object, object], None]:
         def hook(module: nn.Module, args: object, output: object) -> None:
             first = output if isinstance(output, Tensor) else output[0]  # type: ignore[index]
-            record[name] = first
+            if first.dim() > 2 and first.shape[:2] == trial.x.shape[:2]:
+                record[name] = first
 
         return hook
 
-    handles = [module.register_forward_hook(recorder(name)) for name, module in stages.items()]
+    handles = [
+        module.register_forward_hook(recorder(name)) for name, module in trial.stages.items()
+    ]
     try:
         yield record
     finally:

@@ -5,17 +5,24 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 CONFIG_NAME = "latentwave"
+_ENTRY = "_latentwave_entry"
 
 
-def saved_mixers(model: PreTrainedModel) -> Any:
-    """The entry of the mixers in the configuration of a model's decoder, None without one."""
+def saved_mixers(model: nn.Module) -> Any:
+    """The entry of the mixers in the configuration of a model's decoder, None without one.
+
+    A plain PyTorch model keeps it itself.
+    """
+    if not isinstance(model, PreTrainedModel):
+        return vars(model).get(_ENTRY)
     return getattr(_decoder_config(model), CONFIG_NAME, None)
 
 
-def remember_mixers(model: PreTrainedModel, entry: dict[str, Any]) -> None:
+def remember_mixers(model: nn.Module, entry: dict[str, Any]) -> None:
     """Write the entry into the configuration of the decoder, inside a larger one or not.
 
     Models that are built from one configuration object share it. A model with a head is given its
@@ -23,6 +30,9 @@ def remember_mixers(model: PreTrainedModel, entry: dict[str, Any]) -> None:
     may stand inside another, which has to be saved with them and whose settings it follows: it
     keeps what it shares, unless mixers of another model stand there already.
     """
+    if not isinstance(model, PreTrainedModel):
+        vars(model)[_ENTRY] = entry
+        return
     before = saved_mixers(model)
     if before == entry:  # the model was built from a configuration with mixers
         return
@@ -31,8 +41,11 @@ def remember_mixers(model: PreTrainedModel, entry: dict[str, Any]) -> None:
     setattr(_decoder_config(model), CONFIG_NAME, entry)
 
 
-def forget_mixers(model: PreTrainedModel) -> None:
+def forget_mixers(model: nn.Module) -> None:
     """Remove the entry, but not from what another model shares."""
+    if not isinstance(model, PreTrainedModel):
+        vars(model).pop(_ENTRY, None)
+        return
     if _has_head(model):
         _give_own_config(model)
     vars(_decoder_config(model)).pop(CONFIG_NAME, None)

@@ -5,27 +5,42 @@ from __future__ import annotations
 import dataclasses
 
 from torch import nn
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import PretrainedConfig
 
 from latentwave.errors import UserError
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Decoder:
     """The part of a model that runs the layers, one after the other.
 
     Attributes:
-        module: the module whose forward loops over the layers.
+        module: the module whose forward loops over the layers, or any around it.
         layers: the decoder layers, first one first.
-        config: the configuration that describes them.
+        config: the configuration of transformers that describes them, if there is one.
+        channels: of the stream between them.
+        context_length: tokens that they are made for, if that is known.
+        name: of the list of layers among the model's modules, where the user named it.
     """
 
     module: nn.Module
     layers: list[nn.Module]
-    config: PretrainedConfig
+    config: PretrainedConfig | None
+    channels: int
+    context_length: int | None
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        for index, layer in enumerate(self.layers):
+            if any(layer is other for other in self.layers[:index]):
+                raise UserError(
+                    f"decoder layer {index} is the same {type(layer).__name__} as an earlier "
+                    "one: mixers would take the tokens of both for one sequence; give each layer "
+                    "a module of its own"
+                )
 
 
-def find_decoder(model: PreTrainedModel) -> Decoder:
+def find_decoder(model: nn.Module) -> Decoder:
     """Find the decoder layers of a causal language model.
 
     The rule: the one list of modules that has `config.num_hidden_layers` entries, at least one
@@ -45,7 +60,8 @@ def find_decoder(model: PreTrainedModel) -> Decoder:
     config = getattr(model, "config", None)
     if not isinstance(config, PretrainedConfig):
         raise UserError(
-            f"expected a transformers model, got {type(model).__name__}, which has no config"
+            f"{type(model).__name__} is no model of transformers: say where its decoder layers "
+            'are, as in layers="transformer.h"'
         )
     config = config.get_text_config(decoder=True)
     if config.is_encoder_decoder or getattr(config, "add_cross_attention", False):
@@ -75,15 +91,25 @@ def find_decoder(model: PreTrainedModel) -> Decoder:
             f"({described}): attach to the submodel that holds only one"
         )
     owner, _, layers = found[0]
-    return Decoder(module=owner, layers=[_uncompiled(layer) for layer in layers], config=config)
+    return Decoder(
+        module=owner,
+        layers=[uncompiled(layer) for layer in layers],
+        config=config,
+        channels=config.hidden_size,
+        context_length=getattr(config, "max_position_embeddings", None),
+    )
 
 
-def decoder_layers(model: PreTrainedModel) -> list[nn.Module]:
+def decoder_layers(model: nn.Module) -> list[nn.Module]:
     """The decoder layers of a model, first one first.
 
     Raises:
         UserError: if they cannot be told.
     """
+    for module in model.modules():
+        layers: tuple[nn.Module, ...] | None = getattr(module, "_mixed_layers", None)
+        if layers is not None:
+            return list(layers)
     return find_decoder(model).layers
 
 
@@ -92,7 +118,7 @@ def _are_layers(modules: nn.ModuleList) -> bool:
     return any(
         "attn" in name or "attention" in name
         for module in modules
-        for name, _ in _uncompiled(module).named_children()
+        for name, _ in uncompiled(module).named_children()
     )
 
 
@@ -107,7 +133,7 @@ def head_counts(config: PretrainedConfig) -> tuple[int, int]:
     return num_heads, next(filter(None, named), num_heads)
 
 
-def _uncompiled(layer: nn.Module) -> nn.Module:
+def uncompiled(layer: nn.Module) -> nn.Module:
     """The layer itself, which `torch.compile` puts into another module."""
     inner = getattr(layer, "_orig_mod", layer)
     return inner if isinstance(inner, nn.Module) else layer

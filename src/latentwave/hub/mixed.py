@@ -13,7 +13,7 @@ from transformers import DynamicCache, PretrainedConfig
 
 from latentwave.errors import UserError
 from latentwave.hub.cache import states_in
-from latentwave.hub.calls import CURRENT, Call, opened
+from latentwave.hub.calls import CURRENT, Call, call_of, opened
 from latentwave.hub.padding import find_padding
 from latentwave.hub.points import Site
 from latentwave.hub.swapping import Swapped, restore_class, swap_class
@@ -62,11 +62,17 @@ class MixedLayer(_Watching):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the layer; gradient checkpointing keeps the facts of the call with its arguments."""
+        if self._mixed_at[0] is not self:
+            raise UserError(
+                f"this {type(self).__name__} is a copy of a layer with mixers: copy whole models, "
+                "or attach after the layers are copied"
+            )
         for path, part in self._mixed_parts.items():
             if self.get_submodule(path) is not part:
                 _follow(self)
-        if CURRENT.call is not None:
-            kwargs[_CALL] = CURRENT.call
+        call = call_of(self, args, kwargs)
+        if call is not None:
+            kwargs[_CALL] = call
         return super().__call__(*args, **kwargs)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -101,13 +107,21 @@ def mix_layer(module: nn.Module, sites: Sequence[Site]) -> None:
             layer._mixed_parts[path] = part
             part._mixed_at = layer, tuple(site for site in sites if site.path == path)
             part._mixed_argument = next(iter(inspect.signature(part.forward).parameters))
-        swap_class(part, MixedPart if path else MixedLayer)
+        if not isinstance(part, nn.ModuleList | nn.ModuleDict):  # which are never called
+            swap_class(part, MixedPart if path else MixedLayer)
+
+
+def sites_of(layer: nn.Module) -> tuple[Site, ...]:
+    """Where mixers stand in a layer; nowhere if it has none."""
+    sites: tuple[Site, ...] = vars(layer).get("_mixed_at", (layer, ()))[1]
+    return sites
 
 
 def unmix_layer(module: nn.Module) -> None:
     """Undo `mix_layer`."""
     layer: Any = module
-    for part in (layer, *layer._mixed_parts.values()):
+    parts = tuple(layer._mixed_parts.values())
+    for part in (layer, *parts):
         restore_class(part)
         for name in [name for name in vars(part) if name.startswith("_mixed_")]:
             delattr(part, name)
@@ -127,7 +141,7 @@ def _follow(layer: nn.Module) -> None:
 
 def _mix(layer: nn.Module, site: Site, signal: Tensor) -> Tensor:
     """Run the mixer of a site with what the current call says."""
-    mixer = getattr(layer, site.name)
+    mixer = getattr(layer.get_submodule(site.holder) if site.holder else layer, site.name)
     call = CURRENT.call
     if call is None:  # the layer is called by itself
         alone: Tensor = mixer(signal)
@@ -178,6 +192,9 @@ class MixedDecoder(Swapped):
         segment_ids = kwargs.pop("segment_ids", None)
         if segment_ids is None:
             segment_ids = kwargs.get("seq_idx")
+        given = CURRENT.call if CURRENT.call is not None and CURRENT.call.given else Call()
+        if segment_ids is None:
+            segment_ids = given.segment_ids
         # Models are given other configurations, and these change.
         config = getattr(self, "config", self._mixed_config).get_text_config(decoder=True)
         cache = kwargs.get("past_key_values")
@@ -194,6 +211,8 @@ class MixedDecoder(Swapped):
         elif segment_ids is None and kwargs.get("attention_mask") is None:
             segment_ids = _documents(kwargs.get("position_ids"), tokens)
         padding_mask = find_padding(kwargs.get("attention_mask"), tokens.shape[1], cache, config)
+        if padding_mask is None:
+            padding_mask = given.padding_mask
         return Call(states, segment_ids, padding_mask)
 
     def _wants_cache(self, config: PretrainedConfig, use_cache: bool | None) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from torch import nn
@@ -55,6 +55,8 @@ class Site:
         path: of the module inside the layer whose input or output is mixed; "" is the layer.
         before: whether that is its input.
         channels: width of the signal.
+        holder: path of the module inside the layer that has the mixer as a submodule: the layer,
+            "", unless that is a list, into which nothing may come.
     """
 
     layer_index: int
@@ -63,6 +65,7 @@ class Site:
     path: str
     before: bool
     channels: int
+    holder: str = ""
 
     def module(self, layer: nn.Module) -> nn.Module:
         """What stands at `path` now: other libraries replace modules, as PEFT does."""
@@ -105,7 +108,14 @@ def as_points(points: str | Sequence[str]) -> tuple[Point, ...]:
     return tuple(point for point in POINTS if point in given)
 
 
-def find_sites(layer: nn.Module, *, layer_index: int, point: Point, hidden_size: int) -> list[Site]:
+def find_sites(
+    layer: nn.Module,
+    *,
+    layer_index: int,
+    point: Point,
+    hidden_size: int,
+    modules: Mapping[str, str] | None = None,
+) -> list[Site]:
     """The places for mixers at one point of one decoder layer.
 
     Attention and MLP are the layer's children that have attn or attention, or mlp, feed_forward
@@ -118,6 +128,8 @@ def find_sites(layer: nn.Module, *, layer_index: int, point: Point, hidden_size:
         layer_index: its position.
         point: where in the layer.
         hidden_size: channels between the layers.
+        modules: the paths of "attention" and "mlp" inside the layer, where they are not to be
+            looked for.
 
     Returns:
         One site, or one for each projection.
@@ -125,7 +137,9 @@ def find_sites(layer: nn.Module, *, layer_index: int, point: Point, hidden_size:
     Raises:
         UserError: if the layer has no such place, or more than one; it says what was looked for.
     """
+    where = f"{type(layer).__name__} {layer_index}"
     if point == "block":
+        _check_called(layer, where)
         return [
             Site(
                 layer_index=layer_index,
@@ -136,11 +150,17 @@ def find_sites(layer: nn.Module, *, layer_index: int, point: Point, hidden_size:
                 channels=hidden_size,
             )
         ]
-    where = f"{type(layer).__name__} {layer_index}"
-    named = _MLP if point.startswith("mlp") else _ATTENTION
-    part = _find_part(layer, named, point, where)
+    word, named = ("mlp", _MLP) if point.startswith("mlp") else ("attention", _ATTENTION)
+    given = (modules or {}).get(word)
+    part = _find_part(layer, named, point, where) if given is None else given
+    try:
+        module = layer.get_submodule(part)
+    except AttributeError as error:
+        raise UserError(f"{where} has no module {part!r} for {word!r}") from error
     name = f"{MIXER_NAME}_{point}"
+    holder = part if isinstance(layer, nn.ModuleList | nn.ModuleDict) else ""
     if point not in ("qkv", "mlp_hidden"):
+        _check_called(module, f"{part} of {where}")
         return [
             Site(
                 layer_index=layer_index,
@@ -149,6 +169,7 @@ def find_sites(layer: nn.Module, *, layer_index: int, point: Point, hidden_size:
                 path=part,
                 before=not point.endswith("_output"),
                 channels=hidden_size,
+                holder=holder,
             )
         ]
     return [
@@ -159,9 +180,18 @@ def find_sites(layer: nn.Module, *, layer_index: int, point: Point, hidden_size:
             path=path,
             before=False,
             channels=channels,
+            holder=holder,
         )
         for path, channels in _find_projections(layer, part, point, where)
     ]
+
+
+def _check_called(module: nn.Module, where: str) -> None:
+    if isinstance(module, nn.ModuleList | nn.ModuleDict):
+        raise UserError(
+            f"{where} is a {type(module).__name__}, which is never called: name a module inside "
+            'it, as in modules={"mlp": "1"}'
+        )
 
 
 def _find_part(layer: nn.Module, named: Sequence[str], point: Point, where: str) -> str:

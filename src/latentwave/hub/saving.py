@@ -13,7 +13,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from latentwave.errors import UserError
 from latentwave.hub.attach import all_mixers, attach_from_config, detach, is_attached
@@ -90,13 +89,13 @@ def load_mixers(model: Model, path: str | Path) -> Model:
     return model
 
 
-def _without_adapters(model: nn.Module) -> PreTrainedModel:
-    """The model of transformers inside a PEFT model."""
+def _without_adapters(model: nn.Module) -> nn.Module:
+    """The model inside a PEFT model."""
     unwrap = getattr(model, "get_base_model", None)
-    return cast(PreTrainedModel, model if unwrap is None else unwrap())
+    return cast(nn.Module, model if unwrap is None else unwrap())
 
 
-def _tensors(model: PreTrainedModel) -> dict[str, Tensor]:
+def _tensors(model: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers of the mixers, named without whatever wraps the model."""
     return {
         f"{each.layer_index}.{each.name}.{name}": tensor

@@ -1,0 +1,79 @@
+"""Where a decoder of plain PyTorch keeps its layers, as the user says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import nn
+
+from latentwave.errors import UserError
+from latentwave.hub.decoder import Decoder, uncompiled
+
+Layers = str | nn.Module | Iterable[nn.Module]
+
+# What configurations of known training scripts call the length of the context.
+_LENGTHS = ("block_size", "max_position_embeddings", "max_seq_len", "sequence_len", "n_ctx")
+
+
+def plain_decoder(model: nn.Module, layers: Layers, channels: int | None) -> Decoder:
+    """The decoder layers of any model.
+
+    Args:
+        model: whose layers map (B, T, D) to (B, T, D).
+        layers: the dotted name of the list that holds them, such as "transformer.h", the list
+            itself, or the layers.
+        channels: D; None: read from the layers' norms.
+
+    Raises:
+        UserError: if there are no such layers, one stands there twice, or D cannot be told.
+    """
+    name = layers if isinstance(layers, str) else None
+    if isinstance(layers, str):
+        try:
+            container: Any = model.get_submodule(layers)
+        except AttributeError as error:
+            lists = [n for n, m in model.named_modules() if isinstance(m, nn.ModuleList) and n]
+            raise UserError(
+                f"{type(model).__name__} has no module {layers!r}; its lists of modules are "
+                f"{', '.join(lists) or 'none'}"
+            ) from error
+    else:
+        container = layers
+        name = next((n for n, module in model.named_modules() if module is layers), None)
+    if isinstance(container, nn.ModuleDict):
+        container = container.values()
+    if not isinstance(container, Iterable):
+        raise UserError(
+            f"layers={layers!r} is a {type(container).__name__}: name the list that holds the "
+            "decoder layers"
+        )
+    found = [uncompiled(layer) for layer in container]
+    inside = {id(module) for module in model.modules()}
+    if not found or not all(id(layer) in inside for layer in found):
+        raise UserError(f"layers must be modules inside the model, got {layers!r}")
+    if channels is None:
+        channels = _width(found)
+    config = getattr(model, "config", None)
+    length = next((v for n in _LENGTHS if isinstance(v := getattr(config, n, None), int)), None)
+    return Decoder(
+        module=model,
+        layers=found,
+        config=None,
+        channels=channels,
+        context_length=length,
+        name=name,
+    )
+
+
+def _width(layers: Iterable[nn.Module]) -> int:
+    """The width of the first norm, which stands on the stream between the layers."""
+    for layer in layers:
+        for module in layer.modules():
+            weight = getattr(module, "weight", None)
+            if "norm" in type(module).__name__.lower() and getattr(weight, "dim", int)() == 1:
+                return len(weight)
+        for module in layer.modules():
+            if isinstance(module, nn.Linear):
+                return module.in_features
+    raise UserError("the width of the layers cannot be told: pass channels")

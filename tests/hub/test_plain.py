@@ -1,0 +1,237 @@
+"""Mixers in decoders of plain PyTorch: training, documents, decoding, compilation, saving."""
+
+import contextlib
+import copy
+import io
+import itertools
+
+import pytest
+import torch
+from torch import nn
+
+import latentwave as lw
+from latentwave.errors import UserError
+from latentwave.hub import CausalityError, all_mixers
+from latentwave.hub.points import POINTS
+from tests.hub.models import gpt2, tokens
+from tests.hub.plain import Decoder, Listed
+from tests.mixers.cases import randomize
+
+EVERY_POINT = pytest.mark.parametrize("point", POINTS)
+KINDS = pytest.mark.parametrize("kind", ["short_conv", "wavelet", "ema"])
+SEGMENTS = (torch.arange(20) // 7).expand(2, -1)
+
+
+def one_layer():
+    return nn.Sequential(Decoder().transformer.h[0])
+
+
+def mixed(kind="short_conv", points=("mlp", "block"), **more):
+    model = more.pop("model", None) or Decoder()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(2)
+    layers = more.pop("layers", "transformer.h")
+    lw.attach(model, kind, layers=layers, points=points, context_length=16, **more)
+    for each in all_mixers(model):
+        randomize(each.mixer)
+    return model
+
+
+def grads(model, *batches):
+    model.zero_grad()
+    losses = []
+    for ids, segments in batches:
+        with lw.documents(segments) if segments is not None else contextlib.nullcontext():
+            losses.append(model(ids, ids)[1])
+    sum(losses).backward()
+    return [p.grad.clone() for p in model.parameters()]
+
+
+@EVERY_POINT
+def test_names_causality_and_detach(point):
+    model, ids = Decoder(), tokens(2, 20)
+    before, names = model(ids), list(model.state_dict())
+    classes = [type(module) for module in model.modules()]
+    mixed(model=model, points=[point], placement="all")
+    assert [n for n in model.state_dict() if "latentwave_mixer" not in n] == names
+    assert [each.layer_index for each in all_mixers(model)] == [0, 1, 2]
+    lw.assert_causal(model, ids)
+    assert not torch.allclose(model(ids), before)
+    lw.detach(model)
+    assert [type(module) for module in model.modules()] == classes
+    assert not any("mixed" in name for m in model.modules() for name in vars(m))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.div_(2)
+    torch.testing.assert_close(model(ids), before)
+
+
+def test_best_in_two_lines():
+    model = Decoder()
+    lw.attach(model, layers="transformer.h", context_length=16)
+    assert [each.name for each in all_mixers(model)] == ["latentwave_mixer_mlp"] * 3
+
+
+@EVERY_POINT
+@KINDS
+def test_packed_documents_equal_separate_ones(point, kind):
+    layer_only = mixed(kind, [point], model=one_layer(), layers="", placement="all")
+    x = torch.randn(2, 20, 16)
+    # Attention itself would look across, so each document is attended to alone.
+    layer_only[0].attn.forward = lambda x, cache=None: 2 * x
+    with lw.documents(SEGMENTS):
+        packed = layer_only(x)
+    parts = [layer_only(x[:, SEGMENTS[0] == i]) for i in range(3)]
+    torch.testing.assert_close(packed, torch.cat(parts, dim=1))
+
+
+def test_padding_counts_as_zeros():
+    layer = mixed(model=one_layer(), layers="", points=["block"], placement="all")
+    layer[0].attn.forward = lambda x, cache=None: x
+    x, mask = torch.randn(2, 20, 16), torch.ones(2, 20, dtype=torch.int64)
+    mask[:, :6] = 0
+    with lw.documents(padding_mask=mask):
+        padded = layer(x)
+    torch.testing.assert_close(padded[:, 6:], layer(x[:, 6:]))
+
+
+@EVERY_POINT
+@KINDS
+def test_streaming_equals_the_whole(point, kind):
+    model, ids = mixed(kind, [point]), tokens(2, 20)
+    whole = model(ids)
+    with torch.no_grad(), lw.streaming(model) as state:
+        for _ in range(2):
+            cache = {}
+            parts = [
+                model(ids[:, start:stop], cache=cache)
+                for start, stop in itertools.pairwise([0, 9, 10, 11, 20])
+            ]
+            torch.testing.assert_close(torch.cat(parts, dim=1), whole, rtol=1e-4, atol=1e-4)
+            state.reset()
+    torch.testing.assert_close(model(ids), whole)
+    with pytest.raises(UserError, match="streaming is for plain PyTorch decoders"):
+        lw.streaming(gpt2()).__enter__()
+    with pytest.raises(UserError, match="streaming is for plain PyTorch decoders"):
+        lw.streaming(lw.attach(gpt2(), "wavelet")).__enter__()
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_checkpointed_layers_know_the_documents_of_their_call(reentrant):
+    model = mixed(points=list(POINTS)).train()
+    batches = [(tokens(2, 20), SEGMENTS), (tokens(2, 20), SEGMENTS.flip(1)), (tokens(2, 20), None)]
+    expected = grads(model, *batches)
+    model.reentrant = reentrant
+    torch.testing.assert_close(grads(model, *batches), expected)
+    with lw.documents(SEGMENTS.roll(1, 1)):  # of others, which are open in the backward pass
+        torch.testing.assert_close(grads(model, *batches[:2]), grads(model, *batches[:2]))
+
+
+def test_layers_checkpointed_together_need_the_documents_open():
+    model, ids = mixed(points=["block"], placement="all").train(), tokens(2, 20)
+    x = model.transformer.wte(ids)
+    blocks = nn.Sequential(*model.transformer.h)
+
+    def run():
+        return torch.utils.checkpoint.checkpoint(blocks, x, use_reentrant=False).square().sum()
+
+    with lw.documents(SEGMENTS):
+        loss = run()
+    with pytest.raises(UserError, match="checkpoint each layer by itself"):
+        loss.backward()
+    with lw.documents(SEGMENTS):
+        run().backward()
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize("reentrant", [None, False])
+def test_compiled_equals_eager(reentrant):
+    ids, first = tokens(2, 20), Decoder()
+    first.reentrant = reentrant
+    torch.compile(first, backend="aot_eager", fullgraph=True)(ids, ids)[1].backward()
+    model = mixed(points=list(POINTS)).double().train()
+    expected = grads(model, (ids, None)), grads(model, (ids, SEGMENTS))
+    model.reentrant = reentrant
+    run = torch.compile(model, backend="aot_eager", fullgraph=True)
+    for segments, grad in zip((None, SEGMENTS), expected, strict=True):
+        model.zero_grad()
+        with lw.documents(segments) if segments is not None else contextlib.nullcontext():
+            loss = run(ids, ids)[1]
+        loss.backward()
+        found = [p.grad for p in model.parameters()]
+        torch.testing.assert_close(found, grad)
+
+
+def test_saved_loaded_copied_and_pickled(tmp_path):
+    model, ids = mixed(), tokens(2, 20)
+    lw.save_mixers(model, tmp_path)
+    other = Decoder()
+    other.load_state_dict(lw.detach(copy.deepcopy(model)).state_dict())
+    lw.load_mixers(other, tmp_path)
+    file = io.BytesIO()
+    torch.save(model, file)
+    file.seek(0)
+    for again in (other, copy.deepcopy(model), torch.load(file, weights_only=False)):
+        assert torch.equal(again(ids), model(ids))
+        randomize(all_mixers(again)[0].mixer)
+        assert not torch.equal(again(ids), model(ids)), "it is a copy"
+
+
+def test_forms_of_layers():
+    by_list = Decoder()
+    for layers in (by_list.transformer.h, list(Decoder().transformer.h)):
+        model = by_list if layers is by_list.transformer.h else nn.Sequential(*layers)
+        lw.attach(model, "wavelet", layers=layers, context_length=16)
+        assert len(all_mixers(model)) == 2
+    model = nn.ModuleDict({f"layer{i}": block for i, block in enumerate(Decoder().transformer.h)})
+    lw.attach(
+        model, "wavelet", layers=model, points="mlp", modules={"mlp": "mlp"}, context_length=9
+    )
+    assert len(all_mixers(model)) == 3
+
+
+def test_layers_that_are_lists():
+    model, ids = Listed(), tokens(2, 20)
+    with pytest.raises(UserError, match="ModuleList 0 is a ModuleList, which is never called"):
+        lw.attach(model, "wavelet", layers="layers", points="block", context_length=16)
+    before = model(ids)
+    mixed(model=model, layers="layers", points=["mlp"], modules={"mlp": "1"})
+    assert not torch.allclose(model(ids), before)
+    lw.assert_causal(model, ids)
+    assert len(all_mixers(model)) == 3
+    with lw.streaming(model):
+        parts = [model(ids[:, :7]), model(ids[:, 7:])]
+    torch.testing.assert_close(torch.cat(parts, dim=1), model(ids))
+    lw.detach(model)
+    assert not any("latentwave" in name for name in model.state_dict())
+
+
+def test_mistakes_are_named():
+    with pytest.raises(UserError, match='Decoder is no model of transformers.*layers="transf'):
+        lw.attach(Decoder(), "wavelet")
+    with pytest.raises(
+        UserError, match="no module 'blocks'; its lists of modules are transformer.h"
+    ):
+        lw.attach(Decoder(), "wavelet", layers="blocks", context_length=16)
+    with pytest.raises(UserError, match="pass context_length"):
+        lw.attach(Decoder(), "wavelet", layers="transformer.h")
+    with pytest.raises(UserError, match="has no module 'ffn' for 'mlp'"):
+        lw.attach(Decoder(), layers="transformer.h", modules={"mlp": "ffn"}, context_length=16)
+    with pytest.raises(UserError, match="pass input_ids"):
+        lw.assert_causal(Decoder())
+    twice = Decoder()
+    twice.transformer.h[2] = twice.transformer.h[0]
+    with pytest.raises(UserError, match="layer 2 is the same Block as an earlier one"):
+        lw.attach(twice, "wavelet", layers="transformer.h", context_length=16)
+    model = mixed()
+    model.transformer.h[2] = copy.copy(model.transformer.h[0])
+    with pytest.raises(UserError, match="this Block is a copy of a layer with mixers"):
+        model(tokens(1, 4))
+
+
+def test_a_leak_is_found():
+    model = Decoder()
+    model.transformer.h[1].mlp.register_forward_hook(lambda module, args, out: out.flip(1))
+    with pytest.raises(CausalityError, match="the model's output leaks the future"):
+        lw.assert_causal(model, tokens(2, 20))
