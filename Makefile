@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 BENCH_STAMP := .venv/.installed-bench
 
-.PHONY: demo test test-all check bench results results-check claims format clean
+.PHONY: demo test test-all check bench gpu results results-check claims format clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -51,6 +51,9 @@ format: $(STAMP)
 
 bench: $(STAMP)  ## every benchmark, fast form beside the naive one
 	set -e; for file in benchmarks/bench_*.py; do $(BIN)/python $$file; done
+
+gpu:  ## what a GPU is to show, in phases, with the machine's own Python and no installation
+	$(PYTHON) -m tools.gpu
 
 clean:
 	rm -rf .venv build dist

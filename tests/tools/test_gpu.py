@@ -1,0 +1,40 @@
+"""The script for a GPU, rehearsed on the CPU."""
+
+import json
+import tarfile
+
+import pytest
+
+from tests.tiny import write_text
+from tools import gpu
+
+
+@pytest.mark.slow
+def test_every_phase_runs_at_tiny_size(tmp_path, capsys):
+    text = write_text(tmp_path / "words.txt")
+    arguments = ["--tiny", "--jobs", "1", "--minutes", "2", "--corpus", str(text)]
+    assert gpu.main([*arguments, "--output", str(tmp_path / "out")]) == 0
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert list(summary) == list(gpu.PHASES)
+    assert summary["bench"]["rows"] > 3
+    assert summary["search"] | {"seconds": 0} == {"exit_code": 0, "runs": 5, "seconds": 0}
+    assert summary["ladder"] | {"seconds": 0} == {"exit_code": 0, "branches": 8, "seconds": 0}
+    with tarfile.open(tmp_path / "out" / "gpu.tar.gz") as archive:
+        names = archive.getnames()
+    assert "ladder/ladder.json" in names
+    assert "search/search.json" in names
+    assert not [name for name in names if "checkpoints" in name]
+    assert "gpu.tar.gz" in capsys.readouterr().out
+
+
+def test_a_packed_corpus_is_unpacked_once(tmp_path):
+    import argparse
+    import lzma
+
+    packed = tmp_path / "words.txt.xz"
+    packed.write_bytes(lzma.compress(b"a wave of words"))
+    options = argparse.Namespace(output=tmp_path / "out", corpus=packed, tiny=True, minutes=1)
+    lease = gpu.Lease(options)
+    first = lease.recipe("ladder-gpu.yaml")
+    assert (tmp_path / "out" / "words.txt").read_text() == "a wave of words"
+    assert first == lease.recipe("ladder-gpu.yaml")

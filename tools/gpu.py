@@ -1,0 +1,216 @@
+"""What a GPU is to show, in phases that fit a short lease and need no network.
+
+    make gpu                                  # all phases, results under runs/gpu
+    python -m tools.gpu --phases ladder --minutes 9 --jobs 14
+    python -m tools.gpu --tiny                # a rehearsal on the CPU
+
+Phases: `tests` (tests/cuda), `bench` (benchmarks/bench_gpu.py), `search` (the plain decoder's
+settings) and `ladder` (recipes/ladder-gpu.yaml). Each ends after --minutes and writes what it has
+at once; `search` and `ladder` go on where they stopped when they are called again. At the end
+everything that is worth keeping stands in OUTPUT/gpu.tar.gz, one file to carry home.
+
+It needs this folder and Python with torch, transformers, Triton, scipy, matplotlib and pytest;
+what else is missing there can be carried as wheels: `tools/gpu-wheels.txt` names them. The corpus
+travels packed (xz, 12 MB) and is unpacked by the first phase that reads it: --corpus FILE.xz.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import lzma
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PHASES = ("tests", "bench", "search", "ladder")
+_KEPT = {".json", ".jsonl", ".log", ".png", ".txt", ".html"}
+
+
+class Lease:
+    """One call of the script.
+
+    Args:
+        options: of the command line.
+    """
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.output: Path = options.output
+        self.output.mkdir(parents=True, exist_ok=True)
+        self.environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(
+                [str(ROOT / "src"), str(ROOT), str(self._metadata()), *sys.path[1:]]
+            ),
+            "OMP_NUM_THREADS": "1",
+            "HF_HUB_OFFLINE": "1",
+            # Many processes compile at the same time.
+            "TORCHINDUCTOR_COMPILE_THREADS": "2",
+        }
+
+    def _metadata(self) -> Path:
+        """A version for a package that is not installed."""
+        folder = self.output / "metadata"
+        info = folder / "latentwave-0.1.0.dist-info"
+        info.mkdir(parents=True, exist_ok=True)
+        info.joinpath("METADATA").write_text(
+            "Metadata-Version: 2.1\nName: latentwave\nVersion: 0.1.0\n"
+        )
+        return folder
+
+    def run(self, phase: str, command: Sequence[str], **environment: str) -> int:
+        """Run a phase's command up to its time limit; its output goes into PHASE.log."""
+        log = self.output / f"{phase}.log"
+        with log.open("w") as file:
+            try:
+                code = subprocess.run(
+                    [sys.executable, *command],
+                    cwd=ROOT,
+                    env=self.environment | environment,
+                    stdout=file,
+                    stderr=subprocess.STDOUT,
+                    timeout=60 * self.options.minutes,
+                    check=False,
+                ).returncode
+            except subprocess.TimeoutExpired:
+                code = 124
+        return code
+
+    def recipe(self, name: str) -> str:
+        """A recipe with its corpus in place; a tiny one in a rehearsal."""
+        values = yaml.safe_load((ROOT / "recipes" / name).read_text())
+        values["corpus"]["path"] = str(self._corpus(Path(values["corpus"]["path"])))
+        if self.options.tiny:
+            _shrink(values)
+        path = self.output / name
+        path.write_text(yaml.safe_dump(values))
+        return str(path)
+
+    def _corpus(self, named: Path) -> Path:
+        packed: Path | None = self.options.corpus
+        if packed is None:
+            return (ROOT / named).resolve()
+        if packed.suffix != ".xz":
+            return packed.resolve()
+        plain = self.output / packed.stem
+        if not plain.is_file():
+            partial = plain.with_suffix(".partial")
+            with lzma.open(packed) as source, partial.open("wb") as target:
+                shutil.copyfileobj(source, target)
+            partial.replace(plain)
+        return plain.resolve()
+
+
+def _shrink(values: dict[str, Any]) -> None:
+    """A few steps of a model that a CPU trains in a second."""
+    ends = {"num_steps": 8, "evaluate_every_steps": 8, "save_every_steps": 8}
+    values["training"] |= {"precision": "float32", "compile": False, "num_evaluation_windows": 4}
+    values["training"] |= {"batch_size": 4, "num_warmup_steps": 1}
+    values["backbone"] |= {"num_layers": 1, "hidden_size": 16, "intermediate_size": 32}
+    values["backbone"]["context_length"] = 32
+    if "groups" in values:
+        values["training"] |= ends
+        values |= {"groups": values["groups"][:1], "finalists": 1, "final_seeds": [1]}
+        values["groups"][0] = values["groups"][0][:1]
+        return
+    values["contestants"] = {name: values["contestants"][name] for name in ("none", "best")}
+    values["settings"] = {"strong": values["settings"]["strong"]}
+    tiny = {"seeds": [0], "budgets": [1, 2]}
+    values["sizes"] = {"a": tiny, "b": tiny | {"backbone": {"hidden_size": 32}}}
+    values["search"] = {"factors": [1.0]}
+
+
+def tests(lease: Lease) -> dict[str, Any]:
+    """Go or no-go: every mixer against float64 on the CPU, models, compilation, generation."""
+    report = lease.output / "tests.xml"
+    command = ["-m", "pytest", "tests/cuda", "-q", "-p", "no:cacheprovider", f"--junitxml={report}"]
+    code = lease.run("tests", command, LATENTWAVE_SHAPE_CHECKS="0")
+    counts = {}
+    if report.is_file():
+        counts = {
+            name: int(value)
+            for name, value in re.findall(
+                r'(tests|failures|errors|skipped)="(\d+)"', report.read_text()[:1000]
+            )
+        }
+    return {"exit_code": code, **counts}
+
+
+def bench(lease: Lease) -> dict[str, Any]:
+    """Kernels, mixers and training steps beside what the hardware allows."""
+    rows = lease.output / "bench.jsonl"
+    seconds = str(int(50 * lease.options.minutes))
+    command = ["benchmarks/bench_gpu.py", "--seconds", seconds, str(rows)]
+    code = lease.run("bench", [*command, *(["--tiny"] if lease.options.tiny else [])])
+    return {"exit_code": code, "rows": len(rows.read_text().splitlines()) if rows.exists() else 0}
+
+
+def search(lease: Lease) -> dict[str, Any]:
+    """The plain decoder's settings."""
+    folder = lease.output / "search"
+    command = ["-m", "latentwave", "search", lease.recipe("baseline-search.yaml")]
+    code = lease.run(
+        "search", [*command, "--jobs", str(lease.options.jobs), "--output", str(folder)]
+    )
+    return {"exit_code": code, "runs": len(list(folder.rglob("result.json")))}
+
+
+def ladder(lease: Lease) -> dict[str, Any]:
+    """Sizes and budgets; what runs when the time is over goes on at the next call."""
+    folder = lease.output / "ladder"
+    command = ["-m", "latentwave", "ladder", lease.recipe("ladder-gpu.yaml"), "--resume"]
+    limit = ["--limit_minutes", str(0.8 * lease.options.minutes)]
+    code = lease.run(
+        "ladder", [*command, *limit, "--jobs", str(lease.options.jobs), "--output", str(folder)]
+    )
+    return {"exit_code": code, "branches": len(list(folder.rglob("branch-*/result.json")))}
+
+
+def pack(output: Path) -> Path:
+    """All small files of the results as one archive."""
+    archive = output / "gpu.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        for path in sorted(output.rglob("*")):
+            if path.suffix in _KEPT and "checkpoints" not in path.parts:
+                tar.add(path, path.relative_to(output))
+    return archive
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the phases; returns 0 unless the tests failed."""
+    parser = argparse.ArgumentParser(prog="tools.gpu", description=__doc__.split("\n")[0])
+    parser.add_argument("--phases", nargs="+", choices=PHASES, default=list(PHASES))
+    parser.add_argument("--output", type=Path, default=Path("runs/gpu"))
+    parser.add_argument("--minutes", type=float, default=9.0, help="of every phase")
+    parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 2) - 2))
+    parser.add_argument("--corpus", type=Path, help="a text, plain or packed by xz")
+    parser.add_argument("--tiny", action="store_true", help="a rehearsal on the CPU")
+    lease = Lease(parser.parse_args(arguments))
+    phases: dict[str, Callable[[Lease], dict[str, Any]]] = {
+        "tests": tests,
+        "bench": bench,
+        "search": search,
+        "ladder": ladder,
+    }
+    summary = {}
+    for name in lease.options.phases:
+        start = time.monotonic()
+        summary[name] = phases[name](lease) | {"seconds": round(time.monotonic() - start)}
+        print(f"{name}: {summary[name]}", flush=True)
+        (lease.output / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+    print(f"all of it: {pack(lease.output)}")
+    return 1 if summary.get("tests", {}).get("exit_code", 0) not in (0, 5) else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
