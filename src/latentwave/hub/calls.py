@@ -44,7 +44,8 @@ class Call:
 class _Current(threading.local):
     """The call that this thread is in; compilers can trace it, other than context variables."""
 
-    call: Call | None = None
+    def __init__(self) -> None:
+        self.call: Call | None = None
 
 
 CURRENT = _Current()

@@ -67,6 +67,13 @@ class MixedLayer(_Watching):
                 f"this {type(self).__name__} is a copy of a layer with mixers: copy whole models, "
                 "or attach after the layers are copied"
             )
+        patched = self.__dict__.get("forward")
+        ours = getattr(patched, "__func__", None) is type(self).forward
+        if patched is not None and not ours and "_old_forward" not in self.__dict__:
+            raise UserError(
+                f"something has put another forward on this {type(self).__name__}, which leaves "
+                "out its mixers: let it patch the class, or modules inside the layer"
+            )
         for path, part in self._mixed_parts.items():
             if self.get_submodule(path) is not part:
                 _follow(self)

@@ -1,0 +1,147 @@
+"""Modules whose classes were swapped: threads, other libraries' forwards, copies, detach."""
+
+import copy
+import pickle
+import threading
+import types
+
+import pytest
+import torch
+from accelerate.hooks import ModelHook, add_hook_to_module, remove_hook_from_submodules
+from peft import LoraConfig, get_peft_model
+
+import latentwave as lw
+from latentwave.errors import UserError
+from latentwave.hub import all_mixers
+from latentwave.hub.points import POINTS
+from tests.hub.models import BACKBONES, llama, tokens
+from tests.mixers.cases import randomize
+
+EVERY_BACKBONE = pytest.mark.parametrize("backbone", BACKBONES)
+
+
+def mixed(model, points=POINTS):
+    lw.attach(model, "short_conv", points=points, placement="all", context_length=16)
+    torch.manual_seed(1)
+    for each in all_mixers(model):
+        randomize(each.mixer)
+    return model
+
+
+def in_threads(run, model):
+    """Six threads with paddings of their own; what each got wrong."""
+    batches = []
+    for padded in range(1, 7):
+        ids = tokens(2, 20)
+        mask = torch.ones_like(ids)
+        mask[0, :padded] = 0
+        batches.append((ids, mask, model(ids, attention_mask=mask, use_cache=False).logits))
+    wrong = []
+
+    def work(ids, mask, expected):
+        for _ in range(30):
+            with torch.no_grad():
+                found = run(ids, attention_mask=mask, use_cache=False).logits
+            if not torch.allclose(found, expected, atol=1e-5):
+                wrong.append(mask)
+
+    threads = [threading.Thread(target=work, args=batch) for batch in batches]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return wrong
+
+
+def test_threads_that_run_one_model():
+    model = mixed(llama(2), ["mlp", "block"])
+    assert not in_threads(model, model)
+
+
+@pytest.mark.unchecked
+def test_threads_that_run_one_compiled_model():
+    model = mixed(llama(2), ["mlp", "block"])
+    assert not in_threads(torch.compile(model, backend="eager", fullgraph=True), model)
+
+
+class Counting(ModelHook):
+    def __init__(self):
+        self.count = 0
+
+    def pre_forward(self, module, *args, **kwargs):
+        self.count += 1
+        return args, kwargs
+
+
+@EVERY_BACKBONE
+@pytest.mark.parametrize("hooked_first", [True, False])
+def test_hooks_of_accelerate(backbone, hooked_first):
+    plain, ids = BACKBONES[backbone](), tokens(2, 20)
+    expected = mixed(copy.deepcopy(plain))(ids).logits
+    model, hook, before = copy.deepcopy(plain), Counting(), plain(ids).logits
+    own = list(model.modules())
+    if not hooked_first:
+        mixed(model)
+    for module in own:
+        add_hook_to_module(module, hook)
+    if hooked_first:
+        mixed(model)
+    assert torch.equal(model(ids).logits, expected)
+    assert hook.count > len(own) / 2  # lists of modules are not called
+    remove_hook_from_submodules(model)
+    assert torch.equal(model(ids).logits, expected)
+    assert torch.equal(lw.detach(model)(ids).logits, before)
+
+
+def test_forwards_that_others_put_on_modules():
+    model, ids = mixed(llama()), tokens(2, 20)
+    expected, plain = model(ids).logits, llama()
+    for layer, own in zip(model.model.layers, plain.model.layers, strict=True):
+        layer.mlp.forward = types.MethodType(type(own.mlp).forward, layer.mlp)
+    assert torch.equal(model(ids).logits, expected)
+    layer.forward = types.MethodType(type(own).forward, layer)
+    with pytest.raises(UserError, match="another forward on this LlamaDecoderLayer"):
+        model(ids)
+
+
+@EVERY_BACKBONE
+def test_classes_come_back_and_names_stay(backbone):
+    model, again = BACKBONES[backbone](), BACKBONES[backbone]()
+    modules, classes = list(model.modules()), [type(module) for module in model.modules()]
+    others = list(again.modules())
+    mixed(model), mixed(again)
+    assert sum(type(m) is not c for m, c in zip(modules, classes, strict=True)) > 10
+    assert [type(m).__name__ for m in modules] == [c.__name__ for c in classes]
+    assert [type(m) for m in modules] == [type(m) for m in others], "one for all of a class"
+    lw.detach(model)
+    assert [type(module) for module in model.modules()] == classes
+    assert not any("mixed" in name for m in model.modules() for name in vars(m))
+
+
+def test_a_pickled_model_and_a_copied_one_stand_alone():
+    model, ids = mixed(llama()), tokens(2, 20)
+    number = len(all_mixers(model))
+    for again in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):  # noqa: S301
+        assert torch.equal(again(ids).logits, model(ids).logits)
+        for each in all_mixers(again):
+            randomize(each.mixer)
+        assert not torch.allclose(again(ids).logits, model(ids).logits)
+        lw.detach(again)
+        assert len(all_mixers(model)) == number
+
+
+def test_adapters_are_filtered_with_what_they_adapt():
+    model, ids = mixed(llama(), ["qkv"]), tokens(2, 20)
+    before, projection = model(ids).logits, model.model.layers[0].self_attn.q_proj
+    lora = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
+    adapted = get_peft_model(model, lora)
+    found = adapted(input_ids=ids).logits
+    merged = copy.deepcopy(adapted).merge_and_unload()
+    torch.testing.assert_close(merged(ids).logits, found, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(found, before)
+    assert type(projection) is torch.nn.Linear, "mixed is the sum, not its part"
+    # Put in where nobody notices, it is noticed at the next call.
+    attention = model.model.layers[1].self_attn
+    attention._modules["q_proj"] = torch.nn.Linear(16, 16, bias=False).to(model.dtype)
+    model(ids)
+    assert type(attention.q_proj) is not torch.nn.Linear
