@@ -109,7 +109,7 @@ def test_a_vision_tower_of_the_same_depth_is_not_taken_for_the_decoder():
         image_token_index=38,
     )
     model = transformers.Gemma3ForConditionalGeneration(config).eval()
-    assert decoder_layers(model) is model.model.language_model.layers
+    assert decoder_layers(model) == list(model.model.language_model.layers)
     lw.attach(model, "wavelet")
     assert len(attached_mixers(model)) == 2
 
