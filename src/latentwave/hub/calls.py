@@ -51,7 +51,7 @@ class _Current(threading.local):
 CURRENT = _Current()
 
 # The calls in which layers were run that a backward pass may run again, by the layers' inputs.
-_remembered: WeakTensorKeyDictionary[Tensor, Call | None] = WeakTensorKeyDictionary()
+_remembered: Any = WeakTensorKeyDictionary()
 _lock = threading.Lock()
 
 
@@ -94,11 +94,12 @@ def call_of(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call |
             vars(layer)["_mixed_remembers"] = True
         return call
     with _lock:
-        remembered = list(_remembered.items())
+        remembered: list[tuple[Tensor, Call | None]] = list(_remembered.items())
     for tensor, its_call in reversed(remembered):
         # Reentrant checkpointing hands on another tensor of the same values in the same place.
-        same = isinstance(x, Tensor) and tensor.data_ptr() == x.data_ptr()
-        if tensor is x or (same and tensor.shape == x.shape):
+        if isinstance(x, Tensor) and (
+            tensor is x or (tensor.data_ptr() == x.data_ptr() and tensor.shape == x.shape)
+        ):
             return its_call
     if call is None and getattr(layer, "_mixed_remembers", False):
         raise UserError(

@@ -124,7 +124,9 @@ def _trial(
             return torch.randn(shape, generator=random).to(first)
 
         return _Trial(model, noise(), noise, {f"the {model.kind!r} mixer": model}, [])
-    embeddings = [module for module in model.modules() if isinstance(module, nn.Embedding)]
+    embeddings: list[nn.Module] = [
+        module for module in model.modules() if isinstance(module, nn.Embedding)
+    ]
     stages, options = {}, {}
     if isinstance(model, PreTrainedModel):
         decoder = find_decoder(model)
@@ -136,7 +138,8 @@ def _trial(
         raise UserError(f"{type(model).__name__} is no model of transformers: pass input_ids")
     else:
         stages["the model's output"] = model
-        size = max([e.num_embeddings for e in embeddings], default=int(input_ids.max()) + 1)
+        sizes = [each.num_embeddings for each in embeddings if isinstance(each, nn.Embedding)]
+        size = max(sizes, default=int(input_ids.max()) + 1)
     if is_attached(model) or isinstance(model, PreTrainedModel):
         mixed = {each.layer_index for each in all_mixers(model)}
         stages = {

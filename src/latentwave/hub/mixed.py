@@ -134,8 +134,10 @@ def unmix_layer(module: nn.Module) -> None:
             delattr(part, name)
 
 
-@torch.compiler.disable(reason="a module that is mixed was replaced: run the model once before")
-def _follow(layer: nn.Module) -> None:
+@torch.compiler.disable(  # type: ignore[untyped-decorator, no-untyped-call]
+    reason="a module that is mixed was replaced: run the model once before"
+)
+def _follow(layer: Any) -> None:
     """Move to the modules that stand in the places of those that were mixed.
 
     Adapters and quantisation replace linear maps by others, which may hold the old one: its

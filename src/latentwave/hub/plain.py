@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from latentwave.errors import UserError
 from latentwave.hub.decoder import Decoder, uncompiled
@@ -71,7 +71,8 @@ def _width(layers: Iterable[nn.Module]) -> int:
     for layer in layers:
         for module in layer.modules():
             weight = getattr(module, "weight", None)
-            if "norm" in type(module).__name__.lower() and getattr(weight, "dim", int)() == 1:
+            is_norm = "norm" in type(module).__name__.lower()
+            if is_norm and isinstance(weight, Tensor) and weight.dim() == 1:
                 return len(weight)
         for module in layer.modules():
             if isinstance(module, nn.Linear):

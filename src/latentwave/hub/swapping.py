@@ -19,17 +19,19 @@ class Swapped(nn.Module):
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Pickle without the class, which exists in this process only."""
-        _, (cls, *args), *rest = super().__reduce_ex__(protocol)
+        reduced: Any = super().__reduce_ex__(protocol)
+        _, (cls, *args), *rest = reduced
         return (_new, (cls.__mro__[1], cls._swapped_from, *args), *rest)
 
 
 def _new(mixin: type[Swapped], base: type[nn.Module], *args: Any) -> nn.Module:
-    cls = _swapped(mixin, base)
-    return cls.__new__(cls, *args)
+    cls: Any = _swapped(mixin, base)  # type: ignore[arg-type]
+    module: nn.Module = cls.__new__(cls, *args)
+    return module
 
 
 @functools.cache
-def _swapped(mixin: type[Swapped], base: type[nn.Module]) -> type[nn.Module]:
+def _swapped(mixin: Any, base: Any) -> Any:
     # Libraries find classes by their names, so these stay; but compilers take what is in
     # torch.nn for modules that nobody changes.
     module = base.__module__ if not base.__module__.startswith("torch.nn") else __name__
@@ -38,7 +40,7 @@ def _swapped(mixin: type[Swapped], base: type[nn.Module]) -> type[nn.Module]:
 
 
 @functools.cache
-def _restored(cls: type[nn.Module]) -> type[nn.Module]:
+def _restored(cls: Any) -> Any:
     if not issubclass(cls, Swapped):
         return cls
     if "_swapped_from" in vars(cls):
@@ -51,12 +53,12 @@ def _restored(cls: type[nn.Module]) -> type[nn.Module]:
 def swap_class(module: nn.Module, mixin: type[Swapped]) -> None:
     """Put a mixin before the module's class, unless it is there already."""
     if not isinstance(module, mixin):
-        _set_class(module, _swapped(mixin, type(module)))
+        _set_class(module, _swapped(mixin, type(module)))  # type: ignore[arg-type]
 
 
 def restore_class(module: nn.Module) -> None:
     """Give a module back the class that it had before `swap_class`."""
-    _set_class(module, _restored(type(module)))
+    _set_class(module, _restored(type(module)))  # type: ignore[arg-type]
 
 
 def _set_class(module: nn.Module, cls: type[nn.Module]) -> None:
