@@ -94,6 +94,7 @@ def prepare_model(model: PreTrainedModel, settings: TrainingConfig) -> bool:
     # which torch runs eagerly in silence: the record would say compiled.
     torch.compiler.reset()
     torch._dynamo.config.fail_on_recompile_limit_hit = True
+    torch._dynamo.config.recompile_limit = 64  # all contestants of a comparison are timed in turn
     model.compile(dynamic=False)
     return True
 
