@@ -1,5 +1,6 @@
 import pytest
 import torch
+import transformers
 
 import latentwave as lw
 from latentwave.errors import UserError
@@ -17,6 +18,54 @@ def test_decoders_are_causal(backbone, mixed):
     lw.assert_causal(model)
     assert model.training
     assert all(p.grad is None for p in model.parameters())
+
+
+SMALL = {"vocab_size": 40, "num_hidden_layers": 3, "num_attention_heads": 2}
+GEMMA = SMALL | {
+    "vocab_size_per_layer_input": 40,
+    "hidden_size": 16,
+    "hidden_size_per_layer_input": 8,
+    "intermediate_size": 32,
+    "num_key_value_heads": 1,
+    "head_dim": 8,
+    "max_position_embeddings": 64,
+    "num_kv_shared_layers": 0,
+    "layer_types": ["sliding_attention", "full_attention", "full_attention"],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        # The embedding is narrower than the layers, as in OPT-350m.
+        ("OPT", SMALL | {"hidden_size": 16, "word_embed_proj_dim": 8, "ffn_dim": 32}),
+        # It is scaled in place.
+        ("CTRL", {"vocab_size": 40, "n_embd": 16, "dff": 32, "n_layer": 3, "n_head": 2}),
+        # Each layer has an embedding of its own beside it.
+        ("Gemma4", GEMMA | {"global_head_dim": 8}),
+        ("Gemma3n", GEMMA | {"laurel_rank": 4, "altup_num_inputs": 2}),
+    ],
+)
+def test_embeddings_of_other_forms(name, options):
+    if name == "Gemma3n":
+        options = options | {"activation_sparsity_pattern": [0.0] * 3}
+    config = getattr(transformers, f"{name}{'Text' * ('Gemma' in name)}Config")(**options)
+    head = "CTRLLMHeadModel" if name == "CTRL" else f"{name}ForCausalLM"
+    model = getattr(transformers, head)(config)
+    lw.assert_causal(model, num_tokens=12)
+    if name != "Gemma3n":  # whose signal between layers has four dimensions
+        lw.assert_causal(lw.attach(model, "wavelet", context_length=16), num_tokens=12)
+    leak = Leaky()
+    layers = getattr(model, "transformer", None) or getattr(model.model, "decoder", model.model)
+    layer = getattr(layers, "h" if name == "CTRL" else "layers")[1]
+    layer.register_forward_hook(
+        lambda module, args, out: (
+            leak(out) if out.__class__ is torch.Tensor and out.dim() == 3 else out
+        )
+    )
+    if name in ("OPT", "Gemma4"):
+        with pytest.raises(CausalityError, match="decoder layer 1 with its mixer leaks"):
+            lw.assert_causal(model, num_tokens=12)
 
 
 @pytest.mark.parametrize("case", CASES)

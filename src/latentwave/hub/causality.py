@@ -127,13 +127,15 @@ def _trial(
     embeddings: list[nn.Module] = [
         module for module in model.modules() if isinstance(module, nn.Embedding)
     ]
-    stages, options = {}, {}
+    stages, options, padding = {}, {}, 0
     if isinstance(model, PreTrainedModel):
         decoder = find_decoder(model)
         stages["the decoder's output"] = decoder.module
         options = {"use_cache": False}
         embeddings = [model.get_input_embeddings(), *embeddings]
         size = decoder.config.vocab_size if decoder.config else 0
+        # Not the padding, whose embedding is zero: norms of it have no gradient.
+        padding = getattr(decoder.config, "pad_token_id", None) or 0
     elif input_ids is None:
         raise UserError(f"{type(model).__name__} is no model of transformers: pass input_ids")
     else:
@@ -149,7 +151,8 @@ def _trial(
 
     def ids() -> Tensor:
         if input_ids is None:
-            return torch.randint(size, (2, num_tokens), generator=random).to(first.device)
+            drawn = torch.randint(size - 1, (2, num_tokens), generator=random)
+            return (drawn + (drawn >= padding)).to(first.device)
         # Tokens that are there, for some of a vocabulary may be no input.
         order = torch.randperm(input_ids.numel(), generator=random).to(input_ids.device)
         return input_ids.flatten()[order].view_as(input_ids)
