@@ -47,3 +47,29 @@ def _compare(rank):
                 torch.testing.assert_close(
                     parameter.grad.full_tensor(), expected[name], rtol=1e-4, atol=1e-5, msg=name
                 )
+
+
+def test_mixers_put_into_a_sharded_model(tmp_path):
+    run_processes(2, _attach_late, tmp_path)
+
+
+def _attach_late(rank):
+    gradients = []
+    for sharded_first in (False, True):
+        torch.manual_seed(0)
+        model, ids = BACKBONES["llama"]().train(), tokens(4, 20)
+        if sharded_first:
+            shard_model(model)
+            ids = ids.chunk(dist.get_world_size())[rank]
+        lw.attach(model, "short_conv", points=["qkv", "mlp", "block"])
+        with torch.no_grad():
+            for each in all_mixers(model):
+                each.mixer.kernels.fill_(0.1)
+        model(ids, labels=ids, use_cache=False).loss.backward()
+        gradients.append(dict(model.named_parameters()))
+    for name, parameter in gradients[1].items():
+        torch.testing.assert_close(
+            parameter.grad.full_tensor(), gradients[0][name].grad, rtol=1e-4, atol=1e-5, msg=name
+        )
+    lw.detach(model)
+    assert [type(layer).__name__ for layer in model.model.layers] == ["FSDPLlamaDecoderLayer"] * 3

@@ -188,6 +188,7 @@ def _insert(
         built.add_marker()
         holder = layer.get_submodule(site.holder)
         holder.add_module(site.name, _like(built, site.module(layer), layer))
+        _shard_like(built, layer)
     for index in sorted({site.layer_index for site in sites}):
         mix_layer(decoder.layers[index], [site for site in sites if site.layer_index == index])
     anchor: Any = decoder.module
@@ -404,6 +405,18 @@ def _like(mixer: Mixer, module: nn.Module, layer: nn.Module) -> Mixer:
     weights = itertools.chain(_floating_parameters(module), _floating_parameters(layer))
     weight = next(weights, None)
     return mixer if weight is None else mixer.to(device=weight.device, dtype=weight.dtype)
+
+
+def _shard_like(mixer: Mixer, layer: nn.Module) -> None:
+    """Shard a mixer as FSDP2 has sharded its layer, in which it has no part when it comes later."""
+    if mixer.num_parameters and any(c.__name__ == "FSDPModule" for c in type(layer).__mro__):
+        from torch.distributed.fsdp import fully_shard  # slow to load, and rarely needed
+        from torch.distributed.tensor import DTensor
+
+        sharded = (p for p in layer.parameters() if isinstance(p, DTensor))
+        mesh = next((p.device_mesh for p in sharded), None)
+        if mesh is not None:
+            fully_shard(mixer, mesh=mesh)
 
 
 def _floating_parameters(module: nn.Module) -> Iterator[Tensor]:
