@@ -1,6 +1,7 @@
 """Cached generation gives what generation without a cache gives, token by token."""
 
 import copy
+import itertools
 
 import pytest
 import torch
@@ -122,6 +123,23 @@ def test_cropping_the_last_call_rewinds_and_further_is_refused():
     cache.crop(-4)
     with pytest.raises(UserError, match="cropped to 42 tokens, further back"):
         model(ids[:, 42:43], past_key_values=cache)
+
+
+@EVERY_BACKBONE
+@EVERY_CASE
+def test_padding_in_the_middle(backbone, case):
+    model, _ = model_and_batch(backbone, case)
+    model.double()
+    ids = tokens(2, 30)
+    mask = torch.ones_like(ids)
+    mask[1, :4] = mask[1, 15:19] = mask[0, 15:17] = 0  # a second turn of a padded batch
+    cache, parts = DynamicCache(config=model.config), []
+    for start, stop in itertools.pairwise([0, 15, 25, 26, 30]):
+        turn = {"attention_mask": mask[:, :stop], "past_key_values": cache}
+        parts.append(model(ids[:, start:stop], **turn).logits)
+    whole = model(ids, attention_mask=mask, use_cache=False).logits
+    real = mask.bool()
+    torch.testing.assert_close(torch.cat(parts, dim=1)[real], whole[real])
 
 
 def test_a_cache_that_the_mixers_did_not_see_is_refused():
