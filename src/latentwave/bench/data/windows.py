@@ -214,7 +214,7 @@ class TokenBatches:
         >>> windows = RandomWindows(np.arange(100), 4, 6, seed=0)
         >>> batches = TokenBatches(windows, windows_per_pass=2)
         >>> len(batches), [batch["input_ids"][:, 0].tolist() for batch in batches]
-        (3, [[30, 77], [21, 73], [78, 12]])
+        (3, [[1, 48], [24, 55], [27, 15]])
     """
 
     _STEPS_AHEAD = 256

@@ -57,8 +57,8 @@ class Law:
             ...     token_factor=100.0,
             ...     token_exponent=0.5,
             ... )
-            >>> law.loss(1e6, 1e6), law.tokens_for(1e6, 1.1), law.tokens_for(1e6, 0.9)
-            (1.1, 1000000.0000000002, inf)
+            >>> law.loss(1e6, 1e6), round(law.tokens_for(1e6, 1.1)), law.tokens_for(1e6, 0.9)
+            (1.1, 1000000, inf)
         """
         above = loss - self.floor(num_parameters)
         if not above > 0:
