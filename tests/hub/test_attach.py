@@ -9,7 +9,7 @@ from transformers import BertConfig, BertModel, T5Config, T5ForConditionalGenera
 import latentwave as lw
 from latentwave.errors import UserError
 from latentwave.hub import all_mixers, attached_mixers
-from latentwave.hub.attach import is_attached
+from latentwave.hub.attached import is_attached
 from tests.comparing import assert_differ
 from tests.hub.models import BACKBONES, gpt2, tokens
 

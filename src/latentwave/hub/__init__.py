@@ -1,6 +1,7 @@
 """Models' side: attach mixers, carry their state, save and load, prove causality."""
 
-from latentwave.hub.attach import AttachedMixer, all_mixers, attach, attached_mixers, detach
+from latentwave.hub.attach import attach, detach
+from latentwave.hub.attached import AttachedMixer, all_mixers, attached_mixers
 from latentwave.hub.causality import CausalityError, assert_causal
 from latentwave.hub.checkpoint import from_pretrained
 from latentwave.hub.contexts import documents, streaming

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
-import itertools
 import json
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar, cast
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel
 
 from latentwave.errors import UserError
+from latentwave.hub.attached import all_mixers, find_anchor, is_attached
 from latentwave.hub.configs import CONFIG_NAME, forget_mixers, remember_mixers, saved_mixers
 from latentwave.hub.decoder import Decoder, find_decoder, head_counts
 from latentwave.hub.mixed import (
@@ -25,9 +23,10 @@ from latentwave.hub.mixed import (
     unmix_decoder,
     unmix_layer,
 )
+from latentwave.hub.placing import like_layer, shard_like
 from latentwave.hub.plain import Layers, plain_decoder
-from latentwave.hub.points import MIXER_NAME, Point, Site, as_points, find_sites
-from latentwave.mixers import Mixer, MixerConfig, build_mixer, default_points
+from latentwave.hub.points import Point, Site, as_points, find_sites
+from latentwave.mixers import MixerConfig, build_mixer, default_points
 from latentwave.mixers.registry import as_config
 
 FORMAT_VERSION = 1  # of the mixers' entry in the model's configuration
@@ -36,23 +35,6 @@ _NOT_OURS = f"the configuration's entry {CONFIG_NAME!r} is not one that attach w
 
 Model = TypeVar("Model", bound=nn.Module)
 Placement = Literal["between", "all"] | Sequence[int]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class AttachedMixer:
-    """A mixer and where it stands.
-
-    Attributes:
-        layer_index: of its decoder layer.
-        point: see `attach`.
-        name: among the layer's submodules; its weights stand under it in a checkpoint.
-        mixer: the module.
-    """
-
-    layer_index: int
-    point: Point
-    name: str
-    mixer: Mixer
 
 
 def attach(
@@ -114,6 +96,7 @@ def attach(
     Causality: a causal mixer leaves the model causal; `assert_causal` proves it.
 
     Example:
+        >>> from latentwave.hub import all_mixers, attached_mixers
         >>> from transformers import GPT2Config, GPT2LMHeadModel
         >>> config = GPT2Config(vocab_size=32, n_positions=16, n_embd=8, n_layer=3, n_head=2)
         >>> model = attach(GPT2LMHeadModel(config), "wavelet", fraction=0.5)
@@ -187,8 +170,8 @@ def _insert(
         built.train(layer.training)
         built.add_marker()
         holder = layer.get_submodule(site.holder)
-        holder.add_module(site.name, _like(built, site.module(layer), layer))
-        _shard_like(built, layer)
+        holder.add_module(site.name, like_layer(built, site.module(layer), layer))
+        shard_like(built, layer)
     for index in sorted({site.layer_index for site in sites}):
         mix_layer(decoder.layers[index], [site for site in sites if site.layer_index == index])
     anchor: Any = decoder.module
@@ -318,7 +301,7 @@ def detach(model: Model) -> Model:
     Raises:
         UserError: if no mixers are attached.
     """
-    anchor = _anchor(model)
+    anchor = find_anchor(model)
     if anchor is None:
         raise UserError(f"no mixers are attached to this {type(model).__name__}")
     for layer in anchor._mixed_layers:
@@ -332,48 +315,6 @@ def detach(model: Model) -> Model:
     del anchor._mixed_layers
     forget_mixers(model)
     return model
-
-
-def _anchor(model: nn.Module) -> Any:
-    """The module that the attached layers are noted at, the model or one inside; None without."""
-    return next((m for m in model.modules() if hasattr(m, "_mixed_layers")), None)
-
-
-def is_attached(model: nn.Module) -> bool:
-    """Whether mixers are attached to the model or to a model inside it."""
-    return _anchor(model) is not None
-
-
-def all_mixers(model: nn.Module) -> list[AttachedMixer]:
-    """The mixers of a model, at whatever point, layer by layer; empty without any."""
-    return [
-        AttachedMixer(
-            layer_index=site.layer_index,
-            point=site.point,
-            name=site.name,
-            mixer=_unwrapped(getattr(layer.get_submodule(site.holder), site.name)),
-        )
-        for layer in getattr(_anchor(model), "_mixed_layers", ())
-        for site in sites_of(layer)
-    ]
-
-
-def attached_mixers(model: nn.Module) -> dict[int, Mixer]:
-    """The mixers behind layers, by the index of the layer; see `all_mixers` for those inside."""
-    return {each.layer_index: each.mixer for each in all_mixers(model) if each.name == MIXER_NAME}
-
-
-def _unwrapped(module: nn.Module) -> Mixer:
-    """The mixer in use; PEFT wraps the one it trains behind the original."""
-    return list(_outermost(module))[-1]
-
-
-def _outermost(module: nn.Module) -> Iterator[Mixer]:
-    if isinstance(module, Mixer):
-        yield module
-    else:
-        for child in module.children():
-            yield from _outermost(child)
 
 
 def _default_placement(point: Point) -> Placement:
@@ -395,29 +336,3 @@ def _chosen_layers(placement: Placement, num_layers: int) -> list[int]:
     if not chosen or not all(0 <= index < num_layers for index in chosen):
         raise UserError(f"placement must name layers 0 to {num_layers - 1}, got {list(placement)}")
     return chosen
-
-
-def _like(mixer: Mixer, module: nn.Module, layer: nn.Module) -> Mixer:
-    """Move a mixer to where floating-point weights are, in their precision.
-
-    Those of the module that it filters, or of the whole layer where that one is quantised.
-    """
-    weights = itertools.chain(_floating_parameters(module), _floating_parameters(layer))
-    weight = next(weights, None)
-    return mixer if weight is None else mixer.to(device=weight.device, dtype=weight.dtype)
-
-
-def _shard_like(mixer: Mixer, layer: nn.Module) -> None:
-    """Shard a mixer as FSDP2 has sharded its layer, in which it has no part when it comes later."""
-    if mixer.num_parameters and any(c.__name__ == "FSDPModule" for c in type(layer).__mro__):
-        from torch.distributed.fsdp import fully_shard  # slow to load, and rarely needed
-        from torch.distributed.tensor import DTensor
-
-        sharded = (p for p in layer.parameters() if isinstance(p, DTensor))
-        mesh = next((p.device_mesh for p in sharded), None)
-        if mesh is not None:
-            fully_shard(mixer, mesh=mesh)
-
-
-def _floating_parameters(module: nn.Module) -> Iterator[Tensor]:
-    return (p for p in module.parameters() if torch.is_floating_point(p))

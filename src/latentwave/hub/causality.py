@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from latentwave.errors import UserError
-from latentwave.hub.attach import all_mixers, is_attached
+from latentwave.hub.attached import all_mixers, is_attached
 from latentwave.hub.decoder import decoder_layers, find_decoder
 from latentwave.mixers import Mixer
 

@@ -19,7 +19,7 @@ from transformers import (
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from latentwave.errors import UserError
-from latentwave.hub.attach import all_mixers, is_attached
+from latentwave.hub.attached import all_mixers, is_attached
 from latentwave.hub.register import initialise, restore_mixers
 
 _AUTO_CLASSES = (AutoModelForCausalLM, AutoModelForAudioClassification)

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from latentwave.hub.attach import attach_from_config, is_attached
+from latentwave.hub.attach import attach_from_config
+from latentwave.hub.attached import is_attached
 from latentwave.hub.configs import saved_mixers
 from latentwave.mixers import Mixer
 

@@ -15,7 +15,8 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from latentwave.errors import UserError
-from latentwave.hub.attach import all_mixers, attach_from_config, detach, is_attached
+from latentwave.hub.attach import attach_from_config, detach
+from latentwave.hub.attached import all_mixers, is_attached
 from latentwave.hub.configs import saved_mixers
 
 WEIGHTS_NAME = "mixers.safetensors"

@@ -1,0 +1,72 @@
+"""The mixers that are attached to a model."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
+
+from latentwave.hub.mixed import sites_of
+from latentwave.hub.points import MIXER_NAME, Point
+from latentwave.mixers import Mixer
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AttachedMixer:
+    """A mixer and where it stands.
+
+    Attributes:
+        layer_index: of its decoder layer.
+        point: see `attach`.
+        name: among the layer's submodules; its weights stand under it in a checkpoint.
+        mixer: the module.
+    """
+
+    layer_index: int
+    point: Point
+    name: str
+    mixer: Mixer
+
+
+def find_anchor(model: nn.Module) -> Any:
+    """The module that the attached layers are noted at, the model or one inside; None without."""
+    return next((m for m in model.modules() if hasattr(m, "_mixed_layers")), None)
+
+
+def is_attached(model: nn.Module) -> bool:
+    """Whether mixers are attached to the model or to a model inside it."""
+    return find_anchor(model) is not None
+
+
+def all_mixers(model: nn.Module) -> list[AttachedMixer]:
+    """The mixers of a model, at whatever point, layer by layer; empty without any."""
+    return [
+        AttachedMixer(
+            layer_index=site.layer_index,
+            point=site.point,
+            name=site.name,
+            mixer=_unwrapped(getattr(layer.get_submodule(site.holder), site.name)),
+        )
+        for layer in getattr(find_anchor(model), "_mixed_layers", ())
+        for site in sites_of(layer)
+    ]
+
+
+def attached_mixers(model: nn.Module) -> dict[int, Mixer]:
+    """The mixers behind layers, by the index of the layer; see `all_mixers` for those inside."""
+    return {each.layer_index: each.mixer for each in all_mixers(model) if each.name == MIXER_NAME}
+
+
+def _unwrapped(module: nn.Module) -> Mixer:
+    """The mixer in use; PEFT wraps the one it trains behind the original."""
+    return list(_outermost(module))[-1]
+
+
+def _outermost(module: nn.Module) -> Iterator[Mixer]:
+    if isinstance(module, Mixer):
+        yield module
+    else:
+        for child in module.children():
+            yield from _outermost(child)

@@ -1,0 +1,37 @@
+"""Put a mixer where the weights of its layer are."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from latentwave.mixers import Mixer
+
+
+def like_layer(mixer: Mixer, module: nn.Module, layer: nn.Module) -> Mixer:
+    """Move a mixer to where floating-point weights are, in their precision.
+
+    Those of the module that it filters, or of the whole layer where that one is quantised.
+    """
+    weights = itertools.chain(_floating_parameters(module), _floating_parameters(layer))
+    weight = next(weights, None)
+    return mixer if weight is None else mixer.to(device=weight.device, dtype=weight.dtype)
+
+
+def shard_like(mixer: Mixer, layer: nn.Module) -> None:
+    """Shard a mixer as FSDP2 has sharded its layer, in which it has no part when it comes later."""
+    if mixer.num_parameters and any(c.__name__ == "FSDPModule" for c in type(layer).__mro__):
+        from torch.distributed.fsdp import fully_shard  # slow to load, and rarely needed
+        from torch.distributed.tensor import DTensor
+
+        sharded = (p for p in layer.parameters() if isinstance(p, DTensor))
+        mesh = next((p.device_mesh for p in sharded), None)
+        if mesh is not None:
+            fully_shard(mixer, mesh=mesh)
+
+
+def _floating_parameters(module: nn.Module) -> Iterator[Tensor]:
+    return (p for p in module.parameters() if torch.is_floating_point(p))
