@@ -177,7 +177,12 @@ def test_adapters_put_on_what_is_mixed():
 @EVERY_BACKBONE
 @pytest.mark.parametrize(
     "kind",
-    ["best", *(pytest.param(k, marks=pytest.mark.slow) for k in KINDS if k != "best")],
+    ["best", "wavelet"]
+    + [
+        pytest.param(kind, marks=pytest.mark.slow)
+        for kind in KINDS
+        if kind not in ("best", "wavelet")
+    ],
 )
 def test_generation_that_transformers_compiles(backbone, kind):
     model, ids = mixed(plain(backbone), kind, ["mlp", "block"]).eval(), tokens(2, 20)

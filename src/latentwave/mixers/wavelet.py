@@ -225,8 +225,7 @@ class WaveletMixer(ChannelMixer):
         float32's rounding. Few operations, since at this size each costs more than its sums.
         """
         start, stop = self.mixed_range
-        y = x.clone()
-        own = y if self.num_mixed == self.channels else y[..., start:stop]
+        own = x if self.num_mixed == self.channels else x[..., start:stop]
         sums = state.recall("x")
         samples = state.extend("x", own, history=self.history)
         if sums is None:
@@ -237,11 +236,11 @@ class WaveletMixer(ChannelMixer):
             sums = sums + own
             sums -= samples[:, self._leaving.on(x.device), self._channels.on(x.device)]
         state.remember("x", sums)
+        averages = sums * self._scale.on(x.device)
         if self.residual:
-            own += sums * self._scale.on(x.device)
-        else:
-            torch.mul(sums, self._scale.on(x.device), out=own)
-        return y
+            averages = own + averages
+        # Compilers can trace it, other than to write into a part of a tensor.
+        return torch.slice_scatter(x, averages, dim=-1, start=start, end=stop)
 
     def _few_outputs(self, x: Tensor, runs: Tensor | None, history: int) -> Tensor:
         """A whole kernel over the last tokens costs less than the cascade over all of them."""
