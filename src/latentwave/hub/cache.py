@@ -47,6 +47,11 @@ class MixerStates:
         return self._sites[site]
 
     @property
+    def num_bytes(self) -> int:
+        """Memory of all states, the spare room of growing ones included."""
+        return sum(site.num_bytes for site in self._sites.values())
+
+    @property
     def is_croppable(self) -> bool:
         """Whether tokens can be taken back."""
         return not any(site.is_recurrent for site in self._sites.values())
@@ -107,6 +112,11 @@ class SiteState(MixerState):
         super().__init__()
         self._states = states
         self._num_written: dict[str, int] = {}  # samples in the buffers of `_tensors`
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory of its tensors."""
+        return sum(int(tensor.nbytes) for tensor in self._tensors.values())
 
     @property
     def is_recurrent(self) -> bool:

@@ -101,9 +101,9 @@ def test_decoding_costs_by_hand():
     ("kind", "points", "signals", "tokens"),
     [
         # Between three layers there are two places. Beside its history a mixer keeps the sample
-        # of the last call, here one token.
+        # of the last call, here one token; long histories stand in buffers with spare room.
         ("short_conv", ["block"], 2 * 32, 3 + 1),
-        ("wavelet", ["block"], 2 * 16, 64 + 1),
+        ("wavelet", ["block"], 2 * 16, 2 * 64 + 63 + 64),
         ("ema", ["block"], 2 * 16, 1),
         ("short_conv", ["attention"], 3 * 32, 3 + 1),
     ],

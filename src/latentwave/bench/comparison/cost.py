@@ -14,6 +14,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from latentwave.bench.comparison.memory import held_bytes, peak_training_bytes
 from latentwave.hub import all_mixers
+from latentwave.hub.cache import MixerStates
 from latentwave.hub.points import point_of
 
 
@@ -23,8 +24,8 @@ class DecodingCost:
 
     Attributes:
         flops_per_token: of one forward pass over one token.
-        cache_bytes: that the cache of one sequence holds: keys, values and the mixers' state. The
-            buffers behind a state have spare room beside, at most that of the longest call.
+        cache_bytes: that the cache of one sequence holds: keys, values and the mixers' state, with
+            the spare room of its buffers.
         mixer_state_bytes: the mixers' part of them.
     """
 
@@ -118,15 +119,13 @@ def _decoding(model: PreTrainedModel, num_tokens: int) -> DecodingCost:
             model(input_ids=tokens[:, :-1], past_key_values=cache, use_cache=True)
     last = {"input_ids": tokens[:, -1:], "past_key_values": cache, "use_cache": True}
     flops = _backbone_flops(model, last) + _mixer_flops(model, 1)
-    layers: list[Any] = [vars(layer) for layer in cache.layers]
+    layers: list[Any] = cache.layers
+    of_mixers = sum(layer.num_bytes for layer in layers if isinstance(layer, MixerStates))
+    others = [vars(layer) for layer in layers if not isinstance(layer, MixerStates)]
     return DecodingCost(
         flops_per_token=float(flops),
-        cache_bytes=sum(held_bytes(layer.values()) for layer in layers),
-        mixer_state_bytes=sum(
-            held_bytes(layer[states].get(slot) for states in ("conv_states", "recurrent_states"))
-            for layer in layers
-            for slot in layer.get("mixer_slots", {}).values()
-        ),
+        cache_bytes=of_mixers + sum(held_bytes(layer.values()) for layer in others),
+        mixer_state_bytes=of_mixers,
     )
 
 
