@@ -182,7 +182,7 @@ def test_what_is_no_decoder_is_refused():
     )
     with pytest.raises(UserError, match="encoder-decoder"):
         lw.attach(t5, "wavelet")
-    with pytest.raises(UserError, match="no config"):
+    with pytest.raises(UserError, match="no model of transformers"):
         lw.attach(torch.nn.Linear(2, 2), "wavelet")
     bert = BertModel(
         BertConfig(
