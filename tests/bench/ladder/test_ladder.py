@@ -20,6 +20,7 @@ from latentwave.bench.ladder import (
     assemble,
     ladder_from_dict,
     load_ladder,
+    plan_ladder,
     read_ladder,
     run_ladder,
 )
@@ -116,6 +117,22 @@ def test_what_is_written_is_read(finished, store, tmp_path):
     assert "short_conv" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     report.print_ladder(again, QUIET)
+
+
+def test_a_plan_counts_what_would_be_trained(store, text, tmp_path):
+    ladder = Ladder(ladder_from_dict(values(text)), store, tmp_path / "not-there")
+    rungs = plan_ladder(ladder, store, rounds=1)
+    assert not ladder.folder.exists()
+    small, middle = rungs
+    assert (small.num_runs, middle.num_runs) == (2 * (2 * 3 + 2), 2 * 2)
+    ends = ladder.rungs["m"]
+    steps = ends.branch_steps[-1] + sum(
+        end - start for end, start in zip(ends.num_steps, ends.branch_steps, strict=True)
+    )
+    assert middle.tokens == 2 * steps * 4 * 16
+    assert middle.flops / middle.tokens > small.flops / small.tokens
+    assert all(rung.hours > 0 for rung in rungs)
+    report.print_plan(rungs, QUIET)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"points": 3}', "{}"])

@@ -22,6 +22,9 @@ def _add_arguments(parser: ArgumentParser) -> None:
         "--limit_minutes", type=float | None, help="start nothing more after so long"
     )
     parser.add_argument(
+        "--plan", action="store_true", help="say what it would cost on this machine, and stop"
+    )
+    parser.add_argument(
         "--time",
         action="store_true",
         help="time the training steps instead, with nothing else running: seconds need it",
@@ -33,6 +36,9 @@ def _run(options: Namespace, arguments: list[str]) -> None:
     store = training.prepared_store(recipe.corpus)
     folder = options.output or Path("runs") / recipe.name
     planned = ladder.Ladder(recipe, store, folder)
+    if options.plan:
+        report.print_plan(ladder.plan_ladder(planned, store), OUT)
+        return
     left = 0
     if options.time:
         ladder.time_steps(planned, store, options.only)

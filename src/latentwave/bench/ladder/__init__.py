@@ -1,6 +1,7 @@
 """Compute multipliers of annealed runs over model sizes and lengths."""
 
 from latentwave.bench.ladder.assemble import assemble, time_steps
+from latentwave.bench.ladder.plan import RungPlan, plan_ladder
 from latentwave.bench.ladder.recipe import (
     LadderRecipe,
     RateSearchConfig,
@@ -18,6 +19,7 @@ __all__ = [
     "LadderRecipe",
     "LadderResults",
     "RateSearchConfig",
+    "RungPlan",
     "SearchRecipe",
     "SettingConfig",
     "SizeConfig",
@@ -25,6 +27,7 @@ __all__ = [
     "ladder_from_dict",
     "load_ladder",
     "load_search",
+    "plan_ladder",
     "read_ladder",
     "run_ladder",
     "run_search",

@@ -58,7 +58,7 @@ def assemble(ladder: Ladder, store: TokenStore, *, command: str = "") -> LadderR
                 )
     measured = list(dict.fromkeys((p.setting, p.size, p.contestant) for p in points))
     speeds = _speeds(ladder)
-    costs = [_cost(ladder, store, cell, speeds.get(cell)) for cell in measured]
+    costs = [cell_cost(ladder, store, cell, speeds.get(cell)) for cell in measured]
     laws: dict[str, Law] = {}
     held_out, multipliers = [], []
     for name, setting in group_points(points, costs).items():
@@ -89,7 +89,7 @@ def time_steps(ladder: Ladder, store: TokenStore, sizes: Iterable[str] | None = 
     known: dict[str, Any] = read_json(path, "delete it and time again") if path.is_file() else {}
     for setting in ladder.recipe.settings:
         for size in sizes or ladder.recipe.sizes:
-            recipe = _with_all_contestants(ladder, setting, size)
+            recipe = with_all_contestants(ladder, setting, size)
             if recipe is None:
                 continue
             load = OtherLoad()
@@ -102,7 +102,8 @@ def time_steps(ladder: Ladder, store: TokenStore, sizes: Iterable[str] | None = 
             write_json(path, known)
 
 
-def _with_all_contestants(ladder: Ladder, setting: str, size: str) -> Recipe | None:
+def with_all_contestants(ladder: Ladder, setting: str, size: str) -> Recipe | None:
+    """One recipe for all contestants of a rung; None where nothing is trained."""
     cells = [cell for cell in ladder.cells([size]) if cell[0] == setting]
     if not cells:
         return None
@@ -126,7 +127,10 @@ def _speeds(ladder: Ladder) -> dict[Cell, float]:
     return speeds
 
 
-def _cost(ladder: Ladder, store: TokenStore, cell: Cell, speed: float | None) -> CellCost:
+def cell_cost(
+    ladder: Ladder, store: TokenStore, cell: Cell, speed: float | None = None
+) -> CellCost:
+    """What a contestant costs at one size; `speed` is in tokens per second."""
     recipe = ladder.recipe.experiment(*cell)
     objective = open_objective(recipe, store)
     inputs, num_tokens = objective.one_item()

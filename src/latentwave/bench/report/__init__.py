@@ -2,7 +2,7 @@
 
 from latentwave.bench.report.console import print_summary
 from latentwave.bench.report.cost_table import cost_table
-from latentwave.bench.report.ladder_table import print_ladder
+from latentwave.bench.report.ladder_table import print_ladder, print_plan
 from latentwave.bench.report.results import load_results
 from latentwave.bench.report.table import Cell, Column, SummaryTable, summary_table
 from latentwave.bench.report.write import (
@@ -25,6 +25,7 @@ __all__ = [
     "load_results",
     "make_folder",
     "print_ladder",
+    "print_plan",
     "print_summary",
     "summary_table",
     "write_figures",

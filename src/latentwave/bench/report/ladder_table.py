@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 
+from latentwave.bench.ladder import RungPlan
 from latentwave.bench.ladder.results import Interval, LadderResults, Multiplier
-from latentwave.bench.report.formats import MISSING
+from latentwave.bench.report.formats import MISSING, format_count
 
 
 def print_ladder(results: LadderResults, console: Console) -> None:
@@ -43,6 +45,28 @@ def print_ladder(results: LadderResults, console: Console) -> None:
             f"predicted {check.predicted:.4f}, measured {check.measured:.4f} ({error:+.4f})",
             soft_wrap=True,
         )
+
+
+def print_plan(rungs: Sequence[RungPlan], console: Console) -> None:
+    """What a ladder would cost, one row for a size on a setting."""
+    table = Table(box=None)
+    titles = ("setting", "size", "parameters", "contestants", "runs", "tokens", "FLOPs", "hours")
+    for title in titles:
+        table.add_column(title, no_wrap=True, justify="left" if title == "setting" else "right")
+    for each in rungs:
+        table.add_row(
+            each.setting,
+            each.size,
+            format_count(each.num_parameters),
+            str(each.num_contestants),
+            str(each.num_runs),
+            format_count(each.tokens),
+            f"{each.flops:.1e}",
+            f"{each.hours:.2f}",
+        )
+    console.print(table)
+    hours = sum(each.hours for each in rungs)
+    console.print(f"{hours:.1f} hours on one process; processes side by side share them")
 
 
 def _cell(value: Multiplier | None) -> str:
