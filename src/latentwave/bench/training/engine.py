@@ -102,8 +102,8 @@ def prepare_model(model: PreTrainedModel, settings: TrainingConfig) -> bool:
 def shard_model(model: PreTrainedModel) -> None:
     """Shard parameters, gradients and optimizer state over all processes (FSDP2), in place.
 
-    Each decoder layer with its mixer is one unit: the mixer runs in a forward hook of the layer,
-    before FSDP2's own, so its parameters are there when it needs them. The rest (embeddings,
+    Each decoder layer with its mixers is one unit, so their parameters are there when they run. The
+    rest (embeddings,
     last norm) is another unit. Parameters stay in float32; autocast casts what it computes with.
     """
     device = "cpu" if on_cpu() else torch.accelerator.current_accelerator().type  # type: ignore[union-attr]
