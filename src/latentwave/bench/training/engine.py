@@ -103,8 +103,8 @@ def shard_model(model: PreTrainedModel) -> None:
     """Shard parameters, gradients and optimizer state over all processes (FSDP2), in place.
 
     Each decoder layer with its mixers is one unit, so their parameters are there when they run. The
-    rest (embeddings,
-    last norm) is another unit. Parameters stay in float32; autocast casts what it computes with.
+    rest (embeddings, last norm) is another unit. Parameters stay in float32; autocast casts what
+    it computes with.
     """
     device = "cpu" if on_cpu() else torch.accelerator.current_accelerator().type  # type: ignore[union-attr]
     mesh = init_device_mesh(device, (num_processes(),))
