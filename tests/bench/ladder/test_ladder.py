@@ -112,7 +112,7 @@ def test_what_is_written_is_read(finished, store, tmp_path):
         "ladder.txt",
         "multipliers.png",
         "sizes.png",
-        "laws.png",
+        "losses.png",
     ]
     page = paths[0].read_text()
     assert "short_conv" in page
@@ -187,6 +187,13 @@ def test_another_recipe_is_refused_on_resume(finished, store, text):
     other = Ladder(ladder_from_dict(values(text, training=training)), store, finished.folder)
     with pytest.raises(UserError, match=r"learning_rate .* there, .* here"):
         run_ladder(other, store, resume=True, console=QUIET)
+
+
+def test_no_processes_are_refused(store, text, tmp_path):
+    ladder = Ladder(ladder_from_dict(values(text)), store, tmp_path / "none")
+    with pytest.raises(UserError, match="jobs must be >= 1, got 0"):
+        run_ladder(ladder, store, jobs=0, console=QUIET)
+    assert not ladder.folder.exists()
 
 
 def test_no_time_left_starts_nothing(store, text, tmp_path):

@@ -50,10 +50,12 @@ def run_ladder(
 
     Raises:
         UserError: for an existing folder (without resume), a run folder that holds another
-            recipe's run, a search in which every rate diverged, or a worker that died.
+            recipe's run, jobs < 1, a search in which every rate diverged, or a worker that died.
     """
     console = console or Console(stderr=True)
     recipe, folder = ladder.recipe, ladder.folder
+    if jobs < 1:
+        raise UserError(f"jobs must be >= 1, got {jobs}")
     if folder.exists() and any(folder.iterdir()) and not resume:
         raise UserError(
             f"the folder {folder} exists: choose another with --output, or go on with --resume"

@@ -86,7 +86,7 @@ def headline(results: LadderResults) -> str:
 _TITLES = {
     "multipliers": "Tokens that the plain decoder needs for the same loss ÷ tokens used",
     "sizes": f"The same at {_AT:g} tokens per parameter, against size",
-    "laws": "Loss against compute; lines: the plain decoder's law of each size",
+    "losses": "Loss against compute, a line for each contestant and size",
 }
 
 
@@ -94,7 +94,7 @@ def _figures(results: LadderResults) -> dict[str, Callable[[Palette], Figure]]:
     return {
         "multipliers": lambda palette: _draw_multipliers(results, palette),
         "sizes": lambda palette: _draw_sizes(results, palette),
-        "laws": lambda palette: _draw_losses(results, palette),
+        "losses": lambda palette: _draw_losses(results, palette),
     }
 
 
