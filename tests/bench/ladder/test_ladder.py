@@ -205,7 +205,7 @@ def test_no_time_left_starts_nothing(store, text, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"sizes": {"s": {}}}, "at least 2 sizes, got s"),
+        ({"sizes": {}}, "at least one size"),
         ({"budgets": [4, 2]}, r"budgets must be > 0 and rise, got \[4, 2\]"),
         ({"budgets": [0.1, 0.11]}, "must rise and come after the 2 steps of warm-up"),
         ({"contestants": {"it": {"kind": "ema"}}}, "plain backbone as contestant 'none'"),

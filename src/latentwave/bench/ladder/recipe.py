@@ -121,17 +121,15 @@ class LadderRecipe:
         """Check names, budgets and seeds.
 
         Raises:
-            UserError: for one size, budgets that do not rise, a name that cannot be a folder's or
+            UserError: for no size, budgets that do not rise, a name that cannot be a folder's or
                 is not known, no baseline, or a seed that the search uses too.
         """
         check_name("name", self.name)
         for group in ("sizes", "contestants", "settings"):
             for name in getattr(self, group):
                 check_name(group, name)
-        if len(self.sizes) < 2:
-            raise UserError(
-                f"a ladder needs at least 2 sizes, got {', '.join(self.sizes) or 'none'}"
-            )
+        if not self.sizes:
+            raise UserError("a ladder needs at least one size, such as 0.2M: {}")
         if BASELINE not in self.contestants or self.contestants[BASELINE] != ContestantConfig():
             raise UserError(
                 f"a ladder needs the plain backbone as contestant {BASELINE!r}: {{}}, the recipe "
