@@ -278,28 +278,42 @@ class _ScaledWindowSums(torch.autograd.Function):
     ) -> Tensor:
         ctx.plan = plan
         ctx.save_for_backward(scale, runs)
-        if takes(x) and plan.group_sizes:
+        # Compiled piece by piece, every doubling would copy all of the signal.
+        if plan.group_sizes and (takes(x) or _compiled_on_cpu(x)):
             return cast(Tensor, window_sums(x, scale, runs, *plan))
-        first, count = plan.first_channel, sum(plan.group_sizes)
-        y = x.clone(memory_format=torch.contiguous_format)
-        own = y[..., first : first + count]
-        sums = own.to(accumulation_dtype(x.dtype))
-        if plan.averaged:
-            scale = _inverse_windows(plan.group_sizes, sums)
-        if scale is not None and plan.adjoint:
-            sums.mul_(scale)
-        _double_in_place(sums, runs, plan)
-        if scale is not None and not plan.adjoint:
-            sums.mul_(scale)
-        if sums.dtype != x.dtype:
-            own.copy_(sums)
-        return y
+        return _window_sums(x, scale, runs, plan)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None, None]:
         scale, runs = ctx.saved_tensors
         opposite = ctx.plan._replace(adjoint=not ctx.plan.adjoint)
         return _apply(grad_outputs[0], scale, runs, opposite), None, None, None
+
+
+def _compiled_on_cpu(x: Tensor) -> bool:
+    return x.device.type == "cpu" and torch.compiler.is_compiling()
+
+
+@window_sums.register_kernel("cpu")
+def _(x: Tensor, scale: Tensor | None, runs: Tensor | None, *plan: Any) -> Tensor:
+    return _window_sums(x, scale, runs, _Plan(*plan))
+
+
+def _window_sums(x: Tensor, scale: Tensor | None, runs: Tensor | None, plan: _Plan) -> Tensor:
+    first, count = plan.first_channel, sum(plan.group_sizes)
+    y = x.clone(memory_format=torch.contiguous_format)
+    own = y[..., first : first + count]
+    sums = own.to(accumulation_dtype(x.dtype))
+    if plan.averaged:
+        scale = _inverse_windows(plan.group_sizes, sums)
+    if scale is not None and plan.adjoint:
+        sums.mul_(scale)
+    _double_in_place(sums, runs, plan)
+    if scale is not None and not plan.adjoint:
+        sums.mul_(scale)
+    if sums.dtype != x.dtype:
+        own.copy_(sums)
+    return y
 
 
 def _inverse_windows(group_sizes: tuple[int, ...], like: Tensor) -> Tensor | None:

@@ -30,6 +30,7 @@ def takes(x: Tensor) -> bool:
 @torch.library.custom_op(
     "latentwave::window_sums",
     mutates_args=(),
+    device_types="cuda",
     schema=(
         "(Tensor x, Tensor? scale, Tensor? runs, int[] group_sizes, int first_channel, "
         "bool adjoint, bool averaged) -> Tensor"
