@@ -155,23 +155,16 @@ def _mix(layer: nn.Module, site: Site, signal: Tensor) -> Tensor:
     if call is None:  # the layer is called by itself
         alone: Tensor = mixer(signal)
         return alone
-    state = None
+    facts: dict[str, Any] = {}
     # As for attention, a layer that will be run again cannot write into a cache.
     rerun = layer.training and getattr(layer, "gradient_checkpointing", False)
     if call.states is not None and not rerun:
-        state = call.states.of(f"{site.layer_index}.{site.name}")
-    mixed: Tensor = mixer(
-        signal,
-        state=state,
-        segment_ids=_beside(signal, call.segment_ids),
-        padding_mask=_beside(signal, call.padding_mask),
-    )
+        facts["state"] = call.states.of(f"{site.layer_index}.{site.name}")
+    for name, fact in (("segment_ids", call.segment_ids), ("padding_mask", call.padding_mask)):
+        if fact is not None:
+            facts[name] = fact.to(signal.device)  # layers of one model may be on several devices
+    mixed: Tensor = mixer(signal, **facts)
     return mixed
-
-
-def _beside(signal: Tensor, fact: Tensor | None) -> Tensor | None:
-    """Layers of one model may be on several devices."""
-    return None if fact is None else fact.to(signal.device)
 
 
 def _mix_output(layer: nn.Module, site: Site, output: Any) -> Any:

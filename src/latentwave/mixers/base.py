@@ -168,19 +168,18 @@ class Mixer(nn.Module, abc.ABC):
 
     def _runs(self, state: MixerState | None, segment_ids: Tensor | None) -> Tensor | None:
         """The documents of the new tokens, and of the history before them if there is a state."""
-        if state is not None:
-            segment_ids = self._extended(segment_ids, state)
-        return None if segment_ids is None else segment_runs(segment_ids)
-
-    def _extended(self, segment_ids: Tensor | None, state: MixerState) -> Tensor | None:
         if segment_ids is None:
-            if "segment_ids" in state:
+            if state is not None and "segment_ids" in state:
                 raise ValueError("this state was started with segment_ids: pass them at every call")
             return None
-        if self._signal in state and "segment_ids" not in state:
-            raise ValueError("this state was started without segment_ids: start a new one for them")
-        ids = segment_ids.unsqueeze(-1)
-        return state.extend("segment_ids", ids, history=self.history).squeeze(-1)
+        if state is not None:
+            if self._signal in state and "segment_ids" not in state:
+                raise ValueError(
+                    "this state was started without segment_ids: start a new one for them"
+                )
+            ids = segment_ids.unsqueeze(-1)
+            segment_ids = state.extend("segment_ids", ids, history=self.history).squeeze(-1)
+        return segment_runs(segment_ids)
 
     def _refuse_non_finite(self, x: Tensor) -> None:
         bad = ~torch.isfinite(x)

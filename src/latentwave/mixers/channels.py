@@ -45,11 +45,7 @@ class ChannelMixer(Mixer):
         self.num_mixed = _num_mixed(channels, fraction)
         self.mixed = mixed
         self.residual = residual
-
-    @property
-    def first_mixed(self) -> int:
-        """Index of the first mixed channel."""
-        return self.channels - self.num_mixed if self.mixed == "last" else 0
+        self.first_mixed = channels - self.num_mixed if mixed == "last" else 0
 
     @property
     def mixed_range(self) -> tuple[int, int]:
@@ -63,14 +59,14 @@ class ChannelMixer(Mixer):
         runs: Tensor | None,
         padding_mask: Tensor | None,
     ) -> Tensor:
+        if self.num_mixed == self.channels:
+            result = self._mix_channels(x, state, runs, padding_mask)
+            return x + result if self.residual else result
         start, stop = self.mixed_range
-        whole = self.num_mixed == self.channels
-        own = x if whole else x[..., start:stop]
+        own = x[..., start:stop]
         result = self._mix_channels(own, state, runs, padding_mask)
         if self.residual:
             result = own + result
-        if whole:
-            return result
         return torch.cat([x[..., :start], result, x[..., stop:]], dim=-1)
 
     @abc.abstractmethod
