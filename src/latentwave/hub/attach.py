@@ -14,9 +14,10 @@ from transformers import PreTrainedModel
 from latentwave.errors import UserError
 from latentwave.hub.attached import all_mixers, find_anchor, is_attached
 from latentwave.hub.configs import CONFIG_NAME, forget_mixers, remember_mixers, saved_mixers
-from latentwave.hub.decoder import Decoder, find_decoder, head_counts
+from latentwave.hub.decoder import Decoder, check_form, find_decoder, head_counts
 from latentwave.hub.mixed import (
     MixedDecoder,
+    MixedModel,
     mix_decoder,
     mix_layer,
     sites_of,
@@ -26,6 +27,7 @@ from latentwave.hub.mixed import (
 from latentwave.hub.placing import like_layer, shard_like
 from latentwave.hub.plain import Layers, plain_decoder
 from latentwave.hub.points import Point, Site, as_points, find_sites
+from latentwave.hub.swapping import restore_class, swap_class
 from latentwave.mixers import MixerConfig, build_mixer, default_points
 from latentwave.mixers.registry import as_config
 
@@ -107,20 +109,23 @@ def attach(
         ['latentwave_mixer_qkv_c_attn', 'latentwave_mixer_mlp']
     """
     config = as_config(mixer, options)
-    points = default_points(config.kind) if points is None else points
+    chosen = as_points(default_points(config.kind) if points is None else points)
     if any(parameter.is_meta for parameter in model.parameters()):
         raise UserError(
             f"this {type(model).__name__} is on the meta device: its weights are not there yet, "
             "and mixers that start from values of their own would lose them. Load the weights "
             "first, or let from_pretrained of a checkpoint with mixers do both"
         )
+    _refuse_attached(model)
     decoder = find_decoder(model) if layers is None else plain_decoder(model, layers, channels)
+    if decoder.config is not None:
+        check_form(decoder, between="block" in chosen)
     entry = _insert(
         model,
         decoder,
         config.resolved(),
         placement=placement,
-        points=as_points(points),
+        points=chosen,
         context_length=context_length,
         modules=modules,
     )
@@ -142,9 +147,6 @@ def _insert(
     modules: Mapping[str, str] | None,
 ) -> dict[str, Any]:
     """Put the mixers in; returns what the configuration is to remember."""
-    if is_attached(model):
-        kind = (saved_mixers(model) or {}).get("kind", "other")
-        raise UserError(f"{kind!r} mixers are attached already: call detach(model) first")
     placement = _as_placement(placement)
     _check_savable(config)
     if placement is None and len({_default_placement(point) for point in points}) == 1:
@@ -181,7 +183,10 @@ def _insert(
         where = {"layers": decoder.name, "modules": dict(modules or {})}
         where |= {"channels": decoder.channels}
     else:
-        mix_decoder(decoder.module, decoder.config, len(decoder.layers))
+        mix_decoder(decoder.module, decoder.config, decoder.name or "")
+        for module in model.modules():
+            if hasattr(type(module), "init_continuous_batching"):
+                swap_class(module, MixedModel)
     return where | {
         "format_version": FORMAT_VERSION,
         "kind": config.kind,
@@ -200,6 +205,12 @@ def _config_at(site: Site, config: MixerConfig, decoder: Decoder) -> MixerConfig
     return config.at_projection(
         site.path.rpartition(".")[2], num_heads=num_heads, num_key_value_heads=shared
     )
+
+
+def _refuse_attached(model: nn.Module) -> None:
+    if is_attached(model):
+        kind = (saved_mixers(model) or {}).get("kind", "other")
+        raise UserError(f"{kind!r} mixers are attached already: call detach(model) first")
 
 
 def _as_placement(placement: Any) -> Placement | None:
@@ -244,11 +255,20 @@ def _find_all(
                 hidden_size=decoder.channels,
                 modules=modules,
             )
+    owners: dict[int, int] = {}
     for site in sites:
         layer = decoder.layers[site.layer_index]
         if hasattr(layer.get_submodule(site.holder), site.name):
             raise UserError(
                 f"{type(layer).__name__} {site.layer_index} has an attribute {site.name!r} already"
+            )
+        module = site.module(layer)
+        first = owners.setdefault(id(module), site.layer_index)
+        if first != site.layer_index:
+            raise UserError(
+                f"the {site.path} of {type(layer).__name__} {site.layer_index} is that of layer "
+                f"{first} too, and a mixer would take the tokens of both for one sequence: give "
+                "each layer a module of its own"
             )
     return sites
 
@@ -312,6 +332,9 @@ def detach(model: Model) -> Model:
             delattr(layer.get_submodule(site.holder), site.name)
     if isinstance(anchor, MixedDecoder):
         unmix_decoder(anchor)
+    for module in model.modules():
+        if isinstance(module, MixedModel):
+            restore_class(module)
     del anchor._mixed_layers
     forget_mixers(model)
     return model
