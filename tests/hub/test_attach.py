@@ -266,7 +266,7 @@ def test_a_shared_configuration_survives_the_detaching_of_one_model():
         second = type(first)(first.config).eval()
     assert is_attached(second)
     lw.detach(second)
-    assert first.config.latentwave["kind"] == "wavelet"
+    assert first.config.latentwave["mixers"][0]["kind"] == "wavelet"
     lw.detach(first)
 
 

@@ -156,8 +156,8 @@ def test_two_models_of_one_configuration_are_not_both_saved_with_mixers(tmp_path
     twin.save_pretrained(tmp_path)
     assert not attached_mixers(lw.from_pretrained(tmp_path))
     other = lw.attach(type(model)(model.config).transformer, "ema")
-    assert model.config.latentwave["kind"] == "wavelet"
-    assert other.config.latentwave["kind"] == "ema"
+    assert model.config.latentwave["mixers"][0]["kind"] == "wavelet"
+    assert other.config.latentwave["mixers"][0]["kind"] == "ema"
 
 
 def test_a_configuration_that_is_shared_with_an_inner_model_is_seen_through(tmp_path):
@@ -203,7 +203,7 @@ def test_every_kind_is_noticed_by_transformers_alone(kind, tmp_path):
 def test_an_unknown_option_and_a_newer_format_say_why_they_do_not_load(saved):
     config = json.loads((saved / "config.json").read_text())
     written = saved / "config.json"
-    config["latentwave"]["options"] = {"share": 0.5}
+    config["latentwave"]["mixers"][0]["options"] = {"share": 0.5}
     written.write_text(json.dumps(config))
     with pytest.raises(UserError, match="'wavelet' has no option 'share'.*fraction"):
         lw.from_pretrained(saved)

@@ -196,7 +196,7 @@ def test_save_and_load(backbone, points, tmp_path):
     model.save_pretrained(tmp_path)
     entry = json.loads((tmp_path / "config.json").read_text())["latentwave"]
     assert entry["format_version"] == 1
-    assert entry["points"] == ([points] if isinstance(points, str) else points)
+    assert entry["mixers"][0]["points"] == ([points] if isinstance(points, str) else points)
     for load in (lw.from_pretrained, transformers.AutoModelForCausalLM.from_pretrained):
         with lw.register():
             again = load(tmp_path)

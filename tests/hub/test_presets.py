@@ -16,7 +16,7 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 def test_best_is_what_attach_takes_and_what_the_model_remembers(backbone, tmp_path):
     model = lw.attach(BACKBONES[backbone]())
     config = lw.MixerConfig(kind="best")
-    saved = model.config.latentwave
+    (saved,) = model.config.latentwave["mixers"]
     # Not the name: a later version may mean something else by it.
     assert saved["kind"] == config.resolved().kind == "learnable_wavelet"
     assert saved["options"] == config.resolved().options
@@ -31,11 +31,11 @@ def test_best_is_what_attach_takes_and_what_the_model_remembers(backbone, tmp_pa
 def test_options_and_points_of_a_preset_can_be_overridden():
     model = lw.attach(BACKBONES["llama"](), "best", points="attention", gated=True)
     assert {each.point for each in all_mixers(model)} == {"attention"}
-    assert model.config.latentwave["options"]["gated"] is True
+    assert model.config.latentwave["mixers"][0]["options"]["gated"] is True
     config = lw.MixerConfig(kind="best", options={"fraction": 0.5})
     model = lw.attach(BACKBONES["llama"](), config)
     assert {each.point for each in all_mixers(model)} == {"mlp"}
-    assert model.config.latentwave["options"]["fraction"] == 0.5
+    assert model.config.latentwave["mixers"][0]["options"]["fraction"] == 0.5
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_options_and_points_of_a_preset_can_be_overridden():
 )
 def test_options_without_a_kind_meet_no_option_that_nobody_passed(options):
     model = lw.attach(BACKBONES["llama"](), context_length=64, **options)
-    assert options.items() <= model.config.latentwave["options"].items()
+    assert options.items() <= model.config.latentwave["mixers"][0]["options"].items()
 
 
 def test_the_recipe_best_trains_the_preset():

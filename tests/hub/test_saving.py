@@ -83,7 +83,7 @@ def test_other_mixers_in_the_model_are_refused_with_what_differs(tmp_path):
     lw.save_mixers(lw.attach(gpt2(), "short_conv"), tmp_path)
     model = mixed(gpt2(), "short_conv", kernel_size=3)
     before = [p.clone() for p in mixer_parameters(model)]
-    with pytest.raises(UserError, match=r"options: saved \{\}, model \{'kernel_size': 3\}"):
+    with pytest.raises(UserError, match=r"saved .*'options': \{\}.*model .*'kernel_size': 3"):
         lw.load_mixers(model, tmp_path)
     for own, old in zip(mixer_parameters(model), before, strict=True):
         assert torch.equal(own, old)
@@ -142,5 +142,5 @@ def test_a_model_wrapped_by_peft(kind, tmp_path):
 
 def test_the_description_is_readable(tmp_path):
     lw.save_mixers(lw.attach(gpt2(), "wavelet", fraction=0.25), tmp_path)
-    described = json.loads((tmp_path / "mixers.json").read_text())
+    (described,) = json.loads((tmp_path / "mixers.json").read_text())["mixers"]
     assert (described["kind"], described["options"]) == ("wavelet", {"fraction": 0.25})

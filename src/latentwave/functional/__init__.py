@@ -15,7 +15,6 @@ from latentwave.functional.filterbank import (
 )
 from latentwave.functional.fir import causal_fir, dynamic_fir
 from latentwave.functional.fourier_bank import windowed_fourier_bank
-from latentwave.functional.halo import exchange_halo, shard_lengths
 from latentwave.functional.pyramid import pyramid_sum
 from latentwave.functional.scan import decaying_sums
 from latentwave.functional.segments import segment_runs
@@ -30,13 +29,11 @@ __all__ = [
     "dilated_fir",
     "dyadic_window_sums",
     "dynamic_fir",
-    "exchange_halo",
     "naive_filterbank",
     "noncausal_filterbank",
     "orthogonal_lowpass",
     "pyramid_sum",
     "segment_runs",
-    "shard_lengths",
     "stationary_decomposition",
     "stationary_reconstruction",
     "windowed_fourier_bank",

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import copy
-import json
-import operator
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar
 
 from torch import nn
 from transformers import PreTrainedModel
 
 from latentwave.errors import UserError
 from latentwave.hub.attached import all_mixers, find_anchor, is_attached
-from latentwave.hub.configs import CONFIG_NAME, forget_mixers, remember_mixers, saved_mixers
+from latentwave.hub.configs import CONFIG_NAME, forget_mixers, remember_mixers
 from latentwave.hub.decoder import Decoder, check_form, find_decoder, head_counts
 from latentwave.hub.mixed import (
     MixedDecoder,
@@ -24,24 +21,23 @@ from latentwave.hub.mixed import (
     unmix_decoder,
     unmix_layer,
 )
+from latentwave.hub.placement import Mixers, Placed, Placement, as_placed
 from latentwave.hub.placing import like_layer, shard_like
 from latentwave.hub.plain import Layers, plain_decoder
-from latentwave.hub.points import Point, Site, as_points, find_sites
+from latentwave.hub.points import Site, find_sites
 from latentwave.hub.swapping import restore_class, swap_class
-from latentwave.mixers import MixerConfig, build_mixer, default_points
-from latentwave.mixers.registry import as_config
+from latentwave.mixers import MixerConfig, build_mixer
 
 FORMAT_VERSION = 1  # of the mixers' entry in the model's configuration
 
 _NOT_OURS = f"the configuration's entry {CONFIG_NAME!r} is not one that attach wrote: {{!r}}"
 
 Model = TypeVar("Model", bound=nn.Module)
-Placement = Literal["between", "all"] | Sequence[int]
 
 
 def attach(
     model: Model,
-    mixer: str | MixerConfig = "best",
+    mixer: Mixers = "best",
     *,
     layers: Layers | None = None,
     modules: Mapping[str, str] | None = None,
@@ -68,7 +64,9 @@ def attach(
             that map (B, T, D) to (B, T, D).
         mixer: a kind (see `list_mixers`), a `MixerConfig`, or "best": the mixer, options and points
             that reached a loss soonest in the measurements that the docs show. A later version may
-            choose others; a saved model keeps those that it was trained with.
+            choose others; a saved model keeps those that it was trained with. Or a list of
+            pairs, each a mixer and its points (None: its default), no two at one point:
+            [("kv_shift", "qkv"), (MixerConfig(…), ["attention", "mlp"])].
         layers: for models that are not of transformers: the dotted name of the list that holds the
             layers, such as "transformer.h", the list itself, or the layers.
         modules: the paths of "attention" and "mlp" inside a layer, such as {"mlp": "mlp"}; by
@@ -107,9 +105,12 @@ def attach(
         >>> model = attach(GPT2LMHeadModel(config), "short_conv", points=["qkv", "mlp"])
         >>> [each.name for each in all_mixers(model) if each.layer_index == 0]
         ['latentwave_mixer_qkv_c_attn', 'latentwave_mixer_mlp']
+        >>> pairs = [("kv_shift", "qkv"), ("short_conv", ["attention", "mlp"])]
+        >>> model = attach(GPT2LMHeadModel(config), pairs)
+        >>> [each.mixer.kind for each in all_mixers(model) if each.layer_index == 0]
+        ['kv_shift', 'short_conv', 'short_conv']
     """
-    config = as_config(mixer, options)
-    chosen = as_points(default_points(config.kind) if points is None else points)
+    placed = as_placed(mixer, options, placement, points)
     if any(parameter.is_meta for parameter in model.parameters()):
         raise UserError(
             f"this {type(model).__name__} is on the meta device: its weights are not there yet, "
@@ -119,16 +120,8 @@ def attach(
     _refuse_attached(model)
     decoder = find_decoder(model) if layers is None else plain_decoder(model, layers, channels)
     if decoder.config is not None:
-        check_form(decoder, between="block" in chosen)
-    entry = _insert(
-        model,
-        decoder,
-        config.resolved(),
-        placement=placement,
-        points=chosen,
-        context_length=context_length,
-        modules=modules,
-    )
+        check_form(decoder, between=any("block" in one.points for one in placed))
+    entry = _insert(model, decoder, placed, context_length=context_length, modules=modules)
     remember_mixers(model, entry)
     for each in all_mixers(model):
         for module in each.mixer.modules():  # transformers is not to initialise them again
@@ -139,18 +132,12 @@ def attach(
 def _insert(
     model: nn.Module,
     decoder: Decoder,
-    config: MixerConfig,
+    placed: Sequence[Placed],
     *,
-    placement: Placement | None,
-    points: tuple[Point, ...],
     context_length: int | None,
     modules: Mapping[str, str] | None,
 ) -> dict[str, Any]:
     """Put the mixers in; returns what the configuration is to remember."""
-    placement = _as_placement(placement)
-    _check_savable(config)
-    if placement is None and len({_default_placement(point) for point in points}) == 1:
-        placement = _default_placement(points[0])
     if context_length is None:
         context_length = decoder.context_length
     if context_length is None:
@@ -160,14 +147,13 @@ def _insert(
         )
 
     # All are built before any is inserted, so that a refusal leaves the model as it was.
-    sites = _find_all(decoder, placement, points, modules)
-    configs = [_config_at(site, config, decoder) for site in sites]
-    sites = [site for site, own in zip(sites, configs, strict=True) if own is not None]
     mixers = [
-        build_mixer(own, channels=site.channels, context_length=context_length)
-        for site, own in zip(sites, filter(None, configs), strict=True)
+        (site, build_mixer(own, channels=site.channels, context_length=context_length))
+        for site, config in _find_all(decoder, placed, modules)
+        if (own := _config_at(site, config, decoder)) is not None
     ]
-    for site, built in zip(sites, mixers, strict=True):
+    sites = [site for site, _ in mixers]
+    for site, built in mixers:
         layer = decoder.layers[site.layer_index]
         built.train(layer.training)
         built.add_marker()
@@ -189,11 +175,8 @@ def _insert(
                 swap_class(module, MixedModel)
     return where | {
         "format_version": FORMAT_VERSION,
-        "kind": config.kind,
-        "options": copy.deepcopy(dict(config.options)),
-        "placement": placement,
-        "points": list(points),
         "context_length": context_length,
+        "mixers": [one.entry() for one in placed],
     }
 
 
@@ -209,54 +192,32 @@ def _config_at(site: Site, config: MixerConfig, decoder: Decoder) -> MixerConfig
 
 def _refuse_attached(model: nn.Module) -> None:
     if is_attached(model):
-        kind = (saved_mixers(model) or {}).get("kind", "other")
-        raise UserError(f"{kind!r} mixers are attached already: call detach(model) first")
-
-
-def _as_placement(placement: Any) -> Placement | None:
-    """Plain values, whatever holds the indices."""
-    if placement is None or isinstance(placement, str):
-        return cast("Placement | None", placement)  # words are looked at where layers are chosen
-    try:
-        return [operator.index(index) for index in placement]
-    except TypeError:
+        kinds = sorted({each.mixer.kind for each in all_mixers(model)})
         raise UserError(
-            f'placement must be "between", "all" or a list of layer indices, got {placement!r}'
-        ) from None
-
-
-def _check_savable(config: MixerConfig) -> None:
-    """A model that cannot be saved should not be trained."""
-    for name, value in config.options.items():
-        try:
-            json.dumps(value)
-        except (TypeError, ValueError) as error:
-            raise UserError(
-                f"the option {name}={value!r} cannot be saved with the model ({error}): use plain "
-                "numbers, strings and lists"
-            ) from error
+            f"mixers are attached already ({', '.join(kinds)}): call detach(model) first, or give "
+            "all of them to one call, as a list"
+        )
 
 
 def _find_all(
-    decoder: Decoder,
-    placement: Placement | None,
-    points: tuple[Point, ...],
-    modules: Mapping[str, str] | None,
-) -> list[Site]:
-    sites: list[Site] = []
-    for point in points:
-        chosen = _default_placement(point) if placement is None else placement
-        for index in _chosen_layers(chosen, len(decoder.layers)):
-            layer = decoder.layers[index]
-            sites += find_sites(
-                layer,
-                layer_index=index,
-                point=point,
-                hidden_size=decoder.channels,
-                modules=modules,
-            )
+    decoder: Decoder, placed: Sequence[Placed], modules: Mapping[str, str] | None
+) -> list[tuple[Site, MixerConfig]]:
+    """All places in layers, by mixer, point and layer."""
+    found = [
+        (site, one.config)
+        for one in placed
+        for point in one.points
+        for index in one.layers(point, len(decoder.layers))
+        for site in find_sites(
+            decoder.layers[index],
+            layer_index=index,
+            point=point,
+            hidden_size=decoder.channels,
+            modules=modules,
+        )
+    ]
     owners: dict[int, int] = {}
-    for site in sites:
+    for site, _ in found:
         layer = decoder.layers[site.layer_index]
         if hasattr(layer.get_submodule(site.holder), site.name):
             raise UserError(
@@ -270,7 +231,7 @@ def _find_all(
                 f"{first} too, and a mixer would take the tokens of both for one sequence: give "
                 "each layer a module of its own"
             )
-    return sites
+    return found
 
 
 def attach_from_config(model: Model, saved: Mapping[str, Any]) -> Model:
@@ -288,10 +249,8 @@ def attach_from_config(model: Model, saved: Mapping[str, Any]) -> Model:
             f"up to {FORMAT_VERSION}): upgrade with `pip install -U latentwave`"
         )
     try:
-        kind, options = saved["kind"], saved["options"]
-        placement, context_length = saved["placement"], saved["context_length"]
-        points = as_points(saved["points"])
-        config = MixerConfig(kind=kind, options=options)
+        placed = [Placed.from_entry(each) for each in saved["mixers"]]
+        context_length = saved["context_length"]
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(_NOT_OURS.format(saved)) from error
     modules, layers = saved.get("modules"), saved.get("layers")
@@ -299,15 +258,7 @@ def attach_from_config(model: Model, saved: Mapping[str, Any]) -> Model:
         decoder = find_decoder(model)
     else:
         decoder = plain_decoder(model, layers or (), saved.get("channels"))
-    entry = _insert(
-        model,
-        decoder,
-        config,
-        placement=placement,
-        points=points,
-        context_length=context_length,
-        modules=modules,
-    )
+    entry = _insert(model, decoder, placed, context_length=context_length, modules=modules)
     remember_mixers(model, entry)
     return model
 
@@ -338,24 +289,3 @@ def detach(model: Model) -> Model:
     del anchor._mixed_layers
     forget_mixers(model)
     return model
-
-
-def _default_placement(point: Point) -> Placement:
-    return "between" if point == "block" else "all"
-
-
-def _chosen_layers(placement: Placement, num_layers: int) -> list[int]:
-    if placement == "between":
-        if num_layers < 2:
-            raise UserError('placement "between" needs at least 2 layers, got 1: use "all"')
-        return list(range(num_layers - 1))
-    if placement == "all":
-        return list(range(num_layers))
-    if isinstance(placement, str):
-        raise UserError(
-            f'placement must be "between", "all" or a list of layer indices, got {placement!r}'
-        )
-    chosen = sorted(set(placement))
-    if not chosen or not all(0 <= index < num_layers for index in chosen):
-        raise UserError(f"placement must name layers 0 to {num_layers - 1}, got {list(placement)}")
-    return chosen

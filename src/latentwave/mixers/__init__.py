@@ -18,7 +18,6 @@ from latentwave.mixers.registry import (
     register_mixer,
     register_preset,
 )
-from latentwave.mixers.sequence_parallel import mix_sequence_shard
 from latentwave.mixers.state import MixerState
 from latentwave.mixers.wavelet import WaveletMixer
 from latentwave.mixers.wavelet_bank import WaveletBankMixer
@@ -45,7 +44,6 @@ __all__ = [
     "default_points",
     "head_roles",
     "list_mixers",
-    "mix_sequence_shard",
     "register_mixer",
     "register_preset",
 ]

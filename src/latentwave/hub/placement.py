@@ -1,0 +1,174 @@
+"""Which mixers stand where: what a caller asks for, and what a configuration remembers of it."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import operator
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, cast
+
+from latentwave.errors import UserError
+from latentwave.hub.points import Point, as_points
+from latentwave.mixers import MixerConfig, default_points
+from latentwave.mixers.registry import as_config
+
+Placement = Literal["between", "all"] | Sequence[int]
+Mixers = str | MixerConfig | Sequence[tuple[str | MixerConfig, str | Sequence[str] | None]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Placed:
+    """One mixer, and where copies of it stand.
+
+    Attributes:
+        config: kind and options; of the kind that a preset stands for.
+        points: where in a layer, in the order in which it passes them.
+        placement: in which layers; None: what each point has by default.
+    """
+
+    config: MixerConfig
+    points: tuple[Point, ...]
+    placement: Placement | None
+
+    def __post_init__(self) -> None:
+        """Write the placement out where all points have the same default.
+
+        Raises:
+            UserError: for options that cannot be saved.
+        """
+        _check_savable(self.config)
+        defaults = {_default_placement(point) for point in self.points}
+        if self.placement is None and len(defaults) == 1:
+            object.__setattr__(self, "placement", defaults.pop())
+
+    def layers(self, point: Point, num_layers: int) -> list[int]:
+        """The indices of the layers that have it at a point.
+
+        Raises:
+            UserError: if the placement names others than there are.
+        """
+        placement = _default_placement(point) if self.placement is None else self.placement
+        return _chosen_layers(placement, num_layers)
+
+    def entry(self) -> dict[str, Any]:
+        """Plain values, for the model's configuration."""
+        return {
+            "kind": self.config.kind,
+            "options": copy.deepcopy(dict(self.config.options)),
+            "placement": self.placement,
+            "points": list(self.points),
+        }
+
+    @classmethod
+    def from_entry(cls, entry: Mapping[str, Any]) -> Placed:
+        """What `entry` gave.
+
+        Raises:
+            UserError: for unknown names or values.
+            KeyError, TypeError, AttributeError: for something else than such an entry.
+        """
+        return cls(
+            config=MixerConfig(kind=entry["kind"], options=entry["options"]),
+            points=as_points(entry["points"]),
+            placement=as_placement(entry["placement"]),
+        )
+
+
+def as_placed(
+    mixer: Mixers,
+    options: Mapping[str, Any],
+    placement: Placement | None,
+    points: str | Sequence[str] | None,
+) -> tuple[Placed, ...]:
+    """What `attach` was asked for.
+
+    Raises:
+        UserError: for unknown names, for points or options beside a list of mixers, and for two
+            mixers at one point.
+    """
+    placement = as_placement(placement)
+    if isinstance(mixer, str | MixerConfig):
+        return (_one(as_config(mixer, options), placement, points),)
+    if options or points is not None:
+        raise UserError(
+            "of several mixers each comes with its own points, and its options in a MixerConfig: "
+            f"got also {', '.join([*options, *(['points'] if points is not None else [])])}"
+        )
+    try:
+        pairs = [(each, where) for each, where in mixer]
+    except (TypeError, ValueError):
+        pairs = []
+    if not pairs:
+        raise UserError(
+            "mixer must be a kind, a MixerConfig, or a list of pairs of these and their points, "
+            f'such as [("kv_shift", "qkv"), ("dynamic_conv", "mlp")], got {mixer!r}'
+        )
+    placed = tuple(_one(as_config(each, {}), placement, where) for each, where in pairs)
+    taken: dict[Point, str] = {}
+    for one in placed:
+        for point in one.points:
+            if point in taken:
+                raise UserError(
+                    f"{taken[point]!r} and {one.config.kind!r} cannot both stand at the point "
+                    f'{point!r}: put them into one "chain", which runs them one behind the other'
+                )
+            taken[point] = one.config.kind
+    return placed
+
+
+def as_placement(placement: Any) -> Placement | None:
+    """Plain values, whatever holds the indices.
+
+    Raises:
+        UserError: for something else.
+    """
+    if placement is None or isinstance(placement, str):
+        return cast("Placement | None", placement)  # words are looked at where layers are chosen
+    try:
+        return [operator.index(index) for index in placement]
+    except TypeError:
+        raise UserError(
+            f'placement must be "between", "all" or a list of layer indices, got {placement!r}'
+        ) from None
+
+
+def _one(
+    config: MixerConfig, placement: Placement | None, points: str | Sequence[str] | None
+) -> Placed:
+    chosen = as_points(default_points(config.kind) if points is None else points)
+    return Placed(config=config.resolved(), points=chosen, placement=placement)
+
+
+def _check_savable(config: MixerConfig) -> None:
+    """A model that cannot be saved should not be trained."""
+    for name, value in config.options.items():
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f"the option {name}={value!r} cannot be saved with the model ({error}): use plain "
+                "numbers, strings and lists"
+            ) from error
+
+
+def _default_placement(point: Point) -> Placement:
+    return "between" if point == "block" else "all"
+
+
+def _chosen_layers(placement: Placement, num_layers: int) -> list[int]:
+    if placement == "between":
+        if num_layers < 2:
+            raise UserError('placement "between" needs at least 2 layers, got 1: use "all"')
+        return list(range(num_layers - 1))
+    if placement == "all":
+        return list(range(num_layers))
+    if isinstance(placement, str):
+        raise UserError(
+            f'placement must be "between", "all" or a list of layer indices, got {placement!r}'
+        )
+    chosen = sorted(set(placement))
+    if not chosen or not all(0 <= index < num_layers for index in chosen):
+        raise UserError(f"placement must name layers 0 to {num_layers - 1}, got {list(placement)}")
+    return chosen

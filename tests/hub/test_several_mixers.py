@@ -1,0 +1,68 @@
+"""Several kinds of mixers in one model, each at points of its own."""
+
+import pytest
+import torch
+
+import latentwave as lw
+from latentwave.errors import UserError
+from latentwave.hub import all_mixers
+from latentwave.hub.attached import is_attached
+from tests.hub.models import BACKBONES, gpt2, lively, tokens
+
+PAIRS = [
+    ("kv_shift", None),
+    (lw.MixerConfig(kind="short_conv", options={"kernel_size": 3}), ["attention", "mlp"]),
+    ("wavelet", "block"),
+]
+
+
+@pytest.mark.parametrize("backbone", ["gpt2", "llama"])
+def test_each_kind_stands_at_its_own_points_through_cache_and_folder(backbone, tmp_path):
+    model = lively(lw.attach(BACKBONES[backbone](), PAIRS))
+    where = {(each.mixer.kind, each.point) for each in all_mixers(model)}
+    assert where == {
+        ("kv_shift", "qkv"),
+        ("short_conv", "attention"),
+        ("short_conv", "mlp"),
+        ("wavelet", "block"),
+    }
+    ids = tokens(2, 12)
+    whole = model(ids).logits
+    head = model(ids[:, :7], use_cache=True)
+    tail = model(ids[:, 7:], past_key_values=head.past_key_values).logits
+    torch.testing.assert_close(torch.cat([head.logits, tail], dim=1), whole)
+    lw.assert_causal(model)
+
+    model.save_pretrained(tmp_path)
+    again = lw.from_pretrained(tmp_path)
+    assert torch.equal(again(ids).logits, whole)
+    lw.save_mixers(model, tmp_path / "alone")
+    other = lw.detach(again)
+    assert torch.equal(lw.load_mixers(other, tmp_path / "alone")(ids).logits, whole)
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize(
+    ("mixers", "more", "message"),
+    [
+        ([("ema", "mlp"), ("best", None)], {}, "'ema' and 'learnable_wavelet' .* point 'mlp'"),
+        ([("ema", "mlp")], {"points": "block"}, "got also points"),
+        ([("wavelet", "mlp")], {"level": 2}, "got also level"),
+        ([], {}, r"list of pairs .* got \[\]"),
+        (["best"], {}, "list of pairs"),
+        (7, {}, "got 7"),
+        ([("ema", "nowhere")], {}, "got 'nowhere'"),
+        ([("emu", "mlp")], {}, "did you mean 'ema'"),
+    ],
+)
+def test_lists_that_say_nothing_clear_are_refused(mixers, more, message):
+    model = gpt2()
+    with pytest.raises(UserError, match=message):
+        lw.attach(model, mixers, **more)
+    assert not is_attached(model)
+
+
+def test_a_second_call_is_refused_with_what_is_there():
+    model = lw.attach(gpt2(), [("ema", "mlp"), ("kv_shift", None)])
+    with pytest.raises(UserError, match=r"already \(ema, kv_shift\).*as a list"):
+        lw.attach(model, "best")
