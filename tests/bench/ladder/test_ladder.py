@@ -206,6 +206,8 @@ def test_no_time_left_starts_nothing(store, text, tmp_path):
     ("changes", "message"),
     [
         ({"sizes": {}}, "at least one size"),
+        ({"sizes": {"s": {}}, "budgets": [1, 2]}, r"at least 3 budgets .* got \[1, 2\]"),
+        ({"controls": ["that"]}, "controls names that"),
         ({"budgets": [4, 2]}, r"budgets must be > 0 and rise, got \[4, 2\]"),
         ({"budgets": [0.1, 0.11]}, "must rise and come after the 2 steps of warm-up"),
         ({"contestants": {"it": {"kind": "ema"}}}, "plain backbone as contestant 'none'"),

@@ -2,6 +2,7 @@
 
 from latentwave.bench.ladder.assemble import assemble, time_steps
 from latentwave.bench.ladder.plan import RungPlan, plan_ladder
+from latentwave.bench.ladder.promotion import describe_promotion
 from latentwave.bench.ladder.recipe import (
     LadderRecipe,
     RateSearchConfig,
@@ -24,6 +25,7 @@ __all__ = [
     "SettingConfig",
     "SizeConfig",
     "assemble",
+    "describe_promotion",
     "ladder_from_dict",
     "load_ladder",
     "load_search",

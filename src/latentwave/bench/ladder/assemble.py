@@ -18,6 +18,7 @@ from latentwave.bench.ladder.multipliers import (
     held_out_checks,
     multipliers_of,
 )
+from latentwave.bench.ladder.promotion import promotions_of
 from latentwave.bench.ladder.results import CellCost, LadderPoint, LadderResults, RateSearch
 from latentwave.bench.ladder.run import Cell, Ladder, branch_name
 from latentwave.bench.training import Recipe, describe_environment, open_objective, read_result
@@ -60,13 +61,15 @@ def assemble(ladder: Ladder, store: TokenStore, *, command: str = "") -> LadderR
     speeds = _speeds(ladder)
     costs = [cell_cost(ladder, store, cell, speeds.get(cell)) for cell in measured]
     laws: dict[str, Law] = {}
-    held_out, multipliers = [], []
+    held_out, multipliers, promotions = [], [], []
     for name, setting in group_points(points, costs).items():
         law = fit_means(setting)
         if law is not None:
             laws[name] = law
         held_out += held_out_checks(name, setting)
-        multipliers += multipliers_of(name, setting, costs)
+        own = multipliers_of(name, setting, costs)
+        multipliers += own
+        promotions += promotions_of(name, setting, own, ladder.recipe.controls)
     return LadderResults(
         recipe=ladder.recipe.to_dict(),
         command=command,
@@ -77,6 +80,7 @@ def assemble(ladder: Ladder, store: TokenStore, *, command: str = "") -> LadderR
         laws=laws,
         held_out=held_out,
         multipliers=multipliers,
+        promotions=promotions,
     )
 
 

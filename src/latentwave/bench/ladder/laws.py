@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
+ONE_SIZE = 3
+"""Points that the law of a single size needs."""
 _HUBER = 0.01  # of the logarithm of the loss; residuals of good runs lie below
 
 
@@ -91,7 +93,7 @@ def fit_law(points: Points, start: Law | None = None) -> Law:
     """
     N, D, L = np.array([(n, d, loss) for n, d, loss in points], dtype=np.float64).T
     several = len(set(N)) > 1
-    least = 5 if several else 3
+    least = 5 if several else ONE_SIZE
     if len(points) < least:
         raise ValueError(f"a law needs at least {least} points, got {len(points)}")
     n0, d0 = float(np.exp(np.log(N).mean())), float(np.exp(np.log(D).mean()))

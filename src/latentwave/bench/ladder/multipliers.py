@@ -9,12 +9,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from latentwave.bench.ladder.laws import Law, fit_law
+from latentwave.bench.ladder.laws import ONE_SIZE, Law, fit_law
 from latentwave.bench.ladder.results import CellCost, HeldOut, Interval, LadderPoint, Multiplier
 from latentwave.bench.training import BASELINE
 
 REPLICATES = 400
-_OWN_LAW = 3  # budgets from which a size gets a law of its own
 _JOINT_LAW = 6  # points of all sizes from which they get one together
 Losses = dict[tuple[str, float], dict[int, float]]
 """Losses by (size, budget) and seed."""
@@ -70,7 +69,7 @@ def fit_laws(
             if name == size
         ]
         start = None if starts is None else starts.get(size)
-        if len(own) >= _OWN_LAW:
+        if len(own) >= ONE_SIZE:
             found[size] = fit_law(own, start)
         elif joint is not None or (len(means) > 5 and len({name for name, _ in means}) > 1):
             joint = joint or joint_law(setting, means, start)
@@ -133,7 +132,7 @@ def multipliers_of(
     for contestant, losses in setting.losses.items():
         if contestant == BASELINE:
             continue
-        spread = _pair_spread(plain, losses)
+        spread = pair_spread(plain, losses)
         for (size, budget), own in losses.items():
             theirs = plain.get((size, budget), {})
             pairs = {each: (theirs[each], own[each]) for each in own if each in theirs}
@@ -216,7 +215,7 @@ def _spread(losses: Losses) -> float:
     return _pooled([list(own.values()) for own in losses.values()])
 
 
-def _pair_spread(plain: Losses, losses: Losses) -> float:
+def pair_spread(plain: Losses, losses: Losses) -> float:
     """Standard deviation over seeds of the difference of two runs of one seed, pooled."""
     return _pooled(
         [

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from latentwave.bench.data import CorpusConfig
+from latentwave.bench.ladder.laws import ONE_SIZE
 from latentwave.bench.training import (
     BASELINE,
     BackboneConfig,
@@ -103,6 +104,7 @@ class LadderRecipe:
         budgets: ends of training, in tokens per parameter of the plain backbone, ascending.
         settings: ways to train, by name; the first one is the headline's.
         search: for learning rates.
+        controls: contestants that a new default has to beat.
     """
 
     name: str
@@ -116,20 +118,21 @@ class LadderRecipe:
         default_factory=lambda: {"strong": SettingConfig()}
     )
     search: RateSearchConfig = dataclasses.field(default_factory=RateSearchConfig)
+    controls: list[str] = dataclasses.field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Check names, budgets and seeds.
 
         Raises:
-            UserError: for no size, budgets that do not rise, a name that cannot be a folder's or
-                is not known, no baseline, or a seed that the search uses too.
+            UserError: for no size, too few budgets or such that do not rise, a name that cannot
+                be a folder's or is not known, no baseline, or a seed that the search uses too.
         """
         check_name("name", self.name)
         for group in ("sizes", "contestants", "settings"):
             for name in getattr(self, group):
                 check_name(group, name)
-        if not self.sizes:
-            raise UserError("a ladder needs at least one size, such as 0.2M: {}")
+        self._check_sizes()
+        _check_known("controls", self.controls, self.contestants)
         if BASELINE not in self.contestants or self.contestants[BASELINE] != ContestantConfig():
             raise UserError(
                 f"a ladder needs the plain backbone as contestant {BASELINE!r}: {{}}, the recipe "
@@ -154,6 +157,15 @@ class LadderRecipe:
         _check_known("search.sizes", self.search.sizes, self.sizes)
         for setting, size_name, contestant in self.cells():
             self.experiment(setting, size_name, contestant)
+
+    def _check_sizes(self) -> None:
+        if not self.sizes:
+            raise UserError("a ladder needs at least one size, such as 0.2M: {}")
+        if len(self.sizes) == 1 and len(self.budgets_of(next(iter(self.sizes)))) < ONE_SIZE:
+            raise UserError(
+                f"a ladder of one size needs at least {ONE_SIZE} budgets for its law, got "
+                f"{self.budgets_of(next(iter(self.sizes)))}"
+            )
 
     def budgets_of(self, size: str) -> list[float]:
         """Budgets of a size, in tokens per parameter."""

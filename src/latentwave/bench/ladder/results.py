@@ -151,6 +151,44 @@ class HeldOut:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Check:
+    """One part of the rule for a default, at its weakest point.
+
+    Attributes:
+        passed: whether it holds there.
+        where: sizes and budgets.
+        value: what was measured there.
+    """
+
+    passed: bool
+    where: str
+    value: Interval
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Promotion:
+    """Whether a contestant may become a default; see `promotions_of` for the rule.
+
+    Attributes:
+        setting: how it was trained.
+        contestant: its name.
+        measure: "seconds", or "tokens" where steps were not timed.
+        saves: whether its multiplier is above 1 everywhere; null: not tested.
+        beats_controls: whether it ends below every control, by how many nats; null: not tested.
+        lasts: whether the multiplier stays from the smallest size to the largest; null: not tested.
+        promoted: whether all three hold, in seconds.
+    """
+
+    setting: str
+    contestant: str
+    measure: str
+    saves: Check | None
+    beats_controls: Check | None
+    lasts: Check | None
+    promoted: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class LadderResults:
     """All of a ladder.
 
@@ -164,6 +202,7 @@ class LadderResults:
         laws: of the plain decoder of each setting.
         held_out: checks of these.
         multipliers: of every contestant at every size and budget.
+        promotions: of every contestant that is no control.
     """
 
     recipe: dict[str, Any]
@@ -175,6 +214,7 @@ class LadderResults:
     laws: dict[str, Law]
     held_out: list[HeldOut]
     multipliers: list[Multiplier]
+    promotions: list[Promotion]
 
     def write(self, folder: Path) -> None:
         """Write ladder.json."""
@@ -203,6 +243,7 @@ def read_ladder(folder: Path) -> LadderResults:
                 "laws": {name: Law(**each) for name, each in values["laws"].items()},
                 "held_out": [HeldOut(**each) for each in values["held_out"]],
                 "multipliers": [_multiplier(each) for each in values["multipliers"]],
+                "promotions": [_promotion(each) for each in values["promotions"]],
             }
         )
     except (KeyError, TypeError, AttributeError) as error:
@@ -215,6 +256,14 @@ def _multiplier(values: dict[str, Any]) -> Multiplier:
         for name in ("gain", "tokens", "flops", "seconds")
     }
     return Multiplier(**{**values, **intervals})
+
+
+def _promotion(values: dict[str, Any]) -> Promotion:
+    checks = {}
+    for name in ("saves", "beats_controls", "lasts"):
+        own = values[name]
+        checks[name] = own and Check(**{**own, "value": Interval(**own["value"])})
+    return Promotion(**{**values, **checks})
 
 
 def _plain(value: Any) -> Any:
