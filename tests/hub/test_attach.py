@@ -8,7 +8,7 @@ from transformers import BertConfig, BertModel, T5Config, T5ForConditionalGenera
 
 import latentwave as lw
 from latentwave.errors import UserError
-from latentwave.hub import all_mixers, attached_mixers
+from latentwave.hub import attached_mixers
 from latentwave.hub.attached import is_attached
 from tests.comparing import assert_differ
 from tests.hub.models import BACKBONES, gpt2, tokens
@@ -253,11 +253,6 @@ def test_placements_from_other_libraries_become_plain(tmp_path):
     model = lw.attach(gpt2(), "wavelet", placement=np.arange(2))
     model.save_pretrained(tmp_path)
     assert list(attached_mixers(lw.from_pretrained(tmp_path))) == [0, 1]
-
-
-def test_options_of_the_default_make_room_for_those_that_exclude_them():
-    model = lw.attach(gpt2(), level=1)
-    assert {each.mixer.levels[0] for each in all_mixers(model)} == {1}
 
 
 def test_a_shared_configuration_survives_the_detaching_of_one_model():

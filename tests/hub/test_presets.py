@@ -18,7 +18,7 @@ def test_best_is_what_attach_takes_and_what_the_model_remembers(backbone, tmp_pa
     config = lw.MixerConfig(kind="best")
     (saved,) = model.config.latentwave["mixers"]
     # Not the name: a later version may mean something else by it.
-    assert saved["kind"] == config.resolved().kind == "learnable_wavelet"
+    assert saved["kind"] == config.resolved().kind == "dynamic_conv"
     assert saved["options"] == config.resolved().options
     assert {each.point for each in all_mixers(model)} == set(default_points("best")) == {"mlp"}
     lw.assert_causal(model)
@@ -32,25 +32,18 @@ def test_options_and_points_of_a_preset_can_be_overridden():
     model = lw.attach(BACKBONES["llama"](), "best", points="attention", gated=True)
     assert {each.point for each in all_mixers(model)} == {"attention"}
     assert model.config.latentwave["mixers"][0]["options"]["gated"] is True
-    config = lw.MixerConfig(kind="best", options={"fraction": 0.5})
+    config = lw.MixerConfig(kind="best", options={"rank": 2})
     model = lw.attach(BACKBONES["llama"](), config)
     assert {each.point for each in all_mixers(model)} == {"mlp"}
-    assert model.config.latentwave["mixers"][0]["options"]["fraction"] == 0.5
+    assert model.config.latentwave["mixers"][0]["options"]["rank"] == 2
 
 
 @pytest.mark.parametrize(
     "options",
     [
-        {"level": 3},
-        {"schedule": [1, 3]},
-        {"schedule": "halving"},
-        {"num_levels": 4},
-        {"wavelet": "db4"},
-        {"wavelet": "coif5"},
-        {"wavelet": "db4", "orthogonal": True},
-        {"max_taps": 2},
-        {"orthogonal": True},
-        {"fraction": 0.5, "residual": False, "mixed": "first"},
+        {"kernel_size": 1},
+        {"kernel_size": 7, "init": "haar"},
+        {"rank": 3},
     ],
 )
 def test_options_without_a_kind_meet_no_option_that_nobody_passed(options):
@@ -58,21 +51,19 @@ def test_options_without_a_kind_meet_no_option_that_nobody_passed(options):
     assert options.items() <= model.config.latentwave["mixers"][0]["options"].items()
 
 
-def test_the_recipe_best_trains_the_preset():
-    contestant = load_recipe(RECIPES / "best.yaml").contestants["best"]
-    how = {"channels": 8, "context_length": 256}
-    ours, theirs = lw.build_mixer("best", **how), lw.build_mixer(contestant.mixer, **how)
-    assert repr(ours) == repr(theirs)
-    torch.testing.assert_close(ours.state_dict(), theirs.state_dict())
-    assert tuple(contestant.points) == default_points("best")
+def test_a_short_convolution_may_start_as_haar_averages():
+    how = {"channels": 8, "context_length": 64}
+    wavelets = lw.build_mixer("learnable_wavelet", num_levels=2, fraction=1.0, residual=True, **how)
+    x = torch.randn(2, 20, 8)
+    torch.testing.assert_close(lw.build_mixer("short_conv", init="haar", **how)(x), wavelets(x))
 
 
 def test_a_recipe_may_name_a_preset():
-    contestant = ContestantConfig(kind="best", options={"level": 1})
+    contestant = ContestantConfig(kind="best", options={"kernel_size": 3})
     assert contestant.points == ["mlp"]
     described = contestant.describe_mixer()
-    assert described["kind"] == "learnable_wavelet"
-    assert described["options"] == {"fraction": 1.0, "residual": True, "level": 1}
+    assert described["kind"] == "dynamic_conv"
+    assert described["options"] == {"kernel_size": 3}
     recipe = load_recipe(RECIPES / "best.yaml")
     model = build_model(recipe.backbone, contestant, vocab_size=9, seed=0)
     assert {each.point for each in all_mixers(model)} == {"mlp"}

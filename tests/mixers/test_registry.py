@@ -90,17 +90,16 @@ def test_a_preset_is_a_kind_with_options_of_its_own(monkeypatch):
     register_preset(
         "slow",
         kind="ema",
-        options={"shortest": 50.0, "longest": 90.0},
+        options={"longest": 90.0},
         points=["mlp"],
-        gives_way={"longest": ["shortest"]},
         doc="slow averages",
     )
     assert "slow" in lw.list_mixers()
     assert default_points("slow") == ("mlp",)
     config = lw.MixerConfig(kind="slow", options={"residual": True})
-    assert config.resolved().options == {"shortest": 50.0, "longest": 90.0, "residual": True}
-    assert lw.MixerConfig(kind="slow", options={"shortest": 99.0}).resolved().options == {
-        "shortest": 99.0
+    assert config.resolved().options == {"longest": 90.0, "residual": True}
+    assert lw.MixerConfig(kind="slow", options={"longest": 99.0}).resolved().options == {
+        "longest": 99.0
     }
     mixer = lw.build_mixer("slow", channels=4, context_length=16)
     assert mixer.kind == "ema"

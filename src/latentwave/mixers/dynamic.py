@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import abc
-from typing import Literal, get_args
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from latentwave.functional import cascade_taps, dynamic_fir
+from latentwave.functional import dynamic_fir
 from latentwave.mixers.base import Mixer
 from latentwave.mixers.constants import fill, reset_linear
-from latentwave.mixers.levels import channel_levels
-from latentwave.mixers.registry import register_mixer
+from latentwave.mixers.kernels import KernelInit, initial_kernels, short_kernel
+from latentwave.mixers.registry import register_mixer, register_preset
 from latentwave.mixers.state import MixerState
-
-KernelInit = Literal["zero", "haar"]
 
 
 class DynamicMixer(Mixer):
@@ -98,26 +94,12 @@ class DynamicConvMixer(DynamicMixer):
         init: KernelInit = "zero",
     ) -> None:
         super().__init__(channels, context_length)
-        shortest = 2 if init == "haar" else 1
-        if init not in get_args(KernelInit):
-            raise ValueError(f'init must be "zero" or "haar", got {init!r}')
-        kernel_size = min(4, context_length) if kernel_size is None else kernel_size
-        if not shortest <= kernel_size <= context_length:
-            raise ValueError(
-                f"kernel_size must be between {shortest} and the context length {context_length} "
-                f"with init={init!r}, got {kernel_size}"
-            )
+        kernel_size = short_kernel(kernel_size, context_length, init)
         rank = max(1, channels // 32) if rank is None else rank
         if rank < 1:
             raise ValueError(f"rank must be >= 1, got {rank}")
         self.kernel_size, self.rank, self.init = kernel_size, rank, init
-        self._initial = np.zeros((channels, kernel_size))
-        if init == "haar":
-            levels = channel_levels(
-                channels, kernel_size, wavelet="haar", num_levels=None, level=None, schedule=None
-            )
-            for row, level in zip(self._initial, levels, strict=True):
-                row[: 2**level] = cascade_taps("haar", level)
+        self._initial = initial_kernels(channels, kernel_size, init)
         self.kernels = nn.Parameter(torch.empty(channels, kernel_size))
         self.down = nn.Parameter(torch.empty(rank, channels))
         self.up = nn.Parameter(torch.empty(kernel_size * channels, rank))
@@ -146,3 +128,13 @@ class DynamicConvMixer(DynamicMixer):
             f"channels={self.channels}, kernel_size={self.kernel_size}, rank={self.rank}, "
             f"init={self.init!r}"
         )
+
+
+# Chosen by the compute that it saved at four sizes on a strong plain decoder: results/ladder-gpu.
+register_preset(
+    "best",
+    kind="dynamic_conv",
+    options={},
+    points=("mlp",),
+    doc="four taps per channel that the token chooses, before the MLP",
+)

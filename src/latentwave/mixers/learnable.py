@@ -14,7 +14,7 @@ from latentwave.functional.lattice import cascade_kernels, lattice_angles, latti
 from latentwave.mixers.channels import FirMixer
 from latentwave.mixers.constants import Constant, fill
 from latentwave.mixers.levels import Schedule, channel_levels
-from latentwave.mixers.registry import register_mixer, register_preset
+from latentwave.mixers.registry import register_mixer
 
 DEFAULT_MAX_TAPS = 16
 
@@ -147,14 +147,3 @@ class LearnableWaveletMixer(FirMixer):
             f"levels {min(self.levels)} to {max(self.levels)}"
             + (", orthogonal" if self.orthogonal else "")
         )
-
-
-# Chosen by seconds to loss in results/best and results/ablations-small.
-register_preset(
-    "best",
-    kind="learnable_wavelet",
-    options={"num_levels": 2, "fraction": 1.0, "residual": True},
-    points=("mlp",),
-    gives_way={"num_levels": ("level", "schedule", "wavelet")},
-    doc="four learned taps per channel, started as averages over 2 and 4 tokens, before the MLP",
-)

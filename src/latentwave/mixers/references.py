@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from latentwave.functional.averages import Boundary
 from latentwave.mixers.channels import FirMixer
+from latentwave.mixers.constants import fill
+from latentwave.mixers.kernels import KernelInit, initial_kernels, short_kernel
 from latentwave.mixers.registry import register_mixer
 from latentwave.mixers.wavelet import WaveletMixer
 
@@ -79,9 +81,11 @@ class MovingAverageMixer(WaveletMixer):
 
 @register_mixer("short_conv")
 class ShortConvMixer(FirMixer):
-    """A short causal depthwise convolution with a residual, the identity at the start.
+    """A short causal depthwise convolution with a residual.
 
-        y_j(t) = x_j(t) + Σ_{k=0}^{K−1} taps_j(k) · x_j(t−k),   taps = 0 at first
+        y_j(t) = x_j(t) + Σ_{k=0}^{K−1} taps_j(k) · x_j(t−k)
+
+    It starts as the identity, or adding averages.
 
     Reference: the canon layer (Allen-Zhu, 2025) and the short convolutions of linear-attention
     models, without an activation.
@@ -93,6 +97,8 @@ class ShortConvMixer(FirMixer):
         fraction: share of channels that are mixed, in (0, 1].
         mixed: which end of the channels is mixed, "last" or "first".
         residual: whether x is added; without, tap 0 starts at 1, the identity again.
+        init: of the taps: "zero", or "haar": averages over 2, 4, … tokens up to K, each in an
+            equal share of the channels.
 
     Raises:
         ValueError: for values out of range; the message has the value.
@@ -114,28 +120,23 @@ class ShortConvMixer(FirMixer):
         fraction: float = 1.0,
         mixed: Literal["last", "first"] = "last",
         residual: bool = True,
+        init: KernelInit = "zero",
     ) -> None:
         super().__init__(
             channels, context_length, fraction=fraction, mixed=mixed, residual=residual
         )
-        if kernel_size is None:
-            kernel_size = min(4, context_length)
-        if not 1 <= kernel_size <= context_length:
-            raise ValueError(
-                f"kernel_size must be between 1 and the context length {context_length}, "
-                f"got {kernel_size}"
-            )
-        self.kernel_size = kernel_size
-        self.kernels = nn.Parameter(torch.empty(self.num_mixed, kernel_size))
+        self.kernel_size = short_kernel(kernel_size, context_length, init)
+        self.init = init
+        self._initial = initial_kernels(self.num_mixed, self.kernel_size, init)
+        if init == "zero" and not residual:
+            self._initial[:, 0] = 1.0
+        self.kernels = nn.Parameter(torch.empty(self._initial.shape))
         self.reset_parameters()
 
-    @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Kernels that leave the signal as it is."""
+        """Kernels as `init` says."""
         super().reset_parameters()
-        self.kernels.zero_()
-        if not self.residual:
-            self.kernels[:, 0] = 1.0
+        fill(self.kernels, self._initial)
 
     @property
     def receptive_field(self) -> int:
@@ -145,6 +146,10 @@ class ShortConvMixer(FirMixer):
     def taps(self) -> Tensor:
         """The kernels, (C, K), without the residual."""
         return self.kernels
+
+    def extra_repr(self) -> str:
+        """The options, for `print(model)`."""
+        return f"{super().extra_repr()}, kernel_size={self.kernel_size}, init={self.init!r}"
 
 
 @register_mixer("token_shift")

@@ -25,14 +25,12 @@ class Preset:
         kind: the other one.
         options: its options; those that a caller gives come first.
         points: where in a layer it stands unless a caller says otherwise.
-        gives_way: by option, the options of a caller in whose presence it is left out.
         doc: what it is, in a line.
     """
 
     kind: str
     options: Mapping[str, Any]
     points: tuple[str, ...]
-    gives_way: Mapping[str, Sequence[str]]
     doc: str
 
 
@@ -82,18 +80,14 @@ class MixerConfig:
         """The same mixer with the kind and all the options that a preset stands for.
 
         Example:
-            >>> MixerConfig(kind="best", options={"level": 1}).resolved().options
-            {'fraction': 1.0, 'residual': True, 'level': 1}
+            >>> MixerConfig(kind="best", options={"kernel_size": 8}).resolved().options
+            {'kernel_size': 8}
         """
         preset = _PRESETS.get(self.kind)
         if preset is None:
             return self
-        kept = {
-            name: value
-            for name, value in preset.options.items()
-            if not set(preset.gives_way.get(name, ())) & self.options.keys()
-        }
-        return MixerConfig(kind=preset.kind, options=kept | dict(self.options))
+        options = dict(preset.options) | dict(self.options)
+        return MixerConfig(kind=preset.kind, options=options)
 
     def at_projection(
         self, projection: str, *, num_heads: int, num_key_value_heads: int
@@ -137,7 +131,6 @@ def register_preset(
     options: Mapping[str, Any],
     doc: str,
     points: Sequence[str] = ("block",),
-    gives_way: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Make a mixer with options of its own known under a name, as if it were a kind.
 
@@ -149,8 +142,6 @@ def register_preset(
         options: of that mixer; those that a caller gives come first.
         doc: what it is, in a line.
         points: where in a layer it stands unless a caller says otherwise.
-        gives_way: by option of the preset, the options of a caller in whose presence it is left
-            out, because they exclude each other or may not fit together.
 
     Raises:
         ValueError: if the name is taken.
@@ -162,7 +153,6 @@ def register_preset(
         kind=kind,
         options=dict(options),
         points=tuple(points),
-        gives_way=dict(gives_way or {}),
         doc=doc,
     )
 
