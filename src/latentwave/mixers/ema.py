@@ -151,6 +151,6 @@ class EmaMixer(ChannelMixer):
             signal = torch.cat([before.to(wide).unsqueeze(1), signal], dim=1)
         averages = decaying_sums(signal, log_decay, runs)
         if state is not None:
-            state.put("average", averages[:, -1])
+            state.put("average", state.newest(averages, 1)[:, 0])
             averages = averages[:, 1:]
         return averages.to(x.dtype)
