@@ -68,19 +68,6 @@ def test_generate_with_cache_equals_without(backbone, case, how):
 
 
 @EVERY_BACKBONE
-@EVERY_CASE
-def test_left_padding_changes_no_token(backbone, case):
-    model, batch = model_and_batch(backbone, case)
-    padded = model.generate(**batch, **LENGTH)
-    alone = model.generate(
-        input_ids=batch["input_ids"][1:, 5:],
-        attention_mask=batch["attention_mask"][1:, 5:],
-        **LENGTH,
-    )
-    assert torch.equal(padded[1, 12:], alone[0, 7:])
-
-
-@EVERY_BACKBONE
 def test_a_finished_cache_continues(backbone):
     model, _ = model_and_batch(backbone, "wavelet")
     ids = tokens(1, 6)
@@ -125,21 +112,46 @@ def test_cropping_the_last_call_rewinds_and_further_is_refused():
         model(ids[:, 42:43], past_key_values=cache)
 
 
-@EVERY_BACKBONE
 @EVERY_CASE
-def test_padding_in_the_middle(backbone, case):
+@pytest.mark.parametrize(
+    ("backbone", "static"), [("gpt2", False), ("llama", False), ("llama", True)]
+)
+def test_padding_anywhere_changes_no_token(backbone, case, static):
     model, _ = model_and_batch(backbone, case)
-    model.double()
     ids = tokens(2, 30)
     mask = torch.ones_like(ids)
     mask[1, :4] = mask[1, 15:19] = mask[0, 15:17] = 0  # a second turn of a padded batch
-    cache, parts = DynamicCache(config=model.config), []
-    for start, stop in itertools.pairwise([0, 15, 25, 26, 30]):
-        turn = {"attention_mask": mask[:, :stop], "past_key_values": cache}
-        parts.append(model(ids[:, start:stop], **turn).logits)
-    whole = model(ids, attention_mask=mask, use_cache=False).logits
-    real = mask.bool()
-    torch.testing.assert_close(torch.cat(parts, dim=1)[real], whole[real])
+    mask[0, 25] = mask[1, 29] = 0
+    places = (mask.cumsum(dim=1) - 1).clamp(min=0)
+    cache = DynamicCache(config=model.config)
+    if static:
+        cache = StaticCache(config=model.config, max_cache_len=32)
+    parts = [
+        model(
+            ids[:, start:stop],
+            attention_mask=mask[:, :stop],
+            position_ids=places[:, start:stop],
+            past_key_values=cache,
+        ).logits
+        for start, stop in itertools.pairwise([0, 15, 25, 26, 29, 30])
+    ]
+    whole = model(ids, attention_mask=mask, position_ids=places, use_cache=False).logits
+    for row, real in enumerate(mask.bool()):
+        alone = model(ids[row, real][None], use_cache=False).logits[0]
+        torch.testing.assert_close(whole[row, real], alone)
+        torch.testing.assert_close(torch.cat(parts, dim=1)[row, real], alone)
+
+
+def test_a_cache_is_not_cropped_into_padding():
+    model, ids, mask = lw.attach(gpt2(), "wavelet"), tokens(2, 9), torch.ones(2, 9).long()
+    mask[1, 4:6] = 0
+    cache = model(ids, attention_mask=mask).past_key_values
+    model(ids[:, :1], past_key_values=cache)
+    cache.crop(-1)
+    model(ids[:, :1], past_key_values=cache)
+    cache.crop(-4)
+    with pytest.raises(UserError, match="cropped to 6 tokens, further back"):
+        model(ids[:, :1], past_key_values=cache)
 
 
 def test_a_cache_that_the_mixers_did_not_see_is_refused():

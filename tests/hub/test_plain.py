@@ -86,14 +86,24 @@ def test_packed_documents_equal_separate_ones(point, kind):
     torch.testing.assert_close(packed, torch.cat(parts, dim=1))
 
 
-def test_padding_counts_as_zeros():
+@pytest.mark.parametrize("padded", [slice(6), slice(9, 13)])
+def test_padding_is_left_out(padded):
     layer = mixed(model=one_layer(), layers="", points=["block"], placement="all")
     layer[0].attn.forward = lambda x, cache=None: x
     x, mask = torch.randn(2, 20, 16), torch.ones(2, 20, dtype=torch.int64)
-    mask[:, :6] = 0
+    mask[:, padded] = 0
+    real = mask[0].bool()
     with lw.documents(padding_mask=mask):
-        padded = layer(x)
-    torch.testing.assert_close(padded[:, 6:], layer(x[:, 6:]))
+        whole = layer(x)
+    torch.testing.assert_close(whole[:, real], layer(x[:, real]))
+    with torch.no_grad(), lw.streaming(layer):
+        for start in range(0, 20, 5):
+            with lw.documents(padding_mask=mask[:, start : start + 5]):
+                part = layer(x[:, start : start + 5])
+            torch.testing.assert_close(
+                part[:, real[start : start + 5]],
+                whole[:, start : start + 5][:, real[start : start + 5]],
+            )
 
 
 @EVERY_POINT

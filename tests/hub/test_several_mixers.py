@@ -45,7 +45,7 @@ def test_each_kind_stands_at_its_own_points_through_cache_and_folder(backbone, t
 @pytest.mark.parametrize(
     ("mixers", "more", "message"),
     [
-        ([("ema", "mlp"), ("best", None)], {}, "'ema' and 'learnable_wavelet' .* point 'mlp'"),
+        ([("ema", "mlp"), ("best", None)], {}, "'ema' and 'dynamic_conv' .* point 'mlp'"),
         ([("ema", "mlp")], {"points": "block"}, "got also points"),
         ([("wavelet", "mlp")], {"level": 2}, "got also level"),
         ([], {}, r"list of pairs .* got \[\]"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -27,10 +28,21 @@ from latentwave.hub.plain import Layers, plain_decoder
 from latentwave.hub.points import Site, find_sites
 from latentwave.hub.swapping import restore_class, swap_class
 from latentwave.mixers import MixerConfig, build_mixer
+from latentwave.mixers.option_types import fits, in_words
 
 FORMAT_VERSION = 1  # of the mixers' entry in the model's configuration
 
-_NOT_OURS = f"the configuration's entry {CONFIG_NAME!r} is not one that attach wrote: {{!r}}"
+_NOT_OURS = f"the entry {CONFIG_NAME!r} is not one that attach wrote: "
+_FORM: dict[str, Any] = {  # of such an entry
+    "format_version": int,
+    "context_length": int,
+    "mixers": Sequence[Any],
+}
+_PLAIN_FORM: dict[str, Any] = {
+    "layers": str | None,
+    "modules": Mapping[str, str],
+    "channels": int,
+}
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -234,33 +246,54 @@ def _find_all(
     return found
 
 
-def attach_from_config(model: Model, saved: Mapping[str, Any]) -> Model:
+def attach_from_config(model: Model, saved: Any, where: str) -> Model:
     """Attach what a configuration remembers (its entry "latentwave").
 
+    Args:
+        model: without mixers.
+        saved: the entry.
+        where: the file that it comes from, for messages.
+
     Raises:
-        UserError: if the entry lacks a key or names what this version does not know.
+        UserError: if the entry is not one that `attach` wrote, or has what this version does not
+            know, or what does not fit the model.
     """
-    version = saved.get("format_version") if isinstance(saved, Mapping) else None
-    if not isinstance(version, int):
-        raise UserError(_NOT_OURS.format(saved))
-    if version > FORMAT_VERSION:
+    try:
+        _check_entry(saved, _FORM if isinstance(model, PreTrainedModel) else _FORM | _PLAIN_FORM)
+        if isinstance(model, PreTrainedModel):
+            decoder = find_decoder(model)
+        else:
+            decoder = plain_decoder(model, saved["layers"] or (), saved["channels"])
+        entry = _insert(
+            model,
+            decoder,
+            [Placed.from_entry(each) for each in saved["mixers"]],
+            context_length=saved["context_length"],
+            modules=saved.get("modules"),
+        )
+    except RecursionError as error:
+        raise UserError(f"{where}: its mixers are nested too deeply") from error
+    except ValueError as error:
+        raise UserError(f"{where}: {error}") from error
+    remember_mixers(model, entry)
+    return model
+
+
+def _check_entry(saved: Any, form: Mapping[str, Any]) -> None:
+    if not isinstance(saved, Mapping):
+        raise UserError(_NOT_OURS + f"it must be a mapping, got {reprlib.repr(saved)}")
+    version = saved.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
         raise UserError(
             f"the mixers were saved by a newer latentwave (format {version}, this version reads "
             f"up to {FORMAT_VERSION}): upgrade with `pip install -U latentwave`"
         )
-    try:
-        placed = [Placed.from_entry(each) for each in saved["mixers"]]
-        context_length = saved["context_length"]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(_NOT_OURS.format(saved)) from error
-    modules, layers = saved.get("modules"), saved.get("layers")
-    if isinstance(model, PreTrainedModel):
-        decoder = find_decoder(model)
-    else:
-        decoder = plain_decoder(model, layers or (), saved.get("channels"))
-    entry = _insert(model, decoder, placed, context_length=context_length, modules=modules)
-    remember_mixers(model, entry)
-    return model
+    for name, hint in form.items():
+        if name not in saved or not fits(saved[name], hint):
+            got = reprlib.repr(saved[name]) if name in saved else "nothing"
+            raise UserError(_NOT_OURS + f"{name} must be {in_words(hint)}, got {got}")
+    if not saved["mixers"]:
+        raise UserError(_NOT_OURS + "mixers must be one or more, got []")
 
 
 def detach(model: Model) -> Model:

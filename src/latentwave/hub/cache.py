@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
 from transformers import cache_utils
 
@@ -104,12 +105,18 @@ class MixerStates:
 class SiteState(MixerState):
     """The state of one mixer.
 
+    Attributes:
+        num_padded: (B,), how many samples of this call are padding, which stands at its end and
+            is not kept; None without padding.
+
     Args:
         states: of all mixers.
     """
 
     def __init__(self, states: MixerStates) -> None:
         super().__init__()
+        self.num_padded: Tensor | None = None
+        self._floor: dict[str, int] = {}  # of samples written when rows came to differ in padding
         self._states = states
         self._num_written: dict[str, int] = {}  # samples in the buffers of `_tensors`
 
@@ -141,6 +148,7 @@ class SiteState(MixerState):
         if (
             history <= _SHORT
             or torch.compiler.is_compiling()
+            or self.num_padded is not None
             or new.requires_grad
             or (buffer is not None and buffer.requires_grad)
         ):
@@ -150,7 +158,10 @@ class SiteState(MixerState):
                 stop = self._num_written[name]
                 old = buffer[:, stop - history : stop].to(new.dtype)
             both = torch.cat([old, new], dim=1)
-            self._tensors[name], self._num_written[name] = both, both.shape[1]
+            kept = both if self.num_padded is None else self.newest(both, history)
+            self._tensors[name], self._num_written[name] = kept, kept.shape[1]
+            if self.num_padded is not None:
+                self._floor[name] = history
             return both
         return self._append(name, buffer, new, history)
 
@@ -163,7 +174,7 @@ class SiteState(MixerState):
             self._tensors[name], self._num_written[name] = buffer, history
         self._derived.pop(name, None)
         both = torch.cat([buffer.to(new.dtype), new], dim=1)
-        buffer.copy_(both[:, -history:])
+        buffer.copy_(self.newest(both, history))
         return both
 
     def _append(self, name: str, buffer: Tensor | None, new: Tensor, history: int) -> Tensor:
@@ -194,6 +205,14 @@ class SiteState(MixerState):
         self._tensors[name], self._num_written[name] = buffer, history + stop
         return buffer
 
+    def newest(self, signal: Shaped[Tensor, "B N C"], count: int) -> Shaped[Tensor, "B {count} C"]:
+        """See `MixerState.newest`: without the padding at its end."""
+        if self.num_padded is None:
+            return super().newest(signal, count)
+        start = signal.shape[1] - count - self.num_padded.to(signal.device)
+        index = start[:, None] + torch.arange(count, device=signal.device)
+        return signal.gather(1, index.unsqueeze(-1).expand(-1, -1, signal.shape[2]))
+
     def put(self, name: str, value: Tensor) -> None:
         """See `MixerState.put`."""
         old = self._tensors.get(name)
@@ -211,14 +230,15 @@ class SiteState(MixerState):
         return None if torch.compiler.is_compiling() else super().recall(name)
 
     def remember(self, name: str, value: Tensor | None) -> None:
-        """See `MixerState.remember`."""
+        """See `MixerState.remember`: sums over padding are not those that go on."""
         if not torch.compiler.is_compiling():
-            super().remember(name, value)
+            super().remember(name, value if self.num_padded is None else None)
 
     def crop(self, num_tokens: int) -> None:
         """Take back the last tokens."""
-        for name in self._num_written:
-            self._num_written[name] = max(0, self._num_written[name] - num_tokens)
+        for name, written in self._num_written.items():
+            left = written - num_tokens
+            self._num_written[name] = left if left >= self._floor.get(name, 0) else 0
         if num_tokens:
             self._derived.clear()
 

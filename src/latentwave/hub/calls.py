@@ -13,6 +13,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from latentwave.errors import UserError
 from latentwave.hub.cache import MixerStates
+from latentwave.hub.padding import Padding
 
 
 class Call:
@@ -21,7 +22,7 @@ class Call:
     Attributes:
         states: the mixers' memory of the sequence so far; None: there is none to keep.
         segment_ids: (B, T), the documents of packed sequences.
-        padding_mask: (B, T), True for real tokens.
+        padding: what of the tokens is padding; None: nothing.
         given: whether the user has given them, for all models that run meanwhile.
         task: the backward pass in which the call was opened, −1 outside of any.
     """
@@ -30,13 +31,13 @@ class Call:
         self,
         states: MixerStates | None = None,
         segment_ids: Tensor | None = None,
-        padding_mask: Tensor | None = None,
+        padding: Padding | None = None,
         *,
         given: bool = False,
     ) -> None:
         self.states = states
         self.segment_ids = segment_ids
-        self.padding_mask = padding_mask
+        self.padding = padding
         self.given = given
         self.task = _backward_pass()
 

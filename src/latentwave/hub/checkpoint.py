@@ -77,7 +77,10 @@ def from_pretrained(path: str | Path, **options: Any) -> Any:
         raise UserError(f"{folder} is not a saved model: it has no config.json")
     with_info = options.pop("output_loading_info", False)
     ignore_mismatched = options.pop("ignore_mismatched_sizes", False)
-    cls = _class(path, options)
+    config = _config(path, options)
+    if not isinstance(options.get("attn_implementation"), str):
+        _refuse_kernels(path, config)
+    cls = _class(path, config)
     load: Any = _restoring(cls).from_pretrained
     try:
         model, info = load(
@@ -88,7 +91,9 @@ def from_pretrained(path: str | Path, **options: Any) -> Any:
             ignore_mismatched_sizes=True,  # they are refused below, all at once
             **options,
         )
-    except OSError as error:
+    except UserError:
+        raise
+    except Exception as error:  # whatever transformers makes of a damaged folder
         raise UserError(f"{path} cannot be loaded: {_short(error)}") from error
     mismatched = set() if ignore_mismatched else info["mismatched_keys"]
     new = _initialise_missing(model, {*info["missing_keys"], *_names(info["mismatched_keys"])})
@@ -157,17 +162,37 @@ def _check_fit(path: str | Path, missing: Any, unexpected: Any, mismatched: Any)
         )
 
 
-def _class(path: str | Path, options: Mapping[str, Any]) -> Any:
-    """The class that was saved, a causal language model if the configuration does not say."""
+def _config(path: str | Path, options: Mapping[str, Any]) -> PretrainedConfig:
     config = options.get("config")
-    if not isinstance(config, PretrainedConfig):
-        location = {name: options[name] for name in _LOCATION if name in options}
-        try:
-            config = AutoConfig.from_pretrained(config or path, trust_remote_code=False, **location)
-        except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise UserError(
-                f"{path} has no configuration of a model (config.json): {_short(error)}"
-            ) from error
+    if isinstance(config, PretrainedConfig):
+        return config
+    location = {name: options[name] for name in _LOCATION if name in options}
+    try:
+        found: PretrainedConfig = AutoConfig.from_pretrained(
+            config or path, trust_remote_code=False, **location
+        )
+    except Exception as error:  # whatever transformers makes of a damaged file
+        raise UserError(
+            f"{path} has no configuration of a model (config.json): {_short(error)}"
+        ) from error
+    return found
+
+
+def _refuse_kernels(path: str | Path, config: PretrainedConfig) -> None:
+    """Attention that a checkpoint asks for may be code of the Hub; transformers saves none."""
+    asked = config._attn_implementation
+    if asked not in (None, "eager", "sdpa", "flex_attention"):
+        raise UserError(
+            f"config.json of {path} asks for the attention {asked!r}, which may be code to "
+            "download: pass attn_implementation to choose one yourself"
+        )
+    for part in vars(config).values():
+        if isinstance(part, PretrainedConfig):
+            _refuse_kernels(path, part)
+
+
+def _class(path: str | Path, config: PretrainedConfig) -> Any:
+    """The class that was saved, a causal language model if the configuration does not say."""
     for name in config.architectures or ():
         cls = _registered(config).get(name) or getattr(transformers, name, None)
         if isinstance(cls, type) and issubclass(cls, PreTrainedModel):
@@ -192,6 +217,11 @@ def _check_weights(folder: Path) -> None:
     """Refuse what is damaged or leads elsewhere before anything is built."""
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} is not a saved model: it has no config.json")
+    if (folder / "adapter_config.json").exists():
+        raise UserError(
+            f"{folder} has an adapter (adapter_config.json), which leads to another model: load "
+            "that one, then the adapter with PEFT"
+        )
     index = folder / SAFE_WEIGHTS_INDEX_NAME
     names = [SAFE_WEIGHTS_NAME]
     try:

@@ -11,6 +11,7 @@ from latentwave.errors import UserError
 from latentwave.hub.cache import MixerStates
 from latentwave.hub.calls import CURRENT, Call, opened
 from latentwave.hub.mixed import MixedDecoder, MixedLayer, MixedPart
+from latentwave.hub.padding import Padding
 
 
 @contextlib.contextmanager
@@ -25,7 +26,7 @@ def documents(
 
     Args:
         segment_ids: (B, T), integers: no mixer reaches across a change of them.
-        padding_mask: (B, T), True or 1 for real tokens; padded ones count as zeros.
+        padding_mask: (B, T), True or 1 for real tokens; padded ones are left out.
 
     Example:
         >>> import torch
@@ -34,8 +35,7 @@ def documents(
     """
     outer = CURRENT.call
     states = outer.states if outer is not None and outer.given else None
-    mask = None if padding_mask is None else padding_mask.bool()
-    with opened(Call(states, segment_ids, mask, given=True)):
+    with opened(Call(states, segment_ids, Padding.of(padding_mask), given=True)):
         yield
 
 

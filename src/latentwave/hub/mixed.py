@@ -14,7 +14,7 @@ from transformers import DynamicCache, PretrainedConfig
 from latentwave.errors import UserError
 from latentwave.hub.cache import states_in
 from latentwave.hub.calls import CURRENT, Call, call_of, opened
-from latentwave.hub.padding import find_padding
+from latentwave.hub.padding import Padding, find_padding
 from latentwave.hub.points import Site
 from latentwave.hub.swapping import Swapped, restore_class, swap_class
 
@@ -159,16 +159,21 @@ def _mix(layer: nn.Module, site: Site, signal: Tensor) -> Tensor:
     if call is None:  # the layer is called by itself
         alone: Tensor = mixer(signal)
         return alone
-    facts: dict[str, Any] = {}
+    state = None
     # As for attention, a layer that will be run again cannot write into a cache.
     rerun = layer.training and getattr(layer, "gradient_checkpointing", False)
+    padding, segment_ids, mask = call.padding, call.segment_ids, None
     if call.states is not None and not rerun:
-        facts["state"] = call.states.of(f"{site.layer_index}.{site.name}")
-    for name, fact in (("segment_ids", call.segment_ids), ("padding_mask", call.padding_mask)):
-        if fact is not None:
-            facts[name] = fact.to(signal.device)  # layers of one model may be on several devices
-    mixed: Tensor = mixer(signal, **facts)
-    return mixed
+        state = call.states.of(f"{site.layer_index}.{site.name}")
+        state.num_padded = None if padding is None else padding.num_padded
+    # Layers of one model may be on several devices.
+    if segment_ids is not None:
+        segment_ids = segment_ids.to(signal.device)
+    if padding is not None:
+        mask, signal = padding.mask.to(signal.device), padding.move(signal)
+        segment_ids = None if segment_ids is None else padding.move(segment_ids)
+    mixed: Tensor = mixer(signal, state=state, segment_ids=segment_ids, padding_mask=mask)
+    return mixed if padding is None else padding.move_back(mixed)
 
 
 def _mix_output(layer: nn.Module, site: Site, output: Any) -> Any:
@@ -238,10 +243,9 @@ class MixedDecoder(MixedModel):
             states = states_in(cache, len(self._mixed_entries))
         elif segment_ids is None and kwargs.get("attention_mask") is None:
             segment_ids = _documents(kwargs.get("position_ids"), tokens)
-        padding_mask = find_padding(kwargs.get("attention_mask"), tokens.shape[1], cache, config)
-        if padding_mask is None:
-            padding_mask = given.padding_mask
-        return Call(states, segment_ids, padding_mask)
+        mask = find_padding(kwargs.get("attention_mask"), tokens.shape[1], cache, config)
+        padding = given.padding if mask is None else Padding.of(mask)
+        return Call(states, segment_ids, padding)
 
     def _wants_cache(self, config: PretrainedConfig, use_cache: bool | None) -> bool:
         if use_cache is None:

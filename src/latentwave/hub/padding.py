@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,6 +10,46 @@ from transformers import PretrainedConfig
 from transformers.cache_utils import Cache
 
 from latentwave.errors import UserError
+
+
+class Padding(NamedTuple):
+    """How padding is left out: it moves behind the real tokens, and takes no filter time there.
+
+    So padding anywhere changes nothing for the tokens around it, as in attention.
+
+    Attributes:
+        places: (B, T), where each token of a call moves.
+        mask: (B, T), True for real tokens, after they have moved.
+        num_padded: (B,), the others.
+    """
+
+    places: Tensor
+    mask: Tensor
+    num_padded: Tensor
+
+    @classmethod
+    def of(cls, mask: Tensor | None) -> Padding | None:
+        """From (B, T), True or 1 for real tokens; None if there is no padding."""
+        if mask is None:
+            return None
+        mask = mask.bool()
+        num_real = mask.sum(dim=1, keepdim=True)
+        behind = num_real + (~mask).cumsum(dim=1)
+        places = torch.where(mask, mask.cumsum(dim=1), behind) - 1
+        moved = torch.arange(mask.shape[1], device=mask.device) < num_real
+        return cls(places, moved, mask.shape[1] - num_real[:, 0])
+
+    def move(self, signal: Tensor) -> Tensor:
+        """The tokens of (B, T) or (B, T, C) in their new places."""
+        return torch.zeros_like(signal).scatter(1, self._index(signal), signal)
+
+    def move_back(self, signal: Tensor) -> Tensor:
+        """Undo `move`."""
+        return signal.gather(1, self._index(signal))
+
+    def _index(self, signal: Tensor) -> Tensor:
+        places = self.places.to(signal.device)
+        return places if signal.dim() == 2 else places.unsqueeze(-1).expand_as(signal)
 
 
 def find_padding(
@@ -41,11 +81,7 @@ def find_padding(
     if attention_mask is None:
         return None
     if isinstance(attention_mask, Tensor) and attention_mask.dim() == 2:
-        mask = attention_mask[:, attention_mask.shape[1] - num_tokens :].bool()
-        # Other devices would have to be waited for, compilers would guess.
-        if mask.device.type == "cpu" and not torch.compiler.is_compiling() and mask.all():
-            return None
-        return mask
+        return _unless_all_real(attention_mask[:, attention_mask.shape[1] - num_tokens :].bool())
     if isinstance(attention_mask, Tensor) and attention_mask.dim() == 4:
         rows = keys = torch.arange(num_tokens, device=attention_mask.device)
         if attention_mask.shape[2] == 1:  # one row for all
@@ -54,9 +90,17 @@ def find_padding(
             _, first_key = cache.get_mask_sizes(num_tokens, layer_index)  # of a sliding window
             keys = keys + cache.get_seq_length() - first_key
         itself = attention_mask[:, 0, rows, keys]
-        return itself if itself.dtype == torch.bool else itself == 0
+        return _unless_all_real(itself if itself.dtype == torch.bool else itself == 0)
     raise UserError(
         "mixers need the attention mask as (batch, tokens), 1 for real tokens, to tell which "
         f"tokens are padding; got {type(attention_mask).__name__}"
         + (f" of shape {tuple(attention_mask.shape)}" if hasattr(attention_mask, "shape") else "")
     )
+
+
+def _unless_all_real(mask: Tensor) -> Tensor | None:
+    """Compilers would have to guess; other devices to be waited for, which decoding does anyway."""
+    if torch.compiler.is_compiling() or (mask.is_cuda and torch.cuda.is_current_stream_capturing()):
+        return mask
+    asks = mask.device.type == "cpu" or mask.shape[1] == 1
+    return None if asks and mask.all() else mask

@@ -6,15 +6,23 @@ import copy
 import dataclasses
 import json
 import operator
+import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
 from latentwave.errors import UserError
 from latentwave.hub.points import Point, as_points
 from latentwave.mixers import MixerConfig, default_points
+from latentwave.mixers.option_types import fits, in_words
 from latentwave.mixers.registry import as_config
 
 Placement = Literal["between", "all"] | Sequence[int]
+_FORM: dict[str, Any] = {  # of what a configuration remembers of one mixer
+    "kind": str,
+    "options": Mapping[str, Any],
+    "placement": Sequence[int] | str | None,
+    "points": Sequence[str],
+}
 Mixers = str | MixerConfig | Sequence[tuple[str | MixerConfig, str | Sequence[str] | None]]
 
 
@@ -62,13 +70,18 @@ class Placed:
         }
 
     @classmethod
-    def from_entry(cls, entry: Mapping[str, Any]) -> Placed:
+    def from_entry(cls, entry: Any) -> Placed:
         """What `entry` gave.
 
         Raises:
-            UserError: for unknown names or values.
-            KeyError, TypeError, AttributeError: for something else than such an entry.
+            UserError: for something else than such an entry, and for unknown names or values.
         """
+        if not isinstance(entry, Mapping):
+            raise UserError(f"a mixer must be a mapping, got {reprlib.repr(entry)}")
+        for name, hint in _FORM.items():
+            if name not in entry or not fits(entry[name], hint):
+                got = reprlib.repr(entry[name]) if name in entry else "nothing"
+                raise UserError(f"{name} of a mixer must be {in_words(hint)}, got {got}")
         return cls(
             config=MixerConfig(kind=entry["kind"], options=entry["options"]),
             points=as_points(entry["points"]),

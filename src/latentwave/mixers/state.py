@@ -58,9 +58,13 @@ class MixerState:
             )
         old = old if old.dtype == new.dtype else old.to(new.dtype)
         both = torch.cat([old, new], dim=1)
-        self._tensors[name] = both[:, both.shape[1] - history :]
+        self._tensors[name] = self.newest(both, history)
         self._derived.pop(name, None)
         return both
+
+    def newest(self, signal: Shaped[Tensor, "B N C"], count: int) -> Shaped[Tensor, "B {count} C"]:
+        """The last `count` samples of a signal, which the next call goes on from."""
+        return signal[:, signal.shape[1] - count :]
 
     def get(self, name: str) -> Tensor | None:
         """The tensor last stored under `name`, or None before the first call."""
@@ -120,6 +124,10 @@ class PartState(MixerState):
     ) -> Shaped[Tensor, "B {history}+T C"]:
         """See `MixerState.extend`."""
         return self._whole.extend(self._prefix + name, new, history=history)
+
+    def newest(self, signal: Shaped[Tensor, "B N C"], count: int) -> Shaped[Tensor, "B {count} C"]:
+        """See `MixerState.newest`."""
+        return self._whole.newest(signal, count)
 
     def get(self, name: str) -> Tensor | None:
         """See `MixerState.get`."""
