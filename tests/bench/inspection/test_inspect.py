@@ -52,7 +52,11 @@ def test_documents_that_are_apart_count_for_themselves(tmp_path):
     recipe = tiny_recipe(tmp_path / "documents", training={"separate_documents": True})
     store = prepare(recipe.corpus, tmp_path / "store")
     train(recipe, "wavelet", 0, store, tmp_path / "wavelet", console=Console(quiet=True))
-    seen = look_into(tmp_path, store, "wavelet", separate_documents=True, num_new_tokens=0)
+    seen = look_into(tmp_path, store, "wavelet", separate_documents=True)
+    pieces = [text[start : start + 11] for start in range(0, len(text), 11)]
+    for sample in seen.samples:  # a prompt is of one document
+        assert sample.prompt
+        assert any(sample.prompt in piece for piece in pieces)
     windows = GridWindows(store.split("validation"), 32, 9, store.borders("validation"))
     predicted = sum(int((window["labels"][1:] != -100).sum()) for window in windows)
     assert predicted < 9 * 31
@@ -101,7 +105,7 @@ def test_without_a_corpus_a_text_still_has_masks(folder, store):
     assert len(seen.samples) == 1
 
 
-def test_snapshots_that_lack_are_said_to_lack(folder, store, tmp_path):
+def test_missing_snapshots_are_said_to_be_missing(folder, store, tmp_path):
     (tmp_path / "adaptive").mkdir()
     (tmp_path / "adaptive" / "model").symlink_to(folder / "adaptive" / "model")
     seen = look_into(tmp_path, store, "adaptive")

@@ -5,7 +5,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from latentwave.bench.inspection import kernels_of, named_mixers
-from latentwave.bench.inspection.kernels import mixer_label, nearest_level
+from latentwave.bench.inspection.kernels import mixer_label
 from latentwave.bench.training import BackboneConfig, ContestantConfig, build_model
 from latentwave.bench.training.snapshots import mixer_parameters
 from latentwave.errors import UserError
@@ -118,11 +118,6 @@ def test_mixers_of_mixers_are_shown_by_their_parts():
 )
 def test_labels(name, label):
     assert mixer_label(name) == label
-
-
-def test_the_reference_of_a_kernel_reaches_as_far_back():
-    decay = 0.9 ** np.arange(200)
-    assert nearest_level(np.stack([decay, np.eye(200)[0], np.zeros(200)])).tolist() == [4, 0, 0]
 
 
 def trained_by_hand(folder, kind="learnable_wavelet", **options):

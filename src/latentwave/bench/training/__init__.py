@@ -4,11 +4,9 @@ from latentwave.bench.training.backbone import BackboneConfig
 from latentwave.bench.training.checkpoint import list_checkpoints, newest_checkpoint
 from latentwave.bench.training.classification import (
     Classification,
-    collator,
     evaluate_classifier,
     evaluate_on_split,
     is_classifier,
-    labelled_examples,
 )
 from latentwave.bench.training.classifiers import build_classifier
 from latentwave.bench.training.contestant import BASELINE, ContestantConfig
@@ -51,7 +49,6 @@ __all__ = [
     "build_classifier",
     "build_model",
     "check_folder",
-    "collator",
     "continue_tokens",
     "describe_environment",
     "describe_run",
@@ -60,7 +57,6 @@ __all__ = [
     "evaluate_on_split",
     "is_classifier",
     "is_main",
-    "labelled_examples",
     "list_checkpoints",
     "load_recipe",
     "load_run",

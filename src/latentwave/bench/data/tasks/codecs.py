@@ -15,8 +15,6 @@ from latentwave.bench.data.codec import Codec
 from latentwave.bench.data.tasks.listops import SYMBOLS
 from latentwave.errors import UserError
 
-_RATE_FILE = "samples.json"
-
 
 class TaskCodec(Codec):
     """What the fixed vocabularies of the tasks share: nothing to save, one unit per token."""
@@ -103,9 +101,10 @@ class PairCodec(TaskCodec):
 
     def write(self, tokens: NDArray[np.integer[Any]], path: Path) -> None:
         """Write the bytes, an empty line for the separator."""
-        parts = np.split(tokens, np.flatnonzero(np.asarray(tokens) == self.separator))
-        texts = [part[part != self.separator].astype(np.uint8).tobytes() for part in parts]
-        path.write_bytes(b"\n\n".join(texts))
+        parts = (
+            b"\n\n" if t == self.separator else bytes([t]) for t in np.asarray(tokens).tolist()
+        )
+        path.write_bytes(b"".join(parts))
 
 
 class PixelCodec(TaskCodec):
@@ -134,15 +133,15 @@ class PixelCodec(TaskCodec):
         path.write_bytes(header + tokens.astype(np.uint8).tobytes())
 
 
-class SampleCodec(TaskCodec):
+class PcmCodec(TaskCodec):
     """Sound as it is: one 16-bit sample per token, without a vocabulary.
 
     Attributes:
         sample_rate: in Hz.
 
     Example:
-        >>> SampleCodec(8000).encode(np.array([-3, 3], dtype=np.int16)).tolist()
-        [-3, 3]
+        >>> PcmCodec(8000).encode(np.array([-1.0, 0.5], dtype=np.float32)).tolist()
+        [-32767, 16384]
     """
 
     kind: ClassVar[str] = "samples"
@@ -154,19 +153,19 @@ class SampleCodec(TaskCodec):
     def __init__(self, sample_rate: int) -> None:
         self.sample_rate = sample_rate
 
-    def encode(self, piece: NDArray[np.int16]) -> NDArray[np.int16]:
-        """The samples themselves: (samples,), int16."""
-        return piece
+    def encode(self, piece: NDArray[np.float32]) -> NDArray[np.int16]:
+        """Samples in [−1, 1] as (samples,), int16."""
+        return np.round(piece * 32767).astype(np.int16)
 
     def save(self, folder: Path) -> None:
         """Write the sample rate."""
         text = json.dumps({"sample_rate": self.sample_rate}) + "\n"
-        (folder / _RATE_FILE).write_text(text, encoding="utf-8")
+        (folder / "samples.json").write_text(text, encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> SampleCodec:
+    def load(cls, folder: Path) -> PcmCodec:
         """Read the sample rate."""
-        values = json.loads((folder / _RATE_FILE).read_text(encoding="utf-8"))
+        values = json.loads((folder / "samples.json").read_text(encoding="utf-8"))
         return cls(int(values["sample_rate"]))
 
     def write(self, tokens: NDArray[np.integer[Any]], path: Path) -> None:

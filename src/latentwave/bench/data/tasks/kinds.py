@@ -5,179 +5,147 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
+from latentwave.bench.data.audio.files import HIGHEST_RATE, LOWEST_RATE
 from latentwave.bench.data.codec import Codec
 from latentwave.bench.data.config import CorpusConfig, CorpusKind
 from latentwave.bench.data.corpus import Corpus
 from latentwave.bench.data.places import corpus_root
-from latentwave.bench.data.tasks.clips import LabelledClips
-from latentwave.bench.data.tasks.codecs import ListOpsCodec, PairCodec, PixelCodec, SampleCodec
-from latentwave.bench.data.tasks.listops import ListOps, ListOpsFiles, ListOpsRules
-from latentwave.bench.data.tasks.pixels import cifar10_pixels, mnist_pixels, small_digits_pixels
-from latentwave.bench.data.tasks.retrieval import BookPairs, PairTables, PassageRules
-from latentwave.bench.data.tasks.reviews import ReviewFolders, ReviewTables
-from latentwave.bench.data.tasks.sound_tables import esc, fsd50k, spoken_digits
+from latentwave.bench.data.tasks.codecs import ListOpsCodec, PairCodec, PcmCodec, PixelCodec
+from latentwave.bench.data.tasks.images import cifar10, mnist, small_digits
+from latentwave.bench.data.tasks.listops import ListOpsRules, drawn_listops, published_listops
+from latentwave.bench.data.tasks.sounds import esc, fsd50k, spoken_digits
+from latentwave.bench.data.tasks.texts import paper_pairs, reviews
 from latentwave.bench.data.text.bytes import ByteCodec
+from latentwave.errors import UserError
 
-_Rules = TypeVar("_Rules")
-_COUNTS = ("num_train", "num_validation", "num_test")
-_LISTOPS = (*_COUNTS, "min_length", "max_length", "max_depth", "max_arguments", "seed")
-
-
-def _path(config: CorpusConfig) -> Path:
-    return Path(config.path or "").expanduser()
+CODECS: tuple[type[Codec], ...] = (ListOpsCodec, PixelCodec, PairCodec, PcmCodec)
 
 
-def _pairs(config: CorpusConfig) -> Corpus:
+def _inside(config: CorpusConfig, folder: str) -> Path:
+    """A folder of the Long Range Arena's release, or what was named instead of the release."""
     root = corpus_root(config)
-    inner = root / "tsv_data"  # as the Long Range Arena's release has it
-    return PairTables(inner if inner.is_dir() else root)
-
-
-def _listops_folder(config: CorpusConfig) -> Path:
-    root = corpus_root(config)
-    inner = root / "listops-1000"
-    return inner if inner.is_dir() else root
-
-
-def _rules(cls: Callable[..., _Rules], config: CorpusConfig, names: tuple[str, ...]) -> _Rules:
-    """Rules with the options that are given; the others keep their published values."""
-    given = config.given_options()
-    return cls(**{name: given[name] for name in names if name in given})
+    return root / folder if (root / folder).is_dir() else root
 
 
 def _listops(config: CorpusConfig) -> Corpus:
-    if config.path is not None:
-        return ListOpsFiles(_listops_folder(config))
-    return ListOps(_rules(ListOpsRules, config, _LISTOPS))
+    if config.path is None:
+        given: dict[str, Any] = config.given_options()
+        return drawn_listops(ListOpsRules(**given))
+    return published_listops(_inside(config, "listops-1000"))
 
 
-def _imdb(config: CorpusConfig) -> Corpus:
-    path = _path(config)
-    if any((path / f"train.tsv{packed}").is_file() for packed in ("", ".gz")):
-        return ReviewTables(path, config.validation)
-    return ReviewFolders(path, config.validation, config.test)
+def _sample_rate(config: CorpusConfig, published: int) -> int:
+    rate = config.sample_rate or published
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise UserError(
+            f"sample_rate must be in [{LOWEST_RATE}, {HIGHEST_RATE}] Hz, got {config.sample_rate}"
+        )
+    return rate
 
 
-def _movie_reviews(config: CorpusConfig) -> Corpus:
-    return ReviewFolders(_path(config), config.validation, config.test)
-
-
-def _book_pairs(config: CorpusConfig) -> Corpus:
-    rules = _rules(PassageRules, config, (*_COUNTS, "passage_bytes", "seed"))
-    rules = dataclasses.replace(rules, validation=config.validation, test=config.test)
-    return BookPairs(_path(config), rules)
-
-
-def _samples(config: CorpusConfig, corpus: Corpus) -> Codec:
-    if not isinstance(corpus, LabelledClips):
-        raise TypeError(f"expected labelled clips, got {type(corpus).__name__}")
-    return SampleCodec(corpus.sample_rate)
-
-
-def _sounds(
+def _kind(
     name: str,
-    open_them: Callable[[CorpusConfig], Corpus],
-    needs: str,
-    *options: str,
+    codec: type[Codec],
+    read: Callable[[CorpusConfig], Corpus],
+    needs_path: str = "",
+    *,
+    options: tuple[str, ...] = ("path",),
     download: str | None = None,
 ) -> CorpusKind:
     return CorpusKind(
         name=name,
-        tokenizers=(SampleCodec.kind,),
-        open=open_them,
-        codec=_samples,
-        options=("path", "sample_rate", *options),
-        needs_path=needs,
+        tokenizers=(codec.kind,),
+        open=read,
+        codec=lambda config, corpus: codec(),
+        options=options,
+        needs_path=needs_path,
         download=download,
     )
 
 
+def _sounds(
+    name: str,
+    published_rate: int,
+    read: Callable[[CorpusConfig, int], Corpus],
+    needs_path: str,
+    *,
+    options: tuple[str, ...] = (),
+    download: str | None = None,
+) -> CorpusKind:
+    def rate(config: CorpusConfig) -> int:
+        return _sample_rate(config, published_rate)
+
+    kind = _kind(
+        name,
+        PcmCodec,
+        lambda config: read(config, rate(config)),
+        needs_path,
+        options=("path", "sample_rate", *options),
+        download=download,
+    )
+    return dataclasses.replace(kind, codec=lambda config, corpus: PcmCodec(rate(config)))
+
+
 KINDS = (
-    CorpusKind(
-        name="listops",
-        tokenizers=(ListOpsCodec.kind,),
-        open=_listops,
-        codec=lambda config, corpus: ListOpsCodec(),
-        options=("path", *_LISTOPS),
+    _kind(
+        "listops",
+        ListOpsCodec,
+        _listops,
+        options=("path", *(field.name for field in dataclasses.fields(ListOpsRules))),
     ),
-    CorpusKind(
-        name="imdb",
-        tokenizers=(ByteCodec.kind,),
-        open=_imdb,
-        codec=lambda config, corpus: ByteCodec(),
-        options=("path",),
-        needs_path="the folder aclImdb, or one with train.tsv.gz and test.tsv.gz",
+    _kind(
+        "imdb",
+        ByteCodec,
+        lambda c: reviews(corpus_root(c), c.validation, c.test),
+        "the folder aclImdb, its archive, or a folder with train.tsv and test.tsv",
     ),
-    CorpusKind(
-        name="movie-reviews",
-        tokenizers=(ByteCodec.kind,),
-        open=_movie_reviews,
-        codec=lambda config, corpus: ByteCodec(),
-        options=("path",),
-        needs_path="movie_reviews.zip, or a folder with folders pos and neg",
+    _kind(
+        "movie-reviews",
+        ByteCodec,
+        lambda c: reviews(corpus_root(c), c.validation, c.test),
+        "movie_reviews.zip, or a folder with folders pos and neg",
     ),
-    CorpusKind(
-        name="mnist-pixels",
-        tokenizers=(PixelCodec.kind,),
-        open=lambda config: mnist_pixels(_path(config), config.validation, config.test),
-        codec=lambda config, corpus: PixelCodec(),
-        options=("path",),
-        needs_path="the folder of the idx files",
+    _kind(
+        "mnist-pixels",
+        PixelCodec,
+        lambda c: mnist(corpus_root(c), c.validation, c.test),
+        "the folder of the idx files",
     ),
-    CorpusKind(
-        name="cifar10-pixels",
-        tokenizers=(PixelCodec.kind,),
-        open=lambda config: cifar10_pixels(_path(config), config.validation),
-        codec=lambda config, corpus: PixelCodec(),
-        options=("path",),
-        needs_path="the folder cifar-10-batches-bin",
+    _kind(
+        "cifar10-pixels",
+        PixelCodec,
+        lambda c: cifar10(corpus_root(c), c.validation),
+        "the folder cifar-10-batches-bin, or its archive",
     ),
-    CorpusKind(
-        name="digits-pixels",
-        tokenizers=(PixelCodec.kind,),
-        open=lambda config: small_digits_pixels(config.validation, config.test),
-        codec=lambda config, corpus: PixelCodec(),
-    ),
-    CorpusKind(
-        name="aan-pairs",
-        tokenizers=(PairCodec.kind,),
-        open=_pairs,
+    _kind("digits-pixels", PixelCodec, lambda c: small_digits(c.validation, c.test), options=()),
+    _kind(
+        "aan-pairs",
+        PairCodec,
+        lambda c: paper_pairs(_inside(c, "tsv_data")),
+        "the folder of the .train.tsv, .eval.tsv and .test.tsv files",
         download="lra",
-        codec=lambda config, corpus: PairCodec(),
-        options=("path",),
-        needs_path="the folder of the .train.tsv, .eval.tsv and .test.tsv files",
-    ),
-    CorpusKind(
-        name="book-pairs",
-        tokenizers=(PairCodec.kind,),
-        open=_book_pairs,
-        codec=lambda config, corpus: PairCodec(),
-        options=("path", *_COUNTS, "passage_bytes", "seed"),
-        needs_path="a folder with a text file per book",
     ),
     _sounds(
         "fsd50k",
-        lambda config: fsd50k(corpus_root(config), config.sample_rate or 16_000),
+        16_000,
+        lambda c, rate: fsd50k(corpus_root(c), rate),
         "the folder of FSD50K.ground_truth",
         download="fsd50k",
     ),
     _sounds(
         "esc",
-        lambda config: esc(
-            corpus_root(config),
-            config.sample_rate or 16_000,
-            5 if config.fold is None else config.fold,
-        ),
+        16_000,
+        lambda c, rate: esc(corpus_root(c), rate, 5 if c.fold is None else c.fold),
         "the folder of ESC-50, or one with labels.csv",
-        "fold",
+        options=("fold",),
         download="esc-50",
     ),
     _sounds(
         "spoken-digits",
-        lambda config: spoken_digits(_path(config), config.sample_rate or 8_000),
+        8_000,
+        lambda c, rate: spoken_digits(corpus_root(c), rate),
         "the zip archive or folder of the recordings",
     ),
 )
-CODECS: tuple[type[Codec], ...] = (ListOpsCodec, PixelCodec, PairCodec, SampleCodec)
