@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,8 @@ from latentwave.errors import UserError
 from latentwave.hub.attached import all_mixers, is_attached
 from latentwave.hub.register import initialise, restore_mixers
 
+# What transformers has itself; others are fetched from the Hub, or may be.
+_OWN_IMPLEMENTATIONS = (None, "eager", "sdpa", "flex_attention", "grouped_mm", "batched_mm")
 _AUTO_CLASSES = (AutoModelForCausalLM, AutoModelForAudioClassification)
 # What finds the files, of the configuration as of the weights.
 _LOCATION = (
@@ -71,13 +74,14 @@ def from_pretrained(path: str | Path, **options: Any) -> Any:
             "from_pretrained reads safetensors only: leave out use_safetensors=False and gguf_file"
         )
     folder = Path(path, options.get("subfolder") or "")
+    num_tensors = None
     if folder.is_dir() and "variant" not in options:
-        _check_weights(folder)
+        num_tensors = _check_weights(folder)
     elif Path(path).is_absolute() or len(Path(path).parts) > 2:
         raise UserError(f"{folder} is not a saved model: it has no config.json")
     with_info = options.pop("output_loading_info", False)
     ignore_mismatched = options.pop("ignore_mismatched_sizes", False)
-    cls = _class(path, options)
+    cls = _class(path, options, num_tensors)
     load: Any = _restoring(cls).from_pretrained
     try:
         model, info = load(
@@ -88,7 +92,9 @@ def from_pretrained(path: str | Path, **options: Any) -> Any:
             ignore_mismatched_sizes=True,  # they are refused below, all at once
             **options,
         )
-    except OSError as error:
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    except Exception as error:  # transformers checks no types: a wrong one fails anywhere
         raise UserError(f"{path} cannot be loaded: {_short(error)}") from error
     mismatched = set() if ignore_mismatched else info["mismatched_keys"]
     new = _initialise_missing(model, {*info["missing_keys"], *_names(info["mismatched_keys"])})
@@ -157,14 +163,17 @@ def _check_fit(path: str | Path, missing: Any, unexpected: Any, mismatched: Any)
         )
 
 
-def _class(path: str | Path, options: Mapping[str, Any]) -> Any:
+def _class(path: str | Path, options: Mapping[str, Any], num_tensors: int | None) -> Any:
     """The class that was saved, a causal language model if the configuration does not say."""
     config = options.get("config")
     if not isinstance(config, PretrainedConfig):
         location = {name: options[name] for name in _LOCATION if name in options}
         try:
             config = AutoConfig.from_pretrained(config or path, trust_remote_code=False, **location)
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+            _check_config(config, options, num_tensors)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
+        except Exception as error:  # of any kind, where values have wrong types
             raise UserError(
                 f"{path} has no configuration of a model (config.json): {_short(error)}"
             ) from error
@@ -178,6 +187,28 @@ def _class(path: str | Path, options: Mapping[str, Any]) -> Any:
     return cls
 
 
+def _check_config(
+    config: PretrainedConfig, options: Mapping[str, Any], num_tensors: int | None
+) -> None:
+    """Refuse a saved configuration that would fetch code, or build layers that have no weights."""
+    parts = [
+        config,
+        *(each for each in vars(config).values() if isinstance(each, PretrainedConfig)),
+    ]
+    for part, kind in itertools.product(parts, ("attn_implementation", "experts_implementation")):
+        name = getattr(part, f"_{kind}_internal", None)
+        if isinstance(name, dict) or (name not in _OWN_IMPLEMENTATIONS and kind not in options):
+            raise UserError(
+                f"its config.json names code elsewhere ({kind} {name!r}): remove that, or choose "
+                f"yourself with {kind}="
+            )
+    layers = getattr(config, "num_hidden_layers", None)
+    if num_tensors is not None and isinstance(layers, int) and layers > num_tensors:
+        raise UserError(
+            f"its config.json says {layers} layers, but its weights are {num_tensors} tensors"
+        )
+
+
 def _registered(config: PretrainedConfig) -> dict[str, type]:
     """Classes that others have registered for the configuration's class, by their names."""
     found: list[Any] = [auto._model_mapping.get(type(config), None) for auto in _AUTO_CLASSES]
@@ -185,15 +216,15 @@ def _registered(config: PretrainedConfig) -> dict[str, type]:
 
 
 def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
-def _check_weights(folder: Path) -> None:
-    """Refuse what is damaged or leads elsewhere before anything is built."""
+def _check_weights(folder: Path) -> int:
+    """Refuse what is damaged or leads elsewhere before anything is built; counts the tensors."""
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} is not a saved model: it has no config.json")
     index = folder / SAFE_WEIGHTS_INDEX_NAME
-    names = [SAFE_WEIGHTS_NAME]
+    names, count = [SAFE_WEIGHTS_NAME], 0
     try:
         if not (folder / SAFE_WEIGHTS_NAME).is_file() and index.is_file():
             names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
@@ -203,7 +234,11 @@ def _check_weights(folder: Path) -> None:
             with safe_open(folder / name, framework="pt") as weights:
                 if not weights.keys():
                     raise UserError(f"{folder / name} holds no weights")
+                count += len(weights.keys())
     except FileNotFoundError as error:
         raise UserError(f"{folder} lacks the weights file {error.filename or names}") from error
-    except (SafetensorError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (SafetensorError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(f"the weights in {folder} are damaged: {error}") from error
+    except RecursionError as error:
+        raise UserError(f"the weights in {folder} are damaged: {index} is no index") from error
+    return count
