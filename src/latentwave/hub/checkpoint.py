@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -81,7 +80,15 @@ def from_pretrained(path: str | Path, **options: Any) -> Any:
         raise UserError(f"{folder} is not a saved model: it has no config.json")
     with_info = options.pop("output_loading_info", False)
     ignore_mismatched = options.pop("ignore_mismatched_sizes", False)
-    cls = _class(path, options, num_tensors)
+    config = _config(path, options)
+    if not isinstance(options.get("attn_implementation"), str):
+        _refuse_kernels(path, config)
+    layers = getattr(config, "num_hidden_layers", None)
+    if num_tensors is not None and isinstance(layers, int) and layers > num_tensors:
+        raise UserError(
+            f"config.json of {path} says {layers} layers, its weights are {num_tensors} tensors"
+        )
+    cls = _class(path, config)
     load: Any = _restoring(cls).from_pretrained
     try:
         model, info = load(
@@ -92,9 +99,9 @@ def from_pretrained(path: str | Path, **options: Any) -> Any:
             ignore_mismatched_sizes=True,  # they are refused below, all at once
             **options,
         )
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-    except Exception as error:  # transformers checks no types: a wrong one fails anywhere
+    except UserError:
+        raise
+    except Exception as error:  # whatever transformers makes of a damaged folder
         raise UserError(f"{path} cannot be loaded: {_short(error)}") from error
     mismatched = set() if ignore_mismatched else info["mismatched_keys"]
     new = _initialise_missing(model, {*info["missing_keys"], *_names(info["mismatched_keys"])})
@@ -163,20 +170,38 @@ def _check_fit(path: str | Path, missing: Any, unexpected: Any, mismatched: Any)
         )
 
 
-def _class(path: str | Path, options: Mapping[str, Any], num_tensors: int | None) -> Any:
-    """The class that was saved, a causal language model if the configuration does not say."""
+def _config(path: str | Path, options: Mapping[str, Any]) -> PretrainedConfig:
     config = options.get("config")
-    if not isinstance(config, PretrainedConfig):
-        location = {name: options[name] for name in _LOCATION if name in options}
-        try:
-            config = AutoConfig.from_pretrained(config or path, trust_remote_code=False, **location)
-            _check_config(config, options, num_tensors)
-        except UserError as error:
-            raise UserError(f"{path}: {error}") from error
-        except Exception as error:  # of any kind, where values have wrong types
+    if isinstance(config, PretrainedConfig):
+        return config
+    location = {name: options[name] for name in _LOCATION if name in options}
+    try:
+        found: PretrainedConfig = AutoConfig.from_pretrained(
+            config or path, trust_remote_code=False, **location
+        )
+    except Exception as error:  # whatever transformers makes of a damaged file
+        raise UserError(
+            f"{path} has no configuration of a model (config.json): {_short(error)}"
+        ) from error
+    return found
+
+
+def _refuse_kernels(path: str | Path, config: PretrainedConfig) -> None:
+    """Attention that a checkpoint asks for may be code of the Hub; transformers saves none."""
+    for kind in ("attn_implementation", "experts_implementation"):
+        asked = getattr(config, f"_{kind}", None)
+        if asked not in _OWN_IMPLEMENTATIONS:
             raise UserError(
-                f"{path} has no configuration of a model (config.json): {_short(error)}"
-            ) from error
+                f"config.json of {path} asks for the {kind} {asked!r}, which may be code to "
+                f"download: pass attn_implementation to choose one yourself"
+            )
+    for part in vars(config).values():
+        if isinstance(part, PretrainedConfig):
+            _refuse_kernels(path, part)
+
+
+def _class(path: str | Path, config: PretrainedConfig) -> Any:
+    """The class that was saved, a causal language model if the configuration does not say."""
     for name in config.architectures or ():
         cls = _registered(config).get(name) or getattr(transformers, name, None)
         if isinstance(cls, type) and issubclass(cls, PreTrainedModel):
@@ -185,28 +210,6 @@ def _class(path: str | Path, options: Mapping[str, Any], num_tensors: int | None
     if cls is None:
         raise UserError(f"{path} is a {config.model_type!r}, which is no model that generates text")
     return cls
-
-
-def _check_config(
-    config: PretrainedConfig, options: Mapping[str, Any], num_tensors: int | None
-) -> None:
-    """Refuse a saved configuration that would fetch code, or build layers that have no weights."""
-    parts = [
-        config,
-        *(each for each in vars(config).values() if isinstance(each, PretrainedConfig)),
-    ]
-    for part, kind in itertools.product(parts, ("attn_implementation", "experts_implementation")):
-        name = getattr(part, f"_{kind}_internal", None)
-        if isinstance(name, dict) or (name not in _OWN_IMPLEMENTATIONS and kind not in options):
-            raise UserError(
-                f"its config.json names code elsewhere ({kind} {name!r}): remove that, or choose "
-                f"yourself with {kind}="
-            )
-    layers = getattr(config, "num_hidden_layers", None)
-    if num_tensors is not None and isinstance(layers, int) and layers > num_tensors:
-        raise UserError(
-            f"its config.json says {layers} layers, but its weights are {num_tensors} tensors"
-        )
 
 
 def _registered(config: PretrainedConfig) -> dict[str, type]:
@@ -223,6 +226,11 @@ def _check_weights(folder: Path) -> int:
     """Refuse what is damaged or leads elsewhere before anything is built; counts the tensors."""
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} is not a saved model: it has no config.json")
+    if (folder / "adapter_config.json").exists():
+        raise UserError(
+            f"{folder} has an adapter (adapter_config.json), which leads to another model: load "
+            "that one, then the adapter with PEFT"
+        )
     index = folder / SAFE_WEIGHTS_INDEX_NAME
     names, count = [SAFE_WEIGHTS_NAME], 0
     try:
@@ -237,6 +245,8 @@ def _check_weights(folder: Path) -> int:
                 count += len(weights.keys())
     except FileNotFoundError as error:
         raise UserError(f"{folder} lacks the weights file {error.filename or names}") from error
+    except UserError:
+        raise
     except (SafetensorError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(f"the weights in {folder} are damaged: {error}") from error
     except RecursionError as error:

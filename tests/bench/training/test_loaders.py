@@ -82,7 +82,7 @@ def test_code_of_a_checkpoint(loader, theirs, folder):
 )
 def test_kernels_that_would_be_fetched(loader, values, folder):
     change(folder / "config.json", **values)
-    with pytest.raises(UserError, match="names code elsewhere"):
+    with pytest.raises(UserError, match="may be code to download"):
         loader(folder)
 
 
