@@ -18,6 +18,7 @@ from latentwave.hub.mixed import (
     MixedModel,
     mix_decoder,
     mix_layer,
+    name_documents,
     sites_of,
     unmix_decoder,
     unmix_layer,
@@ -184,7 +185,9 @@ def _insert(
         mix_decoder(decoder.module, decoder.config, decoder.name or "")
         for module in model.modules():
             if hasattr(type(module), "init_continuous_batching"):
-                swap_class(module, MixedModel)
+                if not isinstance(module, MixedModel):
+                    swap_class(module, MixedModel)
+                    name_documents(module)
     return where | {
         "format_version": FORMAT_VERSION,
         "context_length": context_length,

@@ -22,6 +22,8 @@ from latentwave.errors import UserError
 from latentwave.hub.attached import all_mixers, is_attached
 from latentwave.hub.register import initialise, restore_mixers
 
+# What transformers has itself; others are fetched from the Hub, or may be.
+_OWN_IMPLEMENTATIONS = (None, "eager", "sdpa", "flex_attention", "grouped_mm", "batched_mm")
 _AUTO_CLASSES = (AutoModelForCausalLM, AutoModelForAudioClassification)
 # What finds the files, of the configuration as of the weights.
 _LOCATION = (
@@ -71,8 +73,9 @@ def from_pretrained(path: str | Path, **options: Any) -> Any:
             "from_pretrained reads safetensors only: leave out use_safetensors=False and gguf_file"
         )
     folder = Path(path, options.get("subfolder") or "")
+    num_tensors = None
     if folder.is_dir() and "variant" not in options:
-        _check_weights(folder)
+        num_tensors = _check_weights(folder)
     elif Path(path).is_absolute() or len(Path(path).parts) > 2:
         raise UserError(f"{folder} is not a saved model: it has no config.json")
     with_info = options.pop("output_loading_info", False)
@@ -80,6 +83,11 @@ def from_pretrained(path: str | Path, **options: Any) -> Any:
     config = _config(path, options)
     if not isinstance(options.get("attn_implementation"), str):
         _refuse_kernels(path, config)
+    layers = getattr(config, "num_hidden_layers", None)
+    if num_tensors is not None and isinstance(layers, int) and layers > num_tensors:
+        raise UserError(
+            f"config.json of {path} says {layers} layers, its weights are {num_tensors} tensors"
+        )
     cls = _class(path, config)
     load: Any = _restoring(cls).from_pretrained
     try:
@@ -180,12 +188,13 @@ def _config(path: str | Path, options: Mapping[str, Any]) -> PretrainedConfig:
 
 def _refuse_kernels(path: str | Path, config: PretrainedConfig) -> None:
     """Attention that a checkpoint asks for may be code of the Hub; transformers saves none."""
-    asked = config._attn_implementation
-    if asked not in (None, "eager", "sdpa", "flex_attention"):
-        raise UserError(
-            f"config.json of {path} asks for the attention {asked!r}, which may be code to "
-            "download: pass attn_implementation to choose one yourself"
-        )
+    for kind in ("attn_implementation", "experts_implementation"):
+        asked = getattr(config, f"_{kind}", None)
+        if asked not in _OWN_IMPLEMENTATIONS:
+            raise UserError(
+                f"config.json of {path} asks for the {kind} {asked!r}, which may be code to "
+                f"download: pass attn_implementation to choose one yourself"
+            )
     for part in vars(config).values():
         if isinstance(part, PretrainedConfig):
             _refuse_kernels(path, part)
@@ -210,11 +219,11 @@ def _registered(config: PretrainedConfig) -> dict[str, type]:
 
 
 def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
-def _check_weights(folder: Path) -> None:
-    """Refuse what is damaged or leads elsewhere before anything is built."""
+def _check_weights(folder: Path) -> int:
+    """Refuse what is damaged or leads elsewhere before anything is built; counts the tensors."""
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} is not a saved model: it has no config.json")
     if (folder / "adapter_config.json").exists():
@@ -223,7 +232,7 @@ def _check_weights(folder: Path) -> None:
             "that one, then the adapter with PEFT"
         )
     index = folder / SAFE_WEIGHTS_INDEX_NAME
-    names = [SAFE_WEIGHTS_NAME]
+    names, count = [SAFE_WEIGHTS_NAME], 0
     try:
         if not (folder / SAFE_WEIGHTS_NAME).is_file() and index.is_file():
             names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
@@ -233,7 +242,13 @@ def _check_weights(folder: Path) -> None:
             with safe_open(folder / name, framework="pt") as weights:
                 if not weights.keys():
                     raise UserError(f"{folder / name} holds no weights")
+                count += len(weights.keys())
     except FileNotFoundError as error:
         raise UserError(f"{folder} lacks the weights file {error.filename or names}") from error
-    except (SafetensorError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+    except UserError:
+        raise
+    except (SafetensorError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(f"the weights in {folder} are damaged: {error}") from error
+    except RecursionError as error:
+        raise UserError(f"the weights in {folder} are damaged: {index} is no index") from error
+    return count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Sequence
 from typing import Any
@@ -194,6 +195,29 @@ class MixedModel(Swapped):
         if any(isinstance(module, MixedDecoder) for module in self.modules()):
             raise UserError(_NO_BATCHES)
         return super().init_continuous_batching(*args, **kwargs)  # type: ignore[misc]
+
+
+def name_documents(model: nn.Module) -> None:
+    """Put `segment_ids` into the signature of a mixed model's forward, if it hands them on.
+
+    The Trainer drops what that does not name from the items of a data set.
+    """
+    cls: Any = type(model)
+    plain = cls._swapped_from.forward
+    signature = inspect.signature(plain)
+    *named, last = signature.parameters.values()
+    if "forward" in vars(cls) or last.kind is not inspect.Parameter.VAR_KEYWORD:
+        return
+
+    @functools.wraps(plain)
+    def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        return plain(self, *args, **kwargs)
+
+    documents = inspect.Parameter("segment_ids", inspect.Parameter.KEYWORD_ONLY, default=None)
+    forward.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[*named, documents, last]
+    )
+    cls.forward = forward
 
 
 class MixedDecoder(MixedModel):
