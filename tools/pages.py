@@ -13,17 +13,16 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import functools
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
+from latentwave.bench.comparison import Results
 from latentwave.errors import UserError
 from tools import tables
-from tools.comparisons import Comparison, recompute
+from tools.comparisons import read_checked
 from tools.directives import Directive, blocks, is_inline
 
 ROOT = Path(__file__).parents[1]
@@ -44,7 +43,7 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     check = parser.parse_args(arguments).check
     differences = 0
     try:
-        results = Results(root / "results")
+        results = ResultsFolder(root / "results")
         for page in pages(root):
             old = page.read_text(encoding="utf-8")
             new = write(old, page, results)
@@ -70,7 +69,7 @@ def pages(root: Path) -> list[Path]:
     return [page for folder in folders for page in sorted(folder.glob("*.md"))]
 
 
-def write(text: str, page: Path, results: Results) -> str:
+def write(text: str, page: Path, results: ResultsFolder) -> str:
     """A page with its blocks written anew.
 
     Args:
@@ -91,7 +90,7 @@ def write(text: str, page: Path, results: Results) -> str:
     )
 
 
-class Results:
+class ResultsFolder:
     """The folder `results/`; each comparison is computed once.
 
     Args:
@@ -100,13 +99,12 @@ class Results:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._comparison = functools.cache(recompute)
 
-    def comparison(self, directive: Directive, name: str) -> Comparison:
+    def comparison(self, directive: Directive, name: str) -> Results:
         """A comparison by the name of its folder."""
         if not (self.folder / name / "results.json").is_file():
             raise directive.error(f"there is no results/{name}/results.json")
-        return self._comparison(self.folder / name)
+        return read_checked(self.folder / name)
 
     def file(self, directive: Directive, *names: str) -> Path:
         """A file that must be there."""
@@ -116,7 +114,7 @@ class Results:
         return path
 
 
-def _write_block(directive: Directive, folder: Path, results: Results) -> str:
+def _write_block(directive: Directive, folder: Path, results: ResultsFolder) -> str:
     if is_inline(directive):
         return tables.value(directive, results.comparison(directive, directive.sources[0]))
     parts = {"table": _table, "figure": _figure, "command": _command, "text": _text}
@@ -124,15 +122,15 @@ def _write_block(directive: Directive, folder: Path, results: Results) -> str:
     return f"\n\n{lines}\n\n"
 
 
-def _table(directive: Directive, folder: Path, results: Results) -> Iterator[str]:
-    comparisons = [results.comparison(directive, name) for name in directive.sources]
-    shown, columns = tables.table(directive, comparisons)
-    yield shown
-    loose = bool(columns & {"seconds", "rate"})
-    yield "<br>\n".join(_origin(each, folder, loose_seconds=loose) for each in comparisons)
+def _table(directive: Directive, folder: Path, results: ResultsFolder) -> Iterator[str]:
+    comparisons = {name: results.comparison(directive, name) for name in directive.sources}
+    yield tables.table(directive, comparisons)
+    yield "<br>\n".join(
+        _origin(each, results.folder / name, folder) for name, each in comparisons.items()
+    )
 
 
-def _figure(directive: Directive, folder: Path, results: Results) -> Iterator[str]:
+def _figure(directive: Directive, folder: Path, results: ResultsFolder) -> Iterator[str]:
     (source,), (file, caption) = directive.sources, directive.arguments
     path = results.file(directive, source, file)
     if "]" in caption or "\n" in caption:
@@ -140,16 +138,16 @@ def _figure(directive: Directive, folder: Path, results: Results) -> Iterator[st
     yield f"![{caption}]({_link(path, folder)})"
     comparison = results.comparison(directive, source)
     command = directive.options.get("command")
-    yield _origin(comparison, folder, command=command, of_one_run=command is not None)
+    yield _origin(comparison, path.parent, folder, command=command, of_one_run=command is not None)
 
 
-def _command(directive: Directive, folder: Path, results: Results) -> Iterator[str]:
+def _command(directive: Directive, folder: Path, results: ResultsFolder) -> Iterator[str]:
     comparison = results.comparison(directive, directive.sources[0])
-    yield f"```sh\n{comparison.recorded['command']}\n```"
-    yield _origin(comparison, folder, command="")
+    yield f"```sh\n{comparison.command}\n```"
+    yield _origin(comparison, results.folder / directive.sources[0], folder, command="")
 
 
-def _text(directive: Directive, folder: Path, results: Results) -> Iterator[str]:
+def _text(directive: Directive, folder: Path, results: ResultsFolder) -> Iterator[str]:
     path = results.file(directive, directive.sources[0])
     text, wanted = path.read_text(encoding="utf-8").strip(), directive.options.get("section")
     if wanted is not None:
@@ -168,53 +166,37 @@ def _text(directive: Directive, folder: Path, results: Results) -> Iterator[str]
 
 
 def _origin(
-    comparison: Comparison,
+    results: Results,
+    source: Path,
     folder: Path,
     *,
     command: str | None = None,
     of_one_run: bool = False,
-    loose_seconds: bool = False,
 ) -> str:
     """Where numbers come from, in one line: command, commit, seeds, hardware, versions."""
-    recorded = comparison.recorded
-    command = recorded["command"] if command is None else command
-    seeds = [str(seed) for seed in recorded["seeds"]]
+    command = results.command if command is None else command
+    seeds = [str(seed) for seed in results.seeds]
     if len(seeds) == 1:
         said = f"one seed ({seeds[0]}), no interval"
     else:
         said = f"seeds {', '.join(seeds)}, brackets: bootstrap intervals over them"
-    facts = [_commits(recorded), said, _hardware(recorded["environment"])]
-    if of_one_run:
-        facts.remove(said)
-    if loose_seconds and not comparison.exact_seconds:
-        facts.append("seconds as recorded, each seed's own")
-    if command:
-        facts.insert(0, _code(command))
-    link = _named_link(comparison.folder / "results.json", folder)
-    return f"<sub>{link}: {' · '.join(facts)}</sub>"
-
-
-def _commits(recorded: Mapping[str, Any]) -> str:
-    """Those of all runs, where they are recorded; else that of the comparison."""
-    named = recorded.get("commits") or [recorded["environment"].get("commit")]
-    short = []
-    for name in filter(None, named):
-        commit, dash, dirty = str(name).partition("-")
-        short.append(f"{commit[:7]}{dash}{dirty}")
-    if not short:
-        return "commit not recorded"
-    return f"commit{'s' if len(short) > 1 else ''} {', '.join(short)}"
-
-
-def _hardware(environment: Mapping[str, Any]) -> str:
-    cores, threads = environment.get("cores"), environment.get("threads")
+    machine = results.environment
     facts = [
-        environment.get("accelerator") or environment.get("cpu"),
-        f"{cores} cores" if cores else None,
-        f"{threads} threads" if threads else None,
-        f"torch {environment['versions'].get('torch', 'unknown')}",
+        *([_code(command)] if command else []),
+        _commits(results),
+        *([] if of_one_run else [said]),
+        f"{machine.accelerator or machine.cpu}, {machine.cores} cores, {machine.threads} threads, "
+        f"torch {machine.versions['torch']}",
     ]
-    return ", ".join(fact for fact in facts if fact)
+    return f"<sub>{_named_link(source / 'results.json', folder)}: {' · '.join(facts)}</sub>"
+
+
+def _commits(results: Results) -> str:
+    short = []
+    for name in results.commits:
+        commit, dash, dirty = name.partition("-")
+        short.append(f"{commit[:7]}{dash}{dirty}")
+    return f"commit{'s' if len(short) > 1 else ''} {', '.join(short)}"
 
 
 def _code(command: str) -> str:

@@ -22,8 +22,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from latentwave.bench.comparison import Results
 from latentwave.errors import UserError
-from tools.comparisons import Comparison, Contestant, recompute
+from tools.comparisons import read_checked
 
 ROOT = Path(__file__).parents[1]
 ONE_SEED_SHARE = 0.02
@@ -89,13 +90,13 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
         for name in names or found:
             if name not in found:
                 raise UserError(f"there is no results/{name}/results.json; choose from {found}")
-            recorded = recompute(root / "results" / name)
+            recorded = read_checked(root / "results" / name)
             folder = Path("runs") / f"rerun-{name}"
             if not options.finished:
-                run(str(recorded.recorded["command"]), folder, overrides, root)
-            measured = recompute(root / folder)
+                run(recorded.command, folder, overrides, root)
+            measured = read_checked(root / folder)
             verdicts = judge(recorded, measured)
-            changed = differences(recorded.recorded["recipe"], measured.recorded["recipe"])
+            changed = differences(recorded.recipe, measured.recipe)
             notes = [f"not as recorded: {', '.join(changed)}"] if changed else []
             print(f"{name}:", *verdicts, *notes, sep="\n  ", flush=True)
             agree &= all(verdict.agrees for verdict in verdicts)
@@ -152,7 +153,7 @@ def differences(recorded: Mapping[str, Any], measured: Mapping[str, Any]) -> lis
     return found
 
 
-def judge(recorded: Comparison, measured: Comparison) -> list[Verdict]:
+def judge(recorded: Results, measured: Results) -> list[Verdict]:
     """Hold a comparison against its record.
 
     Args:
@@ -164,30 +165,26 @@ def judge(recorded: Comparison, measured: Comparison) -> list[Verdict]:
     """
     verdicts = []
     for name, own in recorded.contestants.items():
-        loss = own.final_loss
-        if math.isnan(loss.mean):
+        loss, finals = own.final_loss, own.curve[-1].losses
+        if loss.mean is None:
             continue
-        spread = _spread(own)
-        low = loss.mean if loss.low is None else loss.low
-        high = loss.mean if loss.high is None else loss.high
+        known = [final for final in finals if final is not None]
+        one_seed = len(finals) == 1
+        spread = (
+            ONE_SEED_SHARE * loss.mean if one_seed else max(_CLOSE_NATS, max(known) - min(known))
+        )
         again = measured.contestants.get(name)
+        found = None if again is None else again.final_loss.mean
         verdicts.append(
             Verdict(
                 name=name,
-                low=low - spread,
-                high=high + spread,
+                low=(loss.mean if loss.low is None else loss.low) - spread,
+                high=(loss.mean if loss.high is None else loss.high) + spread,
                 recorded=loss.mean,
-                measured=float("nan") if again is None else again.final_loss.mean,
+                measured=math.nan if found is None else found,
             )
         )
     return verdicts
-
-
-def _spread(own: Contestant) -> float:
-    finals = own.recorded["curve"][-1]["losses"]
-    if len(finals) == 1:
-        return ONE_SEED_SHARE * own.final_loss.mean
-    return max(_CLOSE_NATS, float(max(finals) - min(finals)))
 
 
 if __name__ == "__main__":

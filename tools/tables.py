@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
 
-from latentwave.bench.comparison import Estimate
+from latentwave.bench.comparison import ContestantResults, Estimate, Results
+from latentwave.bench.comparison.results import METRICS
 from latentwave.bench.report.formats import (
     MISSING,
     format_count,
@@ -14,11 +14,9 @@ from latentwave.bench.report.formats import (
     format_speedup,
     format_whole,
 )
-from latentwave.bench.report.results import METRICS, loss_unit
-from tools.comparisons import Comparison, Contestant
 from tools.directives import Directive
 
-Row = tuple[Comparison, Contestant]
+Row = tuple[str, Results, str]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,186 +26,140 @@ class Column:
     Attributes:
         title: its head; {unit} stands for what losses are means over.
         cell: what it says of a contestant.
-        key: what a table is sorted by; NaN goes last.
+        key: what a table is sorted by; None goes last.
     """
 
     title: str
-    cell: Callable[[Comparison, Contestant], str]
-    key: Callable[[Comparison, Contestant], float]
+    cell: Callable[[Results, ContestantResults], str]
+    key: Callable[[Results, ContestantResults], float | None] = lambda results, own: None
 
 
-def _with_interval(value: Estimate, digits: int = 3) -> str:
-    if math.isnan(value.mean):
+def _with_interval(value: Estimate) -> str:
+    if value.mean is None:
         return MISSING
-    shown = f"{value.mean:.{digits}f}"
+    shown = f"{value.mean:.3f}"
     if value.low is not None and value.high is not None:
-        shown += f" [{value.low:.{digits}f}, {value.high:.{digits}f}]"
+        shown += f" [{value.low:.3f}, {value.high:.3f}]"
     return shown.replace("-", "−")
 
 
-def _baseline(comparison: Comparison, own: Contestant) -> Contestant:
-    return comparison.contestants[own.baseline]
+def _speedup(measure: str, words: str) -> Column:
+    def found(results: Results, own: ContestantResults) -> Estimate:
+        value: Estimate = getattr(own.speedup, measure)
+        return value
 
-
-def _loss(comparison: Comparison, own: Contestant) -> str:
-    return _with_interval(own.final_loss)
-
-
-def _gain(comparison: Comparison, own: Contestant) -> str:
-    return MISSING if own.name == own.baseline else _with_interval(own.gain)
-
-
-def _speedup(measure: str) -> Column:
-    def cell(comparison: Comparison, own: Contestant) -> str:
-        if own.name == own.baseline:
+    def cell(results: Results, own: ContestantResults) -> str:
+        value = found(results, own)
+        if own is results.contestants[own.baseline]:
             return "1×"
-        value = own.speedup[measure]
-        if math.isnan(value.mean):
+        if value.mean is None:
             return MISSING
         shown = " ".join(format_speedup(value.mean, value.low, value.high)).strip()
         return shown if own.reached else f"{shown}, not reached"
 
-    words = {"steps": "steps", "flops": "FLOPs", "seconds": "seconds"}[measure]
     return Column(
-        title=f"speed-up in {words}",
-        cell=cell,
-        key=lambda comparison, own: own.speedup[measure].mean,
+        title=f"speed-up in {words}", cell=cell, key=lambda results, own: found(results, own).mean
     )
 
 
-def _parameters(comparison: Comparison, own: Contestant) -> str:
-    number, of_mixers = (own.recorded[key] for key in ("num_parameters", "num_mixer_parameters"))
-    shown = format_count(number)
-    return f"{shown} (mixer {format_share(of_mixers / number)})" if of_mixers else shown
+def _parameters(results: Results, own: ContestantResults) -> str:
+    shown, of_mixers = format_count(own.num_parameters), own.num_mixer_parameters
+    share = format_share(of_mixers / own.num_parameters)
+    return f"{shown} (mixer {share})" if of_mixers else shown
 
 
-def _bits(comparison: Comparison, own: Contestant) -> str:
+def _bits(results: Results, own: ContestantResults) -> str:
     values = {_with_interval(value): unit for unit, value in reversed(list(own.bits_per.items()))}
     return "; ".join(f"{shown} per {unit}" for shown, unit in values.items()) or MISSING
 
 
 def _metric(name: str, words: str) -> Column:
-    def mean(comparison: Comparison, own: Contestant) -> float:
-        value = own.recorded["metrics"].get(name, {}).get("mean")
-        return math.nan if value is None else float(value)
+    nothing = Estimate(mean=None)
 
-    def cell(comparison: Comparison, own: Contestant) -> str:
-        value = own.recorded["metrics"].get(name)
-        if value is None or value["mean"] is None:
-            return MISSING
-        split = comparison.recorded.get("metrics_split")
-        return f"{_with_interval(Estimate(**value))}{f' ({split})' if split else ''}"
+    def cell(results: Results, own: ContestantResults) -> str:
+        shown = _with_interval(own.metrics.get(name, nothing))
+        return shown if shown == MISSING else f"{shown} ({results.metrics_split})"
 
-    return Column(title=words, cell=cell, key=mean)
-
-
-def _number(key: str) -> Callable[[Comparison, Contestant], float]:
-    def number(comparison: Comparison, own: Contestant) -> float:
-        value = own.recorded.get(key)
-        return math.nan if value is None else float(value)
-
-    return number
-
-
-def _trained(comparison: Comparison, own: Contestant) -> float:
-    return float(own.recorded["curve"][-1]["steps"])
+    return Column(
+        title=words, cell=cell, key=lambda results, own: own.metrics.get(name, nothing).mean
+    )
 
 
 def _bin_up_to(last: int) -> Column:
     """The loss of the tokens whose positions end there, in a context longer than in training."""
 
-    def found(comparison: Comparison, own: Contestant) -> Estimate:
-        for measured in own.recorded.get("contexts", {}).values():
-            for edge, value in zip(measured["edges"][1:], measured["loss"], strict=True):
+    def found(results: Results, own: ContestantResults) -> Estimate:
+        for measured in own.contexts.values():
+            for edge, value in zip(measured.edges[1:], measured.loss, strict=True):
                 if edge == last - 1:
-                    return Estimate(**value)
-        return Estimate(mean=math.nan, low=None, high=None)
+                    return value
+        return Estimate(mean=None)
 
     return Column(
         title=f"loss up to token {last:,}",
-        cell=lambda comparison, own: _with_interval(found(comparison, own)),
-        key=lambda comparison, own: found(comparison, own).mean,
+        cell=lambda results, own: _with_interval(found(results, own)),
+        key=lambda results, own: found(results, own).mean,
     )
 
 
-def _inside(group: str, key: str) -> Callable[[Comparison, Contestant], float]:
-    def number(comparison: Comparison, own: Contestant) -> float:
-        value = (own.recorded.get(group) or {}).get(key)
-        return math.nan if value is None else float(value)
-
-    return number
-
-
-def _counted(title: str, number: Callable[[Comparison, Contestant], float]) -> Column:
-    def cell(comparison: Comparison, own: Contestant) -> str:
-        value = number(comparison, own)
-        return MISSING if math.isnan(value) else format_count(value)
-
-    return Column(title=title, cell=cell, key=number)
+def _counted(title: str, number: Callable[[ContestantResults], float | None]) -> Column:
+    return Column(
+        title=title,
+        cell=lambda results, own: format_count(number(own)),
+        key=lambda results, own: number(own),
+    )
 
 
 COLUMNS: Mapping[str, Column] = {
     "loss": Column(
         title="final loss, nats per {unit}",
-        cell=_loss,
-        key=lambda comparison, own: own.final_loss.mean,
+        cell=lambda results, own: _with_interval(own.final_loss),
+        key=lambda results, own: own.final_loss.mean,
     ),
-    "gain": Column(title="gain, nats", cell=_gain, key=lambda comparison, own: own.gain.mean),
+    "gain": Column(
+        title="gain, nats",
+        cell=lambda results, own: (
+            MISSING if own is results.contestants[own.baseline] else _with_interval(own.gain)
+        ),
+        key=lambda results, own: own.gain.mean,
+    ),
     "baseline": Column(
         title="measured against",
-        cell=lambda comparison, own: MISSING if own.name == own.baseline else f"`{own.baseline}`",
-        key=lambda comparison, own: math.nan,
+        cell=lambda results, own: (
+            MISSING if own is results.contestants[own.baseline] else f"`{own.baseline}`"
+        ),
     ),
-    "baseline-loss": Column(
-        title="baseline's final loss",
-        cell=lambda comparison, own: _loss(comparison, _baseline(comparison, own)),
-        key=lambda comparison, own: _baseline(comparison, own).final_loss.mean,
-    ),
-    "steps": _speedup("steps"),
-    "flops": _speedup("flops"),
-    "seconds": _speedup("seconds"),
-    "bits": Column(title="bits", cell=_bits, key=lambda comparison, own: own.final_loss.mean),
+    "steps": _speedup("steps", "steps"),
+    "flops": _speedup("flops", "FLOPs"),
+    "seconds": _speedup("seconds", "seconds"),
+    "bits": Column(title="bits", cell=_bits, key=lambda results, own: own.final_loss.mean),
     **{name: _metric(name, words) for name, words in METRICS.items()},
-    "parameters": Column(title="parameters", cell=_parameters, key=_number("num_parameters")),
-    "cost": Column(
-        title="FLOPs per token",
-        cell=lambda comparison, own: format_count(own.recorded["flops_per_token"]),
-        key=_number("flops_per_token"),
+    "parameters": Column(
+        title="parameters", cell=_parameters, key=lambda results, own: own.num_parameters
     ),
-    "rate": Column(
-        title="tokens/s",
-        cell=lambda comparison, own: format_count(own.recorded["tokens_per_second"]),
-        key=_number("tokens_per_second"),
-    ),
+    "cost": _counted("FLOPs per token", lambda own: own.flops_per_token),
+    "rate": _counted("tokens/s", lambda own: own.tokens_per_second),
     **{f"context-{last}": _bin_up_to(last) for last in (256, 512, 1024, 2048, 4096)},
-    "memory": _counted("peak memory of training, bytes", _inside("memory", "peak_training_bytes")),
-    "decoding": _counted("FLOPs per generated token", _inside("decoding", "flops_per_token")),
-    "cache": _counted("cache, bytes", _inside("decoding", "cache_bytes")),
     "trained": Column(
         title="steps trained",
-        cell=lambda comparison, own: format_whole(_trained(comparison, own)),
-        key=_trained,
+        cell=lambda results, own: format_whole(own.num_steps),
+        key=lambda results, own: own.num_steps,
     ),
     "learning-rate": Column(
         title="learning rate",
-        cell=lambda comparison, own: f"{_number('learning_rate')(comparison, own):g}".replace(
-            "nan", MISSING
-        ),
-        key=_number("learning_rate"),
+        cell=lambda results, own: f"{own.learning_rate:g}",
+        key=lambda results, own: own.learning_rate,
     ),
 }
 DEFAULT_COLUMNS = ("loss", "steps", "flops", "seconds", "parameters")
 
 
-def table(directive: Directive, comparisons: Sequence[Comparison]) -> tuple[str, set[str]]:
+def table(directive: Directive, comparisons: Mapping[str, Results]) -> str:
     """A table in Markdown: a row for each contestant, with several folders of all of them.
 
     Args:
         directive: with contestants, columns and order.
-        comparisons: its sources.
-
-    Returns:
-        The table, and the names of its columns.
+        comparisons: its sources, by name.
 
     Raises:
         UserError: for a contestant or column that there is not.
@@ -217,31 +169,32 @@ def table(directive: Directive, comparisons: Sequence[Comparison]) -> tuple[str,
         column_named(directive, name)
     rows = _sorted(directive, _rows(directive, comparisons))
     several = len(comparisons) > 1
-    units = dict.fromkeys(loss_unit(dict(comparison.recorded)) for comparison in comparisons)
+    units = dict.fromkeys(results.loss_unit for results in comparisons.values())
     heads = [*(["comparison"] if several else []), "contestant"]
     lines = [
         heads + [COLUMNS[name].title.format(unit=" or ".join(units)) for name in columns],
         ["---"] * len(heads) + ["---:"] * len(columns),
     ]
-    for comparison, own in rows:
-        first = [f"`{comparison.name}`"] if several else []
+    for folder, results, name in rows:
+        own = results.contestants[name]
+        first = [f"`{folder}`"] if several else []
         lines.append(
-            [*first, f"`{own.name}`", *(COLUMNS[name].cell(comparison, own) for name in columns)]
+            [*first, f"`{name}`", *(COLUMNS[column].cell(results, own) for column in columns)]
         )
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines), set(columns)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def value(directive: Directive, comparison: Comparison) -> str:
+def value(directive: Directive, results: Results) -> str:
     """One cell, for a sentence.
 
     Raises:
         UserError: for a contestant or column that there is not.
     """
     name = directive.options["contestant"]
-    if name not in comparison.contestants:
-        raise _no_contestant(directive, name, [comparison])
+    if name not in results.contestants:
+        raise _no_contestant(directive, name, [results])
     column = column_named(directive, directive.arguments[0])
-    return column.cell(comparison, comparison.contestants[name])
+    return column.cell(results, results.contestants[name])
 
 
 def column_named(directive: Directive, name: str) -> Column:
@@ -251,16 +204,16 @@ def column_named(directive: Directive, name: str) -> Column:
     return COLUMNS[name]
 
 
-def _rows(directive: Directive, comparisons: Sequence[Comparison]) -> list[Row]:
+def _rows(directive: Directive, comparisons: Mapping[str, Results]) -> list[Row]:
     wanted = directive.list_of("contestants")
     for name in wanted:
-        if not any(name in comparison.contestants for comparison in comparisons):
-            raise _no_contestant(directive, name, comparisons)
+        if not any(name in results.contestants for results in comparisons.values()):
+            raise _no_contestant(directive, name, list(comparisons.values()))
     return [
-        (comparison, comparison.contestants[name])
-        for comparison in comparisons
-        for name in (wanted or comparison.contestants)
-        if name in comparison.contestants
+        (folder, results, name)
+        for folder, results in comparisons.items()
+        for name in (wanted or results.contestants)
+        if name in results.contestants
     ]
 
 
@@ -272,12 +225,13 @@ def _sorted(directive: Directive, rows: list[Row]) -> list[Row]:
     key = column_named(directive, order.removeprefix("-")).key
 
     def rank(row: Row) -> tuple[bool, float]:
-        number = key(*row)
-        return math.isnan(number), sign * number
+        _, results, name = row
+        number = key(results, results.contestants[name])
+        return number is None, sign * (number or 0.0)
 
     return sorted(rows, key=rank)
 
 
-def _no_contestant(directive: Directive, name: str, comparisons: Sequence[Comparison]) -> Exception:
+def _no_contestant(directive: Directive, name: str, comparisons: Sequence[Results]) -> Exception:
     known = dict.fromkeys(name for each in comparisons for name in each.contestants)
     return directive.error(f"there is no contestant {name!r}; choose {', '.join(known)}")

@@ -30,16 +30,16 @@ def experiment(tmp_path_factory):
 def test_finished_runs_are_read_at_longer_contexts(experiment, tmp_path):
     recipe, store = experiment
     results = compare(recipe, store, tmp_path / "out", console=Console(quiet=True))
-    for name, contestant in results["contestants"].items():
-        measured = contestant["contexts"]["128"]
-        assert measured["edges"] == [0, 31, 63, 127]
-        bins = [estimate["mean"] for estimate in measured["loss"]]
+    for name, contestant in results.contestants.items():
+        measured = contestant.contexts[128]
+        assert measured.edges == [0, 31, 63, 127]
+        bins = [estimate.mean for estimate in measured.loss]
         model, _ = load_run(tmp_path / "out" / f"{name}-seed0")
         whole = evaluate_loss(model, GridWindows(store.split("validation"), 128))
         weighted = sum(b * n for b, n in zip(bins, (31, 32, 64), strict=True)) / 127
         assert weighted == pytest.approx(whole, rel=1e-4)
         # The first bin reads no further back than training did.
-        assert bins[0] == pytest.approx(contestant["final_loss"]["mean"], rel=0.1)
+        assert bins[0] == pytest.approx(contestant.final_loss.mean, rel=0.1)
 
 
 def test_what_cannot_be_read_is_refused_before_training(experiment, tmp_path, monkeypatch):

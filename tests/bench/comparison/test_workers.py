@@ -38,8 +38,8 @@ def serial(experiment, tmp_path_factory):
 
 def losses(results):
     return {
-        name: [point["losses"] for point in contestant["curve"]]
-        for name, contestant in results["contestants"].items()
+        name: [point.losses for point in contestant.curve]
+        for name, contestant in results.contestants.items()
     }
 
 

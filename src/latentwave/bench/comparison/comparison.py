@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +11,10 @@ from rich.console import Console
 
 from latentwave.bench.comparison.clock import Clock, OtherLoad, measure_step_seconds
 from latentwave.bench.comparison.contexts import check_longer_contexts, measure_longer_contexts
-from latentwave.bench.comparison.cost import ModelCost, measure_cost
+from latentwave.bench.comparison.cost import measure_cost
 from latentwave.bench.comparison.kept import keep, kept_setting, read_kept
 from latentwave.bench.comparison.planning import choose_rates, match_budget, tuning_recipes, worst
+from latentwave.bench.comparison.results import ModelCost, Results, write_results
 from latentwave.bench.comparison.summary import summarize
 from latentwave.bench.comparison.workers import Job, Workers
 from latentwave.bench.data import TokenStore
@@ -30,7 +29,6 @@ from latentwave.bench.training import (
     read_result,
     start_processes,
 )
-from latentwave.bench.training.files import write_durably
 from latentwave.bench.training.processes import num_processes
 from latentwave.errors import UserError
 
@@ -47,7 +45,7 @@ def compare(
     time_again: bool = False,
     command: str = "",
     console: Console | None = None,
-) -> dict[str, Any]:
+) -> Results:
     """Train every contestant with every seed and write results.json.
 
     Runs are paired: contestants of one seed and one backbone start from the same weights and see
@@ -67,7 +65,7 @@ def compare(
         console: where progress is shown.
 
     Returns:
-        The content of results.json, see `summarize`.
+        The content of results.json.
 
     Raises:
         UserError: without a baseline, for an existing folder (without resume), and for what
@@ -129,20 +127,21 @@ def compare(
     )
     runs = {name: [read_result(path) for path in own] for name, own in folders.items()}
     objective = open_objective(recipe, store)
-    summary = summarize(planned, store, runs, costs, clock) | {
-        "recipe": recipe.to_dict(),
-        "tuning": tuning or None,
-        "task": objective.task,
-        "loss_unit": objective.loss_unit,
-        "command": command,
-    }
     contexts = on_main(lambda: measure_longer_contexts(recipe, store, folders))
-    for name, contestant in summary["contestants"].items():
-        contestant["contexts"] = contexts[name]
-    results = _without_nan(summary)
-    text = json.dumps(results, indent=2, allow_nan=False) + "\n"
-    on_main(lambda: write_durably(folder / "results.json", text))
-    return dict(results)
+    results = summarize(
+        recipe,
+        runs,
+        planned=planned,
+        store=store,
+        objective=objective,
+        costs=costs,
+        clock=clock,
+        tuning=tuning,
+        contexts=contexts,
+        command=command,
+    )
+    on_main(lambda: write_results(results, folder))
+    return results
 
 
 def _check_baselines(recipe: Recipe) -> None:
@@ -244,12 +243,3 @@ def _with_budgets(
     steps = {name: contestant.num_steps for name, contestant in matched.contestants.items()}
     keep(path, setting, known | steps)
     return matched
-
-
-def _without_nan(value: Any) -> Any:
-    """What a diverged run could not measure becomes null: JSON has no NaN."""
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from latentwave.bench.comparison.kept import keep, read_kept
 from latentwave.bench.comparison.positions import loss_by_position
+from latentwave.bench.comparison.results import LossByPosition
 from latentwave.bench.comparison.statistics import estimate
 from latentwave.bench.data import GridWindows, TokenStore
 from latentwave.bench.training import Recipe, load_run, open_objective
@@ -58,7 +57,7 @@ def check_longer_contexts(recipe: Recipe, store: TokenStore) -> None:
 
 def measure_longer_contexts(
     recipe: Recipe, store: TokenStore, folders: Mapping[str, Sequence[Path]]
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, dict[int, LossByPosition]]:
     """The validation loss by position of finished runs, in contexts longer than in training.
 
     Positions are put in bins that double in width; the first holds the context of training. What
@@ -70,12 +69,11 @@ def measure_longer_contexts(
         folders: of each contestant's runs, one per seed.
 
     Returns:
-        For each contestant, by context length: "edges", ascending positions, and "loss", an
-        estimate over seeds in nats per token for each bin of edges[i] ≤ t < edges[i + 1].
+        For each contestant the loss by context length.
     """
     return {
         name: {
-            str(context): _over_seeds([_measured(path, store, recipe, context) for path in own])
+            context: _over_seeds([_measured(path, store, recipe, context) for path in own])
             for context in recipe.longer_contexts
         }
         for name, own in folders.items()
@@ -102,9 +100,9 @@ def _measured(
     return measured
 
 
-def _over_seeds(runs: Sequence[dict[str, list[float]]]) -> dict[str, Any]:
+def _over_seeds(runs: Sequence[dict[str, list[float]]]) -> LossByPosition:
     losses = zip(*(run["loss"] for run in runs), strict=True)
-    return {
-        "edges": [int(edge) for edge in runs[0]["edges"]],
-        "loss": [dataclasses.asdict(estimate(list(values))) for values in losses],
-    }
+    return LossByPosition(
+        edges=[int(edge) for edge in runs[0]["edges"]],
+        loss=[estimate(list(values)) for values in losses],
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,46 +12,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import DynamicCache, PreTrainedModel
 
 from latentwave.bench.comparison.memory import held_bytes, peak_training_bytes
+from latentwave.bench.comparison.results import DecodingCost, ModelCost
 from latentwave.hub import all_mixers
 from latentwave.hub.cache import MixerStates
 from latentwave.hub.points import point_of
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class DecodingCost:
-    """What one more token costs a model that generates, its context full and in a cache.
-
-    Attributes:
-        flops_per_token: of one forward pass over one token.
-        cache_bytes: that the cache of one sequence holds: keys, values and the mixers' state, with
-            the spare room of its buffers.
-        mixer_state_bytes: the mixers' part of them.
-    """
-
-    flops_per_token: float
-    cache_bytes: int
-    mixer_state_bytes: int
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ModelCost:
-    """The cost of one model.
-
-    Attributes:
-        num_parameters: trainable scalars, tied weights once.
-        num_mixer_parameters: those of the mixers among them.
-        flops_per_token: of training, forward and backward pass, averaged over a full context;
-            a multiplication and an addition count one each.
-        peak_memory_bytes: of a forward and a backward pass over one item (B = 1) without gradient
-            checkpointing, see `peak_training_bytes`.
-        decoding: None for models that generate nothing.
-    """
-
-    num_parameters: int
-    num_mixer_parameters: int
-    flops_per_token: float
-    peak_memory_bytes: int
-    decoding: DecodingCost | None
 
 
 def measure_cost(
@@ -84,7 +47,7 @@ def measure_cost(
     return ModelCost(
         num_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         num_mixer_parameters=sum(each.mixer.num_parameters for each in all_mixers(model)),
-        flops_per_token=3 * forward / num_tokens,
+        flops_per_token=3.0 * forward / num_tokens,
         peak_memory_bytes=_peak_memory(model, placed),
         decoding=_decoding(model, num_tokens) if model.can_generate() else None,
     )

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
-from latentwave.bench.comparison.statistics import Estimate, estimate
+from latentwave.bench.comparison.results import Estimate, Results
+from latentwave.bench.comparison.statistics import estimate
 from latentwave.errors import UserError
 
 
 def compare_contestants(
-    results: Mapping[str, Any], first: str, second: str, *, confidence: float = 0.95
+    results: Results, first: str, second: str, *, confidence: float = 0.95
 ) -> Estimate:
     """How much higher one contestant's final loss is than another's, paired seed by seed.
 
@@ -21,7 +20,7 @@ def compare_contestants(
     what seeds differ by is in both. It is not in their differences.
 
     Args:
-        results: the content of results.json.
+        results: of the comparison.
         first: a contestant.
         second: another one.
         confidence: of the interval.
@@ -32,22 +31,16 @@ def compare_contestants(
 
     Raises:
         UserError: if there is no such contestant.
-
-    Example:
-        >>> point = {"a": [2.0, 2.2], "b": [1.9, 2.1]}
-        >>> results = {"contestants": {n: {"curve": [{"losses": l}]} for n, l in point.items()}}
-        >>> round(compare_contestants(results, "a", "b").mean, 3)
-        0.1
     """
     higher, lower = _final_losses(results, first), _final_losses(results, second)
     pairs = zip(higher, lower, strict=True)
     return estimate([a - b for a, b in pairs], confidence=confidence)
 
 
-def _final_losses(results: Mapping[str, Any], name: str) -> list[float]:
+def _final_losses(results: Results, name: str) -> list[float]:
     """One per seed, in the order of the seeds; NaN where a run diverged."""
-    contestants = results["contestants"]
+    contestants = results.contestants
     if name not in contestants:
         raise UserError(f"the results have no contestant {name!r}, only {', '.join(contestants)}")
-    losses = contestants[name]["curve"][-1]["losses"]
-    return [math.nan if loss is None else float(loss) for loss in losses]
+    losses = contestants[name].curve[-1].losses
+    return [math.nan if loss is None else loss for loss in losses]

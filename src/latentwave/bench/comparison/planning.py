@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
+from latentwave.bench.comparison.results import RateSearch
 from latentwave.bench.training import Recipe
 from latentwave.errors import UserError
 
@@ -82,7 +82,7 @@ def worst(losses: Iterable[float]) -> float:
 
 def choose_rates(
     recipe: Recipe, final_loss: Callable[[str, float], float]
-) -> tuple[Recipe, dict[str, Any]]:
+) -> tuple[Recipe, dict[str, RateSearch]]:
     """Give every contestant the learning rate with its lowest loss.
 
     Args:
@@ -91,15 +91,13 @@ def choose_rates(
             NaN where one diverged.
 
     Returns:
-        The recipe with a learning rate for each contestant, and for each contestant the losses
-        by rate, the chosen rate, and whether it lies at an end of the grid, so that a better one
-        may lie outside.
+        The recipe with a learning rate for each contestant, and what was found of each.
 
     Raises:
         UserError: if every rate of a contestant diverged.
     """
     rates = recipe.tuning.learning_rates
-    contestants, found = dict(recipe.contestants), {}
+    contestants, found = dict(recipe.contestants), dict[str, RateSearch]()
     for name, contestant in recipe.contestants.items():
         if contestant.learning_rate is not None or not rates:
             continue
@@ -112,9 +110,11 @@ def choose_rates(
             )
         chosen = min(finite, key=finite.__getitem__)
         contestants[name] = dataclasses.replace(contestant, learning_rate=chosen)
-        found[name] = {
-            "losses": {f"{rate:g}": loss for rate, loss in losses.items()},
-            "chosen": chosen,
-            "at_end_of_grid": chosen in (rates[0], rates[-1]),
-        }
+        steps = recipe.tuning.num_steps or contestant.num_steps or recipe.training.num_steps
+        found[name] = RateSearch(
+            losses={f"{rate:g}": loss for rate, loss in losses.items()},
+            chosen=chosen,
+            at_end_of_grid=chosen in (rates[0], rates[-1]),
+            num_steps=steps,
+        )
     return dataclasses.replace(recipe, contestants=contestants), found

@@ -6,7 +6,6 @@ two runs that share initial weights and batches, so that what seeds differ by ca
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
@@ -14,20 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """A mean over seeds with its confidence interval.
-
-    Attributes:
-        mean: over seeds; of ratios the geometric one.
-        low: lower end of the interval; None with one seed.
-        high: upper end of the interval; None with one seed.
-    """
-
-    mean: float
-    low: float | None
-    high: float | None
+from latentwave.bench.comparison.results import Estimate
 
 
 def estimate(values: Sequence[float], *, confidence: float = 0.95, seed: int = 0) -> Estimate:
@@ -42,7 +28,8 @@ def estimate(values: Sequence[float], *, confidence: float = 0.95, seed: int = 0
         seed: of the resampling.
 
     Returns:
-        The estimate; without an interval if there is one value, or one that is not finite.
+        The estimate; without an interval if there is one value, without a mean if one is not
+        finite.
 
     Raises:
         ValueError: for no values.
@@ -56,8 +43,8 @@ def estimate(values: Sequence[float], *, confidence: float = 0.95, seed: int = 0
     if not values:
         raise ValueError("an estimate needs at least one value")
     mean = float(np.mean(values))
-    if len(values) == 1 or not np.isfinite(mean):  # what one seed lacks has no interval
-        return Estimate(mean=mean, low=None, high=None)
+    if len(values) == 1 or not np.isfinite(mean):
+        return Estimate(mean=mean)
     if min(values) == max(values):
         return Estimate(mean=mean, low=mean, high=mean)
     interval = stats.bootstrap(
@@ -85,8 +72,8 @@ def estimate_ratio(values: Sequence[float], *, confidence: float = 0.95, seed: i
         seed: of the resampling.
 
     Returns:
-        The estimate; without an interval if there is one value, one that is 0, or one that is not
-        finite.
+        The estimate; without an interval if there is one value or one that is 0, without a mean
+        if one is not finite.
 
     Raises:
         ValueError: for no values, and for one below 0.
@@ -98,10 +85,10 @@ def estimate_ratio(values: Sequence[float], *, confidence: float = 0.95, seed: i
     if any(value < 0 for value in values):
         raise ValueError(f"ratios must be >= 0, got {list(values)}")
     if values and min(values) == 0:
-        return Estimate(mean=0.0, low=None, high=None)
+        return Estimate(mean=0.0)
     logs = estimate([math.log(v) for v in values], confidence=confidence, seed=seed)
-    low, high = (None if end is None else math.exp(end) for end in (logs.low, logs.high))
-    return Estimate(mean=math.exp(logs.mean), low=low, high=high)
+    mean, low, high = (None if x is None else math.exp(x) for x in (logs.mean, logs.low, logs.high))
+    return Estimate(mean=mean, low=low, high=high)
 
 
 def highest_coverage(num_seeds: int) -> float:

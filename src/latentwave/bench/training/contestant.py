@@ -93,17 +93,13 @@ class ContestantConfig:
 
     def describe_mixer(self) -> dict[str, Any]:
         """What the contestant adds, as plain values for the record."""
-        placement = "between" if self.placement is None else self.placement
         mixer = None if self.mixer is None else self.mixer.resolved()
-        described = {
+        return {
             "kind": None if mixer is None else mixer.kind,
             "options": {} if mixer is None else dict(mixer.options),
-            "placement": placement,
+            "placement": self.placement,
+            "points": list(self.points),
         }
-        if self.points == ["block"]:
-            return described
-        # Records from before there were points have none.
-        return described | {"placement": self.placement, "points": list(self.points)}
 
     @property
     def mixer(self) -> MixerConfig | None:

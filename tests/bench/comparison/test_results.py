@@ -1,0 +1,109 @@
+import json
+import math
+import os
+from pathlib import Path
+
+import pytest
+
+from latentwave.bench.comparison import Estimate, read_results, write_results
+from latentwave.errors import UserError
+from tests.bench.comparison.made_up import made_up_results
+
+COMMITTED = sorted((Path(__file__).parents[3] / "results").glob("*/results.json"))
+RESULTS = made_up_results({"none": [2.5, 2.6], "wavelet": [2.0, 2.2]})
+
+
+def changed(path, value):
+    """The text of a results.json with another value, or without one where it is `...`."""
+    values = inner = json.loads(RESULTS.model_dump_json())
+    *keys, last = path
+    for key in keys:
+        inner = inner[key]
+    if value is ...:
+        del inner[last]
+    else:
+        inner[last] = value
+    return json.dumps(values)
+
+
+def test_what_is_written_is_read(tmp_path):
+    write_results(RESULTS, tmp_path)
+    assert read_results(tmp_path) == read_results(str(tmp_path / "results.json")) == RESULTS
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.parent.name)
+def test_committed_results_are_read_and_written_the_same(path, tmp_path):
+    write_results(read_results(path), tmp_path)
+    assert (tmp_path / "results.json").read_text() == path.read_text()
+
+
+def test_a_run_that_diverged_has_no_numbers(tmp_path):
+    write_results(made_up_results({"none": [2.5], "wavelet": [None]}), tmp_path)
+    wavelet = read_results(tmp_path).contestants["wavelet"]
+    nothing = Estimate(mean=None)
+    assert wavelet.final_loss == wavelet.gain == wavelet.speedup.steps == nothing
+    assert not wavelet.reached
+    assert Estimate(mean=math.nan, low=-math.inf) == nothing
+
+
+WAVELET = ("contestants", "wavelet")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (["environment"], ..., "environment: Field required"),
+        (["recipe", "name"], ..., "the recipe has no name"),
+        (["budget"], "time", "budget: Input should be 'tokens', 'flops' or 'seconds', got 'time'"),
+        (["seeds"], [], "there must be at least one seed"),
+        (["clock"], {}, r"clock\.rounds: Field required"),
+        (["clock", "busy_cores"], "few", r"clock\.busy_cores: .* number, got 'few'"),
+        (["clock", "step_seconds"], {}, "clock.step_seconds has no contestant 'none'"),
+        (["contestants", "none"], ..., "contestants must include 'none', found 'wavelet'"),
+        ([*WAVELET, "baseline"], "deep", "no contestant 'deep', which 'wavelet' is measured"),
+        ([*WAVELET, "final_loss", "mean"], ..., r"wavelet\.final_loss\.mean: Field required"),
+        ([*WAVELET, "reached"], 1, r"wavelet\.reached: .* boolean, got 1"),
+        ([*WAVELET, "mixer", "points"], [1], r"wavelet\.mixer\.points\.0: .* string, got 1"),
+        ([*WAVELET, "bits_per"], {}, "wavelet.bits_per has other keys than 'none'"),
+        ([*WAVELET, "curve"], [], "wavelet has no curve"),
+        ([*WAVELET, "curve", 3, "loss"], "low", r"wavelet\.curve\.3\.loss: .*got 'low'"),
+        ([*WAVELET, "curve", 3, "losses"], [1.0], r"curve\.3 has 1 losses for 2 seeds"),
+        ([*WAVELET, "colour"], "red", r"wavelet\.colour: Extra inputs are not permitted"),
+        ([*WAVELET, "num_steps"], "\x1b[31m" * 100, r"wavelet\.num_steps: .*x1b"),
+    ],
+)
+def test_the_first_field_that_is_wrong_is_named_in_one_line(tmp_path, path, value, message):
+    (tmp_path / "results.json").write_text(changed(path, value))
+    with pytest.raises(UserError, match=message) as caught:
+        read_results(tmp_path)
+    assert "results.json' is not the results of a comparison: " in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[1]", b"\xff", b"[" * 10**5, b'{"seeds":' * 10**5, b"null"]
+)
+def test_what_is_not_a_comparison_is_refused(tmp_path, content):
+    (tmp_path / "results.json").write_bytes(content)
+    with pytest.raises(UserError, match="is not the results of a comparison: "):
+        read_results(tmp_path)
+
+
+@pytest.mark.parametrize("make", [None, os.mkdir, os.mkfifo])
+def test_what_is_not_a_file_is_refused(tmp_path, make):
+    if make is not None:
+        make(tmp_path / "results.json")
+    with pytest.raises(UserError, match=r"no results file .*results\.json"):
+        read_results(tmp_path)
+
+
+@pytest.mark.parametrize("path", [["command"], ["recipe", "name"], ["corpus", "name"]])
+def test_control_characters_reach_no_terminal(tmp_path, path):
+    (tmp_path / "results.json").write_text(changed(path, "a\x1b]0;b\x07"))
+    results = read_results(tmp_path)
+    assert "a�]0;b�" in (results.command, results.name, results.corpus.name)
+    (tmp_path / "results.json").write_text(
+        RESULTS.model_dump_json().replace("wavelet", "wave\\u001blet")
+    )
+    assert read_results(tmp_path).others == ["wave�let"]
