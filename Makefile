@@ -36,11 +36,13 @@ check: $(STAMP)  ## format, lint, types, one-way floors
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+COG := $(BIN)/python -m cogapp -p 'from tools.pages import *'
+
 results: $(STAMP)  ## write the tables and figures of the pages from results/
-	$(BIN)/python -m tools.pages
+	$(COG) -r README.md docs/*.md
 
 results-check: $(STAMP)  ## compute them again and fail where a page or a results.json differs
-	$(BIN)/python -m tools.pages --check
+	$(COG) --check --diff README.md docs/*.md
 
 claims: $(STAMP)  ## run comparisons of results/ again: make claims CLAIMS="demo text-small"
 	$(BIN)/python -m tools.rerun $(CLAIMS)
