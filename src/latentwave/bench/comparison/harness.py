@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from latentwave.bench.training.quiet import quiet_transformers
+from latentwave.bench.training.progress import quiet_transformers
 from latentwave.errors import UserError
 from latentwave.hub import from_pretrained
 
