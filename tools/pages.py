@@ -205,7 +205,7 @@ def _loss_up_to(last: int) -> Cell:
     def cell(results: Results, own: ContestantResults) -> str:
         found = [
             value
-            for measured in own.contexts.values()
+            for measured in own.contexts
             for edge, value in zip(measured.edges[1:], measured.loss, strict=True)
             if edge == last - 1
         ]

@@ -11,10 +11,12 @@ import contextlib
 import dataclasses
 import statistics
 import time
-from typing import Any
+from typing import Annotated, Any
 
 import psutil
 import torch
+from annotated_types import MinLen
+from pydantic import NonNegativeFloat, PositiveFloat
 from torch.utils.data import Dataset, default_collate
 
 from latentwave.bench.data import TokenStore
@@ -42,8 +44,8 @@ class Clock:
         environment: what it was measured on, see `describe_environment`.
     """
 
-    step_seconds: dict[str, list[float]]
-    busy_cores: float | None
+    step_seconds: dict[str, Annotated[list[PositiveFloat], MinLen(1)]]
+    busy_cores: NonNegativeFloat | None
     environment: dict[str, Any]
 
     def seconds_per_step(self, name: str) -> float:

@@ -6,23 +6,19 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     JsonValue,
-    ValidationError,
     model_validator,
 )
 
 from latentwave.bench.training.contestant import BASELINE
-from latentwave.bench.training.files import write_durably
-from latentwave.errors import UserError
+from latentwave.bench.training.files import read_json, write_durably
 
 RESULTS = "results.json"
 MEASURES: tuple[Literal["steps", "flops", "seconds"], ...] = ("steps", "flops", "seconds")
@@ -34,24 +30,13 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def printable(text: str) -> str:
-    """Replace control characters, which would reach a terminal as commands, by �.
-
-    Example:
-        >>> printable("a" + chr(27) + "[31mb")
-        'a�[31mb'
-    """
-    return "".join("�" if unicodedata.category(c) == "Cc" and c != "\n" else c for c in text)
-
-
 Number = Annotated[float | None, BeforeValidator(_finite)]
-Text = Annotated[str, AfterValidator(printable)]
 
 
 class Record(BaseModel):
     """What all parts of results.json have in common: checked types, no unknown keys, no change."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Estimate(Record):
@@ -101,7 +86,7 @@ class Evaluation(Record):
     seconds: Number
     loss: Number
     losses: list[Number]
-    metrics: dict[Text, Number] = {}
+    metrics: dict[str, Number] = {}
 
 
 class DecodingCost(Record):
@@ -150,20 +135,22 @@ class MixerRecord(Record):
         points: where in a layer.
     """
 
-    kind: Text
+    kind: str
     options: dict[str, JsonValue] = {}
     placement: str | list[int] | None = None
-    points: list[Text]
+    points: list[str]
 
 
 class LossByPosition(Record):
     """The validation loss in a context longer than in training.
 
     Attributes:
+        context: its length.
         edges: ascending positions.
         loss: nats per token of the tokens at edges[i] ≤ t < edges[i + 1].
     """
 
+    context: int
     edges: list[int]
     loss: list[Estimate]
 
@@ -186,12 +173,12 @@ class ContestantResults(ModelCost):
         bits_per: the final loss in bits per unit, such as "character"; empty for classifiers.
         metrics: of the finished model, such as "accuracy"; empty for language models.
         curve: all evaluations, step 0 included.
-        contexts: the loss at contexts longer than in training, by their length.
+        contexts: the loss in contexts longer than in training.
     """
 
     mixer: MixerRecord | None
-    backbone: dict[Text, JsonValue] = {}
-    baseline: Text = BASELINE
+    backbone: dict[str, JsonValue] = {}
+    baseline: str = BASELINE
     learning_rate: float
     num_steps: int
     tokens_per_second: Number
@@ -199,10 +186,10 @@ class ContestantResults(ModelCost):
     gain: Estimate
     speedup: Speedups
     reached: bool
-    bits_per: dict[Text, Estimate] = {}
-    metrics: dict[Text, Estimate] = {}
+    bits_per: dict[str, Estimate] = {}
+    metrics: dict[str, Estimate] = {}
     curve: list[Evaluation]
-    contexts: dict[int, LossByPosition] = {}
+    contexts: list[LossByPosition] = []
 
 
 class Environment(Record):
@@ -224,17 +211,17 @@ class Environment(Record):
 
     model_config = ConfigDict(extra="ignore")
 
-    versions: dict[Text, Text]
-    cpu: Text
+    versions: dict[str, str]
+    cpu: str
     cores: int | None
-    accelerator: Text | None
+    accelerator: str | None
     threads: int
-    platform: Text
-    commit: Text | None
+    platform: str
+    commit: str | None
     num_processes: int = 1
-    wrapper: Text = "none"
+    wrapper: str = "none"
     compiled: bool = False
-    device: Text = "cpu"
+    device: str = "cpu"
 
 
 class StepSeconds(Record):
@@ -264,7 +251,7 @@ class ClockRecord(Record):
     rounds: int
     busy_cores: float | None
     environment: Environment
-    step_seconds: dict[Text, StepSeconds]
+    step_seconds: dict[str, StepSeconds]
 
 
 class RateSearch(Record):
@@ -277,7 +264,7 @@ class RateSearch(Record):
         num_steps: of each run of the search.
     """
 
-    losses: dict[Text, Number]
+    losses: dict[str, Number]
     chosen: float
     at_end_of_grid: bool
     num_steps: int
@@ -286,9 +273,9 @@ class RateSearch(Record):
 class Statistics(Record):
     """What "mean", "low" and "high" are."""
 
-    interval: Text = "percentile bootstrap over seeds, paired"
+    interval: str = "percentile bootstrap over seeds, paired"
     confidence: float = 0.95
-    mean_of_ratios: Text = "geometric"
+    mean_of_ratios: str = "geometric"
 
 
 class SourceRecord(Record):
@@ -300,7 +287,7 @@ class SourceRecord(Record):
         sha256: of its content, in hexadecimal.
     """
 
-    name: Text
+    name: str
     num_bytes: int
     sha256: str
 
@@ -320,7 +307,7 @@ class Provenance(Record):
     num_sources: int
     num_source_bytes: int
     num_skipped_files: int
-    python_version: Text
+    python_version: str
 
 
 class CorpusRecord(Record):
@@ -337,11 +324,11 @@ class CorpusRecord(Record):
         provenance: where they come from.
     """
 
-    name: Text
+    name: str
     num_tokens: int
     vocab_size: int
-    tokenizer: Text
-    units_per_token: dict[Text, float]
+    tokenizer: str
+    units_per_token: dict[str, float]
     num_classes: int | None
     sha256: str
     provenance: Provenance
@@ -370,22 +357,22 @@ class Results(Record):
     recipe: dict[str, JsonValue]
     budget: Literal["tokens", "flops", "seconds"]
     environment: Environment
-    commits: list[Text]
+    commits: list[str]
     clock: ClockRecord | None
     statistics: Statistics = Statistics()
     corpus: CorpusRecord
-    task: Text
-    loss_unit: Text
-    metrics_split: Text | None
+    task: str
+    loss_unit: str
+    metrics_split: str | None
     seeds: list[int]
-    tuning: dict[Text, RateSearch] = {}
-    command: Text
-    contestants: dict[Text, ContestantResults]
+    tuning: dict[str, RateSearch] = {}
+    command: str
+    contestants: dict[str, ContestantResults]
 
     @property
     def name(self) -> str:
         """Of the recipe."""
-        return printable(str(self.recipe["name"]))
+        return str(self.recipe["name"])
 
     @property
     def others(self) -> list[str]:
@@ -440,48 +427,15 @@ def read_results(path: str | Path) -> Results:
         path: `results.json`, or the folder that holds it.
 
     Raises:
-        UserError: if the file is missing, or is not the results of a comparison; one line that
-            names the file and the first field that is wrong.
-
-    Example:
-        >>> read_results("nowhere")
-        Traceback (most recent call last):
-        ...
-        latentwave.errors.UserError: there is no results file 'nowhere'; give the folder of a \
-finished comparison or its results.json
+        UserError: if the file is missing or damaged; the line names the file and the first field
+            that is wrong.
     """
     file = Path(path)
     if file.is_dir():
         file = file / RESULTS
-    if not file.is_file():
-        raise UserError(
-            f"there is no results file {str(file)!r}; "
-            "give the folder of a finished comparison or its results.json"
-        )
-    try:
-        return Results.model_validate_json(file.read_bytes())
-    except OSError as error:
-        raise UserError(f"cannot read the results file {str(file)!r}: {error.strerror}") from error
-    except ValidationError as error:
-        raise UserError(
-            f"{str(file)!r} is not the results of a comparison: {first_mistake(error)}; run the "
-            "comparison again to write it anew"
-        ) from error
+    return read_json(file, "give the folder of a finished comparison or its results.json", Results)
 
 
 def write_results(results: Results, folder: Path) -> None:
     """Write results.json at once: a reader or a crash finds the old file or the new one."""
     write_durably(folder / RESULTS, results.model_dump_json(indent=2) + "\n")
-
-
-def first_mistake(error: ValidationError) -> str:
-    """The first field that does not fit, what is wrong with it and what stands there."""
-    found = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in found["loc"])
-    if found["type"] == "value_error":
-        message = str(found["ctx"]["error"])
-    elif found["type"] in ("missing", "json_invalid"):
-        message = found["msg"]
-    else:
-        message = f"{found['msg']}, got {found['input']!r:.60}"
-    return printable(f"{place}: {message}" if place else message).replace("\n", " ")

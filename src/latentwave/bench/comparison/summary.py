@@ -29,6 +29,7 @@ from latentwave.bench.comparison.statistics import estimate, estimate_ratio, spe
 from latentwave.bench.data import TokenStore
 from latentwave.bench.training import BASELINE, Recipe, RunResult
 from latentwave.bench.training.objective import Objective
+from latentwave.errors import UserError
 
 _MAX_SOURCES = 20
 
@@ -43,7 +44,7 @@ def summarize(
     costs: Mapping[str, ModelCost],
     clock: Clock | None,
     tuning: Mapping[str, RateSearch],
-    contexts: Mapping[str, Mapping[int, LossByPosition]],
+    contexts: Mapping[str, list[LossByPosition]],
     command: str,
 ) -> Results:
     """Put the numbers of all runs together.
@@ -60,13 +61,16 @@ def summarize(
         contexts: losses in contexts longer than in training.
         command: that was typed.
     """
+    classifies = objective.task == "classification"
     # A class is not told by its document's tokens: its nats are not bits of them.
-    bits_per_nat = {} if runs[BASELINE][0].metrics else store.bits_per_unit(1.0)
+    bits_per_nat = {} if classifies else store.bits_per_unit(1.0)
     units = {unit: 1 / (math.log(2) * bits) for unit, bits in bits_per_nat.items()}
     curves = {
         name: _curve(own, costs[name], None if clock is None else clock.seconds_per_step(name))
         for name, own in runs.items()
     }
+    every_run = [run for own in runs.values() for run in own]
+    metrics = dict.fromkeys(metric for run in every_run for metric in run.metrics)
     contestants = {}
     for name, own in recipe.contestants.items():
         training = planned.as_seen_by(name).training
@@ -79,23 +83,22 @@ def summarize(
             learning_rate=training.learning_rate,
             num_steps=training.num_steps,
             metrics={
-                metric: estimate([run.metrics[metric] for run in runs[name]])
-                for metric in runs[name][0].metrics
+                metric: estimate([run.metrics.get(metric, math.nan) for run in runs[name]])
+                for metric in metrics
             },
             curve=curves[name],
-            contexts=dict(contexts[name]),
+            contexts=contexts[name],
         )
-    first = runs[BASELINE][0]
     return Results(
         recipe=recipe.to_dict(),
         budget=recipe.budget,
-        environment=Environment(**first.environment),
-        commits=sorted({str(run.environment["commit"]) for own in runs.values() for run in own}),
+        environment=Environment(**runs[BASELINE][0].environment),
+        commits=sorted({str(run.environment["commit"]) for run in every_run}),
         clock=None if clock is None else _clock(clock),
         corpus=_corpus(store, units),
         task=objective.task,
         loss_unit=objective.loss_unit,
-        metrics_split=first.metrics_split,
+        metrics_split=next((run.metrics_split for run in every_run if run.metrics), None),
         seeds=list(recipe.seeds),
         tuning=dict(tuning),
         command=command,
@@ -167,7 +170,7 @@ def _curve(
             loss=estimate([point.loss for point in points]).mean,
             losses=[point.loss for point in points],
             metrics={
-                name: estimate([point.metrics[name] for point in points]).mean
+                name: estimate([point.metrics.get(name, math.nan) for point in points]).mean
                 for name in points[0].metrics
             },
         )
@@ -212,3 +215,35 @@ def _corpus(store: TokenStore, units_per_token: Mapping[str, float]) -> CorpusRe
             python_version=provenance.python_version,
         ),
     )
+
+
+def compare_contestants(
+    results: Results, first: str, second: str, *, confidence: float = 0.95
+) -> Estimate:
+    """How much higher one contestant's final loss is than another's, paired seed by seed.
+
+        mean over seeds of ( final loss of `first` − final loss of `second` )
+
+    Both intervals of final losses may overlap though one contestant is better with every seed:
+    what seeds differ by is in both. It is not in their differences.
+
+    Args:
+        results: of the comparison.
+        first: a contestant.
+        second: another one.
+        confidence: of the interval.
+
+    Returns:
+        The difference in nats, above 0 where `second` is better; without an interval for one seed,
+        without a mean if a run diverged. If the interval holds 0, the comparison is undecided.
+
+    Raises:
+        UserError: if there is no such contestant.
+    """
+    for name in (first, second):
+        if name not in results.contestants:
+            known = ", ".join(results.contestants)
+            raise UserError(f"the results have no contestant {name!r}, only {known}")
+    ends = (results.contestants[name].curve[-1].losses for name in (first, second))
+    pairs = zip(*ends, strict=True)
+    return estimate([_number(a) - _number(b) for a, b in pairs], confidence=confidence)
