@@ -17,8 +17,9 @@ $(BENCH_STAMP): pyproject.toml constraints.txt
 	test $(STAMP) -nt pyproject.toml || $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	touch $(BENCH_STAMP)
 
-demo: $(BENCH_STAMP)  ## compare GPT with and without wavelets on real text (under 10 minutes)
+demo: $(BENCH_STAMP)  ## compare a small decoder with and without mixers on real text (minutes)
 	$(BIN)/latentwave compare recipes/demo.yaml --output runs/demo --resume
+	$(BIN)/python -m tools.demo runs/demo
 
 test: $(STAMP)  ## the test suite
 	$(BIN)/python -m pytest -m "not slow"

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from latentwave.bench.comparison import compare
+from latentwave.bench.comparison import Estimate, compare
 from latentwave.bench.data import GridWindows, prepare
 from latentwave.bench.training import BackboneConfig, ContestantConfig, evaluate_loss, load_run
 from latentwave.errors import UserError
