@@ -6,18 +6,13 @@ import dataclasses
 import functools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pydantic import PositiveInt
 from rich.console import Console
 
 from latentwave.bench.comparison.clock import Clock, OtherLoad, measure_step_seconds
 from latentwave.bench.comparison.cost import measure_cost
-from latentwave.bench.comparison.measurement_cache import (
-    read_measured,
-    read_setting,
-    write_measured,
-)
+from latentwave.bench.comparison.measurement_cache import read_measured, write_measured
 from latentwave.bench.comparison.planning import (
     check_baselines,
     choose_rates,
@@ -40,8 +35,9 @@ from latentwave.bench.training import (
     read_result,
     start_processes,
 )
-from latentwave.bench.training.files import PARTIAL, RECORD
-from latentwave.bench.training.processes import num_processes
+from latentwave.bench.training.files import PARTIAL, RECORD, read_json, write_json
+from latentwave.bench.training.processes import is_main, num_processes
+from latentwave.bench.training.progress import PlainConsole
 from latentwave.errors import UserError
 
 _BUDGET, _CLOCK, _TUNING = "budget.json", "clock.json", "tuning"
@@ -90,11 +86,15 @@ def compare(
     if num_processes() > 1 and workers != Workers():
         raise UserError("under a launcher all processes train one model: leave out --workers")
     on_main(lambda: _check_folder(folder, resume))
+    console = console or PlainConsole(stderr=True)
+    if is_main():
+        count = len(recipe.contestants)
+        console.print(f"counting costs of {count} contestants and timing their training steps …")
     # Every contestant is built once before the first is trained: mistakes show now, not in hours.
     costs = {name: _cost(recipe.as_seen_by(name), name, store) for name in recipe.contestants}
-    on_main(lambda: _check_budget(recipe, folder))
+    budget = on_main(lambda: _read_budget(recipe, folder))
     clock = on_main(lambda: _clock(recipe, store, folder, time_again))
-    planned = on_main(lambda: _with_budgets(recipe, costs, clock, folder))
+    planned = on_main(lambda: _with_budgets(recipe, costs, clock, budget, folder))
 
     def run_all(runs: dict[Path, tuple[Recipe, str, int]]) -> None:
         # Finished runs are taken as they are, so they must be those that the recipe means.
@@ -197,52 +197,65 @@ def _clock(recipe: Recipe, store: TokenStore, folder: Path, again: bool) -> Cloc
     return clock
 
 
-def _budget_setting(recipe: Recipe) -> dict[str, Any]:
-    """What the steps of contestants are matched for."""
-    return {
-        "budget": recipe.budget,
-        "num_steps": recipe.training.num_steps,
-        "evaluate_every_steps": recipe.training.evaluate_every_steps,
-    }
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Budget:
+    """The schema of budget.json: what steps were matched for, and the steps by contestant."""
+
+    budget: str
+    num_steps: int
+    evaluate_every_steps: int
+    steps: dict[str, PositiveInt]
 
 
-def _check_budget(recipe: Recipe, folder: Path) -> None:
-    """Refuse a comparison whose steps were matched for another budget, before they are lost."""
-    known, own = read_setting(folder / _BUDGET), _budget_setting(recipe)
+def _read_budget(recipe: Recipe, folder: Path) -> _Budget:
+    """Steps that were matched before; another budget is refused before they are lost."""
+    own = _Budget(
+        budget=recipe.budget,
+        num_steps=recipe.training.num_steps,
+        evaluate_every_steps=recipe.training.evaluate_every_steps,
+        steps={},
+    )
+    if not (folder / _BUDGET).exists():
+        return own
+    known = read_json(folder / _BUDGET, "remove it and go on with --resume", _Budget)
+    then, now = vars(known), vars(own)
     changed = [
-        f"{key} {known.get(key)} there, {own[key]} here"
-        for key in own
-        if known and known.get(key) != own[key]
+        f"{key} {then[key]} there, {now[key]} here"
+        for key in now
+        if key != "steps" and then[key] != now[key]
     ]
     if changed:
         raise UserError(
             f"{folder} holds a comparison with another budget ({', '.join(changed)}): choose "
             "another --output, or resume with the recipe that started it"
         )
+    return known
 
 
 def _with_budgets(
-    recipe: Recipe, costs: Mapping[str, ModelCost], clock: Clock | None, folder: Path
+    recipe: Recipe,
+    costs: Mapping[str, ModelCost],
+    clock: Clock | None,
+    budget: _Budget,
+    folder: Path,
 ) -> Recipe:
     """The recipe with num_steps for each contestant, the same ones when it is resumed."""
     if recipe.budget == "tokens":
         return recipe
-    path, setting = folder / _BUDGET, _budget_setting(recipe)
-    known: dict[str, int] = read_measured(path, setting, dict[str, PositiveInt]) or {}
     contestants = {
-        name: dataclasses.replace(contestant, num_steps=contestant.num_steps or known.get(name))
-        for name, contestant in recipe.contestants.items()
+        name: dataclasses.replace(own, num_steps=own.num_steps or budget.steps.get(name))
+        for name, own in recipe.contestants.items()
     }
-    recipe = dataclasses.replace(recipe, contestants=contestants)
     if recipe.budget == "flops":
         cost = {name: own.flops_per_token for name, own in costs.items()}
     elif clock is not None:
-        cost = {name: clock.seconds_per_step(name) for name in recipe.contestants}
+        cost = {name: clock.seconds_per_step(name) for name in contestants}
     else:
         raise UserError(
             'budget "seconds" is measured on one process: run compare without a launcher'
         )
-    matched = match_budget(recipe, cost)
-    steps = {name: contestant.num_steps for name, contestant in matched.contestants.items()}
-    write_measured(path, setting, known | steps)
+    matched = match_budget(dataclasses.replace(recipe, contestants=contestants), cost)
+    steps = {name: own.num_steps for name, own in matched.contestants.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / _BUDGET, vars(budget) | {"steps": budget.steps | steps})
     return matched

@@ -23,22 +23,13 @@ def read_measured(path: Path, setting: Any, schema: Any) -> Any:
         they are measured again then.
     """
     try:
-        content = read_json(path, "")
+        content = read_json(path, "it is measured again")
         # As it comes back from a file: tuples are lists there.
         if content.get("setting") != json.loads(json.dumps(setting)):
             return None
         return validated(content.get("values"), schema)
     except (UserError, OSError, ValueError):
         return None
-
-
-def read_setting(path: Path) -> dict[str, Any]:
-    """What the values of a file were measured for; nothing without a whole file."""
-    try:
-        setting = read_json(path, "").get("setting")
-    except (UserError, OSError):
-        return {}
-    return setting if isinstance(setting, dict) else {}
 
 
 def write_measured(path: Path, setting: Any, values: Any) -> None:

@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
@@ -94,51 +94,30 @@ class Workers:
         Raises:
             UserError: what a run refuses; if a worker dies. Other runs keep what they saved.
         """
-        waiting = [job for job in jobs if not (Path(job.folder) / RESULT).exists()]
         console = console or PlainConsole(stderr=True)
-        aside = self.ray_address is not None or (self.jobs > 1 and len(waiting) > 1)
-        with _progress_of_all(console, len(jobs) - len(waiting), len(jobs), aside) as finished:
-            if self.ray_address is not None:
-                _run_on_ray(waiting, self, finished)
-            elif aside:
-                _run_in_processes(waiting, min(self.jobs, len(waiting)), finished)
-            else:
-                for job in waiting:
-                    _train(job, store, console)
-                    finished()
+        waiting = [job for job in jobs if not (Path(job.folder) / RESULT).exists()]
+        if self.ray_address is not None:
+            finished = _run_on_ray(waiting, self)
+        elif self.jobs > 1 and len(waiting) > 1:
+            finished = _run_in_processes(waiting, min(self.jobs, len(waiting)))
+        else:
+            finished = _run_here(waiting, store, console)
+        here = self == Workers() and is_main() and console.is_terminal
+        columns = TextColumn("[bold]all runs"), BarColumn(bar_width=24), MofNCompleteColumn()
+        bar = Progress(*columns, TimeElapsedColumn(), console=console, disable=not here)
+        done = len(jobs) - len(waiting)
+        task = bar.add_task("", total=len(jobs), completed=done)
+        with bar if waiting else contextlib.nullcontext():  # above the bars of single runs
+            for count, _ in enumerate(finished, start=done + 1):
+                bar.update(task, completed=count)
+                if is_main() and not here:  # workers print lines
+                    console.print(f"{count} of {len(jobs)} runs finished", soft_wrap=True)
 
 
-@contextlib.contextmanager
-def _progress_of_all(
-    console: Console, done: int, total: int, aside: bool
-) -> Iterator[Callable[[], None]]:
-    """A bar above those of single runs; lines where there is no terminal or others print.
-
-    Yields:
-        To be called when another run is finished.
-    """
-    count = done
-    bar = None
-    if is_main() and console.is_terminal and not aside and done < total:
-        bar = Progress(
-            TextColumn("[bold]all runs"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=console,
-        )
-        task = bar.add_task("", total=total, completed=done)
-
-    def finished() -> None:
-        nonlocal count
-        count += 1
-        if bar is not None:
-            bar.advance(task)
-        elif is_main():
-            console.print(f"{count} of {total} runs finished", soft_wrap=True)
-
-    with bar or contextlib.nullcontext():
-        yield finished
+def _run_here(jobs: Sequence[Job], store: TokenStore, console: Console) -> Iterator[None]:
+    for job in jobs:
+        _train(job, store, console)
+        yield
 
 
 def _train(job: Job, store: TokenStore, console: Console) -> None:
@@ -159,7 +138,7 @@ def run_job(job: Job) -> None:
     _train(job, store, PlainConsole(stderr=True, force_terminal=False))
 
 
-def _run_in_processes(jobs: Sequence[Job], workers: int, finished: Callable[[], None]) -> None:
+def _run_in_processes(jobs: Sequence[Job], workers: int) -> Iterator[None]:
     # Forked processes would share the threads and locks of torch.
     context = multiprocessing.get_context("spawn")
     threads = max(1, (os.cpu_count() or 1) // workers)
@@ -171,8 +150,7 @@ def _run_in_processes(jobs: Sequence[Job], workers: int, finished: Callable[[], 
         runs = [pool.submit(run_job, job) for job in jobs]
         try:
             for run in concurrent.futures.as_completed(runs):
-                run.result()
-                finished()
+                yield run.result()
         except BrokenProcessPool as error:
             raise UserError(
                 f"a worker process died (killed, or out of memory); {_KEPT}, perhaps with fewer "
@@ -207,7 +185,7 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _run_on_ray(jobs: Sequence[Job], workers: Workers, finished: Callable[[], None]) -> None:
+def _run_on_ray(jobs: Sequence[Job], workers: Workers) -> Iterator[None]:
     try:
         import ray
     except ImportError as error:
@@ -236,8 +214,7 @@ def _run_on_ray(jobs: Sequence[Job], workers: Workers, finished: Callable[[], No
         waiting = [remote.remote(job, workers.cpus_per_run) for job in jobs]
         while waiting:
             done, waiting = ray.wait(waiting)
-            ray.get(done)
-            finished()
+            yield ray.get(done[0])
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, UserError):
             raise UserError(str(error.cause)) from error
