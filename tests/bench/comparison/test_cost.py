@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from latentwave.bench.comparison import measure_cost
-from latentwave.bench.comparison.memory import LiveBytes, peak_training_bytes
+from latentwave.bench.comparison.cost import LiveBytes, peak_training_bytes
 from latentwave.bench.training import BackboneConfig, ContestantConfig, build_model
 from latentwave.hub import attached_mixers
 

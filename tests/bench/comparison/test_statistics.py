@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latentwave.bench.comparison import (
-    Track,
+    Estimate,
+    Evaluation,
     compare_contestants,
-    compare_tracks,
+    derive,
     estimate,
     estimate_ratio,
     first_crossing,
@@ -17,6 +18,7 @@ from latentwave.bench.comparison import (
     speedup,
 )
 from latentwave.errors import UserError
+from tests.bench.comparison.made_up import made_up_results
 
 
 def test_crossing_is_interpolated():
@@ -75,35 +77,40 @@ def test_intervals():
 
 def test_a_value_that_is_missing_leaves_no_interval():
     found = estimate([1.5, float("nan")])
-    assert math.isnan(found.mean)
-    assert found.low is None
-    assert found.high is None
+    assert found == Estimate(mean=None)
 
 
-def straight(final, seconds=1.0):
-    """A loss that falls from 4 to its end in 400 steps."""
-    steps = [0.0, 100.0, 200.0, 300.0, 400.0]
-    losses = [4 + (final - 4) * step / 400 for step in steps]
-    return Track(
-        loss=losses, steps=steps, tokens=steps, flops=steps, seconds=[s * seconds for s in steps]
-    )
+def straight(finals):
+    """A curve of losses that fall from 4 to their ends in 400 steps, one for each seed."""
+    return [
+        Evaluation(
+            steps=step,
+            tokens=step,
+            flops=float(step),
+            seconds=float(step),
+            loss=None,
+            losses=[4 + (final - 4) * step / 400 for final in finals],
+        )
+        for step in range(0, 401, 100)
+    ]
 
 
 def test_intervals_are_over_pairs_so_that_what_seeds_differ_by_cancels():
     # Seeds differ by a whole nat, pairs by a hundredth.
     finals = [1.0, 1.5, 2.0]
-    baselines = [straight(final + 0.10 + 0.01 * i) for i, final in enumerate(finals)]
-    found = compare_tracks(baselines, [straight(final) for final in finals])
-    assert found["gain"]["low"] == pytest.approx(0.10)
-    assert found["gain"]["high"] == pytest.approx(0.12)
+    baseline = straight([final + 0.10 + 0.01 * i for i, final in enumerate(finals)])
+    found = derive(straight(finals), baseline, {"byte": 2.0})
+    assert found["gain"].low == pytest.approx(0.10)
+    assert found["gain"].high == pytest.approx(0.12)
+    assert found["bits_per"]["byte"].mean == pytest.approx(1.5 / 2 / math.log(2))
     ratios = [(4 - f) / (4 - f - 0.10 - 0.01 * i) for i, f in enumerate(finals)]
-    steps = found["speedup"]["steps"]
-    assert steps["mean"] == pytest.approx(math.exp(np.log(ratios).mean()))
-    assert steps["low"] == pytest.approx(min(ratios))
-    assert steps["high"] == pytest.approx(max(ratios))
+    steps = found["speedup"].steps
+    assert steps.mean == pytest.approx(math.exp(np.log(ratios).mean()))
+    assert steps.low == pytest.approx(min(ratios))
+    assert steps.high == pytest.approx(max(ratios))
     # Unpaired, the same numbers say nothing: other pairs make the sign depend on luck.
-    unpaired = compare_tracks(baselines, [straight(finals[i]) for i in (2, 0, 1)])["gain"]
-    assert unpaired["low"] < 0 < unpaired["high"]
+    unpaired = derive(straight([finals[i] for i in (2, 0, 1)]), baseline, {})["gain"]
+    assert unpaired.low < 0 < unpaired.high
 
 
 @settings(max_examples=20)
@@ -120,7 +127,7 @@ def test_a_ratio_of_the_other_way_round_is_one_over_it(ratios):
 def test_ratios_that_have_no_logarithm():
     assert estimate_ratio([0.0, 2.0]).mean == 0
     assert estimate_ratio([0.0, 2.0]).low is None
-    assert math.isnan(estimate_ratio([math.nan, 2.0]).mean)
+    assert estimate_ratio([math.nan, 2.0]).mean is None
     with pytest.raises(ValueError, match=r"got \[-1.0\]"):
         estimate_ratio([-1.0])
     with pytest.raises(ValueError, match="at least one"):
@@ -150,14 +157,18 @@ def test_seeds_that_a_confidence_needs():
 
 
 def test_two_contestants_are_compared_seed_by_seed():
-    losses = {"a": [1.0, 2.0, 3.0], "b": [0.9, 1.8, 2.9], "gone": [1.0, None, 2.0]}
-    curves = {n: {"curve": [{"losses": [9.0] * 3}, {"losses": own}]} for n, own in losses.items()}
-    results = {"contestants": curves}
+    losses = {
+        "none": [4.0] * 3,
+        "a": [1.0, 2.0, 3.0],
+        "b": [0.9, 1.8, 2.9],
+        "gone": [1.0, None, 2.0],
+    }
+    results = made_up_results(losses)
     found = compare_contestants(results, "a", "b")
     assert found.mean == pytest.approx(0.4 / 3)
     assert found.low == pytest.approx(0.1)
     assert found.high == pytest.approx(0.2)
     assert compare_contestants(results, "b", "a").mean == pytest.approx(-0.4 / 3)
-    assert math.isnan(compare_contestants(results, "a", "gone").mean)
-    with pytest.raises(UserError, match="no contestant 'c', only a, b, gone"):
+    assert compare_contestants(results, "a", "gone").mean is None
+    with pytest.raises(UserError, match="no contestant 'c', only none, a, b, gone"):
         compare_contestants(results, "a", "c")

@@ -183,7 +183,8 @@ def test_a_comparison_has_metrics_beside_losses(tmp_path):
     path = str(write_moods(tmp_path / "reviews"))
     corpus = CorpusConfig(name="movie-reviews", path=path, validation=0.2, test=0.2)
     recipe = dataclasses.replace(recipe_of(corpus), seeds=[0, 1])
-    results = compare(recipe, prepare(corpus), tmp_path / "cmp", console=quiet())
+    compare(recipe, prepare(corpus), tmp_path / "cmp", console=quiet())
+    results = load_results(tmp_path / "cmp")
     assert (results["task"], results["loss_unit"]) == ("classification", "document")
     assert results["metrics_split"] == "test"
     for contestant in results["contestants"].values():
@@ -194,7 +195,6 @@ def test_a_comparison_has_metrics_beside_losses(tmp_path):
         assert contestant["curve"][-1]["steps"] == 8
         assert contestant["flops_per_token"] > 0
     assert results["contestants"]["none"]["speedup"]["steps"]["mean"] == 1.0
-    assert load_results(tmp_path / "cmp") == results
     table = summary_table(results)
     assert [str(column.title) for column in table.columns[:3]] == ["contestant", "loss", "accuracy"]
     accuracy = results["contestants"]["none"]["metrics"]["accuracy"]["mean"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from latentwave.bench.comparison import compare_contestants
+from latentwave.bench.comparison import estimate as estimate_over_seeds
 from latentwave.bench.report.cautions import seeds_caution
 from latentwave.bench.report.formats import (
     MISSING,
@@ -133,7 +133,13 @@ def _not_told_apart(results: dict[str, Any], name: str) -> str:
     equals = []
     for other in candidates(results):
         if other != name:
-            found = compare_contestants(results, other, name)
+            higher, lower = (
+                results["contestants"][one]["curve"][-1]["losses"] for one in (other, name)
+            )
+            pairs = list(zip(higher, lower, strict=True))
+            if any(loss is None for pair in pairs for loss in pair):
+                continue
+            found = estimate_over_seeds([a - b for a, b in pairs])
             if found.low is not None and found.high is not None and found.low <= 0 <= found.high:
                 equals.append(other)
     if not equals:
