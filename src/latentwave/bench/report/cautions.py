@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from latentwave.bench.comparison import highest_coverage, seeds_needed
+from latentwave.bench.comparison.results import Results
 from latentwave.bench.report.formats import join_words
 
 _CONFIDENCE = 0.95
@@ -36,26 +35,25 @@ takes 6 seeds.'
     )
 
 
-def cautions(results: dict[str, Any]) -> list[str]:
+def cautions(results: Results) -> list[str]:
     """What else makes numbers of this comparison doubtful, a sentence each."""
     found = []
-    busy = results["clock"].get("busy_cores")
+    busy = None if results.clock is None else results.clock.busy_cores
     if busy is not None and busy > _MOST_BUSY_CORES:
         found.append(
             f"The machine was busy while the steps were timed (others kept {busy:.1f} cores busy): "
             "seconds are doubtful. Time them again on an idle one: compare … --resume "
             "--time_again."
         )
-    tuning = results["tuning"] or {}
-    ends = [name for name, own in tuning.items() if own["at_end_of_grid"]]
+    ends = [name for name, own in results.tuning.items() if own.at_end_of_grid]
     if ends:
         found.append(
             f"The learning rate chosen for {join_words(ends)} lies at an end of the grid: a better "
             "one may lie outside."
         )
-    searched = (results["recipe"].get("tuning") or {}).get("num_steps")
-    trained = (results["recipe"].get("training") or {}).get("num_steps")
-    if tuning and searched and trained and searched < trained:
+    searched = min((own.num_steps for own in results.tuning.values()), default=0)
+    trained = max(own.num_steps for own in results.contestants.values())
+    if results.tuning and searched < trained:
         found.append(
             f"Learning rates were searched in runs of {searched:,} steps, for runs of "
             f"{trained:,}: short runs favour higher rates."
