@@ -6,10 +6,9 @@ import pytest
 from rich.console import Console
 
 from latentwave.bench.report import cost_table, print_summary, summary_table
-from latentwave.bench.report.cautions import cautions
 from latentwave.bench.report.comparison import budget_in_words, what
 from latentwave.bench.report.comparison_tables import tuning_table
-from latentwave.bench.report.headline import write_headline
+from latentwave.bench.report.headline import cautions, write_headline
 from tests.bench.report.made_up import KINDS, make_results, make_values, typed
 
 NOTHING = {"mean": None, "low": None, "high": None}

@@ -2,21 +2,26 @@
 
 import builtins
 import dataclasses
+import math
 import os
 import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib import image, rcParams
 
 from latentwave.bench.inspection import Kernels, haar_taps
+from latentwave.bench.ladder import read_ladder
+from latentwave.bench.ladder.results import Interval
 from latentwave.bench.report import (
     print_summary,
     write_figures,
     write_inspection,
+    write_ladder,
     write_report,
 )
 from latentwave.bench.report.charts import COLOURS
@@ -27,6 +32,7 @@ from tests.inspected import HOSTILE, look_into, tokens_of
 
 FIGURES = ["loss-steps", "loss-flops", "loss-seconds", "loss", "gap", "pareto"]
 SEEN = ["kernels", "change", "masks", "paths", "positions", "classes"]
+LADDER = Path(__file__).parents[3] / "results" / "ladder-gpu"
 VOID = {"meta", "link", "br", "wbr", "img", "input", "hr"}
 NASTY = '<script>alert(1)</script> $\\frac{1}$ & "--> <b'
 
@@ -216,6 +222,25 @@ def test_the_page_says_how_samples_were_drawn(seen, tmp_path, temperature, top_k
     paths = write_inspection(dataclasses.replace(bare, samples=samples), tmp_path)
     assert words in Page(paths[0]).words
     assert [path.stem for path in paths] == ["inspect", "positions"]
+
+
+@pytest.mark.parametrize(
+    ("group", "change"),
+    [
+        ("points", {"loss": None}),
+        ("held_out", {"predicted": math.nan}),
+        ("multipliers", {"gain": Interval(mean=math.nan, low=None, high=None)}),
+        ("multipliers", {"tokens": Interval(mean=math.inf, low=1.0, high=None)}),
+        ("multipliers", None),
+    ],
+)
+def test_a_ladder_shows_what_it_has(tmp_path, group, change):
+    results = read_ladder(LADDER)
+    own = getattr(results, group) if change else []
+    changed = {group: [dataclasses.replace(each, **change) for each in own]}
+    page = Page(write_ladder(dataclasses.replace(results, **changed), tmp_path)[0])
+    assert "ladder-gpu – ladder" in page.words
+    assert not re.search(r"\bnan\b|None", page.words)
 
 
 def test_mixers_with_the_same_kernels_are_drawn_once(runs):

@@ -6,7 +6,6 @@ import yaml
 from rich.console import Console
 
 from latentwave.bench.comparison.results import MEASURES, ContestantResults, Estimate, Results
-from latentwave.bench.report.cautions import cautions
 from latentwave.bench.report.charts import colour_name
 from latentwave.bench.report.comparison_charts import comparison_charts
 from latentwave.bench.report.comparison_tables import cost_table, summary_table, tuning_table
@@ -17,7 +16,7 @@ from latentwave.bench.report.formats import (
     format_whole,
     in_words,
 )
-from latentwave.bench.report.headline import write_headline
+from latentwave.bench.report.headline import cautions, write_headline
 from latentwave.bench.report.page import Page, Section
 from latentwave.bench.report.ranking import slots
 from latentwave.bench.report.tables import print_table, print_text

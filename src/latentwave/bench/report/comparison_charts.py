@@ -15,26 +15,19 @@ from latentwave.bench.report.formats import format_gain, format_loss, format_spe
 from latentwave.bench.report.ranking import baseline_first, slots
 from latentwave.bench.training import BASELINE
 
-_UNITS: dict[str, list[tuple[float, str]]] = {
-    "steps": [(1.0, "optimizer steps")],
-    "flops": [
-        (1e18, "training compute [EFLOP]"),
-        (1e15, "training compute [PFLOP]"),
-        (1e12, "training compute [TFLOP]"),
-        (1e9, "training compute [GFLOP]"),
-        (1.0, "training compute [FLOP]"),
-    ],
-    "tokens": [
-        (1e9, "tokens trained on [billions]"),
-        (1e6, "tokens trained on [millions]"),
-        (1e3, "tokens trained on [thousands]"),
-        (1.0, "tokens trained on"),
-    ],
-    "seconds": [
-        (3600.0, "training time [h]"),
-        (60.0, "training time [min]"),
-        (1.0, "training time [s]"),
-    ],
+_UNITS = {
+    "steps": {1.0: "optimizer steps"},
+    "flops": {
+        10.0**power: f"training compute [{prefix}FLOP]"
+        for power, prefix in ((18, "E"), (15, "P"), (12, "T"), (9, "G"), (0, ""))
+    },
+    "tokens": {
+        1e9: "tokens trained on [billions]",
+        1e6: "tokens trained on [millions]",
+        1e3: "tokens trained on [thousands]",
+        1.0: "tokens trained on",
+    },
+    "seconds": {3600.0: "training time [h]", 60.0: "training time [min]", 1.0: "training time [s]"},
 }
 _START = 0.12  # of the axis: the steep start of a run would press everything else flat
 _FEW_TIMES = 2.5  # how many times the least the most may be on a linear axis
@@ -287,7 +280,8 @@ def choose_unit(measure: str, extent: float) -> tuple[float, str]:
         (1.0, 'training time [s]')
     """
     units = _UNITS[measure]
-    return next(((scale, label) for scale, label in units if extent >= 2 * scale), units[-1])
+    scale = next((scale for scale in units if extent >= 2 * scale), 1.0)
+    return scale, units[scale]
 
 
 def _loss_window(

@@ -9,7 +9,6 @@ from latentwave.bench.comparison.results import (
     RateSearch,
     Results,
 )
-from latentwave.bench.report.cautions import seeds_caution
 from latentwave.bench.report.formats import (
     MISSING,
     format_bytes,
@@ -21,6 +20,7 @@ from latentwave.bench.report.formats import (
     format_share,
     format_speedup,
 )
+from latentwave.bench.report.headline import seeds_caution
 from latentwave.bench.report.ranking import baseline_first
 from latentwave.bench.report.tables import Cell, Column, Table
 from latentwave.bench.training import BASELINE

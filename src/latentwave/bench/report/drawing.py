@@ -156,9 +156,7 @@ def _drawn_quietly(file: str = "") -> Iterator[None]:
             warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
     if missing and file:
         _LOGGER.warning(
-            "%s shows boxes for %d signs that its font lacks; the page has them",
-            file,
-            len(missing),
+            "%s shows boxes for %d signs that its font lacks; the page has them", file, len(missing)
         )
 
 
@@ -297,6 +295,8 @@ def _legend_entries(charts: Sequence[Chart]) -> list[Line2D]:
 
 
 def _draw_heat_map(axes: Axes, heat_map: HeatMap) -> None:
+    if not math.isfinite(heat_map.low) or not math.isfinite(heat_map.high):
+        return  # of a model that diverged
     image = axes.pcolormesh(
         heat_map.x,
         heat_map.y,

@@ -8,14 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from latentwave.bench.inspection import (
-    Inspection,
-    Kernels,
-    LossTable,
-    Mean,
-    decibels,
-    magnitude_at,
-)
+from latentwave.bench.inspection import Inspection, Kernels, LossTable, Mean, decibels, magnitude_at
 from latentwave.bench.report.charts import (
     BASELINE_SLOT,
     WHITE_SLOT,

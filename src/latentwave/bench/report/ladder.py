@@ -10,7 +10,7 @@ import yaml
 from rich.console import Console
 
 from latentwave.bench.ladder import RungPlan
-from latentwave.bench.ladder.results import Interval, LadderResults, Multiplier
+from latentwave.bench.ladder.results import HeldOut, Interval, LadderResults, Multiplier
 from latentwave.bench.report.charts import BASELINE_SLOT, Axis, Chart, ChartGrid, Series, shorten
 from latentwave.bench.report.formats import MISSING, format_count, format_loss, format_share
 from latentwave.bench.report.page import Page, Section
@@ -64,7 +64,11 @@ def ladder_charts(results: LadderResults) -> list[ChartGrid]:
     at = _AT if _AT in budgets else max(budgets, default=_AT)
     at_size = [m for m in own if m.budget == at and m.size in parameters]
     against_size = Chart(
-        x=Axis(label="parameters of the plain decoder", scale="log", ticks=_sizes(parameters)),
+        x=Axis(
+            label="parameters of the plain decoder",
+            scale="log",
+            ticks={float(count): size for size, count in parameters.items()},
+        ),
         y=Axis(grid=True, window=_window(at_size)),
         series=[
             _multipliers(
@@ -121,11 +125,7 @@ def ladder_page(results: LadderResults) -> Page:
     sections += [_setting(results, name) for name in settings]
     sections.append(Section(title="Costs", table=costs))
     if results.held_out:
-        checks = [
-            f"{c.setting}, {c.size} at {c.budget:g} tokens per parameter: predicted "
-            f"{c.predicted:.4f}, measured {c.measured:.4f} nats"
-            for c in results.held_out
-        ]
+        checks = [_held_out(check) for check in results.held_out]
         words = "The largest budget of each size, predicted from a law of all smaller ones."
         sections.append(Section(title="Check of the law", text=words, items=checks))
     if results.searches:
@@ -168,7 +168,8 @@ def ladder_page(results: LadderResults) -> Page:
 def headline(results: LadderResults) -> str:
     """One sentence: what the contestant that gains most at the largest size buys there."""
     setting = next(iter(results.recipe["settings"]))
-    own = [m for m in results.multipliers if m.setting == setting and m.tokens is not None]
+    own = [m for m in results.multipliers if m.setting == setting]
+    own = [m for m in own if _finite(m.tokens) and _finite(m.gain)]
     sizes = [size for size in results.recipe["sizes"] if any(m.size == size for m in own)]
     if not own:
         return "No contestant has been trained beside the plain decoder yet."
@@ -207,12 +208,7 @@ def print_ladder(results: LadderResults, console: Console) -> None:
     if any(m.extrapolated for m in results.multipliers):
         print_text(console, "* beyond every run of the plain decoder at that size: extrapolated")
     for check in results.held_out:
-        error = check.predicted - check.measured
-        print_text(
-            console,
-            f"held out: {check.setting} {check.size} at {check.budget:g} tokens per parameter: "
-            f"predicted {check.predicted:.4f}, measured {check.measured:.4f} ({error:+.4f})",
-        )
+        print_text(console, f"held out: {_held_out(check)}")
 
 
 def print_plan(rungs: Sequence[RungPlan], console: Console) -> None:
@@ -259,7 +255,12 @@ def _multipliers(
 
 
 def _finite(value: Interval | None) -> bool:
-    return value is not None and value.mean is not None and math.isfinite(value.mean)
+    return value is not None and _known(value.mean)
+
+
+def _known(value: float | None) -> bool:
+    """Neither null nor NaN: ladder.json has null for both."""
+    return value is not None and math.isfinite(value)
 
 
 def _window(shown: Sequence[Multiplier]) -> tuple[float, float]:
@@ -268,22 +269,20 @@ def _window(shown: Sequence[Multiplier]) -> tuple[float, float]:
     return min([0.8, *means]) * 0.95, max([1.2, *means]) * 1.2
 
 
-def _sizes(parameters: dict[str, int]) -> dict[float, str]:
-    return {float(count): size for size, count in parameters.items()}
-
-
 def _losses_chart(results: LadderResults, setting: str) -> Chart:
-    flops = {(c.size, c.contestant): c.flops_per_token for c in results.costs}
+    flops = {
+        (c.size, c.contestant): c.flops_per_token for c in results.costs if c.setting == setting
+    }
     points = [p for p in results.points if p.setting == setting and p.loss is not None]
     names = list(dict.fromkeys(p.contestant for p in points))
     slots = itertools.count()
     slot_of = {name: BASELINE_SLOT if name == BASELINE else next(slots) for name in names}
     series = []
     for name, size in dict.fromkeys((p.contestant, p.size) for p in points):
-        own = [p for p in points if (p.contestant, p.size) == (name, size)]
         found: dict[float, list[float]] = {}
-        for p in own:
-            found.setdefault(p.tokens * flops[size, name], []).append(p.loss or 0.0)
+        for p in points:
+            if (p.contestant, p.size) == (name, size) and p.loss is not None:
+                found.setdefault(p.tokens * flops[size, name], []).append(p.loss)
         x = sorted(found)
         y = [sum(found[place]) / len(found[place]) for place in x]
         series.append(Series(x=x, y=y, name=shorten(name), slot=slot_of[name], points=True))
@@ -332,8 +331,8 @@ def _cell(value: Multiplier | None) -> str:
     if value is None:
         return ""
     mark = "*" if value.extrapolated else " "
-    times = MISSING if value.tokens is None else f"{value.tokens.mean:.2f}×"
-    return f"{value.gain.mean:+.3f} {times:>5}{mark}".replace("-", "−")
+    times = _times(value.tokens).partition(" ")[0]
+    return f"{_signed(value.gain).partition(' ')[0]} {times:>5}{mark}"
 
 
 def _times(value: Interval | None, extrapolated: bool = False) -> str:
@@ -346,7 +345,19 @@ def _times(value: Interval | None, extrapolated: bool = False) -> str:
 
 def _signed(value: Interval) -> str:
     """A gain in nats with its interval."""
+    if not _finite(value):
+        return MISSING
     ends = ""
     if value.low is not None and value.high is not None:
         ends = f" [{value.low:+.3f}, {value.high:+.3f}]"
     return f"{value.mean:+.3f}{ends}".replace("-", "−")
+
+
+def _held_out(check: HeldOut) -> str:
+    where = f"{check.setting} {check.size} at {check.budget:g} tokens per parameter"
+    if not _known(check.predicted) or not _known(check.measured):
+        return f"{where}: {MISSING}"
+    return (
+        f"{where}: predicted {check.predicted:.4f}, measured {check.measured:.4f} "
+        f"({check.predicted - check.measured:+.4f})"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
@@ -26,7 +27,9 @@ def sound_charts(
         sample_rate: in hertz.
         prompt_seconds: where a line divides what was given from what was generated.
     """
-    sounds = {name: np.nan_to_num(samples) for name, samples in sounds.items()}
+    sounds = {
+        name: np.nan_to_num(samples, posinf=0.0, neginf=0.0) for name, samples in sounds.items()
+    }
     longest = max((len(samples) for samples in sounds.values()), default=0) / sample_rate
     spectra = {name: _spectrogram(samples, sample_rate) for name, samples in sounds.items()}
     # Silence is black, not stretched to the full range of colours.
@@ -35,35 +38,25 @@ def sound_charts(
     border = prompt_seconds if prompt_seconds > 0 else None
     charts = []
     for name, samples in sounds.items():
-        charts.append(
-            Chart(
-                title=name,
-                x=Axis(window=(0.0, longest)),
-                y=Axis(label="amplitude", window=(-1.05 * reach, 1.05 * reach)),
-                series=[_outline(samples, sample_rate)],
-                border=border,
-                width=_WIDTH,
-                height=90.0,
-            )
+        own = dataclasses.replace(spectra[name], low=loudest - _RANGE_DECIBELS, high=loudest)
+        wave = Chart(
+            title=name,
+            x=Axis(window=(0.0, longest)),
+            y=Axis(label="amplitude", window=(-1.05 * reach, 1.05 * reach)),
+            series=[_outline(samples, sample_rate)],
+            border=border,
+            width=_WIDTH,
+            height=90.0,
         )
-        own = spectra[name]
-        charts.append(
-            Chart(
-                x=Axis(label="seconds", window=(0.0, longest)),
-                y=Axis(label="kHz"),
-                heat_map=HeatMap(
-                    values=own.values,
-                    x=own.x,
-                    y=own.y,
-                    low=loudest - _RANGE_DECIBELS,
-                    high=loudest,
-                    unit="dB of full scale",
-                ),
-                border=border,
-                width=_WIDTH,
-                height=170.0,
-            )
+        spectrogram = Chart(
+            x=Axis(label="seconds", window=(0.0, longest)),
+            y=Axis(label="kHz"),
+            heat_map=own,
+            border=border,
+            width=_WIDTH,
+            height=170.0,
         )
+        charts += [wave, spectrogram]
     return charts
 
 
@@ -148,6 +141,7 @@ def _spectrogram(samples: Float[np.ndarray, " _"], sample_rate: int) -> HeatMap:
         y=_edges(frequencies / 1000, sample_rate / window / 1000),
         low=float(levels.min()),
         high=float(levels.max()),
+        unit="dB of full scale",
     )
 
 
