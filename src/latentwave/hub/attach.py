@@ -184,10 +184,11 @@ def _insert(
     else:
         mix_decoder(decoder.module, decoder.config, decoder.name or "")
         for module in model.modules():
-            if hasattr(type(module), "init_continuous_batching"):
-                if not isinstance(module, MixedModel):
-                    swap_class(module, MixedModel)
-                    name_documents(module)
+            if not isinstance(module, MixedModel) and hasattr(
+                type(module), "init_continuous_batching"
+            ):
+                swap_class(module, MixedModel)
+                name_documents(module)
     return where | {
         "format_version": FORMAT_VERSION,
         "context_length": context_length,
