@@ -8,6 +8,7 @@ from torch import nn
 import latentwave as lw
 from latentwave.hub import all_mixers
 from latentwave.mixers import Mixer, build_mixer
+from tests.comparing import assert_differ
 from tests.hub.models import gpt2, llama, tokens
 from tests.mixers.cases import CASES, CHANNELS, CONTEXT_LENGTH, randomize
 
@@ -24,8 +25,8 @@ def test_no_mixer_has_a_linear_layer(case):
         assert isinstance(module, ours) or type(module).__module__.startswith("latentwave.")
 
 
-def mixed(build, kind):
-    model = lw.attach(build(), kind, points=["mlp", "block"])
+def mixed(build, kind, points=("mlp", "block")):
+    model = lw.attach(build(), kind, points=points)
     for each in all_mixers(model):
         randomize(each.mixer)
     return model
@@ -64,3 +65,23 @@ def test_int8_weights_of_torchao(kind):
         assert torch.equal(weights[name], tensor)
     error = (model(ids).logits - plain).norm() / plain.norm()
     assert 0 < error < 0.3
+
+
+def test_lora_on_the_projections_that_are_mixed(tmp_path):
+    model, ids = mixed(llama, "short_conv", ["qkv", "mlp_hidden"]), tokens(4, 20)
+    before = model(ids).logits
+    names = sorted({each.name for each in all_mixers(model)})
+    lora = peft.LoraConfig(r=2, target_modules=["q_proj", "up_proj"], modules_to_save=names)
+    adapted = peft.get_peft_model(model, lora)
+    assert torch.equal(adapted(input_ids=ids).logits, before)
+    optimizer = torch.optim.AdamW([p for p in adapted.parameters() if p.requires_grad], lr=1e-2)
+    for _ in range(4):
+        adapted(input_ids=ids, labels=ids, use_cache=False).loss.backward()
+        optimizer.step()
+    adapted.eval()
+    trained = adapted(input_ids=ids).logits
+    assert_differ(trained, before)
+    merged = adapted.merge_and_unload()
+    torch.testing.assert_close(merged(ids).logits, trained, rtol=1e-4, atol=1e-4)
+    merged.save_pretrained(tmp_path)
+    assert torch.equal(lw.from_pretrained(tmp_path)(ids).logits, merged(ids).logits)

@@ -84,15 +84,12 @@ def test_save_and_load(backbone, tmp_path):
 
 
 @EVERY_BACKBONE
-@pytest.mark.parametrize(
-    ("placement", "where"), [("between", [0, 1]), ("all", [0, 1, 2]), ([1], [1])], ids=str
-)
-def test_placement(backbone, placement, where):
+def test_attach_and_detach(backbone):
     model = MORE_BACKBONES[backbone]()
     ids = tokens(1, 12)
     plain = model(ids).logits
-    lw.attach(model, "wavelet", placement=placement)
-    assert list(attached_mixers(model)) == where
+    lw.attach(model, "wavelet")
+    assert list(attached_mixers(model)) == [0, 1]
     assert_differ(model(ids).logits, plain)
     assert torch.equal(lw.detach(model)(ids).logits, plain)
 
@@ -129,8 +126,23 @@ def test_a_vision_tower_of_the_same_depth_is_not_taken_for_the_decoder():
             ),
             "T5ForConditionalGeneration is an encoder-decoder",
         ),
+        (
+            lambda: transformers.BertModel(
+                transformers.BertConfig(
+                    vocab_size=8,
+                    hidden_size=8,
+                    num_hidden_layers=1,
+                    num_attention_heads=2,
+                    intermediate_size=8,
+                    is_decoder=True,
+                    add_cross_attention=True,
+                )
+            ),
+            "attends to an encoder",
+        ),
+        (lambda: torch.nn.Linear(2, 2), "no model of transformers: say where"),
     ],
-    ids=["mamba", "t5"],
+    ids=["mamba", "t5", "bert", "linear"],
 )
 def test_what_is_not_understood_is_refused(model, says):
     with pytest.raises(UserError, match=says):

@@ -217,6 +217,13 @@ def test_layers_that_are_lists():
     assert not any("latentwave" in name for name in model.state_dict())
 
 
+def test_a_layer_that_stands_twice_since():
+    model, ids = mixed(), tokens(1, 5)
+    model.transformer.h[2] = model.transformer.h[0]
+    with pytest.raises(UserError, match="copied or repeated after mixers"), lw.streaming(model):
+        model(ids)
+
+
 def test_mistakes_are_named():
     with pytest.raises(UserError, match='Decoder is no model of transformers.*layers="transf'):
         lw.attach(Decoder(), "wavelet")

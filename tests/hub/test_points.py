@@ -1,14 +1,11 @@
-"""Mixers at the points inside decoder layers."""
+"""Where the points of a layer are, and that what stands there comes and goes."""
 
 import copy
-import itertools
 import json
 
 import pytest
 import torch
 import transformers
-from peft import LoraConfig, get_peft_model
-from transformers import DynamicCache
 
 import latentwave as lw
 from latentwave.bench.comparison import measure_cost
@@ -17,62 +14,17 @@ from latentwave.bench.training.wave_encoder import (
     WaveEncoderForAudioClassification,
 )
 from latentwave.errors import UserError
-from latentwave.hub import (
-    all_mixers,
-    attached_mixers,
-    decoder_layers,
-)
+from latentwave.hub import all_mixers, attached_mixers
 from latentwave.hub.points import POINTS
 from tests.comparing import assert_differ
-from tests.hub.models import (
-    BACKBONES,
-    MORE_BACKBONES,
-    every_way,
-    gpt2,
-    lively,
-    llama,
-    tokens,
-)
+from tests.hub.models import BACKBONES, MORE_BACKBONES, gpt2, lively, tokens
+from tests.hub.points import EVERY_BACKBONE, EVERY_POINT, INNER, LENGTH, chunked, mixed
 from tests.mixers.cases import randomize
 
-INNER = POINTS[:-1]
-EVERY_BACKBONE = pytest.mark.parametrize("backbone", BACKBONES)
-EVERY_POINT = pytest.mark.parametrize(
-    "points",
-    [*INNER, [*INNER, "block"]],
-    ids=lambda points: points if isinstance(points, str) else "all",
-)
-KINDS = pytest.mark.parametrize("kind", ["short_conv", "wavelet"])
-EVERY_KIND = pytest.mark.parametrize("kind", lw.list_mixers())
 # Hybrid ones have attention in their middle layer only; experts have no one hidden projection.
 OTHERS = {
     name: {"placement": [1]} if name in ("lfm2", "qwen3_next") else {} for name in MORE_BACKBONES
 }
-EVERY_OTHER = pytest.mark.parametrize("backbone", OTHERS)
-SIZES = {
-    "filterbank": {"num_filters": 6, "kernel_size": 8},
-    "adaptive_filterbank": {"num_filters": 6, "kernel_size": 8, "mask_width": 8, "mask_window": 5},
-}
-LENGTH = {"max_new_tokens": 12, "do_sample": False}
-
-
-def mixed(model, kind, points, **more):
-    options = SIZES.get(kind, {}) | more
-    model = lw.attach(model, kind, points=points, context_length=16, **options)
-    for each in all_mixers(model):
-        randomize(each.mixer)
-    return model
-
-
-def chunked(model, ids, cuts=(0, 9, 16, 17, 20)):
-    cache = DynamicCache(config=model.config)
-    parts = [
-        model(ids[:, start:stop], past_key_values=cache).logits
-        for start, stop in itertools.pairwise(cuts)
-    ]
-    return torch.cat(parts, dim=1)
-
-
 NAMES = {
     "gpt2": [["c_attn"], ["c_fc"]],
     "llama": [["q_proj", "k_proj", "v_proj"], ["gate_proj", "up_proj"]],
@@ -133,64 +85,6 @@ def test_short_conv_changes_no_logit_at_first_and_detach_restores_all(backbone, 
 
 @EVERY_BACKBONE
 @EVERY_POINT
-@KINDS
-def test_causal_and_streaming(backbone, points, kind):
-    model, ids = mixed(BACKBONES[backbone](), kind, points), tokens(2, 20)
-    lw.assert_causal(model)
-    whole = model(ids, use_cache=False).logits
-    for cuts in ((0, 9, 16, 17, 20), range(21)):
-        torch.testing.assert_close(chunked(model, ids, cuts), whole, rtol=1e-4, atol=1e-4)
-
-
-@EVERY_POINT
-@KINDS
-@every_way([{}, {"num_beams": 3}, {"cache_implementation": "static"}])
-def test_generation_and_left_padding(backbone, points, kind, how):
-    model, ids, how = mixed(BACKBONES[backbone](), kind, points), tokens(2, 12), dict(how)
-    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    batch["attention_mask"][1, :5] = 0
-    cached = model.generate(**batch, **LENGTH | how)
-    how.pop("cache_implementation", None)
-    assert torch.equal(cached, model.generate(**batch, **LENGTH | how, use_cache=False))
-    alone = model.generate(input_ids=ids[1:, 5:], **LENGTH | how)
-    assert torch.equal(cached[1, 12:], alone[0, 7:]), "left padding changes tokens"
-
-
-@EVERY_POINT
-@KINDS
-def test_caches_are_cropped_expanded_and_thinned_out(points, kind):
-    model, ids = mixed(gpt2(), kind, points), tokens(2, 20)
-    prompt = tokens(1, 4).repeat(1, 5)
-    assert torch.equal(
-        model.generate(prompt, prompt_lookup_num_tokens=3, **LENGTH),
-        model.generate(prompt, **LENGTH),
-    )
-    cache = DynamicCache()
-    model(ids[:, :15], past_key_values=cache)
-    cache.batch_repeat_interleave(3)
-    cache.batch_select_indices(torch.tensor([4, 0]))
-    rest = model(ids[[1, 0], 15:], past_key_values=cache).logits
-    whole = model(ids[[1, 0]], use_cache=False).logits
-    torch.testing.assert_close(rest, whole[:, 15:], rtol=1e-4, atol=1e-4)
-
-
-@EVERY_BACKBONE
-@EVERY_POINT
-def test_packed_documents_equal_separate_ones(backbone, points):
-    model = mixed(BACKBONES[backbone](), "short_conv", points)
-    lengths = [9, 5, 13]
-    documents = [tokens(1, n) for n in lengths]
-    ids = torch.repeat_interleave(torch.arange(3), torch.tensor(lengths))[None]
-    own = (ids[:, None, :, None] == ids[:, None, None, :]) & torch.ones(27, 27).tril().bool()
-    positions = torch.cat([torch.arange(n) for n in lengths])[None]
-    how = {"attention_mask": own, "position_ids": positions, "use_cache": False}
-    packed = model(torch.cat(documents, dim=1), segment_ids=ids, **how).logits
-    separate = torch.cat([model(document).logits for document in documents], dim=1)
-    torch.testing.assert_close(packed, separate, rtol=1e-4, atol=1e-4)
-
-
-@EVERY_BACKBONE
-@EVERY_POINT
 def test_save_and_load(backbone, points, tmp_path):
     model, ids = mixed(BACKBONES[backbone](), "short_conv", points), tokens(2, 20)
     model.save_pretrained(tmp_path)
@@ -215,6 +109,7 @@ def test_save_and_load(backbone, points, tmp_path):
         (["attention", "block"], None, {"attention": [0, 1, 2], "block": [0, 1]}),
         (["attention", "block"], "all", {"attention": [0, 1, 2], "block": [0, 1, 2]}),
         ("mlp_hidden", [1], {"mlp_hidden": [1]}),
+        ("block", [2, 0], {"block": [0, 2]}),
     ],
 )
 def test_placement(points, placement, where):
@@ -226,66 +121,6 @@ def test_placement(points, placement, where):
         for mixer in all_mixers(each):
             found.setdefault(mixer.point, []).append(mixer.layer_index)
         assert found == where
-
-
-@EVERY_BACKBONE
-@pytest.mark.parametrize("kind", ["short_conv", "ema", "adaptive_filterbank"])
-def test_gradient_checkpointing_gives_the_same_gradients(backbone, kind):
-    model, ids = mixed(BACKBONES[backbone](), kind, [*INNER, "block"]).train(), tokens(2, 20)
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-    mask = torch.ones_like(ids)
-    mask[0, :4] = 0
-    grads = []
-    for checkpointing in (False, True):
-        if checkpointing:
-            model.gradient_checkpointing_enable()
-        model.zero_grad()
-        model(ids, attention_mask=mask, labels=ids).loss.backward()
-        grads.append([None if p.grad is None else p.grad.clone() for p in model.parameters()])
-    torch.testing.assert_close(grads[0], grads[1])
-
-
-@pytest.mark.unchecked
-@EVERY_BACKBONE
-def test_the_whole_model_compiles_without_graph_breaks(backbone):
-    model, ids = mixed(BACKBONES[backbone](), "short_conv", INNER), tokens(2, 20)
-    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
-    torch.testing.assert_close(
-        compiled(ids, use_cache=False).logits, model(ids, use_cache=False).logits
-    )
-
-
-def test_lora_on_the_projections_that_are_mixed(tmp_path):
-    model, ids = mixed(llama(), "short_conv", ["qkv", "mlp_hidden"]), tokens(4, 20)
-    before = model(ids).logits
-    names = sorted({each.name for each in all_mixers(model)})
-    lora = LoraConfig(r=2, target_modules=["q_proj", "up_proj"], modules_to_save=names)
-    adapted = get_peft_model(model, lora)
-    assert torch.equal(adapted(input_ids=ids).logits, before)
-    optimizer = torch.optim.AdamW([p for p in adapted.parameters() if p.requires_grad], lr=1e-2)
-    for _ in range(4):
-        adapted(input_ids=ids, labels=ids, use_cache=False).loss.backward()
-        optimizer.step()
-    adapted.eval()
-    trained = adapted(input_ids=ids).logits
-    assert_differ(trained, before)
-    merged = adapted.merge_and_unload()
-    torch.testing.assert_close(merged(ids).logits, trained, rtol=1e-4, atol=1e-4)
-    merged.save_pretrained(tmp_path)
-    assert torch.equal(lw.from_pretrained(tmp_path)(ids).logits, merged(ids).logits)
-
-
-@EVERY_KIND
-def test_every_kind_at_every_point(kind):
-    model, ids = mixed(llama(), kind, [*INNER, "block"]), tokens(2, 20)
-    with torch.no_grad():  # mixers that follow their input square what others have amplified
-        for parameter in (p for each in all_mixers(model) for p in each.mixer.parameters()):
-            parameter.mul_(0.1)
-    model.double()  # random weights make float32's rounding large
-    lw.assert_causal(model)
-    torch.testing.assert_close(chunked(model, ids), model(ids, use_cache=False).logits)
 
 
 @EVERY_BACKBONE
@@ -302,7 +137,7 @@ def test_costs_add_up(backbone, kind):
     assert cost.flops_per_token == pytest.approx(plain.flops_per_token + extra)
 
 
-@EVERY_OTHER
+@pytest.mark.parametrize("backbone", OTHERS)
 def test_other_backbones(backbone, tmp_path):
     model, ids = MORE_BACKBONES[backbone](), tokens(2, 20)
     points = [each for each in POINTS if each != "mlp_hidden" or backbone != "qwen3_next"]
@@ -373,36 +208,3 @@ def test_mistakes_are_named_and_leave_the_model_as_it_was():
     lw.attach(model, "wavelet", points="attention")
     with pytest.raises(UserError, match="'wavelet' mixers are attached already"):
         lw.attach(model, "wavelet")
-
-
-@pytest.mark.unchecked
-def test_points_of_another_type_are_refused():
-    for wrong in (3, [3], [["mlp"]]):
-        with pytest.raises(UserError, match="points must be one or more of 'attention'"):
-            lw.attach(gpt2(), "wavelet", points=wrong)
-
-
-@EVERY_BACKBONE
-def test_gradient_checkpointing_of_several_calls_before_one_backward_pass(backbone):
-    model, grads = mixed(BACKBONES[backbone](), "short_conv", [*INNER, "block"]).train(), []
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-    batches, masks = [tokens(2, 20), tokens(2, 20)], torch.ones(2, 2, 20, dtype=torch.int64)
-    masks[0, 0, :9] = masks[1, 1, :4] = 0
-    for checkpointing in (False, True, True):
-        if checkpointing:
-            model.gradient_checkpointing_enable()
-        model.zero_grad()
-        losses = [
-            model(ids, attention_mask=mask, labels=ids).loss
-            for ids, mask in zip(batches, masks, strict=True)
-        ]
-        sum(losses).backward()
-        grads.append([p.grad.clone() for p in model.parameters()])
-    torch.testing.assert_close(grads[1], grads[0])
-    torch.testing.assert_close(grads[2], grads[0])
-    layer = decoder_layers(model)[0]
-    assert layer._gradient_checkpointing_func is not None
-    lw.detach(model)
-    assert "latentwave" not in type(layer._gradient_checkpointing_func).__module__

@@ -177,12 +177,13 @@ def _insert(
         mix_layer(decoder.layers[index], [site for site in sites if site.layer_index == index])
     anchor: Any = decoder.module
     anchor._mixed_layers = tuple(decoder.layers)  # no submodules, so that no name changes
+    anchor._mixed_list = decoder.name
     where: dict[str, Any] = {}
     if decoder.config is None:
         where = {"layers": decoder.name, "modules": dict(modules or {})}
         where |= {"channels": decoder.channels}
     else:
-        mix_decoder(decoder.module, decoder.config, decoder.name or "")
+        mix_decoder(decoder.module, decoder.config)
         for module in model.modules():
             if not isinstance(module, MixedModel) and hasattr(
                 type(module), "init_continuous_batching"
@@ -323,6 +324,6 @@ def detach(model: Model) -> Model:
     for module in model.modules():
         if isinstance(module, MixedModel):
             restore_class(module)
-    del anchor._mixed_layers
+    del anchor._mixed_layers, anchor._mixed_list
     forget_mixers(model)
     return model

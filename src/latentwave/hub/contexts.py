@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 
 from latentwave.errors import UserError
+from latentwave.hub.attached import find_anchor
 from latentwave.hub.cache import MixerStates
 from latentwave.hub.calls import CURRENT, Call, opened
-from latentwave.hub.mixed import MixedDecoder, MixedLayer, MixedPart
+from latentwave.hub.mixed import MixedDecoder, MixedLayer, MixedPart, check_layers
 from latentwave.hub.padding import Padding
 
 
@@ -56,7 +57,8 @@ def streaming(model: nn.Module) -> Iterator[MixerStates]:
         its batch repeated and selected, as caches of transformers can.
 
     Raises:
-        UserError: for a model without mixers, or one of transformers.
+        UserError: for a model without mixers, one of transformers, or one in which a layer was
+            copied or stands twice since.
 
     Example:
         >>> from latentwave.hub import attach
@@ -73,6 +75,9 @@ def streaming(model: nn.Module) -> Iterator[MixerStates]:
             f"streaming is for plain PyTorch decoders with mixers, got {type(model).__name__}: "
             "models of transformers keep the mixers' state in their past_key_values"
         )
+    anchor = find_anchor(model)
+    if anchor._mixed_list is not None:
+        check_layers(anchor)
     states = MixerStates(static=False, is_sliding=False)
     with opened(Call(states, given=True)):
         yield states

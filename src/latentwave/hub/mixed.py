@@ -225,8 +225,8 @@ class MixedDecoder(MixedModel):
 
     _mixed_arguments: tuple[str, ...]
     _mixed_config: PretrainedConfig
-    _mixed_list: str
-    _mixed_entries: list[nn.Module]  # of that list of layers, when it was last looked at
+    _mixed_list: str  # the name of the list of its layers
+    _mixed_entries: list[nn.Module]  # what stood there when it was last looked at
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the decoder."""
@@ -235,7 +235,8 @@ class MixedDecoder(MixedModel):
         if len(entries) != len(self._mixed_entries) or any(
             one is not other for one, other in zip(entries, self._mixed_entries, strict=True)
         ):
-            _check_entries(self)
+            check_layers(self)
+            self._mixed_entries = entries
         with opened(self._facts(kwargs)):
             return super().__call__(**kwargs)
 
@@ -277,43 +278,40 @@ class MixedDecoder(MixedModel):
         return bool(use_cache) and not self.training
 
 
-def mix_decoder(module: nn.Module, config: PretrainedConfig, name: str) -> None:
-    """Tell the mixers in a transformers decoder what they need to know, from now on.
-
-    Args:
-        module: the decoder.
-        config: its configuration.
-        name: of the list of its layers.
-    """
+def mix_decoder(module: nn.Module, config: PretrainedConfig) -> None:
+    """Tell the mixers in a transformers decoder what they need to know, from now on."""
     decoder: Any = module
     decoder._mixed_arguments = tuple(inspect.signature(decoder.forward).parameters)
-    decoder._mixed_config, decoder._mixed_list = config, name
-    decoder._mixed_entries = list(getattr(decoder, name))
+    decoder._mixed_config = config
+    decoder._mixed_entries = list(getattr(decoder, decoder._mixed_list))
     swap_class(decoder, MixedDecoder)
 
 
 def unmix_decoder(module: nn.Module) -> None:
     """Undo `mix_decoder`."""
     restore_class(module)
-    for name in MixedDecoder.__annotations__:
+    for name in ("_mixed_arguments", "_mixed_config", "_mixed_entries"):
         delattr(module, name)
 
 
 @torch.compiler.disable(  # type: ignore[untyped-decorator, no-untyped-call]
     reason="the list of layers changed: run the model once before"
 )
-def _check_entries(decoder: Any) -> None:
-    """Refuse copies of layers with mixers, and one that stands in the list twice."""
-    layers = list(getattr(decoder, decoder._mixed_list))
+def check_layers(anchor: Any) -> None:
+    """Refuse copies of layers with mixers, and one that stands in their list twice.
+
+    Args:
+        anchor: the module at which the layers and the name of their list are noted.
+    """
+    layers = list(anchor.get_submodule(anchor._mixed_list)._modules.values())
     mixed = [each for layer in layers for each in layer.modules() if "_mixed_parts" in vars(each)]
-    own = {id(layer) for layer in decoder._mixed_layers}
+    own = {id(layer) for layer in anchor._mixed_layers}
     if len(mixed) > len({id(each) for each in mixed} & own):
         raise UserError(
             f"the {len(own)} decoder layers were copied or repeated after mixers were attached "
             f"(there are {len(layers)} now), and one mixer would be taken for two: replicate the "
             "layers first, then attach"
         )
-    decoder._mixed_entries = layers
 
 
 def _documents(position_ids: Tensor | None, tokens: Tensor) -> Tensor | None:

@@ -1,0 +1,83 @@
+"""Mixers inside layers under DDP and FSDP2: the gradients of one process, compiled or not."""
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch.distributed.tensor import DTensor
+from torch.nn.parallel import DistributedDataParallel
+
+import latentwave as lw
+from latentwave.bench.training.engine import shard_model
+from latentwave.hub import all_mixers
+from latentwave.hub.points import POINTS
+from tests.hub.models import BACKBONES, tokens
+from tests.mixers.cases import randomize
+from tests.processes import run_processes
+
+
+def build(backbone):
+    torch.manual_seed(0)
+    model = BACKBONES[backbone]()
+    lw.attach(model, "short_conv", points=list(POINTS))
+    for each in all_mixers(model):
+        randomize(each.mixer)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    model.loss_type = "ForCausalLM"  # transformers warns without it, which breaks graphs
+    return model.train(), tokens(4, 20)
+
+
+def whole(tensor):
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+@pytest.mark.parametrize("wrapper", ["ddp", "fsdp2"])
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_gradients_are_those_of_one_process(wrapper, backbone, compiled, tmp_path):
+    run_processes(2, _compare, tmp_path, wrapper, backbone, compiled)
+
+
+def _compare(rank, wrapper, backbone, compiled):
+    model, ids = build(backbone)
+    model(ids, labels=ids, use_cache=False).loss.backward()
+    expected = {name: p.grad for name, p in model.named_parameters()}
+    mine = ids.chunk(dist.get_world_size())[rank]
+    for checkpointing in (False, True):
+        model, _ = build(backbone)
+        if checkpointing:
+            model.gradient_checkpointing_enable()
+        if wrapper == "fsdp2":
+            shard_model(model)
+        run = DistributedDataParallel(model) if wrapper == "ddp" else model
+        if compiled:
+            run = torch.compile(run, backend="aot_eager")
+        run(input_ids=mine, labels=mine, use_cache=False).loss.backward()
+        for name, parameter in model.named_parameters():
+            assert isinstance(parameter, DTensor) == (wrapper == "fsdp2"), name
+            torch.testing.assert_close(whole(parameter.grad), expected[name], msg=name)
+
+
+def test_mixers_put_into_a_sharded_model(tmp_path):
+    run_processes(2, _attach_late, tmp_path)
+
+
+def _attach_late(rank):
+    gradients = []
+    for sharded_first in (False, True):
+        torch.manual_seed(0)
+        model, ids = BACKBONES["llama"]().train(), tokens(4, 20)
+        if sharded_first:
+            shard_model(model)
+            ids = ids.chunk(dist.get_world_size())[rank]
+        lw.attach(model, "short_conv", points=["qkv", "mlp", "block"])
+        with torch.no_grad():
+            for each in all_mixers(model):
+                each.mixer.kernels.fill_(0.1)
+        model(ids, labels=ids, use_cache=False).loss.backward()
+        gradients.append(dict(model.named_parameters()))
+    for name, parameter in gradients[1].items():
+        torch.testing.assert_close(whole(parameter.grad), gradients[0][name].grad, msg=name)
+    lw.detach(model)
+    assert [type(layer).__name__ for layer in model.model.layers] == ["FSDPLlamaDecoderLayer"] * 3
