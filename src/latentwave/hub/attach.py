@@ -201,10 +201,10 @@ def _insert(
     else:
         mix_decoder(decoder.module, decoder.config, decoder.name or "")
         for module in model.modules():
-            if hasattr(type(module), "init_continuous_batching"):
-                if not isinstance(module, MixedModel):
-                    swap_class(module, MixedModel)
-                    name_documents(module)
+            generates = hasattr(type(module), "init_continuous_batching")
+            if generates and not isinstance(module, MixedModel):
+                swap_class(module, MixedModel)
+                name_documents(module)
     return where | {
         "format_version": FORMAT_VERSION,
         "kind": config.kind,

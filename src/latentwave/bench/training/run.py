@@ -235,7 +235,7 @@ class _Run:
             if is_main() and num_processes() > 1:
                 self._say(execution)
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-            result = self._result(trainer.state, start_from, execution)
+            result = on_main(lambda: self._result(trainer.state, start_from, execution))
             if result.diverged_at is None:
                 metrics, split = trainer.final_metrics()
                 result = dataclasses.replace(result, metrics=metrics, metrics_split=split)
