@@ -16,9 +16,7 @@ from safetensors import SafetensorError
 from transformers import (
     PreTrainedModel,
     TrainerCallback,
-    TrainerControl,
     TrainerState,
-    TrainingArguments,
 )
 from transformers.integrations.integration_utils import TensorBoardCallback
 from transformers.trainer_callback import PrinterCallback
@@ -26,7 +24,6 @@ from transformers.trainer_callback import PrinterCallback
 from latentwave.bench.data import TokenStore, save_codec
 from latentwave.bench.data.folders import whole_folder
 from latentwave.bench.training.checkpoint import (
-    check_checkpoint,
     checkpoint_step,
     list_checkpoints,
     newest_checkpoint,
@@ -203,7 +200,7 @@ class _Run:
             on_main(lambda: _remove_partial(self.folder))
             checkpoint = on_main(lambda: newest_checkpoint(self.folder))
             if checkpoint is None and start_from is not None:
-                on_main(lambda: check_checkpoint(start_from))
+                on_main(lambda: _check_start(start_from))
                 checkpoint = start_from
             self.arguments.eval_on_start = checkpoint is None
             wrapper = expected_wrapper(self.settings)
@@ -306,6 +303,12 @@ class _Run:
             ) from error
 
 
+def _check_start(checkpoint: Path) -> None:
+    fault = find_fault(checkpoint)
+    if fault is not None:
+        raise UserError(f"cannot start from {checkpoint}: it is damaged or missing ({fault})")
+
+
 def _whole_weights(model: PreTrainedModel) -> dict[str, Any]:
     """Parameters and buffers on the CPU; tied ones stay the same tensor."""
     own = model.state_dict(keep_vars=True)
@@ -327,9 +330,7 @@ class _EveryStep(TrainerCallback):
         self._save_at_steps = frozenset(save_at_steps)
         self._heed = heed
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
+    def on_step_end(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
         self._heed()
         if state.global_step in self._save_at_steps:
             control.should_save = True

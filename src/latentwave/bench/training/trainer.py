@@ -119,7 +119,7 @@ class RunTrainer(Trainer):
         return found
 
     def _prepare_for_training(self, *arguments: Any, **options: Any) -> Any:
-        prepared = super()._prepare_for_training(*arguments, **options)
+        prepared = super()._prepare_for_training(*arguments, **options)  # type: ignore[no-untyped-call]
         found = (found_wrapper(self.model_wrapped), self.accelerator.mixed_precision)
         if found != self._expected:
             raise RuntimeError(
