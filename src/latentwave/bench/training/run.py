@@ -120,7 +120,14 @@ def train(
         with explained_ends(lambda: resume_hint(folder)):
             # Everything that can be refused is built before the folder is touched.
             objective = open_objective(own, store)
-            check_size(own.backbone, store.metadata.vocab_size, own.training)
+            vocab_size = store.metadata.vocab_size
+            check_size(
+                own.backbone,
+                vocab_size,
+                own.training,
+                tokens_per_step=objective.tokens_per_step,
+                num_logits=vocab_size if objective.task == "language-model" else 0,
+            )
             run = _Run(objective, contestant, seed, folder, console or PlainConsole(stderr=True))
             on_main(lambda: open_folder(folder, record, resume))
             return on_main(run.finished) or run.train(start_from)

@@ -111,7 +111,7 @@ def read_snapshot(path: Path) -> dict[str, Tensor]:
     """
     try:
         if not path.is_file():
-            raise OSError("it is no file")
+            raise OSError("not a regular file")
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise UserError(
