@@ -176,7 +176,9 @@ def read_recipe_file(path: Path) -> dict[str, Any]:
         UserError: if the file is missing, no YAML in UTF-8, or unreasonably large.
     """
     if not path.is_file():
-        raise UserError(f"there is no recipe {path}" + (": it is not a regular file" if path.exists() else ""))
+        raise UserError(
+            f"there is no recipe {path}" + (": it is not a regular file" if path.exists() else "")
+        )
     if path.stat().st_size > _LONGEST_RECIPE_BYTES:
         raise UserError(f"{path} is too long for a recipe: {path.stat().st_size:,} bytes")
     try:
