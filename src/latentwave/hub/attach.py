@@ -185,9 +185,8 @@ def _insert(
     else:
         mix_decoder(decoder.module, decoder.config)
         for module in model.modules():
-            if not isinstance(module, MixedModel) and hasattr(
-                type(module), "init_continuous_batching"
-            ):
+            generates = hasattr(type(module), "init_continuous_batching")
+            if generates and not isinstance(module, MixedModel):
                 swap_class(module, MixedModel)
                 name_documents(module)
     return where | {

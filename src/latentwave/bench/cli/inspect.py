@@ -76,11 +76,6 @@ def _run(options: Namespace, arguments: list[str]) -> None:
 def _load_runs(folders: list[Path]) -> list[InspectedRun]:
     runs = []
     for folder, name in zip(folders, _names(folders), strict=True):
-        if training.read_record(folder) and not (folder / "model").is_dir():
-            raise UserError(
-                f"the run {folder} is not finished: go on with latentwave train … --output "
-                f"{folder} --resume"
-            )
         model, codec = training.load_run(folder)
         runs.append(InspectedRun(name=name, folder=folder, model=model, codec=codec))
     return runs

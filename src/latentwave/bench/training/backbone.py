@@ -62,11 +62,6 @@ class BackboneConfig:
     frontend_strides: list[int] = dataclasses.field(default_factory=lambda: [16, 10])
 
     def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            UserError: for a value out of range.
-        """
         check_values(self, "backbone")
         for name in ("frontend_kernel_sizes", "frontend_strides"):
             values = getattr(self, name)

@@ -38,22 +38,11 @@ def save_checkpoint(
     state: TrainerState,
     *,
     keep: Sequence[int] = (),
-) -> Path:
+) -> None:
     """Write checkpoint-STEP of a run and remove all but the last two and those to keep.
 
     What is sharded is gathered by all processes; the first one writes it as one file of
-    safetensors. The folder gets its name when all files are on the disk and their SHA-256 stand
-    in manifest.json; whatever fails before leaves the checkpoints that were there.
-
-    Args:
-        run: folder of the run.
-        model: whole or sharded.
-        optimizer: on its parameters, see `make_optimizer`.
-        state: of the Trainer; says the step.
-        keep: steps whose checkpoints are not removed.
-
-    Returns:
-        The checkpoint.
+    safetensors. Whatever fails before the end leaves the checkpoints that were there.
 
     Raises:
         UserError: if the disk refuses, on every process.
@@ -84,7 +73,6 @@ def save_checkpoint(
         on_main(write)
     except (OSError, SafetensorError) as error:
         raise UserError(f"cannot write {folder}: {error}; {resume_hint(run)}") from error
-    return folder
 
 
 def load_checkpoint(
@@ -184,17 +172,6 @@ def list_checkpoints(run: Path) -> list[Path]:
         if path.name.rpartition("-")[2].isdecimal()
     ]
     return sorted(found, key=checkpoint_step, reverse=True)
-
-
-def check_checkpoint(checkpoint: Path) -> None:
-    """See that a checkpoint to start from is there and intact.
-
-    Raises:
-        UserError: if it is not.
-    """
-    fault = find_fault(checkpoint)
-    if fault is not None:
-        raise UserError(f"cannot start from {checkpoint}: it is damaged or missing ({fault})")
 
 
 def resume_hint(run: Path) -> str:

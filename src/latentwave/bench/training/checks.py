@@ -57,11 +57,7 @@ def check_values(config: Any, group: str = "") -> None:
 
 
 def check_finite(name: str, value: Any) -> None:
-    """Refuse infinities and nan, wherever they stand in plain values.
-
-    Raises:
-        UserError: with name and value.
-    """
+    """Refuse infinities and nan, wherever they stand in plain values."""
     if isinstance(value, float) and not math.isfinite(value):
         raise UserError(f"{name} must be a finite number, got {value}")
     if isinstance(value, dict):
@@ -73,15 +69,7 @@ def check_finite(name: str, value: Any) -> None:
 
 
 def check_seeds(name: str, seeds: Sequence[int]) -> None:
-    """Refuse seeds that are no seeds, or the same twice.
-
-    Args:
-        name: what a recipe calls them.
-        seeds: the values.
-
-    Raises:
-        UserError: with name and values.
-    """
+    """Refuse seeds that are no seeds, or the same twice, with their name and values."""
     distinct = len(set(seeds)) == len(seeds) > 0
     if not distinct or min(seeds) < 0 or max(seeds) > LARGEST_SEED:
         raise UserError(
@@ -90,15 +78,7 @@ def check_seeds(name: str, seeds: Sequence[int]) -> None:
 
 
 def check_name(group: str, name: str) -> None:
-    """Refuse a name that cannot be that of a folder.
-
-    Args:
-        group: what recipes call it.
-        name: the value.
-
-    Raises:
-        UserError: with group and value.
-    """
+    """Refuse a name that cannot be that of a folder; `group` is what recipes call it."""
     allowed = all(c.isalnum() or c in "._-+" for c in name)
     if not name or not allowed or name[0] == "." or len(name.encode()) > 150:
         raise UserError(

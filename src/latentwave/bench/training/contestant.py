@@ -43,12 +43,6 @@ class ContestantConfig:
     num_steps: int | None = number(None, 1)
 
     def __post_init__(self) -> None:
-        """Check kind and option names.
-
-        Raises:
-            UserError: if they are unknown, options are given without a kind, or the backbone's
-                context is changed.
-        """
         check_values(self, "contestant")
         for name in self.backbone:
             if name not in _BACKBONE_FIELDS:

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import torch
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerState
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,17 +80,13 @@ class Clock(TrainerCallback):
         self.seconds = 0.0
         self._mark = 0.0
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
+    def on_train_begin(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
         """Go on where the checkpoint stands."""
         before = logged_curve(state, 1)
         self.seconds = before[-1].seconds if before else 0.0
         self._mark = time.perf_counter()
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
+    def on_step_end(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
         """Count the time since the last step, or since the evaluation or save after it."""
         if (control.should_evaluate or control.should_save) and torch.accelerator.is_available():
             torch.accelerator.synchronize()  # the steps up to here, not those still under way

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset, default_collate
 from transformers import PreTrainedModel
 
 from latentwave.bench.data import Codec, load_codec
-from latentwave.bench.training.files import MANIFEST, MODEL, RESULT, find_fault
+from latentwave.bench.training.files import MANIFEST, MODEL, RECORD, RESULT, find_fault
 from latentwave.bench.training.processes import num_processes, on_all, rank
 from latentwave.bench.training.progress import quiet_transformers
 from latentwave.bench.training.result import read_result
@@ -75,6 +75,11 @@ def model_folder(folder: Path) -> Path:
                 f"the run {folder} diverged at step {diverged_at} and has no model: train it with "
                 "a lower learning rate"
             )
+    if (folder / RECORD).exists() and not (folder / MODEL).is_dir():
+        raise UserError(
+            f"the run {folder} has no model or is not finished: go on with latentwave train … "
+            f"--output {folder} --resume"
+        )
     found = folder / MODEL if (folder / MODEL).is_dir() else folder
     if not (found / "config.json").exists():
         runs = sorted(str(path.parent) for path in folder.glob(f"*/{MODEL}"))

@@ -63,7 +63,9 @@ def read_json(path: Path, remedy: str, schema: Any = dict[str, Any]) -> Any:
         UserError: if there is no such file, or it holds something else.
     """
     if not path.is_file():  # opening a FIFO would wait for its writer
-        raise UserError(f"{path} is {'no file' if path.exists() else 'missing'}: {remedy}")
+        raise UserError(
+            f"{path} is {'not a regular file' if path.exists() else 'missing'}: {remedy}"
+        )
     try:
         return validated(from_json(path.read_bytes()), schema)
     except ValueError as error:

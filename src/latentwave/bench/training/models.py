@@ -68,32 +68,43 @@ def build_model(
 
 
 def check_size(
-    backbone: BackboneConfig, vocab_size: int, training: TrainingConfig | None = None
+    backbone: BackboneConfig,
+    vocab_size: int,
+    training: TrainingConfig | None = None,
+    *,
+    tokens_per_step: int = 0,
+    num_logits: int = 0,
 ) -> None:
     """Refuse sizes that this machine cannot hold, before anything is built.
 
     Counted is the least that is needed: the matrices, with gradients and the optimizer's state if
     they are trained, and for one pass of this process its logits and every layer's input.
 
+    Args:
+        backbone: what is built.
+        vocab_size: of its embeddings.
+        training: how it is trained, if it is.
+        tokens_per_step: of the training.
+        num_logits: for each of these tokens.
+
     Raises:
         UserError: with what is needed and what there is.
     """
     width, layers = backbone.hidden_size, backbone.num_layers
-    parameters = width * vocab_size + layers * (
-        4 * width**2 + 2 * width * backbone.intermediate_size
-    )
+    per_layer = 4 * width**2 + 2 * width * backbone.intermediate_size
+    parameters = width * vocab_size + layers * per_layer
     needed = 4 * parameters
     if training is not None:
-        passes = num_processes() * training.gradient_accumulation_steps
-        tokens = training.batch_size * backbone.context_length // passes
-        kept = layers * width * (not training.gradient_checkpointing)
-        needed = 16 * parameters // num_processes() + 4 * tokens * (vocab_size + kept)
-    there = psutil.virtual_memory().total if on_cpu() else torch.cuda.mem_get_info()[1]
+        tokens = tokens_per_step // (num_processes() * training.gradient_accumulation_steps)
+        kept = 0 if training.gradient_checkpointing else layers * width
+        needed = 16 * parameters // num_processes() + 4 * tokens * (num_logits + kept)
+    on_gpu = torch.cuda.is_available() and not on_cpu()
+    there = torch.cuda.mem_get_info()[1] if on_gpu else psutil.virtual_memory().total
     if needed > there:
         raise UserError(
             f"num_layers={layers}, hidden_size={width}, intermediate_size="
             f"{backbone.intermediate_size} and the batch need at least {needed / 2**30:,.1f} GiB, "
-            f"this {'machine' if on_cpu() else 'accelerator'} has {there / 2**30:,.1f} GiB: choose "
+            f"this {'GPU' if on_gpu else 'machine'} has {there / 2**30:,.1f} GiB: choose "
             "smaller sizes, a smaller batch_size or more gradient_accumulation_steps"
         )
 

@@ -71,18 +71,7 @@ def on_main(work: Callable[[], T]) -> T:
     """
     if num_processes() == 1:
         return work()
-    outcome: list[tuple[T | None, Exception | None]] = [(None, None)]
-    if is_main():
-        try:
-            outcome = [(work(), None)]
-        except Exception as error:
-            dist.broadcast_object_list([(None, _sendable(error))], src=0)
-            raise
-    dist.broadcast_object_list(outcome, src=0)
-    result, failure = outcome[0]
-    if failure is not None:
-        raise failure
-    return result  # type: ignore[return-value]
+    return on_all(lambda: work() if is_main() else None)[0]  # type: ignore[return-value]
 
 
 def on_all(work: Callable[[], T]) -> list[T]:

@@ -18,7 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.segment import Segment
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerState
 from transformers.utils import logging
 
 # Control characters but for tabs and line ends: names and texts of others may try to steer.
@@ -86,9 +86,7 @@ class ProgressCallback(TrainerCallback):
         self._started = 0.0
         self._losses: dict[str, float] = {}
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
+    def on_train_begin(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
         """Show the bar."""
         self._first_step, self._started = state.global_step, time.monotonic()
         if self._console.is_terminal:
@@ -106,23 +104,14 @@ class ProgressCallback(TrainerCallback):
             )
             self._bar.start()
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
+    def on_step_end(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
         """Move the bar."""
         if self._bar is not None:
             self._bar.update(self._task, completed=state.global_step, figures=self._figures(state))
 
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **_: Any,
-    ) -> None:
+    def on_log(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Remember the losses; print a line for each evaluation where there is no bar."""
-        logs = logs or {}
+        logs: dict[str, float] = kwargs.get("logs") or {}
         for name, shown in (("loss", "loss"), ("eval_loss", "validation")):
             if name in logs:
                 self._losses[shown] = logs[name]

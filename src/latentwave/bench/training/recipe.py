@@ -39,11 +39,6 @@ class TuningConfig:
     num_steps: int | None = number(None, 1)
 
     def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            UserError: for a value out of range.
-        """
         check_values(self, "tuning")
         rates = self.learning_rates
         if rates != sorted(set(rates)) or (rates and rates[0] <= 0):
@@ -86,12 +81,6 @@ class Recipe:
     longer_contexts: list[int] = dataclasses.field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Check names and seeds.
-
-        Raises:
-            UserError: if there are no seeds, a seed twice, a name that cannot be a folder's, a
-                contestant's values out of range, or an unknown task or budget.
-        """
         check_values(self)
         check_name("name", self.name)
         check_seeds("seeds", self.seeds)
@@ -187,7 +176,9 @@ def read_recipe_file(path: Path) -> dict[str, Any]:
         UserError: if the file is missing, no YAML in UTF-8, or unreasonably large.
     """
     if not path.is_file():
-        raise UserError(f"there is no recipe {path}" + (": it is no file" if path.exists() else ""))
+        raise UserError(
+            f"there is no recipe {path}" + (": it is not a regular file" if path.exists() else "")
+        )
     if path.stat().st_size > _LONGEST_RECIPE_BYTES:
         raise UserError(f"{path} is too long for a recipe: {path.stat().st_size:,} bytes")
     try:

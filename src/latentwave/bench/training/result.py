@@ -90,11 +90,7 @@ def open_folder(folder: Path, record: dict[str, Any], resume: bool) -> None:
 
 
 def check_folder(folder: Path, record: dict[str, Any]) -> None:
-    """See that the folder of a run is free, or holds this very run.
-
-    Args:
-        folder: of the run; missing and empty ones are free.
-        record: as for `open_folder`.
+    """See that the folder of a run is missing, empty, or holds this very run.
 
     Raises:
         UserError: if it holds something else.
@@ -178,10 +174,7 @@ def write_result(folder: Path, result: RunResult) -> None:
 
 @contextlib.contextmanager
 def owned_folder(folder: Path) -> Iterator[None]:
-    """Own the folder of a run while it trains; a process that dies gives it up.
-
-    Args:
-        folder: an existing one.
+    """Own an existing folder while a run trains into it; a process that dies gives it up.
 
     Raises:
         UserError: if another process trains into it.

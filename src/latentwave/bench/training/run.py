@@ -16,9 +16,7 @@ from safetensors import SafetensorError
 from transformers import (
     PreTrainedModel,
     TrainerCallback,
-    TrainerControl,
     TrainerState,
-    TrainingArguments,
 )
 from transformers.integrations.integration_utils import TensorBoardCallback
 from transformers.trainer_callback import PrinterCallback
@@ -26,7 +24,6 @@ from transformers.trainer_callback import PrinterCallback
 from latentwave.bench.data import TokenStore, save_codec
 from latentwave.bench.data.folders import whole_folder
 from latentwave.bench.training.checkpoint import (
-    check_checkpoint,
     checkpoint_step,
     list_checkpoints,
     newest_checkpoint,
@@ -123,7 +120,14 @@ def train(
         with explained_ends(lambda: resume_hint(folder)):
             # Everything that can be refused is built before the folder is touched.
             objective = open_objective(own, store)
-            check_size(own.backbone, store.metadata.vocab_size, own.training)
+            vocab_size = store.metadata.vocab_size
+            check_size(
+                own.backbone,
+                vocab_size,
+                own.training,
+                tokens_per_step=objective.tokens_per_step,
+                num_logits=vocab_size if objective.task == "language-model" else 0,
+            )
             run = _Run(objective, contestant, seed, folder, console or PlainConsole(stderr=True))
             on_main(lambda: open_folder(folder, record, resume))
             return on_main(run.finished) or run.train(start_from)
@@ -203,7 +207,7 @@ class _Run:
             on_main(lambda: _remove_partial(self.folder))
             checkpoint = on_main(lambda: newest_checkpoint(self.folder))
             if checkpoint is None and start_from is not None:
-                on_main(lambda: check_checkpoint(start_from))
+                on_main(lambda: _check_start(start_from))
                 checkpoint = start_from
             self.arguments.eval_on_start = checkpoint is None
             wrapper = expected_wrapper(self.settings)
@@ -235,7 +239,7 @@ class _Run:
             if is_main() and num_processes() > 1:
                 self._say(execution)
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-            result = self._result(trainer.state, start_from, execution)
+            result = on_main(lambda: self._result(trainer.state, start_from, execution))
             if result.diverged_at is None:
                 metrics, split = trainer.final_metrics()
                 result = dataclasses.replace(result, metrics=metrics, metrics_split=split)
@@ -306,6 +310,12 @@ class _Run:
             ) from error
 
 
+def _check_start(checkpoint: Path) -> None:
+    fault = find_fault(checkpoint)
+    if fault is not None:
+        raise UserError(f"cannot start from {checkpoint}: it is damaged or missing ({fault})")
+
+
 def _whole_weights(model: PreTrainedModel) -> dict[str, Any]:
     """Parameters and buffers on the CPU; tied ones stay the same tensor."""
     own = model.state_dict(keep_vars=True)
@@ -327,9 +337,7 @@ class _EveryStep(TrainerCallback):
         self._save_at_steps = frozenset(save_at_steps)
         self._heed = heed
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
+    def on_step_end(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
         self._heed()
         if state.global_step in self._save_at_steps:
             control.should_save = True

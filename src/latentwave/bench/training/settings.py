@@ -87,11 +87,6 @@ class TrainingConfig:
     timeout_seconds: int = number(600, 1, most=10**6)
 
     def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            UserError: for a value out of range.
-        """
         check_values(self, "training")
         steps = self.save_at_steps
         if steps != sorted(set(steps)) or min(steps, default=1) < 1:

@@ -9,7 +9,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerState
 
 from latentwave.bench.training.checkpoint import whole_tensor
 from latentwave.bench.training.files import SNAPSHOTS, write_durably
@@ -72,22 +72,14 @@ class SnapshotCallback(TrainerCallback):
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
+    def on_train_begin(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
         """Remove what an interrupted run wrote after its checkpoint."""
         if is_main():
             for step, path in _snapshots(self._folder).items():
                 if step > state.global_step:
                     path.unlink()
 
-    def on_evaluate(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **kwargs: Any,
-    ) -> None:
+    def on_evaluate(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Keep the mixers if this evaluation is one of those that are kept."""
         if state.global_step not in snapshot_steps(state.max_steps, int(args.eval_steps or 1)):
             return
@@ -119,7 +111,7 @@ def read_snapshot(path: Path) -> dict[str, Tensor]:
     """
     try:
         if not path.is_file():
-            raise OSError("it is no file")
+            raise OSError("not a regular file")
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise UserError(

@@ -118,6 +118,16 @@ class RunTrainer(Trainer):
             self._batches.start_at(self.state.global_step)
         return found
 
+    def _prepare_for_training(self, *arguments: Any, **options: Any) -> Any:
+        prepared = super()._prepare_for_training(*arguments, **options)  # type: ignore[no-untyped-call]
+        found = (found_wrapper(self.model_wrapped), self.accelerator.mixed_precision)
+        if found != self._expected:
+            raise RuntimeError(
+                "the model's wrapper and its mixed precision must be "
+                f"{' and '.join(self._expected)}, but are {' and '.join(found)}"
+            )
+        return prepared
+
     def floating_point_ops(self, inputs: Any) -> int:
         """None: costs are counted once per contestant, and counting here takes time every step."""
         return 0
@@ -158,12 +168,6 @@ class RunTrainer(Trainer):
         """Weights are restored together with the optimizer, once both are on their device."""
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        found = (found_wrapper(self.model_wrapped), self.accelerator.mixed_precision)
-        if found != self._expected:
-            raise RuntimeError(
-                "the model's wrapper and its mixed precision must be "
-                f"{' and '.join(self._expected)}, but are {' and '.join(found)}"
-            )
         if checkpoint is not None:
             load_checkpoint(Path(checkpoint), *self._trained())
 
