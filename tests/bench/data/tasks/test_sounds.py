@@ -100,7 +100,7 @@ def test_fsd50k(tmp_path):
         "validation": [(400, (1,))],
         "test": [(400, (0, 2)), (400, (2,))],
     }
-    assert corpus.num_skipped_files == 0
+    assert corpus.skipped == []
     names = [source.name for source in corpus.sources]
     assert names[-3:] == ["dev.csv", "eval.csv", "vocabulary.csv"]
     assert set(names) == set(corpus.files)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from latentwave.bench.data.mapped import by_name, opened
+from latentwave.bench.data.windows import by_name, opened
 from latentwave.errors import UserError
 
 Example = dict[str, Tensor]

@@ -10,7 +10,7 @@ from typing import TypeVar
 from latentwave.bench.data.codec import Codec
 from latentwave.bench.data.config import CorpusConfig, CorpusKind
 from latentwave.bench.data.corpus import Corpus
-from latentwave.bench.data.places import corpus_root
+from latentwave.bench.data.files import corpus_root
 from latentwave.bench.data.tasks.clips import LabelledClips
 from latentwave.bench.data.tasks.codecs import ListOpsCodec, PairCodec, PixelCodec, SampleCodec
 from latentwave.bench.data.tasks.listops import ListOps, ListOpsFiles, ListOpsRules
