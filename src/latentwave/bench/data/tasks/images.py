@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latentwave.bench.data.tasks.labelled import Example, LabelledCorpus
+from latentwave.bench.data.tasks.labelled import Example, LabelledRows
 from latentwave.bench.data.tasks.tables import find_file, opened, require_files
 from latentwave.errors import UserError
 
@@ -23,7 +23,7 @@ _RECORD_BYTES = 1 + 3 * 1024
 _MOST_BYTES = 1 << 30
 
 
-def mnist(folder: Path, validation: float, test: float) -> LabelledCorpus:
+def mnist(folder: Path, validation: float, test: float) -> LabelledRows:
     """MNIST, or a set in its form, from its idx files, plain or compressed.
 
     With the training files (train-…) the published test set is the test and a share of the
@@ -48,15 +48,13 @@ def mnist(folder: Path, validation: float, test: float) -> LabelledCorpus:
     def examples() -> Iterator[Example]:
         for split, (images, labels) in parts.items():
             for image, label in _read_pair(images, labels):
-                yield Example([image.reshape(-1)], int(label), "train" if alone else split)
+                yield Example(image.reshape(-1), int(label), "train" if alone else split)
 
     files = {path.name: path for paths in parts.values() for path in paths}
-    return LabelledCorpus(
-        examples, DIGITS, files, validation=validation, test=test if alone else 0.0
-    )
+    return LabelledRows(examples, DIGITS, files, validation=validation, test=test if alone else 0.0)
 
 
-def cifar10(folder: Path, validation: float) -> LabelledCorpus:
+def cifar10(folder: Path, validation: float) -> LabelledRows:
     """CIFAR-10 in grey, as the Long Range Arena has it, from the binary version.
 
     A record is one label byte and 1,024 bytes each of red, green and blue. (The Python version is
@@ -90,13 +88,13 @@ def cifar10(folder: Path, validation: float) -> LabelledCorpus:
                             f"{path} has {size:,} bytes, not a multiple of {_RECORD_BYTES:,}: it "
                             "is damaged"
                         )
-                    yield Example(map(_grey, [record[1:]]), record[0], split)
+                    yield Example(_grey(record[1:]), record[0], split)
 
     files = {path.name: path for path in paths}
-    return LabelledCorpus(examples, CIFAR10, files, validation=validation)
+    return LabelledRows(examples, CIFAR10, files, validation=validation)
 
 
-def small_digits(validation: float, test: float) -> LabelledCorpus:
+def small_digits(validation: float, test: float) -> LabelledRows:
     """The 1,797 digits of 8×8 pixels that scikit-learn ships: a quick, small stand-in.
 
     Args:
@@ -118,10 +116,10 @@ def small_digits(validation: float, test: float) -> LabelledCorpus:
         digits: Any = load_digits()
         grey = np.round(digits.images * (255 / 16)).astype(np.uint8)
         for image, label in zip(grey, digits.target, strict=True):
-            yield Example([image.reshape(-1)], int(label))
+            yield Example(image.reshape(-1), int(label))
 
     file = Path(sklearn.__file__).parent / "datasets" / "data" / "digits.csv.gz"
-    return LabelledCorpus(examples, DIGITS, {file.name: file}, validation=validation, test=test)
+    return LabelledRows(examples, DIGITS, {file.name: file}, validation=validation, test=test)
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:

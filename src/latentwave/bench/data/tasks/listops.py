@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from latentwave.bench.data.corpus import SPLITS
-from latentwave.bench.data.tasks.labelled import Example, LabelledCorpus
+from latentwave.bench.data.tasks.labelled import Example, LabelledRows
 from latentwave.bench.data.tasks.tables import read_tsv, require_files
 from latentwave.errors import UserError
 
@@ -85,7 +85,7 @@ class ListOpsRules:
                 )
 
 
-def drawn_listops(rules: ListOpsRules) -> LabelledCorpus:
+def drawn_listops(rules: ListOpsRules) -> LabelledRows:
     """Expressions drawn by the rules: the same for the same rules on every machine."""
 
     def examples() -> Iterator[Example]:
@@ -93,13 +93,13 @@ def drawn_listops(rules: ListOpsRules) -> LabelledCorpus:
         counts = (rules.num_train, rules.num_validation, rules.num_test)
         for split, count in zip(SPLITS, counts, strict=True):
             for symbols in itertools.islice(expressions, count):
-                yield Example([symbols], evaluate(symbols), split)
+                yield Example(symbols, evaluate(symbols), split)
 
     content = json.dumps(dataclasses.asdict(rules), sort_keys=True)
-    return LabelledCorpus(examples, DIGITS, rules=content)
+    return LabelledRows(examples, DIGITS, rules=content)
 
 
-def published_listops(folder: Path) -> LabelledCorpus:
+def published_listops(folder: Path) -> LabelledRows:
     """The published tables: source and target on a line, below a heading.
 
     Args:
@@ -120,9 +120,9 @@ def published_listops(folder: Path) -> LabelledCorpus:
             for place, (source, target) in read_tsv(path, 2):
                 if source != b"Source":
                     symbols = _read_expression(source, target, place)
-                    yield Example([symbols], int(target), split)
+                    yield Example(symbols, int(target), split)
 
-    return LabelledCorpus(examples, DIGITS, {path.name: path for path in paths})
+    return LabelledRows(examples, DIGITS, {path.name: path for path in paths})
 
 
 def draw_expressions(rules: ListOpsRules) -> Iterator[list[str]]:
