@@ -157,6 +157,7 @@ def test_a_damaged_file_is_one_line_or_is_counted(case, damage, tmp_path):
         ),
         ("fsd50k", "FSD50K.ground_truth/dev.csv", "fname,labels,split\n10,Howl,train\n", "'Howl'"),
         ("fsd50k", "FSD50K.ground_truth/dev.csv", "fname,labels,split\n10,Bark,x\n", "split 'x'"),
+        ("fsd50k", "FSD50K.ground_truth/vocabulary.csv", "0,Bark,a\n1,Bark,b\n", "a class twice"),
         ("fsd50k", "FSD50K.ground_truth/dev.csv", "fname,labels\n10,Bark\n", "no column 'split'"),
         ("fsd50k", "FSD50K.ground_truth/dev.csv", "fname,labels,split\n", "dev.csv is empty"),
         (
@@ -168,6 +169,7 @@ def test_a_damaged_file_is_one_line_or_is_counted(case, damage, tmp_path):
         ("esc50", "meta/esc50.csv", None, r"neither meta/esc50\.csv nor labels\.csv"),
         ("esc10", "labels.csv", "file,fold,label,class\n1-0.wav,9,0,a\n", "has fold '9'"),
         ("esc10", "labels.csv", "file,fold,label,class\n1-0.wav,1,²,a\n", "label '²'"),
+        ("esc10", "labels.csv", f"file,fold,label,class\na,1,{'9' * 5000},a\n", "labels are whole"),
         ("esc10", "labels.csv", "file,fold,label,class\na,1,0,a\nb,1,0,b\n", "class 'b'"),
         ("esc10", "labels.csv", "file,fold,label,class\nx,3,0,a\n", "none of its 1 labelled train"),
     ],

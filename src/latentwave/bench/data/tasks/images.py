@@ -24,19 +24,13 @@ _MOST_BYTES = 1 << 30
 
 
 def mnist(folder: Path, validation: float, test: float) -> LabelledRows:
-    """MNIST, or a set in its form, from its idx files, plain or compressed.
+    """MNIST, or a set in its form, from {train,t10k}-{images-idx3,labels-idx1}-ubyte.
 
-    With the training files (train-…) the published test set is the test and a share of the
-    training images validates. With the test files (t10k-…) alone, these are dealt to all three
-    splits by shares: a smaller stand-in, not the published task.
-
-    Args:
-        folder: holds {train,t10k}-images-idx3-ubyte and -labels-idx1-ubyte.
-        validation: share that validates.
-        test: share that is the test, where the training files are missing.
+    Without the training files the test files are dealt to all three splits by shares: a smaller
+    stand-in, not the published task.
 
     Raises:
-        UserError: if files are missing; later, if they are damaged.
+        UserError: if files are missing; while examples are read, if they are damaged.
     """
     parts = {}
     for split, part in (("train", "train"), ("test", "t10k")):
@@ -55,17 +49,13 @@ def mnist(folder: Path, validation: float, test: float) -> LabelledRows:
 
 
 def cifar10(folder: Path, validation: float) -> LabelledRows:
-    """CIFAR-10 in grey, as the Long Range Arena has it, from the binary version.
+    """CIFAR-10 in grey, as in the Long Range Arena, from data_batch_1.bin … 5 and test_batch.bin.
 
-    A record is one label byte and 1,024 bytes each of red, green and blue. (The Python version is
-    pickled and is not read: unpickling runs what the file says.)
-
-    Args:
-        folder: cifar-10-batches-bin, with data_batch_1.bin … 5 and test_batch.bin.
-        validation: share of the training images that validates.
+    A record is one label byte and 1,024 bytes each of red, green and blue. The Python version is
+    pickled and is not read: unpickling runs what the file says.
 
     Raises:
-        UserError: if files are missing; later, if they are damaged.
+        UserError: if files are missing; while examples are read, if they are damaged.
     """
     pickled = (folder / "data_batch_1").is_file()
     paths = require_files(
@@ -97,10 +87,6 @@ def cifar10(folder: Path, validation: float) -> LabelledRows:
 def small_digits(validation: float, test: float) -> LabelledRows:
     """The 1,797 digits of 8×8 pixels that scikit-learn ships: a quick, small stand-in.
 
-    Args:
-        validation: share that validates.
-        test: share that is the test.
-
     Raises:
         UserError: if scikit-learn is not installed.
     """
@@ -124,9 +110,6 @@ def small_digits(validation: float, test: float) -> LabelledRows:
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
     """An idx file of bytes: two zero bytes, type 8, the number of axes, their sizes, the values.
-
-    Args:
-        path: the file, compressed if its name says so.
 
     Raises:
         UserError: if it is no such file, or too short or long for its sizes.

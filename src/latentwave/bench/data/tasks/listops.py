@@ -100,13 +100,11 @@ def drawn_listops(rules: ListOpsRules) -> LabelledRows:
 
 
 def published_listops(folder: Path) -> LabelledRows:
-    """The published tables: source and target on a line, below a heading.
-
-    Args:
-        folder: holds basic_train.tsv, basic_val.tsv and basic_test.tsv, plain or compressed.
+    """The published tables basic_{train,val,test}.tsv: source and target, below a heading.
 
     Raises:
-        UserError: if one is missing; later, for a line that is not an expression and its value.
+        UserError: if one is missing; while examples are read, for a line that is not an
+            expression and its value.
     """
     paths = require_files(
         folder,
@@ -126,13 +124,7 @@ def published_listops(folder: Path) -> LabelledRows:
 
 
 def draw_expressions(rules: ListOpsRules) -> Iterator[list[str]]:
-    """Distinct expressions without end.
-
-    Args:
-        rules: see `ListOpsRules`.
-
-    Yields:
-        The symbols of one expression, of `SYMBOLS`.
+    """Distinct expressions without end, as symbols.
 
     Raises:
         UserError: if the rules hardly ever give an expression that is new.
@@ -162,13 +154,7 @@ def draw_expressions(rules: ListOpsRules) -> Iterator[list[str]]:
 
 
 def evaluate(symbols: list[str]) -> int:
-    """The value of an expression.
-
-    Args:
-        symbols: of `SYMBOLS`.
-
-    Returns:
-        A digit. The median is cut to its integer part.
+    """The value of an expression, a digit; the median is cut to its integer part.
 
     Raises:
         ValueError: if the symbols are no expression.

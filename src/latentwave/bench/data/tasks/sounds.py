@@ -21,8 +21,7 @@ def fsd50k(root: Path, sample_rate: int) -> LabelledClips:
     """FSD50K: 200 classes, several per clip, with its published splits.
 
     Args:
-        root: holds FSD50K.ground_truth (dev.csv, eval.csv, vocabulary.csv),
-            FSD50K.dev_audio and FSD50K.eval_audio.
+        root: holds FSD50K.ground_truth, FSD50K.dev_audio and FSD50K.eval_audio.
         sample_rate: in Hz.
 
     Raises:
@@ -33,6 +32,8 @@ def fsd50k(root: Path, sample_rate: int) -> LabelledClips:
     vocabulary = read_csv(tables[0], ["index", "name", "mid"], heading=False)
     names = [row["name"] for row in vocabulary]
     classes = {name: index for index, name in enumerate(names)}
+    if len(classes) < len(names):
+        raise UserError(f"{tables[0]} names a class twice")
     rows: list[_Row] = []
     for part, table in zip(("dev", "eval"), tables[1:], strict=True):
         columns = ["fname", "labels", *(["split"] if part == "dev" else [])]
@@ -61,7 +62,7 @@ def esc(root: Path, sample_rate: int, fold: int) -> LabelledClips:
         fold: the test fold, 1 to 5.
 
     Raises:
-        UserError: if the table is missing or damaged, or the fold is not one of the five.
+        UserError: if the table is missing or damaged, or there is no such fold.
     """
     if fold not in range(1, 6):
         raise UserError(f"fold must be 1 to 5, got {fold}")
@@ -77,7 +78,8 @@ def esc(root: Path, sample_rate: int, fold: int) -> LabelledClips:
     names: dict[str, str] = {}
     for row in read_csv(table, columns):
         file, label, name, number = (row[column] for column in columns)
-        if number not in splits or not label.isdecimal() or names.setdefault(label, name) != name:
+        known = number in splits and re.fullmatch(r"\d{1,9}", label)
+        if not known or names.setdefault(label, name) != name:
             raise UserError(
                 f"{table}: {file!r} has fold {number!r}, label {label!r} and class {name!r}, but "
                 "folds are 1 to 5, and labels are whole numbers that stand for one class each"
@@ -93,10 +95,6 @@ def spoken_digits(root: Path, sample_rate: int) -> LabelledClips:
     """The free spoken digits: DIGIT_SPEAKER_TAKE.wav, in any sub-folder.
 
     Takes 0 to 4 of every speaker and digit are the published test; takes 5 to 9 validate.
-
-    Args:
-        root: the folder.
-        sample_rate: in Hz; the recordings have 8,000.
 
     Raises:
         UserError: if there are no such recordings.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from latentwave.bench.data.corpus import SPLITS, Corpus
-from latentwave.bench.data.files import find_files
+from latentwave.bench.data.files import PACKED, find_files
 from latentwave.bench.data.tasks.labelled import (
     Example,
     LabelledFiles,
@@ -21,22 +21,18 @@ RELATIONS = ("unrelated", "related")
 _FOLDERS = {"neg": 0, "pos": 1}
 _LABELS = {b"0": 0, b"0.0": 0, b"1": 1, b"1.0": 1}
 _CHUNK_BYTES = 1 << 20
+_TABLES = (".tsv", *PACKED)
 
 
 def reviews(root: Path, validation: float, test: float) -> Corpus:
-    """Film reviews as text classification of the Long Range Arena has them: by their bytes.
+    """Film reviews by their bytes, as in text classification of the Long Range Arena.
 
     Either text files in folders `pos` and `neg`, with folders `train` and `test` above them
     (aclImdb) or without (movie_reviews), or tables train.tsv and test.tsv with label, rating,
     number and text on a line. A published test split stays the test.
 
-    Args:
-        root: the folder.
-        validation: share of the training reviews that validates.
-        test: share of all reviews that is the test, where none is published.
-
     Raises:
-        UserError: if there are no reviews; later, for a line that is no labelled review.
+        UserError: if there are no reviews; while they are read, for a line that is none.
     """
     if not root.is_dir():
         raise UserError(f"there is no folder {root}: check the path")
@@ -85,15 +81,13 @@ def paper_pairs(folder: Path) -> LabelledRows:
     The two texts become one document with a separator between them, while the Long Range Arena
     encodes each by itself and compares the two codes.
 
-    Args:
-        folder: holds one file each whose name ends in .train.tsv, .eval.tsv and .test.tsv.
-
     Raises:
-        UserError: if one is missing; later, for a line that is no labelled pair.
+        UserError: unless there is one file each *.train.tsv, *.eval.tsv and *.test.tsv; while
+            pairs are read, for a line that is none.
     """
     paths = []
     for end in ("train", "eval", "test"):
-        found = sorted(folder.glob(f"*.{end}.tsv*"))
+        found = [path for path in folder.glob(f"*.{end}.tsv*") if path.suffix in _TABLES]
         if len(found) != 1:
             raise UserError(
                 f"{folder} holds {len(found)} files *.{end}.tsv, expected one: name the folder "
