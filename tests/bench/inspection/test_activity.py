@@ -3,11 +3,10 @@ import pytest
 import torch
 
 from latentwave.bench.data import DocumentBorders
-from latentwave.bench.inspection import (
+from latentwave.bench.inspection import kernels_of, named_mixers
+from latentwave.bench.inspection.activity import (
     Passage,
     embedding_path,
-    kernels_of,
-    named_mixers,
     record_passages,
     token_activity,
 )
@@ -83,9 +82,9 @@ def test_passages_are_what_the_mixers_saw():
     assert model.training
     model.eval()
     hidden = model(torch.from_numpy(tokens)[None], output_hidden_states=True).hidden_states
-    for i, passage in enumerate(passages.values(), start=1):
+    for i, (name, passage) in enumerate(passages.items(), start=1):
         np.testing.assert_allclose(passage.after, hidden[i][0].detach(), atol=1e-5)
-        mixed = mixers[passage.name](torch.from_numpy(passage.before)[None])
+        mixed = mixers[name](torch.from_numpy(passage.before)[None])
         np.testing.assert_allclose(passage.after, mixed[0].detach(), atol=1e-5)
     assert all(not mixer._forward_hooks for mixer in mixers.values())
 

@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
-from transformers import TrainerCallback
 
-import latentwave.bench.training.run as run_module
 from latentwave.bench.comparison import compare
 from latentwave.bench.data import CorpusConfig, prepare
 from latentwave.bench.report import load_results, write_report
@@ -30,8 +28,7 @@ from latentwave.bench.training import (
 )
 from latentwave.bench.training.wave_encoder import WaveEncoderForAudioClassification
 from latentwave.errors import UserError
-from tests.bench.data.tasks.test_sounds import RATE, tone, write_fsd50k
-from tests.bench.data.tasks.test_sounds import sound as encoded
+from tests.bench.data.tasks import made
 from tests.comparing import assert_differ
 from tests.processes import run_processes
 from tests.tiny import tiny_recipe, write_text
@@ -132,29 +129,6 @@ def test_tokens_are_those_of_the_mean_document(listops):
     assert inputs["input_ids"].shape == (1, num_tokens)
 
 
-class Crash(TrainerCallback):
-    def on_step_end(self, args, state, control, **kwargs):
-        if state.global_step == 7:
-            raise RuntimeError("power cut")
-
-
-def test_an_interrupted_run_resumes_to_the_same_curve(finished, listops, tmp_path, monkeypatch):
-    _, uninterrupted = finished
-    with monkeypatch.context() as patch:
-
-        class Crashing(Crash, run_module.ProgressCallback):
-            pass
-
-        patch.setattr(run_module, "ProgressCallback", Crashing)
-        with pytest.raises(RuntimeError, match="power cut"):
-            train(recipe_of(LISTOPS), "mixed", 0, listops, tmp_path / "run", console=quiet())
-    resumed = train(
-        recipe_of(LISTOPS), "mixed", 0, listops, tmp_path / "run", resume=True, console=quiet()
-    )
-    assert points(resumed) == points(uninterrupted)
-    assert resumed.metrics == uninterrupted.metrics
-
-
 def test_accumulated_batches_give_the_same_gradients(listops, tmp_path):
     """The mean over a batch is that of its halves; a loss taken for a sum would not be."""
     norms = []
@@ -226,18 +200,12 @@ def write_sounds(folder):
         split = f",{'train' if number < 35 else 'val'}" if part == "dev" else ""
         labels = ",".join(names[c] for c in own)
         rows[part].append(f'{number},"{labels}",/m/1{split}')
-        wave = sum(tone(pitches[c], 0.08 + 0.02 * (number % 3)) for c in own)
-        files[f"FSD50K.{part}_audio/{number}.wav"] = encoded(wave / 2)
-    write_fsd50k(
-        folder,
-        dev="\n".join(rows["dev"]) + "\n",
-        evaluation="\n".join(rows["eval"]) + "\n",
-        vocabulary="".join(f"{i},{name},/m/{i}\n" for i, name in enumerate(names)),
-        files={"dev": [], "eval": []},
-    )
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
-    return folder
+        wave = sum(made.tone(pitches[c], 0.08 + 0.02 * (number % 3)) for c in own)
+        files[f"FSD50K.{part}_audio/{number}.wav"] = made.sound(wave / 2)
+    tables = {part: "\n".join(own) + "\n" for part, own in rows.items()}
+    tables["vocabulary"] = "".join(f"{i},{name},/m/{i}\n" for i, name in enumerate(names))
+    tables = {f"FSD50K.ground_truth/{name}.csv": text for name, text in tables.items()}
+    return made.write(folder, files | tables)
 
 
 NONCAUSAL = ContestantConfig(
@@ -247,7 +215,9 @@ NONCAUSAL = ContestantConfig(
 
 def test_tagging_raw_sound_finds_pitches(tmp_path):
     pytest.importorskip("soundfile")
-    corpus = CorpusConfig(name="fsd50k", path=str(write_sounds(tmp_path / "s")), sample_rate=RATE)
+    corpus = CorpusConfig(
+        name="fsd50k", path=str(write_sounds(tmp_path / "s")), sample_rate=made.RATE
+    )
     store = prepare(corpus)
     recipe = recipe_of(
         corpus,
@@ -281,7 +251,9 @@ def train_sound(rank, recipes, store, folder):
 
 def test_two_processes_give_the_curve_of_one(tmp_path):
     pytest.importorskip("soundfile")
-    corpus = CorpusConfig(name="fsd50k", path=str(write_sounds(tmp_path / "s")), sample_rate=RATE)
+    corpus = CorpusConfig(
+        name="fsd50k", path=str(write_sounds(tmp_path / "s")), sample_rate=made.RATE
+    )
     store = prepare(corpus)
     # 9 clips to validate cannot be shared fairly.
     base = {"learning_rate": 1e-2, "num_evaluation_windows": 9}
@@ -315,20 +287,12 @@ def test_other_backbones_classify_too(architecture, listops, tmp_path):
 
 
 def test_pairs_are_cut_at_both_texts(tmp_path):
-    from tests.bench.data.tasks.test_retrieval import write_books
-
-    corpus = CorpusConfig(
-        name="book-pairs",
-        path=str(write_books(tmp_path)),
-        num_train=8,
-        num_validation=4,
-        num_test=4,
-        passage_bytes=50,
-        validation=0.2,
-        test=0.2,
-    )
-    store = prepare(corpus)
-    item = open_objective(recipe_of(corpus), store).training_set(0)[0]
+    made.paper_pairs(tmp_path)
+    lines = ["1\ta\tb\t" + "x" * 40 + "\t" + "y" * 40, "0\ta\tb\tx\ty"]
+    made.write(tmp_path, {"new_aan_pairs.train.tsv": "\n".join(lines)})
+    corpus = CorpusConfig(name="aan-pairs", path=str(tmp_path))
+    objective = open_objective(recipe_of(corpus), prepare(corpus))
+    item = objective.examples("train")[0]
     assert len(item["input_ids"]) == 32
     assert int((item["input_ids"] == 256).nonzero()) == 15
 
@@ -351,7 +315,9 @@ def test_what_does_not_fit(listops, tmp_path):
 
 def test_raw_sound_needs_an_encoder(tmp_path):
     pytest.importorskip("soundfile")
-    corpus = CorpusConfig(name="fsd50k", path=str(write_fsd50k(tmp_path / "s")), sample_rate=RATE)
+    corpus = CorpusConfig(
+        name="fsd50k", path=str(made.fsd50k(tmp_path / "s")), sample_rate=made.RATE
+    )
     store = prepare(corpus)
     with pytest.raises(UserError, match="raw sound is classified by backbone.architecture"):
         open_objective(recipe_of(corpus, "gpt2"), store).build(ContestantConfig(), 0)

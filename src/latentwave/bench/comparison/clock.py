@@ -123,7 +123,7 @@ class _Stepper:
             "muon_learning_rate": _LEARNING_RATE,
         }
         slow = dataclasses.replace(self._settings, **rates)
-        self._optimizer = make_optimizer(self._model, slow, set())
+        self._optimizer = make_optimizer(self._model, slow)
 
     def step(self, number: int) -> float:
         """Seconds of one step on the batch of that number."""

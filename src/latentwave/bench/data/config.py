@@ -40,7 +40,6 @@ class CorpusConfig:
         max_length: symbols that it must stay below.
         max_depth: of its nesting.
         max_arguments: of one operator.
-        passage_bytes: of each passage of a pair.
         seed: of the draws, from 0 to 2^64 − 1.
         pattern: of the names of a folder's files, such as "*.py" (text).
         text_field: the field or column that holds the text; default: "text" (jsonl, csv, parquet,
@@ -72,7 +71,6 @@ class CorpusConfig:
     max_length: int | None = None
     max_depth: int | None = None
     max_arguments: int | None = None
-    passage_bytes: int | None = None
     seed: int | None = None
     pattern: str | None = None
     text_field: str | None = None

@@ -40,7 +40,6 @@ class TokenActivity:
     """A mixer's kernels over the tokens of a text, rows as in its `Kernels`.
 
     Attributes:
-        name: of the mixer among the model's modules.
         tf_mask: (N, T), a_m(t), the weights that a token-adaptive filterbank chooses; None for
             all other mixers, whose weights do not depend on the token.
         activity: (N, T). Of a filterbank: the mean over channels of a_m(t) · ReLU((h_m * x)(t)),
@@ -49,7 +48,6 @@ class TokenActivity:
         signed: whether activity has either sign.
     """
 
-    name: str
     tf_mask: Float[np.ndarray, "N T"] | None
     activity: Float[np.ndarray, "N T"]
     signed: bool
@@ -92,40 +90,34 @@ def record_passages(
         A passage for each mixer that was run.
     """
     found: dict[str, Passage] = {}
+
+    def recorder(name: str) -> Any:
+        def record(module: Any, args: Any, kwargs: dict[str, Any], output: Tensor) -> None:
+            x: Tensor = args[0] if args else kwargs["x"]
+            before, after = (t.detach()[0].float().cpu().numpy() for t in (x, output))
+            ids = kwargs.get("segment_ids")
+            ids = None if ids is None else ids[0].cpu().numpy()
+            found[name] = Passage(name=name, before=before, after=after, segment_ids=ids)
+
+        return record
+
     handles = [
-        mixer.register_forward_hook(_recorder(name, found), with_kwargs=True)
+        mixer.register_forward_hook(recorder(name), with_kwargs=True)
         for name, mixer in mixers.items()
     ]
+    inputs = {"input_ids": torch.from_numpy(tokens.astype(np.int64))}
+    if borders is not None:
+        inputs["segment_ids"], inputs["position_ids"] = borders.of_window(0, len(tokens))
     training = model.training
     model.train(False)
     try:
-        input_ids = torch.from_numpy(tokens.astype(np.int64))[None].to(model.device)
-        apart = {}
-        if borders is not None:
-            segment_ids, position_ids = borders.of_window(0, len(tokens))
-            apart = {"segment_ids": segment_ids, "position_ids": position_ids}
-        apart = {name: ids[None].to(model.device) for name, ids in apart.items()}
-        model(input_ids=input_ids, **apart, use_cache=False)
+        batch = {name: ids[None].to(model.device) for name, ids in inputs.items()}
+        model(**batch, use_cache=False)
     finally:
         model.train(training)
         for handle in handles:
             handle.remove()
     return found
-
-
-def _recorder(name: str, found: dict[str, Passage]) -> Any:
-    def record(module: Any, args: Any, kwargs: dict[str, Any], output: Tensor) -> None:
-        x: Tensor = args[0] if args else kwargs["x"]
-        before, after = (t.detach()[0].float().cpu().numpy() for t in (x, output))
-        ids = kwargs.get("segment_ids")
-        found[name] = Passage(
-            name=name,
-            before=before,
-            after=after,
-            segment_ids=None if ids is None else ids[0].cpu().numpy(),
-        )
-
-    return record
 
 
 @torch.no_grad()
@@ -141,36 +133,28 @@ def token_activity(mixer: Mixer, kernels: Kernels, passage: Passage) -> TokenAct
         Rows as in `kernels`; None for a filterbank that looks ahead, which no language model has.
     """
     if not isinstance(mixer, Bank):
-        return _channel_activity(mixer, kernels, passage)
+        start, stop = mixer.mixed_range
+        power = np.zeros((len(kernels.taps), len(passage.after)))
+        np.add.at(power, kernels.row_of, passage.after[:, start:stop].T.astype(np.float64) ** 2)
+        size = np.sqrt(power / kernels.counts[:, None])
+        return TokenActivity(tf_mask=None, activity=size, signed=False)
     if not mixer.causal:
         return None
-    dtype, device = mixer.analysis.dtype, mixer.analysis.device
-    x = torch.from_numpy(passage.before)[None].to(device, dtype)
-    tf_mask = segment_ids = runs = None
+    x = torch.from_numpy(passage.before)[None].to(mixer.analysis)
+    segment_ids = runs = tf_mask = None
     if passage.segment_ids is not None:
-        segment_ids = torch.from_numpy(passage.segment_ids)[None].to(device)
+        segment_ids = torch.from_numpy(passage.segment_ids)[None].to(x.device)
         runs = segment_runs(segment_ids)
+    scale: Any = 1.0 if kernels.weights is None else kernels.weights[:, None]
     if isinstance(mixer, AdaptiveFilterbankMixer):
         weights = mixer.tf_mask(x, segment_ids=segment_ids)[0]
-        tf_mask = weights.float().cpu().numpy().T[kernels.indices]
-    rows = []
-    for index in kernels.indices.tolist():
-        taps = mixer.analysis[index].expand(mixer.channels, -1)
-        band = causal_fir(x, taps, runs=runs)[0].relu()
-        rows.append(band.mean(dim=-1).float().cpu().numpy())
-    fixed = 1.0 if kernels.weights is None else kernels.weights[:, None]
-    scale = fixed if tf_mask is None else tf_mask
-    return TokenActivity(
-        name=passage.name, tf_mask=tf_mask, activity=np.stack(rows) * scale, signed=True
+        scale = tf_mask = weights.float().cpu().numpy().T[kernels.indices]
+    bands = (
+        causal_fir(x, mixer.analysis[index].expand(mixer.channels, -1), runs=runs)[0].relu()
+        for index in kernels.indices.tolist()
     )
-
-
-def _channel_activity(mixer: Mixer, kernels: Kernels, passage: Passage) -> TokenActivity:
-    start, stop = mixer.mixed_range
-    power = np.zeros((len(kernels.taps), len(passage.after)))
-    np.add.at(power, kernels.row_of, passage.after[:, start:stop].T.astype(np.float64) ** 2)
-    activity = np.sqrt(power / kernels.counts[:, None])
-    return TokenActivity(name=passage.name, tf_mask=None, activity=activity, signed=False)
+    activity = np.stack([band.mean(dim=-1).float().cpu().numpy() for band in bands]) * scale
+    return TokenActivity(tf_mask=tf_mask, activity=activity, signed=True)
 
 
 def embedding_path(passage: Passage) -> EmbeddingPath:
@@ -194,16 +178,15 @@ def embedding_path(passage: Passage) -> EmbeddingPath:
     """
     both = np.concatenate([passage.before, passage.after]).astype(np.float64)
     both -= both.mean(axis=0)
-    _, sizes, axes = np.linalg.svd(both, full_matrices=False)
-    axes = np.pad(axes, ((0, max(0, 2 - len(axes))), (0, 0)))[:2]
+    # A zero channel, so that one channel has two axes too.
+    _, sizes, axes = np.linalg.svd(np.pad(both, ((0, 0), (0, 1))), full_matrices=False)
+    axes, power = axes[:2], sizes**2
     largest = np.abs(axes).argmax(axis=1)
     axes = axes * np.where(axes[[0, 1], largest] < 0, -1.0, 1.0)[:, None]
-    power = np.pad(sizes**2, (0, max(0, 2 - len(sizes))))
-    total = float(power.sum())
-    points = both @ axes.T
+    points = both @ axes[:, :-1].T
     return EmbeddingPath(
         name=passage.name,
         before=points[: len(passage.before)],
         after=points[len(passage.before) :],
-        explained=power[:2] / (total if total > 0 else 1.0),
+        explained=power[:2] / (power.sum() or 1.0),
     )

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Integer
 from transformers import PreTrainedModel
 
 from latentwave.bench.comparison.positions import token_losses
-from latentwave.bench.data import Codec, GridWindows, MediaCodec, TokenStore
+from latentwave.bench.data import Codec, DocumentBorders, GridWindows, MediaCodec, TokenStore
 from latentwave.bench.inspection.activity import (
     EmbeddingPath,
     TokenActivity,
@@ -23,19 +23,19 @@ from latentwave.bench.inspection.kernels import Kernels, kernels_of, named_mixer
 from latentwave.bench.inspection.losses import (
     LossBin,
     LossTable,
-    losses_by_class,
-    losses_by_position,
+    group_positions,
+    losses_by,
     losses_overall,
 )
-from latentwave.bench.inspection.samples import Sample, generate_samples
+from latentwave.bench.inspection.samples import Sample, choose_prompts, generate_samples
 from latentwave.bench.inspection.token_classes import group_tokens, token_texts
 from latentwave.bench.training import is_classifier
 from latentwave.errors import UserError
+from latentwave.mixers import Mixer
 
 MOST_TOKENS = 256
 _DEFAULT_TOKENS = 128
 _COUNTED_TOKENS = 2_000_000
-_NUM_SAMPLES = 3
 _MOST_LOGITS = 50_000_000
 
 
@@ -71,7 +71,7 @@ class InspectedRun:
         return sorted({mixer.kind for mixer in named_mixers(self.model).values()})
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(kw_only=True)
 class Inspection:
     """What was seen; whatever could not be measured is empty, and a note says why.
 
@@ -88,22 +88,22 @@ class Inspection:
         window_tokens: of each.
         measured_on: corpus and split, for people.
         samples: that the runs generated.
-        notes: what lacks, and why.
+        notes: what is missing, and why.
     """
 
     runs: list[InspectedRun]
     kernels: list[Kernels]
-    tokens: list[str]
-    activity: dict[str, TokenActivity]
-    paths: dict[str, EmbeddingPath]
-    overall: LossBin | None
-    by_position: LossTable | None
-    by_class: list[LossTable]
-    num_windows: int
-    window_tokens: int
-    measured_on: str
-    samples: list[Sample]
-    notes: list[str]
+    tokens: list[str] = dataclasses.field(default_factory=list)
+    activity: dict[str, TokenActivity] = dataclasses.field(default_factory=dict)
+    paths: dict[str, EmbeddingPath] = dataclasses.field(default_factory=dict)
+    overall: LossBin | None = None
+    by_position: LossTable | None = None
+    by_class: list[LossTable] = dataclasses.field(default_factory=list)
+    num_windows: int = 0
+    window_tokens: int = 0
+    measured_on: str = ""
+    samples: list[Sample] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
 
 
 def inspect_runs(
@@ -144,64 +144,40 @@ def inspect_runs(
     say("kernels")
     mixers = named_mixers(first.model)
     kernels = [kernels_of(name, mixer, first.folder) for name, mixer in mixers.items()]
-    notes = _notes(first, kernels, store)
-    context = min(_context(run.model) for run in runs)
+    seen = Inspection(runs=list(runs), kernels=kernels, notes=_notes(first, kernels, store))
     if is_classifier(first.model):
-        store = text = None
-    measured = borders = None
+        return seen
+    seen.window_tokens = context = min(_context(run.model) for run in runs)
+    limit = min(context, MOST_TOKENS)
+    prompts = [] if text is None else [text[: max(1, min(limit, context // 2))]]
+    borders = None
     if store is not None:
         borders = store.borders(split) if separate_documents else None
         windows = GridWindows(store.split(split), context, num_windows, borders)
-        measured = _measure(runs, store, windows, say)
-    limit = min(context, MOST_TOKENS)
-    if text is not None:
-        borders = None  # it is one document
-    else:
-        text = np.zeros(0, dtype=np.int64)
-        if store is not None:
+        _measure(seen, store, windows, say)
+        seen.measured_on = f"{store.metadata.corpus}, {split}"
+        prompts = choose_prompts(windows)
+        if text is None:
             text = np.asarray(store.split(split)[: min(_DEFAULT_TOKENS, limit)])
-    if len(text) > limit:
-        notes.append(f"Of the text the first {limit} of {len(text):,} tokens are shown.")
-        text = text[:limit]
-    passages = {}
-    if len(text):
+        else:
+            borders = None  # the text is one document
+    if text is not None:
         say("masks and paths")
-        passages = record_passages(first.model, mixers, text, borders)
-    prompts = [text[: max(1, context // 2)]] if len(text) else []
-    if measured is not None:
-        prompts = _prompts(measured.tokens, context)
-    samples = []
+        if len(text) > limit:
+            seen.notes.append(f"Of the text the first {limit} of {len(text):,} tokens are shown.")
+        _follow(seen, mixers, text[:limit], borders)
     if prompts and isinstance(first.codec, MediaCodec):
-        notes.append("Samples are sound here: `latentwave generate` writes them into files.")
+        seen.notes.append("Samples are sound here: `latentwave generate` writes them into files.")
     elif prompts and num_new_tokens:
         say("samples")
         models = [run.model for run in runs]
-        samples = generate_samples(models, first.codec, prompts, num_new_tokens=num_new_tokens)
-    found = [
-        token_activity(mixers[each.name], each, passages[each.name])
-        for each in kernels
-        if each.name in passages
-    ]
-    return Inspection(
-        runs=list(runs),
-        kernels=kernels,
-        tokens=token_texts(first.codec, text) if len(text) else [],
-        activity={each.name: each for each in found if each is not None},
-        paths={name: embedding_path(passage) for name, passage in passages.items()},
-        overall=None if measured is None else losses_overall(measured.losses),
-        by_position=None if measured is None else measured.by_position,
-        by_class=[] if measured is None else measured.by_class,
-        num_windows=0 if measured is None else len(measured.tokens),
-        window_tokens=context,
-        measured_on="" if store is None else f"{store.metadata.corpus}, {split}",
-        samples=samples,
-        notes=notes,
-    )
+        seen.samples = generate_samples(models, first.codec, prompts, num_new_tokens=num_new_tokens)
+    return seen
 
 
 def _refuse_others(runs: Sequence[InspectedRun]) -> None:
-    first = runs[0]
-    for other in runs[1:]:
+    first, *others = runs
+    for other in others:
         for run in (first, other):
             if is_classifier(run.model):
                 raise UserError(f"{run.folder} is a classifier: it is inspected alone")
@@ -212,54 +188,52 @@ def _refuse_others(runs: Sequence[InspectedRun]) -> None:
             )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Measured:
-    tokens: Integer[np.ndarray, "N T"]
-    losses: list[Float[np.ndarray, "N L"]]
-    by_position: LossTable
-    by_class: list[LossTable]
-
-
 def _measure(
-    runs: Sequence[InspectedRun],
-    store: TokenStore,
-    windows: GridWindows,
-    say: Callable[[str], object],
-) -> _Measured:
+    seen: Inspection, store: TokenStore, windows: GridWindows, say: Callable[[str], object]
+) -> None:
     """The losses of all runs on the same windows."""
-    codec = runs[0].codec
+    codec = seen.runs[0].codec
     # Large vocabularies make large logits.
     batch_size = _MOST_LOGITS // (windows.window_tokens * codec.vocab_size)
     batch_size = min(16, max(1, batch_size))
     losses = []
-    for run in runs:
+    for run in seen.runs:
         say(f"losses of {run.name}")
         losses.append(token_losses(run.model, windows, batch_size))
-    batches = [windows[i] for i in range(len(windows))]
-    tokens = np.stack([each["input_ids"].numpy() for each in batches])
-    position_ids = None
+    items = [windows[index] for index in range(len(windows))]
+    tokens = np.stack([item["input_ids"].numpy() for item in items])
+    places = np.broadcast_to(np.arange(losses[0].shape[1]), losses[0].shape)
     if windows.borders is not None:
-        position_ids = np.stack([each["position_ids"].numpy()[:-1] for each in batches])
+        places = np.stack([item["position_ids"].numpy()[:-1] for item in items])
     training = np.asarray(store.split("train")[:_COUNTED_TOKENS])
     counts = np.bincount(training, minlength=codec.vocab_size)
-    groupings = group_tokens(codec, tokens, counts)
-    tables = [losses_by_class(losses, grouping) for grouping in groupings]
-    return _Measured(
-        tokens=tokens,
-        losses=losses,
-        by_position=losses_by_position(losses, position_ids),
-        by_class=tables,
-    )
+    seen.num_windows = len(windows)
+    seen.overall = losses_overall(losses)
+    seen.by_position = losses_by(losses, group_positions(places))
+    seen.by_class = [losses_by(losses, each) for each in group_tokens(codec, tokens, counts)]
+
+
+def _follow(
+    seen: Inspection,
+    mixers: dict[str, Mixer],
+    text: Integer[np.ndarray, " T"],
+    borders: DocumentBorders | None,
+) -> None:
+    """What the mixers do over a text."""
+    first = seen.runs[0]
+    seen.tokens = token_texts(first.codec, text)
+    passages = record_passages(first.model, mixers, text, borders)
+    for each in seen.kernels:
+        if each.name in passages:
+            passage = passages[each.name]
+            seen.paths[each.name] = embedding_path(passage)
+            activity = token_activity(mixers[each.name], each, passage)
+            if activity is not None:
+                seen.activity[each.name] = activity
 
 
 def _context(model: PreTrainedModel) -> int:
     return int(getattr(model.config, "max_position_embeddings", MOST_TOKENS))
-
-
-def _prompts(windows: Integer[np.ndarray, "N T"], context: int) -> list[Integer[np.ndarray, " _"]]:
-    """The beginnings of a few windows that are far from each other."""
-    chosen = np.linspace(0, len(windows) - 1, min(_NUM_SAMPLES, len(windows))).astype(int)
-    return [windows[i, : max(1, min(64, context // 4))] for i in sorted(set(chosen.tolist()))]
 
 
 def _notes(run: InspectedRun, kernels: list[Kernels], store: TokenStore | None) -> list[str]:

@@ -5,19 +5,15 @@ from __future__ import annotations
 import copy
 import dataclasses
 import re
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from latentwave.bench.inspection.spectra import (
-    centre_and_bandwidth,
-    frequency_response,
-    haar_taps,
-)
+from latentwave.bench.inspection.spectra import centre_and_bandwidth, haar_taps, nearest_level
 from latentwave.bench.training.snapshots import list_snapshots, read_snapshot
 from latentwave.errors import UserError
 from latentwave.hub.points import MIXER_NAME, point_of
@@ -75,16 +71,14 @@ class Kernels:
 
     def change(self) -> Float[np.ndarray, "S N"]:
         """How far each kernel is from its start: ‖h(s) − h(0)‖ / ‖h(0)‖, (S, N)."""
-        if not len(self.history):
-            return np.zeros((0, len(self.taps)))
-        start = np.linalg.norm(self.history[0], axis=-1)
-        moved = np.linalg.norm(self.history - self.history[0], axis=-1)
+        start = np.linalg.norm(self.history[:1], axis=-1)
+        moved = np.linalg.norm(self.history - self.history[:1], axis=-1)
         change: Float[np.ndarray, "S N"] = moved / np.where(start > 0, start, 1.0)
         return change
 
     def centre_history(self) -> Float[np.ndarray, "S N"]:
         """The centre frequency of each kernel at each step, (S, N), cycles per token."""
-        rows = [centre_and_bandwidth(frequency_response(taps))[0] for taps in self.history]
+        rows = [centre_and_bandwidth(taps)[0] for taps in self.history]
         return np.stack(rows) if rows else np.zeros((0, len(self.taps)))
 
 
@@ -109,7 +103,7 @@ def mixer_label(name: str) -> str:
         >>> mixer_label("filter")
         'filter'
     """
-    found = re.fullmatch(r"(?:.*\.)?(\d+)\.latentwave_mixer(_\w+)?(\..*)?", name)
+    found = re.fullmatch(r"(?:.*\.)?(\d+)\.latentwave_mixer(_\w+)?(?:\..*?(\d+))?", name)
     if found is None:
         return name
     layer, where, part = found.groups()
@@ -118,10 +112,8 @@ def mixer_label(name: str) -> str:
         label = f"after {label}"
     else:
         point = point_of(f"{MIXER_NAME}{where}") or where[1:]
-        projection = where[1:].removeprefix(point).replace("_", " ", 1)
-        label += f", {point}{projection}"
-    number = re.search(r"\d+$", part or "")
-    return label + (f", part {int(number.group()) + 1}" if number else "")
+        label += f", {point}{where[1:].removeprefix(point).replace('_', ' ', 1)}"
+    return f"{label}, part {int(part) + 1}" if part else label
 
 
 def kernels_of(name: str, mixer: Mixer, run: Path | None = None) -> Kernels:
@@ -139,69 +131,40 @@ def kernels_of(name: str, mixer: Mixer, run: Path | None = None) -> Kernels:
     Raises:
         UserError: for a snapshot that is damaged or of another model.
     """
-    taps, levels = _taps(mixer), _levels(mixer)
-    weights = _weights(mixer)
     snapshots = {} if run is None or not mixer.num_parameters else list_snapshots(run)
     past = [_at(mixer, name, path) for path in snapshots.values()]
-    history = [_taps(then)[:, : taps.shape[1]] for then in past]
-    # Channels share a row if they had the same kernel all the time.
-    together = np.concatenate([taps, *history], axis=1)
+    taps, weights = _taps(mixer), _weights(mixer)
+    history = np.zeros((len(past), *taps.shape))
+    for step, then in enumerate(past):  # a recursive filter may have had another length
+        earlier = _taps(then)[:, : taps.shape[1]]
+        history[step, :, : earlier.shape[1]] = earlier
     indices = row_of = np.arange(len(taps))
     if not isinstance(mixer, Bank):
-        _, indices, row_of = np.unique(
-            together.astype(np.float32), axis=0, return_index=True, return_inverse=True
-        )
-    centre, bandwidth = centre_and_bandwidth(frequency_response(taps[indices]))
+        # Channels share a row if they had the same kernel all the time.
+        together = np.concatenate([taps, *history], axis=1).astype(np.float32)
+        _, indices, row_of = np.unique(together, axis=0, return_index=True, return_inverse=True)
+    centre, bandwidth = centre_and_bandwidth(taps[indices])
     order = np.lexsort((indices, centre))
     rows = indices[order]
-    num_taps = taps.shape[1]
-    chosen_levels = (nearest_level(taps) if levels is None else levels)[rows]
-    first = 0 if isinstance(mixer, Bank) else mixer.mixed_range[0]
-    padded = [np.pad(each, ((0, 0), (0, num_taps - each.shape[1])))[rows] for each in history]
     return Kernels(
         name=name,
         label=mixer_label(name),
         kind=mixer.kind,
         rows="filter" if isinstance(mixer, Bank) else "channel",
-        indices=rows + first,
+        indices=rows + (0 if isinstance(mixer, Bank) else mixer.mixed_range[0]),
         row_of=np.argsort(order)[row_of.reshape(-1)],
         taps=taps[rows],
-        haar=haar_taps(chosen_levels, num_taps),
+        haar=haar_taps(_levels(mixer, taps)[rows], taps.shape[1]),
         weights=None if weights is None else weights[rows],
         centre=centre[order],
         bandwidth=bandwidth[order],
         steps=np.array(list(snapshots), dtype=np.int64),
-        history=np.stack(padded) if padded else np.zeros((0, *taps[rows].shape)),
-        weight_history=None
-        if weights is None or not past
-        else np.stack([_whole(_weights(then))[rows] for then in past]),
+        history=history[:, rows],
+        weight_history=np.stack([_weights(then)[rows] for then in past])  # type: ignore[index]
+        if past and weights is not None
+        else None,
         learned=mixer.num_parameters > 0,
     )
-
-
-def nearest_level(taps: Float[np.ndarray, "N K"]) -> Int[np.ndarray, " N"]:
-    """The level of the Haar kernel that reaches about as far back as each kernel.
-
-        level = round( log2( 1 + 2 · Σ_k k |h(k)| / Σ_k |h(k)| ) )
-
-    An average over w tokens has its centre of mass at (w − 1) / 2, so the window with a kernel's
-    centre of mass is 1 + 2 · that.
-
-    Args:
-        taps: (N, K).
-
-    Returns:
-        (N,), from 0; the average with that level may be longer than K.
-
-    Example:
-        >>> nearest_level(np.array([[0.25, 0.25, 0.25, 0.25], [1.0, 0.0, 0.0, 0.0]]))
-        array([2, 0])
-    """
-    size = np.abs(taps)
-    total = size.sum(axis=1)
-    centre = size @ np.arange(taps.shape[1]) / np.where(total > 0, total, 1.0)
-    levels: Int[np.ndarray, " N"] = np.round(np.log2(1 + 2 * centre)).astype(np.int64)
-    return levels
 
 
 def _taps(mixer: Mixer) -> Float[np.ndarray, "N K"]:
@@ -211,14 +174,13 @@ def _taps(mixer: Mixer) -> Float[np.ndarray, "N K"]:
     return _array(mixer.impulse_response()[start:stop])
 
 
-def _levels(mixer: Mixer) -> Int[np.ndarray, " N"] | None:
-    """The Haar level that belongs to each row by construction, if one does."""
+def _levels(mixer: Mixer, taps: Float[np.ndarray, "N K"]) -> Int[np.ndarray, " N"]:
+    """The Haar level that belongs to each row by construction, else the nearest."""
+    levels: Any = getattr(mixer, "levels", None)
     if isinstance(mixer, Bank):
         sizes = np.repeat(mixer.kernel_sizes, mixer.num_filters // len(mixer.kernel_sizes))
-        of_sizes: Int[np.ndarray, " N"] = np.round(np.log2(sizes)).astype(np.int64)
-        return of_sizes
-    levels: list[int] | None = getattr(mixer, "levels", None)
-    return None if levels is None else np.array(levels, dtype=np.int64)
+        levels = np.round(np.log2(sizes))
+    return nearest_level(taps) if levels is None else np.asarray(levels, dtype=np.int64)
 
 
 def _weights(mixer: Mixer) -> Float[np.ndarray, " N"] | None:
@@ -226,16 +188,10 @@ def _weights(mixer: Mixer) -> Float[np.ndarray, " N"] | None:
     return None if weights is None else _array(weights)
 
 
-def _whole(weights: Float[np.ndarray, " N"] | None) -> Float[np.ndarray, " N"]:
-    if weights is None:
-        raise ValueError("the mixer has no weights")
-    return weights
-
-
 @torch.no_grad()
 def _at(mixer: Mixer, name: str, path: Path) -> Mixer:
     """The mixer as it was at a snapshot."""
-    saved: Mapping[str, Tensor] = read_snapshot(path)
+    saved = read_snapshot(path)
     then = copy.deepcopy(mixer)
     for parameter_name, parameter in then.named_parameters():
         tensor = saved.get(f"{name}.{parameter_name}")

@@ -9,7 +9,23 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from latentwave.bench.comparison.positions import position_edges
-from latentwave.bench.inspection.token_classes import Grouping
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Grouping:
+    """One way to sort predicted tokens.
+
+    Attributes:
+        title: what the groups are.
+        names: of the groups.
+        members: (N, L), the group of each predicted token.
+        ranges: first and last position of each group; empty for groups that are no positions.
+    """
+
+    title: str
+    names: list[str]
+    members: Int[np.ndarray, "N L"]
+    ranges: list[tuple[int, int]] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,10 +45,10 @@ class Mean:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LossBin:
-    """Losses of one range of positions or one class of tokens.
+    """Losses of one group of tokens.
 
     Attributes:
-        name: of the class, or the range of positions.
+        name: of the group.
         low: first position, counted as the tokens that a prediction is made from; 0 for a class.
         high: last position; 0 for a class.
         losses: of each run, in their order.
@@ -59,6 +75,48 @@ class LossTable:
     bins: list[LossBin]
 
 
+def losses_overall(losses: list[Float[np.ndarray, "N L"]]) -> LossBin:
+    """Losses of all predictions together.
+
+    Args:
+        losses: of each run, from `token_losses` on the same windows.
+    """
+    return _bin("all", losses, (0, 0))
+
+
+def losses_by(losses: list[Float[np.ndarray, "N L"]], grouping: Grouping) -> LossTable:
+    """Losses by group of the predicted token; groups without one are left out.
+
+    Args:
+        losses: of each run, from `token_losses` on the same windows.
+        grouping: the group of each of their tokens.
+    """
+    ranges = grouping.ranges or [(0, 0)] * len(grouping.names)
+    bins = [
+        _bin(name, [np.where(grouping.members == index, each, np.nan) for each in losses], range_)
+        for index, (name, range_) in enumerate(zip(grouping.names, ranges, strict=True))
+    ]
+    return LossTable(title=grouping.title, bins=[each for each in bins if each.losses[0].count])
+
+
+def group_positions(position_ids: Int[np.ndarray, "N L"]) -> Grouping:
+    """Predicted tokens by position, in ranges that grow with the position.
+
+    Args:
+        position_ids: (N, L), the place in its document of the last token that each prediction is
+            made from.
+    """
+    edges = position_edges(int(position_ids.max()) + 1)
+    # A prediction after the token at position p is made from p + 1 tokens.
+    ranges = [(start + 1, stop) for start, stop in itertools.pairwise(edges)]
+    return Grouping(
+        title="tokens that the prediction is made from",
+        names=[f"{low}" if low == high else f"{low}–{high}" for low, high in ranges],
+        members=np.digitize(position_ids, edges) - 1,
+        ranges=ranges,
+    )
+
+
 def mean_over_windows(values: Float[np.ndarray, "N L"]) -> Mean:
     """The mean of all values that are not NaN, and its standard error over windows.
 
@@ -73,12 +131,10 @@ def mean_over_windows(values: Float[np.ndarray, "N L"]) -> Mean:
         >>> mean_over_windows(np.array([[1.0, 3.0], [4.0, np.nan]]))
         Mean(value=2.6666666666666665, error=0.8888888888888888, count=3)
     """
-    counted = ~np.isnan(values)
-    sums, counts = np.where(counted, values, 0.0).sum(axis=1), counted.sum(axis=1)
+    counts = (~np.isnan(values)).sum(axis=1)
+    sums = np.nansum(values, axis=1)
     total, windows = int(counts.sum()), int((counts > 0).sum())
-    if not total:
-        return Mean(value=float("nan"), error=float("nan"), count=0)
-    mean = float(sums.sum() / total)
+    mean = float(sums.sum() / total) if total else float("nan")
     if windows < 2:
         return Mean(value=mean, error=float("nan"), count=total)
     spread = float(((sums - mean * counts) ** 2).sum())
@@ -86,64 +142,11 @@ def mean_over_windows(values: Float[np.ndarray, "N L"]) -> Mean:
     return Mean(value=mean, error=error, count=total)
 
 
-def losses_overall(losses: list[Float[np.ndarray, "N L"]]) -> LossBin:
-    """Losses of all predictions together.
-
-    Args:
-        losses: of each run, from `token_losses` on the same windows.
-    """
-    return _bin("all", losses)
-
-
-def losses_by_position(
-    losses: list[Float[np.ndarray, "N L"]], position_ids: Int[np.ndarray, "N L"] | None = None
-) -> LossTable:
-    """Losses in bins of positions that grow with the position.
-
-    Args:
-        losses: of each run, from `token_losses` on the same windows.
-        position_ids: (N, L), the place in its document of each last token that a prediction is
-            made from, where the documents of a window do not see each other; None: a window is
-            one document.
-
-    Returns:
-        Bins without those that hold no prediction.
-    """
-    if position_ids is None:
-        position_ids = np.broadcast_to(np.arange(losses[0].shape[1]), losses[0].shape)
-    edges = position_edges(losses[0].shape[1])
-    bins = []
-    for start, stop in itertools.pairwise(edges):
-        # A prediction after the token at position p is made from p + 1 tokens.
-        name = f"{start + 1}" if stop == start + 1 else f"{start + 1}–{stop}"
-        chosen = (start <= position_ids) & (position_ids < stop)
-        parts = [np.where(chosen, each, np.nan) for each in losses]
-        if not np.isnan(parts[0]).all():
-            bins.append(_bin(name, parts, low=start + 1, high=stop))
-    return LossTable(title="tokens that the prediction is made from", bins=bins)
-
-
-def losses_by_class(losses: list[Float[np.ndarray, "N L"]], grouping: Grouping) -> LossTable:
-    """Losses by class of the predicted token.
-
-    Args:
-        losses: of each run, from `token_losses` on the same windows.
-        grouping: the class of each of their tokens.
-    """
-    bins = []
-    for index, name in enumerate(grouping.classes):
-        chosen = grouping.members == index
-        parts = [np.where(chosen, each, np.nan) for each in losses]
-        bins.append(_bin(name, parts))
-    return LossTable(title=grouping.title, bins=bins)
-
-
-def _bin(name: str, parts: list[Float[np.ndarray, "N L"]], low: int = 0, high: int = 0) -> LossBin:
-    difference = mean_over_windows(parts[0] - parts[1]) if len(parts) == 2 else None
+def _bin(name: str, losses: list[Float[np.ndarray, "N L"]], range_: tuple[int, int]) -> LossBin:
     return LossBin(
         name=name,
-        low=low,
-        high=high,
-        losses=[mean_over_windows(part) for part in parts],
-        difference=difference,
+        low=range_[0],
+        high=range_[1],
+        losses=[mean_over_windows(each) for each in losses],
+        difference=mean_over_windows(losses[0] - losses[1]) if len(losses) == 2 else None,
     )

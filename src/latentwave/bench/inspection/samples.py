@@ -9,8 +9,11 @@ import numpy as np
 from jaxtyping import Integer
 from transformers import PreTrainedModel, set_seed
 
-from latentwave.bench.data import Codec
+from latentwave.bench.data import Codec, GridWindows
 from latentwave.bench.training import continue_tokens
+
+_NUM_PROMPTS = 3
+_PROMPT_TOKENS = 64
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,24 @@ class Sample:
     temperature: float
     top_k: int | None
     texts: list[str]
+
+
+def choose_prompts(windows: GridWindows) -> list[Integer[np.ndarray, " _"]]:
+    """A few prompts far from each other, of at most a quarter of the context.
+
+    Where the documents of a window do not see each other a prompt is of one document, the one
+    that the window holds most of.
+    """
+    longest = max(1, min(_PROMPT_TOKENS, windows.window_tokens // 4))
+    prompts = []
+    for index in np.unique(np.linspace(0, len(windows) - 1, _NUM_PROMPTS).astype(int)):
+        window = windows[int(index)]
+        tokens = window["input_ids"].numpy()
+        if "segment_ids" in window:
+            ids = window["segment_ids"].numpy()
+            tokens = tokens[ids == np.bincount(ids - ids.min()).argmax() + ids.min()]
+        prompts.append(tokens[:longest])
+    return prompts
 
 
 def generate_samples(

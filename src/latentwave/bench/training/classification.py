@@ -5,22 +5,26 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 from transformers import PreTrainedModel
 
 from latentwave.bench.data import TokenStore
-from latentwave.bench.data.tasks import (
-    EvenExamples,
+from latentwave.bench.data.tasks.codecs import PcmCodec
+from latentwave.bench.data.tasks.examples import (
     LabelledExamples,
     PadExamples,
     ShuffledExamples,
+    even_indices,
 )
-from latentwave.bench.data.tasks.codecs import PairCodec, SampleCodec
-from latentwave.bench.training.classifiers import build_classifier, wave_config
+from latentwave.bench.training.classifiers import (
+    MULTI_LABEL,
+    SINGLE_LABEL,
+    build_classifier,
+    wave_config,
+)
 from latentwave.bench.training.contestant import ContestantConfig
 from latentwave.bench.training.metrics import classification_metrics, require_metrics
 from latentwave.bench.training.objective import Collate, Objective
@@ -52,22 +56,22 @@ class Classification(Objective):
                 f"the corpus {store.metadata.corpus!r} has no labels: it trains language models "
                 '(task "language-model"), not classifiers'
             )
-        self.class_names = store.metadata.class_names
         codec = store.codec
-        self._separator = codec.separator if isinstance(codec, PairCodec) else None
         self._sound: WaveEncoderConfig | None = None
-        if isinstance(codec, SampleCodec):
+        if isinstance(codec, PcmCodec):
             self._sound = wave_config(recipe.backbone, codec.sample_rate)
-        self.collate: Collate = collator(self._sound, store.metadata.vocab_size)
-        self._mean_length = int(self._training_examples.lengths.mean())
-        self._mean_tokens = self._tokens_of(self._mean_length)
-        self.tokens_per_step = recipe.training.batch_size * self._mean_tokens
+        self.collate: Collate = _collator(self._sound, store)
+        length = torch.tensor(int(self._training_examples.lengths.mean()))
+        self._item = torch.zeros(1, int(length))
+        self._item_tokens = int(self._sound.num_frames(length) if self._sound else length)
+        self.tokens_per_step = recipe.training.batch_size * self._item_tokens
 
     def examples(self, split: str) -> LabelledExamples:
         """All documents of a split."""
         context = self.recipe.backbone.context_length
-        longest = context if self._sound is None else self._sound.max_samples()
-        return labelled_examples(self.store, split, longest, self._separator)
+        return LabelledExamples(
+            self.store, split, self._sound.max_samples() if self._sound else context
+        )
 
     def training_set(self, seed: int) -> ShuffledExamples:
         """Documents in random order, epoch after epoch."""
@@ -75,19 +79,21 @@ class Classification(Objective):
         num_examples = settings.num_steps * settings.batch_size
         return ShuffledExamples(self._training_examples, num_examples, seed)
 
-    def evaluation_set(self, split: str, limit: int | None) -> EvenExamples:
+    def evaluation_set(self, split: str, limit: int | None) -> Dataset[dict[str, Tensor]]:
         """Evenly spaced documents."""
-        return EvenExamples(self.examples(split), limit)
+        examples = self.examples(split)
+        return Subset(examples, even_indices(len(examples), limit))
 
     def build(self, contestant: ContestantConfig, seed: int) -> PreTrainedModel:
         """See `build_classifier`."""
+        metadata = self.store.metadata
         return build_classifier(
             self.recipe.backbone,
             contestant,
-            class_names=self.class_names,
-            multi_label=self.store.metadata.multi_label,
-            vocab_size=self.store.metadata.vocab_size,
-            sample_rate=None if self._sound is None else self._sound.sample_rate,
+            class_names=metadata.class_names or (),
+            multi_label=metadata.multi_label,
+            vocab_size=metadata.vocab_size,
+            sample_rate=self._sound.sample_rate if self._sound else None,
             seed=seed,
         )
 
@@ -102,62 +108,29 @@ class Classification(Objective):
     ) -> tuple[dict[str, float], str | None]:
         """Over the whole test split, or validation where there is no test."""
         split = "test" if len(self.store.split("test")) else "validation"
-        return self.evaluate(model, self.evaluation_set(split, None), batch_size), split
+        return self.evaluate(model, self.examples(split), batch_size), split
 
     def one_item(self) -> tuple[dict[str, Any], int]:
         """A document of the mean length."""
-        if self._sound is not None:
-            return {"input_values": torch.zeros(1, self._mean_length)}, self._mean_tokens
-        tokens = torch.zeros(1, self._mean_length, dtype=torch.int64)
-        return {"input_ids": tokens}, self._mean_tokens
+        if self._sound:
+            return {"input_values": self._item}, self._item_tokens
+        return {"input_ids": self._item.long()}, self._item_tokens
 
     @functools.cached_property
     def _training_examples(self) -> LabelledExamples:
         return self.examples("train")
 
-    def _tokens_of(self, length: int) -> int:
-        if self._sound is None:
-            return length
-        beyond = max(length - self._sound.first_frame_samples, 0)
-        return beyond // self._sound.samples_per_frame + 1
 
-
-def labelled_examples(
-    store: TokenStore, split: str, max_tokens: int, separator: int | None = None
-) -> LabelledExamples:
-    """The documents of a split with their labels.
-
-    Args:
-        store: with labels.
-        split: "train", "validation" or "test".
-        max_tokens: of a document; what is longer loses its end.
-        separator: between the texts of a pair.
-
-    Raises:
-        UserError: if there are none.
-    """
-    spans = store.spans(split)
-    if not len(spans):
-        raise UserError(
-            f"the {split} split of {store.metadata.corpus!r} has no documents: raise its share"
-        )
-    labels = np.asarray(store.labels)[spans[:, 0]]
-    return LabelledExamples(
-        store.split(split), spans[:, 1], labels, max_tokens=max_tokens, separator=separator
-    )
-
-
-def collator(sound: WaveEncoderConfig | None, vocab_size: int) -> PadExamples:
-    """How batches of a corpus are padded: to at least one frame of sound."""
+def _collator(sound: WaveEncoderConfig | None, store: TokenStore) -> PadExamples:
+    """Batches are padded with the token after the vocabulary; sound to at least one frame."""
     if sound is None:
-        return PadExamples(pad_token=vocab_size)
+        return PadExamples(pad_token=store.metadata.vocab_size)
     return PadExamples(min_length=sound.first_frame_samples)
 
 
 def is_classifier(model: PreTrainedModel) -> bool:
     """Whether a model gives classes, not tokens."""
-    problem = getattr(model.config, "problem_type", None)
-    return problem in ("single_label_classification", "multi_label_classification")
+    return getattr(model.config, "problem_type", None) in (SINGLE_LABEL, MULTI_LABEL)
 
 
 def evaluate_on_split(
@@ -174,20 +147,17 @@ def evaluate_on_split(
     Raises:
         UserError: if the classes are others, or the split is empty.
     """
-    id2label: dict[Any, str] = model.config.id2label or {}
-    names = tuple(id2label[index] for index in sorted(id2label))
+    config = model.config
+    names = tuple(name for _, name in sorted((config.id2label or {}).items()))
     if names != store.metadata.class_names:
         raise UserError(
             f"the model knows {len(names)} classes ({', '.join(names[:3])} …), the corpus "
             f"{store.metadata.corpus!r} has others: it was trained on another corpus"
         )
-    config, codec = model.config, store.codec
     sound = config if isinstance(config, WaveEncoderConfig) else None
-    longest = config.max_position_embeddings if sound is None else sound.max_samples()
-    separator = codec.separator if isinstance(codec, PairCodec) else None
-    examples = labelled_examples(store, split, longest, separator)
-    collate = collator(sound, store.metadata.vocab_size)
-    measured = evaluate_classifier(model, EvenExamples(examples, None), collate, batch_size)
+    longest = sound.max_samples() if sound else config.max_position_embeddings
+    examples = LabelledExamples(store, split, longest)
+    measured = evaluate_classifier(model, examples, _collator(sound, store), batch_size)
     return measured, len(examples)
 
 
@@ -213,22 +183,19 @@ def evaluate_classifier(
     training = model.training
     model.train(False)
     count, step = len(items), batch_size * num_processes()  # type: ignore[arg-type]
-    logits, labels = [], []
+    parts = []
     for first in range(0, count, step):
         own = range(count)[first + rank() * batch_size :][:batch_size]
         # A process without items of its own runs one for nothing: sharded models need all.
         batch = collate([items[index] for index in own or [0]])
         inputs = {name: tensor.to(model.device) for name, tensor in batch.items()}
         truth = inputs.pop("labels")
-        output = model(**inputs).logits.float().cpu()
+        logits = model(**inputs).logits
         if own:
-            logits.append(output)
-            labels.append(truth.cpu())
+            parts.append((logits.float().cpu(), truth.cpu()))
     model.train(training)
-    parts = on_all(lambda: (torch.cat(logits), torch.cat(labels)) if logits else None)
-    all_logits, all_labels = (
-        torch.cat([part[which] for part in parts if part is not None]) for which in (0, 1)
-    )
+    parts = [part for of_one in on_all(lambda: parts) for part in of_one]
+    all_logits, all_labels = (torch.cat(each) for each in zip(*parts, strict=True))
     if all_labels.dim() == 1:
         loss = F.cross_entropy(all_logits, all_labels)
     else:

@@ -16,14 +16,20 @@ from transformers import (
 
 from latentwave.bench.training.backbone import BackboneConfig
 from latentwave.bench.training.contestant import ContestantConfig
-from latentwave.bench.training.models import attach_contestant, gpt2_config, llama_config
+from latentwave.bench.training.models import (
+    attach_contestant,
+    check_size,
+    gpt2_config,
+    llama_config,
+)
 from latentwave.bench.training.wave_encoder import (
     WaveEncoderConfig,
     WaveEncoderForAudioClassification,
+    encoder_defaults,
 )
 from latentwave.errors import UserError
 
-ENCODER = "encoder"
+SINGLE_LABEL, MULTI_LABEL = "single_label_classification", "multi_label_classification"
 
 
 def build_classifier(
@@ -57,90 +63,64 @@ def build_classifier(
     Raises:
         UserError: if backbone and corpus do not fit, or the mixer refuses the backbone.
     """
-    if (vocab_size == 0) != (sample_rate is not None):
-        raise ValueError(f"vocab_size={vocab_size} does not fit sample_rate={sample_rate}")
+    architecture = backbone.architecture
     if backbone.positions is not None:
         raise UserError(
             "backbone.positions is a choice of language models; classifiers have their "
             f"architecture's own, so it must be null, got {backbone.positions!r}"
         )
-    if sample_rate is not None and backbone.architecture != ENCODER:
+    if sample_rate is not None and architecture != "encoder":
         raise UserError(
-            f'raw sound is classified by backbone.architecture "{ENCODER}", got '
-            f"{backbone.architecture!r}"
+            f'raw sound is classified by backbone.architecture "encoder", got {architecture!r}'
         )
-    if backbone.architecture != ENCODER and contestant.options.get("causal") is False:
+    if architecture != "encoder" and contestant.options.get("causal") is False:
         raise UserError(
             f"mixer {contestant.kind!r} with causal=False reads later tokens, the decoder "
-            f'{backbone.architecture!r} does not: use backbone.architecture "{ENCODER}"'
+            f'{architecture!r} does not: use backbone.architecture "encoder"'
         )
     head: dict[str, Any] = {
         "id2label": dict(enumerate(class_names)),
         "label2id": {name: index for index, name in enumerate(class_names)},
-        "problem_type": "multi_label_classification" if multi_label else _SINGLE,
+        "problem_type": MULTI_LABEL if multi_label else SINGLE_LABEL,
     }
+    check_size(backbone, vocab_size)
+    tokens = head | {"vocab_size": vocab_size + 1, "pad_token_id": vocab_size}
     set_seed(seed)
     model: PreTrainedModel
     if sample_rate is not None:
-        model = WaveEncoderForAudioClassification(_wave_config(backbone, sample_rate, head))
-    elif backbone.architecture == ENCODER:
-        model = ModernBertForSequenceClassification(_encoder_config(backbone, vocab_size, head))
+        model = WaveEncoderForAudioClassification(wave_config(backbone, sample_rate, **head))
+    elif architecture == "encoder":
+        encoder = ModernBertConfig(**_encoder_options(backbone), **tokens)
+        model = ModernBertForSequenceClassification(encoder)
+    elif architecture == "gpt2":
+        model = GPT2ForSequenceClassification(gpt2_config(backbone, **tokens))
     else:
-        config, classifier = _DECODERS[backbone.architecture]
-        model = classifier(config(backbone, vocab_size + 1, pad_token_id=vocab_size, **head))
+        config = llama_config(backbone, **tokens)
+        model = LlamaForSequenceClassification(config)  # type: ignore[no-untyped-call]
     return attach_contestant(model, backbone, contestant)
 
 
-def wave_config(backbone: BackboneConfig, sample_rate: int) -> WaveEncoderConfig:
-    """The sizes of the encoder on raw sound that a recipe asks for."""
-    return _wave_config(backbone, sample_rate, {})
-
-
-def _wave_config(
-    backbone: BackboneConfig, sample_rate: int, head: dict[str, Any]
-) -> WaveEncoderConfig:
+def wave_config(backbone: BackboneConfig, sample_rate: int, **head: Any) -> WaveEncoderConfig:
+    """The encoder on raw sound that a recipe asks for; `head` describes the classes."""
     return WaveEncoderConfig(
         frontend_channels=backbone.frontend_channels,
         frontend_kernel_sizes=backbone.frontend_kernel_sizes,
         frontend_strides=backbone.frontend_strides,
-        hidden_size=backbone.hidden_size,
-        num_hidden_layers=backbone.num_layers,
-        num_attention_heads=backbone.num_heads,
-        intermediate_size=backbone.intermediate_size,
-        max_position_embeddings=backbone.context_length,
-        dropout=backbone.dropout,
         sample_rate=sample_rate,
+        **_encoder_options(backbone),
         **head,
     )
 
 
-def _encoder_config(
-    backbone: BackboneConfig, vocab_size: int, head: dict[str, Any]
-) -> ModernBertConfig:
-    return ModernBertConfig(
-        vocab_size=vocab_size + 1,
-        pad_token_id=vocab_size,
-        bos_token_id=None,
-        eos_token_id=None,
-        cls_token_id=None,
-        sep_token_id=None,
-        hidden_size=backbone.hidden_size,
-        num_hidden_layers=backbone.num_layers,
-        num_attention_heads=backbone.num_heads,
-        intermediate_size=backbone.intermediate_size,
-        max_position_embeddings=backbone.context_length,
-        layer_types=["full_attention"] * backbone.num_layers,
-        embedding_dropout=backbone.dropout,
-        mlp_dropout=backbone.dropout,
-        attention_dropout=backbone.dropout,
-        classifier_dropout=backbone.dropout,
-        classifier_pooling="mean",
-        **head,
-    )
-
-
-_SINGLE = "single_label_classification"
-_DECODERS: dict[str, Any] = {
-    "gpt2": (gpt2_config, GPT2ForSequenceClassification),
-    "llama": (llama_config, LlamaForSequenceClassification),
-}
+def _encoder_options(backbone: BackboneConfig) -> dict[str, Any]:
+    return encoder_defaults(backbone.num_layers) | {
+        "hidden_size": backbone.hidden_size,
+        "num_hidden_layers": backbone.num_layers,
+        "num_attention_heads": backbone.num_heads,
+        "intermediate_size": backbone.intermediate_size,
+        "max_position_embeddings": backbone.context_length,
+        "embedding_dropout": backbone.dropout,
+        "mlp_dropout": backbone.dropout,
+        "attention_dropout": backbone.dropout,
+        "classifier_dropout": backbone.dropout,
+    }

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from latentwave.bench.training.backbone import BackboneConfig
+from latentwave.bench.training.checks import check_values, number
 from latentwave.bench.training.settings import TrainingConfig
 from latentwave.errors import UserError
 from latentwave.mixers import MixerConfig, default_points
@@ -38,8 +39,8 @@ class ContestantConfig:
     points: list[str] = dataclasses.field(default_factory=list)
     backbone: dict[str, Any] = dataclasses.field(default_factory=dict)
     baseline: str = BASELINE
-    learning_rate: float | None = None
-    num_steps: int | None = None
+    learning_rate: float | None = number(None, above=0)
+    num_steps: int | None = number(None, 1)
 
     def __post_init__(self) -> None:
         """Check kind and option names.
@@ -48,6 +49,7 @@ class ContestantConfig:
             UserError: if they are unknown, options are given without a kind, or the backbone's
                 context is changed.
         """
+        check_values(self, "contestant")
         for name in self.backbone:
             if name not in _BACKBONE_FIELDS:
                 raise UserError(
@@ -93,17 +95,12 @@ class ContestantConfig:
 
     def describe_mixer(self) -> dict[str, Any]:
         """What the contestant adds, as plain values for the record."""
-        placement = "between" if self.placement is None else self.placement
         mixer = None if self.mixer is None else self.mixer.resolved()
-        described = {
+        return {
             "kind": None if mixer is None else mixer.kind,
             "options": {} if mixer is None else dict(mixer.options),
-            "placement": placement,
-        }
-        if self.points == ["block"]:
-            return described
-        # Records from before there were points have none.
-        return described | {"placement": self.placement, "points": list(self.points)}
+            "placement": self.placement,
+        } | ({} if self.points == ["block"] else {"points": list(self.points)})
 
     @property
     def mixer(self) -> MixerConfig | None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from latentwave.errors import UserError
-
-ACCURACY, MEAN_AVERAGE_PRECISION = "accuracy", "map"
 
 
 def classification_metrics(
@@ -38,33 +35,27 @@ def classification_metrics(
         >>> round(classification_metrics(scores, torch.tensor([[0, 0], [1, 0], [1, 0]]))["map"], 4)
         0.5833
     """
-    functional = _torchmetrics()
+    functional = require_metrics()
     if labels.dim() == 1:
-        accuracy: Callable[..., Tensor] = functional.multiclass_accuracy
-        num_classes = logits.shape[1]
-        return {ACCURACY: float(accuracy(logits, labels.long(), num_classes, average="micro"))}
-    precision: Callable[..., Tensor] = functional.binary_average_precision
-    truth = labels.long()
+        accuracy = functional.multiclass_accuracy
+        return {"accuracy": float(accuracy(logits, labels, logits.shape[1], average="micro"))}
     # Sigmoids of large logits are all 1: ranks are taken of the logits, scaled into [0, 1].
     scores = logits.double()
     scores = (scores - scores.min()) / (scores.max() - scores.min()).clamp(min=1e-12)
+    truth = labels.long()
     precisions = [
-        float(precision(scores[:, c], truth[:, c])) for c in truth.any(dim=0).nonzero().flatten()
+        float(functional.binary_average_precision(scores[:, index], truth[:, index]))
+        for index in truth.any(dim=0).nonzero().flatten()
     ]
-    mean = sum(precisions) / len(precisions) if precisions else float("nan")
-    return {MEAN_AVERAGE_PRECISION: mean}
+    return {"map": sum(precisions) / len(precisions) if precisions else float("nan")}
 
 
-def require_metrics() -> None:
-    """Fail now rather than at the first evaluation.
+def require_metrics() -> Any:
+    """Torchmetrics' functions for classification.
 
     Raises:
         UserError: if the extra `tasks` is not installed.
     """
-    _torchmetrics()
-
-
-def _torchmetrics() -> Any:
     try:
         from torchmetrics.functional import classification
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""A Transformer encoder on raw sound."""
+"""A Transformer encoder on raw sound: ModernBERT behind a learned front end."""
 
 from __future__ import annotations
 
@@ -13,29 +13,23 @@ from transformers import (
     AutoConfig,
     AutoModelForAudioClassification,
     ModernBertConfig,
-    ModernBertModel,
-    PretrainedConfig,
-    PreTrainedModel,
+    ModernBertForSequenceClassification,
 )
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 
-class WaveEncoderConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
-    """Sizes of a `WaveEncoderForAudioClassification`.
+class WaveEncoderConfig(ModernBertConfig):  # type: ignore[no-untyped-call]
+    """Sizes of a `WaveEncoderForAudioClassification`: ModernBERT's, and those of the front end.
+
+    Unlike ModernBERT's, every layer has full attention and the mean over frames is classified.
 
     Args:
         frontend_channels: filters of the first convolution.
         frontend_kernel_sizes: taps of the two convolutions, in samples and in outputs of the
             first.
         frontend_strides: their strides; their product is the samples per frame.
-        hidden_size: D, embedding coordinates.
-        num_hidden_layers: encoder layers.
-        num_attention_heads: attention heads.
-        intermediate_size: width of the feed-forward layers.
-        max_position_embeddings: frames that are read at once.
-        dropout: probability of dropping an activation.
         sample_rate: in Hz, of the sound it is trained on.
-        **kwargs: of every configuration, such as num_labels and problem_type.
+        **options: of `ModernBertConfig`; context lengths count frames.
     """
 
     model_type = "wave-encoder"
@@ -46,25 +40,15 @@ class WaveEncoderConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
         frontend_channels: int = 64,
         frontend_kernel_sizes: tuple[int, int] | list[int] = (64, 20),
         frontend_strides: tuple[int, int] | list[int] = (16, 10),
-        hidden_size: int = 128,
-        num_hidden_layers: int = 4,
-        num_attention_heads: int = 4,
-        intermediate_size: int = 512,
-        max_position_embeddings: int = 1000,
-        dropout: float = 0.0,
         sample_rate: int = 16_000,
-        **kwargs: Any,
+        **options: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        layers = options.get("num_hidden_layers", ModernBertConfig.num_hidden_layers)
+        tokens = {"vocab_size": 1, "pad_token_id": 0}
+        super().__init__(**encoder_defaults(layers) | tokens | options)
         self.frontend_channels = frontend_channels
         self.frontend_kernel_sizes = list(frontend_kernel_sizes)
         self.frontend_strides = list(frontend_strides)
-        self.hidden_size = hidden_size
-        self.num_hidden_layers = num_hidden_layers
-        self.num_attention_heads = num_attention_heads
-        self.intermediate_size = intermediate_size
-        self.max_position_embeddings = max_position_embeddings
-        self.dropout = dropout
         self.sample_rate = sample_rate
 
     @property
@@ -80,8 +64,23 @@ class WaveEncoderConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
 
     def max_samples(self) -> int:
         """Samples that `max_position_embeddings` frames read."""
-        frames: int = self.max_position_embeddings
-        return self.first_frame_samples + (frames - 1) * self.samples_per_frame
+        return (
+            self.first_frame_samples + (self.max_position_embeddings - 1) * self.samples_per_frame
+        )
+
+    def num_frames(self, num_samples: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
+        """Frames that fit into sounds, at least one each."""
+        beyond = (num_samples - self.first_frame_samples).clamp(min=0)
+        return beyond // self.samples_per_frame + 1
+
+
+def encoder_defaults(num_layers: int) -> dict[str, Any]:
+    """ModernBERT as a classifier: full attention, the mean over tokens, no special tokens."""
+    return {
+        "layer_types": ["full_attention"] * num_layers,
+        "classifier_pooling": "mean",
+        **dict.fromkeys(("bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id")),
+    }
 
 
 class WaveFrontend(nn.Module):
@@ -100,15 +99,11 @@ class WaveFrontend(nn.Module):
 
     def __init__(self, config: WaveEncoderConfig) -> None:
         super().__init__()
-        first, second = config.frontend_kernel_sizes
-        self._least = config.first_frame_samples
-        self._stride = config.samples_per_frame
-        self.analysis = nn.Conv1d(
-            1, config.frontend_channels, first, stride=config.frontend_strides[0]
-        )
-        self.summary = nn.Conv1d(
-            config.frontend_channels, config.hidden_size, second, stride=config.frontend_strides[1]
-        )
+        (first, second), strides = config.frontend_kernel_sizes, config.frontend_strides
+        channels = config.frontend_channels
+        self.config = config
+        self.analysis = nn.Conv1d(1, channels, first, stride=strides[0])
+        self.summary = nn.Conv1d(channels, config.hidden_size, second, stride=strides[1])
 
     def forward(
         self, x: Float[Tensor, "B N"], mask: Bool[Tensor, "B N"]
@@ -123,20 +118,19 @@ class WaveFrontend(nn.Module):
             (B, T, D) and (B, T).
         """
         x = x.masked_fill(~mask, 0.0)
-        lengths = mask.sum(dim=1)
-        power = x.square().sum(dim=1) / lengths.clamp(min=1)
-        x = x / (power.sqrt() + 1e-4).unsqueeze(1)
-        x = F.pad(x, (0, max(self._least - x.shape[1], 0)))
+        lengths = mask.sum(dim=1, keepdim=True)
+        power = x.square().sum(dim=1, keepdim=True) / lengths.clamp(min=1)
+        x = x / (power.sqrt() + 1e-4)
+        x = F.pad(x, (0, max(self.config.first_frame_samples - x.shape[1], 0)))
         frames = self.summary(F.gelu(self.analysis(x.unsqueeze(1)))).transpose(1, 2)
-        counts = ((lengths - self._least).clamp(min=0) // self._stride + 1).unsqueeze(1)
-        return frames, torch.arange(frames.shape[1], device=x.device) < counts
+        places = torch.arange(frames.shape[1], device=x.device)
+        return frames, places < self.config.num_frames(lengths)
 
 
-class WaveEncoderForAudioClassification(PreTrainedModel):  # type: ignore[no-untyped-call]
+class WaveEncoderForAudioClassification(ModernBertForSequenceClassification):  # type: ignore[no-untyped-call]
     """Tags for sounds: a learned front end, a bidirectional encoder, the mean over frames.
 
-    The encoder is transformers' ModernBERT with full attention in every layer and rotary
-    positions; `latentwave.attach` puts mixers between its layers, which may be non-causal.
+    `latentwave.attach` puts mixers between its layers, which may be non-causal.
 
     Args:
         config: the sizes, num_labels, and problem_type "single_label_classification" (softmax)
@@ -144,20 +138,14 @@ class WaveEncoderForAudioClassification(PreTrainedModel):  # type: ignore[no-unt
     """
 
     config_class = WaveEncoderConfig
-    base_model_prefix = "encoder"
     main_input_name = "input_values"
-    supports_gradient_checkpointing = True
-    _supports_sdpa = True
-    _supports_attention_backend = True
 
     def __init__(self, config: WaveEncoderConfig) -> None:
         super().__init__(config)
+        self.head = nn.Identity()  # type: ignore[assignment]
         self.frontend = WaveFrontend(config)
-        self.encoder = ModernBertModel(_encoder_config(config))
         # Frames stand where token embeddings would.
-        self.encoder.embeddings.tok_embeddings.requires_grad_(False)
-        self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(config.hidden_size, len(config.id2label or ()))
+        self.model.embeddings.tok_embeddings.requires_grad_(False)
         self.post_init()  # type: ignore[no-untyped-call]
 
     def forward(
@@ -165,6 +153,7 @@ class WaveEncoderForAudioClassification(PreTrainedModel):  # type: ignore[no-unt
         input_values: Float[Tensor, "B N"],
         attention_mask: Int[Tensor, "B N"] | Bool[Tensor, "B N"] | None = None,
         labels: Tensor | None = None,
+        **options: Any,
     ) -> SequenceClassifierOutput:
         """Classify sounds.
 
@@ -172,6 +161,7 @@ class WaveEncoderForAudioClassification(PreTrainedModel):  # type: ignore[no-unt
             input_values: (B, N), samples in [−1, 1], padded on the right.
             attention_mask: (B, N), 1 for real samples; None: all are.
             labels: (B,) classes, or (B, classes) of 0 and 1.
+            **options: of every model.
 
         Returns:
             Logits (B, classes) and, with labels, their mean loss.
@@ -181,48 +171,18 @@ class WaveEncoderForAudioClassification(PreTrainedModel):  # type: ignore[no-unt
         if attention_mask is None:
             attention_mask = torch.ones_like(input_values, dtype=torch.bool)
         frames, mask = self.frontend(input_values, attention_mask.bool())
-        hidden = self.encoder(inputs_embeds=frames, attention_mask=mask)[0]
-        weights = mask.unsqueeze(-1).to(hidden.dtype)
-        mean = (hidden * weights).sum(dim=1) / weights.sum(dim=1)
-        logits = self.classifier(self.dropout(mean))
-        loss = None
-        if labels is not None:
-            if self.config.problem_type == "multi_label_classification":
-                loss = F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
-            else:
-                loss = F.cross_entropy(logits, labels)
-        return SequenceClassifierOutput(loss=loss, logits=logits)
+        output: SequenceClassifierOutput = super().forward(
+            inputs_embeds=frames, attention_mask=mask, labels=labels, **options
+        )
+        return output
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        # The encoder's own parts are initialised by its own class.
-        if isinstance(module, nn.Conv1d | nn.Linear):
-            fan_in = module.weight[0].numel()
-            module.weight.normal_(std=1 / math.sqrt(fan_in))
+        super()._init_weights(module)
+        if isinstance(module, nn.Conv1d):
+            nn.init.normal_(module.weight, std=1 / math.sqrt(module.weight[0].numel()))
             if module.bias is not None:
-                module.bias.zero_()
-
-
-def _encoder_config(config: WaveEncoderConfig) -> ModernBertConfig:
-    encoder = ModernBertConfig(
-        vocab_size=1,
-        pad_token_id=0,
-        bos_token_id=None,
-        eos_token_id=None,
-        cls_token_id=None,
-        sep_token_id=None,
-        hidden_size=config.hidden_size,
-        num_hidden_layers=config.num_hidden_layers,
-        num_attention_heads=config.num_attention_heads,
-        intermediate_size=config.intermediate_size,
-        max_position_embeddings=config.max_position_embeddings,
-        layer_types=["full_attention"] * config.num_hidden_layers,
-        embedding_dropout=config.dropout,
-        mlp_dropout=config.dropout,
-        attention_dropout=config.dropout,
-    )
-    encoder._attn_implementation = config._attn_implementation
-    return encoder
+                nn.init.zeros_(module.bias)
 
 
 AutoConfig.register(WaveEncoderConfig.model_type, WaveEncoderConfig)

@@ -1,23 +1,49 @@
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from latentwave.bench.data.tasks import (
-    EvenExamples,
+from latentwave.bench.data import CorpusConfig, TokenStore, prepare
+from latentwave.bench.data.tasks.examples import (
     LabelledExamples,
     PadExamples,
     ShuffledExamples,
+    even_indices,
 )
 from latentwave.errors import UserError
+from tests.bench.data.tasks import made
 
 
-def examples(lengths=(3, 5, 2, 4), labels=None, dtype=np.uint8, **options):
-    starts = np.cumsum([0, *lengths])[:-1]
-    labels = np.arange(len(lengths)) if labels is None else labels
-    tokens = np.arange(sum(lengths)).astype(dtype)
-    return LabelledExamples(tokens, starts, labels, **{"max_tokens": 8, **options})
+class Store(TokenStore):
+    """Documents of some lengths, whose tokens count on."""
+
+    labels = None
+    codec = SimpleNamespace(separator=None)
+
+    def __init__(self, lengths=(3, 5, 2, 4), dtype=np.uint8, tokens=None, **others):
+        tokens = np.arange(sum(lengths)) if tokens is None else tokens
+        labels = np.arange(len(lengths))
+        metadata = SimpleNamespace(corpus="counting")
+        edges = np.cumsum([0, *lengths])
+        self.__dict__ |= {
+            "_lengths": lengths,
+            "folder": None,
+            "metadata": metadata,
+            "labels": labels,
+            **others,
+        }
+        self.__dict__ |= {"split": lambda _: tokens.astype(dtype)}
+        spans = np.stack([labels, edges[:-1], edges[1:]], axis=1)
+        self.__dict__ |= {"spans": lambda _: spans}
+
+    def __reduce__(self):
+        return Store, (self._lengths,)
+
+
+def examples(*arguments, max_tokens=8, **options):
+    return LabelledExamples(Store(*arguments, **options), "train", max_tokens)
 
 
 def ids(dataset):
@@ -28,16 +54,13 @@ def test_documents_are_cut_to_length():
     assert ids(examples()) == [[0, 1, 2], [3, 4, 5, 6, 7], [8, 9], [10, 11, 12, 13]]
     assert ids(examples(max_tokens=3)) == [[0, 1, 2], [3, 4, 5], [8, 9], [10, 11, 12]]
     assert examples(max_tokens=3).lengths.tolist() == [3, 3, 2, 3]
-    with pytest.raises(IndexError):
-        examples()[4]
 
 
 def test_pairs_keep_both_beginnings():
     def cut(first, second, longest):
         tokens = np.array([1] * first + [9] + [2] * second)
-        pair = LabelledExamples(
-            tokens, np.array([0]), np.array([1]), max_tokens=longest, separator=9
-        )
+        separated = SimpleNamespace(separator=9)
+        pair = examples((len(tokens),), tokens=tokens, codec=separated, max_tokens=longest)
         found = pair[0]["input_ids"].tolist()
         assert found == sorted(found[: found.index(9)]) + [9] + [2] * (
             len(found) - found.index(9) - 1
@@ -52,7 +75,7 @@ def test_pairs_keep_both_beginnings():
 
 
 def test_samples_become_signals_and_several_labels_probabilities():
-    item = examples((2,), np.array([[0, 1, 1]], dtype=np.uint8), np.int16)[0]
+    item = examples((2,), np.int16, labels=np.array([[0, 1, 1]], dtype=np.uint8))[0]
     assert item["input_values"].tolist() == [0.0, 1 / 32768]
     assert item["labels"].dtype == torch.float32
     assert item["labels"].tolist() == [0.0, 1.0, 1.0]
@@ -71,25 +94,19 @@ def test_every_epoch_is_a_shuffle_of_its_own():
     assert [int(other[i]["labels"]) for i in range(50)] != epochs[0]
 
 
-def test_workers_map_the_file_again(tmp_path):
-    np.arange(10_000, dtype="<u2").tofile(tmp_path / "tokens.bin")
-    tokens = np.memmap(tmp_path / "tokens.bin", dtype="<u2", mode="r")
-    mapped = LabelledExamples(tokens, np.array([0, 6000]), np.array([0, 1]), max_tokens=5)
+def test_workers_map_the_file_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("LATENTWAVE_HOME", str(tmp_path / "home"))
+    store = prepare(CorpusConfig(name="listops", **made.DRAWN | {"num_train": 1000}))
+    mapped = LabelledExamples(store, "train", 20)
     content = pickle.dumps(mapped)
-    assert len(content) < 2000
+    assert len(content) < 4000 < len(store.split("train"))
     again = pickle.loads(content)  # noqa: S301
-    assert again[1]["input_ids"].tolist() == [6000, 6001, 6002, 6003, 6004]
+    assert again[5]["input_ids"].tolist() == mapped[5]["input_ids"].tolist()
 
 
 def test_even_examples_are_spread_over_the_split():
-    assert [
-        int(e["labels"]) for e in (EvenExamples(examples((1,) * 9), 3)[i] for i in range(3))
-    ] == [
-        0,
-        3,
-        6,
-    ]
-    assert len(EvenExamples(examples(), None)) == len(EvenExamples(examples(), 100)) == 4
+    assert even_indices(9, 3) == [0, 3, 6]
+    assert even_indices(4, None) == even_indices(4, 100) == [0, 1, 2, 3]
 
 
 def test_batches_are_padded_to_their_longest():
@@ -105,11 +122,6 @@ def test_batches_are_padded_to_their_longest():
     assert batch["attention_mask"].sum(1).tolist() == [3, 2]
 
 
-@pytest.mark.unchecked
-def test_what_cannot_be_examples():
-    with pytest.raises(UserError, match="no labelled documents"):
-        examples((), np.array([]))
-    with pytest.raises(UserError, match="document 1 of the split is empty"):
-        examples((2, 0, 1))
-    with pytest.raises(ValueError, match="4 documents have 3 labels"):
-        examples(labels=np.arange(3))
+def test_a_split_without_documents_is_refused():
+    with pytest.raises(UserError, match="train split of 'counting' has no documents"):
+        examples(())

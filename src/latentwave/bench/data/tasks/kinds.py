@@ -5,179 +5,125 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
+from latentwave.bench.data.audio.files import HIGHEST_RATE, LOWEST_RATE
 from latentwave.bench.data.codec import Codec
 from latentwave.bench.data.config import CorpusConfig, CorpusKind
 from latentwave.bench.data.corpus import Corpus
 from latentwave.bench.data.files import corpus_root
-from latentwave.bench.data.tasks.clips import LabelledClips
-from latentwave.bench.data.tasks.codecs import ListOpsCodec, PairCodec, PixelCodec, SampleCodec
-from latentwave.bench.data.tasks.listops import ListOps, ListOpsFiles, ListOpsRules
-from latentwave.bench.data.tasks.pixels import cifar10_pixels, mnist_pixels, small_digits_pixels
-from latentwave.bench.data.tasks.retrieval import BookPairs, PairTables, PassageRules
-from latentwave.bench.data.tasks.reviews import ReviewFolders, ReviewTables
-from latentwave.bench.data.tasks.sound_tables import esc, fsd50k, spoken_digits
+from latentwave.bench.data.tasks.codecs import ListOpsCodec, PairCodec, PcmCodec, PixelCodec
+from latentwave.bench.data.tasks.images import cifar10, mnist, small_digits
+from latentwave.bench.data.tasks.listops import ListOpsRules, drawn_listops, published_listops
+from latentwave.bench.data.tasks.sounds import esc, fsd50k, spoken_digits
+from latentwave.bench.data.tasks.texts import paper_pairs, reviews
 from latentwave.bench.data.text.bytes import ByteCodec
+from latentwave.errors import UserError
 
-_Rules = TypeVar("_Rules")
-_COUNTS = ("num_train", "num_validation", "num_test")
-_LISTOPS = (*_COUNTS, "min_length", "max_length", "max_depth", "max_arguments", "seed")
-
-
-def _path(config: CorpusConfig) -> Path:
-    return Path(config.path or "").expanduser()
+CODECS: tuple[type[Codec], ...] = (ListOpsCodec, PixelCodec, PairCodec, PcmCodec)
+_LISTOPS = tuple(field.name for field in dataclasses.fields(ListOpsRules))
+_PUBLISHED_RATES = {"fsd50k": 16_000, "esc": 16_000, "spoken-digits": 8_000}
 
 
-def _pairs(config: CorpusConfig) -> Corpus:
-    root = corpus_root(config)
-    inner = root / "tsv_data"  # as the Long Range Arena's release has it
-    return PairTables(inner if inner.is_dir() else root)
-
-
-def _listops_folder(config: CorpusConfig) -> Path:
-    root = corpus_root(config)
-    inner = root / "listops-1000"
-    return inner if inner.is_dir() else root
-
-
-def _rules(cls: Callable[..., _Rules], config: CorpusConfig, names: tuple[str, ...]) -> _Rules:
-    """Rules with the options that are given; the others keep their published values."""
-    given = config.given_options()
-    return cls(**{name: given[name] for name in names if name in given})
-
-
-def _listops(config: CorpusConfig) -> Corpus:
+def _listops(root: Path, config: CorpusConfig) -> Corpus:
     if config.path is not None:
-        return ListOpsFiles(_listops_folder(config))
-    return ListOps(_rules(ListOpsRules, config, _LISTOPS))
+        return published_listops(_inside(root, "listops-1000"))
+    given: dict[str, Any] = config.given_options()
+    return drawn_listops(ListOpsRules(**given))
 
 
-def _imdb(config: CorpusConfig) -> Corpus:
-    path = _path(config)
-    if any((path / f"train.tsv{packed}").is_file() for packed in ("", ".gz")):
-        return ReviewTables(path, config.validation)
-    return ReviewFolders(path, config.validation, config.test)
+def _inside(root: Path, folder: str) -> Path:
+    """A folder of the Long Range Arena's release, or what was named instead of the release."""
+    return root / folder if (root / folder).is_dir() else root
 
 
-def _movie_reviews(config: CorpusConfig) -> Corpus:
-    return ReviewFolders(_path(config), config.validation, config.test)
+def _rate(config: CorpusConfig) -> int:
+    rate = config.sample_rate
+    if rate is not None and not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise UserError(f"sample_rate must be in [{LOWEST_RATE}, {HIGHEST_RATE}] Hz, got {rate}")
+    return rate or _PUBLISHED_RATES[config.name]
 
 
-def _book_pairs(config: CorpusConfig) -> Corpus:
-    rules = _rules(PassageRules, config, (*_COUNTS, "passage_bytes", "seed"))
-    rules = dataclasses.replace(rules, validation=config.validation, test=config.test)
-    return BookPairs(_path(config), rules)
-
-
-def _samples(config: CorpusConfig, corpus: Corpus) -> Codec:
-    if not isinstance(corpus, LabelledClips):
-        raise TypeError(f"expected labelled clips, got {type(corpus).__name__}")
-    return SampleCodec(corpus.sample_rate)
-
-
-def _sounds(
+def _kind(
     name: str,
-    open_them: Callable[[CorpusConfig], Corpus],
-    needs: str,
-    *options: str,
+    codec: type[Codec],
+    read: Callable[[Path, CorpusConfig], Corpus],
+    needs_path: str = "",
+    *,
+    options: tuple[str, ...] = ("path",),
     download: str | None = None,
 ) -> CorpusKind:
     return CorpusKind(
         name=name,
-        tokenizers=(SampleCodec.kind,),
-        open=open_them,
-        codec=_samples,
-        options=("path", "sample_rate", *options),
-        needs_path=needs,
+        tokenizers=(codec.kind,),
+        open=lambda config: read(corpus_root(config), config),
+        codec=lambda config, _: PcmCodec(_rate(config)) if codec is PcmCodec else codec(),
+        options=options,
+        needs_path=needs_path,
         download=download,
     )
 
 
 KINDS = (
-    CorpusKind(
-        name="listops",
-        tokenizers=(ListOpsCodec.kind,),
-        open=_listops,
-        codec=lambda config, corpus: ListOpsCodec(),
-        options=("path", *_LISTOPS),
+    _kind("listops", ListOpsCodec, _listops, options=("path", *_LISTOPS)),
+    _kind(
+        "imdb",
+        ByteCodec,
+        lambda root, config: reviews(root, config.validation, config.test),
+        "the folder aclImdb, its archive, or a folder with train.tsv and test.tsv",
     ),
-    CorpusKind(
-        name="imdb",
-        tokenizers=(ByteCodec.kind,),
-        open=_imdb,
-        codec=lambda config, corpus: ByteCodec(),
-        options=("path",),
-        needs_path="the folder aclImdb, or one with train.tsv.gz and test.tsv.gz",
+    _kind(
+        "movie-reviews",
+        ByteCodec,
+        lambda root, config: reviews(root, config.validation, config.test),
+        "movie_reviews.zip, or a folder with folders pos and neg",
     ),
-    CorpusKind(
-        name="movie-reviews",
-        tokenizers=(ByteCodec.kind,),
-        open=_movie_reviews,
-        codec=lambda config, corpus: ByteCodec(),
-        options=("path",),
-        needs_path="movie_reviews.zip, or a folder with folders pos and neg",
+    _kind(
+        "mnist-pixels",
+        PixelCodec,
+        lambda root, config: mnist(root, config.validation, config.test),
+        "the folder of the idx files",
     ),
-    CorpusKind(
-        name="mnist-pixels",
-        tokenizers=(PixelCodec.kind,),
-        open=lambda config: mnist_pixels(_path(config), config.validation, config.test),
-        codec=lambda config, corpus: PixelCodec(),
-        options=("path",),
-        needs_path="the folder of the idx files",
+    _kind(
+        "cifar10-pixels",
+        PixelCodec,
+        lambda root, config: cifar10(root, config.validation),
+        "the folder cifar-10-batches-bin, or its archive",
     ),
-    CorpusKind(
-        name="cifar10-pixels",
-        tokenizers=(PixelCodec.kind,),
-        open=lambda config: cifar10_pixels(_path(config), config.validation),
-        codec=lambda config, corpus: PixelCodec(),
-        options=("path",),
-        needs_path="the folder cifar-10-batches-bin",
+    _kind(
+        "digits-pixels",
+        PixelCodec,
+        lambda _, config: small_digits(config.validation, config.test),
+        options=(),
     ),
-    CorpusKind(
-        name="digits-pixels",
-        tokenizers=(PixelCodec.kind,),
-        open=lambda config: small_digits_pixels(config.validation, config.test),
-        codec=lambda config, corpus: PixelCodec(),
-    ),
-    CorpusKind(
-        name="aan-pairs",
-        tokenizers=(PairCodec.kind,),
-        open=_pairs,
+    _kind(
+        "aan-pairs",
+        PairCodec,
+        lambda root, _: paper_pairs(_inside(root, "tsv_data")),
+        "the folder of the .train.tsv, .eval.tsv and .test.tsv files",
         download="lra",
-        codec=lambda config, corpus: PairCodec(),
-        options=("path",),
-        needs_path="the folder of the .train.tsv, .eval.tsv and .test.tsv files",
     ),
-    CorpusKind(
-        name="book-pairs",
-        tokenizers=(PairCodec.kind,),
-        open=_book_pairs,
-        codec=lambda config, corpus: PairCodec(),
-        options=("path", *_COUNTS, "passage_bytes", "seed"),
-        needs_path="a folder with a text file per book",
-    ),
-    _sounds(
+    _kind(
         "fsd50k",
-        lambda config: fsd50k(corpus_root(config), config.sample_rate or 16_000),
+        PcmCodec,
+        lambda root, config: fsd50k(root, _rate(config)),
         "the folder of FSD50K.ground_truth",
+        options=("path", "sample_rate"),
         download="fsd50k",
     ),
-    _sounds(
+    _kind(
         "esc",
-        lambda config: esc(
-            corpus_root(config),
-            config.sample_rate or 16_000,
-            5 if config.fold is None else config.fold,
-        ),
+        PcmCodec,
+        lambda root, config: esc(root, _rate(config), 5 if config.fold is None else config.fold),
         "the folder of ESC-50, or one with labels.csv",
-        "fold",
+        options=("path", "sample_rate", "fold"),
         download="esc-50",
     ),
-    _sounds(
+    _kind(
         "spoken-digits",
-        lambda config: spoken_digits(_path(config), config.sample_rate or 8_000),
+        PcmCodec,
+        lambda root, config: spoken_digits(root, _rate(config)),
         "the zip archive or folder of the recordings",
+        options=("path", "sample_rate"),
     ),
 )
-CODECS: tuple[type[Codec], ...] = (ListOpsCodec, PixelCodec, PairCodec, SampleCodec)

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import random
+import statistics
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from latentwave.bench.data.corpus import Corpus, Document
-from latentwave.bench.data.metadata import Source
-from latentwave.bench.data.tasks.trees import file_source
+from latentwave.bench.data.corpus import SPLITS
+from latentwave.bench.data.tasks.labelled import Example, LabelledRows
+from latentwave.bench.data.tasks.tables import read_tsv, require_files
 from latentwave.errors import UserError
 
-OPERATORS = ("[MIN", "[MAX", "[MED", "[SM")
+DIGITS = tuple("0123456789")
+_APPLY: dict[str, Callable[[list[int]], int]] = {
+    "[MIN": min,
+    "[MAX": max,
+    "[MED": lambda values: int(statistics.median(values)),
+    "[SM": lambda values: sum(values) % 10,
+}
+OPERATORS = tuple(_APPLY)
 END = "]"
-SYMBOLS = (*"0123456789", *OPERATORS, END)
+SYMBOLS = (*DIGITS, *OPERATORS, END)
 _OPERATOR_SHARE = 0.25
-_PATIENCE = 2_000_000
+_PATIENCE_SYMBOLS = 10_000_000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,110 +67,64 @@ class ListOpsRules:
         Raises:
             UserError: for a value out of range.
         """
-        least = {
-            "num_train": 1,
-            "num_validation": 1,
-            "num_test": 0,
-            "min_length": 0,
-            "max_length": self.min_length + 2,
-            "max_depth": 1,
-            "max_arguments": 2,
-            "seed": 0,
+        bounds = {
+            "num_train": (1, 10**9),
+            "num_validation": (1, 10**9),
+            "num_test": (0, 10**9),
+            "min_length": (0, 10**6),
+            "max_length": (self.min_length + 2, 10**6 + 2),
+            "max_depth": (1, 100),
+            "max_arguments": (2, 1_000),
+            "seed": (0, 2**32 - 1),
         }
-        for name, bound in least.items():
-            if getattr(self, name) < bound:
-                raise UserError(f"listops: {name} must be >= {bound}, got {getattr(self, name)}")
+        for name, (least, greatest) in bounds.items():
+            value = getattr(self, name)
+            if not least <= value <= greatest:
+                raise UserError(
+                    f"listops: {name} must be in [{least:,}, {greatest:,}], got {value}"
+                )
 
 
-class ListOps(Corpus):
-    """Expressions drawn by the rules: the same for the same rules on every machine.
+def drawn_listops(rules: ListOpsRules) -> LabelledRows:
+    """Expressions drawn by the rules: the same for the same rules on every machine."""
 
-    Args:
-        rules: how many and how long.
-    """
-
-    def __init__(self, rules: ListOpsRules) -> None:
-        super().__init__()
-        self._rules = rules
-        content = json.dumps(dataclasses.asdict(rules), sort_keys=True).encode()
-        self.sources = [
-            Source(
-                name="drawn by the rules of ListOps",
-                num_bytes=0,
-                sha256=hashlib.sha256(content).hexdigest(),
-            )
-        ]
-        self.class_names = tuple("0123456789")
-
-    def read_through(self) -> None:
-        """Nothing: the rules say all that there is to know."""
-
-    def documents(self) -> Iterator[Document]:
-        """One expression each, labelled with its value.
-
-        Raises:
-            UserError: if the rules hardly ever give an expression that is new.
-        """
-        rules = self._rules
+    def examples() -> Iterator[Example]:
         expressions = draw_expressions(rules)
-        for split, count in (
-            ("train", rules.num_train),
-            ("validation", rules.num_validation),
-            ("test", rules.num_test),
-        ):
-            for _ in range(count):
-                symbols = next(expressions)
-                yield Document(pieces=[symbols], split=split, label=evaluate(symbols))
+        counts = (rules.num_train, rules.num_validation, rules.num_test)
+        for split, count in zip(SPLITS, counts, strict=True):
+            for symbols in itertools.islice(expressions, count):
+                yield Example(symbols, evaluate(symbols), split)
+
+    content = json.dumps(dataclasses.asdict(rules), sort_keys=True)
+    return LabelledRows(examples, DIGITS, rules=content)
 
 
-class ListOpsFiles(Corpus):
-    """The published tab-separated files: source and target on a line, under a heading.
-
-    Args:
-        folder: holds basic_train.tsv, basic_val.tsv and basic_test.tsv.
+def published_listops(folder: Path) -> LabelledRows:
+    """The published tables basic_{train,val,test}.tsv: source and target, below a heading.
 
     Raises:
-        UserError: if one of them is missing.
+        UserError: if one is missing; while examples are read, for a line that is not an
+            expression and its value.
     """
+    paths = require_files(
+        folder,
+        [f"basic_{part}.tsv" for part in ("train", "val", "test")],
+        "name the folder of the published ListOps tables, or give no path to draw expressions by "
+        "the same rules",
+    )
 
-    FILES = (("train", "basic_train"), ("validation", "basic_val"), ("test", "basic_test"))
+    def examples() -> Iterator[Example]:
+        for split, path in zip(SPLITS, paths, strict=True):
+            for place, (source, target) in read_tsv(path, 2):
+                if source != b"Source":
+                    symbols = _read_expression(source, target, place)
+                    yield Example(symbols, int(target), split)
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self._paths = {split: folder / f"{name}.tsv" for split, name in self.FILES}
-        missing = [path.name for path in self._paths.values() if not path.is_file()]
-        if missing:
-            raise UserError(
-                f"{folder} lacks {', '.join(missing)}: name the folder of the published ListOps "
-                "files, or give no path to draw expressions by the same rules"
-            )
-        self.files = {path.name: path for path in self._paths.values()}
-        self.class_names = tuple("0123456789")
-
-    def documents(self) -> Iterator[Document]:
-        """One line each.
-
-        Raises:
-            UserError: for a line that is no expression and value, with its number.
-        """
-        for split, path in self._paths.items():
-            with path.open(encoding="utf-8") as lines:
-                for number, line in enumerate(lines, start=1):
-                    if number == 1 and line.startswith("Source\t"):
-                        continue
-                    symbols, value = _read_line(line, f"{path}, line {number}")
-                    yield Document(pieces=[symbols], split=split, label=value)
-        self.sources = [file_source(path) for path in self._paths.values()]
+    return LabelledRows(examples, DIGITS, {path.name: path for path in paths})
 
 
 def draw_expressions(rules: ListOpsRules) -> Iterator[list[str]]:
-    """Distinct expressions without end.
-
-    Args:
-        rules: see `ListOpsRules`.
-
-    Yields:
-        The symbols of one expression, of `SYMBOLS`.
+    """Distinct expressions without end, as symbols.
 
     Raises:
         UserError: if the rules hardly ever give an expression that is new.
@@ -172,33 +135,26 @@ def draw_expressions(rules: ListOpsRules) -> Iterator[list[str]]:
     """
     chance = random.Random(rules.seed).random  # noqa: S311 (no secrets here)
     seen: set[bytes] = set()
-    attempts = 0
-    while True:
-        attempts += 1
+    num_wasted = 0
+    while num_wasted < _PATIENCE_SYMBOLS:
         symbols: list[str] = []
         _draw_node(chance, rules, 1, symbols)
+        num_wasted += len(symbols)
         if rules.min_length < len(symbols) < rules.max_length:
             digest = hashlib.blake2b("".join(symbols).encode(), digest_size=16).digest()
             if digest not in seen:
                 seen.add(digest)
-                attempts = 0
+                num_wasted = 0
                 yield symbols
-        if attempts > _PATIENCE:
-            raise UserError(
-                f"listops: {_PATIENCE:,} draws gave no new expression of more than "
-                f"{rules.min_length} and fewer than {rules.max_length} symbols after "
-                f"{len(seen):,}: ask for fewer, or widen the limits"
-            )
+    raise UserError(
+        f"listops: {num_wasted:,} drawn symbols made no new expression of more than "
+        f"{rules.min_length} and fewer than {rules.max_length} after {len(seen):,}: ask for fewer, "
+        "or widen the limits"
+    )
 
 
 def evaluate(symbols: list[str]) -> int:
-    """The value of an expression.
-
-    Args:
-        symbols: of `SYMBOLS`.
-
-    Returns:
-        A digit. The median is cut to its integer part.
+    """The value of an expression, a digit; the median is cut to its integer part.
 
     Raises:
         ValueError: if the symbols are no expression.
@@ -215,25 +171,14 @@ def evaluate(symbols: list[str]) -> int:
             operator, values = stack.pop()
             if not stack or not values:
                 raise ValueError("unbalanced brackets or an operator without arguments")
-            stack[-1][1].append(_apply(operator, values))
-        elif len(symbol) == 1 and symbol in "0123456789":
+            stack[-1][1].append(_APPLY[operator](values))
+        elif symbol in DIGITS:
             stack[-1][1].append(int(symbol))
         else:
             raise ValueError(f"{symbol!r} is not a symbol of ListOps")
     if len(stack) != 1 or len(stack[0][1]) != 1:
         raise ValueError("not one whole expression")
     return stack[0][1][0]
-
-
-def _apply(operator: str, values: list[int]) -> int:
-    if operator == "[MIN":
-        return min(values)
-    if operator == "[MAX":
-        return max(values)
-    if operator == "[SM":
-        return sum(values) % 10
-    ordered, middle = sorted(values), len(values) // 2
-    return ordered[middle] if len(values) % 2 else (ordered[middle - 1] + ordered[middle]) // 2
 
 
 def _draw_node(
@@ -251,16 +196,14 @@ def _draw_node(
     symbols.append(END)
 
 
-def _read_line(line: str, place: str) -> tuple[list[str], int]:
-    source, tab, target = line.rstrip("\r\n").rpartition("\t")
-    if not tab:
-        raise UserError(f"{place}: expected an expression, a tab and a digit, got {line[:40]!r}")
+def _read_expression(source: bytes, target: bytes, place: str) -> list[str]:
     # The published files write every pair in round brackets, which say nothing more.
-    symbols = [symbol for symbol in source.split() if symbol not in ("(", ")")]
+    words = source.decode("ascii", errors="replace").split()
+    symbols = [word for word in words if word not in ("(", ")")]
     try:
         value = evaluate(symbols)
     except ValueError as error:
         raise UserError(f"{place}: {error}") from error
-    if target.strip() != str(value):
-        raise UserError(f"{place}: the target is {target.strip()!r}, the expression is {value}")
-    return symbols, value
+    if target.strip() != str(value).encode():
+        raise UserError(f"{place}: the target is {target[:20]!r}, the expression is {value}")
+    return symbols

@@ -1,0 +1,159 @@
+"""Every labelled corpus in its own layout, small."""
+
+import io
+import struct
+import zipfile
+
+import numpy as np
+
+RATE = 8000
+
+
+def write(folder, files):
+    """Files by their names below a folder."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return folder
+
+
+def tone(frequency=440.0, seconds=0.05, rate=RATE, channels=1):
+    wave = 0.5 * np.sin(2 * np.pi * frequency * np.arange(int(seconds * rate)) / rate)
+    return np.stack([wave] * channels, axis=1)
+
+
+def sound(wave=None, rate=RATE, form="WAV"):
+    import soundfile
+
+    buffer = io.BytesIO()
+    soundfile.write(buffer, tone() if wave is None else wave, rate, format=form)
+    return buffer.getvalue()
+
+
+def listops(folder, train="[MIN 1 2 ]\t1\n( ( [MAX 2 ) 4 ) ]\t4\n[SM 7 8 ]\t5\n"):
+    rest = "Source\tTarget\r\n[SM 7 8 ]\t5\r\n"
+    files = {"basic_train.tsv": "Source\tTarget\n" + train}
+    return write(folder, files | dict.fromkeys(("basic_val.tsv", "basic_test.tsv"), rest))
+
+
+def idx(values):
+    values = np.asarray(values, dtype=np.uint8)
+    start = bytes([0, 0, 8, values.ndim]) + struct.pack(f">{values.ndim}I", *values.shape)
+    return start + values.tobytes()
+
+
+def mnist(folder, **counts):
+    for part, count in (counts or {"train": 20, "t10k": 8}).items():
+        images = np.arange(count * 6).reshape(count, 2, 3) % 251
+        write(
+            folder,
+            {
+                f"{part}-images-idx3-ubyte": idx(images),
+                f"{part}-labels-idx1-ubyte": idx(np.arange(count) % 10),
+            },
+        )
+    return folder
+
+
+def cifar10(folder, count=4):
+    for index, name in enumerate([*(f"data_batch_{n}.bin" for n in range(1, 6)), "test_batch.bin"]):
+        records = np.zeros((count, 3073), dtype=np.uint8)
+        records[:, 0] = (np.arange(count) + index) % 10
+        records[:, 1:1025], records[:, 1025:2049], records[:, 2049:] = 100, 200, 50
+        records[:, 1] = 0
+        write(folder, {name: records.tobytes()})
+    return folder
+
+
+def acl_imdb(folder, count=10):
+    names = [
+        f"{split}/{label}/{n}_7.txt"
+        for split in ("train", "test")
+        for label in ("pos", "neg", "unsup")
+        for n in range(count)
+    ]
+    return write(folder, {name: name for name in names} | {"imdb.vocab": "the\n", "README": "!"})
+
+
+def review_tables(folder):
+    train = "".join(f"{n % 2}\t7\t{n}\tfilm é {n}\n" for n in range(20))
+    return write(folder, {"train.tsv": train, "test.tsv": "1\t9\t0\tbest\twith a tab\r\n"})
+
+
+def movie_reviews(folder, count=15):
+    names = [f"movies/{label}/{n}.txt" for label in ("pos", "neg") for n in range(count)]
+    return zipped(folder / "movies.zip", {name: name for name in (*names, "movies/README")})
+
+
+def zipped(path, files):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def paper_pairs(folder):
+    train = "1.0\ta1\tb1\tone é\ttwo\n0.0\ta\tb\tthree\tfour\n"
+    lines = {"train": train, "eval": "0\ta\tb\tc\td\n", "test": "1\ta\tb\te\tf\n"}
+    return write(folder, {f"new_aan_pairs.{end}.tsv": text for end, text in lines.items()})
+
+
+def fsd50k(folder):
+    truth, clips = "FSD50K.ground_truth", {"dev": (10, 11, 12), "eval": (20, 21)}
+    tables = {
+        "vocabulary": "0,Bark,/m/05tny_\n1,Meow,/m/07qrkrw\n2,Rain,/m/06mb1\n",
+        "dev": 'fname,labels,mids,split\n10,Bark,/m/1,train\n11,"Rain,Meow","/m/2,/m/3",train\n'
+        "12,Meow,/m/3,val\n",
+        "eval": 'fname,labels,mids\n20,"Bark,Rain",/m/1\n21,Rain,/m/2\n',
+    }
+    sounds = {f"FSD50K.{p}_audio/{n}.wav": sound() for p, own in clips.items() for n in own}
+    return write(folder, {f"{truth}/{name}.csv": t for name, t in tables.items()} | sounds)
+
+
+def esc50(folder):
+    files, rows = {}, ["filename,fold,target,category,esc10,src_file,take"]
+    for fold in range(1, 6):
+        for target, category in ((0, "dog"), (7, "rain"), (40, "clock")):
+            name = f"{fold}-{target}-A-{target}.wav"
+            rows.append(f"{name},{fold},{target},{category},True,{fold},A")
+            files[f"audio/{name}"] = sound(tone(seconds=0.01 * fold))
+    return write(folder, files | {"meta/esc50.csv": "\n".join(rows) + "\n"})
+
+
+def esc10(folder):
+    pairs = [(fold, label) for fold in range(1, 6) for label in (0, 1)]
+    rows = "".join(f"{f}-{c}.wav,{f},{c},class {c},400\n" for f, c in pairs)
+    sounds = {f"{fold}-{label}.wav": sound() for fold, label in pairs}
+    return write(folder, {"labels.csv": "file,fold,label,class,samples\n" + rows} | sounds)
+
+
+def spoken_digits(folder, content=None):
+    names = [f"rec/{digit}_ann_{n}.wav" for digit in range(10) for n in (0, 4, 5, 9, 10, 49)]
+    return zipped(folder / "digits.zip", {name: sound() for name in names} | (content or {}))
+
+
+DRAWN = {"num_train": 40, "num_validation": 4, "num_test": 6, "min_length": 10, "max_length": 60}
+# Name of the corpus, how its files are written, options, documents of the three splits.
+CORPORA = {
+    "listops": ("listops", None, DRAWN, (40, 4, 6)),
+    "listops-files": ("listops", listops, {}, (3, 1, 1)),
+    "imdb": ("imdb", acl_imdb, {"validation": 0.25}, (15, 5, 20)),
+    "imdb-tables": ("imdb", review_tables, {"validation": 0.25}, (15, 5, 1)),
+    "movie-reviews": ("movie-reviews", movie_reviews, {"validation": 0.1, "test": 0.2}, (21, 3, 6)),
+    "mnist": ("mnist-pixels", mnist, {"validation": 0.25}, (15, 5, 8)),
+    "mnist-test": (
+        "mnist-pixels",
+        lambda folder: mnist(folder, t10k=30),
+        {"validation": 0.1, "test": 0.2},
+        (21, 3, 6),
+    ),
+    "cifar10": ("cifar10-pixels", cifar10, {"validation": 0.2}, (16, 4, 4)),
+    "digits": ("digits-pixels", None, {"validation": 0.1, "test": 0.1}, (1437, 180, 180)),
+    "aan-pairs": ("aan-pairs", paper_pairs, {}, (2, 1, 1)),
+    "fsd50k": ("fsd50k", fsd50k, {"sample_rate": RATE}, (2, 1, 2)),
+    "esc50": ("esc", esc50, {"sample_rate": RATE, "fold": 2}, (9, 3, 3)),
+    "esc10": ("esc", esc10, {"sample_rate": RATE}, (6, 2, 2)),
+    "spoken-digits": ("spoken-digits", spoken_digits, {}, (20, 20, 20)),
+}

@@ -1,0 +1,366 @@
+"""Every labelled corpus, from files in its own layout to a token store."""
+
+import bz2
+import gzip
+import io
+import lzma
+import pickle
+import shutil
+import warnings
+
+import numpy as np
+import pytest
+
+from latentwave.bench.data import CorpusConfig, open_store, prepare, tasks
+from latentwave.bench.data.tasks.codecs import PairCodec, PcmCodec
+from latentwave.errors import UserError
+from tests.bench.data.tasks import made
+
+soundfile = pytest.importorskip("soundfile")
+pytestmark = pytest.mark.filterwarnings("ignore:.* classes have no example to train on")
+WITH_FILES = [case for case, (_, write, *_) in made.CORPORA.items() if write]
+
+
+def config_of(case, folder, **changes):
+    name, write, options, _ = made.CORPORA[case]
+    path = {} if write is None else {"path": str(write(folder))}
+    return CorpusConfig(name=name, **(path | options | changes))
+
+
+def documents(store, split):
+    """The tokens of each document and its label."""
+    tokens, labels = store.split(split), store.labels
+    return [(tokens[start:stop], labels[i].tolist()) for i, start, stop in store.spans(split)]
+
+
+def test_no_kind_is_forgotten():
+    assert {kind.name for kind in tasks.KINDS} == {name for name, *_ in made.CORPORA.values()}
+
+
+@pytest.mark.parametrize("case", made.CORPORA)
+def test_a_corpus_becomes_a_labelled_store(case, tmp_path):
+    config = config_of(case, tmp_path / "files")
+    store = prepare(config)
+    meta = store.metadata
+    sizes = tuple(len(store.spans(split)) for split in ("train", "validation", "test"))
+    assert sizes == made.CORPORA[case][3]
+    assert meta.multi_label == (case == "fsd50k")
+    assert len(store.labels) == meta.num_documents == sum(sizes)
+    assert store.labels.max() < meta.num_classes
+    for split in meta.splits:
+        tokens = store.split(split)
+        assert meta.vocab_size == 0 or tokens.max() < meta.vocab_size
+        separators = 0 if meta.tokenizer != "byte-pairs" else len(store.spans(split))
+        assert meta.splits[split].num_units[meta.unit] == len(tokens) - separators
+    assert type(store.codec).kind == meta.tokenizer
+    names = {source.name for source in meta.provenance.sources}
+    assert names == set(config.kind.open(config).files) or config.path is None
+    store.verify()
+    # The same corpus again is the same store, found by its fingerprint.
+    again = prepare(config)
+    assert again.folder == store.folder
+    assert open_store(store.folder).metadata == meta
+
+
+@pytest.mark.parametrize("case", ["listops-files", "imdb-tables", "aan-pairs", "mnist", "esc50"])
+@pytest.mark.parametrize("packed", [".gz", ".bz2", ".xz"])
+def test_compressed_files_are_read_in_place(case, packed, tmp_path):
+    plain = prepare(config_of(case, tmp_path / "files"))
+    compress = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}[packed]
+    for path in [p for p in (tmp_path / "files").rglob("*") if p.is_file() and p.suffix != ".wav"]:
+        path.with_name(path.name + packed).write_bytes(compress(path.read_bytes()))
+        path.unlink()
+    name, _, options, _ = made.CORPORA[case]
+    store = prepare(CorpusConfig(name=name, path=str(tmp_path / "files"), **options))
+    assert store.metadata.sha256 == plain.metadata.sha256
+    assert store.labels.tolist() == plain.labels.tolist()
+
+
+DAMAGES = {
+    "empty": lambda content: b"",
+    "cut off": lambda content: content[: len(content) * 2 // 3],
+    "no text": lambda content: b"\x80\x81\xfe\n" * 40,
+    "another table": lambda content: b"a,b\t1\n" * 40,
+    "a long line": lambda content: content + b"x" * 200_000,
+    "a quote": lambda content: content[:-1] + b'"',
+    "a folder": None,
+}
+
+
+@pytest.mark.parametrize("case", WITH_FILES)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_one_line_or_is_counted(case, damage, tmp_path):
+    """Whatever a file holds: the corpus without it, with a word about it, or a `UserError`."""
+    config = config_of(case, tmp_path / "files")
+    files = {path.suffix: path for path in (tmp_path / "files").rglob("*") if path.is_file()}
+    for path in files.values():  # one of each kind
+        content = path.read_bytes()
+        path.unlink()
+        if DAMAGES[damage] is None:
+            path.mkdir()
+        else:
+            path.write_bytes(DAMAGES[damage](content))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                outcome = prepare(config).folder
+            except UserError as error:
+                outcome = error
+        assert "\n" not in str(outcome)
+        assert str(tmp_path) in str(outcome) or path.name in str(outcome)
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("case", "file", "content", "message"),
+    [
+        ("listops-files", "basic_train.tsv", "[MIN 1 2 ]\n", "line 1: expected 2 cells"),
+        (
+            "listops-files",
+            "basic_train.tsv",
+            "[MIN 1 2 ]\t2",
+            "line 1: the target is b'2', the exp",
+        ),
+        ("listops-files", "basic_val.tsv", "[MIN 1 x ]\t1", "line 1: 'x' is not a symbol"),
+        ("listops-files", "basic_test.tsv", "[MIN 1 2\t1", "line 1: not one whole"),
+        ("listops-files", "basic_train.tsv", None, "has no basic_train.tsv: name the folder"),
+        (
+            "imdb-tables",
+            "train.tsv",
+            "2\t7\t0\ttext\n",
+            r"train.tsv, line 1: expected label \(0 or 1",
+        ),
+        ("imdb-tables", "train.tsv", "1\t7\t0\tx\n1\ty\n", "line 2: expected 4 cells between tabs"),
+        ("imdb-tables", "train.tsv", "1\t7\t0\tx\n", "only 'positive' to train on"),
+        ("imdb-tables", "test.tsv", None, "has no test.tsv"),
+        ("aan-pairs", "new_aan_pairs.train.tsv", "2\ta\tb\tc\td\n", "line 1: expected label"),
+        ("aan-pairs", "new_aan_pairs.eval.tsv", None, r"0 files \*\.eval\.tsv"),
+        ("mnist", "t10k-labels-idx1-ubyte", made.idx(np.zeros(7)), "do not belong together"),
+        ("mnist", "t10k-labels-idx1-ubyte", made.idx(np.full(8, 11)), "label 11, but the classes"),
+        ("mnist", "t10k-images-idx3-ubyte", None, "has no t10k-images-idx3-ubyte"),
+        (
+            "mnist",
+            "train-labels-idx1-ubyte",
+            b"\0\0\x08\x01\0\0\0\5abc",
+            r"\(5,\) bytes.* but has 3",
+        ),
+        ("mnist", "train-labels-idx1-ubyte", b"\0\0\x08\xff" + b"\xff" * 1020, "but has 0"),
+        ("mnist", "train-labels-idx1-ubyte", b"PK\x03\x04", "is no idx file"),
+        ("cifar10", "data_batch_2.bin", b"\0" * 3072, "not a multiple of 3,073"),
+        ("cifar10", "data_batch_2.bin", b"\x0a" + b"\0" * 3072, "there is a label 10"),
+        (
+            "fsd50k",
+            "FSD50K.ground_truth/vocabulary.csv",
+            None,
+            "cannot read .*vocabulary.csv: No s",
+        ),
+        ("fsd50k", "FSD50K.ground_truth/dev.csv", "fname,labels,split\n10,Howl,train\n", "'Howl'"),
+        ("fsd50k", "FSD50K.ground_truth/dev.csv", "fname,labels,split\n10,Bark,x\n", "split 'x'"),
+        ("fsd50k", "FSD50K.ground_truth/vocabulary.csv", "0,Bark,a\n1,Bark,b\n", "a class twice"),
+        ("fsd50k", "FSD50K.ground_truth/dev.csv", "fname,labels\n10,Bark\n", "no column 'split'"),
+        ("fsd50k", "FSD50K.ground_truth/dev.csv", "fname,labels,split\n", "dev.csv is empty"),
+        (
+            "fsd50k",
+            "FSD50K.ground_truth/dev.csv",
+            "fname,labels,split\n1,2\n",
+            "line 2: expected 3",
+        ),
+        ("esc50", "meta/esc50.csv", None, r"neither meta/esc50\.csv nor labels\.csv"),
+        ("esc10", "labels.csv", "file,fold,label,class\n1-0.wav,9,0,a\n", "has fold '9'"),
+        ("esc10", "labels.csv", "file,fold,label,class\n1-0.wav,1,²,a\n", "label '²'"),
+        ("esc10", "labels.csv", f"file,fold,label,class\na,1,{'9' * 5000},a\n", "labels are whole"),
+        ("esc10", "labels.csv", "file,fold,label,class\na,1,0,a\nb,1,0,b\n", "class 'b'"),
+        ("esc10", "labels.csv", "file,fold,label,class\nx,3,0,a\n", "none of its 1 labelled train"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said(case, file, content, message, tmp_path):
+    config = config_of(case, tmp_path / "files")
+    path = tmp_path / "files" / file
+    path.unlink()
+    if content is not None:
+        made.write(tmp_path / "files", {file: content})
+    with pytest.raises(UserError, match=message):
+        prepare(config)
+
+
+def test_published_tests_stay_whole_and_other_shares_are_dealt(tmp_path):
+    store = prepare(config_of("imdb", tmp_path / "files"))
+    for split in ("train", "validation", "test"):
+        for tokens, label in documents(store, split):
+            folder, name, _ = bytes(tokens).decode().split("/")
+            assert (folder == "test") == (split == "test")
+            assert name == ("neg", "pos")[label]
+    tables = prepare(config_of("imdb-tables", tmp_path / "tables"))
+    assert [bytes(tokens) for tokens, _ in documents(tables, "test")] == [b"best\twith a tab"]
+    images = prepare(config_of("mnist-test", tmp_path / "images"))
+    rows = [
+        tokens.tolist()
+        for split in images.metadata.splits
+        for tokens, _ in documents(images, split)
+    ]
+    assert len({tuple(row) for row in rows}) == 30
+
+
+def test_rows_and_colours(tmp_path):
+    digits = prepare(config_of("mnist", tmp_path / "mnist"))
+    assert documents(digits, "test")[7][0].tolist() == [*range(42, 48)]
+    assert [label for _, label in documents(digits, "test")] == [*range(8)]
+    colours = prepare(config_of("cifar10", tmp_path / "cifar"))
+    row, label = documents(colours, "test")[1]
+    assert (len(row), label) == (1024, 6)
+    # 0.299 · red + 0.587 · green + 0.114 · blue
+    assert row[0] == round(0.587 * 200 + 0.114 * 50)
+    assert row[1] == round(0.299 * 100 + 0.587 * 200 + 0.114 * 50)
+    assert colours.metadata.class_names[9] == "truck"
+
+
+class Bomb:
+    def __reduce__(self):
+        return exec, ("raise SystemExit('unpickled')",)
+
+
+def test_pickles_are_never_read(tmp_path):
+    names = [*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"]
+    made.write(tmp_path, {name: pickle.dumps(Bomb()) for name in names})
+    with pytest.raises(UserError, match="pickled Python version of CIFAR-10, get the binary one"):
+        prepare(CorpusConfig(name="cifar10-pixels", path=str(tmp_path)))
+
+
+@pytest.mark.parametrize("fold", [1, 5])
+def test_the_folds_of_esc50(tmp_path, fold):
+    store = prepare(config_of("esc50", tmp_path, fold=fold))
+    assert store.metadata.class_names == ("dog", "rain", "clock")
+    for split, own in (("test", fold), ("validation", fold % 5 + 1)):
+        assert [(len(t), label) for t, label in documents(store, split)] == [
+            (80 * own, label) for label in range(3)
+        ]
+    with pytest.raises(UserError, match="fold must be 1 to 5, got 6"):
+        prepare(CorpusConfig(name="esc", path=str(tmp_path), fold=6))
+
+
+def test_labels_stay_with_their_documents(tmp_path):
+    spoken = prepare(config_of("spoken-digits", tmp_path / "a"))
+    assert np.bincount(spoken.labels).tolist() == [6] * 10
+    several = prepare(config_of("fsd50k", tmp_path / "b"))
+    assert several.labels.tolist() == [[1, 0, 0], [0, 1, 1], [0, 1, 0], [1, 0, 1], [0, 0, 1]]
+
+
+@pytest.mark.parametrize("form", ["WAV", "FLAC", "OGG"])
+def test_clips_are_mixed_resampled_and_cut_to_16_bits(form, tmp_path):
+    pytest.importorskip("soxr")
+    clip = made.sound(made.tone(rate=16_000, seconds=1.0, channels=2), 16_000, form)
+    made.esc10(tmp_path)
+    made.write(tmp_path, {"1-0.wav": clip})
+    store = prepare(CorpusConfig(name="esc", path=str(tmp_path), sample_rate=made.RATE, fold=1))
+    samples, _ = documents(store, "test")[0]
+    assert samples.dtype == np.int16
+    assert len(samples) == made.RATE
+    assert np.abs(np.fft.rfft(samples)).argmax() == 440
+    # Away from the ends, where resampling knows nothing beyond.
+    assert np.abs(samples[1000:7000] / 32767).max() == pytest.approx(0.5, abs=0.03)
+
+
+def no_number():
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.array([0.1, np.nan]), made.RATE, format="WAV", subtype="FLOAT")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "damaged or no audio"),
+        (b"RIFF but no sound", "damaged or no audio"),
+        (made.sound(np.zeros((0, 1))), "holds no samples"),
+        (made.sound(np.zeros((80, 1))), "is silent"),
+        (made.sound(made.tone(channels=2) * [1, -1]), "is silent"),
+        (no_number(), "no numbers"),
+    ],
+    ids=["nothing", "half a header", "no samples", "silence", "channels that cancel", "NaN"],
+)
+def test_clips_that_hold_no_sound_are_skipped_and_counted(content, why, tmp_path):
+    path = made.spoken_digits(tmp_path, {"rec/3_ann_10.wav": content})
+    with pytest.warns(UserWarning, match=f"skipped 1 of 60 files.*3_ann_10.wav .*{why}"):
+        store = prepare(CorpusConfig(name="spoken-digits", path=str(path)))
+    assert [file.name for file in store.metadata.provenance.skipped] == ["3_ann_10.wav"]
+    assert len(store.spans("train")) == 19
+
+
+def test_labels_without_files_and_files_without_labels_are_counted(tmp_path):
+    made.fsd50k(tmp_path)
+    audio = tmp_path / "FSD50K.eval_audio"
+    (audio / "21.wav").rename(audio / "99.wav")
+    config = CorpusConfig(name="fsd50k", path=str(tmp_path), sample_rate=made.RATE)
+    with pytest.warns(UserWarning, match=r"21.wav has a label but is missing; .*99.wav has no lab"):
+        store = prepare(config)
+    assert len(store.spans("test")) == 1
+    for path in audio.iterdir():
+        path.write_bytes(b"no sound")
+    with pytest.warns(UserWarning, match="skipped 3 of .*20.wav is damaged or no audio"):
+        assert not len(prepare(config).spans("test"))
+
+
+def test_a_class_without_examples_is_named(tmp_path):
+    made.fsd50k(tmp_path)
+    with (tmp_path / "FSD50K.ground_truth" / "vocabulary.csv").open("a") as file:
+        file.write("3,Wind,/m/1\n")
+    with pytest.warns(UserWarning, match="1 of 4 classes have no example to train on.* Wind"):
+        store = prepare(CorpusConfig(name="fsd50k", path=str(tmp_path), sample_rate=made.RATE))
+    assert store.metadata.num_classes == 4
+
+
+def test_the_release_of_the_long_range_arena(tmp_path):
+    made.listops(tmp_path / "listops-1000")
+    made.paper_pairs(tmp_path / "tsv_data")
+    for name, count in (("listops", 3), ("aan-pairs", 2)):
+        assert len(prepare(CorpusConfig(name=name, path=str(tmp_path))).spans("train")) == count
+
+
+def test_other_rules_are_another_store():
+    config = {"name": "listops", **made.DRAWN}
+    one, other = (prepare(CorpusConfig(seed=seed, **config)) for seed in (0, 1))
+    assert one.folder != other.folder
+    # Rules that are written out are those that stand there anyway.
+    written = prepare(CorpusConfig(max_depth=10, **config))
+    assert written.metadata.sha256 == prepare(CorpusConfig(**config)).metadata.sha256
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": "imdb"}, "'imdb' needs a path: the folder aclImdb"),
+        ({"name": "esc", "path": "x", "seed": 1}, "takes no seed, got 1; it is an option of"),
+        ({"name": "listops", "sample_rate": 8000}, "takes no sample_rate"),
+        ({"name": "python-docs", "fold": 1}, "takes no fold, got 1; it is an option of: esc"),
+        ({"name": "esc"}, "esc-50"),
+        ({"name": "esc", "path": "x", "sample_rate": 10**12}, "sample_rate must be in"),
+        ({"name": "movie-reviews", "path": "/missing"}, "there is no folder /missing"),
+        ({"name": "spoken-digits", "path": "/missing"}, "there is no file or folder /missing"),
+        ({"name": "spoken-digits", "path": "."}, "no recordings named like"),
+        ({"name": "movie-reviews", "path": "."}, "holds no reviews"),
+    ],
+)
+def test_options_that_do_not_fit(options, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=message):
+        prepare(CorpusConfig(**options))
+
+
+def test_tokens_of_tasks():
+    pair = PairCodec()
+    tokens = pair.encode((b"one", b"two"))
+    assert tokens.dtype == np.uint16
+    assert pair.units_of(tokens) == {"byte": 6}
+    with pytest.raises(UserError, match="a model of bytes classifies"):
+        pair.encode_prompt("hello")
+
+
+@pytest.mark.parametrize("content", [None, "", "[" * 100_000, '{"sample_rate": "8000"}', "{}"])
+def test_a_damaged_codec_is_one_line(content, tmp_path):
+    PcmCodec(made.RATE).save(tmp_path)
+    assert PcmCodec.load(tmp_path).sample_rate == made.RATE
+    path = tmp_path / "samples.json"
+    path.unlink() if content is None else path.write_text(content)
+    with pytest.raises(UserError, match="samples.json .*prepare the corpus again"):
+        PcmCodec.load(tmp_path)
