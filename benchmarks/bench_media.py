@@ -1,4 +1,4 @@
-"""Preparing sound and music: MB/s of files beside plain reading, and what takes the time.
+"""Preparing sound and music: MB/s of files, and what takes the time.
 
 python benchmarks/bench_media.py --sounds FOLDER --music FOLDER
 """
@@ -15,12 +15,11 @@ from pathlib import Path
 
 import numpy as np
 from measure import header, paired_seconds
-from scipy import signal
 
-from latentwave.bench.data import CorpusConfig, prepare, read_plainly
-from latentwave.bench.data.audio import CODECS, read_audio, resample
-from latentwave.bench.data.audio.quantise import encode_mu_law
-from latentwave.bench.data.music import parallel
+from latentwave.bench.data import CorpusConfig, prepare
+from latentwave.bench.data.audio import CODECS, read_audio
+from latentwave.bench.data.audio.codec import MuLaw
+from latentwave.bench.data.music import corpus
 from latentwave.bench.data.music.midi import symusic
 from latentwave.bench.data.music.tokens import TOKENIZERS, tokenize
 
@@ -58,25 +57,21 @@ def made_music(folder: Path, *, num_files: int = 60, num_notes: int = 3000) -> P
 
 
 def preparation(config: CorpusConfig, home: Path) -> None:
-    """One line: megabytes of files per second, and of plain reading."""
+    """One line: megabytes of files and tokens per second."""
     began = time.perf_counter()
-    store = prepare(config, home / f"{config.name}-{config.tokenizer_name}")
+    meta = prepare(config, home / f"{config.name}-{config.tokenizer_name}").metadata
     seconds = time.perf_counter() - began
-    num_bytes, reading = read_plainly(config)
-    meta = store.metadata
+    megabytes = sum(source.num_bytes for source in meta.provenance.sources) / 1e6
     print(
-        f"prepare {config.name}, {config.tokenizer_name}: {num_bytes / 1e6:.1f} MB in "
-        f"{seconds:.2f} s, {num_bytes / 1e6 / seconds:.2f} MB/s (plain reading "
-        f"{num_bytes / 1e6 / reading:,.0f} MB/s); {meta.num_tokens:,} tokens, "
+        f"prepare {config.name}, {config.tokenizer_name}: {megabytes:.1f} MB in {seconds:.2f} s, "
+        f"{megabytes / seconds:.2f} MB/s; {meta.num_tokens:,} tokens, "
         f"{meta.num_tokens / seconds / 1e3:,.0f} k tokens/s"
     )
 
 
 def stages_of_sound(folder: Path, rate: int) -> None:
-    """Decoding alone, with resampling, with quantising; blocks beside the whole signal."""
+    """Decoding alone, with resampling, with quantising."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    x = np.random.default_rng(0).standard_normal(44100 * 60).astype(np.float32)
-    blocks = np.split(x, range(1 << 16, len(x), 1 << 16))
 
     def all_of(use: Callable[[np.ndarray], object], at: int | None) -> Callable[[], None]:
         def run() -> None:
@@ -90,16 +85,12 @@ def stages_of_sound(folder: Path, rate: int) -> None:
         {
             "decode": all_of(len, None),
             "decode, resample": all_of(len, rate),
-            "decode, resample, mu-law": all_of(encode_mu_law, rate),
-            "resample a minute in blocks": lambda: sum(map(len, resample(blocks, 44100, rate))),
-            "resample a minute as a whole": lambda: signal.resample_poly(x, 160, 441),
+            "decode, resample, mu-law": all_of(MuLaw(rate).encode, rate),
         },
         repeats=3,
     )
     for name, value in seconds.items():
         print(f"  {name}: {value:.3f} s")
-    ratio = seconds["resample a minute in blocks"] / seconds["resample a minute as a whole"]
-    print(f"  blocks / whole: {ratio:.2f}x")
 
 
 def processes_of_music(folder: Path) -> None:
@@ -107,14 +98,14 @@ def processes_of_music(folder: Path) -> None:
     paths = sorted((*folder.rglob("*.mid"), *folder.rglob("*.midi")))[:1000]
 
     def together() -> None:
-        for _ in parallel.tokenize_files("midi-like", paths):
+        for _ in corpus.tokenize_files("midi-like", paths):
             pass
 
     def alone() -> None:
         for path in paths:
             tokenize("midi-like", path.read_bytes())
 
-    parallel.PARALLEL_BYTES = 0
+    corpus.PARALLEL_BYTES = 0
     seconds = paired_seconds({"one process": alone, "all cores": together}, repeats=3)
     for name, value in seconds.items():
         print(f"  {len(paths)} files, {name}: {value:.2f} s")

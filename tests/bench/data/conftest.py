@@ -2,7 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from latentwave.bench.data import CorpusConfig, prepare
+from latentwave.bench.data import CORPORA, CorpusConfig, CorpusKind, Document, Source, prepare
+from latentwave.bench.data.corpora import CodePoints
+from latentwave.bench.data.corpus import Corpus
+from latentwave.bench.data.text.bytes import ByteCodec
 
 REAL_TEXT = Path(__file__).parents[4] / "shared" / "data" / "text"
 
@@ -28,12 +31,42 @@ def store(text_file, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def python_docs(tmp_path_factory):
-    return prepare(CorpusConfig(), tmp_path_factory.mktemp("stores") / "python-docs")
-
-
-@pytest.fixture(scope="session")
 def real_text():
     if not REAL_TEXT.is_dir():
         pytest.skip("the shared texts are not here")
     return REAL_TEXT
+
+
+class MadeUp(Corpus):
+    def __init__(self, documents, class_names=None, multi_label=False):
+        super().__init__()
+        self.made_up, self.class_names, self.multi_label = documents, class_names, multi_label
+
+    def documents(self):
+        self.sources = [Source(name="made up", num_bytes=0, sha256=repr(self.made_up))]
+        yield from self.made_up
+
+
+@pytest.fixture
+def make(monkeypatch, tmp_path):
+    """Prepares documents of a test's own."""
+
+    def build(documents, encoder=ByteCodec, validation=0.25, test=0.25, **options):
+        kind = CorpusKind(
+            name="made-up",
+            tokenizers=("bytes",),
+            open=lambda _: MadeUp(documents, **options),
+            codec=lambda config, corpus: encoder(),
+        )
+        monkeypatch.setitem(CORPORA, "made-up", kind)
+        config = CorpusConfig(name="made-up", validation=validation, test=test)
+        return prepare(config, tmp_path / "store")
+
+    return build
+
+
+@pytest.fixture
+def labelled_store(make):
+    texts = [("abcd", 1), ("efg", 0), ("h", 1)]
+    documents = [Document(pieces=(text,), label=label) for text, label in texts]
+    return make(documents, CodePoints, class_names=("cat", "dog"))

@@ -9,11 +9,14 @@ import time
 import numpy as np
 import pytest
 
-from latentwave.bench.data import CorpusConfig, default_store_path, known, open_store, prepare
+from latentwave.bench.cli.main import main
+from latentwave.bench.data import CorpusConfig, open_store, prepare
 from latentwave.bench.data.folders import whole_folder
-from latentwave.bench.data.text.characters import CharacterCodec, GrowingCharacters
+from latentwave.bench.data.text.characters import CharacterCodec, CodePoints
 from latentwave.bench.data.text.files import TextFiles
 from latentwave.errors import UserError
+
+prepare_module = sys.modules["latentwave.bench.data.prepare"]
 
 
 def config(path, **options):
@@ -21,8 +24,7 @@ def config(path, **options):
 
 
 def decoded(store, tokens):
-    vocabulary = CharacterCodec.load(store.folder).vocabulary
-    return "".join(vocabulary[token] for token in tokens)
+    return "".join(CharacterCodec.load(store.folder).token_names(tokens))
 
 
 def whole(store):
@@ -54,17 +56,6 @@ def test_the_store_holds_the_text(text_file, store):
     assert store.tokenizer(text)["input_ids"] == store.encode_text(text).tolist()
     assert store.tokenizer.decode(store.encode_text(text)) == text
     store.verify()
-
-
-def test_documents_start_where_files_start(tmp_path):
-    folder = tmp_path / "texts"
-    folder.mkdir()
-    for name, text in [("a", "alpha\n"), ("b", ""), ("c", "gamma"), ("d", "δ")]:
-        (folder / name).write_text(text)
-    store = prepare(config(folder))
-    assert whole(store) == "alpha\ngammaδ"
-    assert store.documents.tolist() == [0, 6, 11]
-    assert store.documents.dtype == np.int64
 
 
 @pytest.mark.parametrize(
@@ -123,22 +114,23 @@ def test_the_store_of_another_corpus_is_refused(text_file, tmp_path):
 
 
 def test_default_path_follows_config_content_and_environment(text_file, tmp_path, monkeypatch):
-    path = default_store_path(config(text_file))
-    assert path.parent == tmp_path / "home" / "stores"
-    assert path.name.startswith("text-")
-    assert prepare(config(text_file)).folder == path
-    assert default_store_path(config(text_file, validation=0.1)) != path
-    os.utime(text_file, (0, 0))
-    assert default_store_path(config(text_file)) == path
-    text_file.write_text(text_file.read_text().replace("nobler", "noblex"))
-    assert default_store_path(config(text_file)) != path
+    def path(**options):
+        return prepare(config(text_file, **options)).folder
 
+    first = path()
+    assert first.parent == tmp_path / "home" / "stores"
+    assert first.name.startswith("text-")
+    assert path(validation=0.1) != first
+    os.utime(text_file, (0, 0))
+    assert path() == first
+    text_file.write_text(text_file.read_text().replace("nobler", "noblex"))
+    assert path() != first
     monkeypatch.delenv("LATENTWAVE_HOME")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert default_store_path(config(text_file)).parent == tmp_path / "cache/latentwave/stores"
+    assert path().parent == tmp_path / "cache/latentwave/stores"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert default_store_path(config(text_file)).parent == tmp_path / ".cache/latentwave/stores"
+    assert path().parent == tmp_path / ".cache/latentwave/stores"
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
@@ -150,7 +142,7 @@ def test_an_interrupted_preparation_leaves_nothing(text_file, tmp_path, monkeypa
     folder = tmp_path / "stores" / "s"
     with monkeypatch.context() as patch:
         if where == "encode":
-            patch.setattr(GrowingCharacters, "encode", interrupt)
+            patch.setattr(CodePoints, "encode", interrupt)
         else:
             patch.setattr("os.fsync", interrupt)
         with pytest.raises(error, match="in the middle"):
@@ -205,15 +197,14 @@ def old(path):
 
 
 def test_unchanged_sources_are_not_read_again(text_file, tmp_path, monkeypatch):
-    monkeypatch.setattr(known, "_changed", lambda status: status.st_mtime)
+    monkeypatch.setattr(prepare_module, "_changed_at", lambda status: status.st_mtime)
     old(text_file)
     first, named = prepare(config(text_file)), prepare(config(text_file), tmp_path / "s")
-    path = default_store_path(config(text_file))
+    path = first.folder
     with monkeypatch.context() as patch:
         patch.setattr(TextFiles, "documents", None)
         assert prepare(config(text_file)) == first
         assert prepare(config(text_file), tmp_path / "s") == named
-        assert default_store_path(config(text_file)) == path == first.folder
     old(text_file).write_text(text_file.read_text().replace("nobler", "noblex"))
     changed = prepare(config(old(text_file)))
     assert changed.folder != path
@@ -232,7 +223,7 @@ def test_a_change_that_keeps_size_and_time_is_seen_while_it_is_young(text_file, 
 
 
 def test_a_file_put_in_place_with_its_old_time_is_seen(text_file, tmp_path, monkeypatch):
-    monkeypatch.setattr(known, "_changed", lambda status: status.st_mtime)
+    monkeypatch.setattr(prepare_module, "_changed_at", lambda status: status.st_mtime)
     prepare(config(old(text_file)), tmp_path / "s")
     stamp = text_file.stat().st_mtime_ns
     text_file.write_text(text_file.read_text().replace("nobler", "noblex"))
@@ -242,9 +233,9 @@ def test_a_file_put_in_place_with_its_old_time_is_seen(text_file, tmp_path, monk
 
 
 def test_a_damaged_memory_of_fingerprints_is_passed_over(text_file, tmp_path, monkeypatch):
-    monkeypatch.setattr(known, "_changed", lambda status: status.st_mtime)
+    monkeypatch.setattr(prepare_module, "_changed_at", lambda status: status.st_mtime)
     first = prepare(config(old(text_file)))
-    (memory,) = (tmp_path / "home" / "known").iterdir()
+    (memory,) = (tmp_path / "home" / "fingerprints").iterdir()
     for content in (b"", b"\xff\xfe", b"abc"):
         memory.write_bytes(content)
         assert prepare(config(text_file)) == first
@@ -269,18 +260,13 @@ def test_folders_follow_the_users_permissions(tmp_path):
     assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == 0o755
 
 
-def test_real_texts(real_text, tmp_path):
-    path = real_text / "tinyshakespeare.txt"
-    store = prepare(config(path))
-    assert whole(store) == path.read_text()
-    assert store.metadata.vocab_size == 65
-
-    path = real_text / "text8-prefix.txt"
-    store = prepare(config(path))
-    vocabulary = CharacterCodec.load(store.folder).vocabulary
-    assert vocabulary == " abcdefghijklmnopqrstuvwxyz"
-    expected = np.frombuffer(path.read_bytes(), np.uint8)
-    expected = np.where(expected == ord(" "), 0, expected - np.uint8(96))
-    np.testing.assert_array_equal(
-        np.concatenate([store.split(name) for name in store.metadata.splits]), expected
-    )
+def test_opening_again_reads_no_source_and_says_so(text_file, capsys, monkeypatch):
+    monkeypatch.setattr(prepare_module, "_changed_at", lambda status: status.st_mtime)
+    old(text_file)
+    assert main(["prepare", str(text_file)]) == 0
+    assert "MiB/s" in capsys.readouterr().out
+    monkeypatch.setattr(TextFiles, "documents", None)
+    assert main(["prepare", str(text_file)]) == 0
+    said = capsys.readouterr().out
+    assert "it was prepared before" in said
+    assert "MiB/s" not in said

@@ -1,64 +1,87 @@
-"""Splits, labels and units of corpora that the tests make up."""
-
-import dataclasses
+"""Which document goes into which split, labels and units."""
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from latentwave.bench.data import (
-    CORPORA,
-    Corpus,
-    CorpusConfig,
-    CorpusKind,
-    Document,
-    Source,
-    UnreadableDocumentError,
-    open_store,
-    prepare,
-)
+from latentwave.bench.data import Document, UnreadableDocumentError, open_store
+from latentwave.bench.data.splits import choose_splits, deal
 from latentwave.bench.data.text.bytes import ByteCodec
 from latentwave.errors import UserError
 
-
-class MadeUp(Corpus):
-    def __init__(self, documents, class_names=None, multi_label=False):
-        super().__init__()
-        self.made_up, self.class_names, self.multi_label = documents, class_names, multi_label
-
-    def documents(self):
-        self.sources = [Source(name="made up", num_bytes=0, sha256=repr(self.made_up))]
-        yield from self.made_up
+sizes = st.dictionaries(st.text("abcdef", min_size=1, max_size=5), st.integers(1, 1000), min_size=3)
+shares = st.floats(0.01, 0.3)
 
 
-class OpaqueCodec(ByteCodec):
-    """Its tokens do not tell how many units they hold: every piece is one event."""
-
-    unit = "event"
-
-    def num_units(self, piece):
-        return 1
-
-    def count_units(self, piece):
-        return {"event": 1}
-
-    def units_of(self, tokens):
-        return None
+@given(sizes=sizes, validation=shares, test=shares)
+def test_every_group_has_one_split_and_every_split_a_group(sizes, validation, test):
+    splits = deal(sizes, validation=validation, test=test)
+    assert splits.keys() == sizes.keys()
+    assert set(splits.values()) == {"train", "validation", "test"}
+    assert deal(dict(reversed(sizes.items())), validation=validation, test=test) == splits
 
 
-@pytest.fixture
-def make(monkeypatch, tmp_path):
-    def build(documents, codec=ByteCodec, validation=0.25, test=0.25, **options):
-        kind = CorpusKind(
-            name="made-up",
-            tokenizers=("bytes",),
-            open=lambda _: MadeUp(documents, **options),
-            codec=lambda config, corpus: codec(),
-        )
-        monkeypatch.setitem(CORPORA, "made-up", kind)
-        config = CorpusConfig(name="made-up", validation=validation, test=test)
-        return prepare(config, tmp_path / "store")
+def test_the_shares_are_met_where_groups_are_small():
+    sizes = {f"piece {i}": 1 + i % 7 for i in range(1000)}
+    splits = deal(sizes, validation=0.05, test=0.1)
+    for split, share in {"validation": 0.05, "test": 0.1}.items():
+        got = sum(sizes[name] for name, where in splits.items() if where == split)
+        assert got / sum(sizes.values()) == pytest.approx(share, abs=0.002)
+    splits = deal(dict.fromkeys("abc", 1), validation=0.3, test=0.0)
+    assert sorted(splits.values()) == ["train", "train", "validation"]
+    with pytest.raises(UserError, match="too few for 3 splits"):
+        deal(dict.fromkeys("ab", 1), validation=0.1, test=0.1)
 
-    return build
+
+def chosen(names, by=None, default="tokens", folder=None):
+    files = {name: folder / name for name in names}
+    return choose_splits(files, by, default=default, validation=0.2, test=0.2)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["ptb.train.txt", "ptb.valid.txt", "ptb.test.txt"], "train validation test"),
+        (["train/a", "train/b", "valid/a", "test/x/y"], "train train validation test"),
+        (["train-0.jsonl", "train-1.jsonl", "dev.jsonl"], "train train validation"),
+        (["data/train-00000-of-00001.parquet", "data/test-00000-of-00001.parquet"], "train test"),
+        (["Test/1.mid", "TRAIN/1.mid"], "test train"),
+        (["latest.txt", "contest.txt"], None),
+        (["train/a.txt", "train/b.txt"], None),
+        (["train.py", "test_a.py", "b.py", "c.py", "d.py"], None),
+    ],
+)
+def test_names_decide(tmp_path, names, expected):
+    found = chosen(names, folder=tmp_path)
+    assert found == (expected and dict(zip(names, expected.split(), strict=True)))
+    assert chosen(names, "tokens", folder=tmp_path) is None
+    about = chosen([*names, "README.md", "sub/LICENSE"], folder=tmp_path)
+    assert about == found
+
+
+def test_names_that_decide_by_half_are_an_error(tmp_path):
+    names = ["ptb.train.txt", "ptb.test.txt", "more.txt"]
+    for by in (None, "name"):
+        with pytest.raises(
+            UserError, match=r"2 of 3 files are called .* not more\.txt: .*split_by"
+        ):
+            chosen(names, by, folder=tmp_path)
+    assert chosen(names, "tokens", folder=tmp_path) is None
+    with pytest.raises(UserError, match="0 of 1 files"):
+        chosen(["a"], "name", folder=tmp_path)
+
+
+def test_files_and_folders_stay_whole(tmp_path):
+    names = [f"piece{p}/{take}.mid" for p in range(12) for take in range(1 + p % 4)]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(bytes(100))
+    by_folder = {}
+    for name, split in chosen(names, "folder", folder=tmp_path).items():
+        by_folder.setdefault(name.split("/")[0], set()).add(split)
+    assert all(len(found) == 1 for found in by_folder.values())
+    assert len(set(chosen(names, default="file", folder=tmp_path).values())) == 3
 
 
 def doc(*pieces, **options):
@@ -90,25 +113,40 @@ def test_a_missing_validation_split_is_cut_off_the_training_tokens(make):
     assert store.spans("validation").tolist() == [[0, 0, 2]]
 
 
-def test_borders_move_to_the_end_of_a_piece_where_tokens_do_not_tell(make):
-    pieces = ["ab"] * 8000
-    store = make([doc(*pieces)], OpaqueCodec)
-    for name, split in store.metadata.splits.items():
-        assert split.num_units == {"event": split.num_tokens // 2}, name
-        assert split.start % 2 == 0
-    assert abs(store.metadata.splits["train"].num_tokens - 8000) <= 4096
-
-
 def test_units_are_exact_wherever_the_border_falls(make):
-    text = "aé—🙂" * 5000
+    text = "aé—🙂" * 25_000
     store = make([doc(text[:777], text[777:30000]), doc(text[30000:])], validation=0.3, test=0.123)
-    for name, split in store.metadata.splits.items():
-        raw = bytes(store.split(name))
+    for split in store.metadata.splits.values():
+        raw = bytes(np.concatenate([store.split(n) for n in store.metadata.splits]))
+        raw = raw[split.start : split.stop]
         leading = sum(byte & 0xC0 != 0x80 for byte in raw)
         assert split.num_units == {"byte": len(raw), "character": leading}
+    assert store.bits_per_unit(np.log(2), "train")["byte"] == pytest.approx(1.0)
 
 
-def test_labels_are_kept_and_documents_not_cut(make, tmp_path):
+class Opaque(ByteCodec):
+    """Its tokens do not tell how many units they hold: every piece is one event."""
+
+    unit = "event"
+
+    def count_units(self, piece):
+        return {"event": 1}
+
+    def units_of(self, tokens):
+        return None
+
+
+def test_units_that_tokens_do_not_tell_are_counted_in_pieces(make):
+    documents = [doc("ab", "c", split="train"), doc("d", split="validation")]
+    splits = make(documents, Opaque).metadata.splits
+    assert {name: split.num_units["event"] for name, split in splits.items()} == {
+        "train": 2,
+        "validation": 1,
+        "test": 0,
+    }
+
+
+def test_labels_are_kept_and_documents_not_cut(make):
     documents = [doc("abcd", label=1), doc("efg", label=0), doc(label=0), doc("h", label=1)]
     store = make(documents, class_names=("cat", "dog"))
     assert store.labels.tolist() == [1, 0, 1]
@@ -116,9 +154,6 @@ def test_labels_are_kept_and_documents_not_cut(make, tmp_path):
     assert store.metadata.num_classes == 2
     assert contents(store) == [b"abcd", b"efg", b"h"]
     assert open_store(store.folder) == store
-    (store.folder / "labels.npy").unlink()
-    with pytest.raises(UserError, match=r"labels\.npy cannot be read"):
-        open_store(store.folder)
 
 
 def test_several_labels_per_document(make):
@@ -148,59 +183,41 @@ def test_unreadable_documents_are_taken_back(make):
     store.verify()
 
 
-def test_nothing_readable_is_refused(make):
-    with pytest.raises(UserError, match="torn page"):
-        make([Document(pieces=failing("x"))])
-    with pytest.raises(UserError, match="none of 2 documents can be read; the first: torn page"):
-        make([Document(pieces=failing("x")), Document(pieces=failing())])
-    with pytest.raises(UserError, match="the corpus is empty"):
-        make([doc("", "")])
-
-
 @pytest.mark.parametrize(
-    ("splits", "message"),
+    ("documents", "options", "message"),
     [
-        (["train", None], "must name a split, or none"),
-        ([None, "train"], "must name a split, or none"),
-        (["train", "test", "train"], "must follow each other"),
-        (["test", "train"], "'train' must come before test"),
-        (["dev"], "must be one of train, validation, test, got 'dev'"),
+        ([Document(pieces=failing("x"))], {}, "torn page"),
+        ([Document(pieces=failing("x")), Document(pieces=failing())], {}, "none of 2 documents"),
+        ([doc("", "")], {}, "the corpus is empty"),
+        ([doc("abc", split="test")], {}, "no training documents, only test"),
+        ([doc("a", split="train"), doc("b")], {}, "must name a split, or none"),
+        ([doc("a"), doc("b", split="train")], {}, "must name a split, or none"),
+        (
+            [doc("a", split="train"), doc("a", split="test"), doc("a", split="train")],
+            {},
+            "must follow each other",
+        ),
+        ([doc("a", split="test"), doc("a", split="train")], {}, "'train' must come before 'test'"),
+        ([doc("a", split="dev")], {}, "must be one of train, validation, test, got 'dev'"),
+        ([doc("a")], {"class_names": ("a",)}, "must be one class index, got None"),
+        ([doc("a", label=(0,))], {"class_names": ("a",)}, "must be one class index"),
+        (
+            [doc("a", label=0)],
+            {"class_names": ("a",), "multi_label": True},
+            "a tuple of class indices, got 0",
+        ),
+        ([doc("a", label=1)], {"class_names": ("a",)}, r"in \[0, 1\), got 1"),
+        ([doc("a", label=0)], {}, "without class names"),
     ],
 )
-def test_splits_out_of_order_are_refused(make, splits, message):
+def test_documents_that_do_not_fit_are_refused(make, documents, options, message):
     with pytest.raises(ValueError, match=message):
-        make([doc("abc", split=split) for split in splits])
-
-
-def test_a_corpus_without_training_documents_is_refused(make):
-    with pytest.raises(UserError, match="no training documents, only test"):
-        make([doc("abc", split="test")])
-
-
-@pytest.mark.parametrize(
-    ("label", "options", "message"),
-    [
-        (None, {"class_names": ("a",)}, "must be one class index, got None"),
-        ((0,), {"class_names": ("a",)}, "must be one class index"),
-        (0, {"class_names": ("a",), "multi_label": True}, "a tuple of class indices, got 0"),
-        (1, {"class_names": ("a",)}, r"in \[0, 1\), got 1"),
-        (0, {}, "without class names"),
-    ],
-)
-def test_labels_that_do_not_fit_are_refused(make, label, options, message):
-    with pytest.raises(ValueError, match=message):
-        make([doc("abc", label=label)], **options)
+        make(documents, **options)
 
 
 def test_a_corpus_without_files_is_read_again_each_time(make):
-    store = make([doc("abcd")])
-    assert make([doc("abcd")]) == store
-    with pytest.raises(UserError, match="of changed sources"):
-        make([doc("abcx")])
-
-
-def test_bits_of_an_empty_split(make):
     store = make([doc("abcd")], validation=0.0, test=0.0)
+    assert make([doc("abcd")], validation=0.0, test=0.0) == store
     assert store.bits_per_unit(1.0, "test") == {}
-    assert np.isclose(store.bits_per_unit(np.log(2), "train")["byte"], 1.0)
-    assert dataclasses.asdict(store.metadata)["splits"]["train"]["num_units"]["byte"] == 4
+    with pytest.raises(UserError, match="of changed sources"):
+        make([doc("abcx")], validation=0.0, test=0.0)

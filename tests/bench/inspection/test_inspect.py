@@ -47,13 +47,13 @@ def test_documents_that_are_apart_count_for_themselves(tmp_path):
     (tmp_path / "documents").mkdir()
     write_text(tmp_path / "words.txt")
     text = (tmp_path / "words.txt").read_text()
-    for start in range(0, len(text), 11):
-        (tmp_path / "documents" / f"{start:06}.txt").write_text(text[start : start + 11])
+    for start in range(0, len(text), 7):
+        (tmp_path / "documents" / f"{start:06}.txt").write_text(text[start : start + 7])
     recipe = tiny_recipe(tmp_path / "documents", training={"separate_documents": True})
     store = prepare(recipe.corpus, tmp_path / "store")
     train(recipe, "wavelet", 0, store, tmp_path / "wavelet", console=Console(quiet=True))
     seen = look_into(tmp_path, store, "wavelet", separate_documents=True)
-    pieces = [text[start : start + 11] for start in range(0, len(text), 11)]
+    pieces = [text[start : start + 7] for start in range(0, len(text), 7)]
     for sample in seen.samples:  # a prompt is of one document
         assert sample.prompt
         assert any(sample.prompt in piece for piece in pieces)
@@ -62,7 +62,7 @@ def test_documents_that_are_apart_count_for_themselves(tmp_path):
     assert predicted < 9 * 31
     assert sum(each.losses[0].count for each in seen.by_position.bins) == predicted
     longest = max(int(window["position_ids"].max()) for window in windows)
-    assert seen.by_position.bins[-1].low <= longest < 12
+    assert seen.by_position.bins[-1].low <= longest < 8
 
     given = np.asarray(store.split("validation")[:32])
     together = look_into(

@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
-from transformers import TrainerCallback
 
-import latentwave.bench.training.run as run_module
 from latentwave.bench.comparison import compare, read_results
 from latentwave.bench.data import CorpusConfig, prepare
 from latentwave.bench.report import summary_table, write_report
@@ -128,29 +126,6 @@ def test_tokens_are_those_of_the_mean_document(listops):
     assert objective.tokens_per_step == 4 * int(lengths.mean())
     inputs, num_tokens = objective.one_item()
     assert inputs["input_ids"].shape == (1, num_tokens)
-
-
-class Crash(TrainerCallback):
-    def on_step_end(self, args, state, control, **kwargs):
-        if state.global_step == 7:
-            raise RuntimeError("power cut")
-
-
-def test_an_interrupted_run_resumes_to_the_same_curve(finished, listops, tmp_path, monkeypatch):
-    _, uninterrupted = finished
-    with monkeypatch.context() as patch:
-
-        class Crashing(Crash, run_module.ProgressCallback):
-            pass
-
-        patch.setattr(run_module, "ProgressCallback", Crashing)
-        with pytest.raises(RuntimeError, match="power cut"):
-            train(recipe_of(LISTOPS), "mixed", 0, listops, tmp_path / "run", console=quiet())
-    resumed = train(
-        recipe_of(LISTOPS), "mixed", 0, listops, tmp_path / "run", resume=True, console=quiet()
-    )
-    assert points(resumed) == points(uninterrupted)
-    assert resumed.metrics == uninterrupted.metrics
 
 
 def test_accumulated_batches_give_the_same_gradients(listops, tmp_path):

@@ -13,6 +13,7 @@ from latentwave.bench.cli.corpora import corpus_config
 from latentwave.bench.cli.download import fetch_with_progress
 from latentwave.bench.data.download import downloaded
 
+_FIELDS = data.CorpusConfig.__dataclass_fields__
 _MIB = 1 << 20
 
 
@@ -36,9 +37,8 @@ def _run(options: Namespace, _: list[str]) -> None:
     if config.path is None and name is not None and downloaded(name) is None:
         fetch_with_progress(name)
     started = time.time()
-    began = time.perf_counter()
     store = data.prepare(config, options.output)
-    seconds = time.perf_counter() - began
+    seconds = time.time() - started
     meta = store.metadata
     units = ", ".join(f"{number:,} {unit}s" for unit, number in meta.num_units.items())
     sizes = ", ".join(f"{name} {split.num_tokens:,}" for name, split in meta.splits.items())
@@ -48,19 +48,32 @@ def _run(options: Namespace, _: list[str]) -> None:
         f"({meta.tokenizer}, {tokens}): {sizes}",
         soft_wrap=True,
     )
-    num_bytes, reading = data.read_plainly(config)
-    if store.written_at() < started:
+    if left_out := meta.provenance.left_out:
+        names = ", ".join(f"{file.name} ({file.reason})" for file in left_out[:3])
+        more = f" and {len(left_out) - 3:,} more" if len(left_out) > 3 else ""
+        OUT.print(f"left out: {names}{more}", soft_wrap=True)
+    if store.prepared_at() < started:
         OUT.print(f"opened in {seconds:.2f} s: it was prepared before")
-    elif num_bytes:
-        OUT.print(
-            f"{num_bytes / _MIB:,.1f} MiB in {seconds:.2f} s: {num_bytes / _MIB / seconds:,.0f} "
-            f"MiB/s; plain reading: {num_bytes / _MIB / reading:,.0f} MiB/s",
-            soft_wrap=True,
-        )
+    else:
+        OUT.print(f"prepared in {seconds:.2f} s: {_speed(store, seconds)}", soft_wrap=True)
     OUT.print(f"store: {store.folder}", soft_wrap=True)
 
 
-_FIELDS = data.CorpusConfig.__dataclass_fields__
+def _speed(store: data.TokenStore, seconds: float) -> str:
+    """What was done per second, in the unit that people count such a corpus by."""
+    meta, per_second = store.metadata, store.codec.tokens_per_second
+    parts = []
+    if store.codec.decodes_to == "music":
+        parts.append(f"{len(meta.provenance.sources) / seconds:,.1f} files/s")
+    if store.codec.decodes_to == "text":
+        parts.append(f"{meta.num_units['byte'] / _MIB / seconds:,.1f} MiB/s")
+    elif per_second is not None:
+        parts.append(f"{meta.num_tokens / per_second / seconds:,.0f} seconds of sound/s")
+    else:
+        parts.append(f"{meta.num_units[meta.unit] / seconds:,.0f} {meta.unit}s/s")
+    return ", ".join(parts)
+
+
 COMMAND = Command(
     name="prepare",
     arguments="CORPUS",

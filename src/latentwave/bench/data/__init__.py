@@ -1,12 +1,11 @@
 """Corpora, from files to memory-mapped token stores to windows of tokens."""
 
-from latentwave.bench.data.codec import Codec, Encoder
+from latentwave.bench.data.codec import Codec, Encoder, MediaCodec
 from latentwave.bench.data.config import CORPORA, CorpusConfig, CorpusKind
+from latentwave.bench.data.corpora import CODECS, guess_corpus, load_codec, save_codec
 from latentwave.bench.data.corpus import Corpus, Document, UnreadableDocumentError
-from latentwave.bench.data.media import MediaCodec
 from latentwave.bench.data.metadata import Provenance, SkippedFile, Source, Split, StoreMetadata
-from latentwave.bench.data.prepare import default_store_path, prepare, read_plainly
-from latentwave.bench.data.registry import CODECS, guess_corpus, load_codec, save_codec
+from latentwave.bench.data.prepare import prepare
 from latentwave.bench.data.store import TokenStore, open_store
 from latentwave.bench.data.windows import DocumentBorders, GridWindows, RandomWindows, TokenBatches
 
@@ -31,11 +30,9 @@ __all__ = [
     "TokenBatches",
     "TokenStore",
     "UnreadableDocumentError",
-    "default_store_path",
     "guess_corpus",
     "load_codec",
     "open_store",
     "prepare",
-    "read_plainly",
     "save_codec",
 ]

@@ -12,6 +12,8 @@ from latentwave.bench.data.codec import Encoder
 from latentwave.bench.data.corpus import Corpus
 from latentwave.errors import UserError
 
+_MOST_SEED = 1 << 64
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CorpusConfig:
@@ -22,7 +24,7 @@ class CorpusConfig:
     Attributes:
         name: the kind of corpus, one of `latentwave.bench.data.CORPORA`. "python-docs", the English
             prose that ships with Python, needs no download.
-        path: the file or folder that is read.
+        path: the file, folder or archive that is read.
         tokenizer: what a token is; None for the corpus's own default.
         validation: share of the tokens, after the training tokens, that is kept for validation;
             of the training tokens where a corpus comes with a test split alone; not used where it
@@ -38,17 +40,17 @@ class CorpusConfig:
         max_length: symbols that it must stay below.
         max_depth: of its nesting.
         max_arguments: of one operator.
-        passage_bytes: of each passage of a pair.
-        seed: of the draws.
+        seed: of the draws, from 0 to 2^64 − 1.
         pattern: of the names of a folder's files, such as "*.py" (text).
-        text_field: the field or column that holds the text; default: "text" (jsonl, datasets).
+        text_field: the field or column that holds the text; default: "text" (jsonl, csv, parquet,
+            datasets).
         vocab_size: tokens that are learned from the training text; default: 4096 (tokenizer
             "bpe").
         tokenizer_path: a tokenizer.json, or the folder of one (tokenizer "pretrained").
-        split_by: what stays whole when recordings or pieces of music are divided into splits:
-            "tokens": nothing, the store is cut by shares, as text is, the default of recordings;
-            "file", the default of music; "folder", where a folder holds several performances of
-            one piece.
+        split_by: how files are divided into splits. "name": by what they or their folders are
+            called (train, valid, test), the default where names say so; "tokens": the store is cut
+            by shares, the default of text and recordings; "file": whole files, the default of
+            music; "folder": whole folders, where one holds several performances of one piece.
 
     Example:
         >>> CorpusConfig(name="text", path="books/").validation
@@ -69,13 +71,12 @@ class CorpusConfig:
     max_length: int | None = None
     max_depth: int | None = None
     max_arguments: int | None = None
-    passage_bytes: int | None = None
     seed: int | None = None
     pattern: str | None = None
     text_field: str | None = None
     vocab_size: int | None = None
     tokenizer_path: str | None = None
-    split_by: Literal["tokens", "file", "folder"] | None = None
+    split_by: Literal["name", "tokens", "file", "folder"] | None = None
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -114,6 +115,10 @@ class CorpusConfig:
                 f"validation={self.validation} and test={self.test} leave nothing to train on: "
                 "their sum must be below 1"
             )
+        if self.seed is not None and not 0 <= self.seed < _MOST_SEED:
+            raise UserError(f"seed must be in [0, 2^64), got {self.seed}")
+        if self.path is not None and "\0" in self.path:
+            raise UserError(f"path must not hold a zero character, got {self.path!r}")
         if kind.check is not None:
             kind.check(self)
 
@@ -164,5 +169,5 @@ class CorpusKind:
     recognises: Callable[[Path], bool] | None = None
 
 
-# Filled by registry.py, which knows the kinds; here, because a configuration is checked by them.
+# Filled by corpora.py, which knows the kinds; here, because a configuration is checked by them.
 CORPORA: dict[str, CorpusKind] = {}

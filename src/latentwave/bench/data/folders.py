@@ -1,8 +1,9 @@
-"""Folders that are there completely or not at all."""
+"""Folders that are there completely or not at all, and JSON files checked against a type."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import glob
 import os
 import secrets
@@ -10,8 +11,28 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from latentwave.errors import UserError
 
 ABANDONED_SECONDS = 24 * 3600.0
+
+
+def cache_folder() -> Path:
+    """`$LATENTWAVE_HOME`, or else `latentwave` in the user's cache folder.
+
+    Raises:
+        UserError: if the user has no home folder.
+    """
+    home = os.environ.get("LATENTWAVE_HOME")
+    if home:
+        return Path(home).expanduser()
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "latentwave"
+    except RuntimeError as error:
+        raise UserError("there is no home folder: set LATENTWAVE_HOME to a folder") from error
 
 
 @contextlib.contextmanager
@@ -83,3 +104,51 @@ def _remove_abandoned(folder: Path) -> None:
         with contextlib.suppress(OSError):  # another process may be at it
             if all(path.stat().st_mtime < oldest for path in (partial, *partial.iterdir())):
                 shutil.rmtree(partial)
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a file to write, which takes its real name when the block ends without a fault."""
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_json(path: Path, schema: Any, remedy: str) -> Any:
+    """The content of a JSON file.
+
+    Args:
+        path: the file.
+        schema: a dataclass, or a type such as `dict[str, str]`. Values must have exactly the
+            types that it names; further keys are passed over.
+        remedy: what to do where the file is missing or damaged, the end of the message.
+
+    Raises:
+        UserError: if it is no regular file, no JSON, nested too deeply, or of another form.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "counts.json"
+        >>> _ = path.write_text('{"a": 1}')
+        >>> read_json(path, dict[str, int], "write it again")
+        {'a': 1}
+    """
+    if not path.is_file():  # a named pipe would never end
+        what = "is no regular file" if path.exists() else "is missing"
+        raise UserError(f"{path} {what}: {remedy}")
+    try:
+        return _adapter(schema).validate_json(path.read_bytes(), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        where = "".join(f"{part}: " for part in first["loc"])
+        raise UserError(f"{path} is damaged ({where}{first['msg']}): {remedy}") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror or error}): {remedy}") from error
+
+
+@functools.lru_cache(maxsize=64)
+def _adapter(schema: Any) -> Any:
+    return TypeAdapter(schema)

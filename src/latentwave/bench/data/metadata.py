@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
-from typing import Any, get_type_hints
 
 import numpy as np
 
+from latentwave.bench.data.folders import read_json
 from latentwave.errors import UserError
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 METADATA_FILE = "metadata.json"
 VOCABULARY_DTYPES = ("uint8", "uint16", "uint32")
 TOKEN_DTYPES = (*VOCABULARY_DTYPES, "int16")
@@ -34,11 +36,11 @@ class Source:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SkippedFile:
-    """A file that was found and could not be read.
+    """A file that was found and not read, or not as a whole.
 
     Attributes:
         name: relative to the corpus.
-        reason: why.
+        reason: why, or what of it was lost.
     """
 
     name: str
@@ -51,12 +53,14 @@ class Provenance:
 
     Attributes:
         sources: in the order of their documents.
-        skipped: what was found there and could not be read.
+        skipped: what could not be read, or not as a whole.
+        left_out: what is none of the corpus: hidden, or of another kind.
         python_version: of the interpreter that prepared the store.
     """
 
     sources: list[Source]
     skipped: list[SkippedFile]
+    left_out: list[SkippedFile]
     python_version: str
 
 
@@ -67,7 +71,7 @@ class Split:
     Attributes:
         start: its first token.
         stop: the token after its last.
-        num_units: what its tokens hold, by unit: characters and bytes of text, samples, events.
+        num_units: what its tokens hold, by unit: characters and bytes of text, samples, notes.
     """
 
     start: int
@@ -124,11 +128,15 @@ class StoreMetadata:
     @property
     def num_units(self) -> dict[str, int]:
         """What all tokens hold, by unit."""
-        total: dict[str, int] = {}
+        total: collections.Counter[str] = collections.Counter()
         for split in self.splits.values():
-            for unit, number in split.num_units.items():
-                total[unit] = total.get(unit, 0) + number
-        return total
+            total.update(split.num_units)
+        return dict(total)
+
+    @property
+    def num_token_bytes(self) -> int:
+        """The size that `tokens.bin` must have."""
+        return self.num_tokens * np.dtype(self.dtype).itemsize
 
     def save(self, folder: Path) -> None:
         """Write `metadata.json` into a store's folder."""
@@ -142,43 +150,37 @@ class StoreMetadata:
         Raises:
             UserError: if it is missing, of another format version, or damaged.
         """
-        path = folder / METADATA_FILE
+        path, remedy = folder / METADATA_FILE, "delete its folder and prepare the corpus again"
         if not path.is_file():
             what = "holds no token store" if folder.is_dir() else "does not exist"
             raise UserError(
                 f"{folder} {what} (no {METADATA_FILE}): prepare the corpus, or name another folder"
             )
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            version = content["format_version"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise _damaged(path, error) from error
+        version = read_json(path, _Version, remedy).format_version
         if version != FORMAT_VERSION:
             raise UserError(
                 f"the token store {folder} has format version {version}, this program reads "
                 f"version {FORMAT_VERSION}: delete the folder and prepare the corpus again"
             )
-        try:
-            metadata: StoreMetadata = _build(cls, content | _inner_dataclasses(content))
-            metadata._check()
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise _damaged(path, error) from error
+        metadata: StoreMetadata = read_json(path, cls, remedy)
+        for fault in metadata._faults():
+            raise UserError(f"{path} is damaged ({fault}): {remedy}")
         return metadata
 
-    def num_token_bytes(self) -> int:
-        """The size that `tokens.bin` must have."""
-        return self.num_tokens * np.dtype(self.dtype).itemsize
-
-    def _check(self) -> None:
-        if self.dtype not in TOKEN_DTYPES:
-            raise ValueError(f"dtype {self.dtype!r}")
+    def _faults(self) -> list[str]:
+        faults = [] if self.dtype in TOKEN_DTYPES else [f"dtype {self.dtype!r}"]
         for name, split in self.splits.items():
             if not 0 <= split.start <= split.stop <= self.num_tokens:
-                raise ValueError(
-                    f"split {name!r} is [{split.start}, {split.stop}) of {self.num_tokens} tokens"
-                )
+                where = f"[{split.start}, {split.stop}) of {self.num_tokens} tokens"
+                faults.append(f"split {name!r} is {where}")
             if self.unit not in split.num_units:
-                raise ValueError(f"split {name!r} does not count its {self.unit}s")
+                faults.append(f"split {name!r} does not count its {self.unit}s")
+        return faults
+
+
+@dataclasses.dataclass(frozen=True)
+class _Version:
+    format_version: int
 
 
 def token_dtype(vocab_size: int) -> str:
@@ -191,28 +193,8 @@ def token_dtype(vocab_size: int) -> str:
     return next(name for name in VOCABULARY_DTYPES if vocab_size - 1 <= np.iinfo(name).max)
 
 
-def _inner_dataclasses(content: dict[str, Any]) -> dict[str, Any]:
-    provenance = dict(content["provenance"])
-    provenance["sources"] = [_build(Source, source) for source in provenance["sources"]]
-    provenance["skipped"] = [_build(SkippedFile, file) for file in provenance["skipped"]]
-    names = content["class_names"]
-    return {
-        "provenance": _build(Provenance, provenance),
-        "splits": {name: _build(Split, split) for name, split in content["splits"].items()},
-        "class_names": None if names is None else tuple(names),
-    }
-
-
-def _build(cls: type[Any], values: dict[str, Any]) -> Any:
-    """A dataclass from JSON values; plain fields must have exactly their type."""
-    for name, hint in get_type_hints(cls).items():
-        if hint in (int, str, bool) and type(values[name]) is not hint:
-            raise TypeError(f"{name} must be {hint.__name__}, got {values[name]!r}")
-    return cls(**values)
-
-
-def _damaged(path: Path, error: Exception) -> UserError:
-    return UserError(
-        f"{path} is damaged ({type(error).__name__}: {error}): delete its folder and prepare the "
-        "corpus again"
-    )
+def file_source(name: str, path: Path) -> Source:
+    """A file as a source, under a name."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return Source(name=name, num_bytes=file.tell(), sha256=digest)

@@ -2,37 +2,47 @@
 
 from __future__ import annotations
 
-import platform
+import dataclasses
+import hashlib
+import json
+import os
 import time
 import warnings
 from pathlib import Path
 
-import numpy as np
-
 from latentwave.bench.data.config import CorpusConfig
+from latentwave.bench.data.corpora import save_codec
 from latentwave.bench.data.corpus import Corpus
-from latentwave.bench.data.folders import whole_folder
-from latentwave.bench.data.known import KnownFingerprint, cache_folder, fingerprint
-from latentwave.bench.data.metadata import FORMAT_VERSION, METADATA_FILE, Provenance, StoreMetadata
-from latentwave.bench.data.registry import save_codec
+from latentwave.bench.data.folders import cache_folder, whole_file, whole_folder
+from latentwave.bench.data.metadata import (
+    FORMAT_VERSION,
+    METADATA_FILE,
+    Source,
+    StoreMetadata,
+    file_source,
+)
 from latentwave.bench.data.store import TokenStore, open_store
-from latentwave.bench.data.writer import DOCUMENTS_FILE, TOKENS_FILE, read_tokens, write_documents
+from latentwave.bench.data.writer import write_documents
 from latentwave.errors import UserError
 
-_BUFFER = bytearray(1 << 20)
+# A file that changes within the resolution of its time stamp looks the same: younger ones are
+# read again.
+_YOUNG_SECONDS = 2.0
 
 
 def prepare(config: CorpusConfig, folder: Path | None = None) -> TokenStore:
     """Build the token store of a corpus, or open the finished one.
 
-    The sources are read once, in pieces; tokens, digests and counts are taken in the same pass. A
-    store that is there already is opened without reading them, as long as no file has another
-    size or time of change. The store gets its name only when it is complete on the disk, so an
-    interrupted preparation leaves no store, and the next call starts again.
+    The sources are read in pieces, once unless a tokenizer is trained on them. A store that is
+    there already is opened without reading them, as long as no file has another size or time of
+    change. The store gets its name only when it is complete on the disk, so an interrupted
+    preparation leaves no store, and the next call starts again.
 
     Args:
         config: the corpus.
-        folder: where the store is or shall be; by default `default_store_path(config)`.
+        folder: where the store is or shall be; by default `stores/NAME-FINGERPRINT` in the cache
+            folder. The fingerprint covers the configuration, the format version and the content
+            of the sources.
 
     Returns:
         The store.
@@ -42,11 +52,11 @@ def prepare(config: CorpusConfig, folder: Path | None = None) -> TokenStore:
             else than the store of this corpus; if the disk refuses.
 
     Warns:
-        UserWarning: how many files were skipped because they could not be read.
+        UserWarning: which files could not be read, or not as a whole.
     """
     corpus = config.kind.open(config)
-    known = KnownFingerprint(config, corpus)
-    found = known.recall()
+    memory = _FingerprintMemory(config, corpus)
+    found = memory.recall()
     if folder is not None:
         folder = folder.absolute()
         _check_place(config, folder)
@@ -56,7 +66,7 @@ def prepare(config: CorpusConfig, folder: Path | None = None) -> TokenStore:
         found = _write(config, corpus, folder)
     elif found is None:
         found = _read_fingerprint(config, corpus)
-    known.remember(found)
+    memory.remember(found)
     store = open_store(_store_path(config, found) if folder is None else folder)
     if store.metadata.fingerprint != found:
         raise UserError(
@@ -68,45 +78,11 @@ def prepare(config: CorpusConfig, folder: Path | None = None) -> TokenStore:
     return store
 
 
-def default_store_path(config: CorpusConfig) -> Path:
-    """Where `prepare` keeps the store of a corpus when no folder is named.
-
-    It is `stores/NAME-FINGERPRINT` under `$LATENTWAVE_HOME`, or else under `latentwave` in the
-    user's cache folder (`$XDG_CACHE_HOME` or `~/.cache`). The fingerprint covers the config, the
-    format version and the content of the sources, which are read for it unless they are known.
-
-    Raises:
-        UserError: if the corpus is missing, empty or unreadable.
-    """
-    corpus = config.kind.open(config)
-    known = KnownFingerprint(config, corpus)
-    found = known.recall()
-    if found is None:
-        found = _read_fingerprint(config, corpus)
-        known.remember(found)
-    return _store_path(config, found)
-
-
-def read_plainly(config: CorpusConfig) -> tuple[int, float]:
-    """Read the files of a corpus and do nothing with them: what preparing can be measured by.
-
-    Returns:
-        Bytes, and the seconds that it took.
-    """
-    num_bytes = 0
-    began = time.perf_counter()
-    for path in config.kind.open(config).files.values():
-        with path.open("rb", buffering=0) as file:
-            while size := file.readinto(_BUFFER):
-                num_bytes += size
-    return num_bytes, time.perf_counter() - began
-
-
 def _read_fingerprint(config: CorpusConfig, corpus: Corpus) -> str:
     corpus.read_through()
     if not corpus.sources:
         raise UserError(f"the corpus {config.name!r} holds nothing that can be read")
-    return fingerprint(config, corpus.sources)
+    return _fingerprint(config, corpus.sources)
 
 
 def _store_path(config: CorpusConfig, found: str) -> Path:
@@ -136,7 +112,10 @@ def _write(config: CorpusConfig, corpus: Corpus, folder: Path | None) -> str:
         with whole_folder(
             place, final=lambda: _store_path(config, found) if folder is None else place
         ) as partial:
-            found = _fill(partial, config, corpus)
+            codec, metadata = write_documents(partial, config, corpus)
+            save_codec(codec, partial)
+            found = _fingerprint(config, corpus.sources)
+            dataclasses.replace(metadata, fingerprint=found).save(partial)
     except OSError as error:
         raise UserError(
             f"cannot write the token store {place}: {error.strerror or error}"
@@ -144,52 +123,89 @@ def _write(config: CorpusConfig, corpus: Corpus, folder: Path | None) -> str:
     return found
 
 
-def _fill(folder: Path, config: CorpusConfig, corpus: Corpus) -> str:
-    written = write_documents(folder, corpus, config.kind.codec(config, corpus))
-    codec = written.codec
-    save_codec(codec, folder)
-
-    def units_of(start: int, stop: int) -> dict[str, int] | None:
-        return codec.units_of(read_tokens(folder / TOKENS_FILE, codec.dtype, start, stop))
-
-    splits = written.borders.cut(
-        config.validation,
-        config.test,
-        units_of=units_of,
-        documents=None if corpus.class_names is None else np.load(folder / DOCUMENTS_FILE),
-    )
-    found = fingerprint(config, corpus.sources)
-    StoreMetadata(
-        format_version=FORMAT_VERSION,
-        fingerprint=found,
-        corpus=config.name,
-        tokenizer=config.tokenizer_name,
-        vocab_size=codec.vocab_size,
-        num_tokens=written.num_tokens,
-        num_documents=written.num_documents,
-        dtype=codec.dtype,
-        sha256=written.sha256,
-        unit=codec.unit,
-        splits=splits,
-        class_names=corpus.class_names,
-        multi_label=corpus.multi_label,
-        provenance=Provenance(
-            sources=list(corpus.sources),
-            skipped=list(corpus.skipped),
-            python_version=platform.python_version(),
-        ),
-    ).save(folder)
-    return found
-
-
 def _warn_of_skipped(metadata: StoreMetadata) -> None:
+    read = {source.name for source in metadata.provenance.sources}
     skipped = metadata.provenance.skipped
-    if skipped:
-        read = {source.name for source in metadata.provenance.sources}
-        num_found = len(read.union(file.name for file in skipped))
-        parts = "parts of " if skipped[0].name in read else ""
-        warnings.warn(
-            f"skipped {parts}{len(skipped)} of {num_found} files, which cannot be read: "
-            f"{'; '.join(file.reason for file in skipped[:3])}{'; …' if len(skipped) > 3 else ''}",
-            stacklevel=3,
-        )
+    num_found = len(read.union(file.name for file in skipped))
+    for start, files in (
+        ("skipped", [file for file in skipped if file.name not in read]),
+        ("skipped parts of", [file for file in skipped if file.name in read]),
+    ):
+        if files:
+            first = "; ".join(file.reason for file in files[:3]) + "; …" * (len(files) > 3)
+            warnings.warn(f"{start} {len(files)} of {num_found} files: {first}", stacklevel=3)
+
+
+class _FingerprintMemory:
+    """The fingerprint of a corpus as it was when its sources were last read.
+
+    It is kept in the cache folder under a digest of the configuration and of the name, place,
+    size and times of change of every source file.
+    """
+
+    def __init__(self, config: CorpusConfig, corpus: Corpus) -> None:
+        self._path: Path | None = None
+        signature, youngest = [], 0.0
+        for name, path in corpus.files.items():
+            status = path.stat()
+            times = (status.st_mtime_ns, status.st_ctime_ns)
+            signature.append([name, str(path.absolute()), status.st_size, *times])
+            youngest = max(youngest, _changed_at(status))
+        if signature and time.time() - youngest > _YOUNG_SECONDS:
+            key = _digest(_settings(config) | {"files": signature})
+            self._path = cache_folder() / "fingerprints" / key[:32]
+
+    def recall(self) -> str | None:
+        """The fingerprint; None if the sources must be read for it."""
+        try:
+            found = self._path.read_text(encoding="ascii").strip() if self._path else ""
+        except (OSError, UnicodeDecodeError):
+            return None
+        return found if len(found) == 64 else None
+
+    def remember(self, found: str) -> None:
+        """Keep the fingerprint; a disk that refuses costs the time of reading again, no more."""
+        if self._path is None or self.recall() == found:
+            return
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(self._path) as partial:
+                partial.write_text(found + "\n", encoding="ascii")
+        except OSError:
+            return
+
+
+def _changed_at(status: os.stat_result) -> float:
+    # The time of the inode's change cannot be set back by hand.
+    return max(status.st_mtime, status.st_ctime)
+
+
+def _fingerprint(config: CorpusConfig, sources: list[Source]) -> str:
+    """What tells one store from another: configuration, format and content of the sources."""
+    return _digest(
+        _settings(config) | {"sources": [dataclasses.asdict(source) for source in sources]}
+    )
+
+
+def _settings(config: CorpusConfig) -> dict[str, object]:
+    """Everything that shapes the tokens; options that are not given leave no trace."""
+    options = config.given_options()
+    options.pop("path", None)
+    if config.tokenizer_path is not None:  # its content counts, not its place
+        file = Path(config.tokenizer_path).expanduser()
+        file = file / "tokenizer.json" if file.is_dir() else file
+        if not file.is_file():
+            raise UserError(f"there is no tokenizer {file}: name a tokenizer.json or its folder")
+        options["tokenizer_path"] = file_source("", file).sha256
+    return {
+        "format_version": FORMAT_VERSION,
+        "corpus": config.name,
+        "tokenizer": config.tokenizer_name,
+        "validation": float(config.validation),
+        "test": float(config.test),
+        "options": options,
+    }
+
+
+def _digest(content: dict[str, object]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

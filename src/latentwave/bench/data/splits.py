@@ -1,179 +1,247 @@
-"""Where one split of a store ends and the next begins, and how many units each holds."""
+"""Which document goes into which split: by names, by whole files, or by shares of a text."""
 
 from __future__ import annotations
 
-import array
-from bisect import bisect_right
-from collections.abc import Callable
-from typing import Any
+import hashlib
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 
-import numpy as np
-from numpy.typing import NDArray
-
-from latentwave.bench.data.corpus import SPLITS
-from latentwave.bench.data.metadata import Split
+from latentwave.bench.data.corpus import SPLITS, Corpus, Document, UnreadableDocumentError
 from latentwave.errors import UserError
 
-_CHUNK_TOKENS = 1 << 16
-STRIDE_TOKENS = 4096
+_SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+
+# Files about the others.
+ABOUT = ("readme", "license", "licence", "copying", "changelog", "citation")
 
 
-class Borders:
-    """Takes notes while tokens are written, and cuts them into splits afterwards.
+def split_of(name: str) -> str | None:
+    """The split that a file name or the name of a split stands for.
 
-    The notes say how many units there were up to some token, about every 4096 tokens, so that
-    the units of any range of tokens can be told without reading all of them again.
+    Example:
+        >>> split_of("wiki.valid.raw"), split_of("dev-00001.jsonl"), split_of("latest.txt")
+        ('validation', 'validation', None)
+    """
+    words = re.split(r"[^a-z]+", re.sub(r"\d+", " ", name.lower()))
+    found = {_SPLIT_NAMES[word] for word in words if word in _SPLIT_NAMES}
+    return found.pop() if len(found) == 1 else None
+
+
+def choose_splits(
+    files: Mapping[str, Path],
+    by: str | None,
+    *,
+    default: str = "tokens",
+    validation: float,
+    test: float,
+) -> dict[str, str] | None:
+    """The split of every file of a corpus.
 
     Args:
-        stride_tokens: the least distance of two notes; 0 notes the end of every piece.
+        files: by their names relative to the corpus.
+        by: "name": what the file or a folder above it is called, such as `ptb.valid.txt` or
+            `test/a.mid`; "file", "folder": whole files, or whole folders, to fill the shares;
+            "tokens": the store is cut by shares. None: "name" if names say, else `default`.
+        default: "tokens", "file" or "folder".
+        validation: wanted share of the bytes.
+        test: wanted share of the bytes.
+
+    Returns:
+        None: the store is cut by shares. Where names say, files about the others, such as a
+        README, are left out.
+
+    Raises:
+        UserError: if most names say and others do not; if there are too few files or folders.
+    """
+    if by in (None, "name"):
+        about = [name for name in files if PurePosixPath(name).name.lower().startswith(ABOUT)]
+        named = _by_name([name for name in files if name not in about], demanded=by == "name")
+        if named is not None:
+            return named
+    by = by or default
+    if by == "tokens":
+        return None
+    groups = {name: name if by == "file" else str(PurePosixPath(name).parent) for name in files}
+    sizes = dict.fromkeys(groups.values(), 0)
+    for name, path in files.items():
+        sizes[groups[name]] += path.stat().st_size if path.is_file() else 0
+    splits = deal(sizes, validation=validation, test=test)
+    return {name: splits[group] for name, group in groups.items()}
+
+
+def _by_name(files: Sequence[str], *, demanded: bool) -> dict[str, str] | None:
+    found: dict[str, str] = {}
+    for name in files:
+        path = PurePosixPath(name)
+        # The nearest name decides; that of a folder only as a whole word.
+        above = (_SPLIT_NAMES.get(folder.lower()) for folder in reversed(path.parent.parts))
+        split = next(filter(None, (split_of(path.name), *above)), None)
+        if split is not None:
+            found[name] = split
+    unnamed = [name for name in files if name not in found]
+    is_published = "train" in found.values() and len(set(found.values())) > 1
+    if is_published and not unnamed:
+        return found
+    if demanded or (is_published and 2 * len(found) >= len(files)):
+        first = unnamed[0] if unnamed else files[0] if files else "others"
+        raise UserError(
+            f"{len(found)} of {len(files)} files are called after a split such as train or test, "
+            f"but not {first}: leave it out, or say with split_by whether names shall count "
+            '("name") or not ("tokens", "file", "folder")'
+        )
+    return None
+
+
+def deal(sizes: Mapping[str, int], *, validation: float, test: float) -> dict[str, str]:
+    """Give every group of documents to one split, so that the splits come close to their shares.
+
+    The groups are taken in the order of the SHA-256 of their names, which has nothing to do with
+    their content and is the same everywhere; the first fill the test split, the next the
+    validation split, the rest is for training. A group that would overfill a split by more than
+    it lacks is passed over; if all would, the smallest is taken.
+
+    Args:
+        sizes: of each group, in bytes, tokens or seconds.
+        validation: wanted share of the sum of sizes.
+        test: wanted share of the sum of sizes.
+
+    Returns:
+        "train", "validation" or "test" for each group. A split with a share above 0 has at least
+        one group.
+
+    Raises:
+        UserError: if there are too few groups.
+
+    Example:
+        >>> splits = deal(dict.fromkeys("abcdefghij", 5), validation=0.1, test=0.2)
+        >>> [list(splits.values()).count(name) for name in ("train", "validation", "test")]
+        [7, 1, 2]
+    """
+    wanted = {"test": test, "validation": validation}
+    wanted = {split: share for split, share in wanted.items() if share > 0}
+    if len(sizes) <= len(wanted):
+        raise UserError(
+            f"{len(sizes)} files or folders are too few for {len(wanted) + 1} splits of whole "
+            'ones: add some, or set split_by to "tokens"'
+        )
+    waiting = sorted(sizes, key=lambda name: hashlib.sha256(name.encode()).digest())
+    total = sum(sizes.values())
+    result: dict[str, str] = {}
+    for later, (split, share) in zip(range(len(wanted) - 1, -1, -1), wanted.items(), strict=True):
+        lacking = share * total
+        for name in list(waiting):
+            if 2 * lacking >= sizes[name] and len(waiting) > later + 1:
+                result[name] = split
+                waiting.remove(name)
+                lacking -= sizes[name]
+        if split not in result.values():  # every group is larger than the share
+            smallest = min(waiting, key=sizes.__getitem__)
+            result[smallest] = split
+            waiting.remove(smallest)
+    return {name: result.get(name, "train") for name in sizes}
+
+
+def share_sizes(total: int, validation: float, test: float) -> dict[str, int]:
+    """How much of something each split gets, train first.
+
+    Example:
+        >>> share_sizes(1000, 0.05, 0.05)
+        {'train': 900, 'validation': 50, 'test': 50}
+    """
+    # From the small shares: 1 − 0.05 − 0.05 is a hair below 0.9 and would miss text8's borders.
+    sizes = {"validation": round(total * validation), "test": round(total * test)}
+    return {"train": total - sum(sizes.values()), **sizes}
+
+
+class CharacterShares(Corpus):
+    """A text corpus whose documents name their split, cut by shares of its characters.
+
+    A tokenizer that is trained on the training text must know that text before there are tokens.
+    The borders are those of the same text with one token per character.
+
+    Args:
+        corpus: of text; where its documents name splits these stand, and a validation split that
+            is missing is cut off the end of the training text.
+        validation: share of the characters.
+        test: share of the characters.
     """
 
-    def __init__(self, stride_tokens: int = STRIDE_TOKENS) -> None:
-        self._stride_tokens = stride_tokens
-        self._named: dict[str, int] | None = None  # the first token of each split that was named
-        self._units: dict[str, int] = {}  # so far
-        self._num_tokens = 0
-        self._places = array.array("q", [0])
-        self._notes: dict[str, array.array[int]] = {}
+    def __init__(self, corpus: Corpus, validation: float, test: float) -> None:
+        super().__init__()
+        self._corpus = corpus
+        self._shares = (validation, test)
+        self._sizes: dict[str, int] | None = None
+        self.files, self.left_out = corpus.files, corpus.left_out
 
-    def open_document(self, split: str | None, num_tokens: int) -> None:
-        """Note the split of the document that begins now.
+    def documents(self) -> Iterator[Document]:
+        """The documents; one that a border cuts becomes two."""
+        if self._sizes is None:
+            self._sizes = self._count()
+        room = {name: size for name, size in self._sizes.items() if size} or {"train": 0}
+        *_, last = room
+        room[last] = sys.maxsize  # takes what is left
+        for document in self._corpus.documents():
+            text = _Text(iter(document.pieces))
+            while not text.is_at_end():
+                split = next(name for name in SPLITS if room.get(name))
+                before = text.num_taken
+                yield Document(pieces=text.take(room[split]), split=split)
+                room[split] -= text.num_taken - before
+        self.sources, self.skipped = self._corpus.sources, self._corpus.skipped
 
-        Raises:
-            ValueError: if splits are unknown or out of order, or only some documents name one.
-        """
-        if split is None:
-            if self._named:
-                raise ValueError("all documents of a corpus must name a split, or none")
-            self._named = {}
-            return
-        if split not in SPLITS:
-            raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
-        if self._named is None:
-            self._named = {}
-        elif not self._named:
-            raise ValueError("all documents of a corpus must name a split, or none")
-        if split in self._named:
-            if next(reversed(self._named)) != split:
-                raise ValueError(f"documents of the split {split!r} must follow each other")
-            return
-        if any(SPLITS.index(name) > SPLITS.index(split) for name in self._named):
-            raise ValueError(f"the split {split!r} must come before {', '.join(self._named)}")
-        self._note(num_tokens)
-        self._named[split] = num_tokens
-
-    def add(self, units: dict[str, int], num_tokens: int) -> None:
-        """Note what a piece held, and how many tokens there are after it."""
-        for unit, number in units.items():
-            self._units[unit] = self._units.get(unit, 0) + number
-        self._num_tokens = num_tokens
-        if num_tokens - self._places[-1] >= self._stride_tokens:
-            self._note(num_tokens)
-
-    def mark(self) -> tuple[Any, ...]:
-        """What `rollback` needs."""
-        return dict(self._units), self._num_tokens, len(self._places)
-
-    def rollback(self, mark: tuple[Any, ...]) -> None:
-        """Forget what was noted since `mark`."""
-        self._units, self._num_tokens, length = mark
-        del self._places[length:]
-        for notes in self._notes.values():
-            del notes[length:]
-
-    def close(self, num_tokens: int) -> None:
-        """Note the end."""
-        self._note(num_tokens)
-
-    def cut(
-        self,
-        validation: float,
-        test: float,
-        *,
-        units_of: Callable[[int, int], dict[str, int] | None],
-        documents: NDArray[np.int64] | None = None,
-    ) -> dict[str, Split]:
-        """The splits.
-
-        Where documents name their splits these stand; only a validation split that is missing is
-        cut off the end of the training tokens. Otherwise the shares are taken from the end.
-
-        Args:
-            validation: share of the tokens.
-            test: share of the tokens.
-            units_of: what the tokens of a range hold, None where they do not tell.
-            documents: first tokens of documents that must not be cut in two; None: they may.
-
-        Raises:
-            UserError: if a corpus that names its splits has no training documents.
-        """
-        total = self._num_tokens
-        if not self._named:
-            # From the small shares: 1 − 0.05 − 0.05 is a hair below 0.9 and would miss text8's
-            # own borders.
-            num_test, num_validation = round(total * test), round(total * validation)
-            wanted = [total - num_test - num_validation, total - num_test]
-            first, second = (self._allowed(place, units_of, documents) for place in wanted)
-        else:
-            if "train" not in self._named:
-                raise UserError(
-                    f"the corpus has no training documents, only {', '.join(self._named)}"
-                )
-            second = self._named.get("test", total)
-            first = self._named.get("validation", second)
-            if "validation" not in self._named:
-                first = self._allowed(second - round(second * validation), units_of, documents)
-        places = [0, first, second, total]
-        return {
-            name: Split(
-                start=places[index],
-                stop=places[index + 1],
-                num_units=self._between(places[index], places[index + 1], units_of),
-            )
-            for index, name in enumerate(SPLITS)
-        }
-
-    def _note(self, num_tokens: int) -> None:
-        if num_tokens == self._places[-1]:
-            return
-        for unit, number in self._units.items():
-            # A unit that first comes now held nothing at the earlier places.
-            if unit not in self._notes:
-                self._notes[unit] = array.array("q", [0] * len(self._places))
-            self._notes[unit].append(number)
-        self._places.append(num_tokens)
-
-    def _allowed(
-        self,
-        place: int,
-        units_of: Callable[[int, int], dict[str, int] | None],
-        documents: NDArray[np.int64] | None,
-    ) -> int:
-        """The nearest place where a border may stand."""
-        if documents is not None:
-            return _nearest([*documents.tolist(), self._num_tokens], place)
-        return place if units_of(0, 0) is not None else _nearest(self._places, place)
-
-    def _between(
-        self, start: int, stop: int, units_of: Callable[[int, int], dict[str, int] | None]
-    ) -> dict[str, int]:
-        before, until = self._upto(start, units_of), self._upto(stop, units_of)
-        return {unit: until[unit] - before[unit] for unit in self._units}
-
-    def _upto(
-        self, place: int, units_of: Callable[[int, int], dict[str, int] | None]
-    ) -> dict[str, int]:
-        index = bisect_right(self._places, place) - 1
-        units = {unit: notes[index] for unit, notes in self._notes.items()}
-        for start in range(self._places[index], place, _CHUNK_TOKENS):
-            more = units_of(start, min(start + _CHUNK_TOKENS, place))
-            if more is None:
-                raise ValueError(f"tokens do not tell their units at the border {place}")
-            units = {unit: number + more[unit] for unit, number in units.items()}
-        return units
+    def _count(self) -> dict[str, int]:
+        """How many characters belong to each split in turn."""
+        found: dict[str | None, int] = {}
+        for document in self._corpus.documents():
+            try:
+                number = sum(len(piece) for piece in document.pieces)
+            except UnreadableDocumentError:
+                continue
+            found[document.split] = found.get(document.split, 0) + number
+        if None in found:
+            return share_sizes(found[None], *self._shares)
+        if "validation" in found or "train" not in found:
+            return {name: found.get(name, 0) for name in SPLITS}
+        return share_sizes(found["train"], self._shares[0], 0.0) | {"test": found.get("test", 0)}
 
 
-def _nearest(places: Any, wanted: int) -> int:
-    index = bisect_right(places, wanted)
-    around = places[max(0, index - 1) : index + 1]
-    return int(min(around, key=lambda place: abs(place - wanted)))
+class _Text:
+    """Takes a text of many pieces in parts of given lengths."""
+
+    def __init__(self, pieces: Iterator[str]) -> None:
+        self._pieces = pieces
+        self._rest = ""
+        self.num_taken = 0
+
+    def is_at_end(self) -> bool:
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return True
+            self._rest = piece
+        return False
+
+    def take(self, num_characters: int) -> Iterator[str]:
+        while num_characters > 0 and not self.is_at_end():
+            part, self._rest = self._rest[:num_characters], self._rest[num_characters:]
+            num_characters -= len(part)
+            self.num_taken += len(part)
+            yield part
+
+
+def cut_in_order(names: Sequence[str], first: float, second: float) -> dict[str, str]:
+    """Names in their order, cut at shares of their number: train, validation, test.
+
+    Example:
+        >>> list(cut_in_order("abcdefghij", 0.8, 0.9).values())[7:]
+        ['train', 'validation', 'test']
+    """
+    start, stop = int(first * len(names)), int(second * len(names))
+    parts = (names[:start], names[start:stop], names[stop:])
+    return {name: split for split, part in zip(SPLITS, parts, strict=True) for name in part}

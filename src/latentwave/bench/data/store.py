@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
 from latentwave.bench.data.codec import Codec
-from latentwave.bench.data.labels import LABELS_FILE
+from latentwave.bench.data.corpora import load_codec
 from latentwave.bench.data.metadata import METADATA_FILE, Split, StoreMetadata
-from latentwave.bench.data.registry import load_codec
 from latentwave.bench.data.windows import DocumentBorders
-from latentwave.bench.data.writer import DOCUMENTS_FILE, TOKENS_FILE
+from latentwave.bench.data.writer import DOCUMENTS_FILE, LABELS_FILE, TOKENS_FILE
 from latentwave.errors import UserError
 
 
@@ -59,12 +58,16 @@ class TokenStore:
             shape=(stop - start,),
         )
 
-    @property
+    @functools.cached_property
     def documents(self) -> NDArray[np.int64]:
         """Where each document starts: (num_documents,), int64, in tokens, read-only."""
-        return _load_array(self.folder / DOCUMENTS_FILE)
+        array = self._array(DOCUMENTS_FILE, np.int64)
+        starts = np.append(array, self.metadata.num_tokens) if array.ndim == 1 else array
+        if array.ndim != 1 or starts[0] != 0 or (np.diff(starts) <= 0).any():
+            raise self._damaged(DOCUMENTS_FILE, "it does not fit the tokens")
+        return array
 
-    @property
+    @functools.cached_property
     def labels(self) -> NDArray[Any] | None:
         """The label of each document; None for a corpus without labels.
 
@@ -72,7 +75,15 @@ class TokenStore:
             (num_documents,), int64, the index of the class in `metadata.class_names`; for
             multi-label corpora (num_documents, num_classes), uint8, 1 for each of its classes.
         """
-        return None if self.metadata.class_names is None else _load_array(self.folder / LABELS_FILE)
+        num_classes, is_multi = self.metadata.num_classes, self.metadata.multi_label
+        if num_classes is None:
+            return None
+        array = self._array(LABELS_FILE, np.uint8 if is_multi else np.int64)
+        most = 1 if is_multi else num_classes - 1
+        shape = (num_classes,) if is_multi else ()
+        if array.shape[1:] != shape or array.min(initial=0) < 0 or array.max(initial=0) > most:
+            raise self._damaged(LABELS_FILE, "it does not fit the classes")
+        return array
 
     def spans(self, name: str) -> NDArray[np.int64]:
         """The documents of one split, those that its borders cut included.
@@ -140,8 +151,8 @@ class TokenStore:
         """
         return self.codec.encode_prompt(text)
 
-    def written_at(self) -> float:
-        """When the store was prepared: seconds since 1970."""
+    def prepared_at(self) -> float:
+        """When the store was written: seconds since 1970."""
         return (self.folder / METADATA_FILE).stat().st_mtime
 
     def verify(self) -> None:
@@ -162,11 +173,33 @@ class TokenStore:
                 f"{self.metadata.sha256}; delete {self.folder} and prepare the corpus again"
             )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was read: other processes map the files again."""
+        return {"folder": self.folder, "metadata": self.metadata}
+
     def _split(self, name: str) -> Split:
         if name not in self.metadata.splits:
             known = ", ".join(self.metadata.splits)
             raise UserError(f"the token store has no split {name!r}; it has: {known}")
         return self.metadata.splits[name]
+
+    def _array(self, name: str, dtype: type[np.generic]) -> NDArray[Any]:
+        path = self.folder / name
+        if not path.is_file():  # a named pipe would never end
+            raise self._damaged(name, "it is no regular file" if path.exists() else "it is missing")
+        try:
+            array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError, SyntaxError, RecursionError, MemoryError) as error:
+            raise self._damaged(name, str(error)) from error
+        if array.dtype != dtype or array.shape[:1] != (self.metadata.num_documents,):
+            raise self._damaged(name, f"it holds {array.dtype} {array.shape}")
+        return array
+
+    def _damaged(self, name: str, why: str) -> UserError:
+        return UserError(
+            f"{self.folder / name} is damaged ({why}): delete {self.folder} and prepare the corpus "
+            "again"
+        )
 
 
 def open_store(folder: Path | str, *, verify: bool = False) -> TokenStore:
@@ -185,29 +218,14 @@ def open_store(folder: Path | str, *, verify: bool = False) -> TokenStore:
     """
     folder = Path(folder)
     store = TokenStore(folder, StoreMetadata.load(folder))
-    path, expected = folder / TOKENS_FILE, store.metadata.num_token_bytes()
+    path, expected = folder / TOKENS_FILE, store.metadata.num_token_bytes
     found = path.stat().st_size if path.is_file() else 0
     if found != expected:
         raise UserError(
             f"{path} has {found} bytes, but {expected} were written: delete {folder} and prepare "
             "the corpus again"
         )
-    for name, array in ((DOCUMENTS_FILE, store.documents), (LABELS_FILE, store.labels)):
-        if array is not None and len(array) != store.metadata.num_documents:
-            raise UserError(
-                f"{folder / name} does not fit the metadata: delete {folder} and prepare the "
-                "corpus again"
-            )
+    _ = store.documents, store.labels  # checked as they are read
     if verify:
         store.verify()
     return store
-
-
-def _load_array(path: Path) -> NDArray[Any]:
-    try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path} cannot be read ({error}): delete {path.parent} and prepare the corpus again"
-        ) from error
-    return array

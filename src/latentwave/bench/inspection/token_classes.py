@@ -12,8 +12,6 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 
 from latentwave.bench.data import Codec
-from latentwave.bench.data.audio import SampleCodec
-from latentwave.bench.data.music import EventCodec
 from latentwave.bench.data.text.bytes import ByteCodec
 from latentwave.bench.data.text.characters import CharacterCodec
 from latentwave.bench.inspection.losses import Grouping
@@ -39,25 +37,8 @@ def token_texts(codec: Codec, tokens: NDArray[Any]) -> list[str]:
     """
     return [
         "".join(_VISIBLE.get(c, c if c.isprintable() else f"\\x{ord(c):02x}") for c in text or "∅")
-        for text in _token_names(codec, tokens)
+        for text in codec.token_names(tokens)
     ]
-
-
-def _token_names(codec: Codec, tokens: NDArray[Any]) -> list[str]:
-    values = [int(token) for token in tokens]
-    if isinstance(codec, CharacterCodec):
-        return [codec.vocabulary[value] for value in values]
-    if isinstance(codec, ByteCodec):
-        return [chr(value) if value < 0x80 else f"\\x{value:02x}" for value in values]
-    if isinstance(codec, EventCodec):
-        from latentwave.bench.data.music.tokens import miditok_tokenizer
-
-        vocabulary: dict[str, int] = miditok_tokenizer(codec.kind).vocab
-        names = sorted(vocabulary, key=vocabulary.__getitem__)
-        return [names[value] for value in values]
-    if isinstance(codec, SampleCodec):
-        return [str(value) for value in values]
-    return [str(codec.tokenizer.decode([value])) for value in values]
 
 
 def group_tokens(
@@ -78,7 +59,8 @@ def group_tokens(
         One or two groupings.
     """
     predicted, previous = windows[:, 1:], windows[:, :-1]
-    if isinstance(codec, SampleCodec):
+    vocabulary = np.arange(codec.vocab_size)
+    if codec.decodes_to == "sound":
         jump = np.abs(predicted.astype(np.int64) - previous.astype(np.int64))
         names = ["none", "1–2", "3–8", "9–32", "33 and more"]
         return [
@@ -88,11 +70,11 @@ def group_tokens(
                 members=np.digitize(jump, [1, 3, 9, 33]),
             )
         ]
-    if isinstance(codec, EventCodec):
-        types = [name.partition("_")[0] for name in _all_names(codec)]
+    if codec.decodes_to == "music":
+        types = [name.partition("_")[0] for name in codec.token_names(vocabulary)]
         return [_by_token("type of event", sorted(set(types)), types, predicted)]
     if isinstance(codec, CharacterCodec | ByteCodec):
-        texts = _all_names(codec)
+        texts = codec.token_names(vocabulary)
         letter = np.array([text.isalnum() or text.startswith("\\x") for text in texts])
         place = np.where(letter[predicted], np.where(letter[previous], 1, 0), 2)
         words = ["first letter of a word", "inside a word", "between words"]
@@ -111,10 +93,6 @@ def group_tokens(
             members=np.digitize(rank[predicted], edges),
         )
     ]
-
-
-def _all_names(codec: Codec) -> list[str]:
-    return _token_names(codec, np.arange(codec.vocab_size))
 
 
 def _by_token(

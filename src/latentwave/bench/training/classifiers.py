@@ -16,7 +16,12 @@ from transformers import (
 
 from latentwave.bench.training.backbone import BackboneConfig
 from latentwave.bench.training.contestant import ContestantConfig
-from latentwave.bench.training.models import attach_contestant, gpt2_config, llama_config
+from latentwave.bench.training.models import (
+    attach_contestant,
+    check_size,
+    gpt2_config,
+    llama_config,
+)
 from latentwave.bench.training.wave_encoder import (
     WaveEncoderConfig,
     WaveEncoderForAudioClassification,
@@ -78,6 +83,7 @@ def build_classifier(
         "label2id": {name: index for index, name in enumerate(class_names)},
         "problem_type": MULTI_LABEL if multi_label else SINGLE_LABEL,
     }
+    check_size(backbone, vocab_size)
     tokens = head | {"vocab_size": vocab_size + 1, "pad_token_id": vocab_size}
     set_seed(seed)
     model: PreTrainedModel

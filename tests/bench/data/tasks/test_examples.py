@@ -19,7 +19,8 @@ from tests.bench.data.tasks import made
 class Store(TokenStore):
     """Documents of some lengths, whose tokens count on."""
 
-    labels = codec = None
+    labels = None
+    codec = SimpleNamespace(separator=None)
 
     def __init__(self, lengths=(3, 5, 2, 4), dtype=np.uint8, tokens=None, **others):
         tokens = np.arange(sum(lengths)) if tokens is None else tokens

@@ -1,8 +1,6 @@
 """Recordings: files to samples to 8-bit tokens, and back to sound."""
 
-from latentwave.bench.data.audio.codec import SampleCodec
-from latentwave.bench.data.audio.files import read_audio
-from latentwave.bench.data.audio.kinds import CODECS, KINDS
-from latentwave.bench.data.audio.resampling import resample
+from latentwave.bench.data.audio.codec import CODECS, SampleCodec
+from latentwave.bench.data.audio.files import AudioFiles, read_audio
 
-__all__ = ["CODECS", "KINDS", "SampleCodec", "read_audio", "resample"]
+__all__ = ["CODECS", "AudioFiles", "SampleCodec", "read_audio"]

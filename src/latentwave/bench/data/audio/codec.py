@@ -1,28 +1,29 @@
-"""The codecs between samples and 8-bit tokens."""
+"""The codecs between samples and 8-bit tokens: linear, or mu-law."""
 
 from __future__ import annotations
 
-import json
+import dataclasses
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float, Float32, UInt8
 from numpy.typing import NDArray
 
 from latentwave.bench.data.audio.files import read_audio, soundfile
-from latentwave.bench.data.audio.quantise import (
-    NUM_LEVELS,
-    decode_linear,
-    decode_mu_law,
-    encode_linear,
-    encode_mu_law,
-)
-from latentwave.bench.data.codec import Codec
-from latentwave.bench.data.media import MediaCodec, UnusableFileError
+from latentwave.bench.data.codec import Codec, MediaCodec
+from latentwave.bench.data.corpus import UnusableFileError
+from latentwave.bench.data.folders import read_json
 from latentwave.errors import UserError
 
 FILE = "audio.json"
+NUM_LEVELS = 256
+_MU = 255.0
+
+
+@dataclasses.dataclass(frozen=True)
+class _Rate:
+    sample_rate: int
 
 
 class SampleCodec(MediaCodec):
@@ -32,25 +33,19 @@ class SampleCodec(MediaCodec):
         sample_rate: in hertz.
     """
 
-    unit: ClassVar[str] = "sample"
-    suffix: ClassVar[str] = ".wav"
+    unit = "sample"
+    decodes_to = "sound"
+    extra = "audio"
+    suffix = ".wav"
+    vocab_size = NUM_LEVELS
+    dtype = "uint8"
 
     def __init__(self, sample_rate: int) -> None:
         self.sample_rate = self.tokens_per_second = sample_rate
-        self.vocab_size = NUM_LEVELS
-        self.dtype = "uint8"
 
     def decode(self, tokens: NDArray[Any]) -> Float32[np.ndarray, " T"]:
         """The samples of tokens, in [−1, 1]."""
         raise NotImplementedError
-
-    def num_units(self, piece: Float32[np.ndarray, " T"]) -> int:
-        """Samples."""
-        return len(piece)
-
-    def units_of(self, tokens: NDArray[Any]) -> dict[str, int]:
-        """One sample for each token."""
-        return {self.unit: len(tokens)}
 
     def begin(self) -> UInt8[np.ndarray, " T"]:
         """One sample of silence."""
@@ -89,53 +84,76 @@ class SampleCodec(MediaCodec):
 
     def same_tokens(self, other: Codec) -> bool:
         """Whether a token means the same to both: the rate belongs to it."""
-        return isinstance(other, SampleCodec) and (self.kind, self.sample_rate) == (
-            other.kind,
-            other.sample_rate,
+        return (
+            isinstance(other, SampleCodec)
+            and self.kind == other.kind
+            and self.sample_rate == other.sample_rate
         )
 
     def save(self, folder: Path) -> None:
         """Write `audio.json`."""
-        text = json.dumps({"sample_rate": self.sample_rate})
-        (folder / FILE).write_text(text + "\n", encoding="utf-8")
+        (folder / FILE).write_text(f'{{"sample_rate": {self.sample_rate}}}\n', encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> SampleCodec:
         """Read what `save` wrote."""
-        return cls(int(json.loads((folder / FILE).read_text(encoding="utf-8"))["sample_rate"]))
+        rate: _Rate = read_json(folder / FILE, _Rate, "prepare the corpus again")
+        return cls(rate.sample_rate)
 
 
 class MuLaw(SampleCodec):
-    """One token per sample, its amplitude compressed by the mu-law to 8 bits.
+    """The amplitude compressed by the mu-law and rounded to 256 levels.
 
-    Args:
-        sample_rate: in hertz.
+        f(x) = sign(x) · ln(1 + µ|x|) / ln(1 + µ),   token = round(µ · (f(x) + 1) / 2),   µ = 255
+
+    Reference: the 8-bit quantiser of WaveNet (van den Oord et al., 2016). SaShiMi (Goel et al.,
+    2022) has the same curve with 256 equal cells instead of rounding to 256 levels, half a cell
+    apart, and stretches every training window to the full range first; here a file keeps its
+    level.
+
+    Example:
+        >>> MuLaw(16000).encode(np.array([-1.0, -0.01, 0.0, 0.01, 1.0])).tolist()
+        [0, 98, 128, 157, 255]
     """
 
-    kind: ClassVar[str] = "mu-law"
+    kind = "mu-law"
 
-    def encode(self, piece: Float32[np.ndarray, " T"]) -> UInt8[np.ndarray, " T"]:
-        """The tokens of samples in [−1, 1]."""
-        return encode_mu_law(piece)
+    def encode(self, piece: Float[np.ndarray, " T"]) -> UInt8[np.ndarray, " T"]:
+        """The tokens of samples; those outside [−1, 1] are clipped. Silence is 128."""
+        x = np.clip(np.asarray(piece, dtype=np.float64), -1.0, 1.0)
+        compressed = np.copysign(np.log1p(_MU * np.abs(x)) / np.log1p(_MU), x)
+        tokens: NDArray[np.uint8] = np.floor((compressed + 1.0) / 2.0 * _MU + 0.5).astype(np.uint8)
+        return tokens
 
     def decode(self, tokens: NDArray[Any]) -> Float32[np.ndarray, " T"]:
-        """The samples of tokens, in [−1, 1]."""
-        return decode_mu_law(tokens)
+        """The centre of each level, x = sign(f) · ((1 + µ)^|f| − 1) / µ with f = 2·token/µ − 1."""
+        compressed = 2.0 * np.asarray(tokens, dtype=np.float64) / _MU - 1.0
+        magnitude = np.expm1(np.abs(compressed) * np.log1p(_MU)) / _MU
+        samples: NDArray[np.float32] = np.copysign(magnitude, compressed).astype(np.float32)
+        return samples
 
 
 class Linear8Bit(SampleCodec):
-    """One token per sample: unsigned 8-bit PCM.
+    """Unsigned 8-bit PCM: the bytes that an 8-bit WAV file stores.
 
-    Args:
-        sample_rate: in hertz.
+        token = round(128·x) + 128, at most 255
+
+    Example:
+        >>> Linear8Bit(16000).encode(np.array([-1.0, 0.0, 0.5, 1.0])).tolist()
+        [0, 128, 192, 255]
     """
 
-    kind: ClassVar[str] = "linear-8bit"
+    kind = "linear-8bit"
 
-    def encode(self, piece: Float32[np.ndarray, " T"]) -> UInt8[np.ndarray, " T"]:
-        """The tokens of samples in [−1, 1]."""
-        return encode_linear(piece)
+    def encode(self, piece: Float[np.ndarray, " T"]) -> UInt8[np.ndarray, " T"]:
+        """The tokens of samples; those outside [−1, 1] are clipped. Silence is 128."""
+        levels = np.floor(np.asarray(piece, dtype=np.float64) * 128.0 + 128.5)
+        tokens: NDArray[np.uint8] = np.clip(levels, 0.0, 255.0).astype(np.uint8)
+        return tokens
 
     def decode(self, tokens: NDArray[Any]) -> Float32[np.ndarray, " T"]:
-        """The samples of tokens, in [−1, 1]."""
-        return decode_linear(tokens)
+        """Samples (token − 128) / 128; those of an 8-bit file come back exactly."""
+        return (np.asarray(tokens, dtype=np.float32) - np.float32(128.0)) / np.float32(128.0)
+
+
+CODECS: tuple[type[SampleCodec], ...] = (MuLaw, Linear8Bit)

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Iterator
+import io
+import os
+import warnings
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
 
-from latentwave.bench.data.audio.resampling import resample
-from latentwave.bench.data.media import UnusableFileError
+from latentwave.bench.data.corpus import (
+    Document,
+    FileCorpus,
+    Found,
+    UnusableFileError,
+)
 from latentwave.errors import UserError
 
 # Of the formats that libsndfile reads, those that hold recordings.
@@ -23,42 +31,37 @@ LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000
 SILENCE = 2.0**-15  # one step of 16 bits
 FULL_SCALE = 0.999
 CLIPPED_SHARE = 1e-3
-OVERSHOOT = 10 ** (1 / 20)  # 1 dB: lossy codecs go that far above the loudest sample
+_UNKNOWN_FRAMES = 1 << 36  # what libsndfile takes an unknown length for, and more
 
 
 @dataclasses.dataclass
-class Level:
-    """What the samples of a file, as they were read so far, say about its level.
+class Reading:
+    """What was noted while a file was read.
 
     Attributes:
-        num_frames: samples per channel.
-        num_values: samples of all channels.
-        num_full_scale: of them, those at or above full scale.
-        peak: the largest magnitude.
+        num_frames: samples that were read, all channels averaged.
+        num_full_scale: of them, those at or above full scale in any channel.
+        peak: the largest magnitude of the average.
+        lost: words for the end of the file, where it is missing.
     """
 
     num_frames: int = 0
-    num_values: int = 0
     num_full_scale: int = 0
     peak: float = 0.0
+    lost: list[str] = dataclasses.field(default_factory=list)
 
-    def add(self, frames: Float32[np.ndarray, "T channels"]) -> None:
+    def add(
+        self, frames: Float32[np.ndarray, "T channels"], mixed: Float32[np.ndarray, " T"]
+    ) -> None:
         """Take in a block."""
-        magnitude = np.abs(frames)
-        self.num_frames += len(frames)
-        self.num_values += magnitude.size
-        self.num_full_scale += int(np.count_nonzero(magnitude >= FULL_SCALE))
-        self.peak = max(self.peak, float(magnitude.max(initial=0.0)))
+        self.num_frames += len(mixed)
+        self.num_full_scale += int(np.count_nonzero((np.abs(frames) >= FULL_SCALE).any(axis=1)))
+        self.peak = max(self.peak, float(np.abs(mixed).max(initial=0.0)))
 
     @property
     def is_clipped(self) -> bool:
         """Whether more samples stand at full scale than a sound recording has."""
-        return self.num_full_scale > CLIPPED_SHARE * self.num_values
-
-    @property
-    def gain(self) -> float:
-        """What brings the file into [−1, 1]: 1, unless it goes beyond a codec's overshoot."""
-        return 1.0 if self.peak <= OVERSHOOT else 1.0 / self.peak
+        return self.num_full_scale > CLIPPED_SHARE * self.num_frames
 
 
 def soundfile() -> Any:
@@ -78,53 +81,182 @@ def soundfile() -> Any:
 
 
 def read_audio(
-    path: Path, sample_rate: int, *, gain: float = 1.0, level: Level | None = None
+    source: Path | io.BufferedIOBase, sample_rate: int, reading: Reading | None = None
 ) -> Iterator[Float32[np.ndarray, " _"]]:
-    """Read a file as one channel at one rate, in blocks.
+    """Read a file as one channel at one rate, in blocks, as far as it can be decoded.
 
     Channels are averaged, then the rate is changed. Memory does not grow with the file.
 
     Args:
-        path: any file that soundfile reads.
+        source: any file that soundfile reads: its path, or open for reading.
         sample_rate: wanted, in hertz.
-        gain: factor of all samples.
-        level: takes in what was read, before the gain.
+        reading: takes notes.
 
     Yields:
         Samples, clipped to [−1, 1].
 
     Raises:
-        UnusableFileError: if the file is damaged, empty, or of an impossible rate.
-        UserError: if soundfile is not installed.
+        UnusableFileError: if the file holds no sound, values that are no numbers, or has an
+            impossible rate.
+        UserError: if soundfile, or for another rate soxr, is not installed.
     """
-    level = Level() if level is None else level
+    reading = Reading() if reading is None else reading
     package = soundfile()
     try:
-        with package.SoundFile(path) as file:
+        with _opened(source) as file:
             if not LOWEST_RATE <= file.samplerate <= HIGHEST_RATE:
                 raise UnusableFileError(f"has an impossible sample rate of {file.samplerate} Hz")
-            channel = _one_channel(file, level)
-            for block in resample(channel, file.samplerate, sample_rate):
-                yield np.clip(block * np.float32(gain), -1.0, 1.0)
+            blocks = _one_channel(file, reading)
+            for block in resample(blocks, file.samplerate, sample_rate):
+                yield np.clip(block, -1.0, 1.0)
     except package.LibsndfileError as error:
         raise UnusableFileError(f"is damaged or no audio ({error.error_string})") from error
     except OSError as error:
         raise UnusableFileError(f"cannot be read ({error.strerror or error})") from error
-    if not level.num_frames:
+    if not reading.num_frames:
         raise UnusableFileError("holds no samples")
 
 
-def _one_channel(file: Any, level: Level) -> Iterator[Float32[np.ndarray, " _"]]:
-    promised = file.frames
-    while True:
-        frames = file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
+@contextlib.contextmanager
+def _opened(source: Path | io.BufferedIOBase) -> Iterator[Any]:
+    with soundfile().SoundFile(source) as file:
+        if file.format != "MP3":
+            yield file
+            return
+    # Without a header that says it, libsndfile guesses the length of an MP3 from its first
+    # frames, and reads no further. A file that seems longer makes the guess too large.
+    with contextlib.ExitStack() as stack:
+        raw = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
+        yield stack.enter_context(soundfile().SoundFile(_SeeminglyLong(raw)))
+
+
+class _SeeminglyLong(io.RawIOBase):
+    """A file that claims to be 64 times as long; what lies behind its end is empty."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._size: int = 64 * file.seek(0, os.SEEK_END)
+        self._place: int = file.seek(0)
+
+    def seekable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._place = (0, self._place, self._size)[whence] + offset
+        return self._place
+
+    def tell(self) -> int:
+        return self._place
+
+    def readinto(self, buffer: Any) -> int:
+        self._file.seek(self._place)
+        content = self._file.read(len(buffer))
+        if self._place >= self._size - 4096:  # the tag at the end, which must be there to be none
+            content = bytes(max(0, min(len(buffer), self._size - self._place)))
+        buffer[: len(content)] = content
+        self._place += len(content)
+        return len(content)
+
+
+def _one_channel(file: Any, reading: Reading) -> Iterator[Float32[np.ndarray, " _"]]:
+    error_type = soundfile().LibsndfileError
+    fault = ""
+    block = np.empty((BLOCK_FRAMES, file.channels), dtype=np.float32)
+    while not fault:
+        block.fill(np.nan)
+        try:
+            frames = file.read(out=block)
+        except error_type as error:
+            # What was decoded before the fault is there all the same.
+            missing = np.isnan(block).any(axis=1)
+            frames = block[: int(missing.argmax()) if missing.any() else len(block)]
+            fault = error.error_string
+            if not reading.num_frames + len(frames):
+                raise
         if not len(frames):
             break
         if not np.isfinite(frames).all():
             raise UnusableFileError("holds values that are no numbers")
-        level.add(frames)
-        yield frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1, dtype=np.float32)
-    if 0 < promised < 1 << 62 and level.num_frames < promised:
-        raise UnusableFileError(
-            f"is damaged: {level.num_frames:,} of {promised:,} samples can be decoded"
+        mixed = frames.mean(axis=1, dtype=np.float32)
+        reading.add(frames, mixed)
+        yield mixed
+    seconds = reading.num_frames / file.samplerate
+    if reading.num_frames < file.frames < _UNKNOWN_FRAMES and file.format != "MP3":
+        num_lost = file.frames - reading.num_frames
+        reading.lost.append(
+            f"{num_lost:,} of {file.frames:,} samples, after {seconds:.1f} s, cannot be decoded"
         )
+    elif fault and file.frames < _UNKNOWN_FRAMES:
+        reading.lost.append(f"it breaks off after {seconds:.1f} s ({fault})")
+
+
+def resample(
+    blocks: Iterable[Float32[np.ndarray, " _"]], rate: int, new_rate: int
+) -> Iterator[Float32[np.ndarray, " _"]]:
+    """Resample a signal that comes in pieces, as soxr does for the whole of it.
+
+    Args:
+        blocks: the signal in pieces of any lengths.
+        rate: of the signal, in hertz.
+        new_rate: wanted, in hertz.
+
+    Yields:
+        Pieces of the result; N · new_rate / rate samples in all for N of input, rounded.
+
+    Raises:
+        UserError: if soxr is not installed.
+    """
+    if rate == new_rate:
+        yield from blocks
+        return
+    try:
+        import soxr  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    except ImportError as error:
+        raise UserError(
+            f"sound of {rate} Hz cannot be brought to {new_rate} Hz without soxr: "
+            "pip install 'latentwave[audio]'"
+        ) from error
+    stream = soxr.ResampleStream(rate, new_rate, 1, dtype="float32")
+    for block in blocks:
+        yield stream.resample_chunk(block)
+    yield stream.resample_chunk(np.empty(0, np.float32), last=True)
+
+
+class AudioFiles(FileCorpus):
+    """Recordings, one document each: one channel of samples in [−1, 1] at one rate.
+
+    Args:
+        found: the recordings.
+        sample_rate: in hertz.
+    """
+
+    def __init__(self, found: Found, sample_rate: int) -> None:
+        super().__init__(found)
+        self.sample_rate = sample_rate
+        self._clipped: list[str] = []
+
+    def documents(self) -> Iterator[Document]:
+        """One per file.
+
+        Warns:
+            UserWarning: how many files are clipped.
+        """
+        self._clipped = []
+        yield from super().documents()
+        if self._clipped:
+            warnings.warn(
+                f"{len(self._clipped)} of {len(self.files)} files in {self.root} are clipped, or "
+                f"louder than full scale, and were kept so; the first: {self._clipped[0]}",
+                stacklevel=3,
+            )
+
+    def _read(self, name: str, path: Path, lost: list[str]) -> Iterator[Float32[np.ndarray, " _"]]:
+        reading = Reading(lost=lost)
+        yield from read_audio(path, self.sample_rate, reading)
+        if reading.peak < SILENCE:
+            raise UnusableFileError("is silent")
+        if reading.is_clipped:
+            self._clipped.append(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import json
 import os
 import warnings
@@ -14,8 +14,7 @@ import pooch
 from latentwave.bench.data.download.archives import unpack
 from latentwave.bench.data.download.catalogue import CATALOGUE, Download, RemoteFile
 from latentwave.bench.data.download.transfer import Transfer
-from latentwave.bench.data.folders import whole_folder
-from latentwave.bench.data.known import cache_folder
+from latentwave.bench.data.folders import cache_folder, read_json, whole_file, whole_folder
 from latentwave.errors import UserError
 
 CONTENT = "content"
@@ -54,7 +53,7 @@ def fetch(
 
     Files go to `downloads/NAME` in the cache folder. A transfer that breaks off is continued, by
     the next call if need be. A file that lies there already, put there by hand for instance, is
-    checked and taken.
+    checked and taken; one with another checksum stays until the right one has arrived.
 
     Args:
         name: of the catalogue.
@@ -107,25 +106,30 @@ def _fetch_file(
     on_bytes: Callable[[str, int, int | None], None] | None,
 ) -> Path:
     path = home / file.name
-    checksum = file.checksum or _recorded(home).get(file.name)
-    if path.is_file():
-        if checksum is None or _matches(path, checksum):
-            _record(home, file, path)
-            return path
-        if offline:
-            raise UserError(f"{path} is not what was published: {_difference(path, checksum)}")
-        path.unlink()  # damaged
+    recorded = _recorded(home)
+    checksum = file.checksum or recorded.get(file.name)
+    size = f"{file.num_bytes:,} bytes, " if file.num_bytes else ""
+    about = size + (checksum or "no checksum is published")
+    if path.is_file() and (checksum is None or _matches(path, checksum)):
+        _record(home, file, path, recorded)
+        return path
     if offline:
+        if path.is_file():
+            raise UserError(f"{path} is not what was published ({about})")
         raise UserError(
-            f"offline: get {file.name} ({_described(file, checksum)}) from {file.urls[0]} on "
-            f"another machine, put it into {home}, and run the same command again"
+            f"offline: get {file.name} ({about}) from {file.urls[0]} on another machine, put it "
+            f"into {home}, and run the same command again"
         )
-    urls = [f"{mirror.rstrip('/')}/{file.name}"] if mirror else []
     failures = []
-    for url in (*urls, *file.urls):
+    part = home / f"{file.name}.part"
+    urls = [*([f"{mirror.rstrip('/')}/{file.name}"] if mirror else []), *file.urls]
+    # What is continued may be another file by now: then the first address is asked again.
+    for url in urls[:1] * part.exists() + urls:
         transfer = Transfer(
-            home / f"{file.name}.part",
-            None if on_bytes is None else lambda have, size: on_bytes(file.name, have, size),
+            part,
+            num_bytes=file.num_bytes,
+            resume=checksum is not None,
+            on_bytes=on_bytes and functools.partial(on_bytes, file.name),
         )
         try:
             pooch.retrieve(url, checksum, fname=file.name, path=home, downloader=transfer)
@@ -134,23 +138,22 @@ def _fetch_file(
         except ValueError as error:  # pooch's word for a wrong checksum
             failures.append(f"{url}: not what was published ({' '.join(str(error).split())})")
         else:
-            _record(home, file, path)
+            _record(home, file, path, recorded)
             return path
     raise UserError(
         f"{file.name} cannot be had: {'; '.join(failures)}. Try again later, name a --mirror, or "
-        f"put the file ({_described(file, checksum)}) into {home} yourself"
+        f"put the file ({about}) into {home} yourself"
     )
 
 
-def _record(home: Path, file: RemoteFile, path: Path) -> None:
+def _record(home: Path, file: RemoteFile, path: Path, recorded: dict[str, str]) -> None:
     """Keep the checksum of a file that has none published, and say so."""
-    recorded = _recorded(home)
     if file.checksum is not None or file.name in recorded:
         return
-    own = f"sha256:{_digest(path, 'sha256')}"
-    (home / RECORDED).write_text(
-        json.dumps(recorded | {file.name: own}, indent=2) + "\n", encoding="utf-8"
-    )
+    own = f"sha256:{pooch.file_hash(str(path), 'sha256')}"
+    text = json.dumps(recorded | {file.name: own}, indent=2)
+    with whole_file(home / RECORDED) as partial:
+        partial.write_text(text + "\n", encoding="utf-8")
     warnings.warn(
         f"no checksum is published for {file.name}; from now on {own} is demanded "
         f"({home / RECORDED})",
@@ -159,31 +162,20 @@ def _record(home: Path, file: RemoteFile, path: Path) -> None:
 
 
 def _recorded(home: Path) -> dict[str, str]:
-    try:
-        content = json.loads((home / RECORDED).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    path = home / RECORDED
+    if not path.exists():
         return {}
-    return content if isinstance(content, dict) else {}
+    recorded: dict[str, str] = read_json(
+        path,
+        dict[str, str],
+        "restore it, or delete it if the checksum of the next transfer may be trusted anew",
+    )
+    return recorded
 
 
 def _matches(path: Path, checksum: str) -> bool:
     kind, _, expected = checksum.partition(":")
-    return _digest(path, kind) == expected
-
-
-def _difference(path: Path, checksum: str) -> str:
-    kind, _, expected = checksum.partition(":")
-    return f"its {kind} is {_digest(path, kind)}, not {expected}"
-
-
-def _digest(path: Path, kind: str) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, kind).hexdigest()
-
-
-def _described(file: RemoteFile, checksum: str | None) -> str:
-    parts = [f"{file.num_bytes:,} bytes"] if file.num_bytes else []
-    return ", ".join([*parts, checksum or "no checksum is published"])
+    return bool(pooch.file_hash(str(path), kind) == expected)
 
 
 def _check_inner(content: Path, download: Download) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from latentwave.bench.data.media import MediaCodec, UnusableFileError
+from latentwave.bench.data.codec import MediaCodec
+from latentwave.bench.data.corpus import UnusableFileError
+from latentwave.bench.data.folders import read_json
 from latentwave.bench.data.music.midi import notes_of
 from latentwave.bench.data.music.tokens import (
     BEGIN,
@@ -27,24 +30,28 @@ from latentwave.errors import UserError
 FILE = "music.json"
 
 
+@dataclasses.dataclass(frozen=True)
+class _Meaning:
+    miditok: str
+    vocabulary: list[str]
+
+
 class EventCodec(MediaCodec):
     """The events of music, as MidiTok writes them, with a token before and after each piece."""
 
-    unit: ClassVar[str] = "note"
-    suffix: ClassVar[str] = ".mid"
+    unit = "note"
+    decodes_to = "music"
+    extra = "music"
+    suffix = ".mid"
+    dtype = "uint16"
     end_token = END
 
     def __init__(self) -> None:
         self.vocab_size = len(miditok_tokenizer(self.kind))
-        self.dtype = "uint16"
 
     def encode(self, piece: Piece) -> NDArray[np.uint16]:
         """The tokens of a piece, which it brings along: BEGIN, events, END."""
         return piece.tokens
-
-    def num_units(self, piece: Piece) -> int:
-        """Notes."""
-        return piece.num_notes
 
     def units_of(self, tokens: NDArray[Any]) -> dict[str, int]:
         """The notes that the tokens stand for."""
@@ -82,13 +89,16 @@ class EventCodec(MediaCodec):
         """Write a MIDI file of one piano track."""
         detokenize(self.kind, tokens).dump_midi(str(path))
 
+    def token_names(self, tokens: NDArray[Any]) -> list[str]:
+        """The events by MidiTok's names, such as "Pitch_60"."""
+        names = list(miditok_tokenizer(self.kind).vocab)
+        return [names[token] for token in tokens.tolist()]
+
     def save(self, folder: Path) -> None:
         """Write `music.json`: what every token means."""
-        content = {
-            "miditok": version("miditok"),
-            "vocabulary": list(miditok_tokenizer(self.kind).vocab),
-        }
-        (folder / FILE).write_text(json.dumps(content) + "\n", encoding="utf-8")
+        meaning = _Meaning(version("miditok"), list(miditok_tokenizer(self.kind).vocab))
+        text = json.dumps(dataclasses.asdict(meaning))
+        (folder / FILE).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> EventCodec:
@@ -97,10 +107,10 @@ class EventCodec(MediaCodec):
         Raises:
             UserError: if the MidiTok that is installed gives the tokens other meanings.
         """
-        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        if content["vocabulary"] != list(miditok_tokenizer(cls.kind).vocab):
+        meaning: _Meaning = read_json(folder / FILE, _Meaning, "prepare the corpus again")
+        if meaning.vocabulary != list(miditok_tokenizer(cls.kind).vocab):
             raise UserError(
-                f"{folder} was written with MidiTok {content['miditok']}, whose vocabulary differs "
+                f"{folder} was written with MidiTok {meaning.miditok}, whose vocabulary differs "
                 f"from that of MidiTok {version('miditok')}: install that version, or prepare the "
                 "corpus again"
             )
@@ -110,25 +120,25 @@ class EventCodec(MediaCodec):
 class MidiLike(EventCodec):
     """Note-on, note-off, time shifts of 10 ms to 1 s, and velocities."""
 
-    kind: ClassVar[str] = "midi-like"
+    kind = "midi-like"
 
 
 class Remi(EventCodec):
     """Bars, positions in the bar, tempos, and notes with velocity and duration in beats."""
 
-    kind: ClassVar[str] = "remi"
+    kind = "remi"
 
 
 class Tsd(EventCodec):
     """Time shifts, and notes with velocity and duration."""
 
-    kind: ClassVar[str] = "tsd"
+    kind = "tsd"
 
 
 class Structured(EventCodec):
     """Pitch, velocity, duration, time shift, always in this order."""
 
-    kind: ClassVar[str] = "structured"
+    kind = "structured"
 
 
 CODECS: tuple[type[EventCodec], ...] = (MidiLike, Tsd, Structured, Remi)

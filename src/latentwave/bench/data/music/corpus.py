@@ -4,95 +4,126 @@ from __future__ import annotations
 
 import contextlib
 import csv
-from collections.abc import Iterator, Mapping
+import functools
+import os
+import warnings
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from latentwave.bench.data.corpus import SPLITS, Document
-from latentwave.bench.data.media import MediaFiles, UnusableFileError
-from latentwave.bench.data.music.parallel import tokenize_files
-from latentwave.bench.data.music.tokens import Piece
+from latentwave.bench.data.corpus import SPLITS, Document, FileCorpus, Found, UnusableFileError
+from latentwave.bench.data.music.tokens import Piece, tokenize
 from latentwave.errors import UserError
 
 SUFFIXES = frozenset((".mid", ".midi"))
+# Below this the processes cost more than they save.
+PARALLEL_BYTES = 1 << 18
+_MOST_WORKERS = 16
+_FILES_AT_ONCE = 8
 
 
-class MidiFiles(MediaFiles):
-    """MIDI files, one document each.
+class MidiFiles(FileCorpus):
+    """MIDI files, one document each; large corpora are shared among processes.
 
     Args:
-        root: the file or folder that was asked for.
-        files: MIDI files by name, in their order.
+        found: the files.
         kind: of tokenizer.
-        splits: the split of every name; None: the store is cut by shares of its tokens.
     """
 
-    def __init__(
-        self,
-        root: Path,
-        files: Mapping[str, Path],
-        kind: str,
-        splits: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(root, files, splits)
+    def __init__(self, found: Found, kind: str) -> None:
+        super().__init__(found)
         self._kind = kind
-        self._results: Iterator[Piece | str] = iter(())
+        self._results: Iterator[_Result] = iter(())
 
     def documents(self) -> Iterator[Document]:
         """One per file."""
-        results = tokenize_files(self._kind, [self.files[name] for name in self.names])
-        with contextlib.closing(results):
-            self._results = results
+        unusable = self._unusable()
+        paths = [path for name, path in self.files.items() if name not in unusable]
+        with contextlib.closing(tokenize_files(self._kind, paths)) as self._results:
             yield from super().documents()
 
-    def _pieces(self, name: str, path: Path) -> Iterator[Piece]:
-        result = next(self._results)
-        if isinstance(result, str):
-            raise UnusableFileError(result)
-        yield result
+    def _read(self, name: str, path: Path, lost: list[str]) -> Iterator[Piece]:
+        piece, words = next(self._results)
+        if piece is None:
+            raise UnusableFileError("; ".join(words))
+        lost += words
+        yield piece
 
 
-def maestro_table(root: Path) -> Path | None:
-    """The table of a MAESTRO folder, `maestro-v3.0.0.csv` or of another version, if it has one."""
-    found = sorted(root.glob("maestro-v*.csv")) if root.is_dir() else []
-    return found[-1] if found else None
+_Result = tuple[Piece | None, list[str]]
 
 
-def read_maestro(table: Path) -> tuple[dict[str, Path], dict[str, str]]:
-    """The performances of MAESTRO and the split that it comes with.
+def tokenize_files(kind: str, paths: Sequence[Path]) -> Generator[_Result, None, None]:
+    """The tokens of each file, None if it cannot be used, and what was lost or why."""
+    work = functools.partial(_tokenize_file, kind)
+    done = 0
+    workers = min(_num_cores(), _MOST_WORKERS)
+    if workers > 1 and sum(path.stat().st_size for path in paths) >= PARALLEL_BYTES:
+        try:
+            with ProcessPoolExecutor(workers) as pool:
+                with warnings.catch_warnings():
+                    # Newer Pythons warn of forks in programs with threads; this work takes no lock.
+                    warnings.simplefilter("ignore", DeprecationWarning)
+                    results = pool.map(work, paths, chunksize=_FILES_AT_ONCE)
+                for result in results:
+                    done += 1
+                    yield result
+        except BrokenProcessPool:  # processes cannot be had here, or one was killed
+            pass
+    yield from map(work, paths[done:])
 
-    Args:
-        table: as `maestro_table` finds it.
 
-    Returns:
-        The files by name, and the split of every name.
+def _tokenize_file(kind: str, path: Path) -> _Result:
+    lost: list[str] = []
+    try:
+        return tokenize(kind, path.read_bytes(), lost), lost
+    except UnusableFileError as error:
+        return None, [str(error)]
+    except OSError as error:
+        return None, [f"cannot be read ({error.strerror or error})"]
+
+
+def _num_cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1
+
+
+def use_table(found: Found) -> bool:
+    """Take the files and splits of MAESTRO from its table, where the folder holds it.
 
     Raises:
         UserError: if the table does not have MAESTRO's columns or names other splits.
     """
-    files, splits = {}, {}
-    for row in _rows(table, ("midi_filename", "split")):
+    tables = sorted(found.root.glob("maestro-v*.csv")) if found.root.is_dir() else []
+    if not tables:
+        return False
+    found.files, found.splits = {}, {}
+    for row in _rows(tables[-1], ("midi_filename", "split")):
         name, split = row["midi_filename"], row["split"]
         if split not in SPLITS:
-            raise UserError(f"{table} puts {name} into a split {split!r}, not in {SPLITS}")
-        files[name] = _inside(table, name)
-        splits[name] = split
-    return files, splits
+            raise UserError(f"{tables[-1]} puts {name} into a split {split!r}, not in {SPLITS}")
+        found.files[name] = _inside(tables[-1], name)
+        found.splits[name] = split
+    return True
 
 
-def read_asap(table: Path) -> dict[str, Path]:
-    """The performances of ASAP, without its scores.
-
-    Args:
-        table: its `metadata.csv`.
-
-    Returns:
-        The files by name; the folder of a name is its piece.
+def asap_files(root: Path) -> dict[str, Path]:
+    """The performances of ASAP, without its scores; the folder of a name is its piece.
 
     Raises:
-        UserError: if the table does not have ASAP's columns.
+        UserError: if its `metadata.csv` is not there or does not have ASAP's columns.
     """
-    rows = _rows(table, ("folder", "midi_performance"))
-    return {row["midi_performance"]: _inside(table, row["midi_performance"]) for row in rows}
+    table = root / "metadata.csv"
+    if not table.is_file():
+        raise UserError(
+            f"{root} holds no metadata.csv: name the folder of the ASAP dataset, or take the "
+            'corpus "music" with split_by "folder"'
+        )
+    names = [row["midi_performance"] for row in _rows(table, ("folder", "midi_performance"))]
+    return {name: _inside(table, name) for name in names}
 
 
 def _rows(table: Path, columns: tuple[str, ...]) -> Iterator[dict[str, str]]:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from latentwave.bench.data.media import UnusableFileError
+from latentwave.bench.data.corpus import UnusableFileError
 from latentwave.errors import UserError
 
 TICKS_PER_SECOND = 100
 BEATS_PER_MINUTE = 120  # what a MIDI file without a tempo plays at
 LONGEST_SECONDS = 24 * 3600.0
 MOST_NOTES_PER_SECOND = 1000.0
+# Bytes that every track with a note, or with a pedal, holds.
+_NOTE_ON = re.compile(rb"[\x90-\x9f]")
+_PEDAL = re.compile(rb"[\xb0-\xbf]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +58,14 @@ def symusic() -> Any:
     return package
 
 
-def parse_midi(content: bytes) -> Any:
-    """Read the bytes of a MIDI file.
+def parse_midi(content: bytes, lost: list[str] | None = None) -> Any:
+    """Read the bytes of a MIDI file, as far as they can be read.
+
+    Pedals act on their channel, whatever track they stand in. A tempo of 0 is passed over.
+
+    Args:
+        content: of the file.
+        lost: takes in words for what could not be read.
 
     Returns:
         A `symusic.Score` in ticks, with at least one note that is not a drum's, of a length that
@@ -66,11 +76,26 @@ def parse_midi(content: bytes) -> Any:
         UserError: if symusic is not installed.
     """
     package = symusic()
+    lost = [] if lost is None else lost
+    # symusic knows the pedals of a track, not those of a channel.
+    tracks = list(enumerate(_tracks(content)))
+    with_notes = {number for number, track in tracks if _NOTE_ON.search(track)}
+    if any(with_notes - {number} for number, track in tracks if _PEDAL.search(track)):
+        content = _in_one_track(content, lost)
     try:
         score = package.Score.from_midi(content)
     except (RuntimeError, ValueError) as error:
-        reason = str(error).removeprefix("MiniMidi: ").split(":", maxsplit=1)[0]
-        raise UnusableFileError(f"is damaged or no MIDI ({reason})") from error
+        try:
+            score = package.Score.from_midi(_in_one_track(content, lost))
+            found = score.note_num() and not lost and "it is damaged"
+        except (RuntimeError, ValueError):
+            score, found = package.Score(), None
+        if not score.note_num():
+            reason = str(error).removeprefix("MiniMidi: ").split(":", maxsplit=1)[0]
+            raise UnusableFileError(f"is damaged or no MIDI ({reason})") from error
+        if found:
+            lost.append(str(found))
+    score.tempos = [tempo for tempo in score.tempos if tempo.mspq > 0]
     if score.ticks_per_quarter < 1:
         raise UnusableFileError("is damaged: it has no ticks per beat")
     num_notes = sum(len(track.notes) for track in score.tracks if not track.is_drum)
@@ -85,6 +110,76 @@ def parse_midi(content: bytes) -> Any:
             f"plays {num_notes:,} notes in {seconds:.3g} s: its tempo is damaged"
         )
     return score
+
+
+def _tracks(content: bytes) -> list[bytes]:
+    """The tracks of a MIDI file; one that the file ends in is shorter than it says."""
+    tracks, place = [], 8 + int.from_bytes(content[4:8], "big")
+    while place + 8 <= len(content):
+        size = int.from_bytes(content[place + 4 : place + 8], "big")
+        if content[place : place + 4] == b"MTrk":
+            tracks.append(content[place + 8 : place + 8 + size])
+        place += 8 + size
+    return tracks
+
+
+def _in_one_track(content: bytes, lost: list[str]) -> bytes:
+    """A MIDI file with all events that can be read in one track, in the order of their times."""
+    events: list[tuple[int, bytes]] = []
+    for number, track in enumerate(_tracks(content), 1):
+        found, num_read = _events(track)
+        events += found
+        if num_read < len(track):
+            bad = len(track) - num_read
+            lost.append(f"{bad:,} of {len(track):,} bytes of track {number} cannot be read")
+    events.sort(key=lambda event: event[0])
+    body, now = bytearray(), 0
+    for tick, event in [*events, (events[-1][0] if events else 0, b"\xff\x2f\0")]:
+        delta = [(tick - now) >> shift & 0x7F for shift in (21, 14, 7, 0)]
+        while len(delta) > 1 and not delta[0]:
+            del delta[0]
+        body += bytes([*(part | 0x80 for part in delta[:-1]), delta[-1]]) + event
+        now = tick
+    head = b"MThd\0\0\0\6\0\0\0\1" + content[12:14]
+    return head + b"MTrk" + len(body).to_bytes(4, "big") + bytes(body)
+
+
+def _events(track: bytes) -> tuple[list[tuple[int, bytes]], int]:
+    """Notes, pedals, tempos and metres with their ticks, and how many bytes could be read."""
+    events, place, tick, status = [], 0, 0, 0
+    while place < len(track):
+        try:
+            delta, start = _number(track, place)
+            if track[start] >= 0xF0:
+                size, stop = _number(track, start + 1 + (track[start] == 0xFF))
+                is_kept = track[start : start + 2] in (b"\xff\x51", b"\xff\x58")
+                event = track[start : stop + size]
+            else:
+                if track[start] & 0x80:
+                    status, start = track[start], start + 1
+                stop, size = start, 1 if status & 0xE0 == 0xC0 else 2
+                event = bytes([status]) + track[start : stop + size]
+                if status < 0x80 or any(byte & 0x80 for byte in event[1:]):
+                    break
+                is_kept = status < 0xA0 or (status & 0xF0 == 0xB0 and event[1] == 64)
+        except IndexError:
+            break
+        if stop + size > len(track):
+            break
+        tick, place = tick + delta, stop + size
+        if is_kept:
+            events.append((tick, event))
+    return events, place
+
+
+def _number(track: bytes, place: int) -> tuple[int, int]:
+    """A number of up to four bytes with seven bits each, and the place after it."""
+    value = 0
+    for place in range(place, place + 4):  # noqa: B020, PLR1704
+        value = value << 7 | track[place] & 0x7F
+        if not track[place] & 0x80:
+            return value, place + 1
+    raise IndexError(place)
 
 
 def notes_of(score: Any, *, sustain: bool = True) -> Notes:

@@ -74,18 +74,19 @@ def miditok_tokenizer(kind: str) -> Any:
     return getattr(miditok, name)(config)
 
 
-def tokenize(kind: str, content: bytes) -> Piece:
+def tokenize(kind: str, content: bytes, lost: list[str] | None = None) -> Piece:
     """The tokens of a MIDI file.
 
     Args:
         kind: of tokenizer.
         content: of the file.
+        lost: takes in words for what could not be read.
 
     Raises:
         UnusableFileError: if the file cannot be used.
         UserError: if MidiTok is not installed.
     """
-    source = parse_midi(content)
+    source = parse_midi(content, lost)
     score = beat_score(source) if kind == "remi" else time_score(notes_of(source.to("second")))
     (sequence,) = miditok_tokenizer(kind).encode(score)
     tokens = np.array([BEGIN, *sequence.ids, END], dtype=np.uint16)

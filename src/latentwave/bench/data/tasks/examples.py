@@ -51,7 +51,7 @@ class LabelledExamples(Dataset[Item]):
         self._tokens = store.split(split)
         self._edges = spans[:, 1:]
         self._labels = np.asarray(store.labels)[spans[:, 0]]
-        self._separator = getattr(store.codec, "separator", None)
+        self._separator = store.codec.separator
         self.max_tokens = max_tokens
         self.lengths = np.minimum(spans[:, 2] - spans[:, 1], max_tokens)
 

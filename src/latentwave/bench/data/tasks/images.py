@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latentwave.bench.data.tasks.labelled import Example, LabelledCorpus
+from latentwave.bench.data.tasks.labelled import Example, LabelledRows
 from latentwave.bench.data.tasks.tables import find_file, opened, require_files
 from latentwave.errors import UserError
 
@@ -23,20 +23,14 @@ _RECORD_BYTES = 1 + 3 * 1024
 _MOST_BYTES = 1 << 30
 
 
-def mnist(folder: Path, validation: float, test: float) -> LabelledCorpus:
-    """MNIST, or a set in its form, from its idx files, plain or compressed.
+def mnist(folder: Path, validation: float, test: float) -> LabelledRows:
+    """MNIST, or a set in its form, from {train,t10k}-{images-idx3,labels-idx1}-ubyte.
 
-    With the training files (train-…) the published test set is the test and a share of the
-    training images validates. With the test files (t10k-…) alone, these are dealt to all three
-    splits by shares: a smaller stand-in, not the published task.
-
-    Args:
-        folder: holds {train,t10k}-images-idx3-ubyte and -labels-idx1-ubyte.
-        validation: share that validates.
-        test: share that is the test, where the training files are missing.
+    Without the training files the test files are dealt to all three splits by shares: a smaller
+    stand-in, not the published task.
 
     Raises:
-        UserError: if files are missing; later, if they are damaged.
+        UserError: if files are missing; while examples are read, if they are damaged.
     """
     parts = {}
     for split, part in (("train", "train"), ("test", "t10k")):
@@ -48,26 +42,20 @@ def mnist(folder: Path, validation: float, test: float) -> LabelledCorpus:
     def examples() -> Iterator[Example]:
         for split, (images, labels) in parts.items():
             for image, label in _read_pair(images, labels):
-                yield Example([image.reshape(-1)], int(label), "train" if alone else split)
+                yield Example(image.reshape(-1), int(label), "train" if alone else split)
 
     files = {path.name: path for paths in parts.values() for path in paths}
-    return LabelledCorpus(
-        examples, DIGITS, files, validation=validation, test=test if alone else 0.0
-    )
+    return LabelledRows(examples, DIGITS, files, validation=validation, test=test if alone else 0.0)
 
 
-def cifar10(folder: Path, validation: float) -> LabelledCorpus:
-    """CIFAR-10 in grey, as the Long Range Arena has it, from the binary version.
+def cifar10(folder: Path, validation: float) -> LabelledRows:
+    """CIFAR-10 in grey, as in the Long Range Arena, from data_batch_1.bin … 5 and test_batch.bin.
 
-    A record is one label byte and 1,024 bytes each of red, green and blue. (The Python version is
-    pickled and is not read: unpickling runs what the file says.)
-
-    Args:
-        folder: cifar-10-batches-bin, with data_batch_1.bin … 5 and test_batch.bin.
-        validation: share of the training images that validates.
+    A record is one label byte and 1,024 bytes each of red, green and blue. The Python version is
+    pickled and is not read: unpickling runs what the file says.
 
     Raises:
-        UserError: if files are missing; later, if they are damaged.
+        UserError: if files are missing; while examples are read, if they are damaged.
     """
     pickled = (folder / "data_batch_1").is_file()
     paths = require_files(
@@ -90,18 +78,14 @@ def cifar10(folder: Path, validation: float) -> LabelledCorpus:
                             f"{path} has {size:,} bytes, not a multiple of {_RECORD_BYTES:,}: it "
                             "is damaged"
                         )
-                    yield Example(map(_grey, [record[1:]]), record[0], split)
+                    yield Example(_grey(record[1:]), record[0], split)
 
     files = {path.name: path for path in paths}
-    return LabelledCorpus(examples, CIFAR10, files, validation=validation)
+    return LabelledRows(examples, CIFAR10, files, validation=validation)
 
 
-def small_digits(validation: float, test: float) -> LabelledCorpus:
+def small_digits(validation: float, test: float) -> LabelledRows:
     """The 1,797 digits of 8×8 pixels that scikit-learn ships: a quick, small stand-in.
-
-    Args:
-        validation: share that validates.
-        test: share that is the test.
 
     Raises:
         UserError: if scikit-learn is not installed.
@@ -118,17 +102,14 @@ def small_digits(validation: float, test: float) -> LabelledCorpus:
         digits: Any = load_digits()
         grey = np.round(digits.images * (255 / 16)).astype(np.uint8)
         for image, label in zip(grey, digits.target, strict=True):
-            yield Example([image.reshape(-1)], int(label))
+            yield Example(image.reshape(-1), int(label))
 
     file = Path(sklearn.__file__).parent / "datasets" / "data" / "digits.csv.gz"
-    return LabelledCorpus(examples, DIGITS, {file.name: file}, validation=validation, test=test)
+    return LabelledRows(examples, DIGITS, {file.name: file}, validation=validation, test=test)
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
     """An idx file of bytes: two zero bytes, type 8, the number of axes, their sizes, the values.
-
-    Args:
-        path: the file, compressed if its name says so.
 
     Raises:
         UserError: if it is no such file, or too short or long for its sizes.

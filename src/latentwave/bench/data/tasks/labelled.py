@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import hashlib
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from latentwave.bench.data.corpus import SPLITS, Corpus, Document, UnreadableDocumentError
-from latentwave.bench.data.media import UnusableFileError
-from latentwave.bench.data.metadata import SkippedFile, Source
+from latentwave.bench.data.corpus import SPLITS, Corpus, Document, FileCorpus
+from latentwave.bench.data.metadata import Source, file_source
 from latentwave.errors import UserError
+
+Label = int | tuple[int, ...]
+"""The index of a class, or of all classes of a document in a multi-label corpus."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,23 +24,18 @@ class Example:
     """One document, its label and its split.
 
     Attributes:
-        pieces: what the codec encodes; reading them may raise `UnusableFileError`.
-        label: index of its class, or a tuple of them in a multi-label corpus.
+        piece: what the codec encodes.
+        label: index of its class.
         split: "train", "validation" or "test".
-        file: the file that holds nothing else, by its name in the corpus's `files`; None if it
-            shares one with others.
     """
 
-    pieces: Iterable[Any]
-    label: int | tuple[int, ...]
+    piece: Any
+    label: int
     split: str = "train"
-    file: str | None = None
 
 
-class LabelledCorpus(Corpus):
-    """A labelled corpus, whatever it is read from.
-
-    Examples that cannot be read are skipped and counted.
+class LabelledRows(Corpus):
+    """A labelled corpus whose files hold many examples each, or that is drawn by rules.
 
     Args:
         read: gives the examples, train before validation before test; the same at every call.
@@ -48,76 +44,56 @@ class LabelledCorpus(Corpus):
         validation: share of the training examples to set apart, at random but always the same
             ones, for a corpus that comes without a validation split.
         test: the same for a corpus that comes without a test split.
-        multi_label: whether labels are tuples.
-        skipped: files that were found and are not used.
         rules: what a corpus without files is drawn by; equal rules, equal documents.
     """
 
     def __init__(
         self,
         read: Callable[[], Iterable[Example]],
-        class_names: Iterable[str],
+        class_names: Collection[str],
         files: Mapping[str, Path] | None = None,
         *,
         validation: float = 0.0,
         test: float = 0.0,
-        multi_label: bool = False,
-        skipped: Iterable[SkippedFile] = (),
         rules: str = "",
     ) -> None:
         super().__init__()
-        self._read = read
-        self._names = self.class_names = tuple(class_names)
+        self.class_names = tuple(class_names)
         self.files = dict(files or {})
+        self._read = read
         self._shares = (validation, test)
-        self.multi_label = multi_label
-        self._left_out = list(skipped)
-        digest = hashlib.sha256(rules.encode()).hexdigest()
-        self._rules = [Source(name="rules", num_bytes=0, sha256=digest)] if rules else []
-        self.sources = list(self._rules)
+        if rules:
+            digest = hashlib.sha256(rules.encode()).hexdigest()
+            self.sources = [Source(name="rules", num_bytes=0, sha256=digest)]
 
     def read_through(self) -> None:
         """Read everything once; rules say all that there is to know."""
-        if not self._rules:
+        if self.files:
             super().read_through()
 
     def documents(self) -> Iterator[Document]:
         """One per example.
 
         Raises:
-            UserError: if a label stands for no class, no example of a split can be read, or there
-                are fewer than two classes to train on.
+            UserError: if a label stands for no class, or there are fewer than two classes to
+                train on.
 
         Warns:
             UserWarning: for classes without an example to train on.
         """
-        self.sources, self.skipped = list(self._rules), list(self._left_out)
-        num_found, num_skipped = collections.Counter[str](), collections.Counter[str]()
-        classes: set[int] = set()
+        names, seen = self.class_names or (), set[int]()
         for example in self._dealt():
-            labels = example.label if isinstance(example.label, tuple) else (example.label,)
-            if not all(0 <= label < len(self._names) for label in labels):
+            if not 0 <= example.label < len(names):
                 raise UserError(
                     f"{', '.join(self.files)}: there is a label {example.label}, but the classes "
-                    f"are 0 to {len(self._names) - 1}"
+                    f"are 0 to {len(names) - 1}"
                 )
             if example.split == "train":
-                classes.update(labels)
-            before = len(self.skipped)
-            yield Document(pieces=self._open(example), split=example.split, label=example.label)
-            num_found[example.split] += 1
-            num_skipped[example.split] += len(self.skipped) - before
-        for split, count in num_found.items():
-            if count == num_skipped[split]:
-                reason = self.skipped[len(self._left_out)].reason
-                raise UserError(
-                    f"none of the {count} {split} examples can be read; the first: {reason}"
-                )
-        self._check_classes(classes)
-        known = {source.name for source in self.sources} | {file.name for file in self.skipped}
-        self.sources += [
-            file_source(name, path) for name, path in self.files.items() if name not in known
-        ]
+                seen.add(example.label)
+            yield Document(pieces=[example.piece], split=example.split, label=example.label)
+        check_classes(seen, names, ", ".join(self.files) or "the rules")
+        if self.files:
+            self.sources = [file_source(name, path) for name, path in self.files.items()]
 
     def _dealt(self) -> Iterator[Example]:
         """The examples with their final splits, in order."""
@@ -131,31 +107,59 @@ class LabelledCorpus(Corpus):
                 if own == split:
                     yield dataclasses.replace(example, split=split)
 
-    def _open(self, example: Example) -> Iterator[Any]:
-        try:
-            yield from example.pieces
-        except (UnusableFileError, OSError) as error:
-            why = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else error
-            reason = f"{example.file} {why}"
-            self.skipped.append(SkippedFile(name=str(example.file), reason=reason))
-            raise UnreadableDocumentError(reason) from error
-        if example.file is not None:
-            self.sources.append(file_source(example.file, self.files[example.file]))
 
-    def _check_classes(self, classes: set[int]) -> None:
-        if len(classes) < 2:
-            only = f"only {self._names[min(classes)]!r}" if classes else "nothing"
-            raise UserError(
-                f"there is {only} to train on, at least two classes are needed: check "
-                f"{', '.join(list(self.files)[:3]) or 'the rules'}"
-            )
-        absent = [name for index, name in enumerate(self._names) if index not in classes]
-        if absent:
-            warnings.warn(
-                f"{len(absent)} of {len(self._names)} classes have no example to train on; the "
-                f"first: {absent[0]}",
-                stacklevel=2,
-            )
+class LabelledFiles(FileCorpus):
+    """A labelled corpus with a file for each example; those that cannot be read are skipped."""
+
+    def set_labels(self, labels: Mapping[str, Label], class_names: Collection[str]) -> None:
+        """Name the classes of the files; files without a label are the tables of the labels.
+
+        Args:
+            labels: by the names of the files.
+            class_names: what labels stand for.
+
+        Raises:
+            UserError: if there are fewer than two classes to train on.
+
+        Warns:
+            UserWarning: for classes without an example to train on.
+        """
+        self.labels, self.class_names = labels, tuple(class_names)
+        self.multi_label = any(isinstance(label, tuple) for label in labels.values())
+        splits = self._splits or {}
+        own = [labels[name] for name in self.files if name in labels and splits[name] == "train"]
+        seen = {index for each in own for index in (each if isinstance(each, tuple) else (each,))}
+        check_classes(seen, self.class_names, str(self.root))
+
+    def _documents_of(self, name: str, split: str | None) -> Iterator[Document]:
+        if name in self.labels:
+            yield Document(pieces=self._pieces(name), split=split, label=self.labels[name])
+        else:
+            self._finish(name, [])
+
+
+def check_classes(seen: set[int], class_names: Collection[str], where: str) -> None:
+    """Refuse to learn one class, and warn of classes that cannot be learned.
+
+    Args:
+        seen: classes of the training examples.
+        class_names: of all.
+        where: they were read from.
+
+    Raises:
+        UserError: if there are fewer than two.
+    """
+    names = tuple(class_names)
+    if len(seen) < 2:
+        only = f"only {names[min(seen)]!r}" if seen else "nothing"
+        raise UserError(f"there is {only} to train on, two classes are needed: check {where}")
+    absent = [name for index, name in enumerate(names) if index not in seen]
+    if absent:
+        warnings.warn(
+            f"{len(absent)} of {len(names)} classes have no example to train on; the first: "
+            f"{absent[0]}",
+            stacklevel=2,
+        )
 
 
 def deal_splits(num_examples: int, validation: float, test: float) -> list[str]:
@@ -178,17 +182,3 @@ def deal_splits(num_examples: int, validation: float, test: float) -> list[str]:
     splits[order[:num_held_out]] = "test"
     splits[order[:num_validation]] = "validation"
     return list(splits)
-
-
-def file_source(name: str, path: Path) -> Source:
-    """A file under a name, with the digest of its content.
-
-    Raises:
-        UserError: if it cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return Source(name=name, num_bytes=path.stat().st_size, sha256=digest)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error

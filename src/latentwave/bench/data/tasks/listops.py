@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from latentwave.bench.data.corpus import SPLITS
-from latentwave.bench.data.tasks.labelled import Example, LabelledCorpus
+from latentwave.bench.data.tasks.labelled import Example, LabelledRows
 from latentwave.bench.data.tasks.tables import read_tsv, require_files
 from latentwave.errors import UserError
 
@@ -85,7 +85,7 @@ class ListOpsRules:
                 )
 
 
-def drawn_listops(rules: ListOpsRules) -> LabelledCorpus:
+def drawn_listops(rules: ListOpsRules) -> LabelledRows:
     """Expressions drawn by the rules: the same for the same rules on every machine."""
 
     def examples() -> Iterator[Example]:
@@ -93,20 +93,18 @@ def drawn_listops(rules: ListOpsRules) -> LabelledCorpus:
         counts = (rules.num_train, rules.num_validation, rules.num_test)
         for split, count in zip(SPLITS, counts, strict=True):
             for symbols in itertools.islice(expressions, count):
-                yield Example([symbols], evaluate(symbols), split)
+                yield Example(symbols, evaluate(symbols), split)
 
     content = json.dumps(dataclasses.asdict(rules), sort_keys=True)
-    return LabelledCorpus(examples, DIGITS, rules=content)
+    return LabelledRows(examples, DIGITS, rules=content)
 
 
-def published_listops(folder: Path) -> LabelledCorpus:
-    """The published tables: source and target on a line, below a heading.
-
-    Args:
-        folder: holds basic_train.tsv, basic_val.tsv and basic_test.tsv, plain or compressed.
+def published_listops(folder: Path) -> LabelledRows:
+    """The published tables basic_{train,val,test}.tsv: source and target, below a heading.
 
     Raises:
-        UserError: if one is missing; later, for a line that is not an expression and its value.
+        UserError: if one is missing; while examples are read, for a line that is not an
+            expression and its value.
     """
     paths = require_files(
         folder,
@@ -120,19 +118,13 @@ def published_listops(folder: Path) -> LabelledCorpus:
             for place, (source, target) in read_tsv(path, 2):
                 if source != b"Source":
                     symbols = _read_expression(source, target, place)
-                    yield Example([symbols], int(target), split)
+                    yield Example(symbols, int(target), split)
 
-    return LabelledCorpus(examples, DIGITS, {path.name: path for path in paths})
+    return LabelledRows(examples, DIGITS, {path.name: path for path in paths})
 
 
 def draw_expressions(rules: ListOpsRules) -> Iterator[list[str]]:
-    """Distinct expressions without end.
-
-    Args:
-        rules: see `ListOpsRules`.
-
-    Yields:
-        The symbols of one expression, of `SYMBOLS`.
+    """Distinct expressions without end, as symbols.
 
     Raises:
         UserError: if the rules hardly ever give an expression that is new.
@@ -162,13 +154,7 @@ def draw_expressions(rules: ListOpsRules) -> Iterator[list[str]]:
 
 
 def evaluate(symbols: list[str]) -> int:
-    """The value of an expression.
-
-    Args:
-        symbols: of `SYMBOLS`.
-
-    Returns:
-        A digit. The median is cut to its integer part.
+    """The value of an expression, a digit; the median is cut to its integer part.
 
     Raises:
         ValueError: if the symbols are no expression.

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import bz2
 import csv
-import gzip
-import lzma
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
+from latentwave.bench.data.corpus import UnusableFileError
+from latentwave.bench.data.files import DAMAGED_ARCHIVE, PACKED, open_unpacked
 from latentwave.errors import UserError
 
-_OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _LONGEST_LINE = 1 << 24
 
 
 def find_file(folder: Path, name: str) -> Path | None:
     """A file of a folder, plain or compressed; None if there is none."""
-    candidates = (folder / f"{name}{suffix}" for suffix in ("", *_OPENERS))
+    candidates = (folder / f"{name}{suffix}" for suffix in ("", *PACKED))
     return next((path for path in candidates if path.is_file()), None)
 
 
@@ -46,11 +43,11 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
         UserError: if it cannot be read, also while it is being read.
     """
     try:
-        with _OPENERS.get(path.suffix, open)(path, "rb") as file:
+        with open_unpacked(path) as file:
             yield file
     except UserError:
         raise
-    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error, UnusableFileError, *DAMAGED_ARCHIVE) as error:
         why = error.strerror if isinstance(error, OSError) else None
         raise UserError(f"cannot read {path}: {why or error}") from error
 

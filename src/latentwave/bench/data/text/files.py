@@ -1,118 +1,137 @@
-"""A text file, or a folder of them, as a corpus."""
+"""Text files as a corpus: one document each, or the articles of WikiText."""
 
 from __future__ import annotations
 
-import fnmatch
-import os
+import codecs
+import io
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from latentwave.bench.data.corpus import Corpus, Document, UnreadableDocumentError
-from latentwave.bench.data.digests import SourceDigest
-from latentwave.bench.data.metadata import SkippedFile, Source
-from latentwave.bench.data.text.reading import read_text
-from latentwave.errors import UserError
+from latentwave.bench.data.corpus import Document, FileCorpus, Found, UnusableFileError
+from latentwave.bench.data.files import DAMAGED_ARCHIVE, open_unpacked
+
+CHUNK_BYTES = 1 << 17  # small enough to stay in the processor's cache
+LOST_SHARE = 0.01
+# " = Title = " stands alone on its line; sections have more equals signs.
+_TITLE = re.compile(r"^ = (?!=).+(?<!=) = $")
 
 
-class TextFiles(Corpus):
+class TextFiles(FileCorpus):
     r"""UTF-8 text files, one document each, one after the other with nothing between them.
 
-    Line ends become "\n" and a byte order mark at the start is dropped; all else stays. Files and
-    folders whose name starts with a dot, and files without text, are left out; files of a folder
-    that are not text are skipped and counted.
+    Line ends become "\n" and a byte order mark at the start is dropped; all else stays. Packed
+    files (.gz, .bz2, .xz, .zst) are unpacked on the way. Bytes that are no text are left out and
+    counted; a file where they are more than one in a hundred, or that holds zero bytes, is
+    skipped.
 
     Args:
-        path: one file, or a folder whose files, those of its sub-folders included, are taken in
-            the order of their names.
-        pattern: of the names of a folder's files, such as "*.py"; None takes all.
-
-    Raises:
-        UserError: if nothing is there.
+        found: the files.
+        articles: whether each article is a document, as WikiText writes them.
     """
 
-    def __init__(self, path: Path, pattern: str | None = None) -> None:
-        super().__init__()
-        if not path.exists():
-            raise UserError(f"there is no file or folder {path}: check the path")
-        self._path, self._is_folder = path, path.is_dir()
-        found = find_files(path, pattern) if self._is_folder else [path]
-        if not found:
-            which = "files" if pattern is None else f"files like {pattern!r}"
-            raise UserError(f"the folder {path} holds no {which}: name one that holds text files")
-        self.files = {
-            file.relative_to(path).as_posix() if self._is_folder else file.name: file
-            for file in found
-        }
-        self._known: dict[str, Source | SkippedFile] = {}
+    def __init__(self, found: Found, *, articles: bool = False) -> None:
+        super().__init__(found)
+        self._has_articles = articles
 
-    def documents(self) -> Iterator[Document]:
-        """One document per file, in pieces.
+    def _documents_of(self, name: str, split: str | None) -> Iterator[Document]:
+        if not self._has_articles:
+            yield from super()._documents_of(name, split)
+            return
+        for article in _articles(self._pieces(name)):
+            yield Document(pieces=(article,), split=split)
 
-        Raises:
-            UserError: if a file has changed since it was read before; if a single file is not
-                text, or no file of a folder is; if there is no text.
-        """
-        self.sources, self.skipped = [], []
-        for name, path in self.files.items():
-            known = self._known.get(name)
-            if isinstance(known, SkippedFile):
-                self.skipped.append(known)
-            else:
-                yield Document(pieces=self._read(name, path))
-        if not self.sources:
-            raise self._nothing()
+    def _read(self, name: str, path: Path, lost: list[str]) -> Iterator[str]:
+        return read_text(path, lost)
 
-    def _read(self, name: str, path: Path) -> Iterator[str]:
-        digest, has_text = SourceDigest(), False
-        try:
-            for piece in self._pieces(path, digest):
-                has_text = has_text or bool(piece)
-                yield piece
-        except UnreadableDocumentError as error:
-            self._known[name] = skipped = SkippedFile(name=name, reason=str(error))
-            self.skipped.append(skipped)
-            raise
-        source = digest.source(name)
-        if self._known.setdefault(name, source) != source:
-            raise UserError(
-                f"{path} changed while it was being read: prepare the corpus again when the file "
-                "is complete"
-            )
-        if has_text:
-            self.sources.append(source)
 
-    def _pieces(self, path: Path, digest: SourceDigest) -> Iterable[str]:
-        """The text of a file; its bytes go to the digest."""
-        return read_text(path, digest.update)
+def read_text(path: Path, lost: list[str], *, chunk_bytes: int = CHUNK_BYTES) -> Iterator[str]:
+    r"""Read UTF-8 text in pieces, with "\n" for every line end.
 
-    def _nothing(self) -> UserError:
-        if not self.skipped:
-            return UserError(f"{self._path} is empty: name a file or folder that holds text")
-        first = self.skipped[0].reason
-        if not self._is_folder:
-            return UserError(first)
-        return UserError(
-            f"none of the {len(self.files)} files in {self._path} is text; the first: {first}"
+    Args:
+        path: the file, packed or not.
+        lost: takes in words for what could not be read.
+        chunk_bytes: bytes per piece.
+
+    Yields:
+        Pieces of the text, some of them empty.
+
+    Raises:
+        UnusableFileError: for what is no UTF-8 text, with the place of the first bad byte.
+    """
+    text = _Utf8()
+    newlines = io.IncrementalNewlineDecoder(None, translate=True)
+    try:
+        with open_unpacked(path) as file:
+            while chunk := file.read(chunk_bytes):
+                yield newlines.decode(text.decode(chunk))
+    except (OSError, *DAMAGED_ARCHIVE) as error:
+        if not text.num_bytes:
+            raise UnusableFileError(f"cannot be read ({error})") from error
+        lost.append(f"it breaks off after {text.num_bytes:,} bytes ({error})")
+    yield newlines.decode(text.decode(b"", final=True), final=True)
+    if text.num_lost > LOST_SHARE * text.num_bytes:
+        raise text.fault("invalid UTF-8", text.first_lost)
+    if text.num_lost:
+        lost.append(
+            f"{text.num_lost:,} of {text.num_bytes:,} bytes are invalid UTF-8, the first at byte "
+            f"{text.first_lost}"
         )
 
 
-def find_files(folder: Path, pattern: str | None = None) -> list[Path]:
-    """The files of a folder and its sub-folders in the order of their names, hidden ones left out.
+class _Utf8:
+    """Decodes bytes in parts; leaves out and counts what is no text."""
 
-    Raises:
-        UserError: for a folder that cannot be read.
-    """
+    def __init__(self) -> None:
+        self.num_bytes = 0
+        self.num_lost = 0
+        self.first_lost = 0
+        self._rest = b""
 
-    def refuse(error: OSError) -> None:
-        raise UserError(f"cannot read {error.filename}: {error.strerror}") from error
+    def decode(self, chunk: bytes, *, final: bool = False) -> str:
+        zero = chunk.find(b"\0")
+        if zero >= 0:
+            raise self.fault("a zero byte", self.num_bytes + zero)
+        begin = self.num_bytes - len(self._rest)
+        content = self._rest + chunk
+        self.num_bytes += len(chunk)
+        if begin == 0 and content.startswith(codecs.BOM_UTF8):
+            content, begin = content[3:], 3
+        parts, start = [], 0
+        while True:
+            try:
+                text, used = codecs.utf_8_decode(content[start:], "strict", final)
+            except UnicodeDecodeError as error:
+                parts.append(content[start : start + error.start].decode())
+                if not self.num_lost:
+                    self.first_lost = begin + start + error.start
+                self.num_lost += error.end - error.start
+                start += error.end
+                continue
+            self._rest = content[start + used :]
+            return "".join([*parts, text])
 
-    found = []
-    for parent, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        paths = (Path(parent, name) for name in names if not name.startswith("."))
-        found += [
-            path
-            for path in paths
-            if path.is_file() and (pattern is None or fnmatch.fnmatch(path.name, pattern))
-        ]
-    return sorted(found, key=lambda path: path.relative_to(folder).parts)
+    def fault(self, what: str, place: int) -> UnusableFileError:
+        return UnusableFileError(
+            f"is not UTF-8 text: {what} at byte {place}; convert it to UTF-8 or leave it out"
+        )
+
+
+def _articles(pieces: Iterable[str]) -> Iterator[str]:
+    article: list[str] = []
+    for line in _lines(pieces):
+        if article and _TITLE.match(line.rstrip("\n")):
+            yield "".join(article)
+            article = []
+        article.append(line)
+    if article:
+        yield "".join(article)
+
+
+def _lines(pieces: Iterable[str]) -> Iterator[str]:
+    rest = ""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split("\n")
+        yield from (line + "\n" for line in lines)
+    if rest:
+        yield rest

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Encoding, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from latentwave.bench.data.codec import Codec
 from latentwave.bench.data.corpus import Corpus
 from latentwave.bench.data.metadata import token_dtype
-from latentwave.bench.data.text.tokenizers import (
+from latentwave.bench.data.text.characters import (
     TOKENIZER_FILE,
-    count_text,
+    TextCodec,
+    describe_character,
     fast_tokenizer,
     read_tokenizer,
-    write_text,
 )
-from latentwave.bench.data.text.words import cut_at_words
 from latentwave.errors import UserError
 
-# Short texts share the work of several cores, and their tokens fit the cache.
-_PART_CHARACTERS = 1 << 14
+# Windows of a long text: short ones share the work of several cores, and fit the cache.
+_WINDOW_CHARACTERS = 1 << 14
+_OVERLAP_CHARACTERS = 1 << 9
+_WINDOWS_AT_ONCE = 16
+_EQUAL_TOKENS = 8
 
 
-class PretrainedCodec(Codec):
+class PretrainedCodec(TextCodec):
     """The tokens of a tokenizer of transformers, without the special ones it would add.
 
     Args:
@@ -36,12 +38,12 @@ class PretrainedCodec(Codec):
     """
 
     kind = "pretrained"
-    unit = "character"
-    suffix = ".txt"
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self._fast = tokenizer
         self._backend: Tokenizer = tokenizer.backend_tokenizer
+        self._backend.no_truncation()
+        self._backend.no_padding()
         # Added tokens may leave holes in the numbers.
         self.vocab_size = max(self._backend.get_vocab(with_added_tokens=True).values()) + 1
         self.dtype = token_dtype(self.vocab_size)
@@ -53,13 +55,7 @@ class PretrainedCodec(Codec):
         Raises:
             UserError: if there is none.
         """
-        file = path / TOKENIZER_FILE if path.is_dir() else path
-        if not file.is_file():
-            raise UserError(f"there is no tokenizer {file}: name a {TOKENIZER_FILE} or its folder")
-        try:
-            backend = read_tokenizer(file)
-        except (OSError, ValueError) as error:
-            raise UserError(str(error)) from error
+        backend = read_tokenizer(path / TOKENIZER_FILE if path.is_dir() else path)
         if path.is_dir() and (path / "tokenizer_config.json").is_file():
             return cls(PreTrainedTokenizerFast.from_pretrained(path))
         return cls(fast_tokenizer(backend))
@@ -71,56 +67,102 @@ class PretrainedCodec(Codec):
 
     def encode(self, piece: str) -> NDArray[Any]:
         """The tokens of a text: (tokens,), in the smallest unsigned type for the vocabulary."""
-        parts = list(cut_at_words(piece, _PART_CHARACTERS))
+        return np.concatenate([np.empty(0, self.dtype), *self.encode_document([piece])])
+
+    def encode_document(self, pieces: Iterable[str]) -> Iterator[NDArray[Any]]:
+        """The tokens of a text, in parts; those that the tokenizer gives for the whole of it.
+
+        A long text is encoded in windows that overlap. Two windows are joined where their tokens
+        agree, in place and value, on both sides; windows that agree nowhere are encoded as one.
+        What a tokenizer does at the ends of a text, such as the "▁" that some put before it, is
+        done once.
+        """
+        before: tuple[str, Encoding, int] | None = None  # a window, and its first token to give
+        windows = _overlapping(pieces)
+        while batch := list(itertools.islice(windows, _WINDOWS_AT_ONCE)):
+            for window, encoding in zip(batch, self._encode(batch), strict=True):
+                if before is None:
+                    before = (window, encoding, 0)
+                    continue
+                text, left, first = before
+                joint = _joint(left, encoding, len(text) - _OVERLAP_CHARACTERS)
+                if joint is None:
+                    text += window[_OVERLAP_CHARACTERS:]
+                    before = (text, self._encode([text])[0], first)
+                    continue
+                yield np.array(left.ids[first : joint[0]], self.dtype)
+                before = (window, encoding, joint[1])
+        if before is not None:
+            yield np.array(before[1].ids[before[2] :], self.dtype)
+
+    def _encode(self, texts: list[str]) -> list[Encoding]:
         try:
-            encoded = self._backend.encode_batch_fast(parts, add_special_tokens=False)
+            return self._backend.encode_batch(texts, add_special_tokens=False)
         except Exception as error:  # the library raises nothing more special
-            raise self._unknown(piece, error) from error
-        return np.concatenate(
-            [np.empty(0, self.dtype), *(np.array(part.ids, self.dtype) for part in encoded)]
-        )
+            for character in sorted(set("".join(texts))):
+                try:
+                    self._backend.encode(character, add_special_tokens=False)
+                except Exception:
+                    raise UserError(
+                        f"{describe_character(character)} is not in the vocabulary of the "
+                        "tokenizer: leave it out, or use another tokenizer"
+                    ) from error
+            raise UserError(f"the tokenizer cannot encode the text: {error}") from error
 
-    def _unknown(self, piece: str, error: Exception) -> UserError:
-        for character in sorted(set(piece)):
-            try:
-                self._backend.encode(character, add_special_tokens=False)
-            except Exception:
-                return UserError(
-                    f"character {character!r} (U+{ord(character):04X}) is not in the vocabulary "
-                    "of the tokenizer: leave it out, or use another tokenizer"
-                )
-        return UserError(f"the tokenizer cannot encode the text: {error}")
-
-    def num_units(self, piece: str) -> int:
-        """Characters."""
-        return len(piece)
+    def units_of(self, tokens: NDArray[Any]) -> None:
+        """Tokens do not tell."""
 
     def count_units(self, piece: str) -> dict[str, int]:
         """Characters, and bytes of UTF-8."""
-        return count_text(piece)
-
-    def save(self, folder: Path) -> None:
-        """Write the tokenizer for `transformers.AutoTokenizer.from_pretrained(folder)`."""
-        self._fast.save_pretrained(folder)
-
-    def same_tokens(self, other: Codec) -> bool:
-        """Whether both have the same vocabulary."""
-        return isinstance(other, PretrainedCodec) and (
-            self._backend.get_vocab() == other._backend.get_vocab()
-        )
-
-    def write(self, tokens: NDArray[Any], path: Path) -> None:
-        """Decode tokens into a text file."""
-        write_text(path, self._backend.decode(tokens.tolist(), skip_special_tokens=False))
-
-    def encode_prompt(self, prompt: str) -> NDArray[Any]:
-        """The tokens of a text."""
-        return self.encode(prompt)
+        num_bytes = len(piece) if piece.isascii() else len(piece.encode("utf-8"))
+        return {"character": len(piece), "byte": num_bytes}
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerFast:
         """The tokenizer of transformers."""
         return self._fast
+
+
+def _overlapping(pieces: Iterable[str]) -> Iterator[str]:
+    """A text in windows, each of which begins with the last characters of the one before."""
+    text = ""
+    for piece in pieces:
+        for start in range(0, len(piece), _WINDOW_CHARACTERS):
+            text += piece[start : start + _WINDOW_CHARACTERS]
+            while len(text) >= 2 * _WINDOW_CHARACTERS:
+                yield text[:_WINDOW_CHARACTERS]
+                text = text[_WINDOW_CHARACTERS - _OVERLAP_CHARACTERS :]
+    if text:
+        yield text
+
+
+def _joint(left: Encoding, right: Encoding, shift: int) -> tuple[int, int] | None:
+    """Where two windows join: the token that the left one ends before and the right begins with.
+
+    Args:
+        left: of a window.
+        right: of the next.
+        shift: the place in the left window where the right one begins.
+
+    Returns:
+        None if they agree nowhere.
+    """
+    left_ids, right_ids, near = left.ids, right.ids, _EQUAL_TOKENS
+    middle = _OVERLAP_CHARACTERS // 2
+    for place in sorted(range(0, _OVERLAP_CHARACTERS, 4), key=lambda place: abs(place - middle)):
+        i, j = left.char_to_token(shift + place), right.char_to_token(place)
+        if i is None or j is None or min(i, j) < near or i + near > len(left_ids):
+            continue
+        if left_ids[i - near : i + near] == right_ids[j - near : j + near] and all(
+            _starts(left, i + k) == _starts(right, j + k) + shift for k in range(-near, near)
+        ):
+            return i, j
+    return None
+
+
+def _starts(encoding: Encoding, token: int) -> int:
+    span = encoding.token_to_chars(token)
+    return -1 if span is None else span[0]
 
 
 class BytePairCodec(PretrainedCodec):

@@ -1,0 +1,291 @@
+"""Recordings: reading, what can be wrong with them, tokens and back."""
+
+import io
+import math
+import tracemalloc
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from latentwave.bench.data import CorpusConfig, open_store, prepare
+from latentwave.bench.data.audio.codec import Linear8Bit, MuLaw
+from latentwave.bench.data.audio.files import Reading, read_audio, resample
+from latentwave.bench.data.corpus import UnusableFileError
+from latentwave.errors import UserError
+from tests.bench.data.audio.made import tone, write_tone
+
+LEVELS = np.arange(256)
+soxr = pytest.importorskip("soxr")
+
+
+def read(source, rate=16000, reading=None):
+    return np.concatenate(list(read_audio(source, rate, reading)))
+
+
+@pytest.mark.parametrize(
+    ("name", "subtype", "error"),
+    [
+        ("a.wav", "PCM_U8", 2.0**-7),
+        ("a.wav", "PCM_16", 2.0**-15),
+        ("a.wav", "FLOAT", 0.0),
+        ("a.flac", "PCM_24", 2.0**-23),
+        ("a.aiff", "PCM_16", 2.0**-15),
+        ("a.ogg", "VORBIS", 0.02),
+    ],
+)
+def test_formats(tmp_path, name, subtype, error):
+    path = write_tone(tmp_path / name, subtype=subtype)
+    samples = read(path)
+    assert samples.dtype == np.float32
+    assert np.abs(samples[500:7500] - tone(0.5, 16000)[500:7500]).max() <= error
+    np.testing.assert_array_equal(read(io.BytesIO(path.read_bytes())), samples)
+
+
+def test_channels_are_averaged_and_silence_is_what_is_silent_then(tmp_path):
+    both = np.stack([tone(0.2, 8000), -0.5 * tone(0.2, 8000)], axis=1)
+    soundfile.write(tmp_path / "a.wav", both, 8000, subtype="FLOAT")
+    np.testing.assert_allclose(read(tmp_path / "a.wav", 8000), 0.25 * tone(0.2, 8000), atol=1e-7)
+    opposite = np.stack([tone(0.2, 8000), -tone(0.2, 8000)], axis=1)
+    soundfile.write(tmp_path / "b.wav", opposite, 8000, subtype="FLOAT")
+    with pytest.raises(UserError, match=r"b\.wav is silent"):
+        prepare(CorpusConfig(name="audio", path=str(tmp_path / "b.wav")))
+
+
+@pytest.mark.parametrize("rates", [(44100, 16000), (16000, 44100), (44101, 16000), (8000, 16000)])
+def test_pieces_are_resampled_as_the_whole(rates):
+    x = np.random.default_rng(0).standard_normal(100_001).astype(np.float32)
+    cuts = np.sort(np.random.default_rng(1).integers(0, len(x), 20))
+    y = np.concatenate(list(resample(np.split(x, cuts), *rates)))
+    np.testing.assert_allclose(y, soxr.resample(x, *rates), atol=1e-6)
+    assert abs(len(y) - len(x) * rates[1] / rates[0]) <= 1
+
+
+def test_a_tone_keeps_its_pitch_and_level_at_another_rate(tmp_path):
+    samples = read(write_tone(tmp_path / "a.wav", 0.5, 44101, subtype="FLOAT"))
+    assert np.abs(samples - tone(0.6, 16000)[: len(samples)])[100:-100].max() < 2e-3
+
+
+def rough(seconds, rate=16000):
+    noise = np.random.default_rng(0).normal(0, 0.02, int(seconds * rate))
+    return (tone(seconds, rate) + noise).astype(np.float32)
+
+
+def headless_mp3(path, content):
+    """Without the first frame, which tells the length, and with tags before and behind."""
+    frame = content.find(content[:2], max(content.find(b"Xing"), content.find(b"Info")))
+    tag = b"ID3\x03\0\0\0\0\x08\0" + bytes(1024)
+    path.write_bytes(tag + content[frame:] + b"TAG" + bytes(125))
+
+
+def unknown_length(path, content):
+    content = bytearray(content)
+    content[21] &= 0xF0
+    content[22:26] = bytes(4)
+    path.write_bytes(content)
+
+
+def without_last_page(path, content):
+    path.write_bytes(content[: content.rfind(b"OggS")])
+
+
+def cut(path, content):
+    path.write_bytes(content[: len(content) * 9 // 10])
+
+
+def garbled(path, content):
+    place = len(content) * 9 // 10
+    path.write_bytes(content[:place] + bytes(20_000) + content[place + 20_000 :])
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "share", "is_told"),
+    [
+        ("a.mp3", headless_mp3, 0.999, False),
+        ("a.flac", unknown_length, 1.0, False),
+        ("a.ogg", without_last_page, 0.97, False),
+        ("a.wav", cut, 0.89, False),
+        ("a.flac", cut, 0.88, True),
+        ("a.ogg", cut, 0.88, False),
+        ("a.ogg", garbled, 0.88, True),
+    ],
+)
+def test_sound_is_read_as_far_as_it_can_be_decoded(tmp_path, name, spoil, share, is_told):
+    whole = rough(60)
+    soundfile.write(tmp_path / name, whole, 16000)
+    spoil(tmp_path / name, (tmp_path / name).read_bytes())
+    reading = Reading()
+    samples = read(tmp_path / name, reading=reading)
+    assert share * len(whole) <= len(samples) <= 1.01 * len(whole)
+    assert bool(reading.lost) == is_told, reading.lost
+    # What stands in the middle is the sound itself.
+    middle = slice(100_000, 108_000)
+    lags = np.correlate(samples[100_000 - 3000 : 108_000 + 3000], whole[middle])
+    assert lags.max() > 0.95 * np.dot(whole[middle], whole[middle])
+
+
+def test_what_is_lost_is_counted_and_named(tmp_path):
+    path = write_tone(tmp_path / "in" / "a.flac", 20.0)
+    write_tone(tmp_path / "in" / "b.wav")
+    cut(path, path.read_bytes())
+    with pytest.warns(
+        UserWarning, match=r"parts of 1 of 2 files: .*a\.flac: .*, after .* s, cannot"
+    ):
+        store = prepare(CorpusConfig(name="audio", path=str(tmp_path / "in")))
+    assert store.metadata.num_documents == 2
+    assert store.metadata.num_tokens > 0.8 * 20 * 16000
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda path: path.write_bytes(b""), "no audio"),
+        (lambda path: path.write_text("RIFF of nothing"), "no audio"),
+        (lambda path: soundfile.write(path, np.zeros(0), 8000), "holds no samples"),
+        (lambda path: soundfile.write(path, np.ones(9), 7), "sample rate of 7 Hz"),
+        (
+            lambda path: soundfile.write(path, np.array([0.1, np.nan]), 8000, subtype="FLOAT"),
+            "no numbers",
+        ),
+    ],
+)
+def test_what_yields_nothing_is_skipped(tmp_path, make, reason):
+    make(tmp_path / "a.wav")
+    with pytest.raises(UnusableFileError, match=reason):
+        read(tmp_path / "a.wav")
+
+
+def mu_law_by_the_formula(x):
+    x = min(1.0, max(-1.0, x))
+    compressed = math.log(1 + 255 * abs(x)) / math.log(256)
+    return math.floor((math.copysign(compressed, x) + 1) / 2 * 255 + 0.5)
+
+
+@given(st.lists(st.floats(-1.5, 1.5, width=32), min_size=1, max_size=50))
+def test_mu_law_is_its_formula(samples):
+    tokens = MuLaw(16000).encode(np.array(samples, dtype=np.float32))
+    assert tokens.tolist() == [mu_law_by_the_formula(float(np.float32(x))) for x in samples]
+
+
+def test_linear_tokens_are_the_bytes_of_8_bit_pcm():
+    codec, samples = Linear8Bit(16000), (LEVELS - 128) / 128
+    assert codec.encode(samples).tolist() == LEVELS.tolist()
+    assert (codec.decode(LEVELS) == samples).all()
+    assert codec.encode(np.array([-9.0, 9.0])).tolist() == [0, 255]
+
+
+@pytest.mark.parametrize("codec", [MuLaw(16000), Linear8Bit(16000)])
+def test_every_level_comes_back(codec):
+    samples = codec.decode(LEVELS)
+    assert samples.dtype == np.float32
+    assert codec.encode(samples).tolist() == LEVELS.tolist()
+    assert (np.diff(samples) > 0).all()
+    assert abs(samples[128]) < 1e-4  # silence stays silent
+    assert codec.begin().tolist() == [128]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for n in range(4):
+        write_tone(tmp_path / "in" / "sub" / f"{n}.wav", 0.25, subtype="FLOAT", hertz=300 + n)
+    return tmp_path / "in"
+
+
+def config(path, **options):
+    return CorpusConfig(**({"name": "audio", "path": str(path)} | options))
+
+
+@pytest.mark.parametrize("kind", [MuLaw, Linear8Bit])
+def test_a_folder_becomes_tokens_and_sound_again(folder, tmp_path, kind):
+    store = prepare(config(folder, tokenizer=kind.kind))
+    meta = store.metadata
+    assert (meta.vocab_size, meta.dtype, meta.unit, meta.num_documents) == (
+        256,
+        "uint8",
+        "sample",
+        4,
+    )
+    assert meta.num_units == {"sample": 16000}
+    tokens = np.concatenate([store.split(name) for name in meta.splits])
+    expected = np.concatenate([tone(0.25, 16000, hertz=300 + n) for n in range(4)])
+    assert (tokens == kind(16000).encode(expected)).all()
+    assert store.documents.tolist() == [0, 4000, 8000, 12000]
+    # Samples, so bits per sample are nats over ln 2.
+    assert store.bits_per_unit(np.log(2)) == {"sample": pytest.approx(1.0)}
+    codec = open_store(store.folder).codec
+    assert codec.seconds(tokens) == 1.0
+    codec.write(tokens, tmp_path / "out.wav")
+    samples, rate = soundfile.read(tmp_path / "out.wav")
+    assert rate == 16000
+    assert np.abs(samples - expected).max() < 0.02
+    assert (codec.encode_prompt(str(tmp_path / "out.wav")) == tokens).all()
+    low = prepare(config(folder, sample_rate=8000)).codec
+    assert low.sample_rate == 8000
+    assert not low.same_tokens(codec)
+
+
+def test_bad_files_among_good_ones_are_named_and_counted(folder):
+    (folder / "sub" / "b.wav").write_bytes(b"RIFF")
+    soundfile.write(folder / "sub" / "c.wav", np.zeros(800), 16000)
+    soundfile.write(folder / "sub" / "d.wav", np.zeros(0), 16000)
+    with pytest.warns(UserWarning, match=r"skipped 3 of 7 .*b\.wav .*no audio.*c\.wav is silent"):
+        store = prepare(config(folder))
+    assert store.metadata.num_tokens == 16000
+    for n in range(4):
+        (folder / "sub" / f"{n}.wav").unlink()
+    with pytest.raises(UserError, match=r"none of the 3 files .*b\.wav"):
+        prepare(config(folder))
+
+
+def test_clipped_files_are_counted_and_kept(folder):
+    soundfile.write(folder / "sub" / "5.wav", np.sign(tone(0.25, 16000)), 16000)
+    with pytest.warns(UserWarning, match=r"1 of 5 files .* clipped.*5\.wav"):
+        store = prepare(config(folder))
+    assert store.metadata.num_documents == 5
+
+
+def test_files_stay_whole_if_wanted(folder):
+    store = prepare(config(folder, split_by="file", validation=0.25, test=0.25))
+    sizes = {name: split.num_tokens for name, split in store.metadata.splits.items()}
+    assert sizes == {"train": 8000, "validation": 4000, "test": 4000}
+
+
+def test_youtubemix_has_its_published_split(tmp_path):
+    for n in range(50):
+        write_tone(tmp_path / "mix" / f"out{n}.wav", 0.01, level=0.1 + 0.01 * n)
+    store = prepare(config(tmp_path / "mix", name="youtubemix"))
+    # In the order of their numbers: 0 … 43, 44 … 46, 47 … 49.
+    names = [source.name for source in store.metadata.provenance.sources]
+    assert names == [f"out{n}.wav" for n in range(50)]
+    assert [split.num_tokens // 160 for split in store.metadata.splits.values()] == [44, 3, 3]
+    for path in list((tmp_path / "mix").iterdir())[2:]:
+        path.unlink()
+    with pytest.raises(UserError, match="2 audio files, too few"):
+        prepare(config(tmp_path / "mix", name="youtubemix"))
+
+
+def test_prompts_and_files_that_cannot_be(tmp_path):
+    codec = MuLaw(16000)
+    with pytest.raises(UserError, match="is an audio file; there is none at"):
+        codec.encode_prompt("The ")
+    (tmp_path / "b.wav").write_bytes(b"")
+    with pytest.raises(UserError, match=r"prompt .*b\.wav is damaged or no audio"):
+        codec.encode_prompt(str(tmp_path / "b.wav"))
+    with pytest.raises(UserError, match=r"name a \.wav or \.flac file"):
+        codec.write(np.zeros(9, np.uint8), tmp_path / "x.txt")
+
+
+def test_memory_does_not_grow_with_the_sound(tmp_path):
+    with soundfile.SoundFile(tmp_path / "a.wav", "w", 44100, 2) as file:
+        for _ in range(120):
+            file.write(np.repeat(tone(1.0, 44100)[:, None], 2, axis=1))
+    tracemalloc.start()
+    try:
+        store = prepare(config(tmp_path / "a.wav"))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert abs(store.metadata.num_tokens - 120 * 16000) <= 1
+    assert peak < 12_000_000

@@ -1,0 +1,395 @@
+"""MIDI files to events and back, and what can be wrong with them."""
+
+import csv
+import json
+import os
+import re
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import symusic
+
+from latentwave.bench.data import CorpusConfig, open_store, prepare
+from latentwave.bench.data.corpus import UnusableFileError
+from latentwave.bench.data.music import corpus as corpus_module
+from latentwave.bench.data.music.midi import notes_of, parse_midi
+from latentwave.bench.data.music.tokens import (
+    BEGIN,
+    END,
+    TOKENIZERS,
+    detokenize,
+    miditok_tokenizer,
+    num_notes,
+    tokenize,
+)
+from latentwave.errors import UserError
+from tests.bench.data.music.made import score, write_midi
+
+
+def content(made):
+    return made.dumps_midi()
+
+
+def table(made):
+    """Onset, end, pitch and velocity of every note, by pitch and onset."""
+    notes = notes_of(made.to("second"), sustain=False)
+    columns = np.stack([notes.onset, notes.end, notes.pitch, notes.velocity], axis=1)
+    return columns[np.lexsort((columns[:, 0], columns[:, 2]))].astype(float)
+
+
+def test_the_vocabulary_is_the_music_transformers():
+    vocabulary = miditok_tokenizer("midi-like").vocab
+    kinds = Counter(name.split("_")[0] for name in vocabulary)
+    special = {"PAD": 1, "BOS": 1, "EOS": 1}
+    assert kinds == {"NoteOn": 128, "NoteOff": 128, "TimeShift": 100, "Velocity": 32} | special
+    assert sum(kinds.values()) - 3 == 388
+    assert list(vocabulary.values()) == list(range(391))
+    assert (vocabulary["BOS_None"], vocabulary["EOS_None"]) == (BEGIN, END)
+
+
+def test_every_note_comes_back_in_its_place():
+    made = score(5080)
+    piece = tokenize("midi-like", content(made))
+    assert piece.num_notes == 5080
+    assert (piece.tokens[0], piece.tokens[-1]) == (BEGIN, END)
+    before, after = table(made), table(detokenize("midi-like", piece.tokens))
+    assert len(after) == 5080
+    assert (after[:, 2] == before[:, 2]).all()
+    assert np.abs(after[:, 0] - before[:, 0]).max() <= 0.0051  # half of 10 ms, and float32
+    assert np.abs(after[:, 1] - before[:, 1]).max() <= 0.0151
+    assert np.abs(after[:, 3] - before[:, 3]).max() <= 2
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_no_note_is_lost(kind):
+    made = score(1000, seed=1)
+    piece = tokenize(kind, content(made))
+    after = detokenize(kind, piece.tokens)
+    assert after.note_num() == piece.num_notes == num_notes(kind, piece.tokens) == 1000
+    assert Counter(table(after)[:, 2]) == Counter(table(made)[:, 2])
+    assert piece.tokens.max() < len(miditok_tokenizer(kind))
+    worst = 0.0051 if kind != "remi" else 0.06  # half of a twelfth of a beat, and the tempo
+    assert np.abs(table(after)[:, 0] - table(made)[:, 0]).max() <= worst + 0.002 * (kind == "remi")
+
+
+def test_time_is_in_seconds_whatever_the_tempo():
+    slow, fast = score(50, tempo=50.0), score(50, tempo=200.0)
+    ends = [detokenize("midi-like", tokenize("midi-like", content(s)).tokens) for s in (slow, fast)]
+    assert table(ends[0])[:, 0].max() == pytest.approx(4 * table(ends[1])[:, 0].max(), abs=0.05)
+
+
+def test_tracks_become_one_instrument_without_drums():
+    made = score(300, tracks=3)
+    drums = symusic.Track(is_drum=True, program=0, name="drums")
+    drums.notes.append(symusic.Note(0, 10, 40, 100))
+    made.tracks.append(drums)
+    piece = tokenize("midi-like", content(made))
+    assert piece.num_notes == 300
+    assert detokenize("midi-like", piece.tokens).note_num() == 300
+
+
+def test_the_pedal_holds_notes_until_it_rises_or_the_key_is_struck_again():
+    made = symusic.Score(50)
+    track = symusic.Track()
+    times = [(0, 10, 60), (10, 10, 62), (150, 10, 60), (220, 10, 64), (390, 30, 65)]
+    for time, duration, pitch in times:
+        track.notes.append(symusic.Note(time, duration, pitch, 64))
+    track.pedals.append(symusic.Pedal(5, 195))
+    made.tracks.append(track)
+    held = notes_of(made)
+    assert held.onset.tolist() == [0, 10, 150, 220, 390]
+    assert held.end.tolist() == [150, 200, 200, 230, 420]
+    assert notes_of(made, sustain=False).end.tolist() == [10, 20, 160, 230, 420]
+
+
+def test_music_that_makes_no_sense_can_be_played():
+    rng = np.random.default_rng(0)
+    for kind in TOKENIZERS:
+        tokens = rng.integers(0, len(miditok_tokenizer(kind)), 3000)
+        assert np.isfinite(detokenize(kind, tokens).to("second").end())
+        assert detokenize(kind, np.array([BEGIN])).note_num() == 0
+
+
+def test_notes_that_have_not_ended_end_with_the_music():
+    tokens = tokenize("midi-like", content(score(40))).tokens
+    vocabulary = miditok_tokenizer("midi-like").vocab
+    offs = {token for name, token in vocabulary.items() if name.startswith("NoteOff")}
+    cut = np.array([token for token in tokens if token not in offs])
+    assert detokenize("midi-like", cut).note_num() == num_notes("midi-like", cut) == 40
+
+
+def tempo(microseconds):
+    return b"\0\xff\x51\x03" + microseconds.to_bytes(3, "big")
+
+
+def track(*events):
+    body = b"".join(events) + b"\0\xff\x2f\0"
+    return b"MTrk" + len(body).to_bytes(4, "big") + body
+
+
+def midi(*events, ticks=480, more=()):
+    head = b"MThd\0\0\0\6\0\1" + (1 + len(more)).to_bytes(2, "big") + ticks.to_bytes(2, "big")
+    return head + track(*events) + b"".join(more)
+
+
+NOTE = b"\0\x90\x3c\x40\x60\x80\x3c\x00"
+LONG = b"\xff\xff\xff\x7f\x90\x3c\x40\x60\x80\x3c\x00"
+DRUM = b"\0\x99\x3c\x40\x60\x89\x3c\x00"
+
+
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [
+        (b"", "damaged or no MIDI"),
+        (b"MThd" + b"a" * 50, "damaged or no MIDI"),
+        (midi(NOTE)[:-9], "damaged or no MIDI"),
+        (midi(NOTE, ticks=0xE728), "damaged or no MIDI"),
+        (midi(NOTE, ticks=0), "no ticks per beat"),
+        (midi(), "holds no notes"),
+        (midi(DRUM), "holds drums alone"),
+        (midi(LONG, LONG, LONG), "hours: its tempo or its times are damaged"),
+        (midi(tempo(1), *[NOTE] * 2000), "plays 2,000 notes in .* s: its tempo is damaged"),
+    ],
+)
+def test_files_that_cannot_be_used(file, reason):
+    with pytest.raises(UnusableFileError, match=reason):
+        tokenize("midi-like", file)
+
+
+@pytest.mark.parametrize("microseconds", [0, 1, 0xFFFFFF])
+def test_one_note_at_any_tempo(microseconds):
+    made = parse_midi(midi(tempo(microseconds), NOTE))
+    assert len(notes_of(made)) == 1
+    for kind in TOKENIZERS:
+        assert tokenize(kind, midi(tempo(microseconds), NOTE)).num_notes == 1
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_a_tempo_of_0_is_passed_over(kind):
+    """A piece collapsed onto one onset, and most of its notes were lost."""
+    plain, odd = midi(*[NOTE] * 50, *[NOTE] * 50), midi(*[NOTE] * 50, tempo(0), *[NOTE] * 50)
+    assert tokenize(kind, odd).num_notes == 100
+    assert tokenize(kind, odd).tokens.tolist() == tokenize(kind, plain).tokens.tolist()
+
+
+def pedal(value, *, channel=0, delta=b"\0"):
+    return delta + bytes([0xB0 | channel, 64, value])
+
+
+@pytest.mark.parametrize("channel", [0, 1])
+def test_pedals_act_on_their_channel_whatever_track_they_stand_in(channel):
+    down, up = pedal(127, channel=channel), pedal(0, channel=channel, delta=b"\x8f\x00")
+    apart = notes_of(parse_midi(midi(NOTE, more=[track(down, up)])))
+    together = notes_of(parse_midi(midi(down, NOTE, pedal(0, channel=channel, delta=b"\x8e\x20"))))
+    assert apart.end.tolist() == together.end.tolist() == [1920 if channel == 0 else 96]
+
+
+@pytest.mark.parametrize("damage", ["cut", "bad byte", "missing track"])
+def test_music_is_read_as_far_as_it_goes(damage, tmp_path):
+    """A file that lacked its last byte was skipped whole."""
+    whole = midi(*[NOTE] * 500, more=[track(*[NOTE] * 500)])
+    spoiled = {
+        "cut": whole[:-50],
+        "bad byte": whole[:-50] + b"\xff" + whole[-49:],
+        "missing track": whole[: whole.rindex(b"MTrk") + 6],
+    }[damage]
+    lost = []
+    num = len(notes_of(parse_midi(spoiled, lost)))
+    assert num >= (500 if damage == "missing track" else 990)
+    assert lost
+    (tmp_path / "a.mid").write_bytes(spoiled)
+    with pytest.warns(UserWarning, match=r"skipped parts of 1 of 1 files: .*a\.mid"):
+        store = prepare(CorpusConfig(name="music", path=str(tmp_path / "a.mid")))
+    assert store.metadata.num_units["note"] > 0
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_the_page_states_the_vocabulary(kind):
+    page = (Path(__file__).parents[4] / "docs" / "data.md").read_text()
+    size = len(miditok_tokenizer(kind))
+    stated = "the 388 events of the Music Transformer, + 3" if size == 391 else f"{size}: "
+    assert re.search(rf"^\| `{kind}` \|.*{re.escape(stated)}", page, flags=re.MULTILINE)
+
+
+def config(folder, **kwargs):
+    return CorpusConfig(**({"name": "music", "path": str(folder)} | kwargs))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for n in range(8):
+        write_midi(tmp_path / "music" / f"piece{n // 2}" / f"take{n}.mid", 40 + n, seed=n)
+    return tmp_path / "music"
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_a_folder_becomes_tokens_and_music_again(folder, tmp_path, kind):
+    store = prepare(config(folder, tokenizer=kind))
+    meta = store.metadata
+    assert (meta.dtype, meta.unit, meta.num_documents) == ("uint16", "note", 8)
+    assert meta.num_units == {"note": sum(40 + n for n in range(8))}
+    tokens = np.concatenate([store.split(name) for name in meta.splits])
+    assert (tokens[store.documents] == BEGIN).all()
+    assert (tokens[np.append(store.documents[1:], len(tokens)) - 1] == END).all()
+
+    codec = open_store(store.folder).codec
+    piece = tokens[: store.documents[1]]
+    codec.write(piece, tmp_path / "out.mid")
+    assert codec.seconds(piece) > 1
+    again = codec.encode_prompt(str(tmp_path / "out.mid"))
+    assert again[-1] != END
+    assert codec.units_of(again) == codec.units_of(piece)
+
+
+def test_folders_stay_whole_if_wanted(folder):
+    store = prepare(config(folder, split_by="folder", validation=0.25, test=0.25))
+    names = [source.name.split("/")[0] for source in store.metadata.provenance.sources]
+    spans = {name: store.spans(name) for name in store.metadata.splits}
+    found = {split: {names[index] for index, _, _ in span} for split, span in spans.items()}
+    assert [len(found[split]) for split in ("train", "validation", "test")] == [2, 1, 1]
+    assert not found["train"] & found["validation"]
+    assert not found["train"] & found["test"]
+
+
+def test_bad_files_are_named_and_counted(folder):
+    (folder / "a.mid").write_bytes(b"MThd")
+    write_midi(folder / "b.mid", 0)
+    with pytest.warns(UserWarning, match=r"skipped 2 of 10 .*a\.mid is damaged.*b\.mid holds no n"):
+        store = prepare(config(folder))
+    assert store.metadata.num_documents == 8
+    with pytest.raises(UserError, match=r"a\.mid is damaged or no MIDI"):
+        prepare(config(folder / "a.mid"))
+
+
+def write_table(path, rows):
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@pytest.fixture
+def maestro(folder):
+    splits = ["test", "train", "train", "train", "train", "validation", "train", "test"]
+    rows = [
+        {
+            "canonical_composer": "N. N.",
+            "canonical_title": "Sonata, in C",
+            "split": split,
+            "year": 2004,
+            "midi_filename": f"piece{n // 2}/take{n}.mid",
+            "audio_filename": f"piece{n // 2}/take{n}.wav",
+            "duration": 9.5,
+        }
+        for n, split in enumerate(splits)
+    ]
+    write_table(folder / "maestro-v3.0.0.csv", rows)
+    return folder, rows
+
+
+@pytest.mark.parametrize("name", ["maestro", "music"])
+def test_maestro_comes_with_its_split(maestro, name):
+    folder, rows = maestro
+    store = prepare(config(folder, name=name))
+    names = [source.name for source in store.metadata.provenance.sources]
+    for split in ("train", "validation", "test"):
+        found = [names[index] for index, _, _ in store.spans(split)]
+        assert found == [row["midi_filename"] for row in rows if row["split"] == split]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"split": "valid"}, "into a split 'valid'"),
+        ({"midi_filename": "../../secret.mid"}, "lies outside its folder"),
+    ],
+)
+def test_a_table_that_cannot_be(maestro, change, message):
+    folder, rows = maestro
+    write_table(folder / "maestro-v3.0.0.csv", [row | change for row in rows])
+    with pytest.raises(UserError, match=message):
+        prepare(config(folder, name="maestro"))
+
+
+def test_what_a_table_lacks(maestro):
+    folder, _ = maestro
+    (folder / "piece0" / "take1.mid").unlink()
+    with pytest.warns(UserWarning, match=r"skipped 1 of 8 .*take1\.mid is missing"):
+        prepare(config(folder, name="maestro"))
+    write_table(folder / "maestro-v3.0.0.csv", [{"split": "train"}])
+    with pytest.raises(UserError, match="no column 'midi_filename'"):
+        prepare(config(folder, name="maestro"))
+    (folder / "maestro-v3.0.0.csv").unlink()
+    with pytest.raises(UserError, match="holds no table maestro"):
+        prepare(config(folder, name="maestro"))
+
+
+def test_asap_is_its_performances_split_by_piece(folder):
+    for piece in range(4):
+        write_midi(folder / f"piece{piece}" / "midi_score.mid", 10)
+    rows = [
+        {"folder": f"piece{n // 2}", "midi_performance": f"piece{n // 2}/take{n}.mid"}
+        for n in range(8)
+    ]
+    write_table(folder / "metadata.csv", rows)
+    store = prepare(config(folder, name="asap", validation=0.25, test=0.25))
+    names = [source.name for source in store.metadata.provenance.sources]
+    assert sorted(names) == [row["midi_performance"] for row in rows]
+    train = {names[index].split("/")[0] for index, _, _ in store.spans("train")}
+    test = {names[index].split("/")[0] for index, _, _ in store.spans("test")}
+    assert train
+    assert test
+    assert not train & test
+
+
+def test_another_vocabulary_is_refused(folder):
+    store = prepare(config(folder))
+    path = store.folder / "music.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"vocabulary": content["vocabulary"][:-1]}))
+    with pytest.raises(UserError, match="vocabulary differs"):
+        open_store(store.folder).codec.seconds(np.zeros(1))
+
+
+def test_prompts_that_cannot_be(folder):
+    codec = prepare(config(folder)).codec
+    with pytest.raises(UserError, match="is a MIDI file; there is none at"):
+        codec.encode_prompt("The ")
+    (folder / "a.mid").write_bytes(b"MThd")
+    with pytest.raises(UserError, match=r"prompt .*a\.mid is damaged"):
+        codec.encode_prompt(str(folder / "a.mid"))
+
+
+@pytest.mark.parametrize("elsewhere", ["works", "dies"])
+def test_several_processes_give_what_one_gives(folder, monkeypatch, elsewhere):
+    (folder / "piece2" / "a.mid").write_bytes(b"MThd")
+    with pytest.warns(UserWarning, match="skipped 1 of 9"):
+        one = prepare(config(folder))
+    monkeypatch.setattr(corpus_module, "PARALLEL_BYTES", 0)
+    monkeypatch.setattr(corpus_module, "_num_cores", lambda: 2)
+    monkeypatch.setattr(corpus_module, "_FILES_AT_ONCE", 2)
+    work = refuse_here if elsewhere == "works" else die_elsewhere
+    monkeypatch.setattr(corpus_module, "tokenize", work(os.getpid()))
+    with pytest.warns(UserWarning, match="skipped 1 of 9"):
+        several = prepare(config(folder), folder.parent / "several")
+    assert several.metadata.sha256 == one.metadata.sha256
+    assert several.metadata.provenance == one.metadata.provenance
+
+
+def refuse_here(parent):
+    def tokenize_elsewhere(kind, content, lost):
+        assert os.getpid() != parent
+        return tokenize(kind, content, lost)
+
+    return tokenize_elsewhere
+
+
+def die_elsewhere(parent):
+    def tokenize_here(kind, content, lost):
+        if os.getpid() != parent:
+            os._exit(1)
+        return tokenize(kind, content, lost)
+
+    return tokenize_here

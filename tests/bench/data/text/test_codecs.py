@@ -1,0 +1,285 @@
+"""Characters, bytes and byte pairs as tokens."""
+
+import json
+import string
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers import AutoTokenizer, TextStreamer
+
+from latentwave.bench.data import CorpusConfig, load_codec, prepare
+from latentwave.bench.data.text import subwords
+from latentwave.bench.data.text.bytes import ByteCodec
+from latentwave.bench.data.text.characters import CharacterCodec, CodePoints, fast_tokenizer
+from latentwave.bench.data.text.subwords import BytePairCodec, PretrainedCodec
+from latentwave.errors import UserError
+
+# Newlines of every kind, a tab, quotes, combining marks, the far end of Unicode.
+ODD = "\n\r\t \x00\x0b\x1c\x85\u2028\"'\\[]<>é\u0301ßß—\ufeff🙂\U0010ffff"
+UNKNOWN = "<unk>"
+SIZES = {1: "uint8", 256: "uint8", 257: "uint16", 65536: "uint16", 65537: "uint32"}
+
+
+@pytest.mark.parametrize(("size", "dtype"), SIZES.items())
+def test_tokens_are_places_in_the_vocabulary_at_every_width(size, dtype):
+    vocabulary = "".join(map(chr, range(0x10000, 0x10000 + size)))
+    codec = CharacterCodec(vocabulary)
+    tokens = codec.encode(vocabulary[::-1])
+    assert tokens.dtype == dtype
+    assert tokens.tolist() == list(range(size))[::-1]
+    with pytest.raises(UserError, match=r"character 'A' \(U\+0041\) at position 1"):
+        codec.encode(vocabulary[0] + "A" + vocabulary)
+
+
+@settings(deadline=None, max_examples=100)
+@given(text=st.text(alphabet=st.characters(exclude_categories=()), min_size=1))
+def test_the_vocabulary_is_what_the_text_holds(text):
+    encoder = CodePoints()
+    pieces = [encoder.encode(text[start : start + 3]) for start in range(0, len(text), 3)]
+    codec, table = encoder.finish(pieces)
+    assert codec.vocabulary == "".join(sorted(set(text)))
+    expected = [codec.vocabulary.index(character) for character in text]
+    assert codec.encode(text).tolist() == expected
+    assert np.concatenate([table[piece] for piece in pieces]).tolist() == expected
+    assert table.dtype == codec.dtype
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("abX", r"'X' \(U\+0058\) at position 2 is not one of the 3 characters"),
+        (chr(sys.maxunicode), r"U\+10FFFF\) at position 0"),
+        # Beyond the look-up table; its length more than a known character.
+        ("ab" + chr(129 + ord("n")), r"at position 2"),
+        ("a\udc80", r"U\+DC80\) at position 1"),
+    ],
+)
+def test_unknown_characters_are_named(text, message):
+    with pytest.raises(UserError, match=message):
+        CharacterCodec("abn").encode(text)
+    assert CharacterCodec("a").encode("").dtype == np.uint8
+    for vocabulary in ("", "aba"):
+        with pytest.raises(ValueError, match=f"distinct characters, got '{vocabulary}'"):
+            CharacterCodec(vocabulary)
+
+
+@pytest.mark.parametrize("text", ["", "aaa", "aé—🙂a"])
+def test_units_are_characters_and_bytes(text):
+    expected = {"character": len(text), "byte": len(text.encode())}
+    for codec in (CharacterCodec("aé—🙂"), ByteCodec()):
+        assert codec.units_of(codec.encode(text)) == expected
+    assert PretrainedCodec(fast_tokenizer(gpt2())).count_units(text) == expected
+
+
+def test_names_of_tokens():
+    assert CharacterCodec(" ab").token_names(np.array([1, 0])) == ["a", " "]
+    assert ByteCodec().token_names(np.array([97, 200])) == ["a", "\\xc8"]
+
+
+def test_streams_text(tmp_path, capsys):
+    codec = CharacterCodec("\n abcdé")
+    codec.save(tmp_path)
+    streamer = TextStreamer(AutoTokenizer.from_pretrained(tmp_path))
+    text = "a bad\n\n  dcéa dé\n cab"
+    for token in codec.encode(text):
+        streamer.put(torch.tensor([int(token)]))
+    streamer.end()
+    assert capsys.readouterr().out == text + "\n"
+
+
+@pytest.fixture
+def words(tmp_path):
+    """Text whose last tenth, validation and test, has words of its own."""
+    path = tmp_path / "words.txt"
+    path.write_text("the wave of the sea — " * 900 + "zebra quartz jukebox — " * 90)
+    return path
+
+
+def config(path, **options):
+    return CorpusConfig(name="text", path=str(path), **options)
+
+
+@pytest.mark.parametrize("tokenizer", ["characters", "bytes", "bpe"])
+def test_transformers_loads_the_store_and_text_comes_back(tmp_path, tokenizer):
+    text = f"  To be,\n\n or\tnot — n't 🙂é {ODD}{ODD[::-1]} n't .\n " + string.printable
+    text = text.replace("\0", "").replace("\ufeff", "")
+    (tmp_path / "a.txt").write_text(text, newline="")
+    store = prepare(
+        config(tmp_path / "a.txt", tokenizer=tokenizer, validation=0.0, test=0.0), tmp_path / "s"
+    )
+    text = (tmp_path / "a.txt").read_text()
+    loaded = AutoTokenizer.from_pretrained(tmp_path / "s")
+    assert loaded(text)["input_ids"] == store.encode_text(text).tolist()
+    assert store.split("train").tolist() == store.encode_text(text).tolist()
+    assert loaded.decode(store.encode_text(text)) == text
+    assert len(loaded) == store.metadata.vocab_size
+    codec = load_codec(tmp_path / "s")
+    assert codec.same_tokens(store.codec)
+    assert not codec.same_tokens(CharacterCodec("xyz"))
+    codec.write(store.encode_text(text), tmp_path / "out.txt")
+    assert (tmp_path / "out.txt").read_bytes() == text.encode()
+
+
+def test_byte_pairs_are_learned_from_the_training_text_alone(words, tmp_path):
+    stores = [
+        prepare(config(words, tokenizer="bpe", vocab_size=300), tmp_path / name) for name in "ab"
+    ]
+    assert stores[0].metadata == stores[1].metadata
+    files = [(tmp_path / name / "tokenizer.json").read_bytes() for name in "ab"]
+    assert files[0] == files[1]
+    store, tokens = stores[0], stores[0].codec.tokenizer.get_vocab()
+    assert "Ġwave" in tokens
+    assert not any("zebra" in token or "quartz" in token for token in tokens)
+    assert store.metadata.vocab_size == len(tokens) <= 300
+    characters = prepare(config(words), tmp_path / "c")
+    for split in ("train", "validation", "test"):
+        part = store.codec.tokenizer.decode(store.split(split))
+        assert part == characters.codec.tokenizer.decode(characters.split(split))
+        units = store.metadata.splits[split].num_units
+        assert units == {"character": len(part), "byte": len(part.encode())}
+        ratio = len(store.split(split)) / len(part)
+        assert store.bits_per_unit(1.0, split)["character"] == pytest.approx(ratio / np.log(2))
+
+
+def test_a_store_that_is_there_is_opened_without_training(monkeypatch, words, tmp_path):
+    prepare(config(words, tokenizer="bpe", vocab_size=300), tmp_path / "s")
+    monkeypatch.setattr(BytePairCodec, "train", None)
+    prepare(config(words, tokenizer="bpe", vocab_size=300), tmp_path / "s")
+
+
+def test_any_tokenizer_json_can_be_used(words, tmp_path):
+    tokenizer = Tokenizer(models.WordLevel({"the": 0, "wave": 1, "?": 7}, "?"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.enable_truncation(5)
+    tokenizer.enable_padding(length=9)
+    (tmp_path / "own").mkdir()
+    file = tmp_path / "own" / "tokenizer.json"
+    tokenizer.save(str(file))
+
+    def prepared(path, name):
+        return prepare(
+            config(words, tokenizer="pretrained", tokenizer_path=str(path)), tmp_path / name
+        )
+
+    for path in (file, file.parent):
+        store = prepared(path, "s")
+    assert store.metadata.vocab_size == 8
+    assert store.split("train")[:4].tolist() == [0, 1, 7, 0]
+    assert store.metadata.num_units["character"] == len(words.read_text())
+    other = json.loads(file.read_text())
+    other["model"]["vocab"]["sea"] = 2
+    file.write_text(json.dumps(other))
+    with pytest.raises(UserError, match="of other settings"):
+        prepared(file, "s")
+    file.write_text("{}")
+    with pytest.raises(UserError, match="is not a tokenizer"):
+        prepared(file, "t")
+    with pytest.raises(UserError, match="there is no tokenizer nowhere"):
+        prepared("nowhere", "t")
+
+
+TEXT = "".join(f"{n} words,  and\n\n more'll—come 日本語{'x' * (n % 40)} " for n in range(400))
+
+
+def llama2():
+    """Byte pairs of the whole text, "▁" for spaces and before every text, no words cut first."""
+    tokenizer = Tokenizer(models.BPE(byte_fallback=True, fuse_unk=True, unk_token=UNKNOWN))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.train_from_iterator(
+        [TEXT], trainers.BpeTrainer(vocab_size=400, show_progress=False, special_tokens=[UNKNOWN])
+    )
+    form = json.loads(tokenizer.to_str()) | {"pre_tokenizer": None}
+    tokenizer = Tokenizer.from_str(json.dumps(form))
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
+    return tokenizer
+
+
+def t5():
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Nmt(), normalizers.Strip()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    trainer = trainers.UnigramTrainer(
+        vocab_size=300, show_progress=False, special_tokens=[UNKNOWN], unk_token=UNKNOWN
+    )
+    tokenizer.train_from_iterator([TEXT], trainer)
+    return tokenizer
+
+
+def bert():
+    tokenizer = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.train_from_iterator(
+        [TEXT],
+        trainers.WordPieceTrainer(vocab_size=300, show_progress=False, special_tokens=[UNKNOWN]),
+    )
+    return tokenizer
+
+
+def gpt2():
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.train_from_iterator(
+        [TEXT],
+        trainers.BpeTrainer(
+            vocab_size=400,
+            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+            show_progress=False,
+        ),
+    )
+    return tokenizer
+
+
+def digits():
+    tokenizer = gpt2()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=False), pre_tokenizers.ByteLevel(False)]
+    )
+    return tokenizer
+
+
+FORMS = {form.__name__: form() for form in (llama2, t5, bert, gpt2, digits)}
+parts = st.lists(
+    st.sampled_from([" ", "  ", "\n", "and ", "words", "12345", "日本語", "é🙂", "'ll", "x" * 30]),
+    min_size=1,
+    max_size=300,
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(parts=parts, size=st.integers(1, 500), repeats=st.integers(1, 4))
+@pytest.mark.parametrize("form", FORMS)
+def test_tokens_are_the_tokenizers_own_whatever_the_pieces(form, parts, size, repeats):
+    """A "▁" once every 16,384 characters was one token too many."""
+    text = "".join(parts) * repeats
+    codec = PretrainedCodec(fast_tokenizer(FORMS[form]))
+    expected = FORMS[form].encode(text, add_special_tokens=False).ids
+    pieces = [text[start : start + size] for start in range(0, len(text), size)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subwords, "_WINDOW_CHARACTERS", 256)
+        patch.setattr(subwords, "_OVERLAP_CHARACTERS", 128)
+        found = list(codec.encode_document(pieces))
+        assert np.concatenate([[], *found]).tolist() == expected
+        assert codec.encode(text).tolist() == expected
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_long_texts_have_the_tokens_of_the_whole(form):
+    text = TEXT * 10
+    assert len(text) > 10 * subwords._WINDOW_CHARACTERS
+    codec = PretrainedCodec(fast_tokenizer(FORMS[form]))
+    assert codec.encode(text).tolist() == FORMS[form].encode(text, add_special_tokens=False).ids
+
+
+def test_an_empty_text_trains_nothing(tmp_path):
+    (tmp_path / "empty.txt").touch()
+    with pytest.raises(UserError, match="empty"):
+        prepare(config(tmp_path / "empty.txt", tokenizer="bpe"))
