@@ -36,8 +36,6 @@ def test_a_run_learns_and_records(finished):
     assert seconds[0] < 1e-2 < seconds[-1] + 1
     assert read_result(folder) == result
     assert list((folder / "tensorboard").iterdir())
-    lines = (folder / "curve.jsonl").read_text().splitlines()
-    assert [json.loads(line)["loss"] for line in lines] == [p.loss for p in result.curve]
     recorded = json.loads((folder / "run.json").read_text())
     assert recorded["environment"]["versions"]["torch"] == torch.__version__
     assert recorded["seed"] == 0
@@ -96,13 +94,9 @@ def test_an_interrupted_run_resumes_to_the_same_curve(finished, run_one, tmp_pat
         with pytest.raises(RuntimeError, match="power cut"):
             run_one(folder)
     assert newest_checkpoint(folder).name == "checkpoint-4"
-    path = folder / "curve.jsonl"
-    assert len(path.read_text().splitlines()) == 4
-    path.write_text("of a run that went another way")
     with pytest.raises(UserError, match=r"exists: choose another with --output, or.*--resume"):
         run_one(folder)
     assert losses(run_one(folder, resume=True)) == losses(finished[1])
-    assert path.read_text().count("\n") == 5
 
 
 def test_killed_in_the_middle_and_resumed(recipe_with, store, run_one, tmp_path):

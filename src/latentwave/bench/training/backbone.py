@@ -51,7 +51,7 @@ class BackboneConfig:
     num_heads: int = number(8, 1, most=10**6)
     intermediate_size: int = number(512, 1, most=10**7)
     context_length: int = number(512, 2)
-    dropout: float = number(0.0, 0, most=1 - 1e-9)
+    dropout: float = number(0.0, 0, below=1)
     positions: Literal["learned", "rotary", "none"] | None = None
     initializer_range: float = number(0.02, above=0)
     scaled_residual_init: bool = False

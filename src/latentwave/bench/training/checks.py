@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import operator
 import typing
 from collections.abc import Sequence
 from typing import Any
@@ -12,15 +13,21 @@ from latentwave.bench.training.files import validated
 from latentwave.errors import UserError
 
 MOST = 10**9  # of any number that has no smaller bound
+_SIGNS = {">=": operator.ge, ">": operator.gt, "<": operator.lt, "<=": operator.le}
 LARGEST_SEED = 2**32 - 1  # NumPy's
 
 
 def number(
-    default: Any, least: float | None = None, *, above: float | None = None, most: float = MOST
+    default: Any,
+    least: float | None = None,
+    *,
+    above: float | None = None,
+    below: float | None = None,
+    most: float = MOST,
 ) -> Any:
-    """A field of a configuration with bounds: least <= value <= most, or above < value <= most."""
-    metadata = {"least": least, "above": above, "most": most}
-    return dataclasses.field(default=default, metadata=metadata)
+    """A field of a configuration with bounds."""
+    bounds = {">=": least, ">": above, "<": below, "<=": most}
+    return dataclasses.field(default=default, metadata=bounds)
 
 
 def check_values(config: Any, group: str = "") -> None:
@@ -44,15 +51,9 @@ def check_values(config: Any, group: str = "") -> None:
         except ValueError as error:
             fault = str(error).replace("Input should be", "must be")
             raise UserError(f"{name} {fault}, got {value!r}"[:500]) from error
-        if value is None or not field.metadata:
-            continue
-        least, above, most = (field.metadata[key] for key in ("least", "above", "most"))
-        if above is not None and value <= above:
-            raise UserError(f"{name} must be > {above}, got {value}")
-        if least is not None and value < least:
-            raise UserError(f"{name} must be >= {least}, got {value}")
-        if value > most:
-            raise UserError(f"{name} must be <= {most}, got {value}")
+        for sign, bound in field.metadata.items():
+            if None not in (value, bound) and not _SIGNS[sign](value, bound):
+                raise UserError(f"{name} must be {sign} {bound}, got {value}")
 
 
 def check_finite(name: str, value: Any) -> None:

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-
-from latentwave.bench.training.files import write_durably
-
-_EVALUATION = "eval_"  # begins the names of what an evaluation logs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,23 +41,18 @@ def logged_curve(state: TrainerState, tokens_per_step: int, after: int = -1) -> 
     """
     points = []
     for entry in state.log_history:
-        if f"{_EVALUATION}loss" not in entry or entry["step"] <= after:
-            continue
         measured = {
-            name.removeprefix(_EVALUATION): value
+            name.removeprefix("eval_"): value
             for name, value in entry.items()
-            if name.startswith(_EVALUATION)
+            if name.startswith("eval_")
         }
         step = int(entry["step"])
-        points.append(
-            CurvePoint(
-                step=step,
-                tokens=step * tokens_per_step,
-                seconds=measured.pop("seconds"),
-                loss=measured.pop("loss"),
-                metrics=measured,
+        if measured and step > after:
+            seconds, loss = measured.pop("seconds"), measured.pop("loss")
+            tokens = step * tokens_per_step
+            points.append(
+                CurvePoint(step=step, tokens=tokens, seconds=seconds, loss=loss, metrics=measured)
             )
-        )
     return points
 
 
@@ -114,24 +103,3 @@ class Clock(TrainerCallback):
         self._mark = time.perf_counter()
 
     on_save = on_evaluate
-
-
-class CurveFile(TrainerCallback):
-    """Keeps a file with one JSON line per evaluation, for people who watch a run.
-
-    Args:
-        path: of the file; what stands there is replaced.
-        tokens_per_step: of the training.
-    """
-
-    def __init__(self, path: Path, tokens_per_step: int) -> None:
-        self._path = path
-        self._tokens_per_step = tokens_per_step
-
-    def on_evaluate(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        """Write all points so far."""
-        points = logged_curve(state, self._tokens_per_step)
-        lines = (json.dumps(dataclasses.asdict(point)) + "\n" for point in points)
-        write_durably(self._path, "".join(lines))

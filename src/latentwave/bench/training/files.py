@@ -18,7 +18,6 @@ PARTIAL = ".partial"
 # What the folder of a run holds.
 RECORD = "run.json"
 RESULT = "result.json"
-CURVE = "curve.jsonl"
 CHECKPOINTS = "checkpoints"
 MODEL = "model"
 SNAPSHOTS = "mixers"

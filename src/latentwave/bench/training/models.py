@@ -59,7 +59,11 @@ def build_model(
     set_seed(seed)
     model = _language_model(backbone, vocab_size)
     if backbone.scaled_residual_init and not isinstance(model, GPT2LMHeadModel):
-        _scale_residual_outputs(model, backbone.num_layers)
+        # What GPT-2's own initialisation does (Radford et al., 2019).
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if name.endswith(_RESIDUAL_OUTPUTS):
+                    parameter.div_((2 * backbone.num_layers) ** 0.5)
     return attach_contestant(model, backbone, contestant)
 
 
@@ -95,33 +99,39 @@ def check_size(
 
 
 def _language_model(backbone: BackboneConfig, vocab_size: int) -> PreTrainedModel:
+    sizes = _sizes(backbone, vocab_size)
     if backbone.architecture == "llama":
-        if backbone.qk_norm:
-            return Qwen3ForCausalLM(_llama_with_qk_norm(backbone, vocab_size))
-        if backbone.positions == "none":
-            return SmolLM3ForCausalLM(_llama_without_positions(backbone, vocab_size))
+        sizes["num_key_value_heads"] = backbone.num_heads
+        if backbone.qk_norm:  # Qwen 3 is Llama with normalised queries and keys
+            return Qwen3ForCausalLM(
+                Qwen3Config(head_dim=backbone.hidden_size // backbone.num_heads, **sizes)
+            )
+        if backbone.positions == "none":  # SmolLM3 is Llama that may do without rotary positions
+            return SmolLM3ForCausalLM(
+                SmolLM3Config(no_rope_layers=[0] * backbone.num_layers, **sizes)
+            )
         return LlamaForCausalLM(llama_config(backbone, vocab_size))
     if backbone.positions == "rotary":
-        return GPTNeoXForCausalLM(_gpt2_with_rotary_positions(backbone, vocab_size))
+        # GPT-NeoX with sequential residuals is GPT-2 but for its positions and untied biases.
+        config = GPTNeoXConfig(
+            use_parallel_residual=False,
+            rope_parameters={
+                "rope_type": "default",
+                "rope_theta": 10000.0,
+                "partial_rotary_factor": 1,
+            },
+            hidden_dropout=backbone.dropout,
+            attention_dropout=backbone.dropout,
+            hidden_act=_GELU,
+            **sizes,
+        )
+        return GPTNeoXForCausalLM(config)
     model = GPT2LMHeadModel(gpt2_config(backbone, vocab_size))
     if backbone.positions == "none":
         # GPT-2 adds position embeddings: zeros that stay zeros are none.
         embeddings: torch.Tensor = model.transformer.wpe.weight
-        with torch.no_grad():
-            embeddings.zero_()
-        embeddings.requires_grad_(False)
+        embeddings.requires_grad_(False).zero_()
     return model
-
-
-def _scale_residual_outputs(model: PreTrainedModel, num_layers: int) -> None:
-    """What GPT-2's initialisation does, for decoders whose own does not.
-
-    Reference: Radford et al., "Language Models are Unsupervised Multitask Learners" (2019).
-    """
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name.endswith(_RESIDUAL_OUTPUTS):
-                parameter.div_((2 * num_layers) ** 0.5)
 
 
 def attach_contestant(
@@ -169,36 +179,6 @@ def gpt2_config(backbone: BackboneConfig, vocab_size: int, **others: Any) -> GPT
 def llama_config(backbone: BackboneConfig, vocab_size: int, **others: Any) -> LlamaConfig:
     """Llama of a recipe's sizes; `others` are further fields of its configuration."""
     return LlamaConfig(**_sizes(backbone, vocab_size) | others)
-
-
-def _gpt2_with_rotary_positions(backbone: BackboneConfig, vocab_size: int) -> GPTNeoXConfig:
-    """GPT-NeoX with sequential residuals is GPT-2 but for its positions and untied biases."""
-    return GPTNeoXConfig(
-        use_parallel_residual=False,
-        rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 1},
-        hidden_dropout=backbone.dropout,
-        attention_dropout=backbone.dropout,
-        hidden_act=_GELU,
-        **_sizes(backbone, vocab_size),
-    )
-
-
-def _llama_without_positions(backbone: BackboneConfig, vocab_size: int) -> SmolLM3Config:
-    """SmolLM3 is Llama whose layers may do without rotary positions; here all do."""
-    return SmolLM3Config(
-        num_key_value_heads=backbone.num_heads,
-        no_rope_layers=[0] * backbone.num_layers,
-        **_sizes(backbone, vocab_size),
-    )
-
-
-def _llama_with_qk_norm(backbone: BackboneConfig, vocab_size: int) -> Qwen3Config:
-    """Qwen 3 is Llama with normalised queries and keys."""
-    return Qwen3Config(
-        num_key_value_heads=backbone.num_heads,
-        head_dim=backbone.hidden_size // backbone.num_heads,
-        **_sizes(backbone, vocab_size),
-    )
 
 
 def _common(backbone: BackboneConfig, vocab_size: int) -> dict[str, Any]:

@@ -33,12 +33,11 @@ from latentwave.bench.training.checkpoint import (
     resume_hint,
     whole_tensor,
 )
-from latentwave.bench.training.curve import Clock, CurveFile, logged_curve, to_the_end
+from latentwave.bench.training.curve import Clock, logged_curve, to_the_end
 from latentwave.bench.training.engine import expected_wrapper, prepare_model, shard_model
 from latentwave.bench.training.environment import describe_environment
 from latentwave.bench.training.files import (
     CHECKPOINTS,
-    CURVE,
     MODEL,
     PARTIAL,
     RESULT,
@@ -86,7 +85,7 @@ def train(
 ) -> RunResult:
     """Train one contestant with one seed, or go on where an interrupted run stopped.
 
-    The folder gets run.json (what it is), curve.jsonl, checkpoints/, tensorboard/, mixers/ (their
+    The folder gets run.json (what it is), checkpoints/, tensorboard/, mixers/ (their
     parameters at some evaluations, see `SnapshotCallback`), and at the end model/ (weights,
     configuration, tokenizer) and result.json. A resumed run gives the loss curve of an
     uninterrupted one. A run whose loss is no longer finite ends there, without a model; its result
@@ -254,16 +253,15 @@ class _Run:
         callbacks.append(clock)
         if not is_main():
             return callbacks
-        tokens_per_step = self.objective.tokens_per_step
         label = f"{self.contestant}, seed {self.seed}"
-        progress = ProgressCallback(self.console, label, tokens_per_step)
+        progress = ProgressCallback(self.console, label, self.objective.tokens_per_step)
         stack.callback(progress.close)
         if self.settings.tensorboard:
             from torch.utils.tensorboard import SummaryWriter
 
             writer = stack.enter_context(SummaryWriter(self.folder / TENSORBOARD))
             callbacks.append(TensorBoardCallback(writer))  # type: ignore[no-untyped-call]
-        return [*callbacks, CurveFile(self.folder / CURVE, tokens_per_step), progress]
+        return [*callbacks, progress]
 
     def _say(self, execution: dict[str, Any]) -> None:
         self.console.print(

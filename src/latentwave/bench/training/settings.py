@@ -70,7 +70,7 @@ class TrainingConfig:
     optimizer: Literal["adamw", "muon"] = "adamw"
     muon_learning_rate: float | None = number(None, above=0)
     weight_decay: float = number(0.1, 0)
-    adam_beta2: float = number(0.95, above=0, most=1 - 1e-9)
+    adam_beta2: float = number(0.95, above=0, below=1)
     max_grad_norm: float = number(1.0, above=0)
     evaluate_every_steps: int = number(50, 1)
     num_evaluation_windows: int = number(64, 1)

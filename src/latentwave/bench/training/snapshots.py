@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -22,8 +23,8 @@ MOST_SNAPSHOTS = 24
 def snapshot_steps(num_steps: int, evaluate_every_steps: int) -> list[int]:
     """The steps whose mixers are kept: evaluations, dense at first, at most `MOST_SNAPSHOTS`.
 
-    The first and the last evaluation are among them; between them distances grow like those of
-    a geometric series, since filters move most at the beginning.
+    The first and the last evaluation are among them; between them distances grow geometrically,
+    since filters move most at the beginning.
 
     Args:
         num_steps: of the run.
@@ -37,18 +38,13 @@ def snapshot_steps(num_steps: int, evaluate_every_steps: int) -> list[int]:
         [0, 10, 20, 30, 40]
         >>> steps = snapshot_steps(100_000, 100)
         >>> len(steps), steps[:5], steps[-2:]
-        (24, [0, 100, 200, 300, 400], [74200, 100000])
+        (21, [0, 100, 200, 300, 400], [73100, 100000])
     """
     last = num_steps // evaluate_every_steps
     if last < MOST_SNAPSHOTS:
         return [n * evaluate_every_steps for n in range(last + 1)]
-    # The smallest growth that reaches the end in as many strides, each at least one evaluation.
-    chosen = [0]
-    while chosen[-1] < last:
-        left = MOST_SNAPSHOTS - len(chosen)
-        growth = (last / max(chosen[-1], 1)) ** (1 / left)
-        chosen.append(min(last, max(chosen[-1] + 1, round(chosen[-1] * growth))))
-    return [n * evaluate_every_steps for n in chosen]
+    chosen = {0, *np.geomspace(1, last, MOST_SNAPSHOTS - 1).round().astype(int).tolist()}
+    return [n * evaluate_every_steps for n in sorted(chosen)]
 
 
 def mixer_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
