@@ -49,10 +49,8 @@ def next_commands(folder: Path) -> list[str]:
 def main(folder: Path) -> None:
     """Print it all."""
     print(f"\n{finding(read_results(folder))}\n{CAUTION}\n")
-    print(
-        f"Look at {folder / 'report.html'}. Then see what the mixer learned, let it write, and add"
-    )
-    print("two seeds for intervals:\n")
+    print(f"Open {folder / 'report.html'}. Then see what the mixer learned, let it write, and run")
+    print("two more seeds for intervals:\n")
     print(*(f"    {command}" for command in next_commands(folder)), sep="\n")
 
 
