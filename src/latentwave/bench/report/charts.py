@@ -48,7 +48,7 @@ def colour_name(slot: int | None) -> str:
     return special.get(slot, f"c{slot % NUM_SERIES_COLOURS}")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Series:
     """A line, or points."""
 
@@ -68,7 +68,7 @@ class Series:
     labels: Sequence[str] = ()  # a text beside each point; may be empty
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Axis:
     """One axis of a chart."""
 
@@ -94,7 +94,7 @@ class HeatMap:
     unit: str | None = None  # beside the scale of colours; None: no scale
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Chart:
     """One pair of axes and what lies in them."""
 
@@ -112,7 +112,7 @@ class Chart:
     height: float = 290.0  # in points, without a legend
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class ChartGrid:
     """Charts that belong together: a section of a page, and one file for papers."""
 

@@ -41,13 +41,13 @@ def ladder_charts(results: LadderResults) -> list[ChartGrid]:
     at_size = [m for m in own if m.budget == at and m.size in parameters]
     grids = [
         ChartGrid(
-            name="multipliers",
-            title="Tokens the plain decoder needs for the same loss ÷ tokens used",
-            charts=[
+            "multipliers",
+            "Tokens the plain decoder needs for the same loss ÷ tokens used",
+            [
                 Chart(
-                    title=shorten(name, 40),
+                    shorten(name, 40),
                     x=Axis(
-                        label="tokens per parameter",
+                        "tokens per parameter",
                         scale="log2",
                         ticks={budget: f"{budget:g}" for budget in budgets},
                         window=(0.9 * budgets[0], 1.1 * budgets[-1]),
@@ -72,12 +72,12 @@ def ladder_charts(results: LadderResults) -> list[ChartGrid]:
             columns=min(3, len(names)),
         ),
         ChartGrid(
-            name="sizes",
-            title=f"The same at {at:g} tokens per parameter, against size",
-            charts=[
+            "sizes",
+            f"The same at {at:g} tokens per parameter, against size",
+            [
                 Chart(
                     x=Axis(
-                        label="parameters of the plain decoder",
+                        "parameters of the plain decoder",
                         scale="log",
                         ticks={float(count): size for size, count in parameters.items()},
                     ),
@@ -100,9 +100,9 @@ def ladder_charts(results: LadderResults) -> list[ChartGrid]:
             else [],
         ),
         ChartGrid(
-            name="losses",
-            title="Loss against compute, one line for each contestant and size",
-            charts=[_losses_chart(results, setting)],
+            "losses",
+            "Loss against compute, one line for each contestant and size",
+            [_losses_chart(results, setting)],
         ),
     ]
     return [grid for grid in grids if grid.charts]
@@ -236,8 +236,8 @@ def _line(
     line = sorted(line, key=place)
     values = [m.tokens for m in line if m.tokens is not None]
     return Series(
-        x=[place(m) for m in line],
-        y=[value.mean for value in values],
+        [place(m) for m in line],
+        [value.mean for value in values],
         low=[math.nan if value.low is None else value.low for value in values],
         high=[math.nan if value.high is None else value.high for value in values],
         bars=True,
@@ -285,16 +285,16 @@ def _losses_chart(results: LadderResults, setting: str) -> Chart:
         own = sorted(key for key in found if key[:2] == (name, size))
         series.append(
             Series(
-                x=[tokens[key] * costs[name, size].flops_per_token for key in own],
-                y=[sum(found[key]) / len(found[key]) for key in own],
+                [tokens[key] * costs[name, size].flops_per_token for key in own],
+                [sum(found[key]) / len(found[key]) for key in own],
                 name=shorten(name),
                 slot=BASELINE_SLOT if name == BASELINE else others.index(name),
                 points=True,
             )
         )
     return Chart(
-        title="validation loss [nats per token]",
-        x=Axis(label="FLOPs of training", scale="log"),
+        "validation loss [nats per token]",
+        x=Axis("FLOPs of training", scale="log"),
         series=series,
         alt="Validation loss against FLOPs of training; the tables below have the numbers.",
         width=460.0,
