@@ -76,7 +76,7 @@ def test_wavelet_bank_is_its_equation(learned):
     [
         (DynamicConvMixer, {"kernel_size": 0}, "between 1 and the context length 16 .*got 0"),
         (DynamicConvMixer, {"kernel_size": 1, "init": "haar"}, "between 2 .*got 1"),
-        (DynamicConvMixer, {"rank": 0}, "rank must be >= 1, got 0"),
+        (DynamicConvMixer, {"rank": 0}, "rank must be between 1 and the .* channels, got 0"),
         (DynamicConvMixer, {"init": "one"}, "got 'one'"),
         (WaveletBankMixer, {"num_levels": 5}, "between 1 and 4 .*length 16.*got 5"),
         (WaveletBankMixer, {"num_groups": 3}, "must divide the 8 channels, got 3"),

@@ -72,7 +72,9 @@ def test_numbers_that_mean_the_same_are_taken():
 @pytest.mark.unchecked
 @pytest.mark.parametrize("context_length", ["16", 16.0, 0])
 def test_a_context_is_an_integer(context_length):
-    with pytest.raises(ValueError, match="context_length must be an integer >= 1, got"):
+    with pytest.raises(
+        ValueError, match="context_length must be an integer from 1 to 16777216, got"
+    ):
         lw.build_mixer("wavelet", channels=4, context_length=context_length)
 
 

@@ -115,8 +115,8 @@ def test_names_of_haar_are_equal():
         (8, 16, {"wavelet": "db"}, r"no discrete wavelet 'db', did you mean"),
         (8, 16, {"wavelet": "db2", "boundary": "mean"}, r'"haar", got wavelet=.db2'),
         (8, 16, {"wavelet": "db2", "level": 3}, r"between 1 and 2 .*'db2'.* 3, .*spans 22"),
-        (8, 0, {}, r"context_length must be an integer >= 1, got 0"),
-        (0, 16, {}, r"channels must be an integer >= 1, got 0"),
+        (8, 0, {}, r"context_length must be an integer from 1 to 16777216, got 0"),
+        (0, 16, {}, r"channels must be an integer from 1 to 16777216, got 0"),
     ],
 )
 def test_refusals_name_the_value(channels, context, options, message):

@@ -96,7 +96,8 @@ def cascade_taps(wavelet: str, level: int) -> FloatArray:
     lowpass = orthogonal_lowpass(wavelet)
     taps = np.ones(1)
     for k in range(level):
-        spread = np.zeros((len(lowpass) - 1) * 2**k + 1)
-        spread[:: 2**k] = lowpass
-        taps = np.convolve(taps, spread)
+        longer = np.zeros(len(taps) + (len(lowpass) - 1) * 2**k)
+        for n, gain in enumerate(lowpass):
+            longer[n * 2**k : n * 2**k + len(taps)] += gain * taps
+        taps = longer
     return taps

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import operator
+import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar, cast
 
@@ -14,11 +15,13 @@ from transformers import PreTrainedModel
 from latentwave.errors import UserError
 from latentwave.hub.attached import all_mixers, find_anchor, is_attached
 from latentwave.hub.configs import CONFIG_NAME, forget_mixers, remember_mixers, saved_mixers
-from latentwave.hub.decoder import Decoder, find_decoder, head_counts
+from latentwave.hub.decoder import Decoder, check_form, find_decoder, head_counts
 from latentwave.hub.mixed import (
     MixedDecoder,
+    MixedModel,
     mix_decoder,
     mix_layer,
+    name_documents,
     sites_of,
     unmix_decoder,
     unmix_layer,
@@ -26,12 +29,27 @@ from latentwave.hub.mixed import (
 from latentwave.hub.placing import like_layer, shard_like
 from latentwave.hub.plain import Layers, plain_decoder
 from latentwave.hub.points import Point, Site, as_points, find_sites
+from latentwave.hub.swapping import restore_class, swap_class
 from latentwave.mixers import MixerConfig, build_mixer, default_points
+from latentwave.mixers.option_types import fits, in_words
 from latentwave.mixers.registry import as_config
 
 FORMAT_VERSION = 1  # of the mixers' entry in the model's configuration
 
-_NOT_OURS = f"the configuration's entry {CONFIG_NAME!r} is not one that attach wrote: {{!r}}"
+_NOT_OURS = f"the entry {CONFIG_NAME!r} is not one that attach wrote: "
+_FORM: dict[str, Any] = {  # of such an entry
+    "format_version": int,
+    "kind": str,
+    "options": Mapping[str, Any],
+    "placement": Sequence[int] | str | None,
+    "points": Sequence[str],
+    "context_length": int,
+}
+_PLAIN_FORM: dict[str, Any] = {
+    "layers": str | None,
+    "modules": Mapping[str, str],
+    "channels": int,
+}
 
 Model = TypeVar("Model", bound=nn.Module)
 Placement = Literal["between", "all"] | Sequence[int]
@@ -107,20 +125,23 @@ def attach(
         ['latentwave_mixer_qkv_c_attn', 'latentwave_mixer_mlp']
     """
     config = as_config(mixer, options)
-    points = default_points(config.kind) if points is None else points
+    chosen = as_points(default_points(config.kind) if points is None else points)
     if any(parameter.is_meta for parameter in model.parameters()):
         raise UserError(
             f"this {type(model).__name__} is on the meta device: its weights are not there yet, "
             "and mixers that start from values of their own would lose them. Load the weights "
             "first, or let from_pretrained of a checkpoint with mixers do both"
         )
+    _refuse_attached(model)
     decoder = find_decoder(model) if layers is None else plain_decoder(model, layers, channels)
+    if decoder.config is not None:
+        check_form(decoder, between="block" in chosen)
     entry = _insert(
         model,
         decoder,
         config.resolved(),
         placement=placement,
-        points=as_points(points),
+        points=chosen,
         context_length=context_length,
         modules=modules,
     )
@@ -142,9 +163,6 @@ def _insert(
     modules: Mapping[str, str] | None,
 ) -> dict[str, Any]:
     """Put the mixers in; returns what the configuration is to remember."""
-    if is_attached(model):
-        kind = (saved_mixers(model) or {}).get("kind", "other")
-        raise UserError(f"{kind!r} mixers are attached already: call detach(model) first")
     placement = _as_placement(placement)
     _check_savable(config)
     if placement is None and len({_default_placement(point) for point in points}) == 1:
@@ -181,7 +199,12 @@ def _insert(
         where = {"layers": decoder.name, "modules": dict(modules or {})}
         where |= {"channels": decoder.channels}
     else:
-        mix_decoder(decoder.module, decoder.config, len(decoder.layers))
+        mix_decoder(decoder.module, decoder.config, decoder.name or "")
+        for module in model.modules():
+            if hasattr(type(module), "init_continuous_batching"):
+                if not isinstance(module, MixedModel):
+                    swap_class(module, MixedModel)
+                    name_documents(module)
     return where | {
         "format_version": FORMAT_VERSION,
         "kind": config.kind,
@@ -200,6 +223,12 @@ def _config_at(site: Site, config: MixerConfig, decoder: Decoder) -> MixerConfig
     return config.at_projection(
         site.path.rpartition(".")[2], num_heads=num_heads, num_key_value_heads=shared
     )
+
+
+def _refuse_attached(model: nn.Module) -> None:
+    if is_attached(model):
+        kind = (saved_mixers(model) or {}).get("kind", "other")
+        raise UserError(f"{kind!r} mixers are attached already: call detach(model) first")
 
 
 def _as_placement(placement: Any) -> Placement | None:
@@ -244,52 +273,72 @@ def _find_all(
                 hidden_size=decoder.channels,
                 modules=modules,
             )
+    owners: dict[int, int] = {}
     for site in sites:
         layer = decoder.layers[site.layer_index]
         if hasattr(layer.get_submodule(site.holder), site.name):
             raise UserError(
                 f"{type(layer).__name__} {site.layer_index} has an attribute {site.name!r} already"
             )
+        module = site.module(layer)
+        first = owners.setdefault(id(module), site.layer_index)
+        if first != site.layer_index:
+            raise UserError(
+                f"the {site.path} of {type(layer).__name__} {site.layer_index} is that of layer "
+                f"{first} too, and a mixer would take the tokens of both for one sequence: give "
+                "each layer a module of its own"
+            )
     return sites
 
 
-def attach_from_config(model: Model, saved: Mapping[str, Any]) -> Model:
+def attach_from_config(model: Model, saved: Any, where: str) -> Model:
     """Attach what a configuration remembers (its entry "latentwave").
 
+    Args:
+        model: without mixers.
+        saved: the entry.
+        where: the file that it comes from, for messages.
+
     Raises:
-        UserError: if the entry lacks a key or names what this version does not know.
+        UserError: if the entry is not one that `attach` wrote, or has what this version does not
+            know, or what does not fit the model.
     """
-    version = saved.get("format_version") if isinstance(saved, Mapping) else None
-    if not isinstance(version, int):
-        raise UserError(_NOT_OURS.format(saved))
-    if version > FORMAT_VERSION:
+    try:
+        _check_entry(saved, _FORM if isinstance(model, PreTrainedModel) else _FORM | _PLAIN_FORM)
+        if isinstance(model, PreTrainedModel):
+            decoder = find_decoder(model)
+        else:
+            decoder = plain_decoder(model, saved["layers"] or (), saved["channels"])
+        entry = _insert(
+            model,
+            decoder,
+            MixerConfig(kind=saved["kind"], options=saved["options"]),
+            placement=saved["placement"],
+            points=as_points(saved["points"]),
+            context_length=saved["context_length"],
+            modules=saved.get("modules"),
+        )
+    except RecursionError as error:
+        raise UserError(f"{where}: its mixers are nested too deeply") from error
+    except ValueError as error:
+        raise UserError(f"{where}: {error}") from error
+    remember_mixers(model, entry)
+    return model
+
+
+def _check_entry(saved: Any, form: Mapping[str, Any]) -> None:
+    if not isinstance(saved, Mapping):
+        raise UserError(_NOT_OURS + f"it must be a mapping, got {reprlib.repr(saved)}")
+    version = saved.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
         raise UserError(
             f"the mixers were saved by a newer latentwave (format {version}, this version reads "
             f"up to {FORMAT_VERSION}): upgrade with `pip install -U latentwave`"
         )
-    try:
-        kind, options = saved["kind"], saved["options"]
-        placement, context_length = saved["placement"], saved["context_length"]
-        points = as_points(saved["points"])
-        config = MixerConfig(kind=kind, options=options)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(_NOT_OURS.format(saved)) from error
-    modules, layers = saved.get("modules"), saved.get("layers")
-    if isinstance(model, PreTrainedModel):
-        decoder = find_decoder(model)
-    else:
-        decoder = plain_decoder(model, layers or (), saved.get("channels"))
-    entry = _insert(
-        model,
-        decoder,
-        config,
-        placement=placement,
-        points=points,
-        context_length=context_length,
-        modules=modules,
-    )
-    remember_mixers(model, entry)
-    return model
+    for name, hint in form.items():
+        if name not in saved or not fits(saved[name], hint):
+            got = reprlib.repr(saved[name]) if name in saved else "nothing"
+            raise UserError(_NOT_OURS + f"{name} must be {in_words(hint)}, got {got}")
 
 
 def detach(model: Model) -> Model:
@@ -312,6 +361,9 @@ def detach(model: Model) -> Model:
             delattr(layer.get_submodule(site.holder), site.name)
     if isinstance(anchor, MixedDecoder):
         unmix_decoder(anchor)
+    for module in model.modules():
+        if isinstance(module, MixedModel):
+            restore_class(module)
     del anchor._mixed_layers
     forget_mixers(model)
     return model

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from latentwave.errors import UserError
 from latentwave.hub.attached import all_mixers, is_attached
-from latentwave.hub.decoder import decoder_layers, find_decoder
+from latentwave.hub.decoder import decoder_layers, eval_mode, find_decoder
 from latentwave.mixers import Mixer
 
 
@@ -64,7 +64,7 @@ def assert_causal(
         raise UserError(f"num_tokens must be >= 2 to have a future, got {num_tokens}")
     trial = _trial(model, input_ids, num_tokens, torch.Generator().manual_seed(seed))
     cuts = sorted({1, num_tokens // 3 or 1, num_tokens // 2, num_tokens - 1})
-    with _eval_mode(model), _recording(trial) as record:
+    with eval_mode(model), _recording(trial) as record:
         outputs = _run(trial, trial.x, record)
         if not outputs:
             raise UserError(
@@ -247,14 +247,3 @@ def _recording(trial: _Trial) -> Iterator[dict[str, Tensor]]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-@contextlib.contextmanager
-def _eval_mode(model: nn.Module) -> Iterator[None]:
-    training = [module for module in model.modules() if module.training]
-    model.train(False)
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

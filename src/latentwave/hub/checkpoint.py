@@ -22,6 +22,8 @@ from latentwave.errors import UserError
 from latentwave.hub.attached import all_mixers, is_attached
 from latentwave.hub.register import initialise, restore_mixers
 
+# What transformers has itself; others are fetched from the Hub, or may be.
+_OWN_IMPLEMENTATIONS = (None, "eager", "sdpa", "flex_attention", "grouped_mm", "batched_mm")
 _AUTO_CLASSES = (AutoModelForCausalLM, AutoModelForAudioClassification)
 # What finds the files, of the configuration as of the weights.
 _LOCATION = (
@@ -71,13 +73,22 @@ def from_pretrained(path: str | Path, **options: Any) -> Any:
             "from_pretrained reads safetensors only: leave out use_safetensors=False and gguf_file"
         )
     folder = Path(path, options.get("subfolder") or "")
+    num_tensors = None
     if folder.is_dir() and "variant" not in options:
-        _check_weights(folder)
+        num_tensors = _check_weights(folder)
     elif Path(path).is_absolute() or len(Path(path).parts) > 2:
         raise UserError(f"{folder} is not a saved model: it has no config.json")
     with_info = options.pop("output_loading_info", False)
     ignore_mismatched = options.pop("ignore_mismatched_sizes", False)
-    cls = _class(path, options)
+    config = _config(path, options)
+    if not isinstance(options.get("attn_implementation"), str):
+        _refuse_kernels(path, config)
+    layers = getattr(config, "num_hidden_layers", None)
+    if num_tensors is not None and isinstance(layers, int) and layers > num_tensors:
+        raise UserError(
+            f"config.json of {path} says {layers} layers, its weights are {num_tensors} tensors"
+        )
+    cls = _class(path, config)
     load: Any = _restoring(cls).from_pretrained
     try:
         model, info = load(
@@ -88,7 +99,9 @@ def from_pretrained(path: str | Path, **options: Any) -> Any:
             ignore_mismatched_sizes=True,  # they are refused below, all at once
             **options,
         )
-    except OSError as error:
+    except UserError:
+        raise
+    except Exception as error:  # whatever transformers makes of a damaged folder
         raise UserError(f"{path} cannot be loaded: {_short(error)}") from error
     mismatched = set() if ignore_mismatched else info["mismatched_keys"]
     new = _initialise_missing(model, {*info["missing_keys"], *_names(info["mismatched_keys"])})
@@ -157,17 +170,38 @@ def _check_fit(path: str | Path, missing: Any, unexpected: Any, mismatched: Any)
         )
 
 
-def _class(path: str | Path, options: Mapping[str, Any]) -> Any:
-    """The class that was saved, a causal language model if the configuration does not say."""
+def _config(path: str | Path, options: Mapping[str, Any]) -> PretrainedConfig:
     config = options.get("config")
-    if not isinstance(config, PretrainedConfig):
-        location = {name: options[name] for name in _LOCATION if name in options}
-        try:
-            config = AutoConfig.from_pretrained(config or path, trust_remote_code=False, **location)
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+    if isinstance(config, PretrainedConfig):
+        return config
+    location = {name: options[name] for name in _LOCATION if name in options}
+    try:
+        found: PretrainedConfig = AutoConfig.from_pretrained(
+            config or path, trust_remote_code=False, **location
+        )
+    except Exception as error:  # whatever transformers makes of a damaged file
+        raise UserError(
+            f"{path} has no configuration of a model (config.json): {_short(error)}"
+        ) from error
+    return found
+
+
+def _refuse_kernels(path: str | Path, config: PretrainedConfig) -> None:
+    """Attention that a checkpoint asks for may be code of the Hub; transformers saves none."""
+    for kind in ("attn_implementation", "experts_implementation"):
+        asked = getattr(config, f"_{kind}", None)
+        if asked not in _OWN_IMPLEMENTATIONS:
             raise UserError(
-                f"{path} has no configuration of a model (config.json): {_short(error)}"
-            ) from error
+                f"config.json of {path} asks for the {kind} {asked!r}, which may be code to "
+                f"download: pass attn_implementation to choose one yourself"
+            )
+    for part in vars(config).values():
+        if isinstance(part, PretrainedConfig):
+            _refuse_kernels(path, part)
+
+
+def _class(path: str | Path, config: PretrainedConfig) -> Any:
+    """The class that was saved, a causal language model if the configuration does not say."""
     for name in config.architectures or ():
         cls = _registered(config).get(name) or getattr(transformers, name, None)
         if isinstance(cls, type) and issubclass(cls, PreTrainedModel):
@@ -185,15 +219,20 @@ def _registered(config: PretrainedConfig) -> dict[str, type]:
 
 
 def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
-def _check_weights(folder: Path) -> None:
-    """Refuse what is damaged or leads elsewhere before anything is built."""
+def _check_weights(folder: Path) -> int:
+    """Refuse what is damaged or leads elsewhere before anything is built; counts the tensors."""
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} is not a saved model: it has no config.json")
+    if (folder / "adapter_config.json").exists():
+        raise UserError(
+            f"{folder} has an adapter (adapter_config.json), which leads to another model: load "
+            "that one, then the adapter with PEFT"
+        )
     index = folder / SAFE_WEIGHTS_INDEX_NAME
-    names = [SAFE_WEIGHTS_NAME]
+    names, count = [SAFE_WEIGHTS_NAME], 0
     try:
         if not (folder / SAFE_WEIGHTS_NAME).is_file() and index.is_file():
             names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
@@ -203,7 +242,13 @@ def _check_weights(folder: Path) -> None:
             with safe_open(folder / name, framework="pt") as weights:
                 if not weights.keys():
                     raise UserError(f"{folder / name} holds no weights")
+                count += len(weights.keys())
     except FileNotFoundError as error:
         raise UserError(f"{folder} lacks the weights file {error.filename or names}") from error
-    except (SafetensorError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+    except UserError:
+        raise
+    except (SafetensorError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(f"the weights in {folder} are damaged: {error}") from error
+    except RecursionError as error:
+        raise UserError(f"the weights in {folder} are damaged: {index} is no index") from error
+    return count

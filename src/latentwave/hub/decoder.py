@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
+from typing import Any, NoReturn
 
-from torch import nn
-from transformers import PretrainedConfig
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache, PretrainedConfig
 
 from latentwave.errors import UserError
 
@@ -20,7 +24,8 @@ class Decoder:
         config: the configuration of transformers that describes them, if there is one.
         channels: of the stream between them.
         context_length: tokens that they are made for, if that is known.
-        name: of the list of layers among the model's modules, where the user named it.
+        name: of the list of layers among the submodules of `module`; None for a plain model
+            whose user gave layers that stand in no one list.
     """
 
     module: nn.Module
@@ -90,14 +95,81 @@ def find_decoder(model: nn.Module) -> Decoder:
             f"{type(model).__name__} has {len(found)} lists of {num_layers} decoder layers "
             f"({described}): attach to the submodel that holds only one"
         )
-    owner, _, layers = found[0]
+    owner, name, layers = found[0]
     return Decoder(
         module=owner,
         layers=[uncompiled(layer) for layer in layers],
         config=config,
         channels=config.hidden_size,
         context_length=getattr(config, "max_position_embeddings", None),
+        name=name,
     )
+
+
+class _ReachedError(Exception):
+    """The first layer was reached: its input."""
+
+
+def check_form(decoder: Decoder, *, between: bool) -> None:
+    """Try whether mixers can serve the layers of a transformers decoder.
+
+    It is run on two tokens up to its first layer, whose input tells. A decoder that takes other
+    inputs than token ids, or is sharded, is not tried.
+
+    Args:
+        decoder: without mixers.
+        between: whether mixers are to stand between the layers.
+
+    Raises:
+        UserError: if its signal is not (B, T, D) there, or its cache is one of its own.
+    """
+    model: Any = decoder.module
+    weight = next(model.parameters(), None)
+    if weight is None or any(type(each).__name__ == "DTensor" for each in model.parameters()):
+        return
+
+    def reached(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:
+        raise _ReachedError(args[0] if args else kwargs.get("hidden_states"))
+
+    ids = torch.zeros(1, 2, dtype=torch.int64, device=weight.device)
+    hook = decoder.layers[0].register_forward_pre_hook(reached, with_kwargs=True)
+    cache = DynamicCache(config=decoder.config)
+    signal = None
+    try:
+        with torch.no_grad(), eval_mode(model):
+            for how in ({"use_cache": False}, {"use_cache": True, "past_key_values": cache}):
+                try:
+                    model(input_ids=ids, **how)
+                except _ReachedError as stop:
+                    (signal,) = stop.args
+                except Exception as error:
+                    if signal is None:
+                        return
+                    raise UserError(
+                        f"{type(model).__name__} cannot run with the cache of transformers that "
+                        f"carries the mixers' state: {error}"
+                    ) from error
+    finally:
+        hook.remove()
+    shape = tuple(signal.shape) if isinstance(signal, Tensor) else ()
+    if shape != (1, 2, decoder.channels) and (between or len(shape) == 3):
+        raise UserError(
+            f"the layers of {type(model).__name__} read a signal of shape {shape} for (1, 2) "
+            f"tokens, but mixers need (batch, tokens, {decoder.channels}): choose points inside "
+            "the layers where it has that form, or another model"
+        )
+
+
+@contextlib.contextmanager
+def eval_mode(model: nn.Module) -> Iterator[None]:
+    """Run a model as in evaluation, and leave it as it was."""
+    training = [module for module in model.modules() if module.training]
+    model.train(False)
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
 
 
 def decoder_layers(model: nn.Module) -> list[nn.Module]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +20,10 @@ from latentwave.hub.points import Site
 from latentwave.hub.swapping import Swapped, restore_class, swap_class
 
 _CALL = "latentwave_call"
+_NO_BATCHES = (
+    "continuous batching keeps the requests of a batch apart in its own paged cache, which has no "
+    "room for the mixers' state: use generate() with a padded batch, or detach(model) first"
+)
 
 
 class _Watching(Swapped):
@@ -180,20 +185,65 @@ def _mix_output(layer: nn.Module, site: Site, output: Any) -> Any:
     return (_mix(layer, site, output[0]), *output[1:])
 
 
-class MixedDecoder(Swapped):
+class MixedModel(Swapped):
+    """A transformers model with mixers anywhere inside."""
+
+    def init_continuous_batching(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse what `generate_batch` begins with, in the caller's thread.
+
+        Raises:
+            UserError: always, as long as there are mixers.
+        """
+        if any(isinstance(module, MixedDecoder) for module in self.modules()):
+            raise UserError(_NO_BATCHES)
+        return super().init_continuous_batching(*args, **kwargs)  # type: ignore[misc]
+
+
+def name_documents(model: nn.Module) -> None:
+    """Put `segment_ids` into the signature of a mixed model's forward, if it hands them on.
+
+    The Trainer drops what that does not name from the items of a data set.
+    """
+    cls: Any = type(model)
+    plain = cls._swapped_from.forward
+    signature = inspect.signature(plain)
+    *named, last = signature.parameters.values()
+    if "forward" in vars(cls) or last.kind is not inspect.Parameter.VAR_KEYWORD:
+        return
+
+    @functools.wraps(plain)
+    def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        return plain(self, *args, **kwargs)
+
+    documents = inspect.Parameter("segment_ids", inspect.Parameter.KEYWORD_ONLY, default=None)
+    forward.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[*named, documents, last]
+    )
+    cls.forward = forward
+
+
+class MixedDecoder(MixedModel):
     """A transformers decoder, which finds out what the mixers need to know of a call."""
 
     _mixed_arguments: tuple[str, ...]
     _mixed_config: PretrainedConfig
-    _mixed_num_layers: int
+    _mixed_list: str
+    _mixed_entries: list[nn.Module]  # of that list of layers, when it was last looked at
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the decoder."""
         kwargs |= dict(zip(self._mixed_arguments, args, strict=False))
+        entries = list(getattr(self, self._mixed_list))
+        if len(entries) != len(self._mixed_entries) or any(
+            one is not other for one, other in zip(entries, self._mixed_entries, strict=True)
+        ):
+            _check_entries(self)
         with opened(self._facts(kwargs)):
             return super().__call__(**kwargs)
 
     def _facts(self, kwargs: dict[str, Any]) -> Call | None:
+        if kwargs.get("cache") is not None:
+            raise UserError(_NO_BATCHES)
         names = ("input_ids", "inputs_embeds", "hidden_states")
         tokens = next((kwargs[name] for name in names if kwargs.get(name) is not None), None)
         if tokens is None:
@@ -216,7 +266,7 @@ class MixedDecoder(Swapped):
                     "packed documents (segment_ids or seq_idx) cannot be continued from a cache: "
                     "pass use_cache=False"
                 )
-            states = states_in(cache, self._mixed_num_layers)
+            states = states_in(cache, len(self._mixed_entries))
         elif segment_ids is None and kwargs.get("attention_mask") is None:
             segment_ids = _documents(kwargs.get("position_ids"), tokens)
         padding_mask = find_padding(kwargs.get("attention_mask"), tokens.shape[1], cache, config)
@@ -230,19 +280,43 @@ class MixedDecoder(Swapped):
         return bool(use_cache) and not self.training
 
 
-def mix_decoder(module: nn.Module, config: PretrainedConfig, num_layers: int) -> None:
-    """Tell the mixers in a transformers decoder what they need to know, from now on."""
+def mix_decoder(module: nn.Module, config: PretrainedConfig, name: str) -> None:
+    """Tell the mixers in a transformers decoder what they need to know, from now on.
+
+    Args:
+        module: the decoder.
+        config: its configuration.
+        name: of the list of its layers.
+    """
     decoder: Any = module
     decoder._mixed_arguments = tuple(inspect.signature(decoder.forward).parameters)
-    decoder._mixed_config, decoder._mixed_num_layers = config, num_layers
+    decoder._mixed_config, decoder._mixed_list = config, name
+    decoder._mixed_entries = list(getattr(decoder, name))
     swap_class(decoder, MixedDecoder)
 
 
 def unmix_decoder(module: nn.Module) -> None:
     """Undo `mix_decoder`."""
     restore_class(module)
-    for name in ("_mixed_arguments", "_mixed_config", "_mixed_num_layers"):
+    for name in MixedDecoder.__annotations__:
         delattr(module, name)
+
+
+@torch.compiler.disable(  # type: ignore[untyped-decorator, no-untyped-call]
+    reason="the list of layers changed: run the model once before"
+)
+def _check_entries(decoder: Any) -> None:
+    """Refuse copies of layers with mixers, and one that stands in the list twice."""
+    layers = list(getattr(decoder, decoder._mixed_list))
+    mixed = [each for layer in layers for each in layer.modules() if "_mixed_parts" in vars(each)]
+    own = {id(layer) for layer in decoder._mixed_layers}
+    if len(mixed) > len({id(each) for each in mixed} & own):
+        raise UserError(
+            f"the {len(own)} decoder layers were copied or repeated after mixers were attached "
+            f"(there are {len(layers)} now), and one mixer would be taken for two: replicate the "
+            "layers first, then attach"
+        )
+    decoder._mixed_entries = layers
 
 
 def _documents(position_ids: Tensor | None, tokens: Tensor) -> Tensor | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, get_args
 
@@ -200,7 +201,7 @@ def _find_part(layer: nn.Module, named: Sequence[str], point: Point, where: str)
         for name, child in layer.named_children()
         if point_of(name) is None
         and any(part in name.lower() for part in named)
-        and any(parameter.dim() >= 2 for parameter in child.parameters())
+        and _has_matrices(child)
     ]
     if len(found) == 1:
         return found[0]
@@ -232,9 +233,15 @@ def _find_projections(
     )
 
 
+def _has_matrices(module: nn.Module) -> bool:
+    """Whether there are weights inside, which quantised layers keep as buffers or packed."""
+    tensors = itertools.chain(module.parameters(), module.buffers())
+    return any(tensor.dim() >= 2 for tensor in tensors) or any(map(_width, module.modules()))
+
+
 def _width(module: object) -> int | None:
     """Output features of a linear map, quantised or adapted ones and GPT-2's Conv1D included."""
     if not isinstance(module, nn.Module):
         return None
-    widths = (getattr(module, name, None) for name in ("out_features", "nf"))
+    widths = (getattr(module, name, None) for name in ("out_features", "outfeatures", "nf"))
     return next((width for width in widths if isinstance(width, int)), None)

@@ -114,7 +114,8 @@ def restore_mixers(model: PreTrainedModel) -> None:
     """Attach the mixers of the configuration to a new model, which has none yet."""
     saved = saved_mixers(model)
     if saved is not None and not is_attached(model):
-        attach_from_config(model, saved)
+        name = model.config.name_or_path
+        attach_from_config(model, saved, f"config.json of {name}" if name else "configuration")
 
 
 @torch.no_grad()

@@ -76,7 +76,7 @@ def load_mixers(model: Model, path: str | Path) -> Model:
     if attached:
         _check_same(described, saved_mixers(inner) or {}, folder)
     else:
-        attach_from_config(inner, described)
+        attach_from_config(inner, described, str(folder / DESCRIPTION_NAME))
     try:
         own = _tensors(inner)
         _check_shapes(saved, own, folder)
@@ -106,21 +106,26 @@ def _tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    description, weights_file = folder / DESCRIPTION_NAME, folder / WEIGHTS_NAME
+    for file in (description, weights_file):
+        if not file.is_file():
+            raise UserError(f"{folder} holds no mixers that save_mixers wrote: there is no {file}")
     try:
-        described = json.loads((folder / DESCRIPTION_NAME).read_bytes())
-        weights = (folder / WEIGHTS_NAME).read_bytes()
-        if hashlib.sha256(weights).hexdigest() != described.pop("sha256"):
-            raise UserError(
-                f"{folder / WEIGHTS_NAME} is damaged, or not the file that {DESCRIPTION_NAME} "
-                "was written with: save the mixers again"
-            )
-        return described, load(weights)
-    except FileNotFoundError as error:
+        described = json.loads(description.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{description} is damaged: {error}") from error
+    if not isinstance(described, dict) or "sha256" not in described:
+        raise UserError(f"{description} is damaged, or not a file that save_mixers wrote")
+    weights = weights_file.read_bytes()
+    if hashlib.sha256(weights).hexdigest() != described.pop("sha256"):
         raise UserError(
-            f"{folder} holds no mixers that save_mixers wrote: there is no {error.filename}"
-        ) from error
-    except (json.JSONDecodeError, KeyError, AttributeError, TypeError, SafetensorError) as error:
-        raise UserError(f"the mixers in {folder} are damaged: {error}") from error
+            f"{weights_file} is damaged, or not the file that {DESCRIPTION_NAME} was written "
+            "with: save the mixers again"
+        )
+    try:
+        return described, load(weights)
+    except SafetensorError as error:
+        raise UserError(f"{weights_file} is damaged: {error}") from error
 
 
 def _check_same(saved: Mapping[str, Any], own: Mapping[str, Any], folder: Path) -> None:

@@ -17,6 +17,11 @@ class Swapped(nn.Module):
 
     _swapped_from: type[nn.Module]
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Build a plain module: `type(model)(config)` is no model with mixers yet."""
+        self.__class__ = _restored(type(self))  # type: ignore[arg-type]
+        self.__init__(*args, **kwargs)  # type: ignore[misc]
+
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Pickle without the class, which exists in this process only."""
         reduced: Any = super().__reduce_ex__(protocol)

@@ -17,6 +17,8 @@ from latentwave.mixers.filterbank import Bank, Init
 from latentwave.mixers.registry import register_mixer
 from latentwave.mixers.state import MixerState
 
+_MOST_LAYERS = 64  # of the mask's Transformer, which is to be small beside the model
+
 
 @register_mixer("adaptive_filterbank")
 class AdaptiveFilterbankMixer(Bank):
@@ -48,8 +50,8 @@ class AdaptiveFilterbankMixer(Bank):
         kernel_sizes: see `FilterbankMixer`.
         init: see `FilterbankMixer`.
         causal: see `FilterbankMixer`; with False the attention looks ahead as far as back.
-        mask_width: width of the Transformer.
-        mask_layers: its layers.
+        mask_width: width of the Transformer, at most 8 D or 1024.
+        mask_layers: its layers, at most 64.
         mask_heads: its attention heads; they divide the width.
         mask_window: tokens that one layer attends to, the current one included, at most L.
 
@@ -88,12 +90,11 @@ class AdaptiveFilterbankMixer(Bank):
             init=init,
             causal=causal,
         )
-        if min(mask_width, mask_layers, mask_heads) < 1 or mask_width % mask_heads:
-            raise ValueError(
-                "mask_width, mask_layers and mask_heads must be >= 1 and the heads divide the "
-                f"width, got mask_width={mask_width}, mask_layers={mask_layers}, "
-                f"mask_heads={mask_heads}"
-            )
+        self._check_width("mask_width", mask_width)
+        if not 1 <= mask_layers <= _MOST_LAYERS:
+            raise ValueError(f"mask_layers must be between 1 and {_MOST_LAYERS}, got {mask_layers}")
+        if mask_heads < 1 or mask_width % mask_heads:
+            raise ValueError(f"mask_heads must divide mask_width={mask_width}, got {mask_heads}")
         if not 1 <= mask_window <= context_length:
             raise ValueError(
                 f"mask_window must be between 1 and the context length {context_length}, got "

@@ -15,6 +15,8 @@ from torch.nn import functional as F
 from latentwave.functional import segment_runs
 from latentwave.mixers.state import MixerState
 
+_LARGEST = 2**24  # channels, or tokens of context, so that options are bounded by what memory holds
+
 
 class Mixer(nn.Module, abc.ABC):
     """A layer that mixes tokens within each channel: (B, T, D) → (B, T, D).
@@ -37,7 +39,7 @@ class Mixer(nn.Module, abc.ABC):
         context_length: L, the tokens that the backbone is trained on.
 
     Raises:
-        ValueError: if either is no integer or below 1.
+        ValueError: if either is no integer, below 1 or above 2^24.
     """
 
     kind: ClassVar[str]
@@ -51,8 +53,8 @@ class Mixer(nn.Module, abc.ABC):
     def __init__(self, channels: int, context_length: int) -> None:
         super().__init__()
         for name, value in (("channels", channels), ("context_length", context_length)):
-            if not isinstance(value, numbers.Integral) or value < 1:
-                raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
+            if not isinstance(value, numbers.Integral) or not 1 <= value <= _LARGEST:
+                raise ValueError(f"{name} must be an integer from 1 to {_LARGEST}, got {value!r}")
         self.channels = channels
         self.context_length = context_length
         self.check_finite = False
@@ -151,6 +153,14 @@ class Mixer(nn.Module, abc.ABC):
         """
         if next(self.parameters(), None) is None:
             self.marker = torch.ones((), dtype=torch.int64)
+
+    def _check_width(self, name: str, value: int) -> None:
+        """Refuse sizes inside a mixer that are far beyond the model's, before they are built."""
+        largest = max(1024, 8 * self.channels)
+        if not 1 <= value <= largest:
+            raise ValueError(
+                f"{name} must be between 1 and {largest} for {self.channels} channels, got {value}"
+            )
 
     @property
     def mixed_range(self) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from latentwave.mixers.base import Mixer
 from latentwave.mixers.registry import MixerConfig, build_mixer, register_mixer
 from latentwave.mixers.state import MixerState, PartState
 
+_MOST = 64
 _DEFAULT = ({"kind": "wavelet"}, {"kind": "short_conv"})
 
 
@@ -56,6 +57,7 @@ class ChainMixer(Mixer):
                 'mixers must be a list of at least one mixer, such as [{"kind": "wavelet"}], got '
                 f"{mixers!r}"
             )
+        _refuse_long(mixers)
         self.mixers = nn.ModuleList(
             build_mixer(_config(each), channels=channels, context_length=context_length)
             for each in mixers
@@ -107,6 +109,18 @@ class ChainMixer(Mixer):
                 padding_mask=padding_mask,
             )
         return x
+
+
+def _refuse_long(mixers: Sequence[Any]) -> None:
+    """Count the mixers of a chain, those of chains inside it included, before any is built."""
+    pending, found = list(mixers), 0
+    while pending:
+        entry, found = pending.pop(), found + 1
+        if found > _MOST:
+            raise ValueError(f"a chain has at most {_MOST} mixers, those of chains inside included")
+        options = entry.get("options") if isinstance(entry, Mapping) else None
+        inner = options.get("mixers") if isinstance(options, Mapping) else None
+        pending += inner if isinstance(inner, list | tuple) else []
 
 
 def _config(entry: Any) -> MixerConfig:

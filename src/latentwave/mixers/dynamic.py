@@ -70,7 +70,7 @@ class DynamicConvMixer(DynamicMixer):
         channels: D.
         context_length: L.
         kernel_size: W, 1 … L; default 4, or L where that is shorter.
-        rank: R >= 1; default D / 32, at least 1.
+        rank: R, 1 … D; default D / 32, at least 1.
         init: of b: "zero", or "haar": averages over 2, 4, … tokens up to W, each in an equal
             share of the channels.
 
@@ -108,8 +108,8 @@ class DynamicConvMixer(DynamicMixer):
                 f"with init={init!r}, got {kernel_size}"
             )
         rank = max(1, channels // 32) if rank is None else rank
-        if rank < 1:
-            raise ValueError(f"rank must be >= 1, got {rank}")
+        if not 1 <= rank <= channels:
+            raise ValueError(f"rank must be between 1 and the {channels} channels, got {rank}")
         self.kernel_size, self.rank, self.init = kernel_size, rank, init
         self._initial = np.zeros((channels, kernel_size))
         if init == "haar":

@@ -16,6 +16,8 @@ from latentwave.mixers.constants import Constant, fill
 from latentwave.mixers.registry import register_mixer
 from latentwave.mixers.state import MixerState
 
+_LONGEST = 10**9  # tokens
+
 
 @register_mixer("ema")
 class EmaMixer(ChannelMixer):
@@ -72,10 +74,10 @@ class EmaMixer(ChannelMixer):
         )
         if longest is None:
             longest = max(float(context_length), shortest)
-        if not 1 < shortest <= longest < math.inf:
+        if not 1 < shortest <= longest <= _LONGEST:
             raise ValueError(
-                f"spans must satisfy 1 < shortest <= longest, got shortest={shortest}, "
-                f"longest={longest}"
+                f"spans must satisfy 1 < shortest <= longest <= {_LONGEST}, got "
+                f"shortest={shortest}, longest={longest}"
             )
         self.learnable = learnable
         rates = 2.0 / (np.geomspace(shortest, longest, self.num_mixed) + 1.0)

@@ -33,7 +33,7 @@ class Bank(Mixer):
     Args:
         channels: D.
         context_length: L.
-        num_filters: M.
+        num_filters: M, at most 8 D or 1024.
         kernel_size: K, one for all; default 32.
         kernel_sizes: several, instead of `kernel_size`.
         init: see `FilterbankMixer`.
@@ -59,6 +59,7 @@ class Bank(Mixer):
         super().__init__(channels, context_length)
         if init not in ("random", "fourier"):
             raise ValueError(f'init must be "random" or "fourier", got {init!r}')
+        self._check_width("num_filters", num_filters)
         self.kernel_sizes = _checked_sizes(num_filters, kernel_size, kernel_sizes, context_length)
         self.num_filters = num_filters
         self.kernel_size = max(self.kernel_sizes)
@@ -143,7 +144,7 @@ class FilterbankMixer(Bank):
     Args:
         channels: D.
         context_length: L.
-        num_filters: M.
+        num_filters: M, at most 8 D or 1024.
         kernel_size: K taps, 32 by default, at most L.
         kernel_sizes: a multi-scale bank, e.g. [4, 8, 16, 32, 64]: as many groups of M /
             len(kernel_sizes) filters, each with its own number of taps.
@@ -234,9 +235,9 @@ def _checked_sizes(
         raise ValueError(
             f"kernel sizes must not exceed the context length {context_length}, got {sizes}"
         )
-    if num_filters < 1 or num_filters % len(sizes):
+    if num_filters % len(sizes):
         raise ValueError(
-            f"num_filters must be a positive multiple of the {len(sizes)} kernel sizes {sizes}, "
+            f"num_filters must be a multiple of the {len(sizes)} kernel sizes {sizes}, "
             f"got {num_filters}"
         )
     return sizes

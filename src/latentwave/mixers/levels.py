@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from latentwave.functional.families import cascade_length, deepest_level, orthogonal_lowpass
+from latentwave.functional.families import deepest_level, orthogonal_lowpass
 
 Schedule = Sequence[int] | Literal["halving"]
 
@@ -85,12 +85,9 @@ def channel_levels(
         levels = [K, *(halved if halving else evenly)]
     for k in levels:
         if not 1 <= k <= deepest:
-            spans = (
-                "" if k < 1 else f", whose kernel spans {cascade_length(filter_length, k)} tokens"
-            )
             raise ValueError(
                 f"{name} must be between 1 and {deepest} for the wavelet {wavelet!r} (longer "
-                f"kernels do not fit into the context length {context_length}), got {k}{spans}"
+                f"kernels do not fit into the context length {context_length}), got {k}"
             )
     return levels if name == "level" else levels[1:]
 

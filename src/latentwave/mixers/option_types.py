@@ -35,10 +35,14 @@ def fits(value: Any, hint: Any) -> bool:
     if origin in (Union, types.UnionType):
         return any(fits(value, each) for each in arguments)
     if _is_kind_of(origin, Sequence):
-        if _is_kind_of(get_origin(arguments[0]), Mapping):
-            return True
         several = isinstance(value, Sequence) and not isinstance(value, str)
-        return several and all(fits(each, arguments[0]) for each in value)
+        return _is_kind_of(get_origin(arguments[0]), Mapping) or (
+            several and all(fits(each, arguments[0]) for each in value)
+        )
+    if _is_kind_of(origin, Mapping):
+        return isinstance(value, Mapping) and all(
+            fits(key, arguments[0]) and fits(each, arguments[1]) for key, each in value.items()
+        )
     if hint in _NUMBERS:
         return isinstance(value, _NUMBERS[hint]) and not isinstance(value, bool)
     if origin is Literal:

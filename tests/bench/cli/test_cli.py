@@ -131,7 +131,7 @@ def test_prepare_says_what_it_made(workplace, capsys):
         ([], "expected"),
         (["frobnicate"], "invalid choice: 'frobnicate'"),
         (["compare"], "compare needs a recipe, e.g."),
-        (["compare", "nowhere.yaml"], "File does not exist: '"),
+        (["compare", "nowhere.yaml"], "there is no recipe nowhere.yaml"),
         (["compare", "{}/key.yaml"], "does not accept option 'bogus'"),
         (["compare", "{}/recipe.yaml", "--training.steps", "3"], "--training.steps"),
         (["compare", "{}/recipe.yaml", "--training.num_steps", "x"], "Got value: x"),
@@ -156,7 +156,7 @@ def test_prepare_says_what_it_made(workplace, capsys):
             "'Z' (U+005A) at position 0 is not",
         ),
         (["generate", "{}/out/none-seed0", "--prompt", ""], "the prompt is empty"),
-        (["generate", "{}/out/none-seed0", "--max_new_tokens", "99"], "context of 32, got 99"),
+        (["generate", "{}/out/none-seed0", "--max_new_tokens", "0"], "restriction v>0"),
         (["generate", "{}/out/none-seed0", "--temperature", "-1"], "must be >= 0, got -1"),
         (["generate", "{}/out/none-seed0", "--top_k", "-1"], "restriction v>0"),
         (["generate", "{}/out/none-seed0", "--seed", "-1"], "restriction v>=0"),
@@ -168,7 +168,10 @@ def test_prepare_says_what_it_made(workplace, capsys):
         (["train", "{}/recipe.yaml", "--contestants", "{{}}"], "the recipe has no contestants"),
         (["compare", "{}/recipe.yaml", "--backbone.num_layers", "1"], "needs at least 2 layers"),
         (["evaluate", "{}/foreign"], "foreign has no configuration of a model"),
-        (["evaluate", "{}/nothing"], "nothing/run.json is damaged (it lacks contestant, "),
+        (
+            ["evaluate", "{}/nothing"],
+            "nothing/run.json is damaged (it has changed since it was written)",
+        ),
         (["report", "{}"], "results.json"),
     ],
 )
@@ -190,6 +193,7 @@ def test_mistakes_get_one_line_and_exit_code_2(workplace, arguments, message, ca
     foreign, nothing = workplace / "foreign", workplace / "nothing"
     if not foreign.exists():
         shutil.copytree(workplace / "out" / "none-seed0" / "model", foreign)
+        (foreign / "manifest.json").unlink()
         (foreign / "config.json").write_text('{"size": 1}')
         shutil.copytree(workplace / "out" / "none-seed0", nothing)
         (nothing / "run.json").write_text("{}")

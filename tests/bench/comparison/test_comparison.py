@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import math
 import shutil
 
@@ -83,23 +84,74 @@ def test_a_finished_run_of_another_recipe_is_refused(compared, tmp_path):
         compare(longer, store, tmp_path / "out", resume=True)
 
 
-def test_damaged_files_of_a_comparison(compared, tmp_path):
+def test_what_was_measured_and_is_damaged_is_measured_again(compared, tmp_path):
     recipe, store, folder, results = compared
     copy = tmp_path / "out"
     shutil.copytree(folder, copy)
-    # What can be measured again is.
-    (copy / "clock.json").write_text('{"step_seconds": {}}')
+    clock = json.loads((copy / "clock.json").read_text())
+    clock["values"]["step_seconds"] = {"none": [1.0]}
+    (copy / "clock.json").write_text(json.dumps(clock))
+    (copy / "wavelet-seed0" / "result.json").unlink()
     again = compare(recipe, store, copy, resume=True, console=Console(quiet=True))
     assert losses(again) == losses(results)
-    (copy / "none-seed0" / "result.json").write_text("")
-    with pytest.raises(UserError, match=r"none-seed0/result.json is damaged .*remove it and go on"):
+
+
+def edit(path, change):
+    values = json.loads(path.read_text())
+    change(values)
+    path.write_text(json.dumps(values))
+
+
+RESULT = "none-seed0/result.json"
+DAMAGES = {
+    "empty": (RESULT, lambda folder: (folder / RESULT).write_text(""), "remove it and go on"),
+    "another run's": (
+        RESULT,
+        lambda folder: shutil.copy(folder / "none-seed1/result.json", folder / RESULT),
+        "remove it and go on",
+    ),
+    "another loss": (
+        RESULT,
+        lambda folder: edit(folder / RESULT, lambda values: values.update(final_loss=0.1)),
+        "remove it and go on",
+    ),
+    "deep": (RESULT, lambda folder: (folder / RESULT).write_text("[" * 10**5), "remove it"),
+    "a record of nothing": (
+        "none-seed0/run.json",
+        lambda folder: (folder / "none-seed0/run.json").write_text("[]"),
+        "another folder",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_run_is_refused_when_resumed(compared, tmp_path, name):
+    recipe, store, folder, _ = compared
+    file, damage, remedy = DAMAGES[name]
+    copy = tmp_path / "out"
+    shutil.copytree(folder, copy)
+    damage(copy)
+    with pytest.raises(UserError, match=rf"{file} is .*{remedy}"):
         compare(recipe, store, copy, resume=True, console=Console(quiet=True))
-    (copy / "none-seed0" / "result.json").unlink()
-    again = compare(recipe, store, copy, resume=True, console=Console(quiet=True))
-    assert losses(again) == losses(results)
-    (copy / "none-seed0" / "run.json").write_text("[]")
-    with pytest.raises(UserError, match=r"none-seed0/run.json is damaged .*another folder"):
-        compare(recipe, store, copy, resume=True, console=Console(quiet=True))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: path.write_text("mine"),
+        lambda path: (path.mkdir(), (path / "thesis.tex").touch()),
+        lambda path: (path.mkdir(), (path / "run.json").touch(), (path / "checkpoints").mkdir()),
+    ],
+    ids=["file", "folder", "run"],
+)
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_folder_of_something_else_is_left_alone(compared, tmp_path, make, resume):
+    recipe, store, *_ = compared
+    make(tmp_path / "out")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match="out exists and is not a comparison of latentwave"):
+        compare(recipe, store, tmp_path / "out", resume=resume)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def losses(results):

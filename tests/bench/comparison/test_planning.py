@@ -124,5 +124,10 @@ def test_matched_budgets_are_kept_when_resumed(experiment, tmp_path, budget):
     with pytest.raises(UserError, match=r"another budget \(num_steps 8 there, 12 here\)"):
         compare(other, store, folder, resume=True, console=QUIET)
     assert (folder / "budget.json").read_bytes() == kept
+    for damaged in ("", "[" * 10**5, "[]", '{"steps": {"none": -1}}', "{}"):
+        (folder / "budget.json").write_text(damaged)
+        with pytest.raises(UserError, match=r"budget\.json is damaged .*remove it and go on"):
+            compare(matched, store, folder, resume=True, console=QUIET)
+    (folder / "budget.json").write_bytes(kept)
     again = compare(matched, store, folder, resume=True, time_again=True, console=QUIET)
     assert {n: c.num_steps for n, c in again.contestants.items()} == steps

@@ -148,7 +148,7 @@ def test_killed_and_resumed_it_has_the_same_losses(finished, store, text, tmp_pa
     recipe.write_text(yaml.safe_dump(values(text)))
     folder = tmp_path / "ladder"
     command = [sys.executable, "-m", "latentwave", "ladder", str(recipe), "--output", str(folder)]
-    for marker in ("seed0/trunk/curve.jsonl", "seed0/branch-1/run.json"):
+    for marker in ("seed0/trunk/run.json", "seed0/branch-1/run.json"):
         process = subprocess.Popen(
             [*command, "--resume"],
             env=ENVIRONMENT,

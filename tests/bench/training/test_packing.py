@@ -27,6 +27,9 @@ def packed(*borders):
         "position_ids": torch.cat([torch.arange(n) for n in LENGTHS]),
         "segment_ids": torch.repeat_interleave(torch.arange(3), torch.tensor(LENGTHS)),
     }
+    ids = told["segment_ids"]
+    apart = (ids[:, None] == ids) & (torch.arange(len(ids))[:, None] >= torch.arange(len(ids)))
+    told["attention_mask"] = torch.where(apart, 0.0, torch.finfo(torch.float32).min)[None]
     item = {
         "input_ids": torch.cat(documents()),
         "labels": torch.cat([labels(ids) for ids in documents()]),
@@ -75,7 +78,6 @@ def trained(kind, items, folder):
         optim="sgd",
         learning_rate=0.1,
         lr_scheduler_type="constant",
-        remove_unused_columns=False,
         train_sampling_strategy="sequential",
         save_strategy="no",
         report_to="none",
@@ -95,5 +97,11 @@ def test_packed_training_equals_separate_documents(kind, tmp_path):
     # Positions alone tell them too, to mixers as to attention.
     positions = packed("position_ids")
     torch.testing.assert_close(trained(kind, positions, tmp_path), expected)
+    # Nor need positions tell them, where attention has a mask of blocks; of GPT-2's learned
+    # positions those of the documents are kept, so that all else is the same.
+    masked = packed("position_ids", "segment_ids", "attention_mask")
+    torch.testing.assert_close(trained(kind, masked, tmp_path), expected)
+    leaking = [{k: v for k, v in masked[0].items() if k != "segment_ids"}]
+    assert (trained(kind, leaking, tmp_path) - expected).abs().max() > 1e-3
     difference = (trained(kind, packed(), tmp_path) - expected).abs().max()
     assert difference > 1e-3, "the borders made no difference: the test cannot fail"

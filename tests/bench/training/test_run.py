@@ -6,10 +6,8 @@ import time
 
 import pytest
 import torch
-from rich.console import Console
-from transformers import AutoTokenizer, TrainerCallback
+from transformers import AutoTokenizer
 
-import latentwave.bench.training.run as run_module
 from latentwave.bench.data import GridWindows, prepare
 from latentwave.bench.training import (
     evaluate_loss,
@@ -19,43 +17,20 @@ from latentwave.bench.training import (
     read_result,
     train,
 )
-from latentwave.bench.training.curve import read_curve
+from latentwave.bench.training.trainer import RunTrainer
 from latentwave.errors import UserError
+from tests.bench.training.conftest import QUIET, losses
 from tests.comparing import assert_differ
 from tests.processes import ENVIRONMENT
 from tests.tiny import tiny_recipe, write_text
 
 
-@pytest.fixture(scope="module")
-def text(tmp_path_factory):
-    return write_text(tmp_path_factory.mktemp("text") / "words.txt")
-
-
-@pytest.fixture(scope="module")
-def store(text, tmp_path_factory):
-    return prepare(tiny_recipe(text).corpus, tmp_path_factory.mktemp("store") / "store")
-
-
-@pytest.fixture(scope="module")
-def finished(text, store, tmp_path_factory):
-    """One uninterrupted run that several tests look at."""
-    folder = tmp_path_factory.mktemp("runs") / "finished"
-    return folder, train(tiny_recipe(text), "wavelet", 0, store, folder, console=quiet())
-
-
-def quiet():
-    return Console(quiet=True)
-
-
-def losses(result):
-    return [(point.step, point.tokens, point.loss) for point in result.curve]
-
-
-def test_a_run_learns_and_records(finished, store):
+def test_a_run_learns_and_records(finished):
     folder, result = finished
     assert [point.step for point in result.curve] == [0, 2, 4, 6, 8]
     assert result.final_loss == result.curve[-1].loss < result.curve[0].loss
     assert result.tokens == 8 * 4 * 32
+    assert result.diverged_at is None
     seconds = [point.seconds for point in result.curve]
     assert seconds == sorted(seconds)
     assert seconds[0] < 1e-2 < seconds[-1] + 1
@@ -76,12 +51,10 @@ def test_the_saved_model_has_the_final_loss(finished, store):
     assert tokenizer("wave mask")["input_ids"] == codec.encode_prompt("wave mask").tolist()
 
 
-def test_same_seed_same_curve_other_seed_other_curve(finished, text, store, tmp_path):
+def test_same_seed_same_curve_other_seed_other_curve(finished, run_one, tmp_path):
     _, result = finished
-    same = train(tiny_recipe(text), "wavelet", 0, store, tmp_path / "a", console=quiet())
-    other = train(tiny_recipe(text), "wavelet", 1, store, tmp_path / "b", console=quiet())
-    assert losses(same) == losses(result)
-    assert_differ(other.final_loss, result.final_loss)
+    assert losses(run_one(tmp_path / "a")) == losses(result)
+    assert_differ(run_one(tmp_path / "b", seed=1).final_loss, result.final_loss)
 
 
 def test_documents_are_kept_apart_if_asked(tmp_path):
@@ -91,7 +64,7 @@ def test_documents_are_kept_apart_if_asked(tmp_path):
         write_text(folder / f"{index:03}.txt", num_words=9, seed=index)
     recipe = tiny_recipe(folder, training={"separate_documents": True})
     store = prepare(recipe.corpus)
-    result = train(recipe, "wavelet", 0, store, tmp_path / "run", console=quiet())
+    result = train(recipe, "wavelet", 0, store, tmp_path / "run", console=QUIET)
     model, _ = load_run(tmp_path / "run")
     grid, borders = store.split("validation"), store.borders("validation")
     apart = evaluate_loss(model, GridWindows(grid, 32, 8, borders))
@@ -99,55 +72,47 @@ def test_documents_are_kept_apart_if_asked(tmp_path):
     assert apart != pytest.approx(evaluate_loss(model, GridWindows(grid, 32, 8)), rel=1e-4)
 
 
-class Crash(TrainerCallback):
-    def on_step_end(self, args, state, control, **kwargs):
-        if state.global_step == 7:
+def test_documents_of_one_token_predict_nothing(tmp_path):
+    folder = tmp_path / "letters"
+    folder.mkdir()
+    for index in range(1000):
+        (folder / f"{index:04}.txt").write_text("ab"[index % 2])
+    recipe = tiny_recipe(folder, training={"separate_documents": True})
+    with pytest.raises(UserError, match="no token has one before it in its document"):
+        train(recipe, "none", 0, prepare(recipe.corpus), tmp_path / "run", console=QUIET)
+
+
+def test_an_interrupted_run_resumes_to_the_same_curve(finished, run_one, tmp_path, monkeypatch):
+    def power_cut(self, *arguments):
+        if self.state.global_step == 7:
             raise RuntimeError("power cut")
+        return training_step(self, *arguments)
 
-
-def test_an_interrupted_run_resumes_to_the_same_curve(finished, text, store, tmp_path, monkeypatch):
-    _, uninterrupted = finished
+    training_step, folder = RunTrainer.training_step, tmp_path / "run"
     with monkeypatch.context() as patch:
-        progress = run_module.ProgressCallback
-
-        class Crashing(Crash, progress):
-            pass
-
-        patch.setattr(run_module, "ProgressCallback", Crashing)
+        patch.setattr(RunTrainer, "training_step", power_cut)
         with pytest.raises(RuntimeError, match="power cut"):
-            train(tiny_recipe(text), "wavelet", 0, store, tmp_path / "run", console=quiet())
-    assert newest_checkpoint(tmp_path / "run").name == "checkpoint-4"
-    path = tmp_path / "run" / "curve.jsonl"
-    assert [p.step for p in read_curve(path)] == [0, 2, 4, 6]
-    # What lies behind the checkpoint is measured again, not believed.
-    *kept, last = path.read_text().splitlines(keepends=True)
-    path.write_text("".join([*kept, json.dumps(json.loads(last) | {"loss": 99.0}) + "\n"]))
-
+            run_one(folder)
+    assert newest_checkpoint(folder).name == "checkpoint-4"
     with pytest.raises(UserError, match=r"exists: choose another with --output, or.*--resume"):
-        train(tiny_recipe(text), "wavelet", 0, store, tmp_path / "run", console=quiet())
-    resumed = train(
-        tiny_recipe(text), "wavelet", 0, store, tmp_path / "run", resume=True, console=quiet()
-    )
-    assert losses(resumed) == losses(uninterrupted)
+        run_one(folder)
+    assert losses(run_one(folder, resume=True)) == losses(finished[1])
 
 
-def test_killed_in_the_middle_and_resumed(text, tmp_path):
+def test_killed_in_the_middle_and_resumed(recipe_with, store, run_one, tmp_path):
     """kill -9 of a real process, then the same curve as without it."""
-    recipe = tiny_recipe(
-        text, training={"num_steps": 40, "evaluate_every_steps": 2, "save_every_steps": 2}
-    )
+    training = {"num_steps": 40, "save_every_steps": 2}
     script = """
 import json, pathlib, sys
 from latentwave.bench.data import prepare
 from latentwave.bench.training import recipe_from_dict, train
 recipe = recipe_from_dict(json.loads(sys.argv[1]))
-train(recipe, "wavelet", 0, prepare(recipe.corpus, pathlib.Path(sys.argv[3])),
+train(recipe, "learnable", 0, prepare(recipe.corpus, pathlib.Path(sys.argv[3])),
       pathlib.Path(sys.argv[2]), resume=True)
 """
-    arguments = [sys.executable, "-c", script, json.dumps(recipe.to_dict())]
-    folder, store = tmp_path / "killed", str(tmp_path / "store")
+    recipe, folder = json.dumps(recipe_with(**training).to_dict()), tmp_path / "killed"
     process = subprocess.Popen(
-        [*arguments, str(folder), store],
+        [sys.executable, "-c", script, recipe, str(folder), str(store.folder)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=ENVIRONMENT,
@@ -158,36 +123,35 @@ train(recipe, "wavelet", 0, prepare(recipe.corpus, pathlib.Path(sys.argv[3])),
     process.kill()
     process.wait()
     assert not (folder / "result.json").exists()
-    for run in (folder, tmp_path / "whole"):
-        subprocess.run(
-            [*arguments, str(run), store], check=True, capture_output=True, env=ENVIRONMENT
-        )
-    assert losses(read_result(folder)) == losses(read_result(tmp_path / "whole"))
+    resumed = run_one(folder, resume=True, **training)
+    assert losses(resumed) == losses(run_one(tmp_path / "whole", **training))
 
 
-def test_a_finished_run_is_taken_as_it_is(finished, text, store):
+def test_a_finished_run_is_taken_as_it_is(finished, run_one):
     folder, result = finished
     before = (folder / "result.json").stat().st_mtime_ns
-    again = train(tiny_recipe(text), "wavelet", 0, store, folder, resume=True, console=quiet())
-    assert again == result
+    assert run_one(folder, resume=True) == result
     assert (folder / "result.json").stat().st_mtime_ns == before
 
 
-def test_resuming_with_another_recipe_is_refused(finished, text, store):
+def test_resuming_with_another_recipe_is_refused(finished, run_one):
     folder, _ = finished
-    other = dataclasses.replace(
-        tiny_recipe(text), training=tiny_recipe(text, training={"batch_size": 5}).training
-    )
     with pytest.raises(UserError, match=r"another training \(batch_size 4 there, 5 here\): choose"):
-        train(other, "wavelet", 0, store, folder, resume=True)
-    with pytest.raises(
-        UserError, match=r"another contestant and seed and mixer \(kind wavelet there, None here\)"
-    ):
-        train(tiny_recipe(text), "none", 1, store, folder, resume=True)
+        run_one(folder, resume=True, batch_size=5)
+    message = r"another contestant and seed and mixer \(kind learnable_wavelet there, None here\)"
+    with pytest.raises(UserError, match=message):
+        run_one(folder, "none", 1, resume=True)
 
 
-def test_refusals_leave_no_folder(text, store, tmp_path):
-    recipe = tiny_recipe(text)
+def test_what_may_change_when_a_run_is_resumed(interrupted, run_one):
+    changed = {"engine": "fsdp2", "gradient_accumulation_steps": 2, "timeout_seconds": 5}
+    assert len(run_one(interrupted, resume=True, **changed).curve) == 5
+    with pytest.raises(UserError, match="another training"):
+        run_one(interrupted, resume=True, precision="bfloat16")
+
+
+def test_refusals_leave_no_folder(recipe_with, run_one, store, tmp_path):
+    recipe = recipe_with()
     long = dataclasses.replace(recipe.backbone, context_length=100_000)
     with pytest.raises(UserError, match="100000"):
         train(dataclasses.replace(recipe, backbone=long), "none", 0, store, tmp_path / "run")
@@ -195,17 +159,40 @@ def test_refusals_leave_no_folder(text, store, tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match="not a run of latentwave"):
-        train(recipe, "none", 0, store, tmp_path / "other", resume=True)
+        run_one(tmp_path / "other", resume=True)
 
 
-def test_a_curve_that_was_cut_off_in_writing(tmp_path):
-    path = tmp_path / "curve.jsonl"
-    path.write_text('{"step": 0, "tokens": 0, "seconds": 0.0, "loss": 3.0}\n{"step": 2, "tok')
-    assert [point.step for point in read_curve(path)] == [0]
+@pytest.mark.parametrize(
+    "sizes",
+    [{"hidden_size": 10**6}, {"intermediate_size": 10**7, "num_layers": 10_000}, {"batch": 10**9}],
+    ids=str,
+)
+def test_what_the_machine_cannot_hold_is_refused_before_it_is_built(
+    sizes, recipe_with, store, tmp_path
+):
+    recipe = recipe_with(batch_size=sizes.pop("batch", 4))
+    large = dataclasses.replace(recipe, backbone=dataclasses.replace(recipe.backbone, **sizes))
+    begin = time.monotonic()
+    with pytest.raises(UserError, match=r"need at least [\d,]+\.\d GiB, this machine has"):
+        train(large, "none", 0, store, tmp_path / "run")
+    assert time.monotonic() - begin < 5
 
 
-def test_progress_lines_without_a_terminal(text, store, tmp_path, capsys):
-    train(tiny_recipe(text), "none", 0, store, tmp_path / "run")
+def test_a_run_that_diverges_ends_early_and_says_so(run_one, tmp_path):
+    options = {"learning_rate": 1e8, "num_warmup_steps": 0}
+    result = run_one(tmp_path / "run", **options)
+    assert result.diverged_at == 2
+    assert result.tokens == 2 * 4 * 32
+    assert [point.step for point in result.curve] == [0, 2, 4, 6, 8]
+    assert not (tmp_path / "run" / "model").exists()
+    with pytest.raises(UserError, match="diverged at step 2"):
+        load_run(tmp_path / "run")
+    again = run_one(tmp_path / "run", resume=True, **options)
+    assert again.diverged_at == 2
+
+
+def test_progress_lines_without_a_terminal(recipe_with, store, tmp_path, capsys):
+    train(recipe_with(), "none", 0, store, tmp_path / "run")
     err = capsys.readouterr().err
     assert "none, seed 0: step 8/8, loss" in err
     assert "tokens/s" in err

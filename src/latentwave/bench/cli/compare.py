@@ -8,9 +8,13 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from latentwave.bench import comparison, report, training
-from latentwave.bench.cli.command import Command
-from latentwave.bench.cli.consoles import ERR
-from latentwave.bench.cli.recipes import OVERRIDES, add_recipe_arguments, chosen_recipe
+from latentwave.bench.cli.command import (
+    ERR,
+    OVERRIDES,
+    Command,
+    add_recipe_arguments,
+    chosen_recipe,
+)
 from latentwave.bench.cli.report import show
 
 

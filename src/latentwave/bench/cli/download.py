@@ -9,8 +9,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 from rich.progress import DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
-from latentwave.bench.cli.command import Command
-from latentwave.bench.cli.consoles import ERR, OUT
+from latentwave.bench.cli.command import ERR, OUT, Command
 from latentwave.bench.data.download import CATALOGUE, fetch
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Literal
 
@@ -9,8 +10,7 @@ from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import PositiveInt
 
 from latentwave.bench import data, training
-from latentwave.bench.cli.command import Command
-from latentwave.bench.cli.consoles import OUT
+from latentwave.bench.cli.command import OUT, Command
 from latentwave.bench.cli.corpora import (
     corpus_config,
     corpus_of_run,
@@ -55,6 +55,10 @@ def _run(options: Namespace, _: list[str]) -> None:
     borders = store.borders(options.split) if keeps_documents_apart(options.run) else None
     windows = data.GridWindows(store.split(options.split), context, borders=borders)
     loss = training.evaluate_loss(model, windows, options.batch_size)
+    if not math.isfinite(loss):
+        raise UserError(
+            f"the loss of {options.run} is {loss}: its weights are damaged, or it diverged"
+        )
     labels = (windows[i]["labels"][1:] for i in range(len(windows)))
     predicted = sum(int((each != -100).sum()) for each in labels)
     bits = ", ".join(

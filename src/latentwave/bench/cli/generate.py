@@ -1,4 +1,4 @@
-"""`latentwave generate`: a trained run goes on with a prompt."""
+"""`latentwave generate`: a trained run goes on with a prompt, in text, sound or music."""
 
 from __future__ import annotations
 
@@ -6,20 +6,24 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 from numpy.typing import NDArray
+from rich.progress import Progress
 from transformers import TextStreamer, set_seed
 
-from latentwave.bench import training
-from latentwave.bench.cli.command import Command
-from latentwave.bench.cli.consoles import OUT
-from latentwave.bench.cli.sound import generate_sound
-from latentwave.bench.data import Codec, MediaCodec
+from latentwave.bench import data, report, training
+from latentwave.bench.cli.command import ERR, OUT, Command
+from latentwave.bench.cli.corpora import corpus_of_run
+from latentwave.bench.data.audio import SampleCodec
+from latentwave.bench.data.music import EventCodec
+from latentwave.bench.training.checks import check_seeds
+from latentwave.bench.training.progress import without_controls
 from latentwave.errors import UserError
 
 DEFAULT_PROMPT = "The "
+DEFAULT_NEW_TOKENS = {"text": 200, "media": 1024}
+DEFAULT_PROMPT_TOKENS = 256
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
@@ -36,7 +40,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--prompt_tokens",
-        type=int | None,
+        type=PositiveInt | None,
         help="how many tokens of the file or split to go on with (default: all, or 256)",
     )
     parser.add_argument(
@@ -47,8 +51,8 @@ def _add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max_new_tokens",
-        type=int | None,
-        help="default: 200, or what the context has room for; a second of sound, 1024 of music",
+        type=PositiveInt | None,
+        help="default: 200 of text, a second of sound, 1024 of music",
     )
     parser.add_argument("--seconds", type=float | None, help="of new sound")
     parser.add_argument(
@@ -61,62 +65,159 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace, _: list[str]) -> None:
+    check_seeds("seed", [options.seed])
     model, codec = training.load_run(options.run)
     if training.is_classifier(model):
         raise UserError(f"{options.run} is a classifier: it evaluates, it does not generate")
-    if isinstance(codec, MediaCodec):
-        generate_sound(options, model, codec)
+    media = codec if isinstance(codec, data.MediaCodec) else None
+    output = _output(options, media)
+    new = _num_new_tokens(options, media)
+    prompt, real = _prompt(options, codec, new)
+    set_seed(options.seed)
+    streamer = _Shown(codec.tokenizer) if output is None else None
+    with Progress(console=ERR, transient=True, disable=not (media and ERR.is_terminal)) as progress:
+        task = progress.add_task("tokens", total=new)
+        tokens = training.continue_tokens(
+            model,
+            prompt,
+            new,
+            temperature=options.temperature,
+            top_k=options.top_k,
+            end_token=None if media is None else media.end_token,
+            on_progress=lambda more: progress.advance(task, more),
+            streamer=streamer,
+        )
+    if output is None:
+        print(flush=True)
         return
-    for option in ("prompt_split", "prompt_tokens", "seconds"):
+    output.parent.mkdir(parents=True, exist_ok=True)
+    codec.write(tokens, output)
+    if media is None:
+        OUT.print(f"written: {output}", soft_wrap=True)
+    else:
+        _tell(media, tokens, prompt, real, output)
+
+
+class _Shown(TextStreamer):
+    """Prints tokens as they come; control characters among them are shown, not obeyed."""
+
+    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
+        print(without_controls(text), end="", flush=True)
+
+
+def _output(options: Namespace, media: data.MediaCodec | None) -> Path | None:
+    """The file to write; None for text that is shown."""
+    path: Path | None = options.output
+    if path is not None:
+        if media is not None and path.suffix == ".png":
+            raise UserError(
+                f"{path} would be the picture beside it: end --output in {media.suffix}"
+            )
+        for there in [path] + ([] if media is None else [path.with_suffix(".png")]):
+            if there.exists():
+                raise UserError(f"{there} exists: name another --output")
+    elif media is not None:
+        stem, number = options.run / f"generated-seed{options.seed}{media.suffix}", 1
+        path = stem
+        while path.exists() or path.with_suffix(".png").exists():
+            number += 1
+            path = stem.with_stem(f"{stem.stem}-{number}")
+    return path
+
+
+def _num_new_tokens(options: Namespace, media: data.MediaCodec | None) -> int:
+    chosen: int | None = options.max_new_tokens
+    rate = None if media is None else media.tokens_per_second
+    if options.seconds is None:
+        default = DEFAULT_NEW_TOKENS["text" if media is None else "media"]
+        return (rate or default) if chosen is None else chosen
+    if media is None:
+        raise UserError("--seconds is for sound and music; this run reads text")
+    if chosen is not None:
+        raise UserError("give --seconds or --max_new_tokens, not both")
+    if rate is None:
+        raise UserError(
+            f"how long tokens of the kind {media.kind!r} sound is known afterwards: give "
+            "--max_new_tokens instead of --seconds"
+        )
+    if not 0 < options.seconds < 1e6:
+        raise UserError(f"seconds must be > 0 and below a million, got {options.seconds}")
+    return max(1, round(float(options.seconds) * rate))
+
+
+def _prompt(
+    options: Namespace, codec: data.Codec, new: int
+) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """What to go on with, and with what follows it in the corpus if it is from there."""
+    split, wanted, text = options.prompt_split, options.prompt_tokens, options.prompt
+    if not isinstance(codec, data.MediaCodec):
+        return _text_prompt(options, codec), None
+    if text is not None and split is not None:
+        raise UserError("give --prompt or --prompt_split, not both")
+    if text is not None:
+        return codec.encode_prompt(text)[:wanted], None
+    if split is not None:
+        return _corpus_prompt(options, codec, new)
+    if wanted is not None:
+        raise UserError("--prompt_tokens needs --prompt or --prompt_split")
+    return codec.begin(), None
+
+
+def _text_prompt(options: Namespace, codec: data.Codec) -> NDArray[Any]:
+    for option in ("prompt_split", "prompt_tokens"):
         if options[option] is not None:
             raise UserError(f"--{option} is for sound and music; this run reads text")
-    if options.output is not None and options.output.exists():
-        raise UserError(f"{options.output} exists: name another --output")
-    if options.output is not None:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-    prompt = _encode(codec, options.prompt)
-    length, context = len(prompt), model.config.max_position_embeddings
-    if length == 0:
-        raise UserError("the prompt is empty: give at least one character")
-    room = context - length
-    new = min(200, room) if options.max_new_tokens is None else options.max_new_tokens
-    if not 1 <= new <= room:
-        raise UserError(
-            f"a prompt of {length} tokens leaves room for 1 to {room} new ones in the model's "
-            f"context of {context}, got {new}"
-        )
-    if options.temperature < 0:
-        raise UserError(f"temperature must be >= 0, got {options.temperature}")
-    set_seed(options.seed)
-    sampling: dict[str, Any] = {"do_sample": False}
-    if options.temperature > 0:
-        sampling = {
-            "do_sample": True,
-            "temperature": options.temperature,
-            "top_k": options.top_k,
-        }
-    streamer = TextStreamer(codec.tokenizer) if options.output is None else None
-    generate: Any = model.generate
-    input_ids = torch.from_numpy(prompt.astype(np.int64))[None].to(model.device)
-    tokens = generate(
-        input_ids,
-        attention_mask=torch.ones_like(input_ids),
-        max_new_tokens=new,
-        streamer=streamer,
-        **sampling,
-    )
-    if options.output is not None:
-        codec.write(tokens[0].cpu().numpy(), options.output)
-        OUT.print(f"written: {options.output}", soft_wrap=True)
-
-
-def _encode(codec: Codec, prompt: str | None) -> NDArray[Any]:
-    if prompt is not None:
-        return codec.encode_prompt(prompt)
+    if options.prompt is not None:
+        return codec.encode_prompt(options.prompt)
     try:
         return codec.encode_prompt(DEFAULT_PROMPT)
-    except UserError:  # a character that the corpus does not have
+    except UserError:  # the corpus lacks a character of it
         return np.zeros(1, dtype=np.int64)
+
+
+def _corpus_prompt(
+    options: Namespace, codec: data.MediaCodec, new: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    store = data.prepare(corpus_of_run(options.run))
+    if not store.codec.same_tokens(codec):
+        raise UserError(f"the corpus of {options.run} has other tokens now: train again")
+    tokens, spans = store.split(options.prompt_split), store.spans(options.prompt_split)
+    if not len(spans):
+        raise UserError(f"the split {options.prompt_split!r} of {store.folder} is empty")
+    wanted = options.prompt_tokens or DEFAULT_PROMPT_TOKENS
+    _, start, stop = spans[options.seed % len(spans)].tolist()
+    if isinstance(codec, SampleCodec):  # recordings often begin with silence
+        start += max(0, stop - start - wanted - new) // 2
+    real = np.array(tokens[start : min(stop, start + wanted + new)])
+    return real[:wanted], real
+
+
+def _tell(
+    codec: data.MediaCodec,
+    tokens: NDArray[Any],
+    prompt: NDArray[Any],
+    real: NDArray[Any] | None,
+    output: Path,
+) -> None:
+    """Say what was written, and draw it, beside the real thing if there is one."""
+    given = codec.seconds(prompt)
+    OUT.print(
+        f"{output}: {codec.seconds(tokens):.2f} s, the first {given:.2f} s of it the prompt",
+        soft_wrap=True,
+    )
+    picture = output.with_suffix(".png")
+    all_tokens = ({} if real is None else {"real": real}) | {"generated": tokens}
+    try:
+        if isinstance(codec, SampleCodec):
+            sounds = {name: codec.decode(values) for name, values in all_tokens.items()}
+            report.write_sounds(sounds, codec.sample_rate, picture, prompt_seconds=given)
+        elif isinstance(codec, EventCodec):
+            pieces = {name: codec.notes(values) for name, values in all_tokens.items()}
+            report.write_piano_rolls(pieces, picture, prompt_seconds=given)
+    except UserError as error:  # the sound is there, only its picture is missing
+        ERR.print(f"latentwave: warning: {error}", soft_wrap=True)
+    else:
+        OUT.print(f"picture: {picture}", soft_wrap=True)
 
 
 COMMAND = Command(

@@ -8,9 +8,8 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import PositiveInt
 
-from latentwave.bench import comparison
-from latentwave.bench.cli.command import Command
-from latentwave.bench.cli.consoles import OUT
+from latentwave.bench import comparison, training
+from latentwave.bench.cli.command import OUT, Command
 from latentwave.bench.training.files import write_durably
 from latentwave.errors import UserError
 
@@ -27,13 +26,12 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace, _: list[str]) -> None:
-    folder = options.run / "model" if (options.run / "model").is_dir() else options.run
     if not options.tasks:
         raise UserError("name the tasks, e.g. --tasks '[prose]'")
     if options.output is not None:
         options.output.parent.mkdir(parents=True, exist_ok=True)
     results = comparison.run_harness(
-        folder,
+        training.model_folder(options.run),
         options.tasks,
         include_path=options.include_path,
         limit=options.limit,

@@ -10,8 +10,7 @@ from jsonargparse import ArgumentParser, Namespace
 from numpy.typing import NDArray
 
 from latentwave.bench import data, report, training
-from latentwave.bench.cli.command import Command
-from latentwave.bench.cli.consoles import ERR, OUT
+from latentwave.bench.cli.command import ERR, OUT, Command
 from latentwave.bench.cli.corpora import corpus_of_run, keeps_documents_apart
 from latentwave.bench.inspection import InspectedRun, inspect_runs
 from latentwave.errors import UserError
@@ -62,16 +61,16 @@ def _run(options: Namespace, arguments: list[str]) -> None:
         num_windows=options.num_windows,
         num_new_tokens=options.num_new_tokens,
         separate_documents=keeps_documents_apart(options.run),
-        on_stage=lambda stage: ERR.print(f"looking at: {stage}", soft_wrap=True, markup=False),
+        on_stage=lambda stage: ERR.print(f"looking at: {stage}", soft_wrap=True),
     )
     ERR.print("drawing", soft_wrap=True)
     page, *figures = report.write_inspection(
         inspection, folder, svg=options.svg, command=shlex.join(["latentwave", *arguments])
     )
     for note in inspection.notes:
-        OUT.print(note, soft_wrap=True, markup=False)
-    OUT.print(f"figures: {', '.join(str(path) for path in figures)}", soft_wrap=True, markup=False)
-    OUT.print(f"page:    {page}", soft_wrap=True, markup=False)
+        OUT.print(note, soft_wrap=True)
+    OUT.print(f"figures: {', '.join(str(path) for path in figures)}", soft_wrap=True)
+    OUT.print(f"page:    {page}", soft_wrap=True)
 
 
 def _load_runs(folders: list[Path]) -> list[InspectedRun]:
@@ -83,11 +82,6 @@ def _load_runs(folders: list[Path]) -> list[InspectedRun]:
                 f"{folder} --resume"
             )
         model, codec = training.load_run(folder)
-        if not all(bool(parameter.isfinite().all()) for parameter in model.parameters()):
-            raise UserError(
-                f"the run {folder} diverged: its weights are not finite; train it with a lower "
-                "learning rate"
-            )
         runs.append(InspectedRun(name=name, folder=folder, model=model, codec=codec))
     return runs
 

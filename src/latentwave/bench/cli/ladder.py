@@ -8,8 +8,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from latentwave.bench import ladder, report, training
-from latentwave.bench.cli.command import Command
-from latentwave.bench.cli.consoles import ERR, OUT
+from latentwave.bench.cli.command import ERR, OUT, Command
 
 
 def _add_arguments(parser: ArgumentParser) -> None:

@@ -2,19 +2,53 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import sys
 import time
 import warnings
 from collections.abc import Sequence
-from typing import TextIO
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser
 from transformers.utils import logging
 
-from latentwave.bench.cli import COMMANDS, ERR
-from latentwave.bench.training import is_main, rank
+from latentwave.bench.cli import (
+    compare,
+    download,
+    evaluate,
+    generate,
+    harness,
+    inspect,
+    ladder,
+    prepare,
+    report,
+    search,
+    train,
+)
+from latentwave.bench.cli.command import ERR
+from latentwave.bench.training import is_main, rank, read_recipe_file
 from latentwave.errors import UserError
 
+# In the order of the help.
+COMMANDS = {
+    module.COMMAND.name: module.COMMAND
+    for module in (
+        download,
+        prepare,
+        train,
+        compare,
+        ladder,
+        search,
+        evaluate,
+        generate,
+        inspect,
+        harness,
+        report,
+    )
+}
 _LATER_SECONDS = 3.0
 
 
@@ -30,6 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    os.environ["MPLBACKEND"] = "agg"  # figures are files; a notebook's backend may not be there
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a console may lack characters
     try:
         options = _parser().parse_args(_with_recipe_option(arguments))
         with warnings.catch_warnings():
@@ -42,6 +80,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error))
     except OSError as error:
         return _fail(f"{error.filename or 'file'}: {error.strerror or error}")
+    except (ValueError, RuntimeError) as error:
+        # Of a path; of a machine without HOME.
+        if "null byte" in str(error) or "home directory" in str(error):
+            return _fail(str(error))
+        raise
     except KeyboardInterrupt:
         how = "; run the same command with --resume to go on" if _reads_recipe(arguments) else ""
         ERR.print(f"latentwave: interrupted{how}")
@@ -72,19 +115,17 @@ def _with_recipe_option(arguments: list[str]) -> list[str]:
     command, *rest = arguments
     if not rest:
         raise UserError(f"{command} needs a recipe, e.g. latentwave {command} recipes/demo.yaml")
-    return [command, "--recipe", *rest] if rest[0][:1] != "-" else arguments
+    if rest[0][:1] != "-":
+        rest = ["--recipe", *rest]
+    for option, path in itertools.pairwise(rest):
+        if option == "--recipe":
+            read_recipe_file(Path(path))  # files that the parser would stumble over are refused
+    return [command, *rest]
 
 
-def _warn(  # noqa: PLR0917 - the signature of warnings.showwarning
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
     if is_main():
-        ERR.print(f"latentwave: warning: {message}", soft_wrap=True)
+        ERR.print(f"latentwave: warning: {' '.join(str(message).split())}", soft_wrap=True)
 
 
 def _fail(message: str) -> int:

@@ -8,8 +8,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from latentwave.bench import data
-from latentwave.bench.cli.command import Command
-from latentwave.bench.cli.consoles import OUT
+from latentwave.bench.cli.command import OUT, Command
 from latentwave.bench.cli.corpora import corpus_config
 from latentwave.bench.cli.download import fetch_with_progress
 from latentwave.bench.data.download import downloaded

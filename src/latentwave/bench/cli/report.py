@@ -7,8 +7,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from latentwave.bench import comparison, report
-from latentwave.bench.cli.command import Command
-from latentwave.bench.cli.consoles import OUT
+from latentwave.bench.cli.command import OUT, Command
 
 
 def show(path: Path) -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from latentwave.bench import comparison, ladder, training
-from latentwave.bench.cli.command import Command
-from latentwave.bench.cli.consoles import ERR
+from latentwave.bench.cli.command import ERR, Command
 
 
 def _add_arguments(parser: ArgumentParser) -> None:

@@ -8,9 +8,14 @@ from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import NonNegativeInt
 
 from latentwave.bench import training
-from latentwave.bench.cli.command import Command
-from latentwave.bench.cli.consoles import ERR, OUT
-from latentwave.bench.cli.recipes import OVERRIDES, add_recipe_arguments, chosen_recipe
+from latentwave.bench.cli.command import (
+    ERR,
+    OUT,
+    OVERRIDES,
+    Command,
+    add_recipe_arguments,
+    chosen_recipe,
+)
 from latentwave.errors import UserError
 
 
@@ -37,6 +42,12 @@ def _run(options: Namespace, _: list[str]) -> None:
     )
     if not training.is_main():
         return
+    if result.diverged_at is not None:
+        raise UserError(
+            f"{contestant}, seed {seed}: the loss was no longer finite at step "
+            f"{result.diverged_at}, so training stopped: choose a lower training.learning_rate or "
+            f"a longer num_warmup_steps, and another --output than {folder}"
+        )
     unit = training.open_objective(recipe, store).loss_unit
     measured = ", ".join(f"{name} {value:.4f}" for name, value in result.metrics.items())
     OUT.print(

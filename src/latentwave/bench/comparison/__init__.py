@@ -4,7 +4,6 @@ from latentwave.bench.comparison.clock import Clock
 from latentwave.bench.comparison.comparison import compare
 from latentwave.bench.comparison.cost import measure_cost
 from latentwave.bench.comparison.harness import run_harness
-from latentwave.bench.comparison.pairs import compare_contestants
 from latentwave.bench.comparison.positions import loss_by_position, token_losses
 from latentwave.bench.comparison.results import (
     ContestantResults,
@@ -24,7 +23,7 @@ from latentwave.bench.comparison.statistics import (
     seeds_needed,
     speedup,
 )
-from latentwave.bench.comparison.summary import derive
+from latentwave.bench.comparison.summary import compare_contestants, derive
 from latentwave.bench.comparison.workers import Job, Workers
 
 __all__ = [

@@ -6,23 +6,20 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     JsonValue,
-    ValidationError,
     model_validator,
 )
 
 from latentwave.bench.training.contestant import BASELINE
-from latentwave.bench.training.files import write_durably
-from latentwave.errors import UserError
+from latentwave.bench.training.files import read_json, write_durably
 
 RESULTS = "results.json"
 MEASURES: tuple[Literal["steps", "flops", "seconds"], ...] = ("steps", "flops", "seconds")
@@ -34,217 +31,130 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def printable(text: str) -> str:
-    """Replace control characters, which would reach a terminal as commands, by �.
-
-    Example:
-        >>> printable("a" + chr(27) + "[31mb")
-        'a�[31mb'
-    """
-    return "".join("�" if unicodedata.category(c) == "Cc" and c != "\n" else c for c in text)
-
-
 Number = Annotated[float | None, BeforeValidator(_finite)]
-Text = Annotated[str, AfterValidator(printable)]
 
 
 class Record(BaseModel):
     """What all parts of results.json have in common: checked types, no unknown keys, no change."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Estimate(Record):
-    """A mean over seeds with its 95 % confidence interval.
+    """A mean over seeds with its 95 % confidence interval."""
 
-    Attributes:
-        mean: over seeds; of ratios the geometric one. None if a run diverged.
-        low: lower end of the interval; None with one seed.
-        high: upper end of the interval; None with one seed.
-    """
-
-    mean: Number
-    low: Number = None
-    high: Number = None
+    mean: Number  # over seeds; of ratios the geometric one. None if a run diverged.
+    low: Number = None  # lower end of the interval; None with one seed
+    high: Number = None  # upper end of the interval; None with one seed
 
 
 class Speedups(Record):
-    """What the baseline spends to come down to its final loss ÷ what the contestant spends.
+    """What the baseline spends to come down to its final loss ÷ what the contestant spends."""
 
-    Attributes:
-        steps: in optimizer steps.
-        flops: in floating-point operations of training.
-        seconds: in seconds of training.
-    """
-
-    steps: Estimate
-    flops: Estimate
-    seconds: Estimate
+    steps: Estimate  # in optimizer steps
+    flops: Estimate  # in floating-point operations of training
+    seconds: Estimate  # in seconds of training
 
 
 class Evaluation(Record):
-    """One point of a contestant's loss curve; all seeds are evaluated after the same steps.
+    """One point of a contestant's loss curve; all seeds are evaluated after the same steps."""
 
-    Attributes:
-        steps: optimizer steps so far.
-        tokens: trained on so far.
-        flops: of training so far.
-        seconds: of training so far, by the clock, or else the mean over the runs.
-        loss: mean over seeds, nats per token or per document.
-        losses: of each seed.
-        metrics: means over seeds of what else was measured, such as "accuracy".
-    """
-
-    steps: int
-    tokens: int
-    flops: float
-    seconds: Number
-    loss: Number
-    losses: list[Number]
-    metrics: dict[Text, Number] = {}
+    steps: int  # optimizer steps so far
+    tokens: int  # trained on so far
+    flops: float  # of training so far
+    seconds: Number  # of training so far, by the clock, or else the mean over the runs
+    loss: Number  # mean over seeds, nats per token or per document
+    losses: list[Number]  # of each seed
+    # means over seeds of what else was measured, such as "accuracy"
+    metrics: dict[str, Number] = {}
 
 
 class DecodingCost(Record):
-    """What one more token costs a model that generates, its context full and in a cache.
+    """What one more token costs a model that generates, its context full and in a cache."""
 
-    Attributes:
-        flops_per_token: of one forward pass over one token.
-        cache_bytes: what the cache of one sequence holds: keys, values and the mixers' state, with
-            the spare room of its buffers.
-        mixer_state_bytes: the mixers' part of them.
-    """
-
-    flops_per_token: float
+    flops_per_token: float  # of one forward pass over one token
+    # what the cache of one sequence holds: keys, values and the mixers' state, with the
+    # spare room of its buffers
     cache_bytes: int
-    mixer_state_bytes: int
+    mixer_state_bytes: int  # the mixers' part of them
 
 
 class ModelCost(Record):
-    """The cost of one model.
+    """The cost of one model."""
 
-    Attributes:
-        num_parameters: trainable scalars, tied weights once.
-        num_mixer_parameters: those of the mixers among them.
-        flops_per_token: of training, forward and backward pass, averaged over a full context;
-            a multiplication and an addition count one each.
-        peak_memory_bytes: of a forward and a backward pass over one item (B = 1) without gradient
-            checkpointing and without the optimizer's moments; None where not measured.
-        decoding: None for models that generate nothing, and where not measured.
-    """
-
-    num_parameters: int
-    num_mixer_parameters: int
+    num_parameters: int  # trainable scalars, tied weights once
+    num_mixer_parameters: int  # those of the mixers among them
+    # of training, forward and backward pass, averaged over a full context; a multiplication
+    # and an addition count one each
     flops_per_token: float
+    # of a forward and a backward pass over one item (B = 1) without gradient checkpointing
+    # and without the optimizer's moments; None where not measured
     peak_memory_bytes: int | None = None
+    # None for models that generate nothing, and where not measured
     decoding: DecodingCost | None = None
 
 
 class MixerRecord(Record):
-    """What a contestant adds to the backbone.
+    """What a contestant adds to the backbone."""
 
-    Attributes:
-        kind: of the mixer, presets resolved.
-        options: of that kind.
-        placement: after which layers: "between" them, "all", a list, or None for the default of
-            the points.
-        points: where in a layer.
-    """
-
-    kind: Text
-    options: dict[str, JsonValue] = {}
+    kind: str  # of the mixer, presets resolved
+    options: dict[str, JsonValue] = {}  # of that kind
+    # after which layers: "between" them, "all", a list; None: what the points stand for
     placement: str | list[int] | None = None
-    points: list[Text]
+    points: list[str]  # where in a layer
 
 
 class LossByPosition(Record):
-    """The validation loss in a context longer than in training.
+    """The validation loss in a context longer than in training."""
 
-    Attributes:
-        edges: ascending positions.
-        loss: nats per token of the tokens at edges[i] ≤ t < edges[i + 1].
-    """
-
-    edges: list[int]
-    loss: list[Estimate]
+    context: int  # its length
+    edges: list[int]  # ascending positions
+    loss: list[Estimate]  # nats per token of the tokens at edges[i] ≤ t < edges[i + 1]
 
 
 class ContestantResults(ModelCost):
-    """One contestant: what it is, what it cost and what it bought.
+    """One contestant: what it is, what it cost and what it bought."""
 
-    Attributes:
-        mixer: what it adds to the backbone; None for a plain one.
-        backbone: what differs from the recipe's backbone.
-        baseline: the contestant that it is measured against.
-        learning_rate: that it was trained with.
-        num_steps: that it was trained for.
-        tokens_per_second: of training.
-        final_loss: validation loss, nats per token or per document.
-        gain: how much lower that is than the baseline's.
-        speedup: over the baseline.
-        reached: whether every run comes down to its baseline's final loss. Where one does not, the
-            speed-up is that at the lowest loss that both reach.
-        bits_per: the final loss in bits per unit, such as "character"; empty for classifiers.
-        metrics: of the finished model, such as "accuracy"; empty for language models.
-        curve: all evaluations, step 0 included.
-        contexts: the loss at contexts longer than in training, by their length.
-    """
-
-    mixer: MixerRecord | None
-    backbone: dict[Text, JsonValue] = {}
-    baseline: Text = BASELINE
-    learning_rate: float
-    num_steps: int
-    tokens_per_second: Number
-    final_loss: Estimate
-    gain: Estimate
-    speedup: Speedups
+    mixer: MixerRecord | None  # what it adds to the backbone; None for a plain one
+    backbone: dict[str, JsonValue] = {}  # what differs from the recipe's backbone
+    baseline: str = BASELINE  # the contestant that it is measured against
+    learning_rate: float  # that it was trained with
+    num_steps: int  # that it was trained for
+    tokens_per_second: Number  # of training
+    final_loss: Estimate  # validation loss, nats per token or per document
+    gain: Estimate  # how much lower that is than the baseline's
+    speedup: Speedups  # over the baseline
+    # whether every run comes down to its baseline's final loss. Where one does not, the
+    # speed-up is that at the lowest loss that both reach.
     reached: bool
-    bits_per: dict[Text, Estimate] = {}
-    metrics: dict[Text, Estimate] = {}
-    curve: list[Evaluation]
-    contexts: dict[int, LossByPosition] = {}
+    # the final loss in bits per unit, such as "character"; empty for classifiers
+    bits_per: dict[str, Estimate] = {}
+    # of the finished model, such as "accuracy"; empty for language models
+    metrics: dict[str, Estimate] = {}
+    curve: list[Evaluation] = Field(min_length=1)  # all evaluations, step 0 included
+    contexts: list[LossByPosition] = []  # the loss in contexts longer than in training
 
 
 class Environment(Record):
-    """What something was measured on.
-
-    Attributes:
-        versions: of Python and the packages, by name.
-        cpu: its model.
-        cores: of the machine.
-        accelerator: its model; None without one.
-        threads: of torch.
-        platform: operating system.
-        commit: of latentwave, "…-dirty" with uncommitted changes; None outside a checkout.
-        num_processes: that trained one model together.
-        wrapper: of that model: "none", "ddp" or "fsdp".
-        compiled: whether it was compiled.
-        device: that it was trained on.
-    """
+    """What something was measured on."""
 
     model_config = ConfigDict(extra="ignore")
 
-    versions: dict[Text, Text]
-    cpu: Text
-    cores: int | None
-    accelerator: Text | None
-    threads: int
-    platform: Text
-    commit: Text | None
-    num_processes: int = 1
-    wrapper: Text = "none"
-    compiled: bool = False
-    device: Text = "cpu"
+    versions: dict[str, str]  # of Python and the packages, by name
+    cpu: str  # its model
+    cores: int | None  # of the machine
+    accelerator: str | None  # its model; None without one
+    threads: int  # of torch
+    platform: str  # operating system
+    commit: str | None  # of latentwave, "…-dirty" with uncommitted changes; None outside a checkout
+    num_processes: int = 1  # that trained one model together
+    wrapper: str = "none"  # of that model: "none", "ddp" or "fsdp"
+    compiled: bool = False  # whether it was compiled
+    device: str = "cpu"  # that it was trained on
 
 
 class StepSeconds(Record):
-    """How long a training step took, over the rounds of the clock.
-
-    Attributes:
-        median: seconds.
-        shortest: seconds.
-        longest: seconds.
-    """
+    """How long a training step took, over the rounds of the clock."""
 
     median: float
     shortest: float
@@ -252,140 +162,86 @@ class StepSeconds(Record):
 
 
 class ClockRecord(Record):
-    """Training steps of all contestants, timed in turn while nothing was trained.
+    """Training steps of all contestants, timed in turn while nothing was trained."""
 
-    Attributes:
-        rounds: in which one step of each contestant was timed.
-        busy_cores: cores that other processes kept busy meanwhile; None where not known.
-        environment: what the steps were timed on.
-        step_seconds: by contestant.
-    """
-
-    rounds: int
-    busy_cores: float | None
-    environment: Environment
-    step_seconds: dict[Text, StepSeconds]
+    rounds: int  # in which one step of each contestant was timed
+    busy_cores: float | None  # cores that other processes kept busy meanwhile; None where not known
+    environment: Environment  # what the steps were timed on
+    step_seconds: dict[str, StepSeconds]  # by contestant
 
 
 class RateSearch(Record):
-    """The search for one contestant's learning rate.
+    """The search for one contestant's learning rate."""
 
-    Attributes:
-        losses: final loss of the worst seed by rate, nats; None where one diverged.
-        chosen: the rate with the lowest.
-        at_end_of_grid: whether a better one may lie outside.
-        num_steps: of each run of the search.
-    """
-
-    losses: dict[Text, Number]
-    chosen: float
-    at_end_of_grid: bool
-    num_steps: int
+    losses: dict[str, Number]  # final loss of the worst seed by rate, nats; None where one diverged
+    chosen: float  # the rate with the lowest
+    at_end_of_grid: bool  # whether a better one may lie outside
+    num_steps: int  # of each run of the search
 
 
 class Statistics(Record):
     """What "mean", "low" and "high" are."""
 
-    interval: Text = "percentile bootstrap over seeds, paired"
+    interval: str = "percentile bootstrap over seeds, paired"
     confidence: float = 0.95
-    mean_of_ratios: Text = "geometric"
+    mean_of_ratios: str = "geometric"
 
 
 class SourceRecord(Record):
-    """A file that the corpus was read from.
+    """A file that the corpus was read from."""
 
-    Attributes:
-        name: relative to the corpus.
-        num_bytes: its size.
-        sha256: of its content, in hexadecimal.
-    """
-
-    name: Text
-    num_bytes: int
-    sha256: str
+    name: str  # relative to the corpus
+    num_bytes: int  # its size
+    sha256: str  # of its content, in hexadecimal
 
 
 class Provenance(Record):
-    """Where the corpus comes from.
+    """Where the corpus comes from."""
 
-    Attributes:
-        sources: its files; empty where there are many.
-        num_sources: how many there are.
-        num_source_bytes: their size.
-        num_skipped_files: found beside them and not readable.
-        python_version: of the interpreter that prepared the tokens.
-    """
-
-    sources: list[SourceRecord]
-    num_sources: int
-    num_source_bytes: int
-    num_skipped_files: int
-    python_version: Text
+    sources: list[SourceRecord]  # its files; empty where there are many
+    num_sources: int  # how many there are
+    num_source_bytes: int  # their size
+    num_skipped_files: int  # found beside them and not readable
+    python_version: str  # of the interpreter that prepared the tokens
 
 
 class CorpusRecord(Record):
-    """The tokens that were trained and validated on.
+    """The tokens that were trained and validated on."""
 
-    Attributes:
-        name: of the corpus.
-        num_tokens: in all splits.
-        vocab_size: distinct tokens; 0 for raw samples.
-        tokenizer: what made the tokens.
-        units_per_token: characters, bytes, samples or notes; empty for classifiers.
-        num_classes: of labelled documents; None without labels.
-        sha256: of the tokens, in hexadecimal.
-        provenance: where they come from.
-    """
-
-    name: Text
-    num_tokens: int
-    vocab_size: int
-    tokenizer: Text
-    units_per_token: dict[Text, float]
-    num_classes: int | None
-    sha256: str
-    provenance: Provenance
+    name: str  # of the corpus
+    num_tokens: int  # in all splits
+    vocab_size: int  # distinct tokens; 0 for raw samples
+    tokenizer: str  # what made the tokens
+    units_per_token: dict[str, float]  # characters, bytes, samples or notes; empty for classifiers
+    num_classes: int | None  # of labelled documents; None without labels
+    sha256: str  # of the tokens, in hexadecimal
+    provenance: Provenance  # where they come from
 
 
 class Results(Record):
-    """A whole comparison.
+    """A whole comparison."""
 
-    Attributes:
-        recipe: as in its YAML file, with all defaults.
-        budget: what every contestant spends as much of as its baseline.
-        environment: of the baseline's first run.
-        commits: of all runs; a comparison that was resumed or extended may have several.
-        clock: where seconds come from; None: from the runs themselves.
-        statistics: what intervals are.
-        corpus: what was trained on.
-        task: "language-model" or "classification".
-        loss_unit: what losses are means over: "token" or "document".
-        metrics_split: that the metrics of classifiers were measured on.
-        seeds: one run of each contestant for each.
-        tuning: the search for learning rates, by contestant; empty without one.
-        command: that was typed.
-        contestants: by name, in the recipe's order.
-    """
-
-    recipe: dict[str, JsonValue]
+    recipe: dict[str, JsonValue]  # as in its YAML file, with all defaults
+    # what every contestant spends as much of as its baseline
     budget: Literal["tokens", "flops", "seconds"]
-    environment: Environment
-    commits: list[Text]
-    clock: ClockRecord | None
-    statistics: Statistics = Statistics()
-    corpus: CorpusRecord
-    task: Text
-    loss_unit: Text
-    metrics_split: Text | None
-    seeds: list[int]
-    tuning: dict[Text, RateSearch] = {}
-    command: Text
-    contestants: dict[Text, ContestantResults]
+    environment: Environment  # of the baseline's first run
+    commits: list[str]  # of all runs; a comparison that was resumed or extended may have several
+    clock: ClockRecord | None  # where seconds come from; None: from the runs themselves
+    statistics: Statistics = Statistics()  # what intervals are
+    corpus: CorpusRecord  # what was trained on
+    task: str  # "language-model" or "classification"
+    loss_unit: str  # what losses are means over: "token" or "document"
+    metrics_split: str | None  # the split that the metrics of classifiers were measured on
+    seeds: list[int] = Field(min_length=1)  # one run of each contestant for each
+    # the search for learning rates, by contestant; empty without one
+    tuning: dict[str, RateSearch] = {}
+    command: str  # that was typed
+    contestants: dict[str, ContestantResults]  # by name, in the recipe's order
 
     @property
     def name(self) -> str:
         """Of the recipe."""
-        return printable(str(self.recipe["name"]))
+        return str(self.recipe["name"])
 
     @property
     def others(self) -> list[str]:
@@ -406,8 +262,6 @@ class Results(Record):
     def _fits_together(self) -> Results:
         if "name" not in self.recipe:
             raise ValueError("the recipe has no name")
-        if not self.seeds:
-            raise ValueError("there must be at least one seed")
         if BASELINE not in self.contestants:
             found = ", ".join(map(repr, self.contestants)) or "no contestant"
             raise ValueError(f"the contestants must include {BASELINE!r}, found {found}")
@@ -417,8 +271,6 @@ class Results(Record):
                 raise ValueError(
                     f"there is no contestant {own.baseline!r}, which {name!r} is measured against"
                 )
-            if not own.curve:
-                raise ValueError(f"contestants.{name} has no curve")
             for index, point in enumerate(own.curve):
                 if len(point.losses) != len(self.seeds):
                     raise ValueError(
@@ -440,48 +292,15 @@ def read_results(path: str | Path) -> Results:
         path: `results.json`, or the folder that holds it.
 
     Raises:
-        UserError: if the file is missing, or is not the results of a comparison; one line that
-            names the file and the first field that is wrong.
-
-    Example:
-        >>> read_results("nowhere")
-        Traceback (most recent call last):
-        ...
-        latentwave.errors.UserError: there is no results file 'nowhere'; give the folder of a \
-finished comparison or its results.json
+        UserError: if the file is missing or damaged; the line names the file and the first field
+            that is wrong.
     """
     file = Path(path)
     if file.is_dir():
         file = file / RESULTS
-    if not file.is_file():
-        raise UserError(
-            f"there is no results file {str(file)!r}; "
-            "give the folder of a finished comparison or its results.json"
-        )
-    try:
-        return Results.model_validate_json(file.read_bytes())
-    except OSError as error:
-        raise UserError(f"cannot read the results file {str(file)!r}: {error.strerror}") from error
-    except ValidationError as error:
-        raise UserError(
-            f"{str(file)!r} is not the results of a comparison: {first_mistake(error)}; run the "
-            "comparison again to write it anew"
-        ) from error
+    return read_json(file, "give the folder of a finished comparison or its results.json", Results)
 
 
 def write_results(results: Results, folder: Path) -> None:
     """Write results.json at once: a reader or a crash finds the old file or the new one."""
     write_durably(folder / RESULTS, results.model_dump_json(indent=2) + "\n")
-
-
-def first_mistake(error: ValidationError) -> str:
-    """The first field that does not fit, what is wrong with it and what stands there."""
-    found = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in found["loc"])
-    if found["type"] == "value_error":
-        message = str(found["ctx"]["error"])
-    elif found["type"] in ("missing", "json_invalid"):
-        message = found["msg"]
-    else:
-        message = f"{found['msg']}, got {found['input']!r:.60}"
-    return printable(f"{place}: {message}" if place else message).replace("\n", " ")

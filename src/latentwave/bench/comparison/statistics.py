@@ -6,7 +6,6 @@ two runs that share initial weights and batches, so that what seeds differ by ca
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 
@@ -62,9 +61,8 @@ def estimate_ratio(values: Sequence[float], *, confidence: float = 0.95, seed: i
 
         mean = exp( (1/n) · Σ log r_i )
 
-    The arithmetic mean of ratios depends on what stands below: twice as fast with one seed and
-    half as fast with the other would make 1.25 either way round. The geometric mean makes 1, and
-    the ratio of b to a is one over that of a to b, interval included.
+    Twice as fast with one seed and half as fast with the other is as fast, whichever of the two
+    runs stands below; the arithmetic mean would say 1.25 times either way.
 
     Args:
         values: one per seed, at least one, >= 0.
@@ -72,8 +70,7 @@ def estimate_ratio(values: Sequence[float], *, confidence: float = 0.95, seed: i
         seed: of the resampling.
 
     Returns:
-        The estimate; without an interval if there is one value or one that is 0, without a mean
-        if one is not finite.
+        As `estimate`; without an interval if a value is 0.
 
     Raises:
         ValueError: for no values, and for one below 0.
@@ -96,15 +93,11 @@ def highest_coverage(num_seeds: int) -> float:
 
         1 − 2^(1−n)
 
-    A mean of resampled values lies between the lowest and the highest value, and so does the
-    interval. All n values lie on the same side of the true median with probability 2 · 2^(−n); then
-    no interval between them holds it, whatever confidence was asked for.
+    The interval lies between the lowest and the highest value. All n lie on the same side of the
+    true median with probability 2 · 2^(−n); then it misses it, whatever confidence was asked for.
 
     Args:
         num_seeds: n, at least 1.
-
-    Returns:
-        The share of comparisons, 0 with one seed.
 
     Raises:
         ValueError: for fewer than one.
@@ -119,16 +112,7 @@ def highest_coverage(num_seeds: int) -> float:
 
 
 def seeds_needed(confidence: float = 0.95) -> int:
-    """The fewest seeds whose bootstrap interval can have that confidence.
-
-    Args:
-        confidence: between 0 and 1, both excluded.
-
-    Returns:
-        The smallest n with `highest_coverage(n)` >= confidence.
-
-    Raises:
-        ValueError: for a confidence out of range.
+    """The fewest seeds whose bootstrap interval can have that confidence, 0 < confidence < 1.
 
     Example:
         >>> seeds_needed(0.95)
@@ -136,7 +120,7 @@ def seeds_needed(confidence: float = 0.95) -> int:
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
-    return next(n for n in itertools.count(1) if highest_coverage(n) >= confidence)
+    return 1 + math.ceil(-math.log2(1 - confidence))
 
 
 def first_crossing(losses: Sequence[float], costs: Sequence[float], target: float) -> float | None:

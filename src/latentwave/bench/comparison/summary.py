@@ -29,6 +29,7 @@ from latentwave.bench.comparison.statistics import estimate, estimate_ratio, spe
 from latentwave.bench.data import TokenStore
 from latentwave.bench.training import BASELINE, Recipe, RunResult
 from latentwave.bench.training.objective import Objective
+from latentwave.errors import UserError
 
 _MAX_SOURCES = 20
 
@@ -42,8 +43,8 @@ def summarize(
     objective: Objective,
     costs: Mapping[str, ModelCost],
     clock: Clock | None,
-    tuning: Mapping[str, RateSearch],
-    contexts: Mapping[str, Mapping[int, LossByPosition]],
+    tuning: dict[str, RateSearch],
+    contexts: Mapping[str, list[LossByPosition]],
     command: str,
 ) -> Results:
     """Put the numbers of all runs together.
@@ -61,10 +62,17 @@ def summarize(
         command: that was typed.
     """
     # A class is not told by its document's tokens: its nats are not bits of them.
-    bits_per_nat = {} if runs[BASELINE][0].metrics else store.bits_per_unit(1.0)
+    classifies = objective.task == "classification"
+    bits_per_nat = {} if classifies else store.bits_per_unit(1.0)
     units = {unit: 1 / (math.log(2) * bits) for unit, bits in bits_per_nat.items()}
+    every_run = [run for own in runs.values() for run in own]
+    metrics = dict.fromkeys(metric for run in every_run for metric in run.metrics)
     curves = {
-        name: _curve(own, costs[name], None if clock is None else clock.seconds_per_step(name))
+        name: _curve(
+            own,
+            costs[name].flops_per_token,
+            None if clock is None else clock.seconds_per_step(name),
+        )
         for name, own in runs.items()
     }
     contestants = {}
@@ -79,25 +87,23 @@ def summarize(
             learning_rate=training.learning_rate,
             num_steps=training.num_steps,
             metrics={
-                metric: estimate([run.metrics[metric] for run in runs[name]])
-                for metric in runs[name][0].metrics
+                m: estimate([r.metrics.get(m, math.nan) for r in runs[name]]) for m in metrics
             },
             curve=curves[name],
-            contexts=dict(contexts[name]),
+            contexts=contexts[name],
         )
-    first = runs[BASELINE][0]
     return Results(
         recipe=recipe.to_dict(),
         budget=recipe.budget,
-        environment=Environment(**first.environment),
-        commits=sorted({str(run.environment["commit"]) for own in runs.values() for run in own}),
+        environment=Environment(**runs[BASELINE][0].environment),
+        commits=sorted({str(run.environment["commit"]) for run in every_run}),
         clock=None if clock is None else _clock(clock),
         corpus=_corpus(store, units),
         task=objective.task,
         loss_unit=objective.loss_unit,
-        metrics_split=first.metrics_split,
+        metrics_split=next((run.metrics_split for run in every_run if run.metrics), None),
         seeds=list(recipe.seeds),
-        tuning=dict(tuning),
+        tuning=tuning,
         command=command,
         contestants=contestants,
     )
@@ -121,7 +127,6 @@ def derive(
     """
     pairs = list(zip(_losses(baseline), _losses(curve), strict=True))
     finals = [own[-1] for _, own in pairs]
-    last = curve[-1]
 
     def times(measure: str) -> Estimate:
         theirs, ours = (
@@ -138,8 +143,40 @@ def derive(
             unit: estimate([loss / (math.log(2) * number) for loss in finals])
             for unit, number in units_per_token.items()
         },
-        "tokens_per_second": last.tokens / (last.seconds or math.nan),
+        "tokens_per_second": curve[-1].tokens / (curve[-1].seconds or math.nan),
     }
+
+
+def compare_contestants(
+    results: Results, first: str, second: str, *, confidence: float = 0.95
+) -> Estimate:
+    """How much higher one contestant's final loss is than another's, paired seed by seed.
+
+        mean over seeds of ( final loss of `first` − final loss of `second` )
+
+    Intervals of two final losses may overlap though one contestant is better with every seed: both
+    hold what seeds differ by. Their differences do not.
+
+    Args:
+        results: of the comparison.
+        first: a contestant.
+        second: another one.
+        confidence: of the interval.
+
+    Returns:
+        The difference in nats, above 0 where `second` is better; without an interval for one seed,
+        without a mean if a run diverged. If the interval holds 0, the comparison is undecided.
+
+    Raises:
+        UserError: if there is no such contestant.
+    """
+    for name in (first, second):
+        if name not in results.contestants:
+            found = ", ".join(results.contestants)
+            raise UserError(f"the results have no contestant {name!r}, only {found}")
+    ends = (results.contestants[name].curve[-1].losses for name in (first, second))
+    pairs = zip(*ends, strict=True)
+    return estimate([_number(a) - _number(b) for a, b in pairs], confidence=confidence)
 
 
 def _losses(curve: Sequence[Evaluation]) -> list[list[float]]:
@@ -152,22 +189,27 @@ def _number(value: float | None) -> float:
 
 
 def _curve(
-    runs: Sequence[RunResult], cost: ModelCost, step_seconds: float | None
+    runs: Sequence[RunResult], flops_per_token: float, step_seconds: float | None
 ) -> list[Evaluation]:
+    """All seeds are evaluated after the same steps, so points are averaged one by one."""
+
+    def mean(values: list[float]) -> float | None:
+        return estimate(values).mean
+
     return [
         Evaluation(
             steps=points[0].step,
             tokens=points[0].tokens,
-            flops=points[0].tokens * cost.flops_per_token,
+            flops=points[0].tokens * flops_per_token,
             seconds=(
-                estimate([point.seconds for point in points]).mean
+                mean([point.seconds for point in points])
                 if step_seconds is None
                 else points[0].step * step_seconds
             ),
-            loss=estimate([point.loss for point in points]).mean,
+            loss=mean([point.loss for point in points]),
             losses=[point.loss for point in points],
             metrics={
-                name: estimate([point.metrics[name] for point in points]).mean
+                name: mean([point.metrics.get(name, math.nan) for point in points])
                 for name in points[0].metrics
             },
         )
@@ -189,26 +231,22 @@ def _clock(clock: Clock) -> ClockRecord:
     )
 
 
-def _corpus(store: TokenStore, units_per_token: Mapping[str, float]) -> CorpusRecord:
-    metadata = store.metadata
-    provenance = metadata.provenance
-    sources = provenance.sources
+def _corpus(store: TokenStore, units_per_token: dict[str, float]) -> CorpusRecord:
+    metadata, sources = store.metadata, store.metadata.provenance.sources
+    few = sources if len(sources) <= _MAX_SOURCES else []
     return CorpusRecord(
         name=metadata.corpus,
         num_tokens=metadata.num_tokens,
         vocab_size=metadata.vocab_size,
         tokenizer=metadata.tokenizer,
-        units_per_token=dict(units_per_token),
-        num_classes=None if metadata.class_names is None else len(metadata.class_names),
+        units_per_token=units_per_token,
+        num_classes=metadata.num_classes,
         sha256=metadata.sha256,
         provenance=Provenance(
-            sources=[
-                SourceRecord(name=source.name, num_bytes=source.num_bytes, sha256=source.sha256)
-                for source in sources[: _MAX_SOURCES if len(sources) <= _MAX_SOURCES else 0]
-            ],
+            sources=[SourceRecord(**vars(source)) for source in few],
             num_sources=len(sources),
             num_source_bytes=sum(source.num_bytes for source in sources),
-            num_skipped_files=len(provenance.skipped),
-            python_version=provenance.python_version,
+            num_skipped_files=len(metadata.provenance.skipped),
+            python_version=metadata.provenance.python_version,
         ),
     )

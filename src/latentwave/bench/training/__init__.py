@@ -14,7 +14,7 @@ from latentwave.bench.training.classifiers import build_classifier
 from latentwave.bench.training.contestant import BASELINE, ContestantConfig
 from latentwave.bench.training.curve import CurvePoint
 from latentwave.bench.training.environment import describe_environment
-from latentwave.bench.training.evaluation import evaluate_loss, load_run
+from latentwave.bench.training.evaluation import evaluate_loss, load_run, model_folder
 from latentwave.bench.training.generation import continue_tokens
 from latentwave.bench.training.models import build_model
 from latentwave.bench.training.objective import Objective
@@ -33,7 +33,7 @@ from latentwave.bench.training.recipe import (
     recipe_from_dict,
 )
 from latentwave.bench.training.result import RunResult, check_folder, read_record, read_result
-from latentwave.bench.training.run import describe_run, train, training_arguments
+from latentwave.bench.training.run import describe_run, train
 from latentwave.bench.training.settings import TrainingConfig
 from latentwave.bench.training.tasks import open_objective
 
@@ -64,6 +64,7 @@ __all__ = [
     "list_checkpoints",
     "load_recipe",
     "load_run",
+    "model_folder",
     "newest_checkpoint",
     "on_main",
     "open_objective",
@@ -75,5 +76,4 @@ __all__ = [
     "recipe_from_dict",
     "start_processes",
     "train",
-    "training_arguments",
 ]

@@ -5,8 +5,16 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from latentwave.bench.training.checks import at_least
+from latentwave.bench.training.checks import check_values, number
 from latentwave.errors import UserError
+
+Architecture = Literal["gpt2", "llama", "encoder"]
+# What tells tokens' places, where a recipe may choose.
+POSITIONS: dict[Architecture, tuple[str, ...]] = {
+    "gpt2": ("learned", "rotary", "none"),
+    "llama": ("rotary", "none"),
+    "encoder": (),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,19 +45,19 @@ class BackboneConfig:
         frontend_strides: of the two; their product is the samples per frame.
     """
 
-    architecture: Literal["gpt2", "llama", "encoder"] = "gpt2"
-    num_layers: int = 10
-    hidden_size: int = 128
-    num_heads: int = 8
-    intermediate_size: int = 512
-    context_length: int = 512
-    dropout: float = 0.0
+    architecture: Architecture = "gpt2"
+    num_layers: int = number(10, 1, most=10_000)
+    hidden_size: int = number(128, 1, most=10**6)
+    num_heads: int = number(8, 1, most=10**6)
+    intermediate_size: int = number(512, 1, most=10**7)
+    context_length: int = number(512, 2)
+    dropout: float = number(0.0, 0, below=1)
     positions: Literal["learned", "rotary", "none"] | None = None
-    initializer_range: float = 0.02
+    initializer_range: float = number(0.02, above=0)
     scaled_residual_init: bool = False
     tie_embeddings: bool = True
     qk_norm: bool = False
-    frontend_channels: int = 64
+    frontend_channels: int = number(64, 1, most=10**6)
     frontend_kernel_sizes: list[int] = dataclasses.field(default_factory=lambda: [64, 20])
     frontend_strides: list[int] = dataclasses.field(default_factory=lambda: [16, 10])
 
@@ -59,37 +67,25 @@ class BackboneConfig:
         Raises:
             UserError: for a value out of range.
         """
-        if self.architecture not in ("gpt2", "llama", "encoder"):
-            raise UserError(
-                'backbone.architecture must be "gpt2", "llama" or "encoder", got '
-                f"{self.architecture!r}"
-            )
-        sizes = ("num_layers", "hidden_size", "num_heads", "intermediate_size")
-        at_least(self, "backbone", 1, *sizes, "frontend_channels")
+        check_values(self, "backbone")
         for name in ("frontend_kernel_sizes", "frontend_strides"):
             values = getattr(self, name)
             if len(values) != 2 or min(values) < 1:
                 raise UserError(f"backbone.{name} must be two numbers >= 1, got {values}")
-        at_least(self, "backbone", 2, "context_length")
         if self.hidden_size % self.num_heads:
             raise UserError(
                 f"backbone.num_heads={self.num_heads} must divide backbone.hidden_size="
                 f"{self.hidden_size}"
             )
-        known = {"gpt2": ("learned", "rotary", "none"), "llama": ("rotary", "none")}
-        allowed = known.get(self.architecture, ())
+        allowed = POSITIONS[self.architecture]
         if self.positions is not None and self.positions not in allowed:
             choices = ", ".join(allowed) or "no choice"
             raise UserError(
                 f"backbone.positions of {self.architecture!r} must be null or one of: {choices}; "
                 f"got {self.positions!r}"
             )
-        if not self.initializer_range > 0:
-            raise UserError(f"backbone.initializer_range must be > 0, got {self.initializer_range}")
         if self.qk_norm and (self.architecture != "llama" or self.positions == "none"):
             raise UserError(
                 'backbone.qk_norm needs the architecture "llama" with rotary positions, got '
                 f"{self.architecture!r} with positions {self.positions!r}"
             )
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"backbone.dropout must be in [0, 1), got {self.dropout}")

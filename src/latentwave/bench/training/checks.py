@@ -1,28 +1,75 @@
-"""Checks of values that recipes hold."""
+"""Checks of what recipes say."""
 
 from __future__ import annotations
 
+import dataclasses
+import math
+import operator
+import typing
 from collections.abc import Sequence
+from typing import Any
 
+from latentwave.bench.training.files import validated
 from latentwave.errors import UserError
 
+MOST = 10**9  # of any number that has no smaller bound
+_SIGNS = {">=": operator.ge, ">": operator.gt, "<": operator.lt, "<=": operator.le}
+LARGEST_SEED = 2**32 - 1  # NumPy's
 
-def at_least(config: object, group: str, least: float, *names: str) -> None:
-    """Refuse attributes of a configuration that are below a bound.
+
+def number(
+    default: Any,
+    least: float | None = None,
+    *,
+    above: float | None = None,
+    below: float | None = None,
+    most: float = MOST,
+) -> Any:
+    """A field of a configuration with bounds."""
+    bounds = {">=": least, ">": above, "<": below, "<=": most}
+    return dataclasses.field(default=default, metadata=bounds)
+
+
+def check_values(config: Any, group: str = "") -> None:
+    """Check every field of a configuration against its annotation and the bounds of `number`.
 
     Args:
-        config: that has them.
-        group: its name in a recipe.
-        least: the smallest value allowed.
-        *names: of the attributes.
+        config: a dataclass.
+        group: its name in a recipe; empty for the recipe itself.
+
+    Raises:
+        UserError: with name and value, for another type, a word that a Literal does not have, a
+            number out of range or not finite.
+    """
+    hints = typing.get_type_hints(type(config))
+    for field in dataclasses.fields(config):
+        name = f"{group}.{field.name}" if group else field.name
+        value = getattr(config, field.name)
+        check_finite(name, value)
+        try:
+            validated(value, hints[field.name], strict=True)
+        except ValueError as error:
+            fault = str(error).replace("Input should be", "must be")
+            raise UserError(f"{name} {fault}, got {value!r}"[:500]) from error
+        for sign, bound in field.metadata.items():
+            if None not in (value, bound) and not _SIGNS[sign](value, bound):
+                raise UserError(f"{name} must be {sign} {bound}, got {value}")
+
+
+def check_finite(name: str, value: Any) -> None:
+    """Refuse infinities and nan, wherever they stand in plain values.
 
     Raises:
         UserError: with name and value.
     """
-    for name in names:
-        value = getattr(config, name)
-        if value < least:
-            raise UserError(f"{group}.{name} must be >= {least}, got {value}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{name} must be a finite number, got {value}")
+    if isinstance(value, dict):
+        for key, each in value.items():
+            check_finite(f"{name}.{key}", each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            check_finite(name, each)
 
 
 def check_seeds(name: str, seeds: Sequence[int]) -> None:
@@ -35,8 +82,11 @@ def check_seeds(name: str, seeds: Sequence[int]) -> None:
     Raises:
         UserError: with name and values.
     """
-    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise UserError(f"{name} must be distinct numbers >= 0, at least one, got {seeds}")
+    distinct = len(set(seeds)) == len(seeds) > 0
+    if not distinct or min(seeds) < 0 or max(seeds) > LARGEST_SEED:
+        raise UserError(
+            f"{name} must be distinct numbers from 0 to {LARGEST_SEED}, at least one, got {seeds}"
+        )
 
 
 def check_name(group: str, name: str) -> None:
@@ -49,5 +99,9 @@ def check_name(group: str, name: str) -> None:
     Raises:
         UserError: with group and value.
     """
-    if not name or not all(c.isalnum() or c in "._-+" for c in name) or name[0] == ".":
-        raise UserError(f"{group}: {name!r} names a folder: use letters, digits and . _ - + only")
+    allowed = all(c.isalnum() or c in "._-+" for c in name)
+    if not name or not allowed or name[0] == "." or len(name.encode()) > 150:
+        raise UserError(
+            f"{group}: {name[:200]!r} names a folder: use letters, digits and . _ - + only, at "
+            "most 150"
+        )

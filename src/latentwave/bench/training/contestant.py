@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from latentwave.bench.training.backbone import BackboneConfig
+from latentwave.bench.training.checks import check_values, number
 from latentwave.bench.training.settings import TrainingConfig
 from latentwave.errors import UserError
 from latentwave.mixers import MixerConfig, default_points
@@ -38,8 +39,8 @@ class ContestantConfig:
     points: list[str] = dataclasses.field(default_factory=list)
     backbone: dict[str, Any] = dataclasses.field(default_factory=dict)
     baseline: str = BASELINE
-    learning_rate: float | None = None
-    num_steps: int | None = None
+    learning_rate: float | None = number(None, above=0)
+    num_steps: int | None = number(None, 1)
 
     def __post_init__(self) -> None:
         """Check kind and option names.
@@ -48,6 +49,7 @@ class ContestantConfig:
             UserError: if they are unknown, options are given without a kind, or the backbone's
                 context is changed.
         """
+        check_values(self, "contestant")
         for name in self.backbone:
             if name not in _BACKBONE_FIELDS:
                 raise UserError(

@@ -1,17 +1,14 @@
-"""The loss curve of a run: one line per evaluation, on disk as soon as it is known."""
+"""The loss curve of a run, and the clock beside it."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
+import math
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-
-from latentwave.bench.training.files import write_durably
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,7 +19,8 @@ class CurvePoint:
         step: optimizer steps so far.
         tokens: tokens trained on so far.
         seconds: time spent training so far, without evaluations and checkpoints.
-        loss: validation loss, nats per token or per labelled document.
+        loss: validation loss, nats per token or per labelled document; nan from the step on at
+            which a run diverged.
         metrics: what else was measured, such as "accuracy".
     """
 
@@ -33,36 +31,61 @@ class CurvePoint:
     metrics: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
-def read_curve(path: Path) -> list[CurvePoint]:
-    """Read the points of a curve; a last line that was cut off in writing is left out."""
+def logged_curve(state: TrainerState, tokens_per_step: int, after: int = -1) -> list[CurvePoint]:
+    """The evaluations that the Trainer has logged, which are part of its checkpoints.
+
+    Args:
+        state: of the Trainer.
+        tokens_per_step: of the training.
+        after: leave out evaluations up to this step.
+    """
     points = []
-    for line in path.read_text().splitlines() if path.is_file() else []:
-        try:
-            points.append(CurvePoint(**json.loads(line)))
-        except json.JSONDecodeError:
-            break
+    for entry in state.log_history:
+        measured = {
+            name.removeprefix("eval_"): value
+            for name, value in entry.items()
+            if name.startswith("eval_")
+        }
+        step = int(entry["step"])
+        if measured and step > after:
+            seconds, loss = measured.pop("seconds"), measured.pop("loss")
+            tokens = step * tokens_per_step
+            points.append(
+                CurvePoint(step=step, tokens=tokens, seconds=seconds, loss=loss, metrics=measured)
+            )
     return points
 
 
-class CurveCallback(TrainerCallback):
-    """Writes the curve and keeps the clock, which stands still during evaluations and saves.
+def to_the_end(curve: list[CurvePoint], num_steps: int, every: int) -> list[CurvePoint]:
+    """A curve on the whole grid of evaluations: nan where a run that diverged did not come to."""
+    last = curve[-1]
+    missing = range(last.step + every, num_steps + 1, every)
+    tokens_per_step = last.tokens // max(last.step, 1)
+    return curve + [
+        CurvePoint(step=step, tokens=step * tokens_per_step, seconds=last.seconds, loss=math.nan)
+        for step in missing
+    ]
 
-    A resumed run goes on from the point of its checkpoint; later points are written anew.
+
+class Clock(TrainerCallback):
+    """Counts the seconds of training; it stands still during evaluations and saves.
+
+    A resumed run goes on from the last evaluation before its checkpoint.
+
+    Attributes:
+        seconds: so far.
     """
 
-    def __init__(self, path: Path, tokens_per_step: int) -> None:
-        self._path = path
-        self._tokens_per_step = tokens_per_step
-        self._points: list[CurvePoint] = []
-        self._seconds = 0.0
+    def __init__(self) -> None:
+        self.seconds = 0.0
         self._mark = 0.0
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Take up the curve where the checkpoint left it."""
-        self._points = [p for p in read_curve(self._path) if p.step <= state.global_step]
-        self._seconds = self._points[-1].seconds if self._points else 0.0
+        """Go on where the checkpoint stands."""
+        before = logged_curve(state, 1)
+        self.seconds = before[-1].seconds if before else 0.0
         self._mark = time.perf_counter()
 
     def on_step_end(
@@ -72,36 +95,11 @@ class CurveCallback(TrainerCallback):
         if (control.should_evaluate or control.should_save) and torch.accelerator.is_available():
             torch.accelerator.synchronize()  # the steps up to here, not those still under way
         now = time.perf_counter()
-        self._seconds += now - self._mark
+        self.seconds += now - self._mark
         self._mark = now
 
-    def on_evaluate(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **kwargs: Any,
-    ) -> None:
-        """Add a point."""
-        point = CurvePoint(
-            step=state.global_step,
-            tokens=state.global_step * self._tokens_per_step,
-            seconds=self._seconds,
-            loss=kwargs["metrics"]["eval_loss"],
-            metrics={
-                name.removeprefix("eval_"): value
-                for name, value in kwargs["metrics"].items()
-                if name.startswith("eval_") and name != "eval_loss"
-            },
-        )
-        if not self._points or self._points[-1].step < point.step:
-            self._points.append(point)
-            lines = (json.dumps(dataclasses.asdict(p)) + "\n" for p in self._points)
-            write_durably(self._path, "".join(lines))
+    def on_evaluate(self, *_: Any, **__: Any) -> None:
+        """Go on after an evaluation."""
         self._mark = time.perf_counter()
 
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        """Let the clock go on after the checkpoint is written."""
-        self._mark = time.perf_counter()
+    on_save = on_evaluate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 from numpy.typing import NDArray
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, TextStreamer
 
 from latentwave.errors import UserError
 
@@ -24,6 +25,7 @@ def continue_tokens(
     top_k: int | None = None,
     end_token: int | None = None,
     on_progress: Callable[[int], object] | None = None,
+    streamer: TextStreamer | None = None,
 ) -> Int64[np.ndarray, " T"]:
     """Sample the tokens that follow a prompt, as many as are wanted.
 
@@ -39,6 +41,7 @@ def continue_tokens(
         top_k: sample from the likeliest only; None: from all.
         end_token: stops generation.
         on_progress: is called with the number of new tokens, piece by piece.
+        streamer: shows text as it comes, the prompt first.
 
     Returns:
         Prompt and new tokens: (at most tokens + num_new_tokens,).
@@ -50,7 +53,7 @@ def continue_tokens(
         raise UserError("the prompt is empty")
     if num_new_tokens < 1:
         raise UserError(f"at least 1 new token must be wanted, got {num_new_tokens}")
-    if temperature < 0:
+    if not 0 <= temperature < math.inf:
         raise UserError(f"temperature must be >= 0, got {temperature}")
     context = model.config.max_position_embeddings
     sampling: dict[str, Any] = {"do_sample": temperature > 0}
@@ -70,8 +73,11 @@ def continue_tokens(
             eos_token_id=end_token,
             pad_token_id=0,
             use_cache=True,
+            streamer=streamer,
             **sampling,
         )
+        if streamer is not None:
+            streamer.skip_prompt = True  # it is shown
         new = longer[0, len(history) :].cpu()
         tokens = torch.cat([tokens, new])
         if on_progress is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import psutil
 import torch
 from transformers import (
     GPT2Config,
@@ -20,8 +21,10 @@ from transformers import (
     set_seed,
 )
 
-from latentwave.bench.training.backbone import BackboneConfig
+from latentwave.bench.training.backbone import POSITIONS, BackboneConfig
 from latentwave.bench.training.contestant import ContestantConfig
+from latentwave.bench.training.processes import num_processes, on_cpu
+from latentwave.bench.training.settings import TrainingConfig
 from latentwave.errors import UserError
 from latentwave.hub import attach
 
@@ -46,45 +49,89 @@ def build_model(
     Raises:
         UserError: if the backbone is no decoder, or the mixer refuses it or an option's value.
     """
-    if backbone.architecture not in _LANGUAGE_MODELS:
+    if not POSITIONS[backbone.architecture]:
         raise UserError(
             f"backbone.architecture {backbone.architecture!r} reads later tokens and cannot "
-            f"predict them: a language model needs one of {', '.join(_LANGUAGE_MODELS)}"
+            f"predict them: a language model needs one of "
+            f"{', '.join(name for name, own in POSITIONS.items() if own)}"
         )
+    check_size(backbone, vocab_size)
     set_seed(seed)
     model = _language_model(backbone, vocab_size)
     if backbone.scaled_residual_init and not isinstance(model, GPT2LMHeadModel):
-        _scale_residual_outputs(model, backbone.num_layers)
+        # What GPT-2's own initialisation does (Radford et al., 2019).
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if name.endswith(_RESIDUAL_OUTPUTS):
+                    parameter.div_((2 * backbone.num_layers) ** 0.5)
     return attach_contestant(model, backbone, contestant)
 
 
+def check_size(
+    backbone: BackboneConfig, vocab_size: int, training: TrainingConfig | None = None
+) -> None:
+    """Refuse sizes that this machine cannot hold, before anything is built.
+
+    Counted is the least that is needed: the matrices, with gradients and the optimizer's state if
+    they are trained, and for one pass of this process its logits and every layer's input.
+
+    Raises:
+        UserError: with what is needed and what there is.
+    """
+    width, layers = backbone.hidden_size, backbone.num_layers
+    parameters = width * vocab_size + layers * (
+        4 * width**2 + 2 * width * backbone.intermediate_size
+    )
+    needed = 4 * parameters
+    if training is not None:
+        passes = num_processes() * training.gradient_accumulation_steps
+        tokens = training.batch_size * backbone.context_length // passes
+        kept = layers * width * (not training.gradient_checkpointing)
+        needed = 16 * parameters // num_processes() + 4 * tokens * (vocab_size + kept)
+    there = psutil.virtual_memory().total if on_cpu() else torch.cuda.mem_get_info()[1]
+    if needed > there:
+        raise UserError(
+            f"num_layers={layers}, hidden_size={width}, intermediate_size="
+            f"{backbone.intermediate_size} and the batch need at least {needed / 2**30:,.1f} GiB, "
+            f"this {'machine' if on_cpu() else 'accelerator'} has {there / 2**30:,.1f} GiB: choose "
+            "smaller sizes, a smaller batch_size or more gradient_accumulation_steps"
+        )
+
+
 def _language_model(backbone: BackboneConfig, vocab_size: int) -> PreTrainedModel:
-    if backbone.architecture == "gpt2" and backbone.positions == "rotary":
-        return GPTNeoXForCausalLM(_gpt2_with_rotary_positions(backbone, vocab_size))
-    if backbone.qk_norm:
-        return Qwen3ForCausalLM(_llama_with_qk_norm(backbone, vocab_size))
-    if backbone.architecture == "llama" and backbone.positions == "none":
-        return SmolLM3ForCausalLM(_llama_without_positions(backbone, vocab_size))
-    config, language_model = _LANGUAGE_MODELS[backbone.architecture]
-    model: PreTrainedModel = language_model(config(backbone, vocab_size))
-    if isinstance(model, GPT2LMHeadModel) and backbone.positions == "none":
+    sizes = _sizes(backbone, vocab_size)
+    if backbone.architecture == "llama":
+        sizes["num_key_value_heads"] = backbone.num_heads
+        if backbone.qk_norm:  # Qwen 3 is Llama with normalised queries and keys
+            return Qwen3ForCausalLM(
+                Qwen3Config(head_dim=backbone.hidden_size // backbone.num_heads, **sizes)
+            )
+        if backbone.positions == "none":  # SmolLM3 is Llama that may do without rotary positions
+            return SmolLM3ForCausalLM(
+                SmolLM3Config(no_rope_layers=[0] * backbone.num_layers, **sizes)
+            )
+        return LlamaForCausalLM(llama_config(backbone, vocab_size))
+    if backbone.positions == "rotary":
+        # GPT-NeoX with sequential residuals is GPT-2 but for its positions and untied biases.
+        config = GPTNeoXConfig(
+            use_parallel_residual=False,
+            rope_parameters={
+                "rope_type": "default",
+                "rope_theta": 10000.0,
+                "partial_rotary_factor": 1,
+            },
+            hidden_dropout=backbone.dropout,
+            attention_dropout=backbone.dropout,
+            hidden_act=_GELU,
+            **sizes,
+        )
+        return GPTNeoXForCausalLM(config)
+    model = GPT2LMHeadModel(gpt2_config(backbone, vocab_size))
+    if backbone.positions == "none":
         # GPT-2 adds position embeddings: zeros that stay zeros are none.
         embeddings: torch.Tensor = model.transformer.wpe.weight
-        with torch.no_grad():
-            embeddings.zero_()
-        embeddings.requires_grad_(False)
+        embeddings.requires_grad_(False).zero_()
     return model
-
-
-def _scale_residual_outputs(model: PreTrainedModel, num_layers: int) -> None:
-    """What GPT-2's initialisation does, for decoders whose own does not.
-
-    Reference: Radford et al., "Language Models are Unsupervised Multitask Learners" (2019).
-    """
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name.endswith(_RESIDUAL_OUTPUTS):
-                parameter.div_((2 * num_layers) ** 0.5)
 
 
 def attach_contestant(
@@ -116,7 +163,6 @@ def attach_contestant(
 def gpt2_config(backbone: BackboneConfig, vocab_size: int, **others: Any) -> GPT2Config:
     """GPT-2 of a recipe's sizes; `others` are further fields of its configuration."""
     return GPT2Config(
-        vocab_size=vocab_size,
         n_positions=backbone.context_length,
         n_embd=backbone.hidden_size,
         n_layer=backbone.num_layers,
@@ -126,79 +172,38 @@ def gpt2_config(backbone: BackboneConfig, vocab_size: int, **others: Any) -> GPT
         embd_pdrop=backbone.dropout,
         attn_pdrop=backbone.dropout,
         activation_function=_GELU,
-        initializer_range=backbone.initializer_range,
-        tie_word_embeddings=backbone.tie_embeddings,
-        **_COMMON | others,
+        **_common(backbone, vocab_size) | others,
     )
 
 
 def llama_config(backbone: BackboneConfig, vocab_size: int, **others: Any) -> LlamaConfig:
     """Llama of a recipe's sizes; `others` are further fields of its configuration."""
-    return LlamaConfig(
-        vocab_size=vocab_size,
-        max_position_embeddings=backbone.context_length,
-        hidden_size=backbone.hidden_size,
-        num_hidden_layers=backbone.num_layers,
-        num_attention_heads=backbone.num_heads,
-        intermediate_size=backbone.intermediate_size,
-        initializer_range=backbone.initializer_range,
-        tie_word_embeddings=backbone.tie_embeddings,
-        **_COMMON | others,
-    )
+    return LlamaConfig(**_sizes(backbone, vocab_size) | others)
 
 
-def _gpt2_with_rotary_positions(backbone: BackboneConfig, vocab_size: int) -> GPTNeoXConfig:
-    """GPT-NeoX with sequential residuals is GPT-2 but for its positions and untied biases."""
-    return GPTNeoXConfig(
-        vocab_size=vocab_size,
-        max_position_embeddings=backbone.context_length,
-        hidden_size=backbone.hidden_size,
-        num_hidden_layers=backbone.num_layers,
-        num_attention_heads=backbone.num_heads,
-        intermediate_size=backbone.intermediate_size,
-        use_parallel_residual=False,
-        rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 1},
-        hidden_dropout=backbone.dropout,
-        attention_dropout=backbone.dropout,
-        hidden_act=_GELU,
-        initializer_range=backbone.initializer_range,
-        tie_word_embeddings=backbone.tie_embeddings,
-        **_COMMON,
-    )
+def _common(backbone: BackboneConfig, vocab_size: int) -> dict[str, Any]:
+    """What all decoders' configurations call by one name."""
+    return {
+        "vocab_size": vocab_size,
+        "initializer_range": backbone.initializer_range,
+        "tie_word_embeddings": backbone.tie_embeddings,
+        "use_cache": False,
+        # Character streams have no begin, end or padding token.
+        "bos_token_id": None,
+        "eos_token_id": None,
+        "pad_token_id": None,
+    }
 
 
-def _llama_without_positions(backbone: BackboneConfig, vocab_size: int) -> SmolLM3Config:
-    """SmolLM3 is Llama whose layers may do without rotary positions; here all do."""
-    return SmolLM3Config(
-        vocab_size=vocab_size,
-        max_position_embeddings=backbone.context_length,
-        hidden_size=backbone.hidden_size,
-        num_hidden_layers=backbone.num_layers,
-        num_attention_heads=backbone.num_heads,
-        num_key_value_heads=backbone.num_heads,
-        intermediate_size=backbone.intermediate_size,
-        no_rope_layers=[0] * backbone.num_layers,
-        initializer_range=backbone.initializer_range,
-        tie_word_embeddings=backbone.tie_embeddings,
-        **_COMMON,
-    )
-
-
-def _llama_with_qk_norm(backbone: BackboneConfig, vocab_size: int) -> Qwen3Config:
-    """Qwen 3 is Llama with normalised queries and keys."""
-    return Qwen3Config(
-        vocab_size=vocab_size,
-        max_position_embeddings=backbone.context_length,
-        hidden_size=backbone.hidden_size,
-        num_hidden_layers=backbone.num_layers,
-        num_attention_heads=backbone.num_heads,
-        num_key_value_heads=backbone.num_heads,
-        head_dim=backbone.hidden_size // backbone.num_heads,
-        intermediate_size=backbone.intermediate_size,
-        initializer_range=backbone.initializer_range,
-        tie_word_embeddings=backbone.tie_embeddings,
-        **_COMMON,
-    )
+def _sizes(backbone: BackboneConfig, vocab_size: int) -> dict[str, Any]:
+    """The sizes by the names that all configurations but GPT-2's have for them."""
+    return _common(backbone, vocab_size) | {
+        "max_position_embeddings": backbone.context_length,
+        "hidden_size": backbone.hidden_size,
+        "num_hidden_layers": backbone.num_layers,
+        "num_attention_heads": backbone.num_heads,
+        "intermediate_size": backbone.intermediate_size,
+    }
 
 
 # GPT-2's GELU as one fused kernel; transformers' "gelu_new" is the same function in eight.
@@ -210,14 +215,3 @@ _RESIDUAL_OUTPUTS = (
     "attention.dense.weight",
     "dense_4h_to_h.weight",
 )
-# Character streams have no begin, end or padding token.
-_COMMON: dict[str, Any] = {
-    "bos_token_id": None,
-    "eos_token_id": None,
-    "pad_token_id": None,
-    "use_cache": False,
-}
-_LANGUAGE_MODELS: dict[str, Any] = {
-    "gpt2": (gpt2_config, GPT2LMHeadModel),
-    "llama": (llama_config, LlamaForCausalLM),
-}

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.optim import AdamW, Muon, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from transformers import PreTrainedModel
 
 from latentwave.bench.training.settings import TrainingConfig
 from latentwave.errors import UserError
 from latentwave.hub.decoder import decoder_layers
-from latentwave.hub.parameter_groups import mixer_parameters
+from latentwave.hub.parameter_groups import parameter_groups
 
 # The tensors that each optimizer keeps for a parameter.
 _STATE = {"adamw": ("exp_avg", "exp_avg_sq"), "muon": ("momentum_buffer",)}
@@ -32,10 +32,7 @@ class BatchedMuon(Muon):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """One step."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = _evaluated(closure)
         for group in self.param_groups:
             self._step_group(group)
         return loss
@@ -81,8 +78,13 @@ def _orthogonalised(matrices: Tensor, group: dict[str, Any]) -> Tensor:
     return X if wide else X.mT
 
 
+def _evaluated(closure: Callable[[], float] | None) -> float | None:
+    with torch.enable_grad():
+        return None if closure is None else closure()
+
+
 class MuonWithAdamW(Optimizer):
-    """Muon for some parameters and AdamW for the others, as one optimizer.
+    """Muon for the first group and AdamW for the others, as one optimizer.
 
     The two share this optimizer's groups and state, so schedules, checkpoints
     and accelerate see an ordinary optimizer.
@@ -91,28 +93,13 @@ class MuonWithAdamW(Optimizer):
     updates are scaled to the root mean square of AdamW's (Liu et al., 2025, "match_rms_adamw").
 
     Args:
-        matrices: group for Muon: two-dimensional parameters.
-        others: groups for AdamW.
-        muon_learning_rate: of the matrices.
-        learning_rate: of the others.
-        betas: of AdamW.
+        muon: on two-dimensional parameters.
+        adamw: on all others.
     """
 
-    def __init__(
-        self,
-        matrices: dict[str, Any],
-        others: list[dict[str, Any]],
-        *,
-        muon_learning_rate: float,
-        learning_rate: float,
-        betas: tuple[float, float],
-    ) -> None:
-        self._muon = BatchedMuon(
-            [matrices], lr=muon_learning_rate, momentum=0.95, adjust_lr_fn="match_rms_adamw"
-        )
-        self._adamw = _adamw(others, learning_rate, betas)
-        groups = [*self._muon.param_groups, *self._adamw.param_groups]
-        super().__init__(groups, {})
+    def __init__(self, muon: BatchedMuon, adamw: AdamW) -> None:
+        self._muon, self._adamw = muon, adamw
+        super().__init__([*muon.param_groups, *adamw.param_groups], {})
         self._share()
 
     def _share(self) -> None:
@@ -122,11 +109,8 @@ class MuonWithAdamW(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One step of both; a closure is evaluated once, before them."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        """One step of both."""
+        loss = _evaluated(closure)
         self._muon.step()
         self._adamw.step()
         return loss
@@ -137,60 +121,46 @@ class MuonWithAdamW(Optimizer):
         self._share()
 
 
-def make_optimizer(
-    model: PreTrainedModel, settings: TrainingConfig, decayed: set[str]
-) -> Optimizer:
+def make_optimizer(model: PreTrainedModel, settings: TrainingConfig) -> Optimizer:
     """The optimizer of a recipe, on all trainable parameters of a model.
 
-    Mixers take no weight decay, which would pull filters and gates to zero, and never go to Muon,
-    which is for matrices that map channels to channels.
+    Weight decay is that of `latentwave.parameter_groups`. Muon takes the decayed matrices inside
+    the decoder layers, so none of a mixer, whose matrices do not map channels to channels.
 
     Args:
         model: whole or sharded.
         settings: say which optimizer and its rates.
-        decayed: names of the backbone's parameters that take weight decay.
 
     Raises:
         UserError: for Muon on a sharded model.
     """
-    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    of_mixers = {id(p) for p in mixer_parameters(model)}
-    matrices: dict[str, nn.Parameter] = {}
-    if settings.optimizer == "muon":
-        inside = {id(p) for layer in decoder_layers(model) for p in layer.parameters()}
-        matrices = {
-            name: p
-            for name, p in parameters.items()
-            if id(p) in inside and id(p) not in of_mixers and p.dim() == 2
-        }
-
-    def group(decay: bool) -> list[nn.Parameter]:
-        return [
-            p
-            for name, p in parameters.items()
-            if name not in matrices and (name in decayed and id(p) not in of_mixers) == decay
-        ]
-
-    others = [
-        {"params": group(decay), "weight_decay": settings.weight_decay if decay else 0.0}
-        for decay in (True, False)
-    ]
-    others = [each for each in others if each["params"]]
-    betas = (0.9, settings.adam_beta2)
-    if not matrices:
-        return _adamw(others, settings.learning_rate, betas)
-    if any(isinstance(p, DTensor) for p in matrices.values()):
+    groups = parameter_groups(model, weight_decay=settings.weight_decay)
+    options: dict[str, Any] = {
+        "lr": settings.learning_rate,
+        "betas": (0.9, settings.adam_beta2),
+        "fused": True,
+    }
+    if settings.optimizer == "adamw":
+        return AdamW(groups, **options)
+    inside = {id(p) for layer in decoder_layers(model) for p in layer.parameters()}
+    decayed = groups[0]["params"]
+    matrices = [p for p in decayed if id(p) in inside and p.dim() == 2]
+    if any(isinstance(p, DTensor) for p in matrices):
         raise UserError(
             "training.optimizer='muon' turns whole matrices, which training.engine='fsdp2' shards: "
             "use engine 'ddp' or optimizer 'adamw'"
         )
-    return MuonWithAdamW(
-        {"params": list(matrices.values()), "weight_decay": settings.weight_decay},
-        others,
-        muon_learning_rate=settings.muon_learning_rate or settings.learning_rate,
-        learning_rate=settings.learning_rate,
-        betas=betas,
+    taken = {id(p) for p in matrices}
+    rest = [p for p in decayed if id(p) not in taken]
+    muon = BatchedMuon(
+        matrices,
+        lr=settings.muon_learning_rate or settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        momentum=0.95,
+        adjust_lr_fn="match_rms_adamw",
     )
+    others = [{**groups[0], "params": rest}] if rest else []
+    return MuonWithAdamW(muon, AdamW(others + groups[1:], **options))
 
 
 def make_schedule(optimizer: Optimizer, settings: TrainingConfig) -> LambdaLR:
@@ -209,6 +179,15 @@ def make_schedule(optimizer: Optimizer, settings: TrainingConfig) -> LambdaLR:
         return max(0.0, (num_steps - step) / (num_steps - stable))
 
     return LambdaLR(optimizer, factor)
+
+
+def rewind_schedule(scheduler: LRScheduler, step: int) -> None:
+    """Put a schedule of `make_schedule` to a step, with the rates that it has there."""
+    (factor,) = {*scheduler.lr_lambdas}  # type: ignore[attr-defined]
+    scheduler.last_epoch, scheduler._step_count = step, step + 1
+    scheduler._last_lr = [rate * factor(step) for rate in scheduler.base_lrs]
+    for group, rate in zip(scheduler.optimizer.param_groups, scheduler._last_lr, strict=True):
+        group["lr"] = rate
 
 
 def first_decay_step(num_steps: int, decay_fraction: float) -> int:
@@ -236,7 +215,3 @@ def state_tensors(optimizer: Optimizer) -> dict[nn.Parameter, dict[str, Tensor]]
         for group in optimizer.param_groups
         for p in group["params"]
     }
-
-
-def _adamw(groups: list[dict[str, Any]], learning_rate: float, betas: tuple[float, float]) -> AdamW:
-    return AdamW(groups, lr=learning_rate, betas=betas, fused=True)

@@ -113,6 +113,36 @@ def prepared_store(config: CorpusConfig) -> TokenStore:
 
 
 @contextlib.contextmanager
+def heeded_interrupts() -> Iterator[Callable[[], None]]:
+    """Remember Ctrl-C: raised in a garbage collection, Python would swallow it.
+
+    Yields:
+        Raises KeyboardInterrupt if it was pressed; to be called at every step.
+    """
+    pressed: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        pressed.append(number)
+        raise KeyboardInterrupt
+
+    def heed() -> None:
+        if pressed:
+            raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    listens = threading.current_thread() is threading.main_thread() and (
+        before is signal.default_int_handler
+    )
+    if listens:
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield heed
+    finally:
+        if listens:
+            signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
 def explained_ends(hint: Callable[[], str]) -> Iterator[None]:
     """Say in one line what ended a run of several processes from outside.
 

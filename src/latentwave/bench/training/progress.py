@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import time
+from collections.abc import Iterator
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -14,7 +17,54 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.utils import logging
+
+# Control characters but for tabs and line ends: names and texts of others may try to steer.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def without_controls(text: str) -> str:
+    r"""A text whose control characters are shown, not obeyed.
+
+    Example:
+        >>> print(without_controls("a" + chr(27) + "[2Jb"))
+        a\x1b[2Jb
+    """
+    return _CONTROLS.sub(lambda found: ascii(found.group())[1:-1], text)
+
+
+class PlainConsole(Console):
+    """A console for text of others: control characters in it are shown, brackets are no markup.
+
+    Args:
+        **options: of rich's console.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"highlight": False, "markup": False, **options})
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """What rich prints, without control characters but its own."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else without_controls(text), style, control)
+
+
+@contextlib.contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Neither log lines nor progress bars of transformers, but for errors."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 class ProgressCallback(TrainerCallback):
@@ -30,12 +80,11 @@ class ProgressCallback(TrainerCallback):
         self._console = console
         self._label = label
         self._tokens_per_step = tokens_per_step
-        self._progress: Progress | None = None
+        self._bar: Progress | None = None
         self._task = TaskID(0)
         self._first_step = 0
         self._started = 0.0
-        self._loss = float("nan")
-        self._validation = float("nan")
+        self._losses: dict[str, float] = {}
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -43,28 +92,26 @@ class ProgressCallback(TrainerCallback):
         """Show the bar."""
         self._first_step, self._started = state.global_step, time.monotonic()
         if self._console.is_terminal:
-            self._progress = Progress(
+            columns = (
                 TextColumn("[bold]{task.description}"),
                 BarColumn(bar_width=24),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[figures]}"),
                 TimeRemainingColumn(),
                 TextColumn("left"),
-                console=self._console,
             )
-            self._task = self._progress.add_task(
+            self._bar = Progress(*columns, console=self._console)
+            self._task = self._bar.add_task(
                 self._label, total=state.max_steps, completed=state.global_step, figures=""
             )
-            self._progress.start()
+            self._bar.start()
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         """Move the bar."""
-        if self._progress is not None:
-            self._progress.update(
-                self._task, completed=state.global_step, figures=self._figures(state)
-            )
+        if self._bar is not None:
+            self._bar.update(self._task, completed=state.global_step, figures=self._figures(state))
 
     def on_log(
         self,
@@ -76,35 +123,25 @@ class ProgressCallback(TrainerCallback):
     ) -> None:
         """Remember the losses; print a line for each evaluation where there is no bar."""
         logs = logs or {}
-        self._loss = logs.get("loss", self._loss)
-        if "eval_loss" in logs:
-            self._validation = logs["eval_loss"]
-            if self._progress is None:
-                self._console.print(
-                    f"{self._label}: step {state.global_step}/{state.max_steps}, "
-                    f"{self._figures(state)}, {self._left(state)} left",
-                    highlight=False,
-                    soft_wrap=True,
-                )
-
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        """Close the bar."""
-        self.close()
+        for name, shown in (("loss", "loss"), ("eval_loss", "validation")):
+            if name in logs:
+                self._losses[shown] = logs[name]
+        if "eval_loss" in logs and self._bar is None:
+            self._console.print(
+                f"{self._label}: step {state.global_step}/{state.max_steps}, "
+                f"{self._figures(state)}, {self._left(state)} left",
+                highlight=False,
+                soft_wrap=True,
+            )
 
     def close(self) -> None:
         """Leave the terminal as it was, also after an error."""
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
 
     def _figures(self, state: TrainerState) -> str:
-        parts = []
-        if self._loss == self._loss:
-            parts.append(f"loss {self._loss:.3f}")
-        if self._validation == self._validation:
-            parts.append(f"validation {self._validation:.3f}")
+        parts = [f"{name} {value:.3f}" for name, value in sorted(self._losses.items())]
         steps, seconds = state.global_step - self._first_step, time.monotonic() - self._started
         if steps:
             parts.append(f"{steps * self._tokens_per_step / seconds:,.0f} tokens/s")

@@ -11,12 +11,13 @@ import yaml
 
 from latentwave.bench.data import CorpusConfig
 from latentwave.bench.training.backbone import BackboneConfig
-from latentwave.bench.training.checks import at_least, check_name, check_seeds
+from latentwave.bench.training.checks import check_name, check_seeds, check_values, number
 from latentwave.bench.training.contestant import ContestantConfig
 from latentwave.bench.training.settings import TrainingConfig
 from latentwave.errors import UserError
 
-_BUDGETS = ("tokens", "flops", "seconds")
+_LONGEST_RECIPE_BYTES = 1 << 20
+_MOST_NODES = 20_000  # of a recipe, anchors written out
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,7 @@ class TuningConfig:
 
     learning_rates: list[float] = dataclasses.field(default_factory=list)
     seeds: list[int] = dataclasses.field(default_factory=lambda: [1000])
-    num_steps: int | None = None
+    num_steps: int | None = number(None, 1)
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -43,14 +44,13 @@ class TuningConfig:
         Raises:
             UserError: for a value out of range.
         """
+        check_values(self, "tuning")
         rates = self.learning_rates
         if rates != sorted(set(rates)) or (rates and rates[0] <= 0):
             raise UserError(f"tuning.learning_rates must be > 0 and ascending, got {rates}")
         if len(rates) == 1:
             raise UserError(f"tuning.learning_rates must be several or none, got {rates}")
         check_seeds("tuning.seeds", self.seeds)
-        if self.num_steps is not None:
-            at_least(self, "tuning", 1, "num_steps")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,15 +92,13 @@ class Recipe:
             UserError: if there are no seeds, a seed twice, a name that cannot be a folder's, a
                 contestant's values out of range, or an unknown task or budget.
         """
-        if self.budget not in _BUDGETS:
-            raise UserError(f"budget must be one of {', '.join(_BUDGETS)}, got {self.budget!r}")
+        check_values(self)
+        check_name("name", self.name)
         check_seeds("seeds", self.seeds)
         if self.tuning.learning_rates and set(self.tuning.seeds) & set(self.seeds):
             raise UserError(
                 f"tuning.seeds {self.tuning.seeds} must not be among the seeds {self.seeds}"
             )
-        if self.task not in (None, "language-model", "classification"):
-            raise UserError(f'task must be "language-model" or "classification", got {self.task!r}')
         for name in self.contestants:
             check_name("contestant", name)
         for contestant in self.contestants.values():
@@ -152,22 +150,23 @@ def recipe_from_dict(values: Mapping[str, Any], source: str = "the recipe") -> R
         source: named in errors.
 
     Raises:
-        UserError: for a key that does not exist, one that lacks, or a value out of range.
+        UserError: for a key that does not exist, one that is missing, or a value out of range.
     """
     try:
-        return Recipe(
-            **{
-                **values,
-                "corpus": CorpusConfig(**values.get("corpus", {})),
-                "backbone": BackboneConfig(**values.get("backbone", {})),
-                "training": TrainingConfig(**values.get("training", {})),
-                "tuning": TuningConfig(**values.get("tuning", {})),
-                "contestants": {
-                    name: ContestantConfig(**(options or {}))
-                    for name, options in values.get("contestants", {}).items()
-                },
-            }
-        )
+        groups: dict[str, Any] = {
+            name: kind(**values.get(name, {}))
+            for name, kind in (
+                ("corpus", CorpusConfig),
+                ("backbone", BackboneConfig),
+                ("training", TrainingConfig),
+                ("tuning", TuningConfig),
+            )
+        }
+        groups["contestants"] = {
+            name: ContestantConfig(**(options or {}))
+            for name, options in values.get("contestants", {}).items()
+        }
+        return Recipe(**{**values, **groups})
     except (TypeError, AttributeError) as error:  # an unknown or missing key, a list for a map
         raise UserError(f"{source} does not fit: {error}") from error
 
@@ -185,14 +184,34 @@ def read_recipe_file(path: Path) -> dict[str, Any]:
     """The keys and values of a YAML file.
 
     Raises:
-        UserError: if the file is missing or no YAML.
+        UserError: if the file is missing, no YAML in UTF-8, or unreasonably large.
     """
+    if not path.is_file():
+        raise UserError(f"there is no recipe {path}" + (": it is no file" if path.exists() else ""))
+    if path.stat().st_size > _LONGEST_RECIPE_BYTES:
+        raise UserError(f"{path} is too long for a recipe: {path.stat().st_size:,} bytes")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"there is no recipe {path}") from error
+        text = path.read_text(encoding="utf-8")
+        root = yaml.compose(text, yaml.SafeLoader)
+        if root is not None and _num_nodes(root, {}) > _MOST_NODES:
+            raise UserError(f"{path} is too large for a recipe once its anchors are written out")
+        values = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not a YAML file: {' '.join(str(error).split())}") from error
+    except (RecursionError, ValueError) as error:  # deeply nested; a date that does not exist
+        raise UserError(f"{path} is not a recipe: {error}") from error
     if not isinstance(values, dict):
         raise UserError(f"{path} holds no recipe: expected keys and values")
     return values
+
+
+def _num_nodes(node: yaml.Node, counted: dict[int, int]) -> int:
+    """Values below a node, those behind anchors as often as they are named."""
+    if id(node) not in counted:
+        counted[id(node)] = _MOST_NODES + 1  # of a node that holds itself
+        children = node.value if isinstance(node, yaml.CollectionNode) else []
+        flat = (
+            each for child in children for each in (child if isinstance(child, tuple) else (child,))
+        )
+        counted[id(node)] = 1 + sum(_num_nodes(each, counted) for each in flat)
+    return counted[id(node)]

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from latentwave.bench.training.backbone import BackboneConfig
-from latentwave.bench.training.curve import CurvePoint, read_curve
+from filelock import FileLock, Timeout
+from pydantic import with_config
+
+from latentwave.bench.training.curve import CurvePoint
 from latentwave.bench.training.environment import describe_environment
-from latentwave.bench.training.files import PARTIAL, read_json, write_json
+from latentwave.bench.training.files import (
+    PARTIAL,
+    RECORD,
+    RESULT,
+    STRICT,
+    digest,
+    read_sealed,
+    validated,
+    write_sealed,
+)
 from latentwave.bench.training.settings import TrainingConfig
 from latentwave.errors import UserError
 
-RESULT = "result.json"
-_RECORD = "run.json"
-_KEYS = ("contestant", "seed", "mixer", "backbone", "training", "corpus", "environment")
+LOCK = ".lock"
+_RUN = "run_sha256"  # in a result: of what run.json says that the run is
 
 
+@with_config(STRICT)
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunResult:
     """A finished run.
@@ -25,10 +39,11 @@ class RunResult:
     Attributes:
         contestant: its name in the recipe.
         seed: of initial weights and batches.
-        final_loss: validation loss at the last step, nats per token or labelled document.
+        final_loss: validation loss at the last step, nats per token or labelled document; nan if
+            the run diverged.
         tokens: trained on.
         seconds: spent training, without evaluations and checkpoints.
-        curve: all evaluations, step 0 included.
+        curve: all evaluations, step 0 included; nan where a run that diverged did not come to.
         environment: what it ran on, see `describe_environment`, and how: num_processes, the
             wrapper of the model, whether it was compiled.
         metrics: of the finished model over a whole split, such as "accuracy"; empty for language
@@ -46,6 +61,11 @@ class RunResult:
     metrics: dict[str, float] = dataclasses.field(default_factory=dict)
     metrics_split: str | None = None
 
+    @property
+    def diverged_at(self) -> int | None:
+        """The step at which the loss was first found not to be finite; None if it always was."""
+        return next((p.step for p in self.curve if not math.isfinite(p.loss)), None)
+
 
 def open_folder(folder: Path, record: dict[str, Any], resume: bool) -> None:
     """Start the folder of a run with run.json, or see that it holds this very run.
@@ -60,7 +80,7 @@ def open_folder(folder: Path, record: dict[str, Any], resume: bool) -> None:
     """
     if _is_free(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / _RECORD, record | {"environment": describe_environment()})
+        write_sealed(folder / RECORD, record | {"environment": describe_environment()})
         return
     if not resume:
         raise UserError(
@@ -81,14 +101,13 @@ def check_folder(folder: Path, record: dict[str, Any]) -> None:
     """
     if _is_free(folder):
         return
-    if not (folder / _RECORD).is_file():
+    if not folder.is_dir() or not (folder / RECORD).exists():
         raise UserError(f"{folder} exists and is not a run of latentwave: choose another --output")
-    before = read_record(folder)
+    before, wanted = _comparable(read_record(folder)), _comparable(record)
     changed = [
-        key + _differences(known, wanted)
-        for key in record
-        for known, wanted in [(_comparable(before, key), _comparable(record, key))]
-        if known != wanted
+        key + _differences(before.get(key), wanted[key])
+        for key in wanted
+        if before.get(key) != wanted[key]
     ]
     if changed:
         raise UserError(
@@ -99,7 +118,9 @@ def check_folder(folder: Path, record: dict[str, Any]) -> None:
 
 def _is_free(folder: Path) -> bool:
     """Whether nothing is there yet, or no more than a record that a kill cut off."""
-    return not folder.exists() or {path.name for path in folder.iterdir()} <= {_RECORD + PARTIAL}
+    return not folder.exists() or (
+        folder.is_dir() and {path.name for path in folder.iterdir()} <= {RECORD + PARTIAL}
+    )
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -108,15 +129,10 @@ def read_record(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: if it is damaged.
     """
-    path = folder / _RECORD
-    if not path.is_file():
+    path = folder / RECORD
+    if not path.exists():
         return {}
-    remedy = "restore it, or train again in another folder"
-    record = read_json(path, remedy)
-    lacking = [key for key in _KEYS if key not in record]
-    if lacking:
-        raise UserError(f"{path} is damaged (it lacks {', '.join(lacking)}): {remedy}")
-    return record
+    return read_sealed(path, "restore it, or train again in another folder")
 
 
 def _differences(known: Any, wanted: Any) -> str:
@@ -127,66 +143,55 @@ def _differences(known: Any, wanted: Any) -> str:
     return f" ({', '.join(f'{k} {known.get(k)} there, {wanted.get(k)} here' for k in keys)})"
 
 
-def _comparable(record: dict[str, Any], key: str) -> Any:
-    """An entry of run.json without what may change from one process to the next."""
-    value = record.get(key)
-    if key not in _DEFAULTS or not isinstance(value, dict):
-        return value
-    # What a record of an older version does not name had its default then.
-    whole = _DEFAULTS[key] | value
-    return {k: v for k, v in whole.items() if k not in TrainingConfig.EXECUTION}
-
-
-_DEFAULTS: dict[str, dict[str, Any]] = {
-    "training": dataclasses.asdict(TrainingConfig()),
-    "backbone": dataclasses.asdict(BackboneConfig()),
-}
+def _comparable(record: dict[str, Any]) -> dict[str, Any]:
+    """A record without what may change from one process to the next."""
+    training = record.get("training", {}).items()
+    lasting = {key: value for key, value in training if key not in TrainingConfig.EXECUTION}
+    return {k: v for k, v in record.items() if k != "environment"} | {"training": lasting}
 
 
 def read_result(folder: Path) -> RunResult:
     """Read a finished run.
 
     Raises:
-        UserError: if the folder holds none, or a damaged one.
+        UserError: if the folder holds none, or one that is damaged or of another run.
     """
     path = folder / RESULT
-    if not path.is_file():
-        raise UserError(f"{folder} holds no finished run: it has no result.json")
+    if not path.exists():
+        raise UserError(f"{folder} holds no finished run: it has no {RESULT}")
     remedy = "remove it and go on with --resume, which trains again what is missing"
-    values = read_json(path, remedy)
+    values = read_sealed(path, remedy)
+    if values.pop(_RUN, None) != digest(_comparable(read_record(folder))):
+        raise UserError(f"{path} is not of the run that {RECORD} describes: {remedy}")
     try:
-        curve = [CurvePoint(**point) for point in values.pop("curve")]
-        return RunResult(curve=curve, **values)
-    except (KeyError, TypeError) as error:
+        result: RunResult = validated(values, RunResult)
+    except ValueError as error:
         raise UserError(f"{path} is damaged ({error}): {remedy}") from error
+    return result
 
 
-def write_result(
-    folder: Path,
-    record: dict[str, Any],
-    execution: dict[str, Any],
-    metrics: tuple[dict[str, float], str | None] = ({}, None),
-) -> RunResult:
-    """Write result.json when a run has ended.
+def write_result(folder: Path, result: RunResult) -> None:
+    """Write result.json when a run has ended."""
+    run = digest(_comparable(read_record(folder)))
+    write_sealed(folder / RESULT, dataclasses.asdict(result) | {_RUN: run})
+
+
+@contextlib.contextmanager
+def owned_folder(folder: Path) -> Iterator[None]:
+    """Own the folder of a run while it trains; a process that dies gives it up.
 
     Args:
-        folder: of the run, with its curve.
-        record: as for `open_folder`.
-        execution: how the run was executed; goes into the result's environment.
-        metrics: of the finished model, and the split they were measured on.
+        folder: an existing one.
+
+    Raises:
+        UserError: if another process trains into it.
     """
-    curve = read_curve(folder / "curve.jsonl")
-    last = curve[-1]
-    result = RunResult(
-        contestant=record["contestant"],
-        seed=record["seed"],
-        final_loss=last.loss,
-        tokens=last.tokens,
-        seconds=last.seconds,
-        curve=curve,
-        environment=describe_environment() | execution,
-        metrics=metrics[0],
-        metrics_split=metrics[1],
-    )
-    write_json(folder / RESULT, dataclasses.asdict(result))
-    return result
+    try:
+        lock = FileLock(folder / LOCK).acquire(timeout=0)
+    except Timeout:
+        raise UserError(
+            f"another process is training in {folder}: wait for it, or stop it and go on with "
+            "--resume"
+        ) from None
+    with lock:
+        yield

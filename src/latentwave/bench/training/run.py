@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
 from safetensors import SafetensorError
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import (
+    PreTrainedModel,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 from transformers.integrations.integration_utils import TensorBoardCallback
 from transformers.trainer_callback import PrinterCallback
 
@@ -22,41 +28,47 @@ from latentwave.bench.data.folders import whole_folder
 from latentwave.bench.training.checkpoint import (
     check_checkpoint,
     checkpoint_step,
+    list_checkpoints,
     newest_checkpoint,
     resume_hint,
+    whole_tensor,
 )
-from latentwave.bench.training.curve import CurveCallback
-from latentwave.bench.training.engine import (
-    expected_wrapper,
-    prepare_model,
-    shard_model,
-    windows_per_process,
+from latentwave.bench.training.curve import Clock, logged_curve, to_the_end
+from latentwave.bench.training.engine import expected_wrapper, prepare_model, shard_model
+from latentwave.bench.training.environment import describe_environment
+from latentwave.bench.training.files import (
+    CHECKPOINTS,
+    MODEL,
+    PARTIAL,
+    RESULT,
+    SNAPSHOTS,
+    TENSORBOARD,
+    find_fault,
+    seal_folder,
 )
+from latentwave.bench.training.models import check_size
 from latentwave.bench.training.objective import Objective
-from latentwave.bench.training.ownership import owned_folder
 from latentwave.bench.training.processes import (
     explained_ends,
+    heeded_interrupts,
     is_main,
     num_processes,
-    on_cpu,
     on_main,
     rank,
     start_processes,
 )
-from latentwave.bench.training.progress import ProgressCallback
-from latentwave.bench.training.quiet import quiet_transformers
+from latentwave.bench.training.progress import PlainConsole, ProgressCallback, quiet_transformers
 from latentwave.bench.training.recipe import Recipe
 from latentwave.bench.training.result import (
-    RESULT,
     RunResult,
     open_folder,
+    owned_folder,
     read_result,
     write_result,
 )
-from latentwave.bench.training.settings import TrainingConfig
 from latentwave.bench.training.snapshots import SnapshotCallback
 from latentwave.bench.training.tasks import open_objective
-from latentwave.bench.training.trainer import EngineTrainer
+from latentwave.bench.training.trainer import RunTrainer, training_arguments
 from latentwave.errors import UserError
 
 
@@ -73,10 +85,11 @@ def train(
 ) -> RunResult:
     """Train one contestant with one seed, or go on where an interrupted run stopped.
 
-    The folder gets run.json (what it is), curve.jsonl, checkpoints/, tensorboard/, mixers/ (their
+    The folder gets run.json (what it is), checkpoints/, tensorboard/, mixers/ (their
     parameters at some evaluations, see `SnapshotCallback`), and at the end model/ (weights,
     configuration, tokenizer) and result.json. A resumed run gives the loss curve of an
-    uninterrupted one.
+    uninterrupted one. A run whose loss is no longer finite ends there, without a model; its result
+    says so, see `RunResult.diverged_at`.
 
     Under `torchrun` or `accelerate launch` all processes train one model; batch_size is that of
     all together, so the curve does not depend on their number. Only the first one writes and
@@ -103,19 +116,21 @@ def train(
             for what corpus and mixers refuse.
         SystemExit: after SIGTERM, if there are other processes.
     """
-    console = console or Console(stderr=True)
     start_processes(recipe.training.timeout_seconds)
-    with explained_ends(lambda: resume_hint(folder)):
-        return _train(
-            recipe,
-            contestant,
-            seed,
-            store,
-            folder,
-            resume=resume,
-            console=console,
-            start_from=start_from,
-        )
+    record = describe_run(recipe, contestant, seed, store, start_from)
+    own = recipe.as_seen_by(contestant)
+    try:
+        with explained_ends(lambda: resume_hint(folder)):
+            # Everything that can be refused is built before the folder is touched.
+            objective = open_objective(own, store)
+            check_size(own.backbone, store.metadata.vocab_size, own.training)
+            run = _Run(objective, contestant, seed, folder, console or PlainConsole(stderr=True))
+            on_main(lambda: open_folder(folder, record, resume))
+            return on_main(run.finished) or run.train(start_from)
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or folder}: {error.strerror or error}; {resume_hint(folder)}"
+        ) from error
 
 
 def describe_run(
@@ -152,178 +167,172 @@ def describe_run(
     } | ({} if start_from is None else {"first_step": checkpoint_step(start_from)})
 
 
-def _train(
-    recipe: Recipe,
-    contestant: str,
-    seed: int,
-    store: TokenStore,
-    folder: Path,
-    *,
-    resume: bool,
-    console: Console,
-    start_from: Path | None,
-) -> RunResult:
-    record = describe_run(recipe, contestant, seed, store, start_from)
-    recipe = recipe.as_seen_by(contestant)
-    config = recipe.contestants[contestant]
-    settings = recipe.training
-    # Everything that can be refused is built before the folder is touched.
-    objective = open_objective(recipe, store)
-    validation = objective.evaluation_set("validation", settings.num_evaluation_windows)
-    model = objective.build(config, seed)
-    arguments = training_arguments(recipe, seed, folder, windows_per_process(settings))
-    arguments.eval_on_start = start_from is None  # a trunk has measured what it hands on
-    on_main(lambda: open_folder(folder, record, resume))
-    if (folder / RESULT).is_file():
-        return read_result(folder)
-    with contextlib.ExitStack() as stack:
-        on_main(lambda: stack.enter_context(owned_folder(folder)))
-        checkpoint = on_main(lambda: newest_checkpoint(folder)) or start_from
-        if checkpoint == start_from and start_from is not None:
-            on_main(lambda: check_checkpoint(start_from))
-        wrapper = expected_wrapper(settings)
-        execution = {
-            "num_processes": num_processes(),
-            "wrapper": wrapper,
-            "compiled": prepare_model(model, settings),
-            "device": str(arguments.device),
-        }
-        if num_processes() > 1:
-            # Dropout must differ from process to process.
-            torch.manual_seed(seed + 1_000_003 * rank())
-        stack.enter_context(_quiet())
-        trainer = EngineTrainer(
-            folder,
-            objective=objective,
-            settings=settings,
-            seed=seed,
-            wrapper=wrapper,
-            precision=_PRECISIONS[settings.precision],
-            model=model,
-            args=arguments,
-            eval_dataset=validation,
-            callbacks=_reports(stack, objective, f"{contestant}, seed {seed}", folder, console),
+class _Run:
+    """A run from its model to its result."""
+
+    def __init__(
+        self, objective: Objective, contestant: str, seed: int, folder: Path, console: Console
+    ) -> None:
+        self.objective, self.contestant, self.seed = objective, contestant, seed
+        self.folder, self.console = folder, console
+        self.settings = objective.recipe.training
+        limit = self.settings.num_evaluation_windows
+        self.validation = objective.evaluation_set("validation", limit)
+        self.model = objective.build(objective.recipe.contestants[contestant], seed)
+        self.arguments = training_arguments(objective.recipe, seed, folder)
+
+    def finished(self) -> RunResult | None:
+        """Its result, if it has one and the model is intact or was removed with the checkpoints."""
+        if not (self.folder / RESULT).exists():
+            return None
+        result = read_result(self.folder)
+        model = self.folder / MODEL
+        removed = not model.exists() and not list_checkpoints(self.folder)
+        fault = None if removed or result.diverged_at is not None else find_fault(model)
+        if fault is not None:
+            warnings.warn(
+                f"{model} is damaged ({fault}): it is made again from the last checkpoint",
+                stacklevel=2,
+            )
+        return result if fault is None else None
+
+    def train(self, start_from: Path | None) -> RunResult:
+        """Train from the newest checkpoint, or the one to start from, to the end."""
+        with contextlib.ExitStack() as stack:
+            on_main(lambda: stack.enter_context(owned_folder(self.folder)))
+            on_main(lambda: _remove_partial(self.folder))
+            checkpoint = on_main(lambda: newest_checkpoint(self.folder))
+            if checkpoint is None and start_from is not None:
+                on_main(lambda: check_checkpoint(start_from))
+                checkpoint = start_from
+            self.arguments.eval_on_start = checkpoint is None
+            wrapper = expected_wrapper(self.settings)
+            execution = {
+                "num_processes": num_processes(),
+                "wrapper": wrapper,
+                "compiled": prepare_model(self.model, self.settings),
+                "device": str(self.arguments.device),
+            }
+            if num_processes() > 1:
+                # Dropout must differ from process to process.
+                torch.manual_seed(self.seed + 1_000_003 * rank())
+            stack.enter_context(_quiet())
+            clock = Clock()
+            trainer = RunTrainer(
+                self.folder,
+                objective=self.objective,
+                seed=self.seed,
+                wrapper=wrapper,
+                clock=clock,
+                model=self.model,
+                args=self.arguments,
+                eval_dataset=self.validation,
+                callbacks=self._callbacks(stack, clock),
+            )
+            trainer.remove_callback(PrinterCallback)
+            if wrapper == "FSDPModule (fully_shard)":
+                shard_model(self.model)
+            if is_main() and num_processes() > 1:
+                self._say(execution)
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            result = self._result(trainer.state, start_from, execution)
+            if result.diverged_at is None:
+                metrics, split = trainer.final_metrics()
+                result = dataclasses.replace(result, metrics=metrics, metrics_split=split)
+                weights = _whole_weights(self.model)
+                on_main(lambda: self._save_model(weights))
+            on_main(lambda: write_result(self.folder, result))
+            return result
+
+    def _callbacks(self, stack: contextlib.ExitStack, clock: Clock) -> list[TrainerCallback]:
+        """What every process does beside training, and what the first one writes and shows."""
+        heed = stack.enter_context(heeded_interrupts())
+        callbacks: list[TrainerCallback] = [_EveryStep(self.settings.save_at_steps, heed)]
+        if self.settings.snapshots:  # before the clock, which stands still meanwhile
+            callbacks.append(SnapshotCallback(self.folder / SNAPSHOTS))
+        callbacks.append(clock)
+        if not is_main():
+            return callbacks
+        label = f"{self.contestant}, seed {self.seed}"
+        progress = ProgressCallback(self.console, label, self.objective.tokens_per_step)
+        stack.callback(progress.close)
+        if self.settings.tensorboard:
+            from torch.utils.tensorboard import SummaryWriter
+
+            writer = stack.enter_context(SummaryWriter(self.folder / TENSORBOARD))
+            callbacks.append(TensorBoardCallback(writer))  # type: ignore[no-untyped-call]
+        return [*callbacks, progress]
+
+    def _say(self, execution: dict[str, Any]) -> None:
+        self.console.print(
+            f"{execution['num_processes']} processes on {execution['device']}, model wrapped by "
+            f"{execution['wrapper']}, {self.arguments.per_device_train_batch_size} windows each, "
+            f"{self.settings.gradient_accumulation_steps} passes per step, "
+            f"{self.settings.precision}{', compiled' if execution['compiled'] else ''}",
+            highlight=False,
+            soft_wrap=True,
         )
-        trainer.remove_callback(PrinterCallback)
-        if wrapper == "FSDPModule (fully_shard)":
-            shard_model(model)
-        if is_main() and num_processes() > 1:
-            console.print(_described(execution, settings), highlight=False, soft_wrap=True)
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        metrics = trainer.final_metrics()
-        weights = get_model_state_dict(
-            model, options=StateDictOptions(full_state_dict=True, cpu_offload=True)
+
+    def _result(
+        self, state: TrainerState, start_from: Path | None, execution: dict[str, Any]
+    ) -> RunResult:
+        first = -1 if start_from is None else checkpoint_step(start_from)
+        reached = logged_curve(state, self.objective.tokens_per_step, after=first)
+        every = self.settings.evaluate_every_steps
+        curve = to_the_end(reached, self.settings.num_steps, every)
+        return RunResult(
+            contestant=self.contestant,
+            seed=self.seed,
+            final_loss=curve[-1].loss,
+            tokens=reached[-1].tokens,
+            seconds=reached[-1].seconds,
+            curve=curve,
+            environment=describe_environment() | execution,
         )
 
-        def finish() -> RunResult:
-            # Plain and whole, whatever it was trained in.
-            plain = objective.build(config, seed)
-            plain.load_state_dict(weights)
-            try:
-                with _quiet(), whole_folder(folder / "model") as partial:
-                    plain.save_pretrained(partial)
-                    save_codec(store.codec, partial)
-            except (OSError, SafetensorError) as error:
-                raise UserError(
-                    f"cannot write {folder / 'model'} ({error}); {resume_hint(folder)}"
-                ) from error
-            return write_result(folder, record, execution, metrics)
-
-        return on_main(finish)
-
-
-def _reports(
-    stack: contextlib.ExitStack, objective: Objective, label: str, folder: Path, console: Console
-) -> list[TrainerCallback]:
-    """What the first process writes and shows while it trains; snapshots need all of them."""
-    settings = objective.recipe.training
-    callbacks: list[TrainerCallback] = [_KeptCheckpoints(settings.save_at_steps)]
-    if settings.snapshots:  # before the curve, whose clock stands still meanwhile
-        callbacks.append(SnapshotCallback(folder))
-    if not is_main():
-        return callbacks
-    progress = ProgressCallback(console, label, objective.tokens_per_step)
-    stack.callback(progress.close)
-    if settings.tensorboard:
-        from torch.utils.tensorboard import SummaryWriter
-
-        writer = stack.enter_context(SummaryWriter(folder / "tensorboard"))
-        callbacks.append(TensorBoardCallback(writer))  # type: ignore[no-untyped-call]
-    curve = CurveCallback(folder / "curve.jsonl", objective.tokens_per_step)
-    return [*callbacks, curve, progress]
+    def _save_model(self, weights: dict[str, Any]) -> None:
+        """Plain and whole, whatever it was trained in."""
+        folder = self.folder / MODEL
+        try:
+            shutil.rmtree(folder, ignore_errors=True)  # a damaged one, or of a kill
+            folder.unlink(missing_ok=True)
+            with whole_folder(folder) as partial:
+                self.model.save_pretrained(partial, state_dict=weights)
+                save_codec(self.objective.store.codec, partial)
+                seal_folder(partial)
+        except (OSError, SafetensorError) as error:
+            raise UserError(
+                f"cannot write {folder} ({error}); {resume_hint(self.folder)}"
+            ) from error
 
 
-class _KeptCheckpoints(TrainerCallback):
-    """Asks for checkpoints at given steps."""
+def _whole_weights(model: PreTrainedModel) -> dict[str, Any]:
+    """Parameters and buffers on the CPU; tied ones stay the same tensor."""
+    own = model.state_dict(keep_vars=True)
+    whole = {id(tensor): whole_tensor(tensor) for tensor in own.values()}
+    return {name: whole[id(tensor)] for name, tensor in own.items()}
 
-    def __init__(self, steps: Sequence[int]) -> None:
-        self._steps = frozenset(steps)
+
+def _remove_partial(folder: Path) -> None:
+    """Remove what killed writes left; the folder is owned, so nobody is writing."""
+    for parent in (folder, folder / CHECKPOINTS, folder / SNAPSHOTS):
+        for path in parent.glob(f"*{PARTIAL}"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+class _EveryStep(TrainerCallback):
+    """Asks for checkpoints at given steps, and looks whether Ctrl-C was pressed."""
+
+    def __init__(self, save_at_steps: list[int], heed: Callable[[], None]) -> None:
+        self._save_at_steps = frozenset(save_at_steps)
+        self._heed = heed
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        if state.global_step in self._steps:
+        self._heed()
+        if state.global_step in self._save_at_steps:
             control.should_save = True
-
-
-def _described(execution: dict[str, Any], settings: TrainingConfig) -> str:
-    """How a run is executed, for people."""
-    return (
-        f"{execution['num_processes']} processes on {execution['device']}, model wrapped by "
-        f"{execution['wrapper']}, {windows_per_process(settings)} windows each, "
-        f"{settings.gradient_accumulation_steps} passes per step, {settings.precision}"
-        + (", compiled" if execution["compiled"] else "")
-    )
-
-
-_PRECISIONS = {"float32": "no", "bfloat16": "bf16"}
-
-
-def training_arguments(recipe: Recipe, seed: int, folder: Path, windows: int) -> TrainingArguments:
-    """What transformers' Trainer is told.
-
-    Args:
-        recipe: as the contestant sees it.
-        seed: of the run.
-        folder: of the run.
-        windows: of one forward pass of one process.
-    """
-    settings = recipe.training
-    arguments = TrainingArguments(
-        output_dir=str(folder / "checkpoints"),
-        max_steps=settings.num_steps,
-        per_device_train_batch_size=windows,
-        per_device_eval_batch_size=windows,
-        gradient_accumulation_steps=settings.gradient_accumulation_steps,
-        learning_rate=settings.learning_rate,
-        max_grad_norm=settings.max_grad_norm,
-        seed=seed,
-        train_sampling_strategy="sequential",  # the dataset itself is in random order
-        eval_strategy="steps",
-        eval_steps=settings.evaluate_every_steps,
-        eval_on_start=True,
-        prediction_loss_only=True,
-        logging_steps=min(50, settings.evaluate_every_steps),
-        logging_nan_inf_filter=False,  # it would wait for the accelerator at every step
-        save_strategy="steps",
-        save_steps=settings.save_every_steps,
-        bf16=settings.precision == "bfloat16",
-        use_cpu=on_cpu(),
-        ddp_find_unused_parameters=False,
-        ddp_timeout=settings.timeout_seconds,
-        dataloader_pin_memory=False,
-        remove_unused_columns=False,
-        label_names=["labels"],
-        disable_tqdm=True,
-        log_level="error",
-        log_level_replica="error",
-        report_to="none",
-    )
-    # Of several accelerators, one process uses one: torch's DataParallel would multiply the batch.
-    arguments._n_gpu = min(arguments.n_gpu, 1)
-    # The recipe says the precision, not the configuration of accelerate.
-    arguments.mixed_precision = _PRECISIONS[settings.precision]
-    return arguments
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar, Literal
 
-from latentwave.bench.training.checks import at_least
+from latentwave.bench.training.checks import check_values, number
 from latentwave.errors import UserError
 
 
@@ -61,30 +61,30 @@ class TrainingConfig:
         "timeout_seconds",
     )
 
-    num_steps: int = 1000
-    batch_size: int = 16
-    learning_rate: float = 1e-3
+    num_steps: int = number(1000, 1)
+    batch_size: int = number(16, 1)
+    learning_rate: float = number(1e-3, above=0)
     schedule: Literal["cosine", "wsd", "constant"] = "cosine"
-    decay_fraction: float = 0.2
-    num_warmup_steps: int = 100
+    decay_fraction: float = number(0.2, above=0, most=1)
+    num_warmup_steps: int = number(100, 0)
     optimizer: Literal["adamw", "muon"] = "adamw"
-    muon_learning_rate: float | None = None
-    weight_decay: float = 0.1
-    adam_beta2: float = 0.95
-    max_grad_norm: float = 1.0
-    evaluate_every_steps: int = 50
-    num_evaluation_windows: int = 64
-    save_every_steps: int = 100
+    muon_learning_rate: float | None = number(None, above=0)
+    weight_decay: float = number(0.1, 0)
+    adam_beta2: float = number(0.95, above=0, below=1)
+    max_grad_norm: float = number(1.0, above=0)
+    evaluate_every_steps: int = number(50, 1)
+    num_evaluation_windows: int = number(64, 1)
+    save_every_steps: int = number(100, 1)
     save_at_steps: list[int] = dataclasses.field(default_factory=list)
     separate_documents: bool = False
     precision: Literal["float32", "bfloat16"] = "float32"
     engine: Literal["auto", "ddp", "fsdp2"] = "auto"
-    gradient_accumulation_steps: int = 1
+    gradient_accumulation_steps: int = number(1, 1)
     gradient_checkpointing: bool = False
     compile: bool = False
     tensorboard: bool = True
     snapshots: bool = True
-    timeout_seconds: int = 600
+    timeout_seconds: int = number(600, 1, most=10**6)
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -92,37 +92,15 @@ class TrainingConfig:
         Raises:
             UserError: for a value out of range.
         """
-        counts = ("num_steps", "batch_size", "evaluate_every_steps", "num_evaluation_windows")
-        at_least(self, "training", 1, *counts, "save_every_steps")
-        at_least(self, "training", 1, "gradient_accumulation_steps", "timeout_seconds")
-        at_least(self, "training", 0, "num_warmup_steps", "weight_decay")
-        for name in ("learning_rate", "max_grad_norm", "muon_learning_rate"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise UserError(f"training.{name} must be > 0, got {value}")
-        if not 0 < self.decay_fraction <= 1:
-            raise UserError(f"training.decay_fraction must be in (0, 1], got {self.decay_fraction}")
+        check_values(self, "training")
         steps = self.save_at_steps
         if steps != sorted(set(steps)) or min(steps, default=1) < 1:
             raise UserError(f"training.save_at_steps must be ascending numbers >= 1, got {steps}")
-        for name, known in (
-            ("schedule", ("cosine", "wsd", "constant")),
-            ("optimizer", ("adamw", "muon")),
-            ("precision", ("float32", "bfloat16")),
-            ("engine", ("auto", "ddp", "fsdp2")),
-        ):
-            if getattr(self, name) not in known:
-                raise UserError(
-                    f"training.{name} must be one of {', '.join(known)}, got "
-                    f"{getattr(self, name)!r}"
-                )
         if self.batch_size % self.gradient_accumulation_steps:
             raise UserError(
                 f"training.gradient_accumulation_steps={self.gradient_accumulation_steps} must "
                 f"divide training.batch_size={self.batch_size}"
             )
-        if not 0 < self.adam_beta2 < 1:
-            raise UserError(f"training.adam_beta2 must be in (0, 1), got {self.adam_beta2}")
         for name in ("num_steps", "save_every_steps"):
             if getattr(self, name) % self.evaluate_every_steps:
                 raise UserError(

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from latentwave.bench.training.processes import on_main
+from latentwave.bench.training.checkpoint import whole_tensor
+from latentwave.bench.training.files import SNAPSHOTS, write_durably
+from latentwave.bench.training.processes import is_main
 from latentwave.errors import UserError
 from latentwave.mixers import Mixer
 
-FOLDER = "mixers"
 MOST_SNAPSHOTS = 24
 
 
 def snapshot_steps(num_steps: int, evaluate_every_steps: int) -> list[int]:
     """The steps whose mixers are kept: evaluations, dense at first, at most `MOST_SNAPSHOTS`.
 
-    The first and the last evaluation are among them; between them distances grow like those of
-    a geometric series, since filters move most at the beginning.
+    The first and the last evaluation are among them; between them distances grow geometrically,
+    since filters move most at the beginning.
 
     Args:
         num_steps: of the run.
@@ -39,18 +38,13 @@ def snapshot_steps(num_steps: int, evaluate_every_steps: int) -> list[int]:
         [0, 10, 20, 30, 40]
         >>> steps = snapshot_steps(100_000, 100)
         >>> len(steps), steps[:5], steps[-2:]
-        (24, [0, 100, 200, 300, 400], [74200, 100000])
+        (21, [0, 100, 200, 300, 400], [73100, 100000])
     """
     last = num_steps // evaluate_every_steps
     if last < MOST_SNAPSHOTS:
         return [n * evaluate_every_steps for n in range(last + 1)]
-    # The smallest growth that reaches the end in as many strides, each at least one evaluation.
-    chosen = [0]
-    while chosen[-1] < last:
-        left = MOST_SNAPSHOTS - len(chosen)
-        growth = (last / max(chosen[-1], 1)) ** (1 / left)
-        chosen.append(min(last, max(chosen[-1] + 1, round(chosen[-1] * growth))))
-    return [n * evaluate_every_steps for n in chosen]
+    chosen = {0, *np.geomspace(1, last, MOST_SNAPSHOTS - 1).round().astype(int).tolist()}
+    return [n * evaluate_every_steps for n in sorted(chosen)]
 
 
 def mixer_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -65,24 +59,27 @@ def mixer_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 class SnapshotCallback(TrainerCallback):
-    """Writes `mixers/step-N.safetensors` into the folder of a run.
+    """Writes `step-N.safetensors` into a folder.
 
     Each file is there whole or not at all; runs whose mixers have no parameters get none. A
-    resumed run removes what lies behind its checkpoint and writes it anew. All processes take
+    resumed run removes what is later than its checkpoint and writes it anew. All processes take
     part, because parameters that FSDP2 shards are gathered from them; the first one writes.
 
     Args:
-        run: folder of the run.
+        folder: of the snapshots.
     """
 
-    def __init__(self, run: Path) -> None:
-        self._folder = run / FOLDER
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         """Remove what an interrupted run wrote after its checkpoint."""
-        on_main(lambda: _remove_later(self._folder, state.global_step))
+        if is_main():
+            for step, path in _snapshots(self._folder).items():
+                if step > state.global_step:
+                    path.unlink()
 
     def on_evaluate(
         self,
@@ -95,19 +92,23 @@ class SnapshotCallback(TrainerCallback):
         if state.global_step not in snapshot_steps(state.max_steps, int(args.eval_steps or 1)):
             return
         parameters = mixer_parameters(kwargs["model"])
-        if parameters:
-            tensors = {name: _whole(parameter) for name, parameter in parameters.items()}
-            on_main(lambda: _write(self._folder, state.global_step, tensors))
+        tensors = {name: whole_tensor(parameter) for name, parameter in parameters.items()}
+        if tensors and is_main():
+            self._folder.mkdir(exist_ok=True)
+            path = self._folder / f"step-{state.global_step}.safetensors"
+            write_durably(path, save(tensors, metadata={"step": str(state.global_step)}))
 
 
 def list_snapshots(run: Path) -> dict[int, Path]:
     """The snapshots of a run by their steps, ascending; empty if it has none."""
-    found = {
-        int(path.stem.removeprefix("step-")): path
-        for path in (run / FOLDER).glob("step-*.safetensors")
-        if path.stem.removeprefix("step-").isdecimal()
-    }
-    return dict(sorted(found.items()))
+    return _snapshots(run / SNAPSHOTS)
+
+
+def _snapshots(folder: Path) -> dict[int, Path]:
+    numbered = (
+        (path.stem.removeprefix("step-"), path) for path in folder.glob("step-*.safetensors")
+    )
+    return dict(sorted((int(number), path) for number, path in numbered if number.isdecimal()))
 
 
 def read_snapshot(path: Path) -> dict[str, Tensor]:
@@ -117,40 +118,10 @@ def read_snapshot(path: Path) -> dict[str, Tensor]:
         UserError: if the file is damaged.
     """
     try:
+        if not path.is_file():
+            raise OSError("it is no file")
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise UserError(
             f"the snapshot {path} cannot be read ({error}): delete it to do without"
         ) from error
-
-
-@torch.no_grad()
-def _whole(parameter: nn.Parameter) -> Tensor:
-    """A copy on the CPU; a sharded parameter is gathered, which all processes must do."""
-    tensor = parameter.full_tensor() if isinstance(parameter, DTensor) else parameter
-    return tensor.detach().to("cpu", copy=True).contiguous()
-
-
-def _write(folder: Path, step: int, tensors: dict[str, Tensor]) -> None:
-    path = folder / f"step-{step}.safetensors"
-    partial = path.with_name(path.name + ".partial")
-    try:
-        folder.mkdir(exist_ok=True)
-        with partial.open("wb") as file:
-            file.write(save(tensors, metadata={"step": str(step)}))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise UserError(
-            f"cannot write {path}: {error.strerror or error}; start again with --resume"
-        ) from error
-
-
-def _remove_later(folder: Path, step: int) -> None:
-    for partial in folder.glob("*.partial"):
-        partial.unlink()
-    for later, path in list_snapshots(folder.parent).items():
-        if later > step:
-            path.unlink()

@@ -1,48 +1,47 @@
-"""The Trainer of transformers with our evaluation, checkpoints and sharding."""
+"""The Trainer of transformers with our batches, optimizer, evaluation, checkpoints and sharding."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from transformers import (
-    Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
+from transformers import Trainer, TrainingArguments
 
 from latentwave.bench.data import RandomWindows, TokenBatches
-from latentwave.bench.training.checkpoint import load_checkpoint, load_rng, save_checkpoint
-from latentwave.bench.training.engine import Wrapper, found_wrapper, reshard
+from latentwave.bench.training.checkpoint import load_checkpoint, load_generators, save_checkpoint
+from latentwave.bench.training.curve import Clock
+from latentwave.bench.training.engine import Wrapper, found_wrapper, reshard, windows_per_process
+from latentwave.bench.training.files import CHECKPOINTS
 from latentwave.bench.training.objective import Objective
 from latentwave.bench.training.optimizers import make_optimizer, make_schedule
-from latentwave.bench.training.processes import num_processes, rank
-from latentwave.bench.training.settings import TrainingConfig
+from latentwave.bench.training.processes import num_processes, on_cpu, rank
+from latentwave.bench.training.recipe import Recipe
+
+_PRECISIONS = {"float32": "no", "bfloat16": "bf16"}
 
 
-class EngineTrainer(Trainer):
+class RunTrainer(Trainer):
     """Trains as the Trainer does, with the optimizer, schedule and batches of a recipe.
 
-    The Trainer's own checkpoints differ from engine to engine, and its evaluation counts windows
-    twice that do not divide by the processes.
+    The Trainer's own evaluation counts windows twice that do not divide by the processes. Training
+    ends at the first evaluation whose loss is not finite.
 
     Args:
         run: folder of the run.
         objective: what is trained and measured.
-        settings: of the recipe.
         seed: of the batches.
-        wrapper: what must wrap the model in training; checked before the first step. A model for
-            FSDP2 is sharded already.
-        precision: of accelerate's autocast, "no" or "bf16"; checked too.
+        wrapper: what must wrap the model in training. A model for FSDP2 is sharded already.
+        clock: whose seconds stand beside each evaluation; one of the callbacks.
         **options: of the Trainer.
 
     Raises:
-        RuntimeError: at the start of training, if it is not so.
+        RuntimeError: at the start of training, if something else wraps the model, or its
+            precision is not the recipe's: some combinations of options make libraries fall back
+            to another engine in silence.
     """
 
     def __init__(
@@ -50,10 +49,9 @@ class EngineTrainer(Trainer):
         run: Path,
         *,
         objective: Objective,
-        settings: TrainingConfig,
         seed: int,
         wrapper: Wrapper,
-        precision: str,
+        clock: Clock,
         **options: Any,
     ) -> None:
         super().__init__(
@@ -64,9 +62,10 @@ class EngineTrainer(Trainer):
             self.model_accepts_loss_kwargs = False
         self._run = run
         self._objective = objective
-        self._settings = settings
+        self._settings = objective.recipe.training
+        self._clock = clock
         self._batches: TokenBatches | None = None
-        self.add_callback(_EngineCheck(self, wrapper, precision))
+        self._expected = (wrapper, _PRECISIONS[self._settings.precision])
         if wrapper != "DistributedDataParallel":
             # Accelerate knows no FSDP2 on the CPU and would take the model for one that needs DDP,
             # as it does that of one process under a launcher. In evaluation mode it adds precision
@@ -82,8 +81,7 @@ class EngineTrainer(Trainer):
         """The recipe's, see `make_optimizer`."""
         if self.optimizer is None:
             trained: Any = self.model
-            decayed = set(self.get_decay_parameter_names(trained))
-            self.optimizer = make_optimizer(trained, self._settings, decayed)
+            self.optimizer = make_optimizer(trained, self._settings)
         return self.optimizer
 
     def create_scheduler(
@@ -132,11 +130,14 @@ class EngineTrainer(Trainer):
         items: Any = self.eval_dataset if eval_dataset is None else eval_dataset
         measured = self._objective.evaluate(model, items, self.args.per_device_eval_batch_size)
         reshard(model)
+        measured |= {"seconds": self._clock.seconds}
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in measured.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
         )
+        if not math.isfinite(measured["loss"]):
+            self.control.should_training_stop, self.control.should_save = True, False
         return metrics
 
     def final_metrics(self) -> tuple[dict[str, float], str | None]:
@@ -147,14 +148,22 @@ class EngineTrainer(Trainer):
         return found
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        save_checkpoint(self._run, *self._trained(), self.state, keep=self._settings.save_at_steps)
+        trained, optimizer, _ = self._trained()
+        keep = self._settings.save_at_steps
+        save_checkpoint(self._run, trained, optimizer, self.state, keep=keep)
 
     def _load_from_checkpoint(
         self, resume_from_checkpoint: str, model: nn.Module | None = None
     ) -> None:
-        """Nothing yet: weights come with the optimizer, when both are where they train."""
+        """Weights are restored together with the optimizer, once both are on their device."""
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        found = (found_wrapper(self.model_wrapped), self.accelerator.mixed_precision)
+        if found != self._expected:
+            raise RuntimeError(
+                "the model's wrapper and its mixed precision must be "
+                f"{' and '.join(self._expected)}, but are {' and '.join(found)}"
+            )
         if checkpoint is not None:
             load_checkpoint(Path(checkpoint), *self._trained())
 
@@ -165,23 +174,53 @@ class EngineTrainer(Trainer):
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
-            load_rng(Path(checkpoint), self.args.seed)
+            load_generators(Path(checkpoint), self.args.seed)
 
 
-class _EngineCheck(TrainerCallback):
-    """Some combinations of options make libraries fall back to another engine in silence."""
+def training_arguments(recipe: Recipe, seed: int, folder: Path) -> TrainingArguments:
+    """What transformers' Trainer is told.
 
-    def __init__(self, trainer: Trainer, wrapper: Wrapper, precision: str) -> None:
-        self._trainer = trainer
-        self._expected = (wrapper, precision)
+    Args:
+        recipe: as the contestant sees it.
+        seed: of the run.
+        folder: of the run.
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        trainer = self._trainer
-        found = (found_wrapper(trainer.model_wrapped), trainer.accelerator.mixed_precision)
-        if found != self._expected:
-            raise RuntimeError(
-                "the model's wrapper and its mixed precision must be "
-                f"{' and '.join(self._expected)}, but are {' and '.join(found)}"
-            )
+    Raises:
+        UserError: if the batch cannot be shared by the processes.
+    """
+    settings = recipe.training
+    windows = windows_per_process(settings)
+    arguments = TrainingArguments(
+        output_dir=str(folder / CHECKPOINTS),
+        max_steps=settings.num_steps,
+        per_device_train_batch_size=windows,
+        per_device_eval_batch_size=windows,
+        gradient_accumulation_steps=settings.gradient_accumulation_steps,
+        learning_rate=settings.learning_rate,
+        max_grad_norm=settings.max_grad_norm,
+        seed=seed,
+        train_sampling_strategy="sequential",  # the dataset itself is in random order
+        eval_strategy="steps",
+        eval_steps=settings.evaluate_every_steps,
+        prediction_loss_only=True,
+        logging_steps=min(50, settings.evaluate_every_steps),
+        logging_nan_inf_filter=False,  # it would wait for the accelerator at every step
+        save_strategy="steps",
+        save_steps=settings.save_every_steps,
+        bf16=settings.precision == "bfloat16",
+        use_cpu=on_cpu(),
+        ddp_find_unused_parameters=False,
+        ddp_timeout=settings.timeout_seconds,
+        dataloader_pin_memory=False,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        disable_tqdm=True,
+        log_level="error",
+        log_level_replica="error",
+        report_to="none",
+    )
+    # Of several accelerators, one process uses one: torch's DataParallel would multiply the batch.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    # The recipe says the precision, not the configuration of accelerate.
+    arguments.mixed_precision = _PRECISIONS[settings.precision]
+    return arguments

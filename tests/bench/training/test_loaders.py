@@ -1,0 +1,118 @@
+"""No loader runs code of a checkpoint, asks whether it may, or fetches code by another name."""
+
+import json
+import shutil
+
+import pytest
+
+from latentwave.bench.comparison import run_harness
+from latentwave.bench.data import CorpusConfig, load_codec, prepare
+from latentwave.bench.training import load_run
+from latentwave.errors import UserError
+from latentwave.hub import from_pretrained
+from tests.tiny import write_text
+
+MAP = {name: f"code.{name}" for name in ("AutoConfig", "AutoModelForCausalLM")}
+TOKENIZER_MAP = {"AutoTokenizer": ["code.Tokenizer", "code.Tokenizer"]}
+
+
+def harness(folder):
+    pytest.importorskip("lm_eval")
+    run_harness(folder, ["none"], include_path=folder)
+
+
+def corpus(folder):
+    text = write_text(folder / "words.txt")
+    prepare(
+        CorpusConfig(
+            name="text", path=str(text), tokenizer="pretrained", tokenizer_path=str(folder)
+        ),
+        folder / "store",
+    )
+
+
+LOADERS = [from_pretrained, load_run, load_codec, harness, corpus]
+
+
+@pytest.fixture
+def folder(finished, tmp_path, monkeypatch):
+    def asked(*_):
+        raise AssertionError("a loader asks whether it may run code")
+
+    monkeypatch.setattr("builtins.input", asked)
+    folder = tmp_path / "model"
+    shutil.copytree(finished[0] / "model", folder)
+    (folder / "manifest.json").unlink()  # the folder of somebody else
+    (folder / "code.py").write_text(f"open({str(tmp_path / 'was here')!r}, 'w')\n")
+    yield folder
+    assert not (tmp_path / "was here").exists()
+
+
+def said_by(action):
+    """What comes of an action, or the line of its refusal."""
+    try:
+        return action()
+    except UserError as error:
+        return str(error)
+
+
+def change(path, **values):
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+@pytest.mark.parametrize("theirs", ["all", "tokenizer"])
+@pytest.mark.parametrize("loader", LOADERS, ids=lambda loader: loader.__name__)
+def test_code_of_a_checkpoint(loader, theirs, folder):
+    if theirs == "all":
+        change(folder / "config.json", model_type="theirs", auto_map=MAP)
+    change(folder / "tokenizer_config.json", tokenizer_class="Theirs", auto_map=TOKENIZER_MAP)
+    said = said_by(lambda: loader(folder))
+    assert not isinstance(said, str) or "\n" not in said
+
+
+@pytest.mark.parametrize("loader", [from_pretrained, load_run])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"attn_implementation": "kernels-community/flash-attn"},
+        {"_attn_implementation": "kernels-community/flash-attn"},
+        {"experts_implementation": "kernels-community/moe"},
+    ],
+    ids=str,
+)
+def test_kernels_that_would_be_fetched(loader, values, folder):
+    change(folder / "config.json", **values)
+    with pytest.raises(UserError, match="may be code to download"):
+        loader(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "values"),
+    [
+        ("config.json", {"n_layer": "many"}),
+        ("config.json", {"n_head": None}),
+        ("config.json", {"n_layer": 10**6}),
+        ("config.json", {"n_embd": 10**30}),
+        ("config.json", {"activation_function": "nothing"}),
+        ("config.json", {"latentwave": {"mixer": {"kind": "wavelet", "options": {"level": "x"}}}}),
+        ("config.json", {"quantization_config": {"quant_method": 3}}),
+        ("config.json", {"quantization_config": "none"}),
+        ("config.json", {"id2label": 7}),
+        ("generation_config.json", {"temperature": "hot"}),
+        ("generation_config.json", {"max_length": [1]}),
+        ("tokenizer_config.json", {"model_max_length": {}}),
+        ("config.json", "deep"),
+        ("generation_config.json", "deep"),
+        ("tokenizer.json", "deep"),
+    ],
+    ids=str,
+)
+def test_whatever_is_wrong_with_a_file_is_one_line(file, values, folder):
+    if values == "deep":
+        (folder / file).write_text("[" * 100_000)
+    else:
+        change(folder / file, **values)
+    said = said_by(lambda: load_run(folder))
+    if isinstance(said, str):
+        assert "\n" not in said
+        assert str(folder) in said
