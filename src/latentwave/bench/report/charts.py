@@ -48,135 +48,79 @@ def colour_name(slot: int | None) -> str:
     return special.get(slot, f"c{slot % NUM_SERIES_COLOURS}")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Series:
-    """A line, or points.
+    """A line, or points."""
 
-    Attributes:
-        x: places; NaN leaves a gap.
-        y: as many.
-        name: in the legend; empty: not there.
-        detail: after the name, in brackets, where all charts beside it say the same.
-        slot: its colour, see `colour_name`; past the last colour lines are dashed.
-        line: whether points are joined.
-        points: whether each gets a dot.
-        thin: drawn thin and pale, as a single seed is.
-        low: lower ends of a band around a line, or of bars through points.
-        high: upper ends.
-        bars: whether low and high are bars.
-        sideways: whether low and high are places on the x axis.
-        hollow: indices of points that are not filled.
-        labels: a text beside each point; may be empty.
-    """
-
-    x: Sequence[float]
-    y: Sequence[float]
-    name: str = ""
-    detail: str = ""
-    slot: int | None = 0
-    line: bool = True
-    points: bool = False
-    thin: bool = False
-    low: Sequence[float] = ()
-    high: Sequence[float] = ()
-    bars: bool = False
-    sideways: bool = False
-    hollow: Sequence[int] = ()
-    labels: Sequence[str] = ()
+    x: Sequence[float]  # places; NaN leaves a gap
+    y: Sequence[float]  # as many
+    name: str = ""  # in the legend; empty: not there
+    detail: str = ""  # after the name, in brackets, where all charts beside it say the same
+    slot: int | None = 0  # its colour, see `colour_name`; past the last colour lines are dashed
+    line: bool = True  # whether points are joined
+    points: bool = False  # whether each gets a dot
+    thin: bool = False  # drawn thin and pale, as a single seed is
+    low: Sequence[float] = ()  # lower ends of a band around a line, or of bars through points
+    high: Sequence[float] = ()  # upper ends
+    bars: bool = False  # whether low and high are bars
+    sideways: bool = False  # whether low and high are places on the x axis
+    hollow: Sequence[int] = ()  # indices of points that are not filled
+    labels: Sequence[str] = ()  # a text beside each point; may be empty
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Axis:
-    """One axis of a chart.
+    """One axis of a chart."""
 
-    Attributes:
-        label: with the unit.
-        scale: "log2" has ticks at powers of two.
-        window: lowest and highest value shown; None: whatever fits.
-        ticks: names by place; None: chosen by the drawing.
-        grid: whether ticks get lines.
-        upright: whether the names of its ticks stand on end.
-    """
-
-    label: str = ""
-    scale: Literal["linear", "log", "log2"] = "linear"
+    label: str = ""  # with the unit
+    scale: Literal["linear", "log", "log2"] = "linear"  # "log2" has ticks at powers of two
+    # lowest and highest value shown; None: whatever fits
     window: tuple[float | None, float | None] | None = None
-    ticks: Mapping[float, str] | None = None
-    grid: bool = False
-    upright: bool = False
+    ticks: Mapping[float, str] | None = None  # names by place; None: chosen by the drawing
+    grid: bool = False  # whether ticks get lines
+    upright: bool = False  # whether the names of its ticks stand on end
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeatMap:
-    """Values as colours.
+    """Values as colours."""
 
-    Attributes:
-        values: (N, T), row 0 at the bottom; NaN is left empty.
-        x: (T + 1,), edges of the columns.
-        y: (N + 1,), edges of the rows.
-        low: value of the first colour.
-        high: of the last.
-        colours: a colour map of matplotlib.
-        unit: beside the scale of colours; None: no scale.
-    """
-
-    values: Float[np.ndarray, "N T"]
-    x: Float[np.ndarray, " T_1"]
-    y: Float[np.ndarray, " N_1"]
-    low: float
-    high: float
-    colours: str = "magma"
-    unit: str | None = None
+    values: Float[np.ndarray, "N T"]  # (N, T), row 0 at the bottom; NaN is left empty
+    x: Float[np.ndarray, " T_1"]  # (T + 1,), edges of the columns
+    y: Float[np.ndarray, " N_1"]  # (N + 1,), edges of the rows
+    low: float  # value of the first colour
+    high: float  # of the last
+    colours: str = "magma"  # a colour map of matplotlib
+    unit: str | None = None  # beside the scale of colours; None: no scale
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Chart:
-    """One pair of axes and what lies in them.
+    """One pair of axes and what lies in them."""
 
-    Attributes:
-        title: above the axes.
-        x: the horizontal axis.
-        y: the vertical one; its label is left out where the title says it.
-        series: later ones lie on top.
-        heat_map: below them.
-        level: where a dashed line crosses the chart, a value of y.
-        border: where a dashed line stands, a value of x.
-        alt: all that in words, for those who do not see it.
-        caption: below it on a page.
-        width: in points, 72 to the inch.
-        height: in points, without a legend.
-    """
-
-    title: str = ""
-    x: Axis = field(default_factory=Axis)
+    title: str = ""  # above the axes
+    x: Axis = field(default_factory=Axis)  # the horizontal axis
+    # the vertical one; its label is left out where the title says it
     y: Axis = field(default_factory=lambda: Axis(grid=True))
-    series: Sequence[Series] = ()
-    heat_map: HeatMap | None = None
-    level: float | None = None
-    border: float | None = None
-    alt: str = ""
-    caption: str = ""
-    width: float = 420.0
-    height: float = 290.0
+    series: Sequence[Series] = ()  # later ones lie on top
+    heat_map: HeatMap | None = None  # below them
+    level: float | None = None  # where a dashed line crosses the chart, a value of y
+    border: float | None = None  # where a dashed line stands, a value of x
+    alt: str = ""  # all that in words, for those who do not see it
+    caption: str = ""  # below it on a page
+    width: float = 420.0  # in points, 72 to the inch
+    height: float = 290.0  # in points, without a legend
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class ChartGrid:
-    """Charts that belong together: a section of a page, and one file for papers.
+    """Charts that belong together: a section of a page, and one file for papers."""
 
-    Attributes:
-        name: of the file, and before the ids of a page.
-        title: of the section.
-        charts: row by row; those of a row are as high, those of a column as wide.
-        columns: of the file; a page has as many as there is room for.
-        note: how to read them.
-    """
-
-    name: str
-    title: str
-    charts: Sequence[Chart]
-    columns: int = 1
-    note: str = ""
+    name: str  # of the file, and before the ids of a page
+    title: str  # of the section
+    charts: Sequence[Chart]  # row by row; those of a row are as high, those of a column as wide
+    columns: int = 1  # of the file; a page has as many as there is room for
+    note: str = ""  # how to read them
 
 
 def shorten(name: str, longest: int = 20) -> str:

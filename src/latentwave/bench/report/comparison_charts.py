@@ -48,28 +48,28 @@ def comparison_charts(results: Results) -> list[ChartGrid]:
     gap = gap_chart(results)
     several = len(results.seeds) > 1
     grids = [
-        *(ChartGrid(name=f"loss-{name}", title="", charts=[each]) for name, each in losses.items()),
+        *(ChartGrid(f"loss-{name}", "", [each]) for name, each in losses.items()),
         ChartGrid(
-            name="loss",
-            title="Loss curves",
-            charts=list(losses.values()),
+            "loss",
+            "Loss curves",
+            list(losses.values()),
             columns=len(losses),
             note="The dashed line is the baseline’s final loss; a dot marks where a contestant "
             "reaches it, with its speed-up in brackets. The steep start may lie above the frame. "
             + ("Thin lines are seeds, thick lines their mean." if several else "One seed."),
         ),
         ChartGrid(
-            name="gap",
-            title="Does the gain last?",
-            charts=[gap] if gap else [],
+            "gap",
+            "Does the gain last?",
+            [gap] if gap else [],
             note="The baseline’s loss minus the contestant’s after the same tokens, paired by "
             "seed; above the dashed line the contestant is ahead. "
             + ("Bands reach from the lowest seed to the highest." if several else "One seed."),
         ),
         ChartGrid(
-            name="pareto",
-            title="What it costs",
-            charts=spent,
+            "pareto",
+            "What it costs",
+            spent,
             columns=len(spent),
             note="What a whole run spent. The thin line joins the contestants that nothing beats "
             "at their price. " + ("Bars are the intervals of the losses." if several else ""),
@@ -103,7 +103,7 @@ def loss_chart(results: Results, measure: str) -> Chart | None:
         own, slot = contestants[name], places[name]
         x, loss = points[:, 0] / scale, points[:, 1]
         if slot is None:
-            series.append(Series(x=x.tolist(), y=loss.tolist(), slot=None))
+            series.append(Series(x.tolist(), loss.tolist(), slot=None))
             continue
         crossing = None
         # The dashed line is the plain baseline's: what has another baseline has no place on it.
@@ -115,21 +115,17 @@ def loss_chart(results: Results, measure: str) -> Chart | None:
         if crossing is not None and target is not None:
             factor = format_speedup(getattr(own.speedup, measure).mean)[0]
             words.append(f"reaches the baseline’s final loss with a speed-up of {factor}")
-            dots.append(Series(x=[crossing], y=[target], slot=slot, line=False, points=True))
+            dots.append(Series([crossing], [target], slot=slot, line=False, points=True))
         for seed in points[:, 2:].T if len(results.seeds) > 1 else ():
-            series.append(Series(x=x.tolist(), y=seed.tolist(), slot=slot, thin=True))
+            series.append(Series(x.tolist(), seed.tolist(), slot=slot, thin=True))
         series.append(
             Series(
-                x=x.tolist(),
-                y=loss.tolist(),
-                slot=slot,
-                name=f"{shorten(name)} {final}",
-                detail=factor,
+                x.tolist(), loss.tolist(), slot=slot, name=f"{shorten(name)} {final}", detail=factor
             )
         )
     return Chart(
-        title=f"validation loss [nats per {results.loss_unit}]",
-        x=Axis(label=label, window=(0.0, extent / scale)),
+        f"validation loss [nats per {results.loss_unit}]",
+        x=Axis(label, window=(0.0, extent / scale)),
         y=Axis(grid=True, window=_loss_window(list(curves.values()), extent, target)),
         series=[*series, *dots],
         level=target,
@@ -170,7 +166,7 @@ def gap_chart(results: Results) -> Chart | None:
         values += mean.tolist()
         x = (tokens / scale).tolist()
         if slot is None:
-            series.append(Series(x=x, y=mean.tolist(), slot=None))
+            series.append(Series(x, mean.tolist(), slot=None))
             continue
         late = tokens >= min(_START * extent, tokens[-1])  # early on, seeds lie far apart
         values += gain[:, late].ravel().tolist()
@@ -178,8 +174,8 @@ def gap_chart(results: Results) -> Chart | None:
         words.append(f"{name} ends at {final} nats")
         series.append(
             Series(
-                x=x,
-                y=mean.tolist(),
+                x,
+                mean.tolist(),
                 low=gain.min(axis=0).tolist(),
                 high=gain.max(axis=0).tolist(),
                 slot=slot,
@@ -188,8 +184,8 @@ def gap_chart(results: Results) -> Chart | None:
         )
     margin = 0.04 * (max(values) - min(values)) or 0.01
     return Chart(
-        title=f"gain over the baseline [nats per {results.loss_unit}]",
-        x=Axis(label=label, window=(0.0, extent / scale)),
+        f"gain over the baseline [nats per {results.loss_unit}]",
+        x=Axis(label, window=(0.0, extent / scale)),
         y=Axis(grid=True, window=(min(values) - margin, max(values) + margin)),
         series=series,
         level=0.0,
@@ -228,26 +224,23 @@ def pareto_chart(results: Results, measure: str) -> Chart | None:
     line = steps[:1]
     for x, low in steps[1:]:
         line += [(x, line[-1][1]), (x, low)]
-    series = [Series(x=[x for x, _ in line], y=[y for _, y in line], slot=BASELINE_SLOT, thin=True)]
-    for number, name in enumerate(contestants):
-        if name not in found:
-            continue
-        spent, loss = found[name]
+    series = [Series([x for x, _ in line], [y for _, y in line], slot=BASELINE_SLOT, thin=True)]
+    for name, (spent, loss) in found.items():
         slot = places[name]
-        short, marked = shorten(name), slot is None and name in front
         whole = loss.low is not None and loss.high is not None
         series.append(
             Series(
-                x=[spent / scale],
-                y=[losses[name]],
+                [spent / scale],
+                [losses[name]],
                 low=[loss.low or 0.0] if whole else (),
                 high=[loss.high or 0.0] if whole else (),
                 bars=True,
                 line=False,
                 points=True,
                 slot=slot,
-                name=short if slot is not None else f"{number} {short}" if marked else "",
-                labels=[str(number)] if marked else [],
+                name=shorten(name) if slot is not None else "",
+                # Grey points are named where nothing beats them.
+                labels=[shorten(name)] if slot is None and name in front else [],
             )
         )
     logarithmic = most > _FEW_TIMES * least
@@ -260,8 +253,8 @@ def pareto_chart(results: Results, measure: str) -> Chart | None:
     )
     ends = ", ".join(f"{name} at {format_loss(losses[name])}" for name in front)
     return Chart(
-        title=f"final validation loss [nats per {results.loss_unit}]",
-        x=Axis(label=label, scale="log" if logarithmic else "linear", window=window),
+        f"final validation loss [nats per {results.loss_unit}]",
+        x=Axis(label, scale="log" if logarithmic else "linear", window=window),
         y=Axis(grid=True),
         series=series,
         alt=f"Scatter chart of final validation loss against {label}; on the front, from the "

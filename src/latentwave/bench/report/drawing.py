@@ -33,6 +33,7 @@ from latentwave.bench.report.charts import (
     Series,
     colour_name,
 )
+from latentwave.bench.report.formats import printable
 
 _LOGGER = logging.getLogger(__name__)
 _TEXT, _SMALL = 12.0, 11.0  # points
@@ -181,9 +182,11 @@ def _draw_chart(axes: Axes, chart: Chart) -> None:
         spine.set_visible(side == "bottom")
         spine.set(color=COLOURS["muted"], linewidth=0.8)
     axes.tick_params(length=0, colors=COLOURS["muted"], labelsize=_SMALL, pad=4)
-    axes.set_xlabel(chart.x.label, color=COLOURS["muted"], fontsize=_SMALL, loc="left")
-    axes.set_ylabel(chart.y.label, color=COLOURS["muted"], fontsize=_SMALL)
-    axes.set_title(chart.title, color=COLOURS["muted"], fontsize=_TEXT, loc="left", pad=8)
+    axes.set_xlabel(printable(chart.x.label), color=COLOURS["muted"], fontsize=_SMALL, loc="left")
+    axes.set_ylabel(printable(chart.y.label), color=COLOURS["muted"], fontsize=_SMALL)
+    axes.set_title(
+        printable(chart.title), color=COLOURS["muted"], fontsize=_TEXT, loc="left", pad=8
+    )
 
 
 def _style_axis(axes: Axes, which: str, axis: Axis) -> None:
@@ -191,7 +194,7 @@ def _style_axis(axes: Axes, which: str, axis: Axis) -> None:
     if axis.scale != "linear":
         getattr(axes, f"set_{which}scale")("log", base=2 if axis.scale == "log2" else 10)
     if axis.ticks is not None:
-        own.set_ticks(list(axis.ticks), labels=list(axis.ticks.values()))
+        own.set_ticks(list(axis.ticks), labels=[printable(name) for name in axis.ticks.values()])
         own.set_minor_locator(NullLocator())
     elif axis.scale == "linear":
         own.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
@@ -258,7 +261,7 @@ def _draw_series(axes: Axes, series: Series) -> None:
             )
     for text, x, y in zip(series.labels, series.x, series.y, strict=False):
         axes.annotate(
-            text,
+            printable(text),
             (x, y),
             xytext=(4, 4),
             textcoords="offset points",
@@ -290,7 +293,9 @@ def _legend_entries(charts: Sequence[Chart]) -> list[Line2D]:
             style |= {"marker": "o", "linestyle": "none"}
         details = {series.detail for series in same}
         detail = details.pop() if len(details) == 1 else ""
-        entries.append(Line2D([], [], label=f"{name} ({detail})" if detail else name, **style))
+        entries.append(
+            Line2D([], [], label=printable(f"{name} ({detail})" if detail else name), **style)
+        )
     return entries
 
 

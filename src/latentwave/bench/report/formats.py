@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 
 MISSING = "—"
@@ -170,3 +171,14 @@ def in_words(value: object) -> str:
 def _inner(value: object) -> str:
     nested = isinstance(value, Mapping | list | tuple) and value
     return f"({in_words(value)})" if nested else in_words(value)
+
+
+def printable(text: str) -> str:
+    r"""A text without what would command a terminal, break XML or turn the line around.
+
+    Example:
+        >>> printable("a\x1b[2Jb\n\u202ec")
+        'a�[2Jb\n�c'
+    """
+    unwanted = ("Cc", "Cf", "Cs")
+    return "".join("�" if unicodedata.category(c) in unwanted and c != "\n" else c for c in text)

@@ -26,19 +26,12 @@ _MOST_NAMED = 5  # of contestants that cannot be told from the best
 
 @dataclass(frozen=True)
 class Headline:
-    """The finding in words.
+    """The finding in words."""
 
-    Attributes:
-        subject: the contestant it is about; the baseline where there is no other.
-        lead: the one sentence.
-        speedups: in all measures.
-        details: the final losses and the price.
-    """
-
-    subject: str
-    lead: str
-    speedups: str
-    details: str
+    subject: str  # the contestant it is about; the baseline where there is no other
+    lead: str  # the one sentence
+    speedups: str  # in all measures
+    details: str  # the final losses and the price
 
 
 def write_headline(results: Results) -> Headline:

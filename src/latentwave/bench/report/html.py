@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from latentwave.bench.report.charts import COLOURS
 from latentwave.bench.report.drawing import inline_svg
+from latentwave.bench.report.formats import printable
 from latentwave.bench.report.page import Page
 
 
@@ -26,8 +27,9 @@ def render_page(page: Page) -> str:
         keep_trailing_newline=True,
     )
     numbers = itertools.count(1)
-    return environment.get_template("page.html.j2").render(
+    text = environment.get_template("page.html.j2").render(
         page=page,
         colours=COLOURS,
         draw=lambda chart: Markup(inline_svg(chart, f"chart-{next(numbers)}")),  # noqa: S704
     )
+    return printable(text)

@@ -53,12 +53,7 @@ def inspection_charts(inspection: Inspection) -> dict[str, ChartGrid]:
     }
     columns = {"kernels": 3, "change": 2, "paths": 2, "positions": 2}
     return {
-        name: ChartGrid(
-            name=name,
-            title=titles[name],
-            charts=charts,
-            columns=min(columns.get(name, 1), len(charts)),
-        )
+        name: ChartGrid(name, titles[name], charts, columns=min(columns.get(name, 1), len(charts)))
         for name, charts in found.items()
         if charts
     }
@@ -98,11 +93,11 @@ def response_chart(
     step = math.sqrt(frequencies[1] / frequencies[0])
     places = np.arange(len(taps)) + 0.5
     first, last = float(frequencies[0]), float(frequencies[-1])
-    line = Series(x=kernels.centre.tolist(), y=places.tolist(), slot=WHITE_SLOT)
+    line = Series(kernels.centre.tolist(), places.tolist(), slot=WHITE_SLOT)
     return Chart(
-        title=title,
+        title,
         x=Axis(
-            label="frequency [cycles per token]",
+            "frequency [cycles per token]",
             scale="log2",
             window=(first, last),
             ticks=_octave_ticks(first),
@@ -163,9 +158,9 @@ def _taps(kernels: Kernels) -> Chart:
     cut = f", first {_MOST_TAPS}" if kernels.taps.shape[1] > _MOST_TAPS else ""
     lags = range(0, num_taps, max(1, math.ceil(num_taps / 6)))
     return Chart(
-        title=kernels.label,
-        x=Axis(label=f"lag [tokens]{cut}", ticks={float(lag): str(lag) for lag in lags}),
-        y=Axis(label="centre frequency", ticks=_rows(kernels)),
+        kernels.label,
+        x=Axis(f"lag [tokens]{cut}", ticks={float(lag): str(lag) for lag in lags}),
+        y=Axis("centre frequency", ticks=_rows(kernels)),
         heat_map=HeatMap(
             values=shown / np.where(peak > 0, peak, 1.0),
             x=np.arange(num_taps + 1) - 0.5,
@@ -192,8 +187,8 @@ def _change(kernels: Sequence[Kernels]) -> list[Chart]:
         few = len(moved) <= 6
         lines.append(
             Series(
-                x=each.steps.tolist(),
-                y=change.mean(axis=1).tolist(),
+                each.steps.tolist(),
+                change.mean(axis=1).tolist(),
                 low=low.tolist() if few else (),
                 high=high.tolist() if few else (),
                 name=shorten(each.label, 30),
@@ -203,10 +198,10 @@ def _change(kernels: Sequence[Kernels]) -> list[Chart]:
     most = max(moved, key=lambda each: float(each.change()[-1].mean()))
     history = most.centre_history()
     rows = np.unique(np.linspace(0, history.shape[1] - 1, _MOST_CENTRES).astype(int))
-    steps = Axis(label="training step", window=(0.0, float(moved[0].steps[-1])))
+    steps = Axis("training step", window=(0.0, float(moved[0].steps[-1])))
     return [
         Chart(
-            title="distance from the start [% of its size]",
+            "distance from the start [% of its size]",
             x=steps,
             y=Axis(grid=True, window=(0.0, None)),
             series=lines,
@@ -214,11 +209,11 @@ def _change(kernels: Sequence[Kernels]) -> list[Chart]:
             "below has the numbers.",
         ),
         Chart(
-            title=shorten(f"centre frequencies, {most.label}", 48),
+            shorten(f"centre frequencies, {most.label}", 48),
             x=steps,
             y=Axis(grid=True, window=(0.0, 0.5)),
             series=[
-                Series(x=most.steps.tolist(), y=history[:, row].tolist(), thin=True) for row in rows
+                Series(most.steps.tolist(), history[:, row].tolist(), thin=True) for row in rows
             ],
             alt=f"Centre frequencies of kernels against the training step, {most.label}.",
         ),
@@ -259,13 +254,11 @@ def _map(
         low = high - _ACTIVITY_DECIBELS
     single = all(len(token) == 1 for token in tokens)
     return Chart(
-        title=f"{kernels.label}: {title}",
+        f"{kernels.label}: {title}",
         x=Axis(
-            label="tokens",
-            ticks={float(i): token for i, token in enumerate(tokens)},
-            upright=not single,
+            "tokens", ticks={float(i): token for i, token in enumerate(tokens)}, upright=not single
         ),
-        y=Axis(label="centre frequency", ticks=_rows(kernels)),
+        y=Axis("centre frequency", ticks=_rows(kernels)),
         heat_map=HeatMap(
             values=values,
             x=np.arange(values.shape[1] + 1) - 0.5,
@@ -304,12 +297,12 @@ def _paths(inspection: Inspection) -> list[Chart]:
             shares = [f"component {i + 1} ({share:.0%})" for i, share in enumerate(path.explained)]
             charts.append(
                 Chart(
-                    title=f"{label}: its {side}",
-                    x=Axis(label=shares[0], window=windows[0]),
-                    y=Axis(label=shares[1], window=windows[1], grid=True),
+                    f"{label}: its {side}",
+                    x=Axis(shares[0], window=windows[0]),
+                    y=Axis(shares[1], window=windows[1], grid=True),
                     series=[
-                        Series(x=x, y=y, slot=None),
-                        Series(x=x, y=y, line=False, points=True, labels=tokens),
+                        Series(x, y, slot=None),
+                        Series(x, y, line=False, points=True, labels=tokens),
                     ],
                     alt=f"Path of the embeddings of {len(tokens)} tokens, the {side} of the mixer "
                     f"{label}, in two principal components.",
@@ -326,14 +319,14 @@ def _positions(table: LossTable | None, names: Sequence[str]) -> list[Chart]:
     places = [math.sqrt(each.low * each.high) for each in table.bins]
     last = table.bins[-1].high
     axis = Axis(
-        label=table.title,
+        table.title,
         scale="log2",
         window=(0.9, float(last)),
         ticks={2.0**k: f"{2**k:,}" for k in range(0, last.bit_length(), 2)},
     )
     charts = [
         Chart(
-            title="loss [nats per token]",
+            "loss [nats per token]",
             x=axis,
             series=[
                 _band(places, [each.losses[i] for each in table.bins], name, _RUN_SLOTS[i])
@@ -346,7 +339,7 @@ def _positions(table: LossTable | None, names: Sequence[str]) -> list[Chart]:
     if differences:
         charts.append(
             Chart(
-                title=f"{names[0]} minus {names[1]} [nats per token]",
+                f"{names[0]} minus {names[1]} [nats per token]",
                 x=axis,
                 series=[_band(places, differences, "", 0)],
                 level=0.0,
@@ -360,8 +353,8 @@ def _positions(table: LossTable | None, names: Sequence[str]) -> list[Chart]:
 def _band(places: Sequence[float], means: Sequence[Mean], name: str, slot: int) -> Series:
     values, errors = _values(means)
     return Series(
-        x=places,
-        y=values.tolist(),
+        places,
+        values.tolist(),
         low=(values - errors).tolist(),
         high=(values + errors).tolist(),
         points=True,
@@ -379,8 +372,8 @@ def _classes(table: LossTable, names: Sequence[str]) -> Chart:
         shift = 0.13 - 0.26 * i if len(names) == 2 else 0.0
         series.append(
             Series(
-                x=values.tolist(),
-                y=(places + shift).tolist(),
+                values.tolist(),
+                (places + shift).tolist(),
                 low=(values - errors).tolist(),
                 high=(values + errors).tolist(),
                 bars=True,
@@ -393,8 +386,8 @@ def _classes(table: LossTable, names: Sequence[str]) -> Chart:
         )
     counted = [shorten(f"{each.name} ({each.losses[0].count:,})", 40) for each in table.bins]
     return Chart(
-        title=table.title,
-        x=Axis(label="loss [nats per token]", window=(0.0, None), grid=True),
+        table.title,
+        x=Axis("loss [nats per token]", window=(0.0, None), grid=True),
         y=Axis(
             ticks=dict(zip(map(float, places), counted, strict=True)),
             window=(-0.6, len(places) - 0.4),

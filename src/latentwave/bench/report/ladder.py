@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -12,7 +11,13 @@ from rich.console import Console
 from latentwave.bench.ladder import RungPlan
 from latentwave.bench.ladder.results import HeldOut, Interval, LadderResults, Multiplier
 from latentwave.bench.report.charts import BASELINE_SLOT, Axis, Chart, ChartGrid, Series, shorten
-from latentwave.bench.report.formats import MISSING, format_count, format_loss, format_share
+from latentwave.bench.report.formats import (
+    MISSING,
+    format_count,
+    format_loss,
+    format_share,
+    in_words,
+)
 from latentwave.bench.report.page import Page, Section
 from latentwave.bench.report.tables import make_table, print_table, print_text
 from latentwave.bench.training import BASELINE
@@ -28,77 +33,76 @@ _METHOD = (
 def ladder_charts(results: LadderResults) -> list[ChartGrid]:
     """`multipliers`, `sizes` and `losses` of the setting that stands first in the recipe."""
     setting = next(iter(results.recipe["settings"]))
-    own = [m for m in results.multipliers if m.setting == setting]
-    sizes = list(results.recipe["sizes"])
+    own = [m for m in results.multipliers if m.setting == setting and _finite(m.tokens)]
     names = list(dict.fromkeys(m.contestant for m in own))
-    budgets = {budget: f"{budget:g}" for budget in sorted({m.budget for m in own})}
-    window = _window(own)
-    panels = [
-        Chart(
-            title=shorten(name, 40),
-            x=Axis(
-                label="tokens per parameter",
-                scale="log2",
-                ticks=budgets,
-                window=(0.9 * min(budgets), 1.1 * max(budgets)),
-            ),
-            y=Axis(grid=True, window=window),
-            series=[
-                _multipliers(
-                    [m for m in own if (m.contestant, m.size) == (name, size)],
-                    lambda m: m.budget,
-                    size,
-                    slot,
-                )
-                for slot, size in enumerate(sizes)
-                if any((m.contestant, m.size) == (name, size) for m in own)
-            ],
-            level=1.0,
-            alt=f"Multiplier of {name} against tokens per parameter, one line for each size.",
-            width=300.0,
-            height=220.0,
-        )
-        for name in names
-    ]
+    budgets = sorted({m.budget for m in own})
     parameters = {c.size: c.num_parameters for c in results.costs if c.contestant == BASELINE}
     at = _AT if _AT in budgets else max(budgets, default=_AT)
     at_size = [m for m in own if m.budget == at and m.size in parameters]
-    against_size = Chart(
-        x=Axis(
-            label="parameters of the plain decoder",
-            scale="log",
-            ticks={float(count): size for size, count in parameters.items()},
-        ),
-        y=Axis(grid=True, window=_window(at_size)),
-        series=[
-            _multipliers(
-                [m for m in at_size if m.contestant == name],
-                lambda m: parameters[m.size],
-                shorten(name),
-                slot,
-            )
-            for slot, name in enumerate(names)
-        ],
-        level=1.0,
-        alt=f"Multipliers at {at:g} tokens per parameter against size, a line each contestant.",
-        width=460.0,
-    )
     grids = [
         ChartGrid(
-            name="multipliers",
-            title="Tokens the plain decoder needs for the same loss ÷ tokens used",
-            charts=panels,
-            columns=min(3, len(panels)),
+            "multipliers",
+            "Tokens the plain decoder needs for the same loss ÷ tokens used",
+            [
+                Chart(
+                    shorten(name, 40),
+                    x=Axis(
+                        "tokens per parameter",
+                        scale="log2",
+                        ticks={budget: f"{budget:g}" for budget in budgets},
+                        window=(0.9 * budgets[0], 1.1 * budgets[-1]),
+                    ),
+                    y=Axis(grid=True, window=_window(own)),
+                    series=[
+                        _line(
+                            [m for m in own if (m.contestant, m.size) == (name, size)],
+                            lambda m: m.budget,
+                            size,
+                            slot,
+                        )
+                        for slot, size in enumerate(results.recipe["sizes"])
+                    ],
+                    level=1.0,
+                    alt=f"Multiplier of {name} against tokens per parameter, a line for each size.",
+                    width=300.0,
+                    height=220.0,
+                )
+                for name in names
+            ],
+            columns=min(3, len(names)),
         ),
         ChartGrid(
-            name="sizes",
-            title=f"The same at {at:g} tokens per parameter, against size",
-            charts=[against_size] if at_size else [],
+            "sizes",
+            f"The same at {at:g} tokens per parameter, against size",
+            [
+                Chart(
+                    x=Axis(
+                        "parameters of the plain decoder",
+                        scale="log",
+                        ticks={float(count): size for size, count in parameters.items()},
+                    ),
+                    y=Axis(grid=True, window=_window(at_size)),
+                    series=[
+                        _line(
+                            [m for m in at_size if m.contestant == name],
+                            lambda m: parameters[m.size],
+                            name,
+                            slot,
+                        )
+                        for slot, name in enumerate(names)
+                    ],
+                    level=1.0,
+                    alt=f"Multipliers at {at:g} tokens per parameter against size.",
+                    width=460.0,
+                )
+            ]
+            if at_size
+            else [],
         ),
         ChartGrid(
-            name="losses",
-            title="Loss against compute, one line for each contestant and size",
-            charts=[_losses_chart(results, setting)],
+            "losses",
+            "Loss against compute, one line for each contestant and size",
+            [_losses_chart(results, setting)],
         ),
     ]
     return [grid for grid in grids if grid.charts]
@@ -129,17 +133,14 @@ def ladder_page(results: LadderResults) -> Page:
         words = "The largest budget of each size, predicted from a law of all smaller ones."
         sections.append(Section(title="Check of the law", text=words, items=checks))
     if results.searches:
-        searches = [
-            f"{s.setting}, {s.size}, {s.contestant}: factor {s.chosen:g}"
-            + (", an end of the grid" if s.at_end_of_grid else "")
-            + " ("
-            + ", ".join(
-                f"{factor}: {'diverged' if loss is None else f'{loss:.4f}'}"
-                for factor, loss in s.losses.items()
+        searches = []
+        for search in results.searches:
+            losses = {k: "diverged" if v is None else f"{v:.4f}" for k, v in search.losses.items()}
+            end = ", an end of the grid" if search.at_end_of_grid else ""
+            searches.append(
+                f"{search.setting}, {search.size}, {search.contestant}: factor {search.chosen:g}"
+                f"{end} (of {in_words(losses)})"
             )
-            + ")"
-            for s in results.searches
-        ]
         sections.append(Section(title="Learning rates", items=searches))
     machines = []
     for each in results.environments:
@@ -149,13 +150,9 @@ def ladder_page(results: LadderResults) -> Page:
             f"transformers {versions.get('transformers')}, commit {each.get('commit')}"
         )
     recipe = yaml.safe_dump(results.recipe, sort_keys=False, allow_unicode=True)
+    parts = [Section(title="Recipe", code=recipe)]
     sections.append(
-        Section(
-            title="How it was made",
-            items=machines,
-            code=results.command,
-            parts=[Section(title="Recipe", code=recipe)],
-        )
+        Section(title="How it was made", items=machines, code=results.command, parts=parts)
     )
     return Page(
         title=f"{results.recipe['name']} – ladder",
@@ -232,24 +229,21 @@ def print_plan(rungs: Sequence[RungPlan], console: Console) -> None:
     print_text(console, f"{hours:.1f} hours on one process; processes side by side share them")
 
 
-def _multipliers(
+def _line(
     line: Sequence[Multiplier], place: Callable[[Multiplier], float], name: str, slot: int
 ) -> Series:
     """Token multipliers with their intervals; hollow where they are extrapolated."""
-    shown = sorted(
-        ((place(m), m.tokens, m.extrapolated) for m in line if _finite(m.tokens)),
-        key=lambda point: point[0],
-    )
-    values = [value for _, value, _ in shown if value is not None]
+    line = sorted(line, key=place)
+    values = [m.tokens for m in line if m.tokens is not None]
     return Series(
-        x=[x for x, _, _ in shown],
-        y=[value.mean for value in values],
+        [place(m) for m in line],
+        [value.mean for value in values],
         low=[math.nan if value.low is None else value.low for value in values],
         high=[math.nan if value.high is None else value.high for value in values],
         bars=True,
         points=True,
-        hollow=[i for i, (_, _, beyond) in enumerate(shown) if beyond],
-        name=name,
+        hollow=[i for i, m in enumerate(line) if m.extrapolated],
+        name=shorten(name) if line else "",
         slot=slot,
     )
 
@@ -265,30 +259,42 @@ def _known(value: float | None) -> bool:
 
 def _window(shown: Sequence[Multiplier]) -> tuple[float, float]:
     """Room for the multipliers; long intervals of extrapolations reach out of the frame."""
-    means = [m.tokens.mean for m in shown if m.tokens is not None and _finite(m.tokens)]
+    means = [m.tokens.mean for m in shown if m.tokens is not None]
     return min([0.8, *means]) * 0.95, max([1.2, *means]) * 1.2
 
 
+_Losses = dict[tuple[str, str, float], list[float]]
+
+
+def _losses(results: LadderResults, setting: str) -> _Losses:
+    """Final losses of all seeds by contestant, size and budget."""
+    found: _Losses = {}
+    for p in results.points:
+        if p.setting == setting and p.loss is not None:
+            found.setdefault((p.contestant, p.size, p.budget), []).append(p.loss)
+    return found
+
+
 def _losses_chart(results: LadderResults, setting: str) -> Chart:
-    flops = {
-        (c.size, c.contestant): c.flops_per_token for c in results.costs if c.setting == setting
-    }
-    points = [p for p in results.points if p.setting == setting and p.loss is not None]
-    names = list(dict.fromkeys(p.contestant for p in points))
-    slots = itertools.count()
-    slot_of = {name: BASELINE_SLOT if name == BASELINE else next(slots) for name in names}
+    costs = {(c.contestant, c.size): c for c in results.costs if c.setting == setting}
+    tokens = {(p.contestant, p.size, p.budget): p.tokens for p in results.points}
+    found = _losses(results, setting)
+    others = [name for name in dict.fromkeys(name for name, _, _ in found) if name != BASELINE]
     series = []
-    for name, size in dict.fromkeys((p.contestant, p.size) for p in points):
-        found: dict[float, list[float]] = {}
-        for p in points:
-            if (p.contestant, p.size) == (name, size) and p.loss is not None:
-                found.setdefault(p.tokens * flops[size, name], []).append(p.loss)
-        x = sorted(found)
-        y = [sum(found[place]) / len(found[place]) for place in x]
-        series.append(Series(x=x, y=y, name=shorten(name), slot=slot_of[name], points=True))
+    for name, size in dict.fromkeys((name, size) for name, size, _ in found):
+        own = sorted(key for key in found if key[:2] == (name, size))
+        series.append(
+            Series(
+                [tokens[key] * costs[name, size].flops_per_token for key in own],
+                [sum(found[key]) / len(found[key]) for key in own],
+                name=shorten(name),
+                slot=BASELINE_SLOT if name == BASELINE else others.index(name),
+                points=True,
+            )
+        )
     return Chart(
-        title="validation loss [nats per token]",
-        x=Axis(label="FLOPs of training", scale="log"),
+        "validation loss [nats per token]",
+        x=Axis("FLOPs of training", scale="log"),
         series=series,
         alt="Validation loss against FLOPs of training; the tables below have the numbers.",
         width=460.0,
@@ -309,13 +315,9 @@ def _setting(results: LadderResults, setting: str) -> Section:
         for m in results.multipliers
         if m.setting == setting
     ]
-    found: dict[tuple[str, str, float], list[float]] = {}
-    for p in results.points:
-        if p.setting == setting and p.loss is not None:
-            found.setdefault((p.contestant, p.size, p.budget), []).append(p.loss)
     losses = [
         (name, size, f"{budget:g}", format_loss(sum(own) / len(own)), str(len(own)))
-        for (name, size, budget), own in found.items()
+        for (name, size, budget), own in _losses(results, setting).items()
     ]
     first = ("contestant", "size", "tokens/parameter")
     seconds = ("seeds", "gain, nats", "tokens", "FLOPs", "seconds")

@@ -40,17 +40,17 @@ def sound_charts(
     for name, samples in sounds.items():
         own = dataclasses.replace(spectra[name], low=loudest - _RANGE_DECIBELS, high=loudest)
         wave = Chart(
-            title=name,
+            name,
             x=Axis(window=(0.0, longest)),
-            y=Axis(label="amplitude", window=(-1.05 * reach, 1.05 * reach)),
+            y=Axis("amplitude", window=(-1.05 * reach, 1.05 * reach)),
             series=[_outline(samples, sample_rate)],
             border=border,
             width=_WIDTH,
             height=90.0,
         )
         spectrogram = Chart(
-            x=Axis(label="seconds", window=(0.0, longest)),
-            y=Axis(label="kHz"),
+            x=Axis("seconds", window=(0.0, longest)),
+            y=Axis("kHz"),
             heat_map=own,
             border=border,
             width=_WIDTH,
@@ -85,8 +85,8 @@ def piano_roll_charts(
             velocities[row, int(first) : stop] = velocity
         charts.append(
             Chart(
-                title=f"{name}, {len(piece):,} notes",
-                x=Axis(label="seconds", window=(0.0, longest)),
+                f"{name}, {len(piece):,} notes",
+                x=Axis("seconds", window=(0.0, longest)),
                 y=Axis(ticks={float(pitch): f"C{pitch // 12 - 1}" for pitch in octaves}, grid=True),
                 heat_map=HeatMap(
                     values=velocities,
@@ -109,11 +109,11 @@ def _outline(samples: Float[np.ndarray, " _"], sample_rate: int) -> Series:
     """The samples, or of many the lowest and highest of each column."""
     if len(samples) <= 2 * _COLUMNS:
         places = np.arange(len(samples)) / sample_rate
-        return Series(x=places.tolist(), y=samples.tolist())
+        return Series(places.tolist(), samples.tolist())
     edges = np.linspace(0, len(samples), _COLUMNS + 1).astype(int)[:-1]
     ends = np.minimum.reduceat(samples, edges), np.maximum.reduceat(samples, edges)
     return Series(
-        x=np.repeat(edges / sample_rate, 2).tolist(), y=np.stack(ends, axis=1).ravel().tolist()
+        np.repeat(edges / sample_rate, 2).tolist(), np.stack(ends, axis=1).ravel().tolist()
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,8 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
+
+from latentwave.bench.report.formats import printable
 
 _LONGEST_NAME = 20  # characters in a line of the first column
 _PLAIN = str.maketrans(
@@ -19,17 +20,11 @@ _PLAIN = str.maketrans(
 
 @dataclass(frozen=True)
 class Column:
-    """The head of a column.
+    """The head of a column."""
 
-    Attributes:
-        title: what it holds.
-        unit: in what unit, or what the note in its cells is; may be empty.
-        group: words above several columns; empty where it stands alone.
-    """
-
-    title: str
-    unit: str = ""
-    group: str = ""
+    title: str  # what it holds
+    unit: str = ""  # in what unit, or what the note in its cells is; may be empty
+    group: str = ""  # words above several columns; empty where it stands alone
 
 
 @dataclass(frozen=True)
@@ -51,19 +46,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows below heads.
+    """Rows below heads."""
 
-    Attributes:
-        columns: the first holds names.
-        rows: as long as `columns`, each.
-        caption: how to read it.
-        prose: whether cells hold text, not numbers.
-    """
-
-    columns: Sequence[Column]
-    rows: Sequence[Sequence[Cell]]
-    caption: str = ""
-    prose: bool = False
+    columns: Sequence[Column]  # the first holds names
+    rows: Sequence[Sequence[Cell]]  # as long as `columns`, each
+    caption: str = ""  # how to read it
+    prose: bool = False  # whether cells hold text, not numbers
 
 
 def make_table(titles: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> Table:
@@ -106,23 +94,19 @@ def print_table(console: Console, table: Table, second_part: int | None = None) 
 
 
 def for_console(console: Console, text: str) -> str:
-    r"""What a console may be sent of a text: no escape sequences, no signs that it cannot encode.
+    r"""What a console may be sent of a text: no escape sequences, no signs it cannot encode.
 
     Example:
         >>> import io
         >>> file = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
         >>> for_console(Console(file=file), "1.9× \x1b[2J — é")
-        '1.9x \\x1b[2J - \\xe9'
+        '1.9x ?[2J - ?'
     """
-    text = "".join(
-        c if c == "\n" or unicodedata.category(c) not in ("Cc", "Cf", "Cs") else ascii(c)[1:-1]
-        for c in text
-    )
-    encoding = console.encoding
+    text, encoding = printable(text), console.encoding
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
-        text = text.translate(_PLAIN).encode(encoding, "backslashreplace").decode(encoding)
+        text = text.translate(_PLAIN).encode(encoding, "replace").decode(encoding)
     return text
 
 

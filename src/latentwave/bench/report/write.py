@@ -1,4 +1,8 @@
-"""Write figures and pages; what draws is imported here, when it is needed."""
+"""Write figures and pages; what draws is imported here, when it is needed.
+
+Every function makes its folder if need be, and raises `UserError` where that is a file, or where
+the extra `bench` is not installed.
+"""
 
 from __future__ import annotations
 
@@ -41,14 +45,11 @@ def write_figures(results: Results, folder: str | Path, *, svg: bool = False) ->
 
     Args:
         results: of the comparison.
-        folder: made if need be.
+        folder: where to.
         svg: also write each figure as SVG.
 
     Returns:
         The files written; what was not measured has none.
-
-    Raises:
-        UserError: if the extra `bench` is not installed, or the folder is a file.
     """
     return _write_grids(comparison_charts(results), make_folder(folder), svg=svg)
 
@@ -58,13 +59,10 @@ def write_report(results: Results, folder: str | Path) -> Path:
 
     Args:
         results: of the comparison.
-        folder: made if need be.
+        folder: where to.
 
     Returns:
         The file.
-
-    Raises:
-        UserError: if the extra `bench` is not installed, or the folder is a file.
     """
     return _write_page(comparison_page(results), make_folder(folder) / "report.html")
 
@@ -76,15 +74,12 @@ def write_inspection(
 
     Args:
         inspection: what was seen in a run.
-        folder: made if need be.
+        folder: where to.
         svg: also write each figure as SVG.
         command: that was typed; the page repeats it.
 
     Returns:
         The page and the figures.
-
-    Raises:
-        UserError: if the extra `bench` is not installed, or the folder is a file.
     """
     folder = make_folder(folder)
     page = _write_page(inspection_page(inspection, command), folder / "inspect.html")
@@ -96,13 +91,10 @@ def write_ladder(results: LadderResults, folder: str | Path) -> list[Path]:
 
     Args:
         results: of a ladder.
-        folder: made if need be.
+        folder: where to.
 
     Returns:
         The files, the page first.
-
-    Raises:
-        UserError: if the extra `bench` is not installed, or the folder is a file.
     """
     folder = make_folder(folder)
     page = _write_page(ladder_page(results), folder / "ladder.html")
@@ -123,13 +115,10 @@ def write_sounds(
     """Draw waveform and spectrogram of each sound, all on the same scales.
 
     Args:
-        sounds: samples in [−1, 1] by name.
+        sounds: see `sound_charts`.
         sample_rate: in hertz.
         path: of the PNG file.
         prompt_seconds: where a line divides what was given from what was generated.
-
-    Raises:
-        UserError: if the extra `bench` is not installed.
     """
     charts = sound_charts(sounds, sample_rate, prompt_seconds)
     _write_grids([ChartGrid(name=path.stem, title="", charts=charts)], path.parent)
@@ -141,39 +130,22 @@ def write_piano_rolls(
     """Draw notes as lines over time and pitch, all pieces on the same scales.
 
     Args:
-        pieces: onset and end in seconds, pitch and velocity of each note, by name.
+        pieces: see `piano_roll_charts`.
         path: of the PNG file.
         prompt_seconds: where a line divides what was given from what was generated.
-
-    Raises:
-        UserError: if the extra `bench` is not installed.
     """
     charts = piano_roll_charts(pieces, prompt_seconds)
     _write_grids([ChartGrid(name=path.stem, title="", charts=charts)], path.parent)
 
 
 def check_extra() -> None:
-    """Check that what draws is installed, before hours of measuring.
-
-    Raises:
-        UserError: if the extra `bench` is not.
-    """
+    """Check that what draws is installed, before hours of measuring."""
     with _drawing_tools():
         import latentwave.bench.report.html  # noqa: F401
 
 
 def make_folder(folder: str | Path) -> Path:
-    """Make the folder of a report if need be, before hours of measuring.
-
-    Args:
-        folder: with all that are above it.
-
-    Returns:
-        Its path.
-
-    Raises:
-        UserError: if it is a file, or below one.
-    """
+    """Make the folder of a report with all above it, before hours of measuring."""
     path = Path(folder)
     try:
         path.mkdir(parents=True, exist_ok=True)
