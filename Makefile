@@ -17,8 +17,9 @@ $(BENCH_STAMP): pyproject.toml constraints.txt
 	test $(STAMP) -nt pyproject.toml || $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	touch $(BENCH_STAMP)
 
-demo: $(BENCH_STAMP)  ## compare GPT with and without wavelets on real text (under 10 minutes)
+demo: $(BENCH_STAMP)  ## compare a small decoder with and without mixers on real text (minutes)
 	$(BIN)/latentwave compare recipes/demo.yaml --output runs/demo --resume
+	$(BIN)/python -m tools.demo runs/demo
 
 test: $(STAMP)  ## the test suite
 	$(BIN)/python -m pytest -m "not slow"
@@ -36,11 +37,13 @@ check: $(STAMP)  ## format, lint, types, one-way floors
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+COG := $(BIN)/python -m cogapp -p 'from tools.pages import *'
+
 results: $(STAMP)  ## write the tables and figures of the pages from results/
-	$(BIN)/python -m tools.pages
+	$(COG) -r README.md docs/*.md
 
 results-check: $(STAMP)  ## compute them again and fail where a page or a results.json differs
-	$(BIN)/python -m tools.pages --check
+	$(COG) --check --diff README.md docs/*.md
 
 claims: $(STAMP)  ## run comparisons of results/ again: make claims CLAIMS="demo text-small"
 	$(BIN)/python -m tools.rerun $(CLAIMS)

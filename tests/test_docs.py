@@ -9,7 +9,6 @@ import latentwave as lw
 from latentwave.bench.comparison import measure_cost
 from latentwave.bench.training import BackboneConfig, ContestantConfig, build_model
 from latentwave.hub import all_mixers
-from tools import directives, pages
 
 PAGE = (Path(__file__).parents[1] / "docs" / "mixers.md").read_text()
 RESULTS = Path(__file__).parents[1] / "results"
@@ -40,24 +39,6 @@ def test_costs_of_the_published_backbone(row, plain_flops):
     assert f"{100 * cost.num_mixer_parameters / cost.num_parameters:.3f}" == share
     assert f"{100 * (cost.flops_per_token / plain_flops - 1):.3f}" == flops
     assert all_mixers(model)[0].mixer.receptive_field == int(receptive_field)
-
-
-def test_every_page_says_what_the_results_give(capsys):
-    code = pages.main(["--check"])
-    shown = capsys.readouterr()
-    assert code == 0, shown.out + shown.err
-
-
-def test_every_result_is_shown():
-    root = Path(__file__).parents[1]
-    shown = {
-        source
-        for page in pages.pages(root)
-        for part in directives.blocks(page.read_text(), page.name)
-        if isinstance(part, directives.Directive)
-        for source in part.sources
-    }
-    assert shown >= {path.parent.name for path in RESULTS.glob("*/results.json")}
 
 
 def test_the_generating_speeds_are_quoted_as_they_are():

@@ -1,243 +1,214 @@
-"""Write the blocks of the pages from `results/`, or check that they are as they would be written.
+"""What the cog blocks of README.md and docs/ call: tables, figures and texts from `results/`.
 
-    python -m tools.pages           # make results
-    python -m tools.pages --check   # make results-check
+    make results         # write the blocks
+    make results-check   # fail, with the difference, where a page says something else
 
-Every number of a comparison is computed again from the curves in its `results.json`
-(`tools/comparisons.py`), whose own numbers must agree; `tools/directives.py` has the grammar of
-the blocks. Exit codes: 0, 1 where a page differs (with the difference), 2 for a mistake in a page
-or in the results.
+A block is a comment with a call of one of these functions, and what it wrote:
+
+    <!-- [[[cog table("demo", "loss gain steps", by_loss=True) ]]] -->
+    ...
+    <!-- [[[end]]] -->
+
+Every number of a table is first computed again from the loss curves in its `results.json`.
 """
 
 from __future__ import annotations
 
-import argparse
-import difflib
-import functools
+import math
 import os
 import re
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
+from latentwave.bench.comparison import ContestantResults, Estimate, Results
+from latentwave.bench.report.formats import (
+    MISSING,
+    format_count,
+    format_share,
+    format_speedup,
+    format_whole,
+)
 from latentwave.errors import UserError
-from tools import tables
-from tools.comparisons import Comparison, recompute
-from tools.directives import Directive, blocks, is_inline
+from tools.comparisons import read_checked
 
-ROOT = Path(__file__).parents[1]
+__all__ = ["figure", "table", "text"]
 
-
-def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
-    """Write or check all pages.
-
-    Args:
-        arguments: of the command line.
-        root: of the repository.
-
-    Returns:
-        The exit code.
-    """
-    parser = argparse.ArgumentParser(prog="tools.pages", description="Pages from results/.")
-    parser.add_argument("--check", action="store_true", help="change nothing, show differences")
-    check = parser.parse_args(arguments).check
-    differences = 0
-    try:
-        results = Results(root / "results")
-        for page in pages(root):
-            old = page.read_text(encoding="utf-8")
-            new = write(old, page, results)
-            if new == old:
-                continue
-            differences += 1
-            if check:
-                sys.stdout.writelines(_difference(old, new, str(page.relative_to(root))))
-            else:
-                page.write_text(new, encoding="utf-8")
-                print(f"{page.relative_to(root)} written")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    if check and differences:
-        print(f"{differences} pages differ from results/: make results", file=sys.stderr)
-    return 1 if check and differences else 0
+FOLDER = Path("results")
+Cell = Callable[[Results, ContestantResults], str]
 
 
-def pages(root: Path) -> list[Path]:
-    """The Markdown files that may have blocks."""
-    folders = (root, root / "docs", root / "results")
-    return [page for folder in folders for page in sorted(folder.glob("*.md"))]
-
-
-def write(text: str, page: Path, results: Results) -> str:
-    """A page with its blocks written anew.
+def table(name: str, columns: str, *, by_loss: bool = False) -> None:
+    """A row for each contestant of a comparison, and below the table where it comes from.
 
     Args:
-        text: of the page.
-        page: its path, for links and messages.
-        results: what blocks are written from.
-
-    Returns:
-        The text.
-
-    Raises:
-        UserError: for a mistake in a block, with page and line.
+        name: of its folder in `results/`.
+        columns: keys of `COLUMNS`, and `context-N` for the loss up to token N in a context longer
+            than in training; separated by spaces.
+        by_loss: the lowest final loss first; else in the recipe's order.
     """
-    name = page.relative_to(results.folder.parent).as_posix()
-    return "".join(
-        part if isinstance(part, str) else _write_block(part, page.parent, results)
-        for part in blocks(text, name)
-    )
-
-
-class Results:
-    """The folder `results/`; each comparison is computed once.
-
-    Args:
-        folder: its path.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._comparison = functools.cache(recompute)
-
-    def comparison(self, directive: Directive, name: str) -> Comparison:
-        """A comparison by the name of its folder."""
-        if not (self.folder / name / "results.json").is_file():
-            raise directive.error(f"there is no results/{name}/results.json")
-        return self._comparison(self.folder / name)
-
-    def file(self, directive: Directive, *names: str) -> Path:
-        """A file that must be there."""
-        path = self.folder.joinpath(*names)
-        if not path.is_file():
-            raise directive.error(f"there is no results/{'/'.join(names)}")
-        return path
-
-
-def _write_block(directive: Directive, folder: Path, results: Results) -> str:
-    if is_inline(directive):
-        return tables.value(directive, results.comparison(directive, directive.sources[0]))
-    parts = {"table": _table, "figure": _figure, "command": _command, "text": _text}
-    lines = "\n\n".join(parts[directive.show](directive, folder, results))
-    return f"\n\n{lines}\n\n"
-
-
-def _table(directive: Directive, folder: Path, results: Results) -> Iterator[str]:
-    comparisons = [results.comparison(directive, name) for name in directive.sources]
-    shown, columns = tables.table(directive, comparisons)
-    yield shown
-    loose = bool(columns & {"seconds", "rate"})
-    yield "<br>\n".join(_origin(each, folder, loose_seconds=loose) for each in comparisons)
-
-
-def _figure(directive: Directive, folder: Path, results: Results) -> Iterator[str]:
-    (source,), (file, caption) = directive.sources, directive.arguments
-    path = results.file(directive, source, file)
-    if "]" in caption or "\n" in caption:
-        raise directive.error(f"the caption {caption!r} must do without ]")
-    yield f"![{caption}]({_link(path, folder)})"
-    comparison = results.comparison(directive, source)
-    command = directive.options.get("command")
-    yield _origin(comparison, folder, command=command, of_one_run=command is not None)
-
-
-def _command(directive: Directive, folder: Path, results: Results) -> Iterator[str]:
-    comparison = results.comparison(directive, directive.sources[0])
-    yield f"```sh\n{comparison.recorded['command']}\n```"
-    yield _origin(comparison, folder, command="")
-
-
-def _text(directive: Directive, folder: Path, results: Results) -> Iterator[str]:
-    path = results.file(directive, directive.sources[0])
-    text, wanted = path.read_text(encoding="utf-8").strip(), directive.options.get("section")
-    if wanted is not None:
-        sections = {
-            section.partition("\n")[0].removeprefix("# "): section.strip()
-            for section in re.split(r"^(?=# )", text, flags=re.M)
-            if section
-        }
-        if wanted not in sections:
-            raise directive.error(f"no section {wanted!r} there; choose {'; '.join(sections)}")
-        text = sections[wanted]
-    if "```" in text:
-        raise directive.error(f"{path.name} has ``` in it, which would end its own block")
-    yield f"```text\n{text}\n```"
-    yield f"<sub>{_code(directive.options['command'])}: {_named_link(path, folder)}</sub>"
-
-
-def _origin(
-    comparison: Comparison,
-    folder: Path,
-    *,
-    command: str | None = None,
-    of_one_run: bool = False,
-    loose_seconds: bool = False,
-) -> str:
-    """Where numbers come from, in one line: command, commit, seeds, hardware, versions."""
-    recorded = comparison.recorded
-    command = recorded["command"] if command is None else command
-    seeds = [str(seed) for seed in recorded["seeds"]]
-    if len(seeds) == 1:
-        said = f"one seed ({seeds[0]}), no interval"
-    else:
-        said = f"seeds {', '.join(seeds)}, brackets: bootstrap intervals over them"
-    facts = [_commits(recorded), said, _hardware(recorded["environment"])]
-    if of_one_run:
-        facts.remove(said)
-    if loose_seconds and not comparison.exact_seconds:
-        facts.append("seconds as recorded, each seed's own")
-    if command:
-        facts.insert(0, _code(command))
-    link = _named_link(comparison.folder / "results.json", folder)
-    return f"<sub>{link}: {' · '.join(facts)}</sub>"
-
-
-def _commits(recorded: Mapping[str, Any]) -> str:
-    """Those of all runs, where they are recorded; else that of the comparison."""
-    named = recorded.get("commits") or [recorded["environment"].get("commit")]
-    short = []
-    for name in filter(None, named):
-        commit, dash, dirty = str(name).partition("-")
-        short.append(f"{commit[:7]}{dash}{dirty}")
-    if not short:
-        return "commit not recorded"
-    return f"commit{'s' if len(short) > 1 else ''} {', '.join(short)}"
-
-
-def _hardware(environment: Mapping[str, Any]) -> str:
-    cores, threads = environment.get("cores"), environment.get("threads")
-    facts = [
-        environment.get("accelerator") or environment.get("cpu"),
-        f"{cores} cores" if cores else None,
-        f"{threads} threads" if threads else None,
-        f"torch {environment['versions'].get('torch', 'unknown')}",
+    results = read_checked(FOLDER / name)
+    chosen = [_column(column) for column in columns.split()]
+    contestants = list(results.contestants.items())
+    if by_loss:
+        contestants.sort(key=lambda item: _number(item[1].final_loss.mean))
+    lines = [
+        ["contestant", *(title.format(unit=results.loss_unit) for title, _ in chosen)],
+        ["---", *("---:" for _ in chosen)],
+        *([f"`{who}`", *(cell(results, own) for _, cell in chosen)] for who, own in contestants),
     ]
-    return ", ".join(fact for fact in facts if fact)
+    _write("\n".join(f"| {' | '.join(line)} |" for line in lines), _origin(name, results))
 
 
-def _code(command: str) -> str:
-    ticks = "``" if "`" in command else "`"
-    return f"{ticks}{command}{ticks}"
+def figure(name: str, file: str, caption: str, *, command: str | None = None) -> None:
+    """A picture from the folder of a comparison.
+
+    Args:
+        name: of its folder in `results/`.
+        file: of the picture.
+        caption: what it shows.
+        command: that drew it, where it is not that of the comparison but of one run.
+    """
+    picture = f"![{caption}]({_link(FOLDER / name / file)})"
+    _write(picture, _origin(name, read_checked(FOLDER / name), command))
 
 
-def _named_link(path: Path, folder: Path) -> str:
-    return f"[{path.parent.name}/{path.name}]({_link(path, folder)})"
+def text(file: str, command: str, *, section: str | None = None) -> None:
+    """What a command printed.
+
+    Args:
+        file: in `results/`.
+        command: that printed it.
+        section: show only this one, from its head "# …" to the next.
+    """
+    shown = (FOLDER / file).read_text(encoding="utf-8").strip()
+    if section is not None:
+        parts = re.split(r"^(?=# )", shown, flags=re.M)
+        found = [part for part in parts if part.startswith(f"# {section}\n")]
+        if not found:
+            raise UserError(f"results/{file} has no section {section!r}")
+        shown = found[0].strip()
+    _write(f"```text\n{shown}\n```", f"<sub>`{command}`: {_named_link(FOLDER / file)}</sub>")
 
 
-def _link(path: Path, folder: Path) -> str:
-    return Path(os.path.relpath(path, folder)).as_posix()
+def _write(*parts: str) -> None:
+    import cog  # type: ignore[import-not-found]  # there while a page is processed
+
+    cog.outl("\n" + "\n\n".join(parts) + "\n")
 
 
-def _difference(old: str, new: str, name: str) -> Iterator[str]:
-    return difflib.unified_diff(
-        old.splitlines(keepends=True),
-        new.splitlines(keepends=True),
-        fromfile=name,
-        tofile=f"{name} (from results/)",
+def _link(path: Path) -> str:
+    import cog
+
+    if not path.is_file():
+        raise UserError(f"there is no {path}")
+    return Path(os.path.relpath(path, Path(cog.inFile).parent)).as_posix()
+
+
+def _named_link(path: Path) -> str:
+    return f"[{path.parent.name}/{path.name}]({_link(path)})"
+
+
+def _origin(name: str, results: Results, command: str | None = None) -> str:
+    """Where numbers come from, in one line: command, commits, seeds, hardware, versions."""
+    seeds = ", ".join(map(str, results.seeds))
+    over_seeds = f"seeds {seeds}, brackets: bootstrap intervals over them"
+    if len(results.seeds) == 1:
+        over_seeds = f"one seed ({seeds}), no interval"
+    commits = [re.sub(r"^(.{7})[^-]*", r"\1", commit) for commit in results.commits]
+    machine = results.environment
+    facts = [
+        f"`{command or results.command}`",
+        f"commit{'s' if len(commits) > 1 else ''} {', '.join(commits)}",
+        *([over_seeds] if command is None else []),
+        f"{machine.accelerator or machine.cpu}, {machine.cores} cores, {machine.threads} threads, "
+        f"torch {machine.versions['torch']}",
+    ]
+    return f"<sub>{_named_link(FOLDER / name / 'results.json')}: {' · '.join(facts)}</sub>"
+
+
+def _number(value: float | None) -> float:
+    return math.inf if value is None else value
+
+
+def _interval(value: Estimate | None) -> str:
+    if value is None or value.mean is None:
+        return MISSING
+    shown = f"{value.mean:.3f}"
+    if value.low is not None and value.high is not None:
+        shown += f" [{value.low:.3f}, {value.high:.3f}]"
+    return shown.replace("-", "−")
+
+
+def _unless_baseline(cell: Cell, otherwise: str = MISSING) -> Cell:
+    return lambda results, own: (
+        otherwise if own is results.contestants[own.baseline] else cell(results, own)
     )
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _speedup(own: ContestantResults, value: Estimate) -> str:
+    shown = " ".join(format_speedup(value.mean, value.low, value.high)).strip()
+    return shown if own.reached or shown == MISSING else f"{shown}, not reached"
+
+
+def _parameters(results: Results, own: ContestantResults) -> str:
+    share = format_share(own.num_mixer_parameters / own.num_parameters)
+    mixer = f" (mixer {share})" if own.num_mixer_parameters else ""
+    return format_count(own.num_parameters) + mixer
+
+
+def _bits(results: Results, own: ContestantResults) -> str:
+    # A byte that is a character is named once.
+    values = {_interval(value): unit for unit, value in reversed(list(own.bits_per.items()))}
+    return "; ".join(f"{shown} per {unit}" for shown, unit in values.items())
+
+
+def _accuracy(results: Results, own: ContestantResults) -> str:
+    return f"{_interval(own.metrics.get('accuracy'))} ({results.metrics_split})"
+
+
+COLUMNS: Mapping[str, tuple[str, Cell]] = {
+    "loss": ("final loss, nats per {unit}", lambda results, own: _interval(own.final_loss)),
+    "gain": ("gain, nats", _unless_baseline(lambda results, own: _interval(own.gain))),
+    "baseline": ("measured against", _unless_baseline(lambda results, own: f"`{own.baseline}`")),
+    "steps": (
+        "speed-up in steps",
+        _unless_baseline(lambda results, own: _speedup(own, own.speedup.steps), "1×"),
+    ),
+    "flops": (
+        "speed-up in FLOPs",
+        _unless_baseline(lambda results, own: _speedup(own, own.speedup.flops), "1×"),
+    ),
+    "seconds": (
+        "speed-up in seconds",
+        _unless_baseline(lambda results, own: _speedup(own, own.speedup.seconds), "1×"),
+    ),
+    "bits": ("bits", _bits),
+    "accuracy": ("accuracy", _accuracy),
+    "parameters": ("parameters", _parameters),
+    "cost": ("FLOPs per token", lambda results, own: format_count(own.flops_per_token)),
+    "rate": ("tokens/s", lambda results, own: format_count(own.tokens_per_second)),
+    "trained": ("steps trained", lambda results, own: format_whole(own.num_steps)),
+    "learning-rate": ("learning rate", lambda results, own: f"{own.learning_rate:g}"),
+}
+
+
+def _column(name: str) -> tuple[str, Cell]:
+    kind, _, last = name.partition("context-")
+    if not kind and last.isdigit():
+        return f"loss up to token {int(last):,}", _loss_up_to(int(last))
+    if name not in COLUMNS:
+        raise UserError(f"there is no column {name!r}; choose {', '.join(COLUMNS)} or context-N")
+    return COLUMNS[name]
+
+
+def _loss_up_to(last: int) -> Cell:
+    def cell(results: Results, own: ContestantResults) -> str:
+        found = [
+            value
+            for measured in own.contexts
+            for edge, value in zip(measured.edges[1:], measured.loss, strict=True)
+            if edge == last - 1
+        ]
+        return _interval(found[0] if found else None)
+
+    return cell

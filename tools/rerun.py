@@ -4,115 +4,71 @@
     python -m tools.rerun demo --seeds '[0]' # what follows overrides the recorded command
 
 The rule: a contestant's new mean final loss must lie in the recorded interval, widened on either
-side by the recorded spread, the distance between the lowest and the highest seed. One seed has no
-spread: 2 % of its loss stand in for it. Exit codes: 0, 1 where a loss lies outside, 2 where a
-comparison could not be run.
+side by the distance between the lowest and the highest seed. One seed has no such distance: 2 % of
+its loss stand in for it. A comparison that is finished in `runs/rerun-NAME` is not run again. Exit
+codes: 0, 1 where a loss lies outside, 2 where a comparison could not be run.
 """
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
 import itertools
 import math
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from latentwave.bench.comparison import Results
 from latentwave.errors import UserError
-from tools.comparisons import Comparison, Contestant, recompute
+from tools.comparisons import read_checked
 
-ROOT = Path(__file__).parents[1]
 ONE_SEED_SHARE = 0.02
 _CLOSE_NATS = 1e-3
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """Whether one contestant's loss was met again.
-
-    Attributes:
-        name: of the contestant.
-        low: what the new loss must at least be, in nats.
-        high: what it may at most be.
-        recorded: the old final loss, mean over seeds.
-        measured: the new one; NaN if the contestant was not run or diverged.
-    """
-
-    name: str
-    low: float
-    high: float
-    recorded: float
-    measured: float
-
-    @property
-    def agrees(self) -> bool:
-        """Whether the new loss lies between the two."""
-        return self.low <= self.measured <= self.high
-
-    def __str__(self) -> str:
-        """One line for the console."""
-        return (
-            f"{'agrees' if self.agrees else 'DIFFERS'}  {self.name}: final loss "
-            f"{self.measured:.4f}, recorded {self.recorded:.4f}, "
-            f"allowed {self.low:.4f} to {self.high:.4f}"
-        )
-
-
-def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
-    """Run comparisons again, one after the other.
+def main(arguments: Sequence[str]) -> int:
+    """Run comparisons again, one after the other, from the root of the repository.
 
     Args:
-        arguments: of the command line.
-        root: of the repository.
+        arguments: names of folders in results/ (default: all), then overrides.
 
     Returns:
         The exit code.
     """
-    parser = argparse.ArgumentParser(
-        prog="tools.rerun", description="Run comparisons of results/ again."
-    )
-    parser.usage = "%(prog)s [NAME ...] [--finished] [--OPTION VALUE ...]"
-    parser.add_argument(
-        "--finished", action="store_true", help="run nothing, judge what lies in runs/rerun-NAME"
-    )
-    typed = list(sys.argv[1:] if arguments is None else arguments)
-    # Names come first; values of the overrides behind them are no names.
-    names = list(itertools.takewhile(lambda word: not word.startswith("-"), typed))
-    options, overrides = parser.parse_known_args(typed[len(names) :])
-    found = sorted(path.parent.name for path in (root / "results").glob("*/results.json"))
+    names = list(itertools.takewhile(lambda word: not word.startswith("-"), arguments))
+    overrides = arguments[len(names) :]
     agree = True
     try:
-        for name in names or found:
-            if name not in found:
-                raise UserError(f"there is no results/{name}/results.json; choose from {found}")
-            recorded = recompute(root / "results" / name)
-            folder = Path("runs") / f"rerun-{name}"
-            if not options.finished:
-                run(str(recorded.recorded["command"]), folder, overrides, root)
-            measured = recompute(root / folder)
-            verdicts = judge(recorded, measured)
-            changed = differences(recorded.recorded["recipe"], measured.recorded["recipe"])
-            notes = [f"not as recorded: {', '.join(changed)}"] if changed else []
-            print(f"{name}:", *verdicts, *notes, sep="\n  ", flush=True)
-            agree &= all(verdict.agrees for verdict in verdicts)
+        for name in names or sorted(p.parent.name for p in Path("results").glob("*/results.json")):
+            recorded = read_checked(Path("results", name))
+            folder = Path("runs", f"rerun-{name}")
+            run(recorded.command, folder, overrides)
+            measured = read_checked(folder)
+            changed = list(differences(recorded.recipe, measured.recipe))
+            print(f"{name}: not as recorded: {', '.join(changed)}" if changed else f"{name}:")
+            for contestant, own in recorded.contestants.items():
+                if own.final_loss.mean is None:
+                    continue
+                low, high = allowed(recorded, contestant)
+                again = measured.contestants.get(contestant)
+                loss = math.nan if again is None else again.final_loss.mean or math.nan
+                agree &= low <= loss <= high
+                print(
+                    f"  {'agrees' if low <= loss <= high else 'DIFFERS'}  {contestant}: final loss "
+                    f"{loss:.4f}, recorded {own.final_loss.mean:.4f}, "
+                    f"allowed {low:.4f} to {high:.4f}",
+                    flush=True,
+                )
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0 if agree else 1
 
 
-def run(command: str, folder: Path, overrides: Sequence[str], root: Path) -> None:
+def run(command: str, folder: Path, overrides: Sequence[str]) -> None:
     """Run a recorded command in another folder; one that was cut off goes on, a finished one stays.
-
-    Args:
-        command: as results.json has it.
-        folder: for the new run, from the root.
-        overrides: options that follow and thus win.
-        root: of the repository, where the command was typed.
 
     Raises:
         UserError: if it is not a comparison's command, or fails.
@@ -120,75 +76,40 @@ def run(command: str, folder: Path, overrides: Sequence[str], root: Path) -> Non
     program, *rest = shlex.split(command) or [""]
     if program != "latentwave" or rest[:1] != ["compare"]:
         raise UserError(f"{command!r} is not a comparison's command")
-    if (root / folder / "results.json").exists():
+    if (folder / "results.json").exists():
         print(f"{folder} is finished and is taken as it is; delete it to run again", flush=True)
         return
     again = [*rest, "--output", str(folder), *overrides]
-    if "--resume" not in again:
-        again.append("--resume")
+    again += [] if "--resume" in again else ["--resume"]
     print(shlex.join(["latentwave", *again]), flush=True)
-    done = subprocess.run([sys.executable, "-m", "latentwave", *again], cwd=root, check=False)
+    done = subprocess.run([sys.executable, "-m", "latentwave", *again], check=False)
     if done.returncode:
         raise UserError(f"{shlex.join(['latentwave', *again])} ended with {done.returncode}")
 
 
-def differences(recorded: Mapping[str, Any], measured: Mapping[str, Any]) -> list[str]:
-    """Where two recipes differ, as on the command line: "training.num_steps".
+def allowed(recorded: Results, contestant: str) -> tuple[float, float]:
+    """The lowest and the highest final loss that agrees with the record of one that has a mean."""
+    own = recorded.contestants[contestant]
+    mean = own.final_loss.mean or math.nan
+    low, high = (mean if x is None else x for x in (own.final_loss.low, own.final_loss.high))
+    finals = [loss for loss in own.curve[-1].losses if loss is not None]
+    one_seed = len(finals) == 1
+    spread = ONE_SEED_SHARE * mean if one_seed else max(_CLOSE_NATS, max(finals) - min(finals))
+    return low - spread, high + spread
 
-    Args:
-        recorded: the recipe on record. What it does not have yet is not held against the other.
-        measured: the one that ran.
 
-    Returns:
-        Names of values.
+def differences(recorded: Mapping[str, Any], measured: Mapping[str, Any]) -> Iterator[str]:
+    """In what two recipes differ, as on the command line: "training.num_steps".
+
+    What the recorded recipe does not have yet is not held against the other.
     """
-    found = []
     for key, value in recorded.items():
         other = measured.get(key)
         if isinstance(value, Mapping) and isinstance(other, Mapping):
-            found += [f"{key}.{name}" for name in differences(value, other)]
+            yield from (f"{key}.{name}" for name in differences(value, other))
         elif value != other:
-            found.append(key)
-    return found
-
-
-def judge(recorded: Comparison, measured: Comparison) -> list[Verdict]:
-    """Hold a comparison against its record.
-
-    Args:
-        recorded: what `results/` has.
-        measured: what came out now, of the same seeds or others.
-
-    Returns:
-        A verdict for each recorded contestant that did not diverge then.
-    """
-    verdicts = []
-    for name, own in recorded.contestants.items():
-        loss = own.final_loss
-        if math.isnan(loss.mean):
-            continue
-        spread = _spread(own)
-        low = loss.mean if loss.low is None else loss.low
-        high = loss.mean if loss.high is None else loss.high
-        again = measured.contestants.get(name)
-        verdicts.append(
-            Verdict(
-                name=name,
-                low=low - spread,
-                high=high + spread,
-                recorded=loss.mean,
-                measured=float("nan") if again is None else again.final_loss.mean,
-            )
-        )
-    return verdicts
-
-
-def _spread(own: Contestant) -> float:
-    finals = own.recorded["curve"][-1]["losses"]
-    if len(finals) == 1:
-        return ONE_SEED_SHARE * own.final_loss.mean
-    return max(_CLOSE_NATS, float(max(finals) - min(finals)))
+            yield key
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

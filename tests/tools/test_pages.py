@@ -1,170 +1,171 @@
-import json
+"""Blocks of pages, through cog as `make results` calls it."""
+
+import contextlib
+import io
 import shutil
 from pathlib import Path
 
 import pytest
+from cogapp import Cog
 
-from tools.pages import main
+from latentwave.bench.comparison import read_results, write_results
+from latentwave.errors import UserError
+from tests.bench.comparison.made_up import made_up_results
+from tools.comparisons import read_checked
 
-RECORDED = Path(__file__).parent / "recorded"
+ROOT = Path(__file__).parents[2]
+PAGES = ["README.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").glob("*.md"))]
+DEMO = made_up_results({"none": [2.5, 2.6], "wavelet": [2.0, 2.2]})
+
+
+def run_cog(*arguments):
+    """The exit code and what was printed."""
+    output = io.StringIO()
+    cog = Cog()
+    cog.set_output(stdout=output, stderr=output)
+    with contextlib.redirect_stderr(output):
+        code = cog.main(["cog", "-p", "from tools.pages import *", *arguments])
+    return code, output.getvalue()
 
 
 @pytest.fixture
-def repository(tmp_path):
-    """Results and one page, to be filled."""
-    for name in ("demo", "text-small", "listops-small", "tagging-small"):
-        shutil.copytree(RECORDED / name, tmp_path / "results" / name)
-    for figure in ("loss.png", "loss-steps.png"):
-        (tmp_path / "results" / "demo" / figure).touch()
-    shutil.copy(RECORDED / "generate.txt", tmp_path / "results")
+def repository(tmp_path, monkeypatch):
+    """Results and a folder for a page."""
+    (tmp_path / "results" / "demo").mkdir(parents=True)
     (tmp_path / "docs").mkdir()
-    return tmp_path
+    write_results(DEMO, tmp_path / "results" / "demo")
+    (tmp_path / "results" / "demo" / "loss.png").touch()
+    (tmp_path / "results" / "speeds.txt").write_text("# one\na 1\n# two\nb 2\n")
+    monkeypatch.chdir(tmp_path)
+    read_checked.cache_clear()
+    yield tmp_path
+    read_checked.cache_clear()
 
 
-def written(repository, *lines):
-    """What `make results` makes of a page with one block or sentence."""
-    page = repository / "docs" / "page.md"
-    page.write_text("\n".join([*lines, ""]))
-    assert main([], repository) == 0
-    text = page.read_text()
-    assert main(["--check"], repository) == 0
-    return text
-
-
-def block(directive):
-    return f"<!-- results: {directive} -->", "<!-- end of results -->"
-
-
-def rows(text):
-    return [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in text.splitlines()
-        if line.startswith("|")
-    ]
+def written(call):
+    """The lines that a block writes, without empty ones."""
+    page = Path("docs/page.md")
+    page.write_text(f"# Title\n\n<!-- [[[cog {call} ]]] -->\n<!-- [[[end]]] -->\n")
+    code, said = run_cog("-r", str(page))
+    assert code == 0, said
+    assert run_cog("--check", str(page))[0] == 0
+    return [line for line in page.read_text().splitlines()[3:-1] if line]
 
 
 def test_a_table_has_a_row_for_each_contestant_and_its_origin_below(repository):
-    text = written(repository, *block("demo table columns=loss,rate,steps"))
-    assert rows(text) == [
-        ["contestant", "final loss, nats per token", "tokens/s", "speed-up in steps"],
-        ["---", "---:", "---:", "---:"],
-        ["`none`", "2.561 [2.556, 2.564]", "14.5 k", "1×"],
-        ["`wavelet`", "1.814 [1.797, 1.829]", "13.7 k", "5.9× [5.7, 6.0]"],
+    *rows, origin = written('table("demo", "loss gain steps seconds", by_loss=True)')
+    assert rows == [
+        "| contestant | final loss, nats per token | gain, nats | speed-up in steps | "
+        "speed-up in seconds |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        "| `wavelet` | 2.100 [2.000, 2.200] | 0.450 [0.400, 0.500] | 1.3× [1.3, 1.3] | "
+        "1.3× [1.3, 1.3] |",
+        "| `none` | 2.550 [2.500, 2.600] | — | 1× | 1× |",
     ]
-    origin = text.splitlines()[-3]
-    for fact in (
-        "(../results/demo/results.json)",
-        "`latentwave compare recipes/demo.yaml --seeds '[0,1,2]' --output runs/demo --resume`",
-        "commit c1c1a8f",
-        "seeds 0, 1, 2",
-        "Intel(R) Xeon(R) Processor, 2 cores, 2 threads, torch 2.13.0+cpu",
-        "seconds as recorded",
-    ):
-        assert fact in origin
-
-
-def test_the_picture_of_one_run_has_its_command_and_no_seeds_and_all_commits_are_named(repository):
-    file = repository / "results" / "demo" / "results.json"
-    results = json.loads(file.read_text())
-    results["commits"] = ["0123456789ab", "fedcba987654-dirty"]
-    file.write_text(json.dumps(results))
-    (repository / "results" / "demo" / "kernels.png").touch()
-    text = written(repository, *block('demo figure kernels.png "Kernels" command="inspect it"'))
-    assert "`inspect it` · commits 0123456, fedcba9-dirty · Intel" in text
-    text = written(repository, *block('demo figure kernels.png "Kernels"'))
-    assert "seeds 0, 1, 2" in text
-
-
-def test_contestants_are_chosen_and_sorted(repository):
-    directive = "text-small table contestants=wavelet,none,short_conv columns=gain sort=-gain"
-    table = rows(written(repository, *block(directive)))
-    assert [row[0] for row in table[2:]] == ["`wavelet`", "`short_conv`", "`none`"]
-    assert [row[1] for row in table[2:]] == ["0.637", "0.556", "—"]
-
-
-def test_several_comparisons_make_one_table(repository):
-    directive = (
-        "text-small,listops-small,tagging-small table contestants=wavelet,filterbank "
-        "columns=baseline,baseline-loss,gain,bits,accuracy,steps sort=gain"
-    )
-    text = written(repository, *block(directive))
-    head, _, *table = rows(text)
-    assert head[:2] == ["comparison", "contestant"]
-    assert table == [
-        ["`tagging-small`", "`filterbank`", "`none`", "0.300", "−0.284", "—", "0.883 (test)",
-         "0.80×, not reached"],
-        ["`listops-small`", "`wavelet`", "`none`", "1.673", "−0.021", "—", "0.364 (test)",
-         "0.68×, not reached"],
-        ["`text-small`", "`wavelet`", "`none`", "2.358", "0.637", "2.484 per character", "—",
-         "8.8×"],
-    ]  # fmt: skip
-    assert text.count("one seed (0), no interval") == 3
-
-
-def test_a_value_stands_in_its_sentence(repository):
-    start, end = block("demo value loss contestant=wavelet")
-    assert f"at {start}1.814 [1.797, 1.829]{end} nats" in written(
-        repository, f"It ends at {start}{end} nats."
+    assert origin == (
+        "<sub>[demo/results.json](../results/demo/results.json): `latentwave compare "
+        "recipes/made-up.yaml` · commit 0123abc · seeds 0, 1, brackets: bootstrap intervals over "
+        "them · Example CPU, 2 cores, 2 threads, torch 2.13.0</sub>"
     )
 
 
-def test_figures_commands_and_texts(repository):
-    text = written(repository, *block('demo figure loss-steps.png "Loss, by steps"'))
-    assert "![Loss, by steps](../results/demo/loss-steps.png)\n\n<sub>" in text
-    text = written(repository, *block('demo figure loss.png "x" command="make drawing"'))
-    assert "`make drawing`" in text
-    assert "latentwave compare" not in text
-    text = written(repository, *block("demo command"))
-    assert "```sh\nlatentwave compare recipes/demo.yaml --seeds" in text
-    text = written(repository, *block('generate.txt text command="make bench"'))
-    assert "```text\n# generating 100 tokens behind 64" in text
-    assert "<sub>`make bench`: [results/generate.txt](../results/generate.txt)</sub>" in text
+def test_what_was_not_measured_or_not_reached(repository):
+    finals = {"none": [2.0], "gone": [None], "worse": [2.5]}
+    write_results(made_up_results(finals), Path("results/demo"))
+    rows = written('table("demo", "loss gain flops context-512", by_loss=True)')[2:5]
+    assert rows == [
+        "| `none` | 2.000 | — | 1× | — |",
+        "| `worse` | 2.500 | −0.500 | 0.75×, not reached | — |",
+        "| `gone` | — | — | — | — |",
+    ]
+    assert "one seed (0), no interval" in written('table("demo", "loss")')[-1]
 
 
-def test_one_section_of_a_text(repository):
-    (repository / "results" / "two.txt").write_text("# one\na 1\n# two\nb 2\n")
-    text = written(repository, *block('two.txt text section="two" command="x"'))
-    assert "```text\n# two\nb 2\n```" in text
+def test_figures_and_texts(repository):
+    picture, origin = written('figure("demo", "loss.png", "Loss", command="inspect it")')
+    assert picture == "![Loss](../results/demo/loss.png)"
+    assert "`inspect it` · commit 0123abc · Example" in origin
+    assert "seeds" not in origin
+    assert written('text("speeds.txt", "make bench", section="two")') == [
+        "```text",
+        "# two",
+        "b 2",
+        "```",
+        "<sub>`make bench`: [results/speeds.txt](../results/speeds.txt)</sub>",
+    ]
 
 
 @pytest.mark.parametrize(
-    ("directive", "message"),
+    ("call", "message"),
     [
-        ("nowhere table", "there is no results/nowhere/results.json"),
-        ("demo table columns=los", "there is no column 'los'; choose loss, gain"),
-        ("demo table sort=-los", "there is no column 'los'"),
-        ("demo table contestants=ema", "there is no contestant 'ema'; choose none, wavelet"),
-        ('demo figure no.png "x"', "there is no results/demo/no.png"),
-        ('generate.txt text section="x" command="y"', "no section 'x' there; choose generating"),
+        ('table("nowhere", "loss")', "there is no results file"),
+        ('table("demo", "los")', "there is no column 'los'; choose loss, gain"),
+        ('figure("demo", "no.png", "x")', "there is no results/demo/no.png"),
+        ('text("speeds.txt", "y", section="three")', "has no section 'three'"),
     ],
 )
-def test_a_mistake_in_a_block_is_one_line_with_its_place(repository, capsys, directive, message):
-    page = repository / "docs" / "page.md"
-    page.write_text("\n".join(["# Title", "", *block(directive), ""]))
-    for arguments in ([], ["--check"]):
-        assert main(arguments, repository) == 2
-        error = capsys.readouterr().err
-        assert error.startswith(f"error: docs/page.md:3: {message}")
-        assert error.count("\n") == 1
+def test_a_mistake_in_a_block_names_its_page(repository, call, message):
+    with pytest.raises(AssertionError, match=rf"(?s)docs/page\.md.*{message}"):
+        written(call)
 
 
-def test_a_changed_page_fails_the_check_with_the_difference(repository, capsys):
-    text = written(repository, *block("demo table"))
-    page = repository / "docs" / "page.md"
-    page.write_text(text.replace("1.814", "1.714"))
-    capsys.readouterr()
-    assert main(["--check"], repository) == 1
-    assert "1.714" in page.read_text()
-    shown = capsys.readouterr().out.splitlines()
-    assert shown[:2] == ["--- docs/page.md", "+++ docs/page.md (from results/)"]
-    assert any(line.startswith("-| `wavelet` | 1.714") for line in shown)
-    assert any(line.startswith("+| `wavelet` | 1.814") for line in shown)
+def edited(path, value):
+    """DEMO with another number in one place."""
+    values = inner = DEMO.model_dump()
+    *keys, last = path
+    for key in keys:
+        inner = inner[key]
+    inner[last] = value
+    return type(DEMO)(**values)
 
 
-def test_results_edited_by_hand_fail_the_check(repository, capsys):
-    written(repository, *block("demo table"))
-    file = repository / "results" / "demo" / "results.json"
-    file.write_text(file.read_text().replace('"mean": 1.814384', '"mean": 1.714384'))
-    capsys.readouterr()
-    assert main(["--check"], repository) == 2
-    assert "contestants.wavelet.final_loss.mean is 1.714384" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("final_loss.mean", 2.0),
+        ("final_loss.low", None),
+        ("gain.high", 0.6),
+        ("speedup.steps.mean", 2.0),
+        ("speedup.seconds.mean", 2.0),
+        ("reached", False),
+        ("bits_per.character.mean", 3.0),
+        ("tokens_per_second", 7.0),
+        ("flops_per_token", 7.0),
+        ("curve.3.losses", [2.0, 2.0]),
+        ("curve.3.loss", 2.0),
+        ("curve.3.flops", 7.0),
+        ("curve.3.seconds", 7.0),
+    ],
+)
+def test_a_number_edited_by_hand_is_found(repository, path, value):
+    keys = [int(key) if key.isdigit() else key for key in path.split(".")]
+    write_results(edited(["contestants", "wavelet", *keys], value), Path("results/demo"))
+    place = r"results\.json: contestants\.wavelet\.[\w.]+ is \S+, but its curves give \S+; run"
+    with pytest.raises(UserError, match=place):
+        read_checked(Path("results/demo"))
+
+
+@pytest.fixture
+def at_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def test_every_page_says_what_the_results_give(at_root):
+    code, said = run_cog("--check", "--diff", *PAGES)
+    assert code == 0, said
+
+
+def test_every_result_is_shown(at_root):
+    pages = "".join(Path(page).read_text(encoding="utf-8") for page in PAGES)
+    for path in Path("results").glob("*/results.json"):
+        assert f'[[[cog table("{path.parent.name}"' in pages
+
+
+def test_a_changed_page_fails_the_check_with_the_difference(at_root, tmp_path):
+    page = tmp_path / "results.md"
+    shutil.copy("docs/results.md", page)
+    page.write_text(page.read_text().replace("| `wavelet` |", "| `wavelets` |"))
+    code, said = run_cog("--check", "--diff", str(page))
+    assert code != 0
+    assert "-| `wavelets` |" in said
+    assert read_results("results/demo").name == "demo"

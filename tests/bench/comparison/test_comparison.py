@@ -4,9 +4,11 @@ import math
 import shutil
 
 import pytest
+import torch
 from rich.console import Console
 
-from latentwave.bench.comparison import compare
+from latentwave.bench.comparison import Estimate, compare, read_results
+from latentwave.bench.comparison.results import Speedups
 from latentwave.bench.data import prepare
 from latentwave.bench.training import ContestantConfig
 from latentwave.errors import UserError
@@ -27,32 +29,30 @@ def compared(tmp_path_factory):
 
 def test_results_have_the_form_of_the_design(compared):
     recipe, _, folder, results = compared
-    assert json.loads((folder / "results.json").read_text()) == results
-    assert results["seeds"] == [0, 1]
-    assert results["recipe"] == recipe.to_dict()
-    assert results["command"] == "latentwave compare x"
-    assert {"versions", "cpu", "threads", "commit"} <= set(results["environment"])
-    assert list(results["contestants"]) == ["none", "wavelet"]
-    for contestant in results["contestants"].values():
-        final = contestant["final_loss"]
-        assert final["low"] <= final["mean"] <= final["high"]
-        assert contestant["bits_per"]["character"]["mean"] == pytest.approx(
-            final["mean"] / math.log(2)
-        )
-        assert contestant["curve"][-1]["loss"] == pytest.approx(final["mean"])
-        assert len(contestant["curve"][0]["losses"]) == 2
-        assert contestant["tokens_per_second"] > 0
-        assert set(contestant["speedup"]) == {"steps", "flops", "seconds"}
-        assert contestant["memory"]["peak_training_bytes"] > 8 * contestant["num_parameters"]
-        decoding = contestant["decoding"]
-        assert decoding["cache_bytes"] > decoding["mixer_state_bytes"] >= 0
-        assert decoding["flops_per_token"] > 0
-    none, wavelet = results["contestants"]["none"], results["contestants"]["wavelet"]
-    assert none["decoding"]["mixer_state_bytes"] == 0 < wavelet["decoding"]["mixer_state_bytes"]
-    assert none["gain"] == {"mean": 0, "low": 0, "high": 0}
-    assert results["statistics"]["mean_of_ratios"] == "geometric"
-    assert all(part == {"mean": 1, "low": 1, "high": 1} for part in none["speedup"].values())
-    assert none["reached"]
+    assert read_results(folder) == results
+    assert results.seeds == [0, 1]
+    assert results.recipe == recipe.to_dict()
+    assert results.command == "latentwave compare x"
+    assert results.environment.versions["torch"] == torch.__version__
+    assert list(results.contestants) == ["none", "wavelet"]
+    for contestant in results.contestants.values():
+        final = contestant.final_loss
+        assert final.low <= final.mean <= final.high
+        assert contestant.bits_per["character"].mean == pytest.approx(final.mean / math.log(2))
+        assert contestant.curve[-1].loss == pytest.approx(final.mean)
+        assert len(contestant.curve[0].losses) == 2
+        assert contestant.tokens_per_second > 0
+        assert contestant.peak_memory_bytes > 8 * contestant.num_parameters
+        decoding = contestant.decoding
+        assert decoding.cache_bytes > decoding.mixer_state_bytes >= 0
+        assert decoding.flops_per_token > 0
+    none, wavelet = results.contestants["none"], results.contestants["wavelet"]
+    assert none.decoding.mixer_state_bytes == 0 < wavelet.decoding.mixer_state_bytes
+    assert none.gain == Estimate(mean=0.0, low=0.0, high=0.0)
+    assert results.statistics.mean_of_ratios == "geometric"
+    one = Estimate(mean=1.0, low=1.0, high=1.0)
+    assert none.speedup == Speedups(steps=one, flops=one, seconds=one)
+    assert none.reached
 
 
 def test_contestants_are_paired(compared):
@@ -60,9 +60,8 @@ def test_contestants_are_paired(compared):
     # Before the first step both have the same backbone; the wavelet model differs by its mixer.
     for seed in (0, 1):
         assert (folder / f"wavelet-seed{seed}" / "result.json").is_file()
-    assert (
-        results["contestants"]["none"]["num_parameters"]
-        == (results["contestants"]["wavelet"]["num_parameters"])
+    assert results.contestants["none"].num_parameters == (
+        results.contestants["wavelet"].num_parameters
     )
 
 
@@ -72,10 +71,8 @@ def test_finished_runs_are_kept_when_seeds_are_added(compared):
     more = dataclasses.replace(recipe, seeds=[0, 1, 2])
     extended = compare(more, store, folder, resume=True, console=Console(quiet=True))
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
-    curve = extended["contestants"]["wavelet"]["curve"]
-    assert [p["losses"][:2] for p in curve] == [
-        p["losses"] for p in results["contestants"]["wavelet"]["curve"]
-    ]
+    curve = extended.contestants["wavelet"].curve
+    assert [p.losses[:2] for p in curve] == [p.losses for p in results.contestants["wavelet"].curve]
 
 
 def test_a_finished_run_of_another_recipe_is_refused(compared, tmp_path):
@@ -87,36 +84,87 @@ def test_a_finished_run_of_another_recipe_is_refused(compared, tmp_path):
         compare(longer, store, tmp_path / "out", resume=True)
 
 
-def test_damaged_files_of_a_comparison(compared, tmp_path):
+def test_what_was_measured_and_is_damaged_is_measured_again(compared, tmp_path):
     recipe, store, folder, results = compared
     copy = tmp_path / "out"
     shutil.copytree(folder, copy)
-    # What can be measured again is.
-    (copy / "clock.json").write_text('{"step_seconds": {}}')
+    clock = json.loads((copy / "clock.json").read_text())
+    clock["values"]["step_seconds"] = {"none": [1.0]}
+    (copy / "clock.json").write_text(json.dumps(clock))
+    (copy / "wavelet-seed0" / "result.json").unlink()
     again = compare(recipe, store, copy, resume=True, console=Console(quiet=True))
     assert losses(again) == losses(results)
-    (copy / "none-seed0" / "result.json").write_text("")
-    with pytest.raises(UserError, match=r"none-seed0/result.json is damaged .*remove it and go on"):
+
+
+def edit(path, change):
+    values = json.loads(path.read_text())
+    change(values)
+    path.write_text(json.dumps(values))
+
+
+RESULT = "none-seed0/result.json"
+DAMAGES = {
+    "empty": (RESULT, lambda folder: (folder / RESULT).write_text(""), "remove it and go on"),
+    "another run's": (
+        RESULT,
+        lambda folder: shutil.copy(folder / "none-seed1/result.json", folder / RESULT),
+        "remove it and go on",
+    ),
+    "another loss": (
+        RESULT,
+        lambda folder: edit(folder / RESULT, lambda values: values.update(final_loss=0.1)),
+        "remove it and go on",
+    ),
+    "deep": (RESULT, lambda folder: (folder / RESULT).write_text("[" * 10**5), "remove it"),
+    "a record of nothing": (
+        "none-seed0/run.json",
+        lambda folder: (folder / "none-seed0/run.json").write_text("[]"),
+        "another folder",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_run_is_refused_when_resumed(compared, tmp_path, name):
+    recipe, store, folder, _ = compared
+    file, damage, remedy = DAMAGES[name]
+    copy = tmp_path / "out"
+    shutil.copytree(folder, copy)
+    damage(copy)
+    with pytest.raises(UserError, match=rf"{file} is .*{remedy}"):
         compare(recipe, store, copy, resume=True, console=Console(quiet=True))
-    (copy / "none-seed0" / "result.json").unlink()
-    again = compare(recipe, store, copy, resume=True, console=Console(quiet=True))
-    assert losses(again) == losses(results)
-    (copy / "none-seed0" / "run.json").write_text("[]")
-    with pytest.raises(UserError, match=r"none-seed0/run.json is damaged .*another folder"):
-        compare(recipe, store, copy, resume=True, console=Console(quiet=True))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: path.write_text("mine"),
+        lambda path: (path.mkdir(), (path / "thesis.tex").touch()),
+        lambda path: (path.mkdir(), (path / "run.json").touch(), (path / "checkpoints").mkdir()),
+    ],
+    ids=["file", "folder", "run"],
+)
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_folder_of_something_else_is_left_alone(compared, tmp_path, make, resume):
+    recipe, store, *_ = compared
+    make(tmp_path / "out")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match="out exists and is not a comparison of latentwave"):
+        compare(recipe, store, tmp_path / "out", resume=resume)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def losses(results):
-    return {name: own["final_loss"]["mean"] for name, own in results["contestants"].items()}
+    return {name: own.final_loss.mean for name, own in results.contestants.items()}
 
 
 def test_one_seed_has_no_interval(compared, tmp_path):
     recipe, store, *_ = compared
     one = dataclasses.replace(recipe, seeds=[0])
     results = compare(one, store, tmp_path / "one", console=Console(quiet=True))
-    speedup = results["contestants"]["wavelet"]["speedup"]["steps"]
-    assert speedup["mean"] > 0
-    assert speedup["low"] is speedup["high"] is None
+    speedup = results.contestants["wavelet"].speedup.steps
+    assert speedup.mean > 0
+    assert speedup.low is speedup.high is None
 
 
 def test_refusals_come_before_any_training(compared, tmp_path):
@@ -147,5 +195,5 @@ def test_every_kind_of_mixer_trains(compared, tmp_path):
     every = dataclasses.replace(recipe, contestants=recipe.contestants | kinds, seeds=[0])
     results = compare(every, store, tmp_path / "out", console=Console(quiet=True))
     for kind in kinds:
-        contestant = results["contestants"][kind]
-        assert contestant["final_loss"]["mean"] < contestant["curve"][0]["loss"]
+        contestant = results.contestants[kind]
+        assert contestant.final_loss.mean < contestant.curve[0].loss

@@ -4,9 +4,9 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from latentwave.bench.comparison import compare
+from latentwave.bench.comparison import Estimate, compare
 from latentwave.bench.data import GridWindows, prepare
-from latentwave.bench.training import BackboneConfig, evaluate_loss, load_run
+from latentwave.bench.training import BackboneConfig, ContestantConfig, evaluate_loss, load_run
 from latentwave.errors import UserError
 from tests.tiny import tiny_recipe, write_text
 
@@ -29,17 +29,25 @@ def experiment(tmp_path_factory):
 
 def test_finished_runs_are_read_at_longer_contexts(experiment, tmp_path):
     recipe, store = experiment
+    wild = {"wild": ContestantConfig(learning_rate=1e9)}
+    recipe = dataclasses.replace(recipe, contestants=recipe.contestants | wild)
     results = compare(recipe, store, tmp_path / "out", console=Console(quiet=True))
-    for name, contestant in results["contestants"].items():
-        measured = contestant["contexts"]["128"]
-        assert measured["edges"] == [0, 31, 63, 127]
-        bins = [estimate["mean"] for estimate in measured["loss"]]
+    contestants = dict(results.contestants)
+    diverged = contestants.pop("wild")
+    nothing = Estimate(mean=None)
+    assert diverged.final_loss == diverged.gain == diverged.speedup.steps == nothing
+    assert diverged.contexts[0].loss == [nothing] * 3
+    for name, contestant in contestants.items():
+        (measured,) = contestant.contexts
+        assert measured.context == 128
+        assert measured.edges == [0, 31, 63, 127]
+        bins = [estimate.mean for estimate in measured.loss]
         model, _ = load_run(tmp_path / "out" / f"{name}-seed0")
         whole = evaluate_loss(model, GridWindows(store.split("validation"), 128))
         weighted = sum(b * n for b, n in zip(bins, (31, 32, 64), strict=True)) / 127
         assert weighted == pytest.approx(whole, rel=1e-4)
         # The first bin reads no further back than training did.
-        assert bins[0] == pytest.approx(contestant["final_loss"]["mean"], rel=0.1)
+        assert bins[0] == pytest.approx(contestant.final_loss.mean, rel=0.1)
 
 
 def test_what_cannot_be_read_is_refused_before_training(experiment, tmp_path, monkeypatch):
@@ -55,7 +63,9 @@ def test_what_cannot_be_read_is_refused_before_training(experiment, tmp_path, mo
     with pytest.raises(UserError, match=rf"\[{few + 1}\] exceed the {few:,} tokens of the valid"):
         compare(beyond, store, tmp_path / "c")
     objective = SimpleNamespace(task="classification")
-    monkeypatch.setattr("latentwave.bench.comparison.contexts.open_objective", lambda *_: objective)
+    monkeypatch.setattr(
+        "latentwave.bench.comparison.positions.open_objective", lambda *_: objective
+    )
     with pytest.raises(UserError, match=r"\[128\] are measured on language models only"):
         compare(recipe, store, tmp_path / "d")
     assert not list(tmp_path.iterdir())

@@ -53,10 +53,10 @@ def test_the_rate_with_the_lowest_loss_is_chosen():
     assert tuned.contestants["none"].learning_rate == 2e-3
     assert tuned.contestants["own"].learning_rate == 5e-4
     assert list(found) == ["none"]
-    assert not found["none"]["at_end_of_grid"]
+    assert not found["none"].at_end_of_grid
     _, found = choose_rates(recipe, lambda name, rate: -rate)
-    assert found["none"]["chosen"] == 4e-3
-    assert found["none"]["at_end_of_grid"]
+    assert found["none"].chosen == 4e-3
+    assert found["none"].at_end_of_grid
     with pytest.raises(UserError, match="'none' diverged with every learning rate"):
         choose_rates(recipe, lambda name, rate: math.nan)
 
@@ -79,15 +79,15 @@ def test_a_tuned_comparison_trains_with_the_chosen_rates(experiment, tmp_path):
     tuning = TuningConfig(learning_rates=[1e-5, 1e-2], num_steps=4, seeds=[1000, 1001])
     tuned = dataclasses.replace(recipe, tuning=tuning)
     results = compare(tuned, store, tmp_path / "out", console=QUIET)
-    for name, contestant in results["contestants"].items():
-        assert contestant["learning_rate"] == results["tuning"][name]["chosen"] == 1e-2
-        assert set(results["tuning"][name]["losses"]) == {"1e-05", "0.01"}
-        assert contestant["num_steps"] == 8
+    for name, contestant in results.contestants.items():
+        assert contestant.learning_rate == results.tuning[name].chosen == 1e-2
+        assert set(results.tuning[name].losses) == {"1e-05", "0.01"}
+        assert contestant.num_steps == 8
         runs = [
             read_result(tmp_path / "out" / "tuning" / f"{name}-lr0.01-seed{seed}").final_loss
             for seed in tuning.seeds
         ]
-        assert results["tuning"][name]["losses"]["0.01"] == max(runs)
+        assert results.tuning[name].losses["0.01"] == max(runs)
         assert runs[0] != runs[1]
     # The search has a seed of its own, and every contestant the same grid.
     found = sorted(path.name for path in (tmp_path / "out" / "tuning").iterdir())
@@ -109,10 +109,10 @@ def test_matched_budgets_are_kept_when_resumed(experiment, tmp_path, budget):
     folder = tmp_path / "out"
     results = compare(matched, store, folder, console=QUIET)
     spent = {
-        name: contestant["curve"][-1]["flops" if budget == "flops" else "seconds"]
-        for name, contestant in results["contestants"].items()
+        name: getattr(contestant.curve[-1], budget)
+        for name, contestant in results.contestants.items()
     }
-    steps = {name: contestant["num_steps"] for name, contestant in results["contestants"].items()}
+    steps = {name: contestant.num_steps for name, contestant in results.contestants.items()}
     assert steps["none"] == 8
     assert steps["dear"] < 8
     every = recipe.training.evaluate_every_steps
@@ -124,5 +124,10 @@ def test_matched_budgets_are_kept_when_resumed(experiment, tmp_path, budget):
     with pytest.raises(UserError, match=r"another budget \(num_steps 8 there, 12 here\)"):
         compare(other, store, folder, resume=True, console=QUIET)
     assert (folder / "budget.json").read_bytes() == kept
+    for damaged in ("", "[" * 10**5, "[]", '{"steps": {"none": -1}}', "{}"):
+        (folder / "budget.json").write_text(damaged)
+        with pytest.raises(UserError, match=r"budget\.json is damaged .*remove it and go on"):
+            compare(matched, store, folder, resume=True, console=QUIET)
+    (folder / "budget.json").write_bytes(kept)
     again = compare(matched, store, folder, resume=True, time_again=True, console=QUIET)
-    assert {n: c["num_steps"] for n, c in again["contestants"].items()} == steps
+    assert {n: c.num_steps for n, c in again.contestants.items()} == steps

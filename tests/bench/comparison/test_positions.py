@@ -53,17 +53,6 @@ def test_masked_labels_are_left_out(model, tokens):
     assert np.nanmean(losses) == pytest.approx(evaluate_loss(model, windows, 4), rel=1e-5)
 
 
-def test_a_position_that_no_window_predicts_is_not_a_number(model, tokens):
-    class Masked(GridWindows):
-        def __getitem__(self, index):
-            window = super().__getitem__(index)
-            window["labels"][5] = -100
-            return window
-
-    losses = loss_by_position(model, Masked(tokens, CONTEXT, 2))
-    assert np.flatnonzero(np.isnan(losses)).tolist() == [4]
-
-
 @pytest.mark.unchecked
 def test_wrong_numbers_are_refused(model):
     with pytest.raises(ValueError, match="at least 1, got 0"):
@@ -77,8 +66,6 @@ def test_wrong_numbers_are_refused(model):
 @pytest.mark.parametrize("count", [1, 2, 3, 63, 64, 511, 1000])
 def test_bins_hold_every_position_once_and_grow(count):
     edges = position_edges(count)
-    assert edges[0] == 0
-    assert edges[-1] == count
-    assert edges == sorted(set(edges))
-    widths = np.diff(edges)[:-1]
-    assert (widths[1:] >= widths[:-1]).all()
+    widths = np.diff(edges)
+    assert (edges[0], edges[-1], widths.min() > 0) == (0, count, True)
+    assert (np.diff(widths[:-1]) >= 0).all()

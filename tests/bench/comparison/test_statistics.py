@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latentwave.bench.comparison import (
-    Track,
+    Estimate,
+    Evaluation,
     compare_contestants,
-    compare_tracks,
+    derive,
     estimate,
     estimate_ratio,
     first_crossing,
@@ -17,41 +18,33 @@ from latentwave.bench.comparison import (
     speedup,
 )
 from latentwave.errors import UserError
+from tests.bench.comparison.made_up import made_up_results
 
 
-def test_crossing_is_interpolated():
-    losses, steps = [4.0, 3.0, 2.0, 1.9], [0, 100, 200, 300]
-    assert first_crossing(losses, steps, 3.5) == 50
-    assert first_crossing(losses, steps, 2.0) == 200
-    assert first_crossing(losses, steps, 5.0) == 0
-    assert first_crossing(losses, steps, 1.0) is None
+@pytest.mark.parametrize(
+    ("target", "cost"), [(3.5, 50), (2.0, 200), (5.0, 0), (1.95, 250), (1.0, None)]
+)
+def test_crossing_is_interpolated(target, cost):
+    # The first crossing counts: the curve rises above 2 again.
+    found = first_crossing([4.0, 3.0, 2.0, 1.9, 2.1], [0, 100, 200, 300, 400], target)
+    assert found == (None if cost is None else pytest.approx(cost))
 
 
-def test_the_first_crossing_counts():
-    assert first_crossing([4.0, 2.0, 3.0, 1.0], [0, 1, 2, 3], 2.5) == 0.75
+BASELINE = ([4.0, 3.0, 2.0], [0, 100, 200])
 
 
-def test_speedup_of_a_faster_and_a_slower_contestant():
-    baseline = ([4.0, 3.0, 2.0], [0, 100, 200])
-    faster = ([4.0, 2.0, 1.5], [0, 100, 200])
-    assert speedup(baseline, faster) == 2
-    assert speedup(faster, baseline) == 0.5
-    assert speedup(baseline, baseline) == 1
-
-
-def test_a_contestant_of_twice_the_cost_per_step():
-    baseline = ([4.0, 3.0, 2.0], [0, 100, 200])
-    assert speedup(baseline, ([4.0, 2.0, 1.5], [0, 200, 400])) == 1
-
-
-def test_a_contestant_that_overfits_is_compared_at_its_lowest_loss():
-    baseline = ([4.0, 3.0, 2.0, 1.0], [0, 100, 200, 300])
-    assert speedup(baseline, ([4.0, 2.5, 2.0, 3.0], [0, 200, 400, 600])) == 0.5
-
-
-def test_a_diverged_run_has_no_speedup():
-    nan = math.nan
-    assert math.isnan(speedup(([4.0, 2.0], [0, 1]), ([4.0, nan], [0, 1])))
+@pytest.mark.parametrize(
+    ("losses", "costs", "wanted"),
+    [
+        ([4.0, 2.0, 1.5], [0, 100, 200], 2),
+        ([4.0, 3.0, 2.0], [0, 100, 200], 1),
+        ([4.0, 2.0, 1.5], [0, 200, 400], 1),  # twice the cost per step
+        ([4.0, 2.5, 3.5], [0, 200, 400], 0.75),  # overfits: compared at its lowest loss
+        ([4.0, 2.0, math.nan], [0, 100, 200], math.nan),
+    ],
+)
+def test_speedup(losses, costs, wanted):
+    assert speedup(BASELINE, (losses, costs)) == pytest.approx(wanted, nan_ok=True)
 
 
 @given(st.floats(0.1, 10), st.integers(2, 20))
@@ -63,9 +56,9 @@ def test_stretching_the_cost_scales_the_speedup(factor, num_points):
 
 
 def test_intervals():
-    one, equal = estimate([1.5]), estimate([2.0, 2.0])
-    assert (one.mean, one.low, one.high) == (1.5, None, None)
-    assert (equal.mean, equal.low, equal.high) == (2, 2, 2)
+    assert estimate([1.5]) == Estimate(mean=1.5)
+    assert estimate([2.0, 2.0]) == Estimate(mean=2.0, low=2.0, high=2.0)
+    assert estimate([1.5, math.nan]) == Estimate(mean=None)
     three = estimate([1.0, 2.0, 3.0])
     assert 1 <= three.low < three.mean == 2 < three.high <= 3
     assert estimate([1.0, 2.0, 3.0]) == three
@@ -73,37 +66,37 @@ def test_intervals():
         estimate([])
 
 
-def test_a_value_that_is_missing_leaves_no_interval():
-    found = estimate([1.5, float("nan")])
-    assert math.isnan(found.mean)
-    assert found.low is None
-    assert found.high is None
-
-
-def straight(final, seconds=1.0):
-    """A loss that falls from 4 to its end in 400 steps."""
-    steps = [0.0, 100.0, 200.0, 300.0, 400.0]
-    losses = [4 + (final - 4) * step / 400 for step in steps]
-    return Track(
-        loss=losses, steps=steps, tokens=steps, flops=steps, seconds=[s * seconds for s in steps]
-    )
+def straight(finals):
+    """A curve of losses that fall from 4 to their ends in 400 steps, one for each seed."""
+    return [
+        Evaluation(
+            steps=step,
+            tokens=step,
+            flops=float(step),
+            seconds=float(step),
+            loss=None,
+            losses=[4 + (final - 4) * step / 400 for final in finals],
+        )
+        for step in range(0, 401, 100)
+    ]
 
 
 def test_intervals_are_over_pairs_so_that_what_seeds_differ_by_cancels():
     # Seeds differ by a whole nat, pairs by a hundredth.
     finals = [1.0, 1.5, 2.0]
-    baselines = [straight(final + 0.10 + 0.01 * i) for i, final in enumerate(finals)]
-    found = compare_tracks(baselines, [straight(final) for final in finals])
-    assert found["gain"]["low"] == pytest.approx(0.10)
-    assert found["gain"]["high"] == pytest.approx(0.12)
+    baseline = straight([final + 0.10 + 0.01 * i for i, final in enumerate(finals)])
+    found = derive(straight(finals), baseline, {"byte": 2.0})
+    assert found["gain"].low == pytest.approx(0.10)
+    assert found["gain"].high == pytest.approx(0.12)
+    assert found["bits_per"]["byte"].mean == pytest.approx(1.5 / 2 / math.log(2))
     ratios = [(4 - f) / (4 - f - 0.10 - 0.01 * i) for i, f in enumerate(finals)]
-    steps = found["speedup"]["steps"]
-    assert steps["mean"] == pytest.approx(math.exp(np.log(ratios).mean()))
-    assert steps["low"] == pytest.approx(min(ratios))
-    assert steps["high"] == pytest.approx(max(ratios))
+    steps = found["speedup"].steps
+    assert steps.mean == pytest.approx(math.exp(np.log(ratios).mean()))
+    assert steps.low == pytest.approx(min(ratios))
+    assert steps.high == pytest.approx(max(ratios))
     # Unpaired, the same numbers say nothing: other pairs make the sign depend on luck.
-    unpaired = compare_tracks(baselines, [straight(finals[i]) for i in (2, 0, 1)])["gain"]
-    assert unpaired["low"] < 0 < unpaired["high"]
+    unpaired = derive(straight([finals[i] for i in (2, 0, 1)]), baseline, {})["gain"]
+    assert unpaired.low < 0 < unpaired.high
 
 
 @settings(max_examples=20)
@@ -118,9 +111,8 @@ def test_a_ratio_of_the_other_way_round_is_one_over_it(ratios):
 
 
 def test_ratios_that_have_no_logarithm():
-    assert estimate_ratio([0.0, 2.0]).mean == 0
-    assert estimate_ratio([0.0, 2.0]).low is None
-    assert math.isnan(estimate_ratio([math.nan, 2.0]).mean)
+    assert estimate_ratio([0.0, 2.0]) == Estimate(mean=0.0)
+    assert estimate_ratio([math.nan, 2.0]) == Estimate(mean=None)
     with pytest.raises(ValueError, match=r"got \[-1.0\]"):
         estimate_ratio([-1.0])
     with pytest.raises(ValueError, match="at least one"):
@@ -150,14 +142,18 @@ def test_seeds_that_a_confidence_needs():
 
 
 def test_two_contestants_are_compared_seed_by_seed():
-    losses = {"a": [1.0, 2.0, 3.0], "b": [0.9, 1.8, 2.9], "gone": [1.0, None, 2.0]}
-    curves = {n: {"curve": [{"losses": [9.0] * 3}, {"losses": own}]} for n, own in losses.items()}
-    results = {"contestants": curves}
+    losses = {
+        "none": [4.0] * 3,
+        "a": [1.0, 2.0, 3.0],
+        "b": [0.9, 1.8, 2.9],
+        "gone": [1.0, None, 2.0],
+    }
+    results = made_up_results(losses)
     found = compare_contestants(results, "a", "b")
     assert found.mean == pytest.approx(0.4 / 3)
     assert found.low == pytest.approx(0.1)
     assert found.high == pytest.approx(0.2)
     assert compare_contestants(results, "b", "a").mean == pytest.approx(-0.4 / 3)
-    assert math.isnan(compare_contestants(results, "a", "gone").mean)
-    with pytest.raises(UserError, match="no contestant 'c', only a, b, gone"):
+    assert compare_contestants(results, "a", "gone").mean is None
+    with pytest.raises(UserError, match="no contestant 'c', only none, a, b, gone"):
         compare_contestants(results, "a", "c")

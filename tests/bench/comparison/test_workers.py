@@ -2,20 +2,23 @@
 
 import contextlib
 import dataclasses
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from filelock import FileLock
 from rich.console import Console
 
-from latentwave.bench.comparison import Workers, compare
+from latentwave.bench.comparison import Job, Workers, compare, workers
 from latentwave.bench.data import prepare
-from latentwave.bench.training import ContestantConfig, describe_run, train
+from latentwave.bench.training import ContestantConfig, describe_run
+from latentwave.bench.training.progress import PlainConsole
 from latentwave.bench.training.result import open_folder
 from latentwave.errors import UserError
 from tests.processes import ENVIRONMENT
@@ -38,8 +41,8 @@ def serial(experiment, tmp_path_factory):
 
 def losses(results):
     return {
-        name: [point["losses"] for point in contestant["curve"]]
-        for name, contestant in results["contestants"].items()
+        name: [point.losses for point in contestant.curve]
+        for name, contestant in results.contestants.items()
     }
 
 
@@ -67,14 +70,14 @@ def test_processes_give_what_one_process_gives(experiment, serial, tmp_path):
 @pytest.mark.filterwarnings("ignore")
 def test_a_local_ray_gives_what_one_process_gives(experiment, serial, tmp_path):
     pytest.importorskip("ray")
-    workers = Workers(ray_address="local")
-    close(compare(*experiment, tmp_path / "out", workers=workers), serial)
+    on_ray = Workers(ray_address="local")
+    close(compare(*experiment, tmp_path / "out", workers=on_ray), serial)
     # What a run refuses on a worker comes back as the same one line.
     with (
         refusing(*experiment, tmp_path / "bad") as message,
         pytest.raises(UserError, match=message),
     ):
-        compare(*experiment, tmp_path / "bad", resume=True, workers=workers)
+        compare(*experiment, tmp_path / "bad", resume=True, workers=on_ray)
 
 
 @pytest.mark.slow
@@ -91,15 +94,60 @@ def test_what_workers_refuse():
         Workers(jobs=2, ray_address="local")
 
 
-def test_one_process_at_a_time_trains_in_a_folder(experiment, tmp_path):
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda errors: errors.OutOfMemoryError("Task was killed\nTop 10 memory users:"),
+        lambda errors: errors.NodeDiedError("Task was killed\nlong story"),
+        lambda errors: errors.WorkerCrashedError(),
+        lambda errors: errors.RayActorError(),
+        lambda errors: errors.ObjectLostError("00", None, "stack\nof calls"),
+    ],
+)
+def test_what_ray_loses_is_one_line(monkeypatch, tmp_path, experiment, make):
+    ray = pytest.importorskip("ray")
+
+    def lose(_):
+        raise make(ray.exceptions)
+
     recipe, store = experiment
-    train(recipe, "none", 0, store, tmp_path / "run", console=QUIET)
-    (tmp_path / "run" / "result.json").unlink()
-    with (
-        FileLock(tmp_path / "run" / ".lock"),
-        pytest.raises(UserError, match="another process is training in"),
-    ):
-        train(recipe, "none", 0, store, tmp_path / "run", resume=True, console=QUIET)
+    remote = SimpleNamespace(remote=lambda *_: "run")
+    machine = {"Alive": True, "Resources": {"CPU": 2.0}}
+    for name, fake in {
+        "init": lambda **_: None,
+        "nodes": lambda: [machine, {"Alive": False, "Resources": {"CPU": 64.0}}],
+        "remote": lambda **_: lambda function: remote,
+        "wait": lambda waiting: (waiting[:1], waiting[1:]),
+        "get": lose,
+        "shutdown": lambda: None,
+    }.items():
+        monkeypatch.setattr(ray, name, fake)
+    job = Job(recipe=recipe.to_dict(), contestant="none", seed=0, folder=str(tmp_path / "run"))
+    with pytest.raises(UserError, match="Ray lost a run .*go on with --resume") as caught:
+        Workers(ray_address="local").run([job], store, QUIET)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="has cpus_per_run=64 .* the most are 2 cores"):
+        Workers(ray_address="local", cpus_per_run=64).run([job], store, QUIET)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_of_all_runs_together(monkeypatch, experiment, tmp_path, terminal):
+    recipe, store = experiment
+    monkeypatch.setattr(workers, "train", lambda *_, **__: None)
+    jobs = [
+        Job(recipe=recipe.to_dict(), contestant="none", seed=seed, folder=str(tmp_path / str(seed)))
+        for seed in range(3)
+    ]
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "result.json").touch()
+    shown = io.StringIO()
+    console = PlainConsole(file=shown, force_terminal=terminal, width=80)
+    Workers().run(jobs, store, console)
+    if terminal:
+        assert "all runs" in shown.getvalue()
+        assert "3/3" in shown.getvalue()
+    else:
+        assert shown.getvalue() == "2 of 3 runs finished\n3 of 3 runs finished\n"
 
 
 def test_a_killed_comparison_goes_on_where_it_stopped(experiment, serial, tmp_path):

@@ -1,10 +1,23 @@
 """Made-up comparisons with the shape of real ones."""
 
+import json
 import math
+
+from latentwave.bench.comparison import first_crossing
+from latentwave.bench.comparison.results import Results
 
 STEPS = list(range(0, 501, 25))
 FLOPS_PER_STEP = 3.1e10
 BASE = {"num_parameters": 1_208_448, "flops_per_token": 7_565_312.0, "tokens_per_second": 21_480.0}
+ENVIRONMENT = {
+    "versions": {"latentwave": "0.1.0", "python": "3.11.7", "torch": "2.13.0"},
+    "cpu": "Example CPU 3.0 GHz",
+    "cores": 2,
+    "accelerator": None,
+    "threads": 2,
+    "commit": "0123abc",
+    "platform": "Linux-6.1-x86_64",
+}
 # Final loss, rate of fall, extra parameters, FLOPs per token and speed against the baseline.
 KINDS = {
     "none": (2.278, 90.0, 0, 1.0, 1.0),
@@ -35,28 +48,28 @@ def loss_at(step, final, rate, seed):
     return final + (start - final) * (fall - rest) / (1 - rest) + wobble + 0.008 * (seed - 0.5)
 
 
-def crossing(xs, losses, target):
-    for i in range(1, len(xs)):
-        if losses[i] <= target:
-            share = (losses[i - 1] - target) / (losses[i - 1] - losses[i])
-            return xs[i - 1] + share * (xs[i] - xs[i - 1])
-    return None
-
-
 def spread(values):
     values = [v for v in values if v is not None]
     if not values:
         return {"mean": None, "low": None, "high": None}
-    mean = sum(values) / len(values)
     whole = len(values) > 1
     return {
-        "mean": mean,
+        "mean": sum(values) / len(values),
         "low": min(values) if whole else None,
         "high": max(values) if whole else None,
     }
 
 
-def make_results(names=("none", "wavelet"), seeds=(0, 1), finals=None):
+def typed(values):
+    """The values of a results.json as the report is given them."""
+    return Results.model_validate_json(json.dumps(values))
+
+
+def make_results(*arguments, **options):
+    return typed(make_values(*arguments, **options))
+
+
+def make_values(names=("none", "wavelet"), seeds=(0, 1), finals=None):
     """A comparison with these contestants; `finals` overrides final losses."""
     kinds = KINDS | MANY
     runs = {}
@@ -78,7 +91,7 @@ def make_results(names=("none", "wavelet"), seeds=(0, 1), finals=None):
             ratios = []
             for seed in seeds:
                 target = base_losses[seed][-1]
-                mine = crossing(xs, losses[seed], target)
+                mine = first_crossing(losses[seed], xs, target)
                 ratios.append(base_costs[measure][-1] / mine if mine else None)
             speedup[measure] = spread(ratios) if None not in ratios else spread([])
         if name == "none":
@@ -86,7 +99,9 @@ def make_results(names=("none", "wavelet"), seeds=(0, 1), finals=None):
             speedup = {measure: dict(one) for measure in costs}
         ends = [losses[seed][-1] for seed in seeds]
         contestants[name] = {
-            "mixer": None if name == "none" else {"kind": name, "options": {"fraction": 0.5}},
+            "mixer": None
+            if name == "none"
+            else {"kind": name, "options": {"fraction": 0.5}, "points": ["block"]},
             "num_parameters": BASE["num_parameters"] + extra,
             "num_mixer_parameters": extra,
             "flops_per_token": BASE["flops_per_token"] * flops,
@@ -94,7 +109,7 @@ def make_results(names=("none", "wavelet"), seeds=(0, 1), finals=None):
             "baseline": "none",
             "learning_rate": 0.001,
             "num_steps": STEPS[-1],
-            "memory": {"peak_training_bytes": round(7e6 * flops)},
+            "peak_memory_bytes": round(7e6 * flops),
             "decoding": {
                 "flops_per_token": BASE["flops_per_token"] * flops / 3,
                 "cache_bytes": 524_288 + 10 * extra,
@@ -126,26 +141,34 @@ def make_results(names=("none", "wavelet"), seeds=(0, 1), finals=None):
             "training": {"num_steps": 500, "batch_size": 16, "learning_rate": 0.001},
             "contestants": {n: c["mixer"] for n, c in contestants.items()},
         },
-        "environment": {
-            "versions": {"latentwave": "0.1.0", "python": "3.11.7", "torch": "2.13.0"},
-            "cpu": "Example CPU 3.0 GHz",
-            "accelerator": None,
-            "threads": 2,
-            "commit": "0123abc",
-            "platform": "Linux-6.1-x86_64",
-        },
+        "environment": ENVIRONMENT,
+        "commits": ["0123abc"],
         "corpus": {
             "name": "python-prose",
             "num_tokens": 2_104_773,
             "vocab_size": 97,
+            "tokenizer": "characters",
             "units_per_token": {"character": 1.0},
-            "provenance": {"python": "3.11.7", "license": "PSF-2.0"},
+            "num_classes": None,
+            "sha256": "ab" * 32,
+            "provenance": {
+                "sources": [
+                    {"name": f"{name}.txt", "num_bytes": 12, "sha256": "cd" * 32} for name in "ab"
+                ],
+                "num_sources": 2,
+                "num_source_bytes": 24,
+                "num_skipped_files": 0,
+                "python_version": "3.11.7",
+            },
         },
+        "task": "language-model",
+        "loss_unit": "token",
+        "metrics_split": None,
         "command": "latentwave compare recipes/demo.yaml --output runs/demo",
         "seeds": list(seeds),
         "budget": "tokens",
         "clock": {
-            "method": "alternating steps",
+            "environment": ENVIRONMENT,
             "rounds": 7,
             "busy_cores": 0.02,
             "step_seconds": {
@@ -157,7 +180,6 @@ def make_results(names=("none", "wavelet"), seeds=(0, 1), finals=None):
                 for name, run in runs.items()
             },
         },
-        "tuning": None,
-        "statistics": {"confidence": 0.95, "mean_of_ratios": "geometric"},
+        "tuning": {},
         "contestants": contestants,
     }

@@ -8,11 +8,10 @@ import pytest
 import torch
 from rich.console import Console
 
-from latentwave.bench.comparison import compare
+from latentwave.bench.comparison import compare, read_results
 from latentwave.bench.data import CorpusConfig, prepare
-from latentwave.bench.report import load_results, write_report
+from latentwave.bench.report import summary_table, write_report
 from latentwave.bench.report.headline import write_headline
-from latentwave.bench.report.table import summary_table
 from latentwave.bench.training import (
     BackboneConfig,
     Classification,
@@ -158,21 +157,21 @@ def test_a_comparison_has_metrics_beside_losses(tmp_path):
     path = str(write_moods(tmp_path / "reviews"))
     corpus = CorpusConfig(name="movie-reviews", path=path, validation=0.2, test=0.2)
     recipe = dataclasses.replace(recipe_of(corpus), seeds=[0, 1])
-    results = compare(recipe, prepare(corpus), tmp_path / "cmp", console=quiet())
-    assert (results["task"], results["loss_unit"]) == ("classification", "document")
-    assert results["metrics_split"] == "test"
-    for contestant in results["contestants"].values():
-        accuracy = contestant["metrics"]["accuracy"]
-        assert 0 <= accuracy["low"] <= accuracy["mean"] <= accuracy["high"] <= 1
-        assert contestant["bits_per"] == {}
-        assert all(0 <= point["metrics"]["accuracy"] <= 1 for point in contestant["curve"])
-        assert contestant["curve"][-1]["steps"] == 8
-        assert contestant["flops_per_token"] > 0
-    assert results["contestants"]["none"]["speedup"]["steps"]["mean"] == 1.0
-    assert load_results(tmp_path / "cmp") == results
+    compare(recipe, prepare(corpus), tmp_path / "cmp", console=quiet())
+    results = read_results(tmp_path / "cmp")
+    assert (results.task, results.loss_unit) == ("classification", "document")
+    assert results.metrics_split == "test"
+    for contestant in results.contestants.values():
+        accuracy = contestant.metrics["accuracy"]
+        assert 0 <= accuracy.low <= accuracy.mean <= accuracy.high <= 1
+        assert contestant.bits_per == {}
+        assert all(0 <= point.metrics["accuracy"] <= 1 for point in contestant.curve)
+        assert contestant.curve[-1].steps == 8
+        assert contestant.flops_per_token > 0
+    assert results.contestants["none"].speedup.steps.mean == 1.0
     table = summary_table(results)
     assert [str(column.title) for column in table.columns[:3]] == ["contestant", "loss", "accuracy"]
-    accuracy = results["contestants"]["none"]["metrics"]["accuracy"]["mean"]
+    accuracy = results.contestants["none"].metrics["accuracy"].mean
     assert table.rows[0][2].value == f"{accuracy:.3f}"
     details = write_headline(results).details
     assert "nats per document, the baseline at" in details
@@ -183,7 +182,7 @@ def test_a_comparison_has_metrics_beside_losses(tmp_path):
     assert "validation loss [nats per document]" in page
     assert "bits" not in {column.title for column in table.columns}
     # Both start from the same backbone and read the same documents.
-    starts = [results["contestants"][name]["curve"][0]["losses"] for name in ("none", "mixed")]
+    starts = [results.contestants[name].curve[0].losses for name in ("none", "mixed")]
     assert_differ(starts[0], starts[1])
     assert_differ(starts[0][0], starts[0][1])  # the seeds are two
 

@@ -1,4 +1,4 @@
-"""`latentwave inspect`: what is inside a trained run, as figures and an interactive page."""
+"""`latentwave inspect`: what is inside a trained run, as figures and a page."""
 
 from __future__ import annotations
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from latentwave.bench import report
+from latentwave.bench import comparison, report
 from latentwave.bench.cli.command import OUT, Command
 
 
 def show(path: Path) -> None:
     """Table, figures and report of a folder with results.json, or of that file."""
-    results = report.load_results(path)
+    results = comparison.read_results(path)
     folder = path if path.is_dir() else path.parent
     report.print_summary(results, OUT)
     figures = report.write_figures(results, folder)

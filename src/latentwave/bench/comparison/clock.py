@@ -7,25 +7,25 @@ for all contestants together, alternating, while nothing else runs.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import statistics
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import psutil
 import torch
-from torch.utils.data import Dataset, default_collate
+from annotated_types import MinLen
+from pydantic import NonNegativeFloat, PositiveFloat
+from torch.utils.data import default_collate
 
 from latentwave.bench.data import TokenStore
 from latentwave.bench.training import Recipe, open_objective
 from latentwave.bench.training.engine import prepare_model
-from latentwave.bench.training.objective import Objective
 from latentwave.bench.training.optimizers import make_optimizer
 from latentwave.bench.training.processes import on_cpu
 
 ROUNDS = 7
-_LEARNING_RATE = 1e-5  # a step takes as long at any other
 # user, nice, system, idle, iowait, irq, softirq, steal; what follows is counted in these already.
 _SUMMED = 8
 
@@ -42,8 +42,8 @@ class Clock:
         environment: what it was measured on, see `describe_environment`.
     """
 
-    step_seconds: dict[str, list[float]]
-    busy_cores: float | None
+    step_seconds: dict[str, Annotated[list[PositiveFloat], MinLen(1)]]
+    busy_cores: NonNegativeFloat | None
     environment: dict[str, Any]
 
     def seconds_per_step(self, name: str) -> float:
@@ -71,14 +71,55 @@ def measure_step_seconds(
     Raises:
         UserError: if a contestant cannot be built.
     """
-    steppers = {name: _Stepper(recipe.as_seen_by(name), name, store) for name in recipe.contestants}
-    seconds: dict[str, list[float]] = {name: [] for name in steppers}
+    step_of = {name: _stepper(recipe.as_seen_by(name), name, store) for name in recipe.contestants}
+    seconds: dict[str, list[float]] = {name: [] for name in step_of}
     for count in range(rounds + 1):
-        for name, stepper in steppers.items():
-            spent = stepper.step(count)
+        for name, step in step_of.items():
+            spent = step(count)
             if count:
                 seconds[name].append(spent)
     return seconds
+
+
+def _stepper(recipe: Recipe, name: str, store: TokenStore) -> Callable[[int], float]:
+    """Trains one contestant on the batch of a number, and says how many seconds that took."""
+    settings, objective = recipe.training, open_objective(recipe, store)
+    items, collate = objective.training_set(0), objective.collate or default_collate
+    accelerator = None if on_cpu() else torch.accelerator.current_accelerator()
+    device = accelerator or torch.device("cpu")
+    model: Any = objective.build(recipe.contestants[name], seed=0)
+    prepare_model(model, settings)
+    model.to(device)
+    optimizer = make_optimizer(model, settings)
+    passes = settings.gradient_accumulation_steps
+    size = settings.batch_size // passes
+
+    def now() -> float:
+        if accelerator is not None:
+            torch.accelerator.synchronize(device)
+        return time.perf_counter()
+
+    def step(number: int) -> float:
+        batches = []
+        for index in range(passes):
+            # Short runs may have fewer batches than rounds.
+            first = (number * passes + index) % (settings.num_steps * passes) * size
+            batch = collate([items[first + offset] for offset in range(size)])
+            batches.append({key: value.to(device) for key, value in batch.items()})
+        started = now()
+        for batch in batches:
+            bf16 = settings.precision == "bfloat16"
+            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                loss = model(**batch).loss / passes
+            loss.backward()
+        torch.nn.utils.clip_grad_norm_(
+            model.parameters(), settings.max_grad_norm, error_if_nonfinite=False
+        )
+        optimizer.step()
+        optimizer.zero_grad()
+        return now() - started
+
+    return step
 
 
 class OtherLoad:
@@ -104,57 +145,3 @@ class OtherLoad:
         system, own = psutil.cpu_times(), self._process.cpu_times()
         idle = system.idle + getattr(system, "iowait", 0.0)
         return float(sum(system[:_SUMMED]) - idle - own.user - own.system)
-
-
-class _Stepper:
-    """One contestant, ready to train."""
-
-    def __init__(self, recipe: Recipe, name: str, store: TokenStore) -> None:
-        self._settings = recipe.training
-        self._objective: Objective = open_objective(recipe, store)
-        self._items: Dataset[dict[str, torch.Tensor]] = self._objective.training_set(0)
-        accelerator = None if on_cpu() else torch.accelerator.current_accelerator()
-        self._device = accelerator or torch.device("cpu")
-        model: Any = self._objective.build(recipe.contestants[name], seed=0)
-        prepare_model(model, self._settings)
-        self._model = model.to(self._device)
-        rates: dict[str, Any] = {
-            "learning_rate": _LEARNING_RATE,
-            "muon_learning_rate": _LEARNING_RATE,
-        }
-        slow = dataclasses.replace(self._settings, **rates)
-        self._optimizer = make_optimizer(self._model, slow)
-
-    def step(self, number: int) -> float:
-        """Seconds of one step on the batch of that number."""
-        passes = self._settings.gradient_accumulation_steps
-        size = self._settings.batch_size // passes
-        collate = self._objective.collate or default_collate
-        batches = []
-        for index in range(passes):
-            # Short runs may have fewer batches than rounds.
-            first = (number * passes + index) % (self._settings.num_steps * passes) * size
-            items = [self._items[first + offset] for offset in range(size)]
-            batch = collate(items)
-            batches.append({key: value.to(self._device) for key, value in batch.items()})
-        self._synchronize()
-        started = time.perf_counter()
-        for batch in batches:
-            with self._autocast():
-                loss = self._model(**batch).loss / passes
-            loss.backward()
-        torch.nn.utils.clip_grad_norm_(
-            self._model.parameters(), self._settings.max_grad_norm, error_if_nonfinite=False
-        )
-        self._optimizer.step()
-        self._optimizer.zero_grad()
-        self._synchronize()
-        return time.perf_counter() - started
-
-    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
-        wanted = self._settings.precision == "bfloat16"
-        return torch.autocast(self._device.type, torch.bfloat16, enabled=wanted)
-
-    def _synchronize(self) -> None:
-        if self._device.type != "cpu":
-            torch.accelerator.synchronize(self._device)

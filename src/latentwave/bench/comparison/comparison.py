@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
-import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from pydantic import PositiveInt
 from rich.console import Console
 
 from latentwave.bench.comparison.clock import Clock, OtherLoad, measure_step_seconds
-from latentwave.bench.comparison.contexts import check_longer_contexts, measure_longer_contexts
-from latentwave.bench.comparison.cost import ModelCost, measure_cost
-from latentwave.bench.comparison.kept import keep, kept_setting, read_kept
-from latentwave.bench.comparison.planning import choose_rates, match_budget, tuning_recipes, worst
+from latentwave.bench.comparison.cost import measure_cost
+from latentwave.bench.comparison.measurement_cache import read_measured, write_measured
+from latentwave.bench.comparison.planning import (
+    check_baselines,
+    choose_rates,
+    match_budget,
+    tuning_recipes,
+    worst,
+)
+from latentwave.bench.comparison.positions import check_longer_contexts, measure_longer_contexts
+from latentwave.bench.comparison.results import RESULTS, ModelCost, Results, write_results
 from latentwave.bench.comparison.summary import summarize
 from latentwave.bench.comparison.workers import Job, Workers
 from latentwave.bench.data import TokenStore
 from latentwave.bench.training import (
-    BASELINE,
     Recipe,
     check_folder,
     describe_environment,
@@ -30,11 +35,12 @@ from latentwave.bench.training import (
     read_result,
     start_processes,
 )
-from latentwave.bench.training.files import write_durably
-from latentwave.bench.training.processes import num_processes
+from latentwave.bench.training.files import PARTIAL, RECORD, read_json, write_json
+from latentwave.bench.training.processes import is_main, num_processes
+from latentwave.bench.training.progress import PlainConsole
 from latentwave.errors import UserError
 
-_BUDGET = "budget.json"
+_BUDGET, _CLOCK, _TUNING = "budget.json", "clock.json", "tuning"
 
 
 def compare(
@@ -47,7 +53,7 @@ def compare(
     time_again: bool = False,
     command: str = "",
     console: Console | None = None,
-) -> dict[str, Any]:
+) -> Results:
     """Train every contestant with every seed and write results.json.
 
     Runs are paired: contestants of one seed and one backbone start from the same weights and see
@@ -67,27 +73,28 @@ def compare(
         console: where progress is shown.
 
     Returns:
-        The content of results.json, see `summarize`.
+        The content of results.json.
 
     Raises:
-        UserError: without a baseline, for an existing folder (without resume), and for what
-            `train` refuses.
+        UserError: without a baseline, for an existing folder (without resume) or one of something
+            else, and for what `train` refuses.
     """
     workers = workers or Workers()
-    _check_baselines(recipe)
+    check_baselines(recipe)
     check_longer_contexts(recipe, store)
     start_processes(recipe.training.timeout_seconds)
     if num_processes() > 1 and workers != Workers():
         raise UserError("under a launcher all processes train one model: leave out --workers")
-    if on_main(lambda: folder.exists() and any(folder.iterdir())) and not resume:
-        raise UserError(
-            f"the folder {folder} exists: choose another with --output, or go on with --resume"
-        )
+    on_main(lambda: _check_folder(folder, resume))
+    console = console or PlainConsole(stderr=True)
+    if is_main():
+        count = len(recipe.contestants)
+        console.print(f"counting costs of {count} contestants and timing their training steps …")
     # Every contestant is built once before the first is trained: mistakes show now, not in hours.
     costs = {name: _cost(recipe.as_seen_by(name), name, store) for name in recipe.contestants}
-    on_main(lambda: _check_budget(recipe, folder))
+    budget = on_main(lambda: _read_budget(recipe, folder))
     clock = on_main(lambda: _clock(recipe, store, folder, time_again))
-    planned = on_main(lambda: _with_budgets(recipe, costs, clock, folder))
+    planned = on_main(lambda: _with_budgets(recipe, costs, clock, budget, folder))
 
     def run_all(runs: dict[Path, tuple[Recipe, str, int]]) -> None:
         # Finished runs are taken as they are, so they must be those that the recipe means.
@@ -101,7 +108,7 @@ def compare(
         workers.run(jobs, store, console)
 
     def tuning_folder(name: str, rate: float, seed: int) -> Path:
-        return folder / "tuning" / f"{name}-lr{rate:g}-seed{seed}"
+        return folder / _TUNING / f"{name}-lr{rate:g}-seed{seed}"
 
     def tuning_loss(name: str, rate: float) -> float:
         runs = [read_result(tuning_folder(name, rate, seed)) for seed in recipe.tuning.seeds]
@@ -127,45 +134,38 @@ def compare(
             for name in recipe.contestants
         }
     )
-    runs = {name: [read_result(path) for path in own] for name, own in folders.items()}
-    objective = open_objective(recipe, store)
-    summary = summarize(planned, store, runs, costs, clock) | {
-        "recipe": recipe.to_dict(),
-        "tuning": tuning or None,
-        "task": objective.task,
-        "loss_unit": objective.loss_unit,
-        "command": command,
-    }
-    contexts = on_main(lambda: measure_longer_contexts(recipe, store, folders))
-    for name, contestant in summary["contestants"].items():
-        contestant["contexts"] = contexts[name]
-    results = _without_nan(summary)
-    text = json.dumps(results, indent=2, allow_nan=False) + "\n"
-    on_main(lambda: write_durably(folder / "results.json", text))
-    return dict(results)
+    results = summarize(
+        recipe,
+        {name: [read_result(path) for path in own] for name, own in folders.items()},
+        planned=planned,
+        store=store,
+        objective=open_objective(recipe, store),
+        costs=costs,
+        clock=clock,
+        tuning=tuning,
+        contexts=on_main(lambda: measure_longer_contexts(recipe, store, folders)),
+        command=command,
+    )
+    on_main(lambda: write_results(results, folder))
+    return results
 
 
-def _check_baselines(recipe: Recipe) -> None:
-    contestants = recipe.contestants
-    if BASELINE not in contestants:
+def _check_folder(folder: Path, resume: bool) -> None:
+    """Refuse a folder that cannot be written to, or gone on in."""
+    if not folder.exists():
+        return
+    inside = {path.name for path in folder.iterdir()} if folder.is_dir() else None
+    if inside is not None and inside <= {_CLOCK + PARTIAL}:  # no more than a kill left
+        return
+    runs = [*folder.glob(f"*-seed*/{RECORD}"), *folder.glob(f"{_TUNING}/*-seed*/{RECORD}")]
+    if inside is None or not (runs or inside & {_CLOCK, _BUDGET, RESULTS}):
         raise UserError(
-            f"a comparison needs the plain backbone as contestant {BASELINE!r}, the recipe has "
-            f"{', '.join(contestants)}"
+            f"{folder} exists and is not a comparison of latentwave: choose another --output"
         )
-    if contestants[BASELINE].kind is not None or contestants[BASELINE].backbone:
-        raise UserError(f"contestant {BASELINE!r} is the plain backbone and must have no mixer")
-    for name, contestant in contestants.items():
-        if contestant.baseline not in contestants:
-            raise UserError(
-                f"contestant {name!r} is measured against {contestant.baseline!r}, which the "
-                f"recipe does not have; it has {', '.join(contestants)}"
-            )
-        own = contestants[contestant.baseline].baseline
-        if own not in (BASELINE, contestant.baseline):
-            raise UserError(
-                f"contestant {name!r} is measured against {contestant.baseline!r}, which is itself "
-                f"measured against {own!r}: name {own!r} for both"
-            )
+    if not resume:
+        raise UserError(
+            f"the folder {folder} exists: choose another with --output, or go on with --resume"
+        )
 
 
 def _cost(recipe: Recipe, name: str, store: TokenStore) -> ModelCost:
@@ -179,77 +179,83 @@ def _clock(recipe: Recipe, store: TokenStore, folder: Path, again: bool) -> Cloc
     """Durations of steps, from the folder where it has them; None under a launcher."""
     if num_processes() > 1:
         return None
-    path = folder / "clock.json"
+    seen = {name: recipe.as_seen_by(name) for name in recipe.contestants}
     setting = {
         "contestants": {
-            name: [dataclasses.asdict(seen.backbone), seen.contestants[name].describe_mixer()]
-            for name in recipe.contestants
-            for seen in [recipe.as_seen_by(name)]
+            name: [dataclasses.asdict(own.backbone), own.contestants[name].describe_mixer()]
+            for name, own in seen.items()
         },
         "training": dataclasses.asdict(recipe.training),
     }
-    known = read_kept(path, setting)
-    if known is not None and not again:
-        return Clock(**known)
+    known: Clock | None = None if again else read_measured(folder / _CLOCK, setting, Clock)
+    if known is not None and known.step_seconds.keys() == seen.keys():
+        return known
     load = OtherLoad()
     seconds = measure_step_seconds(recipe, store)
     clock = Clock(step_seconds=seconds, busy_cores=load.cores(), environment=describe_environment())
-    keep(path, setting, dataclasses.asdict(clock))
+    write_measured(folder / _CLOCK, setting, dataclasses.asdict(clock))
     return clock
 
 
-def _budget_setting(recipe: Recipe) -> dict[str, Any]:
-    """What the steps of contestants are matched for."""
-    return {
-        "budget": recipe.budget,
-        "num_steps": recipe.training.num_steps,
-        "evaluate_every_steps": recipe.training.evaluate_every_steps,
-    }
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Budget:
+    """The schema of budget.json: what steps were matched for, and the steps by contestant."""
+
+    budget: str
+    num_steps: int
+    evaluate_every_steps: int
+    steps: dict[str, PositiveInt]
 
 
-def _check_budget(recipe: Recipe, folder: Path) -> None:
-    """Refuse a comparison whose steps were matched for another budget, before they are lost."""
-    known, own = kept_setting(folder / _BUDGET), _budget_setting(recipe)
-    if known is not None and known != own:
-        changed = [key for key in own if known.get(key) != own[key]]
-        differences = ", ".join(f"{key} {known.get(key)} there, {own[key]} here" for key in changed)
+def _read_budget(recipe: Recipe, folder: Path) -> _Budget:
+    """Steps that were matched before; another budget is refused before they are lost."""
+    own = _Budget(
+        budget=recipe.budget,
+        num_steps=recipe.training.num_steps,
+        evaluate_every_steps=recipe.training.evaluate_every_steps,
+        steps={},
+    )
+    if not (folder / _BUDGET).exists():
+        return own
+    known = read_json(folder / _BUDGET, "remove it and go on with --resume", _Budget)
+    then, now = vars(known), vars(own)
+    changed = [
+        f"{key} {then[key]} there, {now[key]} here"
+        for key in now
+        if key != "steps" and then[key] != now[key]
+    ]
+    if changed:
         raise UserError(
-            f"{folder} holds a comparison with another budget ({differences}): choose another "
-            "--output, or resume with the recipe that started it"
+            f"{folder} holds a comparison with another budget ({', '.join(changed)}): choose "
+            "another --output, or resume with the recipe that started it"
         )
+    return known
 
 
 def _with_budgets(
-    recipe: Recipe, costs: dict[str, ModelCost], clock: Clock | None, folder: Path
+    recipe: Recipe,
+    costs: Mapping[str, ModelCost],
+    clock: Clock | None,
+    budget: _Budget,
+    folder: Path,
 ) -> Recipe:
     """The recipe with num_steps for each contestant, the same ones when it is resumed."""
     if recipe.budget == "tokens":
         return recipe
-    path, setting = folder / _BUDGET, _budget_setting(recipe)
-    known: dict[str, int] = read_kept(path, setting) or {}
     contestants = {
-        name: dataclasses.replace(contestant, num_steps=contestant.num_steps or known.get(name))
-        for name, contestant in recipe.contestants.items()
+        name: dataclasses.replace(own, num_steps=own.num_steps or budget.steps.get(name))
+        for name, own in recipe.contestants.items()
     }
-    recipe = dataclasses.replace(recipe, contestants=contestants)
     if recipe.budget == "flops":
         cost = {name: own.flops_per_token for name, own in costs.items()}
     elif clock is not None:
-        cost = {name: clock.seconds_per_step(name) for name in recipe.contestants}
+        cost = {name: clock.seconds_per_step(name) for name in contestants}
     else:
         raise UserError(
             'budget "seconds" is measured on one process: run compare without a launcher'
         )
-    matched = match_budget(recipe, cost)
-    steps = {name: contestant.num_steps for name, contestant in matched.contestants.items()}
-    keep(path, setting, known | steps)
+    matched = match_budget(dataclasses.replace(recipe, contestants=contestants), cost)
+    steps = {name: own.num_steps for name, own in matched.contestants.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / _BUDGET, vars(budget) | {"steps": budget.steps | steps})
     return matched
-
-
-def _without_nan(value: Any) -> Any:
-    """What a diverged run could not measure becomes null: JSON has no NaN."""
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

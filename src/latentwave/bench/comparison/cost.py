@@ -2,57 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import DynamicCache, PreTrainedModel
 
-from latentwave.bench.comparison.memory import held_bytes, peak_training_bytes
+from latentwave.bench.comparison.results import DecodingCost, ModelCost
 from latentwave.hub import all_mixers
 from latentwave.hub.cache import MixerStates
 from latentwave.hub.points import point_of
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class DecodingCost:
-    """What one more token costs a model that generates, its context full and in a cache.
-
-    Attributes:
-        flops_per_token: of one forward pass over one token.
-        cache_bytes: that the cache of one sequence holds: keys, values and the mixers' state, with
-            the spare room of its buffers.
-        mixer_state_bytes: the mixers' part of them.
-    """
-
-    flops_per_token: float
-    cache_bytes: int
-    mixer_state_bytes: int
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ModelCost:
-    """The cost of one model.
-
-    Attributes:
-        num_parameters: trainable scalars, tied weights once.
-        num_mixer_parameters: those of the mixers among them.
-        flops_per_token: of training, forward and backward pass, averaged over a full context;
-            a multiplication and an addition count one each.
-        peak_memory_bytes: of a forward and a backward pass over one item (B = 1) without gradient
-            checkpointing, see `peak_training_bytes`.
-        decoding: None for models that generate nothing.
-    """
-
-    num_parameters: int
-    num_mixer_parameters: int
-    flops_per_token: float
-    peak_memory_bytes: int
-    decoding: DecodingCost | None
 
 
 def measure_cost(
@@ -69,9 +34,6 @@ def measure_cost(
         model: a decoder, with mixers or without.
         num_tokens: context length that the average is taken over.
         inputs: of the model, with that many tokens, B = 1; default: token ids of a language model.
-
-    Returns:
-        The cost.
     """
     if inputs is None:
         tokens = torch.zeros(1, num_tokens, dtype=torch.int64)
@@ -80,12 +42,24 @@ def measure_cost(
         name: value.to(model.device) if isinstance(value, Tensor) else value
         for name, value in inputs.items()
     }
+
+    def loss() -> Tensor:
+        """A classifier's loss has no size worth counting, so its logits stand in."""
+        if not model.can_generate():
+            logits: Tensor = model(**placed).logits
+            return logits.sum()
+        found: Tensor = model(**placed, labels=placed["input_ids"]).loss
+        return found
+
     forward = _backbone_flops(model, placed) + _mixer_flops(model, num_tokens)
+    # Dropout draws from a generator that the caller may go on with.
+    with _mode(model, training=True), torch.random.fork_rng(devices=[]):
+        peak = peak_training_bytes(model, loss)
     return ModelCost(
         num_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         num_mixer_parameters=sum(each.mixer.num_parameters for each in all_mixers(model)),
         flops_per_token=3 * forward / num_tokens,
-        peak_memory_bytes=_peak_memory(model, placed),
+        peak_memory_bytes=peak,
         decoding=_decoding(model, num_tokens) if model.can_generate() else None,
     )
 
@@ -93,21 +67,6 @@ def measure_cost(
 def _mixer_flops(model: PreTrainedModel, num_tokens: int) -> int:
     mixers = [each.mixer for each in all_mixers(model)]
     return sum(mixer.flops(num_tokens) + mixer.fade_flops(num_tokens) for mixer in mixers)
-
-
-def _peak_memory(model: PreTrainedModel, inputs: dict[str, Any]) -> int:
-    """Of a step on the loss; a classifier's has no size worth counting, so its logits stand in."""
-
-    def loss() -> Tensor:
-        if model.can_generate():
-            found: Tensor = model(**inputs, labels=inputs["input_ids"]).loss
-        else:
-            found = model(**inputs).logits.sum()
-        return found
-
-    # Dropout draws from a generator that the caller may go on with.
-    with _mode(model, training=True), torch.random.fork_rng(devices=[]):
-        return peak_training_bytes(model, loss)
 
 
 def _decoding(model: PreTrainedModel, num_tokens: int) -> DecodingCost:
@@ -122,9 +81,10 @@ def _decoding(model: PreTrainedModel, num_tokens: int) -> DecodingCost:
     layers: list[Any] = cache.layers
     of_mixers = sum(layer.num_bytes for layer in layers if isinstance(layer, MixerStates))
     others = [vars(layer) for layer in layers if not isinstance(layer, MixerStates)]
+    tensors = [leaf for leaf in tree_leaves(others) if isinstance(leaf, Tensor)]
     return DecodingCost(
         flops_per_token=float(flops),
-        cache_bytes=of_mixers + sum(held_bytes(layer.values()) for layer in others),
+        cache_bytes=of_mixers + sum(tensor.nbytes for tensor in tensors),
         mixer_state_bytes=of_mixers,
     )
 
@@ -154,3 +114,88 @@ def _mode(model: PreTrainedModel, *, training: bool) -> Iterator[None]:
         yield
     finally:
         model.train(before)
+
+
+def peak_training_bytes(model: torch.nn.Module, loss_of: Callable[[], Tensor]) -> int:
+    """The most bytes of tensors that live at once in a forward and a backward pass.
+
+    Parameters, buffers, gradients and all that the backward pass needs are in it, the optimizer's
+    moments are not: AdamW's are twice the parameters. On a CPU tensors are counted, see
+    `LiveBytes`, so that the number is the same every time; on a GPU it is the most that torch's
+    allocator had handed out.
+
+    Args:
+        model: that is trained; its gradients are as before afterwards.
+        loss_of: computes a loss from the model.
+    """
+    parameters = list(model.parameters())
+    gradients = [parameter.grad for parameter in parameters]
+    for parameter in parameters:
+        parameter.grad = None
+    device = next((p.device for p in parameters), torch.device("cpu"))
+    try:
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+            loss_of().backward()  # type: ignore[no-untyped-call]
+            return int(torch.cuda.max_memory_allocated(device))
+        with LiveBytes([*parameters, *model.buffers()]) as live:
+            loss_of().backward()  # type: ignore[no-untyped-call]
+        return int(live.peak)
+    finally:
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+
+
+class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of all tensors that live, and their highest number, while it is entered.
+
+    A tensor is counted from the operation that makes it until nothing refers to its storage any
+    more; views share a storage, which counts once. What an operation needs while it runs and does
+    not return is not seen: scratch memory of kernels, blocks of the fused filterbank.
+
+    Attributes:
+        now: bytes that live.
+        peak: the most that did.
+
+    Args:
+        alive: tensors that live already.
+
+    Example:
+        >>> with LiveBytes() as live:
+        ...     x = torch.ones(10)  # 40 bytes
+        ...     y = (x * 2).sum()  # 40 more while the sum of 4 bytes is taken
+        >>> live.peak, live.now
+        (84, 44)
+    """
+
+    def __init__(self, alive: Iterable[Tensor] = ()) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.now = self.peak = 0
+        self._storages: set[int] = set()
+        for tensor in alive:
+            self._add(tensor)
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Run the operation and count what it gives."""
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor):
+                self._add(leaf)
+        return result
+
+    def _add(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key, size = storage._cdata, storage.nbytes()
+        if key in self._storages:
+            return
+        self._storages.add(key)
+        self.now += size
+        self.peak = max(self.peak, self.now)
+        # The storage's Python object lives as long as the storage itself.
+        weakref.finalize(storage, self._drop, key, size).atexit = False
+
+    def _drop(self, key: int, size: int) -> None:
+        self._storages.discard(key)
+        self.now -= size

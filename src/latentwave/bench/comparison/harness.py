@@ -52,7 +52,11 @@ def run_harness(
         model = from_pretrained(folder)
     if not (folder / "tokenizer_config.json").is_file():
         raise UserError(f"{folder} has no tokenizer: the harness evaluates models of text")
-    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"cannot load the tokenizer of {folder} ({reason:.300})") from error
     start = _start_token(tokenizer)
     if tokenizer.pad_token_id is None:  # the harness would add one that the model does not know
         tokenizer.pad_token_id = start

@@ -5,10 +5,41 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
-from latentwave.bench.training import Recipe
+from latentwave.bench.comparison.results import RateSearch
+from latentwave.bench.training import BASELINE, Recipe
 from latentwave.errors import UserError
+
+
+def check_baselines(recipe: Recipe) -> None:
+    """See that every contestant is measured against one that is there.
+
+    Raises:
+        UserError: without a plain backbone "none", for a baseline that is missing, or one that is
+            itself measured against a third contestant.
+    """
+    contestants = recipe.contestants
+    names = ", ".join(contestants)
+    if BASELINE not in contestants:
+        raise UserError(
+            f"a comparison needs the plain backbone as contestant {BASELINE!r}, the recipe has "
+            f"{names}"
+        )
+    if contestants[BASELINE].kind is not None or contestants[BASELINE].backbone:
+        raise UserError(f"contestant {BASELINE!r} is the plain backbone and must have no mixer")
+    for name, contestant in contestants.items():
+        baseline = contestant.baseline
+        if baseline not in contestants:
+            raise UserError(
+                f"contestant {name!r} is measured against {baseline!r}, which the recipe does not "
+                f"have; it has {names}"
+            )
+        own = contestants[baseline].baseline
+        if own not in (BASELINE, baseline):
+            raise UserError(
+                f"contestant {name!r} is measured against {baseline!r}, which is itself measured "
+                f"against {own!r}: name {own!r} for both"
+            )
 
 
 def match_budget(recipe: Recipe, cost_per_step: Mapping[str, float]) -> Recipe:
@@ -82,7 +113,7 @@ def worst(losses: Iterable[float]) -> float:
 
 def choose_rates(
     recipe: Recipe, final_loss: Callable[[str, float], float]
-) -> tuple[Recipe, dict[str, Any]]:
+) -> tuple[Recipe, dict[str, RateSearch]]:
     """Give every contestant the learning rate with its lowest loss.
 
     Args:
@@ -91,15 +122,13 @@ def choose_rates(
             NaN where one diverged.
 
     Returns:
-        The recipe with a learning rate for each contestant, and for each contestant the losses
-        by rate, the chosen rate, and whether it lies at an end of the grid, so that a better one
-        may lie outside.
+        The recipe with a learning rate for each contestant, and what was found of each.
 
     Raises:
         UserError: if every rate of a contestant diverged.
     """
     rates = recipe.tuning.learning_rates
-    contestants, found = dict(recipe.contestants), {}
+    contestants, found = dict(recipe.contestants), dict[str, RateSearch]()
     for name, contestant in recipe.contestants.items():
         if contestant.learning_rate is not None or not rates:
             continue
@@ -112,9 +141,10 @@ def choose_rates(
             )
         chosen = min(finite, key=finite.__getitem__)
         contestants[name] = dataclasses.replace(contestant, learning_rate=chosen)
-        found[name] = {
-            "losses": {f"{rate:g}": loss for rate, loss in losses.items()},
-            "chosen": chosen,
-            "at_end_of_grid": chosen in (rates[0], rates[-1]),
-        }
+        found[name] = RateSearch(
+            losses={f"{rate:g}": loss for rate, loss in losses.items()},
+            chosen=chosen,
+            at_end_of_grid=chosen in (rates[0], rates[-1]),
+            num_steps=recipe.tuning.num_steps or contestant.num_steps or recipe.training.num_steps,
+        )
     return dataclasses.replace(recipe, contestants=contestants), found

@@ -1,7 +1,11 @@
-"""Where in the context, and on which windows, a model's predictions cost how much."""
+"""Where in the context, and in contexts longer than in training, predictions cost how much."""
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +15,15 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset, default_collate
 from transformers import PreTrainedModel
 
+from latentwave.bench.comparison.measurement_cache import read_measured, write_measured
+from latentwave.bench.comparison.results import LossByPosition
+from latentwave.bench.comparison.statistics import estimate
+from latentwave.bench.data import GridWindows, TokenStore
+from latentwave.bench.training import Recipe, load_run, open_objective, read_result
+from latentwave.errors import UserError
+
 _IGNORED = -100
+_NUM_TOKENS = 1 << 17  # of the validation split that one context length is measured on
 
 
 @torch.no_grad()
@@ -59,20 +71,12 @@ def token_losses(
 def loss_by_position(
     model: PreTrainedModel, windows: Dataset[dict[str, Any]], batch_size: int = 16
 ) -> Float[np.ndarray, " L"]:
-    """The mean loss at each place of the context.
-
-    Args:
-        model: a causal language model; left in the mode that it was in.
-        windows: items of L + 1 tokens with input_ids and labels, as `GridWindows` gives them.
-        batch_size: windows per forward pass.
+    """The mean over windows of `token_losses`, which see for the arguments and errors.
 
     Returns:
-        (L,), float64, nats: entry t is the mean over windows of the loss of token t + 1, which
-        is predicted from tokens 0 … t. NaN at a place where no window predicts anything. Without
-        masked labels the mean over places is `evaluate_loss` to rounding.
-
-    Raises:
-        ValueError: for no windows, or a batch size below 1.
+        (L,), float64, nats: entry t is for token t + 1, predicted from tokens 0 … t. NaN at a place
+        where no window predicts anything. Without masked labels the mean over places is
+        `evaluate_loss` to rounding.
     """
     losses = token_losses(model, windows, batch_size)
     counted = ~np.isnan(losses)
@@ -104,8 +108,86 @@ def position_edges(num_positions: int, per_octave: int = 2) -> list[int]:
             f"num_positions={num_positions}, per_octave={per_octave}"
         )
     # Position t is predicted from t + 1 tokens, and these are counted from 1.
-    edges, step = {0, num_positions}, 0
-    while (border := round(2 ** (step / per_octave)) - 1) < num_positions:
-        edges.add(border)
-        step += 1
-    return sorted(edges)
+    borders = (round(2 ** (step / per_octave)) - 1 for step in itertools.count())
+    inside = itertools.takewhile(lambda border: border < num_positions, borders)
+    return sorted({0, num_positions, *inside})
+
+
+def check_longer_contexts(recipe: Recipe, store: TokenStore) -> None:
+    """See that every contestant can read contexts longer than in training.
+
+    Raises:
+        UserError: for a contestant with learned positions, which end where training ended, a
+            context that is not longer or that the validation split cannot fill, or a task that
+            predicts no tokens.
+    """
+    contexts, trained = recipe.longer_contexts, recipe.backbone.context_length
+    if not contexts:
+        return
+    num_tokens = len(store.split("validation"))
+    reason = None
+    if open_objective(recipe, store).task != "language-model":
+        reason = "are measured on language models only: leave them out"
+    elif max(contexts) > num_tokens:
+        reason = f"exceed the {num_tokens:,} tokens of the validation split"
+    elif min(contexts) <= trained:
+        reason = f"must exceed backbone.context_length={trained}"
+    else:
+        backbones = {name: recipe.as_seen_by(name).backbone for name in recipe.contestants}
+        learned = [
+            name
+            for name, backbone in backbones.items()
+            if backbone.architecture == "gpt2" and backbone.positions in (None, "learned")
+        ]
+        if learned:
+            reason = (
+                f"cannot be read by contestant {learned[0]!r}: its learned positions end at "
+                f'{trained}; use backbone.positions "rotary" or "none"'
+            )
+    if reason is not None:
+        raise UserError(f"longer_contexts {contexts} {reason}")
+
+
+def measure_longer_contexts(
+    recipe: Recipe, store: TokenStore, folders: Mapping[str, Sequence[Path]]
+) -> dict[str, list[LossByPosition]]:
+    """The validation loss by position of finished runs, in contexts longer than in training.
+
+    Positions are put in bins that double in width; the first holds the context of training. What
+    was measured is kept in the folder of each run.
+
+    Args:
+        recipe: names the contexts.
+        store: its corpus.
+        folders: of each contestant's runs, one per seed.
+
+    Returns:
+        For each contestant one for each context.
+    """
+    trained = recipe.backbone.context_length
+    validation = store.split("validation")
+
+    def bins(folder: Path, context: int, edges: list[int]) -> list[float]:
+        path, setting = folder / f"context-{context}.json", {"edges": edges, "tokens": _NUM_TOKENS}
+        known: list[float] | None = read_measured(path, setting, list[float])
+        if known is not None and len(known) == len(edges) - 1:
+            return known
+        if read_result(folder).diverged_at is not None:
+            return [math.nan] * (len(edges) - 1)
+        model, _ = load_run(folder)
+        windows = GridWindows(validation, context, max(1, _NUM_TOKENS // context))
+        losses = loss_by_position(model, windows, batch_size=max(1, 4096 // context))
+        measured = [float(np.nanmean(losses[a:b])) for a, b in itertools.pairwise(edges)]
+        write_measured(path, setting, measured)
+        return measured
+
+    found: dict[str, list[LossByPosition]] = {name: [] for name in folders}
+    for context in recipe.longer_contexts:
+        edges = [0, trained - 1]
+        while edges[-1] < context - 1:
+            edges.append(min(2 * edges[-1] + 1, context - 1))
+        for name, own in folders.items():
+            over_seeds = zip(*(bins(folder, context, edges) for folder in own), strict=True)
+            losses = [estimate(values) for values in over_seeds]
+            found[name].append(LossByPosition(context=context, edges=edges, loss=losses))
+    return found

@@ -6,28 +6,13 @@ two runs that share initial weights and batches, so that what seeds differ by ca
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
 import math
 from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """A mean over seeds with its confidence interval.
-
-    Attributes:
-        mean: over seeds; of ratios the geometric one.
-        low: lower end of the interval; None with one seed.
-        high: upper end of the interval; None with one seed.
-    """
-
-    mean: float
-    low: float | None
-    high: float | None
+from latentwave.bench.comparison.results import Estimate
 
 
 def estimate(values: Sequence[float], *, confidence: float = 0.95, seed: int = 0) -> Estimate:
@@ -42,7 +27,8 @@ def estimate(values: Sequence[float], *, confidence: float = 0.95, seed: int = 0
         seed: of the resampling.
 
     Returns:
-        The estimate; without an interval if there is one value, or one that is not finite.
+        The estimate; without an interval if there is one value, without a mean if one is not
+        finite.
 
     Raises:
         ValueError: for no values.
@@ -56,8 +42,8 @@ def estimate(values: Sequence[float], *, confidence: float = 0.95, seed: int = 0
     if not values:
         raise ValueError("an estimate needs at least one value")
     mean = float(np.mean(values))
-    if len(values) == 1 or not np.isfinite(mean):  # what one seed lacks has no interval
-        return Estimate(mean=mean, low=None, high=None)
+    if len(values) == 1 or not np.isfinite(mean):
+        return Estimate(mean=mean)
     if min(values) == max(values):
         return Estimate(mean=mean, low=mean, high=mean)
     interval = stats.bootstrap(
@@ -75,9 +61,8 @@ def estimate_ratio(values: Sequence[float], *, confidence: float = 0.95, seed: i
 
         mean = exp( (1/n) · Σ log r_i )
 
-    The arithmetic mean of ratios depends on what stands below: twice as fast with one seed and
-    half as fast with the other would make 1.25 either way round. The geometric mean makes 1, and
-    the ratio of b to a is one over that of a to b, interval included.
+    Twice as fast with one seed and half as fast with the other is as fast, whichever of the two
+    runs stands below; the arithmetic mean would say 1.25 times either way.
 
     Args:
         values: one per seed, at least one, >= 0.
@@ -85,8 +70,7 @@ def estimate_ratio(values: Sequence[float], *, confidence: float = 0.95, seed: i
         seed: of the resampling.
 
     Returns:
-        The estimate; without an interval if there is one value, one that is 0, or one that is not
-        finite.
+        As `estimate`; without an interval if a value is 0.
 
     Raises:
         ValueError: for no values, and for one below 0.
@@ -98,10 +82,10 @@ def estimate_ratio(values: Sequence[float], *, confidence: float = 0.95, seed: i
     if any(value < 0 for value in values):
         raise ValueError(f"ratios must be >= 0, got {list(values)}")
     if values and min(values) == 0:
-        return Estimate(mean=0.0, low=None, high=None)
+        return Estimate(mean=0.0)
     logs = estimate([math.log(v) for v in values], confidence=confidence, seed=seed)
-    low, high = (None if end is None else math.exp(end) for end in (logs.low, logs.high))
-    return Estimate(mean=math.exp(logs.mean), low=low, high=high)
+    mean, low, high = (None if x is None else math.exp(x) for x in (logs.mean, logs.low, logs.high))
+    return Estimate(mean=mean, low=low, high=high)
 
 
 def highest_coverage(num_seeds: int) -> float:
@@ -109,15 +93,11 @@ def highest_coverage(num_seeds: int) -> float:
 
         1 − 2^(1−n)
 
-    A mean of resampled values lies between the lowest and the highest value, and so does the
-    interval. All n values lie on the same side of the true median with probability 2 · 2^(−n); then
-    no interval between them holds it, whatever confidence was asked for.
+    The interval lies between the lowest and the highest value. All n lie on the same side of the
+    true median with probability 2 · 2^(−n); then it misses it, whatever confidence was asked for.
 
     Args:
         num_seeds: n, at least 1.
-
-    Returns:
-        The share of comparisons, 0 with one seed.
 
     Raises:
         ValueError: for fewer than one.
@@ -132,16 +112,7 @@ def highest_coverage(num_seeds: int) -> float:
 
 
 def seeds_needed(confidence: float = 0.95) -> int:
-    """The fewest seeds whose bootstrap interval can have that confidence.
-
-    Args:
-        confidence: between 0 and 1, both excluded.
-
-    Returns:
-        The smallest n with `highest_coverage(n)` >= confidence.
-
-    Raises:
-        ValueError: for a confidence out of range.
+    """The fewest seeds whose bootstrap interval can have that confidence, 0 < confidence < 1.
 
     Example:
         >>> seeds_needed(0.95)
@@ -149,7 +120,7 @@ def seeds_needed(confidence: float = 0.95) -> int:
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
-    return next(n for n in itertools.count(1) if highest_coverage(n) >= confidence)
+    return 1 + math.ceil(-math.log2(1 - confidence))
 
 
 def first_crossing(losses: Sequence[float], costs: Sequence[float], target: float) -> float | None:

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from latentwave.bench.data import TokenStore
 from latentwave.bench.training import prepared_store, recipe_from_dict, train
+from latentwave.bench.training.files import RESULT
+from latentwave.bench.training.processes import is_main
+from latentwave.bench.training.progress import PlainConsole
 from latentwave.errors import UserError
 
 RAY_LOCAL = "local"
 _WATCH_SECONDS = 1.0
+_KEPT = "what was saved is kept: go on with --resume"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,22 +89,38 @@ class Workers:
         Args:
             jobs: independent of each other.
             store: the corpus of all their recipes, for jobs of this process.
-            console: where progress is shown, for jobs of this process.
+            console: where progress is shown: of all jobs together, and of each of this process.
 
         Raises:
             UserError: what a run refuses; if a worker dies. Other runs keep what they saved.
         """
-        waiting = [job for job in jobs if not (Path(job.folder) / "result.json").is_file()]
+        console = console or PlainConsole(stderr=True)
+        waiting = [job for job in jobs if not (Path(job.folder) / RESULT).exists()]
         if self.ray_address is not None:
-            _run_on_ray(waiting, self)
+            finished = _run_on_ray(waiting, self)
         elif self.jobs > 1 and len(waiting) > 1:
-            _run_in_processes(waiting, min(self.jobs, len(waiting)))
+            finished = _run_in_processes(waiting, min(self.jobs, len(waiting)))
         else:
-            for job in waiting:
-                _train(job, store, console)
+            finished = _run_here(waiting, store, console)
+        here = self == Workers() and is_main() and console.is_terminal
+        columns = TextColumn("[bold]all runs"), BarColumn(bar_width=24), MofNCompleteColumn()
+        bar = Progress(*columns, TimeElapsedColumn(), console=console, disable=not here)
+        done = len(jobs) - len(waiting)
+        task = bar.add_task("", total=len(jobs), completed=done)
+        with bar if waiting else contextlib.nullcontext():  # above the bars of single runs
+            for count, _ in enumerate(finished, start=done + 1):
+                bar.update(task, completed=count)
+                if is_main() and not here:  # workers print lines
+                    console.print(f"{count} of {len(jobs)} runs finished", soft_wrap=True)
 
 
-def _train(job: Job, store: TokenStore, console: Console | None) -> None:
+def _run_here(jobs: Sequence[Job], store: TokenStore, console: Console) -> Iterator[None]:
+    for job in jobs:
+        _train(job, store, console)
+        yield
+
+
+def _train(job: Job, store: TokenStore, console: Console) -> None:
     recipe = recipe_from_dict(job.recipe)
     folder = Path(job.folder)
     train(recipe, job.contestant, job.seed, store, folder, resume=True, console=console)
@@ -113,10 +135,10 @@ def run_job(job: Job) -> None:
     os.chdir(job.working_folder)
     store = prepared_store(recipe_from_dict(job.recipe).corpus)
     # Bars of several runs would overwrite each other, so each prints lines.
-    _train(job, store, Console(stderr=True, force_terminal=False))
+    _train(job, store, PlainConsole(stderr=True, force_terminal=False))
 
 
-def _run_in_processes(jobs: Sequence[Job], workers: int) -> None:
+def _run_in_processes(jobs: Sequence[Job], workers: int) -> Iterator[None]:
     # Forked processes would share the threads and locks of torch.
     context = multiprocessing.get_context("spawn")
     threads = max(1, (os.cpu_count() or 1) // workers)
@@ -128,11 +150,11 @@ def _run_in_processes(jobs: Sequence[Job], workers: int) -> None:
         runs = [pool.submit(run_job, job) for job in jobs]
         try:
             for run in concurrent.futures.as_completed(runs):
-                run.result()
+                yield run.result()
         except BrokenProcessPool as error:
             raise UserError(
-                "a worker process died (killed, or out of memory); what was saved is kept: go on "
-                "with --resume, perhaps with fewer --workers.jobs"
+                f"a worker process died (killed, or out of memory); {_KEPT}, perhaps with fewer "
+                "--workers.jobs"
             ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -163,7 +185,7 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _run_on_ray(jobs: Sequence[Job], workers: Workers) -> None:
+def _run_on_ray(jobs: Sequence[Job], workers: Workers) -> Iterator[None]:
     try:
         import ray
     except ImportError as error:
@@ -175,12 +197,14 @@ def _run_on_ray(jobs: Sequence[Job], workers: Workers) -> None:
     address = None if workers.ray_address == RAY_LOCAL else workers.ray_address
     try:
         ray.init(address=address, include_dashboard=False, configure_logging=False)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise UserError(
             f"no Ray cluster answers at {workers.ray_address!r}: start one with `ray start "
             f'--head`, or use "{RAY_LOCAL}" ({error})'
         ) from error
     try:
+        nodes: Any = ray.nodes
+        _check_resources(nodes(), workers)
         options: dict[str, Any] = {
             "num_cpus": workers.cpus_per_run,
             "num_gpus": workers.gpus_per_run,
@@ -190,17 +214,29 @@ def _run_on_ray(jobs: Sequence[Job], workers: Workers) -> None:
         waiting = [remote.remote(job, workers.cpus_per_run) for job in jobs]
         while waiting:
             done, waiting = ray.wait(waiting)
-            ray.get(done)
+            yield ray.get(done[0])
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, UserError):
             raise UserError(str(error.cause)) from error
         raise
-    except (ray.exceptions.RayActorError, ray.exceptions.WorkerCrashedError) as error:
-        raise UserError(
-            f"a Ray worker died ({error}); what was saved is kept: go on with --resume"
-        ) from error
+    except ray.exceptions.RayError as error:  # out of memory, a machine or a worker that died
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"Ray lost a run ({type(error).__name__}: {reason}); {_KEPT}") from error
     finally:
         ray.shutdown()
+
+
+def _check_resources(nodes: Sequence[dict[str, Any]], workers: Workers) -> None:
+    """Refuse what no machine has: Ray would wait for one for ever."""
+    wanted = {"CPU": workers.cpus_per_run, "GPU": workers.gpus_per_run}
+    machines = [node["Resources"] for node in nodes if node["Alive"]]
+    if not any(all(own.get(k, 0) >= n for k, n in wanted.items()) for own in machines):
+        most = {kind: max((own.get(kind, 0) for own in machines), default=0) for kind in wanted}
+        raise UserError(
+            f"no machine of the Ray cluster has cpus_per_run={workers.cpus_per_run} and "
+            f"gpus_per_run={workers.gpus_per_run:g}: the most are {most['CPU']:g} cores and "
+            f"{most['GPU']:g} accelerators"
+        )
 
 
 def _ray_job(job: Job, threads: int) -> None:

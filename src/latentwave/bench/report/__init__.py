@@ -1,10 +1,9 @@
-"""Figures and the self-contained HTML report."""
+"""Figures, tables and self-contained pages of comparisons, ladders and inspections."""
 
-from latentwave.bench.report.console import print_summary
-from latentwave.bench.report.cost_table import cost_table
-from latentwave.bench.report.ladder_table import print_ladder, print_plan
-from latentwave.bench.report.results import load_results
-from latentwave.bench.report.table import Cell, Column, SummaryTable, summary_table
+from latentwave.bench.report.comparison import print_summary
+from latentwave.bench.report.comparison_tables import cost_table, summary_table
+from latentwave.bench.report.ladder import print_ladder, print_plan
+from latentwave.bench.report.tables import Cell, Column, Table
 from latentwave.bench.report.write import (
     check_extra,
     make_folder,
@@ -19,10 +18,9 @@ from latentwave.bench.report.write import (
 __all__ = [
     "Cell",
     "Column",
-    "SummaryTable",
+    "Table",
     "check_extra",
     "cost_table",
-    "load_results",
     "make_folder",
     "print_ladder",
     "print_plan",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Mapping, Sequence
+
 MISSING = "—"
-LONGEST_NAME = 20
-"""Characters of a contestant's name that figures and tables in a terminal have room for."""
 Number = int | float  # JSON has both
 
 
@@ -138,7 +139,7 @@ def format_bytes(value: Number | None) -> str:
     return f"{value:.0f} B"
 
 
-def join_words(parts: list[str]) -> str:
+def join_words(parts: Sequence[str]) -> str:
     """A list as in a sentence.
 
     Example:
@@ -146,3 +147,38 @@ def join_words(parts: list[str]) -> str:
         'a, b and c'
     """
     return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
+
+
+def in_words(value: object) -> str:
+    """A value out of a recipe or a record, for people: neither Python nor JSON.
+
+    Example:
+        >>> in_words({"kind": "ema", "points": ["qkv", "mlp"], "options": {"bias": None}})
+        'kind ema, points (qkv, mlp), options (bias none)'
+        >>> in_words([{"name": "a.txt", "num_bytes": 12}, {"name": "b.txt", "num_bytes": 9}])
+        'name a.txt, num_bytes 12; name b.txt, num_bytes 9'
+    """
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_inner(each)}".rstrip() for key, each in value.items())
+    if isinstance(value, list | tuple):
+        apart = "; " if any(isinstance(each, Mapping) for each in value) else ", "
+        return apart.join(in_words(each) for each in value)
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _inner(value: object) -> str:
+    nested = isinstance(value, Mapping | list | tuple) and value
+    return f"({in_words(value)})" if nested else in_words(value)
+
+
+def printable(text: str) -> str:
+    r"""A text without what would command a terminal, break XML or turn the line around.
+
+    Example:
+        >>> printable("a\x1b[2Jb\n\u202ec")
+        'a�[2Jb\n�c'
+    """
+    unwanted = ("Cc", "Cf", "Cs")
+    return "".join("�" if unicodedata.category(c) in unwanted and c != "\n" else c for c in text)

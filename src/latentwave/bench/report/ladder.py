@@ -1,74 +1,172 @@
-"""What a ladder found, as figures and one page."""
+"""What a ladder found: its figures, its page and its tables in a terminal."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import yaml
-from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from rich.console import Console
 
-from latentwave.bench.ladder.results import LadderResults, Multiplier
-from latentwave.bench.report.axes import LIGHT, SMALL_SIZE, TEXT_SIZE, Palette, line_style
-from latentwave.bench.report.canvas import new_figure, save_png
-from latentwave.bench.report.figures import inline_svg
-from latentwave.bench.report.formats import MISSING, format_count, format_loss, format_share
-from latentwave.bench.report.ladder_table import signed, times
-from latentwave.bench.report.templating import load_template
+from latentwave.bench.ladder import RungPlan
+from latentwave.bench.ladder.results import HeldOut, Interval, LadderResults, Multiplier
+from latentwave.bench.report.charts import BASELINE_SLOT, Axis, Chart, ChartGrid, Series, shorten
+from latentwave.bench.report.formats import (
+    MISSING,
+    format_count,
+    format_loss,
+    format_share,
+    in_words,
+)
+from latentwave.bench.report.page import Page, Section
+from latentwave.bench.report.tables import make_table, print_table, print_text
 from latentwave.bench.training import BASELINE
 
-_WIDTH, _HEIGHT = 9.6, 3.4
-_AT = 20.0  # tokens per parameter of the figure against size
+_AT = 20.0  # tokens per parameter of the figure against size, where a ladder has it
+_METHOD = (
+    "Every point is the end of a training run whose learning rate was annealed to zero. Intervals "
+    "are 95 %, from the spread over seeds pooled over the ladder. An asterisk, and a hollow point, "
+    "mark losses below every run of the plain decoder at that size: there its law is extrapolated."
+)
 
 
-def save_ladder_figures(results: LadderResults, folder: Path) -> list[Path]:
-    """The figures of the page as PNG files."""
-    paths = []
-    for stem, draw in _figures(results).items():
-        path = folder / f"{stem}.png"
-        save_png(draw(LIGHT), path, dpi=160)
-        paths.append(path)
-    return paths
-
-
-def render_ladder(results: LadderResults) -> str:
-    """The page: figures, tables and the recipe, with nothing outside itself."""
-    figures = [
-        {"title": _TITLES[stem], "svg": Markup(inline_svg(draw, stem))}  # noqa: S704 - ours
-        for stem, draw in _figures(results).items()
+def ladder_charts(results: LadderResults) -> list[ChartGrid]:
+    """`multipliers`, `sizes` and `losses` of the setting that stands first in the recipe."""
+    setting = next(iter(results.recipe["settings"]))
+    own = [m for m in results.multipliers if m.setting == setting and _finite(m.tokens)]
+    names = list(dict.fromkeys(m.contestant for m in own))
+    budgets = sorted({m.budget for m in own})
+    parameters = {c.size: c.num_parameters for c in results.costs if c.contestant == BASELINE}
+    at = _AT if _AT in budgets else max(budgets, default=_AT)
+    at_size = [m for m in own if m.budget == at and m.size in parameters]
+    grids = [
+        ChartGrid(
+            "multipliers",
+            "Tokens the plain decoder needs for the same loss ÷ tokens used",
+            [
+                Chart(
+                    shorten(name, 40),
+                    x=Axis(
+                        "tokens per parameter",
+                        scale="log2",
+                        ticks={budget: f"{budget:g}" for budget in budgets},
+                        window=(0.9 * budgets[0], 1.1 * budgets[-1]),
+                    ),
+                    y=Axis(grid=True, window=_window(own)),
+                    series=[
+                        _line(
+                            [m for m in own if (m.contestant, m.size) == (name, size)],
+                            lambda m: m.budget,
+                            size,
+                            slot,
+                        )
+                        for slot, size in enumerate(results.recipe["sizes"])
+                    ],
+                    level=1.0,
+                    alt=f"Multiplier of {name} against tokens per parameter, a line for each size.",
+                    width=300.0,
+                    height=220.0,
+                )
+                for name in names
+            ],
+            columns=min(3, len(names)),
+        ),
+        ChartGrid(
+            "sizes",
+            f"The same at {at:g} tokens per parameter, against size",
+            [
+                Chart(
+                    x=Axis(
+                        "parameters of the plain decoder",
+                        scale="log",
+                        ticks={float(count): size for size, count in parameters.items()},
+                    ),
+                    y=Axis(grid=True, window=_window(at_size)),
+                    series=[
+                        _line(
+                            [m for m in at_size if m.contestant == name],
+                            lambda m: parameters[m.size],
+                            name,
+                            slot,
+                        )
+                        for slot, name in enumerate(names)
+                    ],
+                    level=1.0,
+                    alt=f"Multipliers at {at:g} tokens per parameter against size.",
+                    width=460.0,
+                )
+            ]
+            if at_size
+            else [],
+        ),
+        ChartGrid(
+            "losses",
+            "Loss against compute, one line for each contestant and size",
+            [_losses_chart(results, setting)],
+        ),
     ]
+    return [grid for grid in grids if grid.charts]
+
+
+def ladder_page(results: LadderResults) -> Page:
+    """Figures, tables and the recipe."""
     settings = list(dict.fromkeys(point.setting for point in results.points))
-    return load_template("ladder.html.j2").render(
-        name=results.recipe["name"],
-        lead=headline(results),
-        figures=figures,
-        settings=[(name, _rows(results, name), _losses(results, name)) for name in settings],
-        costs=[
+    costs = make_table(
+        ("size", "contestant", "setting", "parameters", "mixers", "tokens/s"),
+        [
             (
-                c.setting,
                 c.size,
                 c.contestant,
+                c.setting,
                 format_count(c.num_parameters),
                 format_share(c.num_mixer_parameters / c.num_parameters),
-                _speed(c.tokens_per_second),
+                MISSING if c.tokens_per_second is None else f"{c.tokens_per_second:,.0f}",
             )
             for c in results.costs
         ],
-        held_out=results.held_out,
-        searches=results.searches,
-        environments=results.environments,
-        command=results.command,
-        recipe=yaml.safe_dump(results.recipe, sort_keys=False, allow_unicode=True),
+    )
+    sections = [Section(title=grid.title, charts=grid.charts) for grid in ladder_charts(results)]
+    sections += [_setting(results, name) for name in settings]
+    sections.append(Section(title="Costs", table=costs))
+    if results.held_out:
+        checks = [_held_out(check) for check in results.held_out]
+        words = "The largest budget of each size, predicted from a law of all smaller ones."
+        sections.append(Section(title="Check of the law", text=words, items=checks))
+    if results.searches:
+        searches = []
+        for search in results.searches:
+            losses = {k: "diverged" if v is None else f"{v:.4f}" for k, v in search.losses.items()}
+            end = ", an end of the grid" if search.at_end_of_grid else ""
+            searches.append(
+                f"{search.setting}, {search.size}, {search.contestant}: factor {search.chosen:g}"
+                f"{end} (of {in_words(losses)})"
+            )
+        sections.append(Section(title="Learning rates", items=searches))
+    machines = []
+    for each in results.environments:
+        versions = each.get("versions", {})
+        machines.append(
+            f"{each.get('accelerator') or each.get('cpu')}, torch {versions.get('torch')}, "
+            f"transformers {versions.get('transformers')}, commit {each.get('commit')}"
+        )
+    recipe = yaml.safe_dump(results.recipe, sort_keys=False, allow_unicode=True)
+    parts = [Section(title="Recipe", code=recipe)]
+    sections.append(
+        Section(title="How it was made", items=machines, code=results.command, parts=parts)
+    )
+    return Page(
+        title=f"{results.recipe['name']} – ladder",
+        lead=headline(results),
+        details=_METHOD,
+        sections=sections,
     )
 
 
 def headline(results: LadderResults) -> str:
-    """One sentence: what the contestant that saves most at the largest size buys there."""
+    """One sentence: what the contestant that gains most at the largest size buys there."""
     setting = next(iter(results.recipe["settings"]))
-    own = [m for m in results.multipliers if m.setting == setting and m.tokens is not None]
+    own = [m for m in results.multipliers if m.setting == setting]
+    own = [m for m in own if _finite(m.tokens) and _finite(m.gain)]
     sizes = [size for size in results.recipe["sizes"] if any(m.size == size for m in own)]
     if not own:
         return "No contestant has been trained beside the plain decoder yet."
@@ -77,203 +175,191 @@ def headline(results: LadderResults) -> str:
     best = max((m for m in last if m.budget == longest), key=lambda m: m.gain.mean)
     beyond = ", by extrapolation" if best.extrapolated else ""
     return (
-        f"At {best.size} parameters and {longest:g} tokens per parameter {best.contestant} reaches "
-        f"what the plain decoder needs {times(best.tokens)} the tokens for{beyond} "
-        f"({signed(best.gain)} nats)."
+        f"At {best.size} parameters and {longest:g} tokens per parameter, the plain decoder needs "
+        f"{_times(best.tokens)} the tokens to match {best.contestant}{beyond} "
+        f"({_signed(best.gain)} nats)."
     )
 
 
-_TITLES = {
-    "multipliers": "Tokens that the plain decoder needs for the same loss ÷ tokens used",
-    "sizes": f"The same at {_AT:g} tokens per parameter, against size",
-    "losses": "Loss against compute, a line for each contestant and size",
-}
-
-
-def _figures(results: LadderResults) -> dict[str, Callable[[Palette], Figure]]:
-    return {
-        "multipliers": lambda palette: _draw_multipliers(results, palette),
-        "sizes": lambda palette: _draw_sizes(results, palette),
-        "losses": lambda palette: _draw_losses(results, palette),
-    }
-
-
-def _draw_multipliers(results: LadderResults, palette: Palette) -> Figure:
-    """One panel per contestant of the headline's setting, one line per size."""
-    own = _headline_multipliers(results)
-    names = list(dict.fromkeys(m.contestant for m in own))
-    columns = min(4, max(1, len(names)))
-    rows = math.ceil(len(names) / columns) or 1
-    figure = new_figure(_WIDTH, 2.5 * rows + 0.5, palette.paper, layout="constrained")
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    sizes = list(results.recipe["sizes"])
-    for panel, name in zip(panels.flat, names, strict=False):
-        _style(panel, palette, name)
-        for index, size in enumerate(sizes):
-            line = sorted(
-                (m for m in own if m.contestant == name and m.size == size),
-                key=lambda m: m.budget,
-            )
-            _plot(panel, [m.budget for m in line], line, index, palette, size)
-        panel.axhline(1, color=palette.muted, linewidth=0.8)
-    if names:
-        first = panels.flat[0]
-        first.set_xscale("log", base=2)
-        first.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        _limit(first, own)
-    for panel in panels.flat[len(names) :]:
-        panel.set_visible(False)
-    if names:
-        panels.flat[0].legend(fontsize=SMALL_SIZE, frameon=False, labelcolor=palette.ink)
-    figure.supxlabel("tokens per parameter", fontsize=TEXT_SIZE, color=palette.muted)
-    return figure
-
-
-def _draw_sizes(results: LadderResults, palette: Palette) -> Figure:
-    own = [m for m in _headline_multipliers(results) if m.budget == _AT]
-    parameters = _parameters(results)
-    figure = new_figure(_WIDTH * 0.7, _HEIGHT, palette.paper, layout="constrained")
-    panel = figure.subplots()
-    _style(panel, palette, "")
-    for index, name in enumerate(dict.fromkeys(m.contestant for m in own)):
-        line = [m for m in own if m.contestant == name]
-        _plot(panel, [parameters[m.size] for m in line], line, index, palette, name)
-    panel.axhline(1, color=palette.muted, linewidth=0.8)
-    if own:
-        panel.set_xscale("log")
-        _limit(panel, own)
-    panel.set_xlabel("parameters of the plain decoder", fontsize=TEXT_SIZE, color=palette.muted)
-    if own:
-        panel.legend(
-            fontsize=SMALL_SIZE,
-            frameon=False,
-            labelcolor=palette.ink,
-            loc="center left",
-            bbox_to_anchor=(1, 0.5),
+def print_ladder(results: LadderResults, console: Console) -> None:
+    """Gains and token multipliers of every setting, one row for a contestant at a size."""
+    for setting in dict.fromkeys(point.setting for point in results.points):
+        own = [m for m in results.multipliers if m.setting == setting]
+        if not own:
+            continue
+        print_text(console, f"# {setting}")
+        print_text(
+            console,
+            "gain over the plain decoder in nats, tokens it needs for the same loss ÷ tokens used, "
+            "by tokens per parameter",
         )
-    return figure
+        budgets = sorted({m.budget for m in own})
+        rows = []
+        for contestant, size in dict.fromkeys((m.contestant, m.size) for m in own):
+            cells = {m.budget: m for m in own if (m.contestant, m.size) == (contestant, size)}
+            seeds = max(m.num_seeds for m in cells.values())
+            shown = [_cell(cells.get(budget)) for budget in budgets]
+            rows.append([contestant, size, str(seeds), *shown])
+        titles = ["contestant", "size", "seeds", *(f"{budget:g}" for budget in budgets)]
+        print_table(console, make_table(titles, rows))
+    if any(m.extrapolated for m in results.multipliers):
+        print_text(console, "* beyond every run of the plain decoder at that size: extrapolated")
+    for check in results.held_out:
+        print_text(console, f"held out: {_held_out(check)}")
 
 
-def _draw_losses(results: LadderResults, palette: Palette) -> Figure:
-    setting = next(iter(results.recipe["settings"]))
-    flops = {
-        (c.size, c.contestant): c.flops_per_token for c in results.costs if c.setting == setting
-    }
-    names = list(dict.fromkeys(p.contestant for p in results.points if p.setting == setting))
-    figure = new_figure(_WIDTH * 0.7, _HEIGHT, palette.paper, layout="constrained")
-    panel = figure.subplots()
-    _style(panel, palette, "validation loss [nats per token]")
-    for index, name in enumerate(names):
-        slot = -1 if name == BASELINE else index - 1
-        style = line_style(slot, palette)
-        for size in results.recipe["sizes"]:
-            means: dict[float, list[float]] = {}
-            for p in results.points:
-                if (p.setting, p.contestant, p.size) == (setting, name, size) and p.loss:
-                    means.setdefault(p.tokens * flops[size, name], []).append(p.loss)
-            x = sorted(means)
-            y = [sum(means[each]) / len(means[each]) for each in x]
-            label = name if size == next(iter(results.recipe["sizes"])) else None
-            panel.plot(x, y, marker="o", markersize=3, label=label, **(style | {"linewidth": 1}))
-    if names:
-        panel.set_xscale("log")
-    panel.set_xlabel("FLOPs of training", fontsize=TEXT_SIZE, color=palette.muted)
-    panel.legend(
-        fontsize=SMALL_SIZE,
-        frameon=False,
-        labelcolor=palette.ink,
-        loc="center left",
-        bbox_to_anchor=(1, 0.5),
-    )
-    return figure
-
-
-def _plot(
-    panel: Axes,
-    x: list[float],
-    line: list[Multiplier],
-    slot: int,
-    palette: Palette,
-    *labels: str,
-) -> None:
-    pairs = [
-        (at, m.tokens)
-        for at, m in zip(x, line, strict=True)
-        if m.tokens is not None and math.isfinite(m.tokens.mean)
+def print_plan(rungs: Sequence[RungPlan], console: Console) -> None:
+    """What a ladder would cost, one row for a size on a setting."""
+    titles = ("setting", "size", "parameters", "contestants", "runs", "tokens", "FLOPs", "hours")
+    rows = [
+        (
+            each.setting,
+            each.size,
+            format_count(each.num_parameters),
+            str(each.num_contestants),
+            str(each.num_runs),
+            format_count(each.tokens),
+            f"{each.flops:.1e}",
+            f"{each.hours:.2f}",
+        )
+        for each in rungs
     ]
-    if not pairs:
-        return
-    style = line_style(slot, palette)
-    means = [each.mean for _, each in pairs]
-    low = [0 if each.low is None else each.mean - each.low for _, each in pairs]
-    high = [0 if each.high is None else each.high - each.mean for _, each in pairs]
-    errors = [[max(0.0, each) for each in low], [max(0.0, each) for each in high]]
-    at = [place for place, _ in pairs]
-    panel.errorbar(at, means, yerr=errors, elinewidth=0.8, capsize=2, label=labels[0], **style)
-    beyond = [
-        (a, m.tokens.mean) for a, m in zip(x, line, strict=True) if m.tokens and m.extrapolated
-    ]
-    panel.plot(
-        [each[0] for each in beyond],
-        [each[1] for each in beyond],
-        "o",
-        markerfacecolor=palette.paper,
-        markeredgecolor=style["color"],
-        markersize=5,
+    print_table(console, make_table(titles, rows))
+    hours = sum(each.hours for each in rungs)
+    print_text(console, f"{hours:.1f} hours on one process; processes side by side share them")
+
+
+def _line(
+    line: Sequence[Multiplier], place: Callable[[Multiplier], float], name: str, slot: int
+) -> Series:
+    """Token multipliers with their intervals; hollow where they are extrapolated."""
+    line = sorted(line, key=place)
+    values = [m.tokens for m in line if m.tokens is not None]
+    return Series(
+        [place(m) for m in line],
+        [value.mean for value in values],
+        low=[math.nan if value.low is None else value.low for value in values],
+        high=[math.nan if value.high is None else value.high for value in values],
+        bars=True,
+        points=True,
+        hollow=[i for i, m in enumerate(line) if m.extrapolated],
+        name=shorten(name) if line else "",
+        slot=slot,
     )
 
 
-def _limit(panel: Axes, shown: list[Multiplier]) -> None:
-    """Leave room for the multipliers; long intervals of extrapolations reach out of the frame."""
-    means = [m.tokens.mean for m in shown if m.tokens is not None and math.isfinite(m.tokens.mean)]
-    panel.set_ylim(min([0.8, *means]) * 0.95, max([1.2, *means]) * 1.2)
+def _finite(value: Interval | None) -> bool:
+    return value is not None and _known(value.mean)
 
 
-def _style(panel: Axes, palette: Palette, title: str) -> None:
-    panel.set_facecolor("none")
-    for side, spine in panel.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(palette.muted)
-    panel.grid(axis="y", color=palette.rule, linewidth=0.8)
-    panel.set_axisbelow(True)
-    panel.tick_params(length=0, colors=palette.muted, labelsize=SMALL_SIZE)
-    panel.set_title(title, color=palette.muted, fontsize=TEXT_SIZE, loc="left")
+def _known(value: float | None) -> bool:
+    """Neither null nor NaN: ladder.json has null for both."""
+    return value is not None and math.isfinite(value)
 
 
-def _headline_multipliers(results: LadderResults) -> list[Multiplier]:
-    setting = next(iter(results.recipe["settings"]))
-    return [m for m in results.multipliers if m.setting == setting]
+def _window(shown: Sequence[Multiplier]) -> tuple[float, float]:
+    """Room for the multipliers; long intervals of extrapolations reach out of the frame."""
+    means = [m.tokens.mean for m in shown if m.tokens is not None]
+    return min([0.8, *means]) * 0.95, max([1.2, *means]) * 1.2
 
 
-def _parameters(results: LadderResults) -> dict[str, int]:
-    return {c.size: c.num_parameters for c in results.costs if c.contestant == BASELINE}
+_Losses = dict[tuple[str, str, float], list[float]]
 
 
-def _rows(results: LadderResults, setting: str) -> list[tuple[str, ...]]:
-    return [
+def _losses(results: LadderResults, setting: str) -> _Losses:
+    """Final losses of all seeds by contestant, size and budget."""
+    found: _Losses = {}
+    for p in results.points:
+        if p.setting == setting and p.loss is not None:
+            found.setdefault((p.contestant, p.size, p.budget), []).append(p.loss)
+    return found
+
+
+def _losses_chart(results: LadderResults, setting: str) -> Chart:
+    costs = {(c.contestant, c.size): c for c in results.costs if c.setting == setting}
+    tokens = {(p.contestant, p.size, p.budget): p.tokens for p in results.points}
+    found = _losses(results, setting)
+    others = [name for name in dict.fromkeys(name for name, _, _ in found) if name != BASELINE]
+    series = []
+    for name, size in dict.fromkeys((name, size) for name, size, _ in found):
+        own = sorted(key for key in found if key[:2] == (name, size))
+        series.append(
+            Series(
+                [tokens[key] * costs[name, size].flops_per_token for key in own],
+                [sum(found[key]) / len(found[key]) for key in own],
+                name=shorten(name),
+                slot=BASELINE_SLOT if name == BASELINE else others.index(name),
+                points=True,
+            )
+        )
+    return Chart(
+        "validation loss [nats per token]",
+        x=Axis("FLOPs of training", scale="log"),
+        series=series,
+        alt="Validation loss against FLOPs of training; the tables below have the numbers.",
+        width=460.0,
+        height=320.0,
+    )
+
+
+def _setting(results: LadderResults, setting: str) -> Section:
+    multipliers = [
         (
             m.contestant,
             m.size,
             f"{m.budget:g}",
             str(m.num_seeds),
-            signed(m.gain),
-            *(times(each, m.extrapolated) for each in (m.tokens, m.flops, m.seconds)),
+            _signed(m.gain),
+            *(_times(each, m.extrapolated) for each in (m.tokens, m.flops, m.seconds)),
         )
         for m in results.multipliers
         if m.setting == setting
     ]
-
-
-def _losses(results: LadderResults, setting: str) -> list[tuple[str, ...]]:
-    found: dict[tuple[str, str, float], list[float]] = {}
-    for p in results.points:
-        if p.setting == setting and p.loss is not None:
-            found.setdefault((p.contestant, p.size, p.budget), []).append(p.loss)
-    return [
+    losses = [
         (name, size, f"{budget:g}", format_loss(sum(own) / len(own)), str(len(own)))
-        for (name, size, budget), own in found.items()
+        for (name, size, budget), own in _losses(results, setting).items()
     ]
+    first = ("contestant", "size", "tokens/parameter")
+    seconds = ("seeds", "gain, nats", "tokens", "FLOPs", "seconds")
+    caption = "Multipliers: what the plain decoder needs for the same loss ÷ what was used."
+    return Section(
+        title=f"Setting “{setting}”",
+        table=make_table((*first, *seconds), multipliers, caption),
+        parts=[Section(title="Losses", table=make_table((*first, "loss, nats", "seeds"), losses))],
+    )
 
 
-def _speed(value: float | None) -> str:
-    return MISSING if value is None else f"{value:,.0f}"
+def _cell(value: Multiplier | None) -> str:
+    if value is None:
+        return ""
+    mark = "*" if value.extrapolated else " "
+    times = _times(value.tokens).partition(" ")[0]
+    return f"{_signed(value.gain).partition(' ')[0]} {times:>5}{mark}"
+
+
+def _times(value: Interval | None, extrapolated: bool = False) -> str:
+    """A multiplier with its interval; an asterisk marks extrapolation."""
+    if value is None or not _finite(value):
+        return MISSING
+    low, high = ("…" if end is None else f"{end:.2f}" for end in (value.low, value.high))
+    return f"{value.mean:.2f}× [{low}, {high}]{'*' if extrapolated else ''}"
+
+
+def _signed(value: Interval) -> str:
+    """A gain in nats with its interval."""
+    if not _finite(value):
+        return MISSING
+    ends = ""
+    if value.low is not None and value.high is not None:
+        ends = f" [{value.low:+.3f}, {value.high:+.3f}]"
+    return f"{value.mean:+.3f}{ends}".replace("-", "−")
+
+
+def _held_out(check: HeldOut) -> str:
+    where = f"{check.setting} {check.size} at {check.budget:g} tokens per parameter"
+    if not _known(check.predicted) or not _known(check.measured):
+        return f"{where}: {MISSING}"
+    return (
+        f"{where}: predicted {check.predicted:.4f}, measured {check.measured:.4f} "
+        f"({check.predicted - check.measured:+.4f})"
+    )

@@ -1,124 +1,124 @@
-"""Pictures of sound and of music: waveforms, spectrograms, piano rolls."""
+"""Charts of sound and of music: waveforms, spectrograms, piano rolls."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
-from matplotlib.colors import Normalize
 from scipy import signal
 
-from latentwave.bench.report.axes import LIGHT, SMALL_SIZE, TEXT_SIZE
-from latentwave.bench.report.canvas import add_bar, new_figure, save_png
+from latentwave.bench.report.charts import Axis, Chart, HeatMap, Series
 
-WIDTH_INCHES = 9.0
-_COLUMNS = 1600  # of a waveform's outline, about one for each dot of the picture
+_WIDTH = 650.0
+_COLUMNS = 1600  # about one for each dot of the picture
 _WINDOW_SECONDS = 0.032
 _RANGE_DECIBELS = 80.0
-_COLOURS = "magma"
 
 
-def save_sounds(
-    sounds: Mapping[str, Float[np.ndarray, " _"]],
-    sample_rate: int,
-    path: Path,
-    *,
-    prompt_seconds: float = 0.0,
-) -> None:
-    """See `write_sounds`."""
-    height = 0.55 + 2.85 * len(sounds)
-    figure = new_figure(WIDTH_INCHES, height, LIGHT.paper, layout="constrained")
-    panels = figure.subplots(
-        2 * len(sounds), 1, sharex=True, squeeze=False, height_ratios=[1, 2] * len(sounds)
-    )[:, 0]
-    longest = max(len(samples) for samples in sounds.values()) / sample_rate
+def sound_charts(
+    sounds: Mapping[str, Float[np.ndarray, " _"]], sample_rate: int, prompt_seconds: float = 0.0
+) -> list[Chart]:
+    """Waveform and spectrogram of each sound, all on the same scales.
+
+    Args:
+        sounds: samples in [−1, 1] by name.
+        sample_rate: in hertz.
+        prompt_seconds: where a line divides what was given from what was generated.
+    """
+    sounds = {
+        name: np.nan_to_num(samples, posinf=0.0, neginf=0.0) for name, samples in sounds.items()
+    }
+    longest = max((len(samples) for samples in sounds.values()), default=0) / sample_rate
     spectra = {name: _spectrogram(samples, sample_rate) for name, samples in sounds.items()}
     # Silence is black, not stretched to the full range of colours.
-    loudest = max(-40.0, *(float(levels.max()) for _, _, levels in spectra.values()))
-    scale = Normalize(loudest - _RANGE_DECIBELS, loudest)
-    reach = max(0.05, *(float(np.abs(samples).max()) for samples in sounds.values()))
-    image: Any = None
-    for row, (name, samples) in enumerate(sounds.items()):
-        wave, spectrum = panels[2 * row], panels[2 * row + 1]
-        _draw_outline(wave, samples, sample_rate)
-        wave.set_ylim(-1.05 * reach, 1.05 * reach)
-        wave.set_title(name, loc="left", fontsize=TEXT_SIZE, color=LIGHT.ink, parse_math=False)
-        wave.set_ylabel("amplitude")
-        times, frequencies, levels = spectra[name]
-        spectrum.set_facecolor("black")
-        image = spectrum.pcolormesh(
-            times, frequencies / 1000, levels, norm=scale, cmap=_COLOURS, rasterized=True
+    loudest = max([-40.0, *(float(map_.values.max()) for map_ in spectra.values())])
+    reach = max([0.05, *(float(np.abs(samples).max()) for samples in sounds.values())])
+    border = prompt_seconds if prompt_seconds > 0 else None
+    charts = []
+    for name, samples in sounds.items():
+        own = dataclasses.replace(spectra[name], low=loudest - _RANGE_DECIBELS, high=loudest)
+        wave = Chart(
+            name,
+            x=Axis(window=(0.0, longest)),
+            y=Axis("amplitude", window=(-1.05 * reach, 1.05 * reach)),
+            series=[_outline(samples, sample_rate)],
+            border=border,
+            width=_WIDTH,
+            height=90.0,
         )
-        spectrum.set_ylabel("kHz")
-    for axes in panels:
-        _finish(axes, longest, prompt_seconds)
-    panels[-1].set_xlabel("seconds", fontsize=SMALL_SIZE, color=LIGHT.muted)
-    add_bar(figure, image, list(panels), "dB of full scale", aspect=40, fraction=0.03)
-    save_png(figure, path, dpi=150)
+        spectrogram = Chart(
+            x=Axis("seconds", window=(0.0, longest)),
+            y=Axis("kHz"),
+            heat_map=own,
+            border=border,
+            width=_WIDTH,
+            height=170.0,
+        )
+        charts += [wave, spectrogram]
+    return charts
 
 
-def save_piano_rolls(
-    pieces: Mapping[str, Float[np.ndarray, "_ 4"]],
-    path: Path,
-    *,
-    prompt_seconds: float = 0.0,
-) -> None:
-    """See `write_piano_rolls`."""
-    height = 0.55 + 2.6 * len(pieces)
-    figure = new_figure(WIDTH_INCHES, height, LIGHT.paper, layout="constrained")
-    panels = figure.subplots(len(pieces), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+def piano_roll_charts(
+    pieces: Mapping[str, Float[np.ndarray, "_ 4"]], prompt_seconds: float = 0.0
+) -> list[Chart]:
+    """Notes over time and pitch, coloured by velocity, all pieces on the same scales.
+
+    Args:
+        pieces: onset and end in seconds, pitch and velocity of each note, by name.
+        prompt_seconds: where a line divides what was given from what was generated.
+    """
     notes = np.concatenate([np.zeros((0, 4)), *pieces.values()])
     longest = float(notes[:, 1].max(initial=1.0))
-    lowest, highest = notes[:, 2].min(initial=58), notes[:, 2].max(initial=62)
-    scale = Normalize(0, 127)
-    lines: Any = None
-    for axes, (name, piece) in zip(panels, pieces.items(), strict=True):
-        segments = [[(on, pitch), (end, pitch)] for on, end, pitch, _ in piece]
-        lines = LineCollection(
-            segments, array=piece[:, 3], cmap="viridis_r", norm=scale, capstyle="butt"
+    lowest = int(notes[:, 2].min(initial=58)) - 2
+    highest = int(notes[:, 2].max(initial=62)) + 2
+    times = np.linspace(0.0, longest, _COLUMNS + 1)
+    octaves = range(-(-lowest // 12) * 12, highest + 1, 12)
+    charts = []
+    for name, piece in pieces.items():
+        velocities = np.full((highest - lowest + 1, _COLUMNS), np.nan)
+        for onset, end, pitch, velocity in piece:
+            first, last = np.searchsorted(times, (onset, end))
+            # A column short, so that a note that is struck again is seen twice.
+            row, stop = int(pitch) - lowest, max(int(first) + 1, int(last) - 1)
+            velocities[row, int(first) : stop] = velocity
+        charts.append(
+            Chart(
+                f"{name}, {len(piece):,} notes",
+                x=Axis("seconds", window=(0.0, longest)),
+                y=Axis(ticks={float(pitch): f"C{pitch // 12 - 1}" for pitch in octaves}, grid=True),
+                heat_map=HeatMap(
+                    values=velocities,
+                    x=times,
+                    y=np.arange(lowest, highest + 2) - 0.5,
+                    low=0.0,
+                    high=127.0,
+                    colours="viridis_r",
+                    unit="velocity",
+                ),
+                border=prompt_seconds if prompt_seconds > 0 else None,
+                width=_WIDTH,
+                height=190.0,
+            )
         )
-        axes.add_collection(lines)
-        axes.set_ylim(lowest - 2, highest + 2)
-        # In points: the axes are about 2.1 inches high.
-        lines.set_linewidth(float(np.clip(2.1 * 72 / (highest - lowest + 4) * 0.8, 1.0, 6.0)))
-        octaves = range(int(np.ceil(lowest / 12)) * 12, int(highest) + 1, 12)
-        axes.set_yticks(list(octaves), [f"C{pitch // 12 - 1}" for pitch in octaves])
-        axes.grid(axis="y", color=LIGHT.rule, linewidth=0.8)
-        axes.set_axisbelow(True)
-        axes.set_title(
-            f"{name}, {len(piece):,} notes",
-            loc="left",
-            fontsize=TEXT_SIZE,
-            color=LIGHT.ink,
-            parse_math=False,
-        )
-        _finish(axes, longest, prompt_seconds)
-    panels[-1].set_xlabel("seconds", fontsize=SMALL_SIZE, color=LIGHT.muted)
-    add_bar(figure, lines, list(panels), "velocity", aspect=40, fraction=0.03)
-    save_png(figure, path, dpi=150)
+    return charts
 
 
-def _draw_outline(axes: Axes, samples: Float[np.ndarray, " _"], sample_rate: int) -> None:
+def _outline(samples: Float[np.ndarray, " _"], sample_rate: int) -> Series:
+    """The samples, or of many the lowest and highest of each column."""
     if len(samples) <= 2 * _COLUMNS:
-        times = np.arange(len(samples)) / sample_rate
-        axes.plot(times, samples, color=LIGHT.contestants[0], linewidth=0.7)
-        return
+        places = np.arange(len(samples)) / sample_rate
+        return Series(places.tolist(), samples.tolist())
     edges = np.linspace(0, len(samples), _COLUMNS + 1).astype(int)[:-1]
-    low, high = np.minimum.reduceat(samples, edges), np.maximum.reduceat(samples, edges)
-    axes.fill_between(
-        edges / sample_rate, low, high, color=LIGHT.contestants[0], linewidth=0.3, step="post"
+    ends = np.minimum.reduceat(samples, edges), np.maximum.reduceat(samples, edges)
+    return Series(
+        np.repeat(edges / sample_rate, 2).tolist(), np.stack(ends, axis=1).ravel().tolist()
     )
 
 
-def _spectrogram(
-    samples: Float[np.ndarray, " _"], sample_rate: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Times, frequencies and levels in decibels below a sine at full scale."""
+def _spectrogram(samples: Float[np.ndarray, " _"], sample_rate: int) -> HeatMap:
+    """Levels in decibels below a sine at full scale, over seconds and kHz."""
     longest = 2 ** round(np.log2(sample_rate * _WINDOW_SECONDS))
     window = max(8, min(longest, len(samples) // 4))
     hop = max(1, min(window // 4, len(samples) // _COLUMNS))
@@ -134,15 +134,16 @@ def _spectrogram(
         scaling="spectrum",
         detrend=False,
     )
-    return times - times[0], frequencies, 10 * np.log10(2 * power + 1e-12)
+    levels = 10 * np.log10(2 * power + 1e-12)
+    return HeatMap(
+        values=levels,
+        x=_edges(times - times[0], hop / sample_rate),
+        y=_edges(frequencies / 1000, sample_rate / window / 1000),
+        low=float(levels.min()),
+        high=float(levels.max()),
+        unit="dB of full scale",
+    )
 
 
-def _finish(axes: Axes, longest: float, prompt_seconds: float) -> None:
-    axes.set_xlim(0, longest)
-    if prompt_seconds > 0:
-        axes.axvline(prompt_seconds, color=LIGHT.contestants[1], linewidth=1.2, dashes=(4, 3))
-    axes.tick_params(labelsize=SMALL_SIZE, colors=LIGHT.muted, length=2)
-    axes.yaxis.label.set(size=SMALL_SIZE, color=LIGHT.muted)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in ("bottom", "left"))
-        spine.set_color(LIGHT.rule)
+def _edges(middles: Float[np.ndarray, " n"], step: float) -> Float[np.ndarray, " n_1"]:
+    return np.append(middles - step / 2, middles[-1] + step / 2)

@@ -3,56 +3,61 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
-from latentwave.bench.report.results import others
+from latentwave.bench.comparison.results import ContestantResults, Results
+from latentwave.bench.report.charts import BASELINE_SLOT
 from latentwave.bench.training import BASELINE
 
-MOST_IN_COLOUR = 8  # contestants beside the baseline that lines can still be told apart of
+MOST_IN_COLOUR = 8
+"""The most contestants a figure can show in distinguishable colours, beside the baseline."""
 _BEST_IN_COLOUR = 5  # where there are more
 
 
-def candidates(results: dict[str, Any]) -> list[str]:
+def baseline_first(results: Results) -> dict[str, ContestantResults]:
+    """All contestants, the plain baseline before the others."""
+    return {name: results.contestants[name] for name in (BASELINE, *results.others)}
+
+
+def candidates(results: Results) -> list[str]:
     """The contestants that a finding can be about: not those that others are measured against."""
-    contestants = results["contestants"]
-    baselines = {own["baseline"] for own in contestants.values()}
-    return [name for name in others(results) if name not in baselines]
+    baselines = {own.baseline for own in results.contestants.values()}
+    return [name for name in results.others if name not in baselines]
 
 
-def best(results: dict[str, Any]) -> str | None:
+def best(results: Results) -> str | None:
     """The contestant with the largest speed-up in steps, among those that reach their baseline.
 
     If none reaches its baseline's final loss with every seed, the one with the lowest final loss.
     """
-    contestants = results["contestants"]
-    return min(candidates(results), key=lambda name: _rank(contestants[name]), default=None)
+
+    def rank(name: str) -> tuple[bool, float, float]:
+        own = results.contestants[name]
+        speedup = own.speedup.steps.mean
+        by_speed = -speedup if own.reached and speedup is not None else math.inf
+        return not own.reached, by_speed, _final(own)
+
+    return min(candidates(results), key=rank, default=None)
 
 
-def slots(results: dict[str, Any]) -> dict[str, int | None]:
-    """The place of each contestant among those in colour: −1 for the baseline, None for grey.
+def slots(results: Results) -> dict[str, int | None]:
+    """The place of each contestant among those in colour; None for grey.
 
-    Up to eight contestants are all in colour, of more the best one, what others are measured
+    Up to eight contestants are all in colour; of more, the best one, what others are measured
     against, and then those of the lowest final loss.
     """
-    names, contestants = others(results), results["contestants"]
-    chosen = names
+    chosen = names = results.others
     if len(names) > MOST_IN_COLOUR:
         subject, able = best(results), candidates(results)
 
         def order(name: str) -> tuple[bool, bool, float]:
-            loss = contestants[name]["final_loss"]["mean"]
-            return name != subject, name in able, math.inf if loss is None else loss
+            return name != subject, name in able, _final(results.contestants[name])
 
         some = sorted(names, key=order)[:_BEST_IN_COLOUR]
         chosen = [name for name in names if name in some]
-    places: dict[str, int | None] = dict.fromkeys(contestants)
+    places: dict[str, int | None] = dict.fromkeys(names)
     places |= {name: slot for slot, name in enumerate(chosen)}
-    return places | {BASELINE: -1}
+    return {BASELINE: BASELINE_SLOT} | places
 
 
-def _rank(contestant: dict[str, Any]) -> tuple[bool, float, float]:
-    speedup = contestant["speedup"]["steps"]["mean"]
-    loss = contestant["final_loss"]["mean"]
-    reached = contestant["reached"]
-    by_speed = -speedup if reached and speedup is not None else math.inf
-    return not reached, by_speed, math.inf if loss is None else loss
+def _final(own: ContestantResults) -> float:
+    return math.inf if own.final_loss.mean is None else own.final_loss.mean

@@ -1,27 +1,40 @@
-"""Write figures and page; here the optional packages are asked for."""
+"""Write figures and pages; what draws is imported here, when it is needed.
+
+Every function makes its folder if need be, and raises `UserError` where that is a file, or where
+the extra `bench` is not installed.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from rich.console import Console
 
+from latentwave.bench.comparison.results import Results
 from latentwave.bench.inspection import Inspection
 from latentwave.bench.ladder import LadderResults
-from latentwave.bench.report.ladder_table import print_ladder
+from latentwave.bench.report.charts import ChartGrid
+from latentwave.bench.report.comparison import comparison_page
+from latentwave.bench.report.comparison_charts import comparison_charts
+from latentwave.bench.report.inspection_charts import inspection_charts
+from latentwave.bench.report.inspection_page import inspection_page
+from latentwave.bench.report.ladder import ladder_charts, ladder_page, print_ladder
+from latentwave.bench.report.media import piano_roll_charts, sound_charts
+from latentwave.bench.report.page import Page
 from latentwave.bench.training.files import write_durably
 from latentwave.errors import UserError
 
-_EXTRA = ("matplotlib", "jinja2", "markupsafe", "plotly")
+_EXTRA = ("matplotlib", "jinja2", "markupsafe")
 
 
-def write_figures(results: dict[str, Any], folder: str | Path, *, svg: bool = False) -> list[Path]:
+def write_figures(results: Results, folder: str | Path, *, svg: bool = False) -> list[Path]:
     """Draw the figures of a comparison.
 
     `loss-steps.png`, `loss-flops.png`, `loss-seconds.png` and, side by side, `loss.png` show the
@@ -31,39 +44,65 @@ def write_figures(results: dict[str, Any], folder: str | Path, *, svg: bool = Fa
     are ahead of their baselines at equal tokens.
 
     Args:
-        results: as `load_results` returns them.
-        folder: made if need be.
+        results: of the comparison.
+        folder: where to.
         svg: also write each figure as SVG.
 
     Returns:
         The files written; what was not measured has none.
-
-    Raises:
-        UserError: if the extra `bench` is not installed, or the folder is a file.
     """
-    with _needs_extra("figures"):
-        from latentwave.bench.report.figures import save_figures
-    return save_figures(results, make_folder(folder), svg=svg)
+    return _write_grids(comparison_charts(results), make_folder(folder), svg=svg)
 
 
-def write_report(results: dict[str, Any], folder: str | Path) -> Path:
+def write_report(results: Results, folder: str | Path) -> Path:
     """Write `report.html`: one file that needs no other and asks the network for nothing.
 
     Args:
-        results: as `load_results` returns them.
-        folder: made if need be.
+        results: of the comparison.
+        folder: where to.
 
     Returns:
         The file.
-
-    Raises:
-        UserError: if the extra `bench` is not installed, or the folder is a file.
     """
-    with _needs_extra("the report"):
-        from latentwave.bench.report.page import render_page
-    path = make_folder(folder) / "report.html"
-    write_durably(path, render_page(results))
-    return path
+    return _write_page(comparison_page(results), make_folder(folder) / "report.html")
+
+
+def write_inspection(
+    inspection: Inspection, folder: str | Path, *, svg: bool = False, command: str = ""
+) -> list[Path]:
+    """Write `inspect.html`, and the same figures as PNG files for papers.
+
+    Args:
+        inspection: what was seen in a run.
+        folder: where to.
+        svg: also write each figure as SVG.
+        command: that was typed; the page repeats it.
+
+    Returns:
+        The page and the figures.
+    """
+    folder = make_folder(folder)
+    page = _write_page(inspection_page(inspection, command), folder / "inspect.html")
+    return [page, *_write_grids(inspection_charts(inspection).values(), folder, svg=svg)]
+
+
+def write_ladder(results: LadderResults, folder: str | Path) -> list[Path]:
+    """Write `ladder.html`, its figures as PNG files, and its table as `ladder.txt`.
+
+    Args:
+        results: of a ladder.
+        folder: where to.
+
+    Returns:
+        The files, the page first.
+    """
+    folder = make_folder(folder)
+    page = _write_page(ladder_page(results), folder / "ladder.html")
+    text = io.StringIO()
+    print_ladder(results, Console(file=text, width=120))
+    table = folder / "ladder.txt"
+    write_durably(table, "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines()))
+    return [page, table, *_write_grids(ladder_charts(results), folder)]
 
 
 def write_sounds(
@@ -76,17 +115,13 @@ def write_sounds(
     """Draw waveform and spectrogram of each sound, all on the same scales.
 
     Args:
-        sounds: samples in [−1, 1] by name.
+        sounds: see `sound_charts`.
         sample_rate: in hertz.
         path: of the PNG file.
         prompt_seconds: where a line divides what was given from what was generated.
-
-    Raises:
-        UserError: if the extra `bench` is not installed.
     """
-    with _needs_extra("pictures of sound"):
-        from latentwave.bench.report.media import save_sounds
-    save_sounds(sounds, sample_rate, path, prompt_seconds=prompt_seconds)
+    charts = sound_charts(sounds, sample_rate, prompt_seconds)
+    _write_grids([ChartGrid(name=path.stem, title="", charts=charts)], path.parent)
 
 
 def write_piano_rolls(
@@ -95,82 +130,52 @@ def write_piano_rolls(
     """Draw notes as lines over time and pitch, all pieces on the same scales.
 
     Args:
-        pieces: onset and end in seconds, pitch and velocity of each note, by name.
+        pieces: see `piano_roll_charts`.
         path: of the PNG file.
         prompt_seconds: where a line divides what was given from what was generated.
-
-    Raises:
-        UserError: if the extra `bench` is not installed.
     """
-    with _needs_extra("piano rolls"):
-        from latentwave.bench.report.media import save_piano_rolls
-    save_piano_rolls(pieces, path, prompt_seconds=prompt_seconds)
-
-
-def write_inspection(
-    inspection: Inspection, folder: str | Path, *, svg: bool = False, command: str = ""
-) -> list[Path]:
-    """Write `inspect.html` and the same figures as PNG files for papers.
-
-    Args:
-        inspection: what was seen in a run.
-        folder: made if need be.
-        svg: also write each figure as SVG.
-        command: that was typed; the page repeats it.
-
-    Returns:
-        The page and the figures.
-
-    Raises:
-        UserError: if the extra `bench` is not installed, or the folder is a file.
-    """
-    with _needs_extra("figures and pages"):
-        from latentwave.bench.report.inspection.figures import save_inspection_figures
-        from latentwave.bench.report.inspection.page import render_inspection
-    folder = make_folder(folder)
-    path = folder / "inspect.html"
-    write_durably(path, render_inspection(inspection, command))
-    return [path, *save_inspection_figures(inspection, folder, svg=svg)]
-
-
-def write_ladder(results: LadderResults, folder: str | Path) -> list[Path]:
-    """Write `ladder.html`, its figures as PNG files, and its table as `ladder.txt`.
-
-    Args:
-        results: of a ladder.
-        folder: made if need be.
-
-    Returns:
-        The files, the page first.
-
-    Raises:
-        UserError: if the extra `report` is not installed, or the folder is a file.
-    """
-    with _needs_extra("the page of a ladder"):
-        from latentwave.bench.report.ladder import render_ladder, save_ladder_figures
-    path = make_folder(folder) / "ladder.html"
-    write_durably(path, render_ladder(results))
-    text = io.StringIO()
-    print_ladder(results, Console(file=text, width=120))
-    table = path.with_suffix(".txt")
-    write_durably(table, "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines()))
-    return [path, table, *save_ladder_figures(results, path.parent)]
+    charts = piano_roll_charts(pieces, prompt_seconds)
+    _write_grids([ChartGrid(name=path.stem, title="", charts=charts)], path.parent)
 
 
 def check_extra() -> None:
-    """See that what draws is installed, before hours of measuring.
+    """Check that what draws is installed, before hours of measuring."""
+    with _drawing_tools():
+        import latentwave.bench.report.html  # noqa: F401
 
-    Raises:
-        UserError: if the extra `bench` is not.
+
+def make_folder(folder: str | Path) -> Path:
+    """Make the folder of a report with all above it, before hours of measuring."""
+    path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UserError(f"{str(path)!r} is not a folder; name a folder for the report") from None
+    return path
+
+
+def _write_page(page: Page, path: Path) -> Path:
+    with _drawing_tools():
+        from latentwave.bench.report.html import render_page
+    write_durably(path, render_page(page))
+    return path
+
+
+def _write_grids(grids: Iterable[ChartGrid], folder: Path, *, svg: bool = False) -> list[Path]:
+    with _drawing_tools():
+        from latentwave.bench.report.drawing import write_grid
+    return [path for grid in grids for path in write_grid(grid, folder, svg=svg)]
+
+
+@contextlib.contextmanager
+def _drawing_tools() -> Iterator[None]:
+    """For imports of what draws: names the extra that has it.
+
+    matplotlib refuses to be imported where MPLBACKEND names a backend that is not installed, as
+    that of a notebook's kernel may. Nothing here opens a window, so it is hidden meanwhile.
     """
-    with _needs_extra("figures and pages"):
-        import jinja2  # noqa: F401
-        import matplotlib  # noqa: F401
-        import plotly  # noqa: F401
-
-
-@contextmanager
-def _needs_extra(what: str) -> Iterator[None]:
+    first = "matplotlib" not in sys.modules
+    backend = os.environ.pop("MPLBACKEND", None) if first else None
     try:
         yield
     except ImportError as error:
@@ -178,25 +183,11 @@ def _needs_extra(what: str) -> Iterator[None]:
         if missing not in _EXTRA:
             raise
         raise UserError(
-            f'{what} cannot be made without {missing}: pip install "latentwave[bench]"'
+            f'figures and pages cannot be made without {missing}: pip install "latentwave[bench]"'
         ) from error
-
-
-def make_folder(folder: str | Path) -> Path:
-    """Make the folder of a report if need be, before hours of measuring.
-
-    Args:
-        folder: with all that are above it.
-
-    Returns:
-        Its path.
-
-    Raises:
-        UserError: if it is a file, or below one.
-    """
-    path = Path(folder)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise UserError(f"{str(path)!r} is not a folder; name a folder for the report") from None
-    return path
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+            if (loaded := sys.modules.get("matplotlib")) is not None:
+                with contextlib.suppress(ValueError):
+                    loaded.rcParams["backend"] = backend

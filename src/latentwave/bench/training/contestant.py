@@ -100,7 +100,8 @@ class ContestantConfig:
             "kind": None if mixer is None else mixer.kind,
             "options": {} if mixer is None else dict(mixer.options),
             "placement": self.placement,
-        } | ({} if self.points == ["block"] else {"points": list(self.points)})
+            "points": list(self.points),
+        }
 
     @property
     def mixer(self) -> MixerConfig | None:

@@ -1,1 +1,0 @@
-"""Figures and the interactive page of an inspection."""

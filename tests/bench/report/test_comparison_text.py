@@ -1,0 +1,310 @@
+"""Headline, tables and cautions of a comparison, and how a terminal shows them."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from latentwave.bench.report import cost_table, print_summary, summary_table
+from latentwave.bench.report.comparison import budget_in_words, what
+from latentwave.bench.report.comparison_tables import tuning_table
+from latentwave.bench.report.headline import cautions, write_headline
+from tests.bench.report.made_up import KINDS, make_results, make_values, typed
+
+NOTHING = {"mean": None, "low": None, "high": None}
+TUNED = {"losses": {"0.001": 2.0, "0.002": 2.1}, "chosen": 0.001, "at_end_of_grid": True}
+TUNED["num_steps"] = 500
+
+
+def printed(results, width=100, encoding="utf-8"):
+    file = io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="\n")
+    print_summary(results, Console(file=file, width=width))
+    file.flush()
+    return file.buffer.getvalue().decode(encoding)
+
+
+def strings(row):
+    return [str(cell) for cell in row]
+
+
+def with_speedup(mean, low, high, *, reached=True, seeds=(0, 1), gain=None):
+    values = make_values(seeds=seeds)
+    contestant = values["contestants"]["wavelet"]
+    if gain is not None:
+        contestant["gain"] = gain
+    contestant["speedup"]["steps"] = {"mean": mean, "low": low, "high": high}
+    contestant["reached"] = reached
+    return typed(values)
+
+
+def test_rows_are_what_was_measured():
+    values = make_values()
+    wavelet = values["contestants"]["wavelet"]
+    wavelet["final_loss"] = {"mean": 1.8921, "low": 1.8812, "high": 1.9041}
+    wavelet["bits_per"]["character"]["mean"] = 2.7297
+    wavelet["num_mixer_parameters"] = 3384
+    wavelet["gain"] = {"mean": 0.386, "low": -0.001, "high": 0.4}
+    wavelet["speedup"]["steps"] = {"mean": 1.93, "low": 1.72, "high": 2.14}
+    wavelet["speedup"]["seconds"] = {"mean": 0.871, "low": 0.81, "high": 1.02}
+    table = summary_table(typed(values))
+    row = strings(table.rows[1])
+    assert row[:8] == [
+        "wavelet",
+        "1.892 1.881–1.904",
+        "2.730",
+        "1.21 M (0.28 %)",
+        "7.57 M",
+        "20.7 k",
+        "+0.386 [−0.001, 0.400]",
+        "1.9× [1.7, 2.1]",
+    ]
+    assert row[9] == "0.87× [0.81, 1.02]"
+    assert strings(table.rows[0])[-3:] == ["1×"] * 3
+    assert "2 seeds" in table.caption
+    assert all(len(row) == len(table.columns) for row in table.rows)
+
+
+def test_bits_per_byte_stand_beside_characters_where_they_differ():
+    values = make_values()
+    for contestant in values["contestants"].values():
+        contestant["bits_per"]["byte"] = dict(contestant["bits_per"]["character"])
+    units = [c.unit for c in summary_table(typed(values)).columns if c.title == "bits"]
+    assert units == ["/char"]
+    for contestant in values["contestants"].values():
+        contestant["bits_per"]["byte"]["mean"] /= 1.25
+    table = summary_table(typed(values))
+    assert [c.unit for c in table.columns if c.title == "bits"] == ["/char", "/byte"]
+    char, byte = (float(cell.value) for cell in table.rows[0][2:4])
+    assert char / byte == pytest.approx(1.25, abs=2e-3)
+
+
+def test_the_baseline_stands_first_wherever_it_was():
+    values = make_values(("none", "wavelet", "ema"))
+    values["contestants"] = dict(reversed(values["contestants"].items()))
+    rows = summary_table(typed(values)).rows
+    assert [row[0].value for row in rows] == ["none", "ema", "wavelet"]
+
+
+def test_not_reached_is_said_in_table_and_headline():
+    results = make_results(finals={"wavelet": 2.4})
+    assert str(summary_table(results).rows[1][7]) == "— not reached"
+    assert "does not reach" in write_headline(results).lead
+    assert "within 500 steps" in write_headline(results).lead
+    assert "sooner" not in printed(results)
+
+
+def test_missing_measurements_are_dashes():
+    values = make_values()
+    wavelet = values["contestants"]["wavelet"]
+    wavelet |= {"tokens_per_second": None, "final_loss": NOTHING, "gain": NOTHING}
+    wavelet["bits_per"]["character"] = wavelet["speedup"]["seconds"] = NOTHING
+    results = typed(values)
+    row = strings(summary_table(results).rows[1])
+    assert [row[i] for i in (1, 2, 5, 6, 9)] == ["—"] * 5
+    assert "final loss is missing" in write_headline(results).details
+    assert "seconds" not in write_headline(results).speedups
+
+
+@pytest.mark.parametrize(
+    ("results", "words"),
+    [
+        (with_speedup(1.93, 1.7, 2.1), "1.9× sooner in steps"),
+        (with_speedup(1.03, 0.97, 1.09), "about as many steps (1.03× [0.97, 1.09])"),
+        (with_speedup(1.02, None, None), "about as many steps (1.02×)"),
+        (with_speedup(0.8, 0.7, 0.9), "needs 1.2× as many steps"),
+        (
+            with_speedup(1.9, 1.7, 2.1, gain={"mean": 0.004, "low": -0.002, "high": 0.01}),
+            "cannot be told from its baseline: at the end it is ahead by +0.004 nats "
+            "[−0.002, 0.010].",
+        ),
+        (with_speedup(1.3, None, None, reached=False), "2.272 nats in every seed"),
+        (with_speedup(0.9, None, None, reached=False, seeds=(0,)), "does not reach"),
+        (with_speedup(None, None, None), "reaches the baseline’s final loss of 2.272 nats."),
+        (make_results(("none",)), "no speed-up"),
+        (make_results(("none", "ema", "wavelet")), "wavelet, the quickest of 2 contestants,"),
+        (
+            make_results(("none", "ema", "wavelet"), finals={"ema": 2.5, "wavelet": 2.4}),
+            "None of 2 contestants",
+        ),
+    ],
+)
+def test_the_lead_is_honest(results, words):
+    assert words in write_headline(results).lead
+
+
+def test_the_price_is_named():
+    headline = write_headline(make_results(("none", "filterbank")))
+    assert "0.4 % more parameters, 240 % more FLOPs per token" in headline.details
+    assert "69 % fewer tokens per second" in headline.details
+    assert "in seconds, slower than the baseline" in headline.speedups
+    assert "no extra parameters" in write_headline(make_results()).details
+
+
+@pytest.mark.parametrize("width", [120, 80, 60])
+def test_fits_the_terminal_without_cutting_a_number(width):
+    results = make_results(tuple(KINDS), seeds=(0, 1, 2))
+    text = printed(results, width)
+    assert max(map(len, text.splitlines())) <= width
+    for table in (summary_table(results), cost_table(results)):
+        for row in table.rows:
+            for cell in row:
+                assert cell.value in text
+                assert cell.note in text
+    assert text.count("contestant  ") == {120: 2, 80: 4, 60: 8}[width]
+
+
+def renamed(name):
+    values = make_values()
+    values["contestants"][name] = values["contestants"].pop("wavelet")
+    values["clock"]["step_seconds"][name] = values["clock"]["step_seconds"].pop("wavelet")
+    return typed(values)
+
+
+def test_a_name_is_only_text_and_folded_not_cut():
+    name = "a_contestant_with_a_name_of_many_words"
+    text = printed(renamed(name))
+    assert name[:20] in text
+    assert name[20:] in text
+    assert "[red]x[/blue]" in printed(renamed("[red]x[/blue]"))
+
+
+@pytest.mark.parametrize("name", ["\x1b[2J\x1b]0;title\x07x", "a\x9bb", "a\u202eb", "a\rb"])
+def test_no_escape_sequence_reaches_a_terminal(name):
+    text = printed(renamed(name))
+    assert not any(ord(c) < 32 and c != "\n" for c in text)
+    assert not {"\x9b", "\u202e"} & set(text)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "cp437", "utf-8"])
+def test_any_console_can_show_it(encoding):
+    text = printed(renamed("波-é"), encoding=encoding)
+    assert "2.7" in text
+    assert ("2.7×" in text) == (encoding in ("cp1252", "latin-1", "utf-8"))
+
+
+@pytest.mark.parametrize("num_seeds", [1, 2, 3, 6])
+def test_too_few_seeds_are_said_everywhere(num_seeds):
+    results = make_results(seeds=tuple(range(num_seeds)))
+    words = {1: "One seed: no interval", 2: "at most 50 % of the time", 3: "at most 75 %"}
+    table, details = summary_table(results), write_headline(results).details
+    if num_seeds in words:
+        assert words[num_seeds] in table.caption
+        assert words[num_seeds] in details
+        assert "6 seeds" in table.caption
+    else:
+        assert "at most" not in table.caption + details
+    brackets = any("[" in str(cell) for row in table.rows for cell in row)
+    assert brackets == (num_seeds > 1)
+
+
+def test_contestants_that_seeds_do_not_tell_apart_are_named():
+    values = make_values(("none", "wavelet", "ema", "short_conv"), seeds=(0, 1, 2))
+    assert "do not tell it" not in write_headline(typed(values)).details
+    ends = values["contestants"]["wavelet"]["curve"][-1]["losses"]
+    values["contestants"]["ema"]["curve"][-1]["losses"] = [
+        loss + by for loss, by in zip(ends, (0.01, -0.02, 0.03), strict=True)
+    ]
+    assert "By their final losses these seeds do not tell it from ema." in (
+        write_headline(typed(values)).details
+    )
+
+
+def test_another_baseline_is_named():
+    values = make_values(("none", "wavelet", "ema"))
+    values["contestants"]["wavelet"]["baseline"] = "ema"
+    results = typed(values)
+    rows = {row[0].value: row for row in summary_table(results).rows}
+    assert (rows["wavelet"][0].note, rows["ema"][0].note) == ("vs ema", "")
+    headline = write_headline(results)
+    # What others are measured against is no finding.
+    assert headline.subject == "wavelet"
+    assert "reaches ema’s final loss" in headline.lead
+    assert "ema at 1.9" in headline.details
+    assert "Beside ema:" in headline.details
+    values["contestants"]["ema"]["baseline"] = "ema"
+    assert summary_table(typed(values)).rows[2][0].note == "baseline"
+
+
+def test_costs_are_what_was_measured():
+    values = make_values(("none", "filterbank"))
+    table = cost_table(typed(values))
+    assert strings(table.rows[1]) == [
+        "filterbank",
+        "1.21 M (0.4 %)",
+        "25.7 M",
+        "8.57 M",
+        "613 581–645",
+        "22.7 MiB",
+        "559 KiB (mixer 46.9 KiB)",
+        "0.001",
+        "500",
+    ]
+    assert "Cache: what a full context takes" in table.caption
+    for contestant in values["contestants"].values():
+        contestant["decoding"] = contestant["peak_memory_bytes"] = None
+    values["clock"] = None
+    table = cost_table(typed(values))
+    assert "memory" not in table.caption
+    assert [c.title for c in table.columns] == [
+        *("contestant", "params", "training", "learning", "steps")
+    ]
+
+
+def test_cautions():
+    values = make_values()
+    assert cautions(typed(values)) == []
+    values["clock"]["busy_cores"] = 1.31
+    diverged = {"losses": {"0.001": None}, "chosen": 0.002, "at_end_of_grid": False}
+    values["tuning"] = {"none": TUNED, "wavelet": TUNED | diverged}
+    results = typed(values)
+    busy, ends = cautions(results)
+    assert "kept 1.3 cores busy" in busy
+    assert "chosen for none lies at an end" in ends
+    assert "kept 1.3 cores busy" in printed(results)
+    rows = [strings(row) for row in tuning_table(results).rows]
+    assert rows[0] == ["none chosen at an end of the grid", "2.000 chosen", "2.100"]
+    assert rows[1] == ["wavelet", "diverged", ""]
+    values["tuning"]["none"]["num_steps"] = 100
+    *_, short = cautions(typed(values))
+    assert "runs of 100 steps, for runs of 500: short runs favour higher rates" in short
+
+
+@pytest.mark.parametrize(
+    ("budget", "words"),
+    [("tokens", "same tokens"), ("flops", "FLOPs pay for"), ("seconds", "seconds pay for")],
+)
+def test_budget_and_clock_in_words(budget, words):
+    values = make_values() | {"budget": budget}
+    said = budget_in_words(typed(values))
+    assert words in said
+    assert "median of 7 rounds" in said
+    assert "others kept 0.02 cores busy" in said
+    assert "that the runs took" in budget_in_words(typed(values | {"clock": None}))
+
+
+@pytest.mark.parametrize(
+    ("contestant", "words"),
+    [
+        ({"mixer": None}, ""),
+        ({"mixer": None, "backbone": {"num_layers": 8}}, "num_layers 8"),
+        (
+            {
+                "mixer": {
+                    "kind": "wavelet",
+                    "options": {"level": 2, "bands": [{"name": "low"}], "schedule": None},
+                    "points": ["attention", "mlp"],
+                },
+                "backbone": {"positions": "none"},
+            },
+            "wavelet, level 2, bands (name low), at attention, mlp, positions none",
+        ),
+        (
+            {"mixer": {"kind": "ema", "placement": [0, 2], "points": ["block"]}},
+            "ema, at block, placement 0, 2",
+        ),
+    ],
+)
+def test_what_a_contestant_is(contestant, words):
+    values = make_values()
+    values["contestants"]["wavelet"] |= contestant
+    assert what(typed(values).contestants["wavelet"]) == words

@@ -1,0 +1,382 @@
+"""Pages and figures as files: whole, alone, escaped, and the same each time."""
+
+import builtins
+import dataclasses
+import math
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib import image, rcParams
+
+from latentwave.bench.inspection import Kernels, haar_taps
+from latentwave.bench.ladder import read_ladder
+from latentwave.bench.ladder.results import Interval
+from latentwave.bench.report import (
+    print_summary,
+    write_figures,
+    write_inspection,
+    write_ladder,
+    write_report,
+)
+from latentwave.bench.report.charts import COLOURS
+from latentwave.bench.report.inspection_charts import distinct, inspection_charts, kernel_charts
+from latentwave.errors import UserError
+from tests.bench.report.made_up import KINDS, MANY, make_results, make_values, typed
+from tests.inspected import HOSTILE, look_into, tokens_of
+
+FIGURES = ["loss-steps", "loss-flops", "loss-seconds", "loss", "gap", "pareto"]
+SEEN = ["kernels", "change", "masks", "paths", "positions", "classes"]
+LADDER = Path(__file__).parents[3] / "results" / "ladder-gpu"
+VOID = {"meta", "link", "br", "wbr", "img", "input", "hr"}
+NASTY = '<script>alert(1)</script> $\\frac{1}$ & "--> <b'
+
+
+class Page(HTMLParser):
+    """What a browser would see: elements, attributes, text; nesting is checked on the way."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.open, self.tags, self.attributes, self.text, self.comments = [], [], [], "", []
+        self.source = path.read_text(encoding="utf-8")
+        self.feed(self.source)
+        self.close()
+        assert self.open == []
+        self.words = " ".join(self.text.split())
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, key, value or "") for key, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+    def handle_comment(self, data):
+        self.comments.append(data)
+
+
+@pytest.fixture(scope="module")
+def seen(runs):
+    folder, store = runs
+    return look_into(folder, store, "adaptive", "none", text=tokens_of(store, HOSTILE)[8:40])
+
+
+def page_of(results, folder):
+    return Page(write_report(results, folder))
+
+
+@pytest.fixture(scope="module")
+def page(request, seen, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page")
+    if request.param == "inspection":
+        return Page(write_inspection(seen, folder, command="latentwave inspect '<i>'")[0])
+    return page_of(request.param, folder)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        make_results(),
+        make_results(seeds=(0,)),
+        make_results(finals={"wavelet": 2.4}),
+        make_results(("none",)),
+        "inspection",
+    ],
+    ids=["two seeds", "one seed", "not reached", "baseline alone", "inspection"],
+    indirect=True,
+)
+def test_a_page_stands_alone_and_is_well_formed(page):
+    assert not re.search(r"https?:|//[a-z]|@import", re.sub('base64,[^"]*', "", page.source))
+    for _, key, value in page.attributes:
+        if key in ("src", "srcset", "href", "xlink:href", "data", "action"):
+            assert value.startswith(("#", "data:"))
+        assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)", value))
+        assert not key.startswith("on")
+    assert not {"script", "iframe", "object", "form"} & set(page.tags)
+    assert page.comments == []
+    assert page.tags.count("h1") == page.tags.count("main") == 1
+    ids = [value for _, key, value in page.attributes if key == "id"]
+    assert len(ids) == len(set(ids))
+    used = {v[1:] for _, k, v in page.attributes if k in ("href", "xlink:href") and v[0] == "#"}
+    used |= {t for _, _, v in page.attributes for t in re.findall(r"url\(#([^)]*)\)", v)}
+    assert used <= set(ids)
+    assert len(page.source) < 600_000
+    # Who cannot see the figures has their words; tables have heads; scrolled parts the focus.
+    figures = [v for t, k, v in page.attributes if k == "aria-label" and t == "div" and v]
+    assert page.tags.count("figure") == page.tags.count("svg") <= len(figures)
+    scopes = [value for tag, key, value in page.attributes if (tag, key) == ("th", "scope")]
+    assert page.tags.count("th") == len(scopes)
+    assert not re.search(r"\{&#39;|\[&#39;|None|True|False", page.source)
+
+
+@pytest.mark.parametrize("page", [make_results(), "inspection"], indirect=True)
+def test_drawings_leave_their_colours_to_the_style_sheet(page):
+    drawn = " ".join(v for tag, key, v in page.attributes if key == "style")
+    found = set(re.findall(r"#[0-9a-f]{6}", drawn))
+    assert {COLOURS["ink"], COLOURS["c0"]} <= found
+    assert found <= {*COLOURS.values(), "#000000"}
+    style = page.source.split("<style>")[1]
+    for name, colour in COLOURS.items():
+        assert f'[style*="fill: {colour}"] {{ fill: var(--{name})' in style
+    assert "prefers-color-scheme: dark" in style
+
+
+def test_the_page_says_what_was_measured_and_what_to_doubt(tmp_path):
+    values = make_values(seeds=(0, 1, 2))
+    values["clock"]["busy_cores"] = 3.0
+    values["tuning"] = {
+        name: {"losses": {"0.001": 2.0}, "chosen": 0.001, "at_end_of_grid": True, "num_steps": 9}
+        for name in values["contestants"]
+    }
+    for contestant in values["contestants"].values():
+        for point in contestant["curve"]:
+            point["seconds"] = None
+    results = typed(values)
+    page = page_of(results, tmp_path)
+    for wanted in (
+        "wavelet reaches the baseline’s final loss 2.7× sooner in steps.",
+        "divided by what the contestant needs",
+        "num_layers: 6",
+        "0123abc",
+        "Example CPU 3.0 GHz",
+        "torch 2.13.0",
+        results.command,
+        "2,104,773 tokens",
+        "name a.txt, num_bytes 12, sha256",
+        "wavelet, fraction 0.5, at block",
+        "at most 75 % of the time",
+        "kept 3.0 cores busy",
+        "none and wavelet lies at an end of the grid",
+        "Search for learning rates",
+        "as many steps as its baseline, on the same tokens",
+        "median of 7 rounds",
+        "Does the gain last?",
+        "6.68 MiB",
+        "Not measured: seconds.",
+    ):
+        assert wanted in page.words
+    assert page.tags.count("figure") == 4
+    assert [path.stem for path in write_figures(results, tmp_path)] == [
+        *("loss-steps", "loss-flops", "loss", "gap", "pareto")
+    ]
+    one = page_of(make_results(seeds=(0,)), tmp_path)
+    assert "There was one seed" in one.words
+
+
+def test_hostile_names_stay_text(tmp_path):
+    values = make_values()
+    values["contestants"][NASTY] = values["contestants"].pop("wavelet")
+    values["clock"]["step_seconds"][NASTY] = values["clock"]["step_seconds"].pop("wavelet")
+    values["recipe"]["name"] = values["command"] = "</pre></title><script>alert(2)</script>"
+    values["environment"] = values["environment"] | {"cpu": "<img src=x onerror=alert(3)>"}
+    page = page_of(typed(values), tmp_path)
+    assert not {"script", "img", "b"} & set(page.tags)
+    assert page.comments == []
+    assert page.text.count(NASTY) >= 2
+    assert all(path.exists() for path in write_figures(typed(values), tmp_path, svg=True))
+
+
+@pytest.mark.parametrize("page", ["inspection"], indirect=True)
+def test_an_inspection_says_what_was_seen(page):
+    for wanted in (
+        "adaptive against none – inspection",
+        "latentwave inspect '<i>'",
+        "<img␣src=x",
+        "after layer 1: adaptive_filterbank",
+        "kind adaptive_filterbank, options (num_filters 6,",
+        "Change over training",
+        "at step 0",
+        "time-frequency mask a(t)",
+        "kind of character",
+    ):
+        assert wanted in page.words, wanted
+    assert page.tags.count("table") == 2 + 1 + 1 + 2 + 1
+
+
+@pytest.mark.parametrize(
+    ("temperature", "top_k", "words"),
+    [
+        (0.8, 40, "(temperature 0.8, the 40 likeliest tokens)"),
+        (1.5, None, "(temperature 1.5, all tokens)"),
+        (0.0, 40, "(always the likeliest token)"),
+    ],
+)
+def test_the_page_says_how_samples_were_drawn(seen, tmp_path, temperature, top_k, words):
+    bare = dataclasses.replace(seen, kernels=[], activity={}, paths={}, by_class=[])
+    samples = [dataclasses.replace(s, temperature=temperature, top_k=top_k) for s in seen.samples]
+    paths = write_inspection(dataclasses.replace(bare, samples=samples), tmp_path)
+    assert words in Page(paths[0]).words
+    assert [path.stem for path in paths] == ["inspect", "positions"]
+
+
+@pytest.mark.parametrize(
+    ("group", "change"),
+    [
+        ("points", {"loss": None}),
+        ("held_out", {"predicted": math.nan}),
+        ("multipliers", {"gain": Interval(mean=math.nan, low=None, high=None)}),
+        ("multipliers", {"tokens": Interval(mean=math.inf, low=1.0, high=None)}),
+        ("multipliers", None),
+    ],
+)
+def test_a_ladder_shows_what_it_has(tmp_path, group, change):
+    results = read_ladder(LADDER)
+    own = getattr(results, group) if change else []
+    changed = {group: [dataclasses.replace(each, **change) for each in own]}
+    page = Page(write_ladder(dataclasses.replace(results, **changed), tmp_path)[0])
+    assert "ladder-gpu – ladder" in page.words
+    assert not re.search(r"\bnan\b|None", page.words)
+
+
+def test_mixers_with_the_same_kernels_are_drawn_once(runs):
+    fixed = look_into(*runs, "wavelet")
+    assert (len(fixed.kernels), len(distinct(fixed.kernels))) == (2, 1)
+    grids = inspection_charts(fixed)
+    assert len(grids["kernels"].charts) == 3
+    assert "change" not in grids
+    _, learned, haar = grids["kernels"].charts
+    np.testing.assert_allclose(learned.heat_map.values, haar.heat_map.values, atol=0.05)
+    assert list(inspection_charts(look_into(*runs, "none"))) == ["positions", "classes"]
+
+
+@pytest.mark.parametrize("num_taps", [1, 2, 32, 200])
+def test_lags_are_whole_numbers_below_the_middles_of_their_cells(runs, num_taps):
+    kernels = look_into(*runs, "wavelet").kernels[0]
+    taps = np.random.default_rng(0).normal(size=(len(kernels.taps), num_taps))
+    history = np.zeros((0, *taps.shape))
+    changed = dataclasses.replace(kernels, taps=taps, haar=taps, history=history)
+    chart = kernel_charts(changed)[0]
+    edges = chart.heat_map.x
+    assert (edges[0], edges[-1]) == (-0.5, min(num_taps, 64) - 0.5)
+    assert all(chart.x.ticks[float(lag)] == str(lag) for lag in map(int, chart.x.ticks))
+
+
+@pytest.mark.slow
+def test_the_page_of_a_large_model_stays_small(seen, tmp_path):
+    taps = np.random.default_rng(0).normal(size=(144, 64))
+    large = Kernels(
+        name=seen.kernels[0].name,
+        label="after layer 1",
+        kind="filterbank",
+        rows="filter",
+        indices=np.arange(144),
+        row_of=np.arange(144),
+        taps=taps,
+        haar=haar_taps(np.full(144, 6), 64),
+        weights=taps[:, 0],
+        centre=np.linspace(0.1, 0.4, 144),
+        bandwidth=np.full(144, 0.1),
+        steps=np.arange(24),
+        history=np.broadcast_to(taps, (24, *taps.shape)),
+        weight_history=np.broadcast_to(taps[:, 0], (24, 144)),
+        learned=True,
+    )
+    kernels = [dataclasses.replace(large, taps=taps + i) for i in range(31)]
+    many = dataclasses.replace(seen, kernels=kernels, activity={}, paths={})
+    path = write_inspection(many, tmp_path)[0]
+    assert path.stat().st_size < 3_000_000
+    assert "64 of 144 kernels" in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("made", ["figures", pytest.param("inspection", marks=pytest.mark.slow)])
+def test_files_are_pictures_and_the_same_each_time(seen, tmp_path, made):
+    before = dict(rcParams)
+
+    def write(folder):
+        if made == "inspection":
+            return write_inspection(seen, folder, svg=True)
+        return write_figures(make_results(), folder, svg=True)
+
+    paths = write(tmp_path / "new" / "folder")
+    stems = FIGURES if made == "figures" else SEEN
+    files = [f"{stem}.{suffix}" for stem in stems for suffix in ("png", "svg")]
+    assert [path.name for path in paths][-len(files) :] == files
+    for one, two in zip(paths, write(tmp_path / "again"), strict=True):
+        assert one.read_bytes() == two.read_bytes()
+        if one.suffix == ".png":
+            pixels = image.imread(one)
+            assert min(pixels.shape[:2]) > 400
+            assert np.allclose(pixels[0, 0, :3], 1.0)
+            assert pixels[..., :3].std() > 0.03
+    assert dict(rcParams) == before
+
+
+def test_signs_that_the_font_lacks_are_said_in_one_line(tmp_path, caplog):
+    values = make_values(("none", "\u6ce2\u7684"))
+    write_figures(typed(values), tmp_path, svg=True)
+    write_report(typed(values), tmp_path)
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == len(FIGURES)
+    assert "gap.png shows boxes for 2 signs that its font lacks; the page has them" in told
+
+
+def test_who_reads_a_page_while_it_is_written_again_sees_a_whole_one(tmp_path):
+    path = write_report(make_results(("none",)), tmp_path)
+    before = path.read_bytes()
+    with path.open("rb") as reader:
+        assert write_report(make_results(("none",), seeds=(0,)), tmp_path) == path
+        assert reader.read() == before
+    assert path.read_bytes() != before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("missing", ["matplotlib", "jinja2"])
+def test_a_missing_extra_is_named_and_the_table_does_without(tmp_path, monkeypatch, missing):
+    real = builtins.__import__
+
+    def refuse(name, *arguments, **keywords):
+        if name.split(".")[0] == missing:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return real(name, *arguments, **keywords)
+
+    for module in ("drawing", "html"):
+        monkeypatch.delitem(sys.modules, f"latentwave.bench.report.{module}", raising=False)
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    with pytest.raises(UserError, match=rf'without {missing}: pip install "latentwave\[bench\]"'):
+        write_report(make_results(), tmp_path)
+    print_summary(make_results())
+
+
+def test_the_backend_of_a_notebook_is_no_hindrance(tmp_path):
+    backend = "ipympl"  # matplotlib refuses to be imported with it
+    code = (
+        "import os, pathlib; from latentwave.bench.report import check_extra, write_piano_rolls;"
+        "import numpy; check_extra();"
+        "write_piano_rolls({'a': numpy.zeros((0, 4))}, pathlib.Path('a.png'));"
+        "print(os.environ['MPLBACKEND'])"
+    )
+    environment = os.environ | {"MPLBACKEND": backend, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, backend), done.stderr
+    assert (tmp_path / "a.png").is_file()
+
+
+def test_a_file_in_the_folder_s_place_is_refused(tmp_path):
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(UserError, match=r"taken' is not a folder"):
+        write_report(make_results(), tmp_path / "taken")
+
+
+def test_thirty_contestants_are_all_in_the_page(tmp_path):
+    results = make_results(("none", *MANY, *(name for name in KINDS if name != "none")))
+    page = page_of(results, tmp_path)
+    assert len(results.contestants) == 30
+    assert "Grey: 24 others, which the table names." in page.words
+    assert all(page.text.count(name) >= 2 for name in results.contestants)
