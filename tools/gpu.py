@@ -123,7 +123,8 @@ def _shrink(values: dict[str, Any]) -> None:
         values |= {"groups": values["groups"][:1], "finalists": 1, "final_seeds": [1]}
         values["groups"][0] = values["groups"][0][:1]
         return
-    values["contestants"] = {name: values["contestants"][name] for name in ("none", "dynamic_conv-mlp")}
+    chosen = ("none", "dynamic_conv-mlp")
+    values["contestants"] = {name: values["contestants"][name] for name in chosen}
     values["settings"] = {"strong": values["settings"]["strong"]}
     tiny = {"seeds": [0], "budgets": [1, 2]}
     values["sizes"] = {"a": tiny, "b": tiny | {"backbone": {"hidden_size": 32}}}

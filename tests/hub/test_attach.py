@@ -156,7 +156,7 @@ def test_documents_that_positions_alone_tell_are_kept_apart():
         ({"schedule": range(1, 4)}, "schedule=range.1, 4. cannot be saved with the model"),
         ({"level": np.int64(2)}, "level=.* cannot be saved"),
         ({"placement": 0}, "list of layer indices, got 0"),
-        ({"mixer": ["wavelet"]}, "there is no mixer"),
+        ({"mixer": ["wavelet"]}, "must be a kind, a MixerConfig, or a list of pairs"),
     ],
 )
 @pytest.mark.unchecked

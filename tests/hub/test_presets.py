@@ -60,8 +60,8 @@ def test_a_short_convolution_may_start_as_haar_averages():
 
 def test_a_recipe_may_name_a_preset():
     contestant = ContestantConfig(kind="best", options={"kernel_size": 3})
-    assert contestant.points == ["mlp"]
-    described = contestant.describe_mixer()
+    (described,) = contestant.describe_mixers()
+    assert described["points"] == ["mlp"]
     assert described["kind"] == "dynamic_conv"
     assert described["options"] == {"kernel_size": 3}
     recipe = load_recipe(RECIPES / "best.yaml")

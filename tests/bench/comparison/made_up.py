@@ -57,7 +57,7 @@ def made_up_results(finals, steps=(0, 100, 200, 300, 400), step_seconds=0.5, **c
             flops_per_token=1e6,
             peak_memory_bytes=7_000_000,
             decoding=DecodingCost(flops_per_token=3e5, cache_bytes=524_288, mixer_state_bytes=0),
-            mixer=None if name == "none" else MixerRecord(kind="wavelet", points=["block"]),
+            mixers=[] if name == "none" else [MixerRecord(kind="wavelet", points=["block"])],
             learning_rate=1e-3,
             num_steps=steps[-1],
             curve=curve,

@@ -66,7 +66,7 @@ WAVELET = ("contestants", "wavelet")
         ([*WAVELET, "baseline"], "deep", "no contestant 'deep', which 'wavelet' is measured"),
         ([*WAVELET, "final_loss", "mean"], ..., r"wavelet\.final_loss\.mean: Field required"),
         ([*WAVELET, "reached"], 7, r"wavelet\.reached: .* boolean"),
-        ([*WAVELET, "mixer", "points"], [1], r"wavelet\.mixer\.points\.0: .* string"),
+        ([*WAVELET, "mixers", 0, "points"], [1], r"wavelet\.mixers\.0\.points\.0: .* string"),
         ([*WAVELET, "bits_per"], {}, "wavelet.bits_per has other keys than 'none'"),
         ([*WAVELET, "curve"], [], r"wavelet\.curve: List should have at least 1 item"),
         ([*WAVELET, "curve", 3, "loss"], "low", r"wavelet\.curve\.3\.loss: .*number"),

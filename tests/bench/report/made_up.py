@@ -99,9 +99,9 @@ def make_values(names=("none", "wavelet"), seeds=(0, 1), finals=None):
             speedup = {measure: dict(one) for measure in costs}
         ends = [losses[seed][-1] for seed in seeds]
         contestants[name] = {
-            "mixer": None
+            "mixers": []
             if name == "none"
-            else {"kind": name, "options": {"fraction": 0.5}, "points": ["block"]},
+            else [{"kind": name, "options": {"fraction": 0.5}, "points": ["block"]}],
             "num_parameters": BASE["num_parameters"] + extra,
             "num_mixer_parameters": extra,
             "flops_per_token": BASE["flops_per_token"] * flops,
@@ -139,7 +139,7 @@ def make_values(names=("none", "wavelet"), seeds=(0, 1), finals=None):
             "name": "demo",
             "model": {"num_layers": 6, "channels": 128, "context_length": 256},
             "training": {"num_steps": 500, "batch_size": 16, "learning_rate": 0.001},
-            "contestants": {n: c["mixer"] for n, c in contestants.items()},
+            "contestants": {n: {"mixers": c["mixers"]} for n, c in contestants.items()},
         },
         "environment": ENVIRONMENT,
         "commits": ["0123abc"],

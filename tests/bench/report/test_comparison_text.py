@@ -285,22 +285,29 @@ def test_budget_and_clock_in_words(budget, words):
 @pytest.mark.parametrize(
     ("contestant", "words"),
     [
-        ({"mixer": None}, ""),
-        ({"mixer": None, "backbone": {"num_layers": 8}}, "num_layers 8"),
+        ({"mixers": []}, ""),
+        ({"mixers": [], "backbone": {"num_layers": 8}}, "num_layers 8"),
         (
             {
-                "mixer": {
-                    "kind": "wavelet",
-                    "options": {"level": 2, "bands": [{"name": "low"}], "schedule": None},
-                    "points": ["attention", "mlp"],
-                },
+                "mixers": [
+                    {
+                        "kind": "wavelet",
+                        "options": {"level": 2, "bands": [{"name": "low"}], "schedule": None},
+                        "points": ["attention", "mlp"],
+                    }
+                ],
                 "backbone": {"positions": "none"},
             },
             "wavelet, level 2, bands (name low), at attention, mlp, positions none",
         ),
         (
-            {"mixer": {"kind": "ema", "placement": [0, 2], "points": ["block"]}},
-            "ema, at block, placement 0, 2",
+            {
+                "mixers": [
+                    {"kind": "ema", "placement": [0, 2], "points": ["block"]},
+                    {"kind": "kv_shift", "points": ["qkv"]},
+                ]
+            },
+            "ema, at block, placement 0, 2, kv_shift, at qkv",
         ),
     ],
 )

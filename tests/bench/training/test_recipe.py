@@ -15,6 +15,7 @@ from latentwave.bench.training import (
     recipe_from_dict,
 )
 from latentwave.errors import UserError
+from latentwave.hub import all_mixers
 from latentwave.mixers import build_mixer
 
 RECIPES = [
@@ -169,3 +170,29 @@ def test_files_that_are_no_recipes(tmp_path):
     bad.write_text("just words")
     with pytest.raises(UserError, match="holds no recipe"):
         load_recipe(bad)
+
+
+def test_a_contestant_may_have_several_mixers():
+    pair = [{"kind": "kv_shift"}, {"kind": "best", "points": ["attention"]}]
+    contestant = ContestantConfig(mixers=pair)
+    assert [(each["kind"], each["points"]) for each in contestant.describe_mixers()] == [
+        ("kv_shift", ["qkv"]),
+        ("dynamic_conv", ["attention"]),
+    ]
+    model = build_model(BackboneConfig(num_layers=2), contestant, vocab_size=9, seed=0)
+    assert {each.point for each in all_mixers(model)} == {"qkv", "attention"}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"kind": "ema", "mixers": [{"kind": "ema"}]}, "or mixers, not both"),
+        ({"mixers": [{"kind": "ema"}, {"kind": "wavelet"}]}, "both stand at the point 'block'"),
+        ({"mixers": ["ema"]}, "list of {kind, options, points}"),
+        ({"mixers": [{"kind": "ema", "place": 1}]}, "unexpected keyword argument 'place'"),
+        ({"mixers": [{"kind": "emu"}]}, "did you mean 'ema'"),
+    ],
+)
+def test_several_mixers_that_do_not_fit_are_one_line(values, message):
+    with pytest.raises(UserError, match=message):
+        ContestantConfig(**values)

@@ -31,7 +31,7 @@ def _run(options: Namespace, _: list[str]) -> None:
     recipe = chosen_recipe(options)
     if not recipe.contestants:
         raise UserError("the recipe has no contestants: give it some, such as {none: {}}")
-    mixed = [name for name, each in recipe.contestants.items() if each.mixer is not None]
+    mixed = [name for name, each in recipe.contestants.items() if each.placed]
     contestant = options.contestant or next(iter(mixed or recipe.contestants))
     seed = recipe.seeds[0] if options.seed is None else options.seed
     folder = options.output or Path("runs") / f"{recipe.name}-{contestant}-seed{seed}"

@@ -182,7 +182,7 @@ def _clock(recipe: Recipe, store: TokenStore, folder: Path, again: bool) -> Cloc
     seen = {name: recipe.as_seen_by(name) for name in recipe.contestants}
     setting = {
         "contestants": {
-            name: [dataclasses.asdict(own.backbone), own.contestants[name].describe_mixer()]
+            name: [dataclasses.asdict(own.backbone), own.contestants[name].describe_mixers()]
             for name, own in seen.items()
         },
         "training": dataclasses.asdict(recipe.training),

@@ -115,7 +115,7 @@ class LossByPosition(Record):
 class ContestantResults(ModelCost):
     """One contestant: what it is, what it cost and what it bought."""
 
-    mixer: MixerRecord | None  # what it adds to the backbone; None for a plain one
+    mixers: list[MixerRecord]  # what it adds to the backbone; none to a plain one
     backbone: dict[str, JsonValue] = {}  # what differs from the recipe's backbone
     baseline: str = BASELINE  # the contestant that it is measured against
     learning_rate: float  # that it was trained with

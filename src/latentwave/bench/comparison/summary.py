@@ -81,7 +81,7 @@ def summarize(
         contestants[name] = ContestantResults(
             **dict(costs[name]),
             **derive(curves[name], curves[own.baseline], units),
-            mixer=None if own.kind is None else MixerRecord(**own.describe_mixer()),
+            mixers=[MixerRecord(**each) for each in own.describe_mixers()],
             backbone=own.backbone,
             baseline=own.baseline,
             learning_rate=training.learning_rate,

@@ -116,13 +116,13 @@ def comparison_page(results: Results) -> Page:
 def what(own: ContestantResults) -> str:
     """What a contestant adds to the backbone and changes in it."""
     parts = []
-    if own.mixer is not None:
-        options = {key: value for key, value in own.mixer.options.items() if value is not None}
-        parts = [own.mixer.kind, in_words(options)]
-        if own.mixer.points:
-            parts.append(f"at {', '.join(own.mixer.points)}")
-        if own.mixer.placement not in (None, "between"):
-            parts.append(f"placement {in_words(own.mixer.placement)}")
+    for mixer in own.mixers:
+        options = {key: value for key, value in mixer.options.items() if value is not None}
+        parts += [mixer.kind, in_words(options)]
+        if mixer.points:
+            parts.append(f"at {', '.join(mixer.points)}")
+        if mixer.placement not in (None, "between"):
+            parts.append(f"placement {in_words(mixer.placement)}")
     return ", ".join(filter(None, [*parts, in_words(own.backbone)]))
 
 

@@ -171,7 +171,7 @@ def _interval(value: Estimate) -> Cell:
 def _parameters(own: ContestantResults) -> Cell:
     """Parameters with the mixers' share."""
     share = ""
-    if own.mixer is not None and own.num_parameters:
+    if own.mixers and own.num_parameters:
         share = f"({format_share(own.num_mixer_parameters / own.num_parameters)})"
     return Cell(format_count(own.num_parameters), share)
 

@@ -215,7 +215,7 @@ def _samples(samples: list[Sample], names: list[str]) -> Section:
 def _facts(folder: Path) -> dict[str, str]:
     """What the folder of a run says about it; nothing for a model that was only saved."""
     record = read_record(folder)
-    shown = ("contestant", "seed", "mixer", "backbone", "training", "corpus", "environment")
+    shown = ("contestant", "seed", "mixers", "backbone", "training", "corpus", "environment")
     return {key.capitalize(): in_words(record[key]) for key in shown if record.get(key)}
 
 

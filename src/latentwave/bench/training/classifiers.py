@@ -73,9 +73,10 @@ def build_classifier(
         raise UserError(
             f'raw sound is classified by backbone.architecture "encoder", got {architecture!r}'
         )
-    if architecture != "encoder" and contestant.options.get("causal") is False:
+    later = [each.kind for each in contestant.placed if each.options.get("causal") is False]
+    if architecture != "encoder" and later:
         raise UserError(
-            f"mixer {contestant.kind!r} with causal=False reads later tokens, the decoder "
+            f"mixer {later[0]!r} with causal=False reads later tokens, the decoder "
             f'{architecture!r} does not: use backbone.architecture "encoder"'
         )
     head: dict[str, Any] = {

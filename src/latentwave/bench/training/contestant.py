@@ -9,10 +9,38 @@ from latentwave.bench.training.backbone import BackboneConfig
 from latentwave.bench.training.checks import check_values, number
 from latentwave.bench.training.settings import TrainingConfig
 from latentwave.errors import UserError
+from latentwave.hub.placement import as_placed
 from latentwave.mixers import MixerConfig, default_points
 
 BASELINE = "none"
 _BACKBONE_FIELDS = tuple(field.name for field in dataclasses.fields(BackboneConfig))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MixerEntry:
+    """One mixer of a contestant.
+
+    Attributes:
+        kind: one of `latentwave.list_mixers()`, presets such as "best" included.
+        options: of that mixer.
+        points: where in a layer, see `latentwave.attach`: "block", "mlp" and so on; default: where
+            the kind stands by itself.
+    """
+
+    kind: str
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    points: list[str] = dataclasses.field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        check_values(self, "mixer")
+        MixerConfig(kind=self.kind, options=self.options)
+        if not self.points:
+            object.__setattr__(self, "points", list(default_points(self.kind)))
+
+    @property
+    def config(self) -> MixerConfig:
+        """Kind and options."""
+        return MixerConfig(kind=self.kind, options=self.options)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,6 +56,7 @@ class ContestantConfig:
         points: where in a layer, see `latentwave.attach`: "block", "mlp" and so on; default: where
             the kind stands by itself.
         backbone: what differs from the recipe's backbone, such as {num_layers: 6}.
+        mixers: several of them instead, each {kind, options, points}, no two at one point.
         baseline: the contestant that this one is measured against.
         learning_rate: instead of the recipe's.
         num_steps: instead of the recipe's, to match another budget than tokens.
@@ -38,11 +67,19 @@ class ContestantConfig:
     placement: str | list[int] | None = None
     points: list[str] = dataclasses.field(default_factory=list)
     backbone: dict[str, Any] = dataclasses.field(default_factory=dict)
+    mixers: list[MixerEntry] = dataclasses.field(default_factory=list)
     baseline: str = BASELINE
     learning_rate: float | None = number(None, above=0)
     num_steps: int | None = number(None, 1)
 
     def __post_init__(self) -> None:
+        try:
+            mixers = [m if isinstance(m, MixerEntry) else MixerEntry(**m) for m in self.mixers]
+        except TypeError as error:
+            raise UserError(
+                f"mixers must be a list of {{kind, options, points}}, got {self.mixers!r} ({error})"
+            ) from error
+        object.__setattr__(self, "mixers", mixers)
         check_values(self, "contestant")
         for name in self.backbone:
             if name not in _BACKBONE_FIELDS:
@@ -54,13 +91,12 @@ class ContestantConfig:
                 "a contestant cannot have another context_length than the recipe, got "
                 f"{self.backbone['context_length']}: losses at different contexts do not compare"
             )
-        if self.kind is not None:
-            MixerConfig(kind=self.kind, options=self.options)
-        elif self.options:
+        if self.mixers and (self.kind is not None or self.options or self.points):
+            raise UserError("a contestant has kind, options and points, or mixers, not both")
+        if self.kind is None and self.options:
             raise UserError(f"options {sorted(self.options)} need a kind of mixer")
-        if not self.points:
-            points = ("block",) if self.kind is None else default_points(self.kind)
-            object.__setattr__(self, "points", list(points))
+        if self.placed:
+            as_placed([(each.config, each.points) for each in self.placed], {}, None, None)
 
     def backbone_on(self, backbone: BackboneConfig) -> BackboneConfig:
         """The contestant's backbone, made from the recipe's.
@@ -87,17 +123,21 @@ class ContestantConfig:
         """The mixer alone, for a recipe that has this contestant's backbone and training."""
         return dataclasses.replace(self, backbone={}, learning_rate=None, num_steps=None)
 
-    def describe_mixer(self) -> dict[str, Any]:
+    def describe_mixers(self) -> list[dict[str, Any]]:
         """What the contestant adds, as plain values for the record."""
-        mixer = None if self.mixer is None else self.mixer.resolved()
-        return {
-            "kind": None if mixer is None else mixer.kind,
-            "options": {} if mixer is None else dict(mixer.options),
-            "placement": self.placement,
-            "points": list(self.points),
-        }
+        return [
+            {
+                "kind": (resolved := each.config.resolved()).kind,
+                "options": dict(resolved.options),
+                "placement": self.placement,
+                "points": list(each.points),
+            }
+            for each in self.placed
+        ]
 
     @property
-    def mixer(self) -> MixerConfig | None:
-        """The mixer's configuration, None for the plain backbone."""
-        return None if self.kind is None else MixerConfig(kind=self.kind, options=self.options)
+    def placed(self) -> list[MixerEntry]:
+        """The mixers and their points; none for the plain backbone."""
+        if self.kind is None:
+            return self.mixers
+        return [MixerEntry(kind=self.kind, options=self.options, points=self.points)]

@@ -156,17 +156,17 @@ def attach_contestant(
     Raises:
         UserError: if the mixer refuses the backbone or an option's value.
     """
-    if contestant.mixer is not None:
+    if contestant.placed:
         try:
             attach(
                 model,
-                contestant.mixer,
+                [(each.config, each.points) for each in contestant.placed],
                 placement=contestant.placement,  # type: ignore[arg-type]
-                points=contestant.points,
                 context_length=backbone.context_length,
             )
         except ValueError as error:
-            raise UserError(f"mixer {contestant.kind!r}: {error}") from error
+            kinds = ", ".join(repr(each.kind) for each in contestant.placed)
+            raise UserError(f"mixer {kinds}: {error}") from error
     model.train()
     return model
 

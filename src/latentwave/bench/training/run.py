@@ -160,7 +160,7 @@ def describe_run(
     return {
         "contestant": contestant,
         "seed": seed,
-        "mixer": recipe.contestants[contestant].describe_mixer(),
+        "mixers": recipe.contestants[contestant].describe_mixers(),
         "backbone": dataclasses.asdict(recipe.backbone),
         "training": dataclasses.asdict(recipe.training),
         "task": recipe.task,
