@@ -14,6 +14,7 @@ from latentwave.bench.training import (
     load_recipe,
     recipe_from_dict,
 )
+from latentwave.bench.training.contestant import contestant_from_dict
 from latentwave.errors import UserError
 from latentwave.hub import all_mixers
 from latentwave.mixers import build_mixer
@@ -174,7 +175,7 @@ def test_files_that_are_no_recipes(tmp_path):
 
 def test_a_contestant_may_have_several_mixers():
     pair = [{"kind": "kv_shift"}, {"kind": "best", "points": ["attention"]}]
-    contestant = ContestantConfig(mixers=pair)
+    contestant = contestant_from_dict({"mixers": pair})
     assert [(each["kind"], each["points"]) for each in contestant.describe_mixers()] == [
         ("kv_shift", ["qkv"]),
         ("dynamic_conv", ["attention"]),
@@ -195,4 +196,4 @@ def test_a_contestant_may_have_several_mixers():
 )
 def test_several_mixers_that_do_not_fit_are_one_line(values, message):
     with pytest.raises(UserError, match=message):
-        ContestantConfig(**values)
+        contestant_from_dict(values)

@@ -18,6 +18,7 @@ from latentwave.bench.training import (
     read_recipe_file,
 )
 from latentwave.bench.training.checks import check_name, check_seeds
+from latentwave.bench.training.contestant import contestant_from_dict
 from latentwave.bench.training.optimizers import first_decay_step
 from latentwave.errors import UserError
 
@@ -245,7 +246,7 @@ def ladder_from_dict(values: Mapping[str, Any], source: str = "the recipe") -> L
         "search": RateSearchConfig,
     }
     tables: dict[str, Any] = {
-        "contestants": ContestantConfig,
+        "contestants": lambda **own: contestant_from_dict(own),
         "sizes": SizeConfig,
         "settings": SettingConfig,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from latentwave.bench.training.backbone import BackboneConfig
@@ -73,13 +74,6 @@ class ContestantConfig:
     num_steps: int | None = number(None, 1)
 
     def __post_init__(self) -> None:
-        try:
-            mixers = [m if isinstance(m, MixerEntry) else MixerEntry(**m) for m in self.mixers]
-        except TypeError as error:
-            raise UserError(
-                f"mixers must be a list of {{kind, options, points}}, got {self.mixers!r} ({error})"
-            ) from error
-        object.__setattr__(self, "mixers", mixers)
         check_values(self, "contestant")
         for name in self.backbone:
             if name not in _BACKBONE_FIELDS:
@@ -141,3 +135,20 @@ class ContestantConfig:
         if self.kind is None:
             return self.mixers
         return [MixerEntry(kind=self.kind, options=self.options, points=self.points)]
+
+
+def contestant_from_dict(values: Mapping[str, Any]) -> ContestantConfig:
+    """A contestant from plain values.
+
+    Raises:
+        UserError: for a mixer or a value that does not fit.
+        TypeError: for an unknown key.
+    """
+    mixers = values.get("mixers") or []
+    try:
+        entries = [MixerEntry(**each) for each in mixers]
+    except TypeError as error:
+        raise UserError(
+            f"mixers must be a list of {{kind, options, points}}, got {mixers!r} ({error})"
+        ) from error
+    return ContestantConfig(**{**values, "mixers": entries})

@@ -12,7 +12,7 @@ import yaml
 from latentwave.bench.data import CorpusConfig
 from latentwave.bench.training.backbone import BackboneConfig
 from latentwave.bench.training.checks import check_name, check_seeds, check_values, number
-from latentwave.bench.training.contestant import ContestantConfig
+from latentwave.bench.training.contestant import ContestantConfig, contestant_from_dict
 from latentwave.bench.training.settings import TrainingConfig
 from latentwave.errors import UserError
 
@@ -152,7 +152,7 @@ def recipe_from_dict(values: Mapping[str, Any], source: str = "the recipe") -> R
             )
         }
         groups["contestants"] = {
-            name: ContestantConfig(**(options or {}))
+            name: contestant_from_dict(options or {})
             for name, options in values.get("contestants", {}).items()
         }
         return Recipe(**{**values, **groups})
