@@ -21,6 +21,7 @@ from latentwave.hub.mixed import (
     MixedModel,
     mix_decoder,
     mix_layer,
+    mix_models,
     sites_of,
     unmix_decoder,
     unmix_layer,
@@ -28,7 +29,7 @@ from latentwave.hub.mixed import (
 from latentwave.hub.placing import like_layer, shard_like
 from latentwave.hub.plain import Layers, plain_decoder
 from latentwave.hub.points import Point, Site, as_points, find_sites
-from latentwave.hub.swapping import restore_class, swap_class
+from latentwave.hub.swapping import restore_class
 from latentwave.mixers import MixerConfig, build_mixer, default_points
 from latentwave.mixers.option_types import fits, in_words
 from latentwave.mixers.registry import as_config
@@ -200,9 +201,7 @@ def _insert(
         where |= {"channels": decoder.channels}
     else:
         mix_decoder(decoder.module, decoder.config)
-        for module in model.modules():
-            if hasattr(type(module), "init_continuous_batching"):
-                swap_class(module, MixedModel)
+        mix_models(model)
     return where | {
         "format_version": FORMAT_VERSION,
         "kind": config.kind,

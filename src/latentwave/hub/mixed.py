@@ -196,6 +196,13 @@ class MixedModel(Swapped):
         return super().init_continuous_batching(*args, **kwargs)  # type: ignore[misc]
 
 
+def mix_models(model: nn.Module) -> None:
+    """Let the generating models among a model and its modules know that there are mixers."""
+    for module in model.modules():
+        if hasattr(type(module), "init_continuous_batching"):
+            swap_class(module, MixedModel)
+
+
 class MixedDecoder(MixedModel):
     """A transformers decoder, which finds out what the mixers need to know of a call."""
 
