@@ -18,7 +18,7 @@ from latentwave.hub.mixed import (
     MixedModel,
     mix_decoder,
     mix_layer,
-    name_documents,
+    mix_models,
     sites_of,
     unmix_decoder,
     unmix_layer,
@@ -27,7 +27,7 @@ from latentwave.hub.placement import Mixers, Placed, Placement, as_placed
 from latentwave.hub.placing import like_layer, shard_like
 from latentwave.hub.plain import Layers, plain_decoder
 from latentwave.hub.points import Site, find_sites
-from latentwave.hub.swapping import restore_class, swap_class
+from latentwave.hub.swapping import restore_class
 from latentwave.mixers import MixerConfig, build_mixer
 from latentwave.mixers.option_types import fits, in_words
 
@@ -184,11 +184,7 @@ def _insert(
         where |= {"channels": decoder.channels}
     else:
         mix_decoder(decoder.module, decoder.config)
-        for module in model.modules():
-            generates = hasattr(type(module), "init_continuous_batching")
-            if generates and not isinstance(module, MixedModel):
-                swap_class(module, MixedModel)
-                name_documents(module)
+        mix_models(model)
     return where | {
         "format_version": FORMAT_VERSION,
         "context_length": context_length,

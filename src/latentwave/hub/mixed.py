@@ -197,7 +197,16 @@ class MixedModel(Swapped):
         return super().init_continuous_batching(*args, **kwargs)  # type: ignore[misc]
 
 
-def name_documents(model: nn.Module) -> None:
+def mix_models(model: nn.Module) -> None:
+    """Let the generating models among a model and its modules know that there are mixers."""
+    for module in model.modules():
+        generates = hasattr(type(module), "init_continuous_batching")
+        if generates and not isinstance(module, MixedModel):
+            swap_class(module, MixedModel)
+            _name_documents(module)
+
+
+def _name_documents(model: nn.Module) -> None:
     """Put `segment_ids` into the signature of a mixed model's forward, if it hands them on.
 
     The Trainer drops what that does not name from the items of a data set.

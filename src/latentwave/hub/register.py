@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from latentwave.hub.attach import attach_from_config
 from latentwave.hub.attached import is_attached
 from latentwave.hub.configs import saved_mixers
+from latentwave.hub.mixed import mix_models
 from latentwave.mixers import Mixer
 
 _LOCK = threading.Lock()
@@ -113,7 +114,9 @@ def _initialising(original: Callable[..., Any]) -> Callable[..., Any]:
 def restore_mixers(model: PreTrainedModel) -> None:
     """Attach the mixers of the configuration to a new model, which has none yet."""
     saved = saved_mixers(model)
-    if saved is not None and not is_attached(model):
+    if saved is not None and is_attached(model):  # by the constructor of a model inside
+        mix_models(model)
+    elif saved is not None:
         name = model.config.name_or_path
         attach_from_config(model, saved, f"config.json of {name}" if name else "configuration")
 
