@@ -119,7 +119,7 @@ def test_prepare_says_what_it_made(workplace, capsys):
     out = capsys.readouterr().out
     assert "1 documents" in out
     assert str(workplace / "store") in out.replace("\n", "")
-    assert "plain reading" in out
+    assert "MiB/s" in out
     assert run("prepare", workplace / "words.txt", "--output", workplace / "store") == 0
     assert "prepared before" in capsys.readouterr().out
 

@@ -176,6 +176,21 @@ def test_packed_files_are_read_like_plain_ones(tmp_path, kind, suffix, pack):
     assert packed.metadata.sha256 == plain.metadata.sha256
 
 
+def test_names_of_files_need_not_be_text(tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in (b"caf\xe9.txt", b"line\nbreak.txt", b"\xff\xfe.bin"):
+        path = tmp_path / "in" / os.fsdecode(name)
+        path.write_bytes(b"\0" if name.endswith(b"bin") else b"text")
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="skipped 1 of 3 files"):
+            store = prepare(config("text", tmp_path / "in"))
+    assert store.metadata.num_documents == 2
+    assert [source.name for source in store.metadata.provenance.sources] == [
+        "caf?.txt",
+        "line\nbreak.txt",
+    ]
+
+
 def test_no_home_is_one_line(monkeypatch, text_file):
     for name in ("LATENTWAVE_HOME", "XDG_CACHE_HOME", "HOME"):
         monkeypatch.delenv(name, raising=False)

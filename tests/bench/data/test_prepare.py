@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from latentwave.bench.cli.main import main
-from latentwave.bench.data import CorpusConfig, default_store_path, open_store, prepare
+from latentwave.bench.data import CorpusConfig, open_store, prepare
 from latentwave.bench.data.folders import whole_folder
 from latentwave.bench.data.text.characters import CharacterCodec, CodePoints
 from latentwave.bench.data.text.files import TextFiles
@@ -114,22 +114,23 @@ def test_the_store_of_another_corpus_is_refused(text_file, tmp_path):
 
 
 def test_default_path_follows_config_content_and_environment(text_file, tmp_path, monkeypatch):
-    path = default_store_path(config(text_file))
-    assert path.parent == tmp_path / "home" / "stores"
-    assert path.name.startswith("text-")
-    assert prepare(config(text_file)).folder == path
-    assert default_store_path(config(text_file, validation=0.1)) != path
-    os.utime(text_file, (0, 0))
-    assert default_store_path(config(text_file)) == path
-    text_file.write_text(text_file.read_text().replace("nobler", "noblex"))
-    assert default_store_path(config(text_file)) != path
+    def path(**options):
+        return prepare(config(text_file, **options)).folder
 
+    first = path()
+    assert first.parent == tmp_path / "home" / "stores"
+    assert first.name.startswith("text-")
+    assert path(validation=0.1) != first
+    os.utime(text_file, (0, 0))
+    assert path() == first
+    text_file.write_text(text_file.read_text().replace("nobler", "noblex"))
+    assert path() != first
     monkeypatch.delenv("LATENTWAVE_HOME")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert default_store_path(config(text_file)).parent == tmp_path / "cache/latentwave/stores"
+    assert path().parent == tmp_path / "cache/latentwave/stores"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert default_store_path(config(text_file)).parent == tmp_path / ".cache/latentwave/stores"
+    assert path().parent == tmp_path / ".cache/latentwave/stores"
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
@@ -199,12 +200,11 @@ def test_unchanged_sources_are_not_read_again(text_file, tmp_path, monkeypatch):
     monkeypatch.setattr(prepare_module, "_changed_at", lambda status: status.st_mtime)
     old(text_file)
     first, named = prepare(config(text_file)), prepare(config(text_file), tmp_path / "s")
-    path = default_store_path(config(text_file))
+    path = first.folder
     with monkeypatch.context() as patch:
         patch.setattr(TextFiles, "documents", None)
         assert prepare(config(text_file)) == first
         assert prepare(config(text_file), tmp_path / "s") == named
-        assert default_store_path(config(text_file)) == path == first.folder
     old(text_file).write_text(text_file.read_text().replace("nobler", "noblex"))
     changed = prepare(config(old(text_file)))
     assert changed.folder != path

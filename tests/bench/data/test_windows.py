@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from latentwave.bench.data import GridWindows, RandomWindows
+from latentwave.bench.data import DocumentBorders, GridWindows, RandomWindows
 from latentwave.errors import UserError
 
 METHODS = multiprocessing.get_all_start_methods()
@@ -119,7 +119,11 @@ def test_too_few_tokens(kind):
         (lambda: GridWindows(TOKENS, 1), "window_tokens must be >= 2.*got 1"),
         (lambda: GridWindows(TOKENS, 8, 0), "num_windows must be >= 1 or None, got 0"),
         (lambda: RandomWindows(TOKENS, 8, 0, 0), "num_windows must be >= 1, got 0"),
-        (lambda: RandomWindows(TOKENS, 8, 1, -1), "seed must be >= 0, got -1"),
+        (lambda: RandomWindows(TOKENS, 8, 1, -1), "seed must be in .*got -1"),
+        (
+            lambda: RandomWindows(TOKENS, 8, 1, 2**128),
+            "seed must be in .*got 340282366920938463463",
+        ),
         (lambda: GridWindows(TOKENS.reshape(2, -1), 8), r"vector of integers, got uint16 \(2, 500"),
         (lambda: GridWindows(TOKENS.astype(float), 8), "vector of integers, got float64"),
     ],
@@ -127,3 +131,13 @@ def test_too_few_tokens(kind):
 def test_refusals_name_the_value(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+@pytest.mark.parametrize("kind", [RandomWindows, GridWindows])
+def test_documents_of_one_token_predict_nothing(kind):
+    options = {"num_windows": 9, "seed": 2**32 + 1} if kind is RandomWindows else {}
+    ones, rest = np.arange(1000), np.delete(np.arange(1000), 500)
+    assert kind(TOKENS, 8, **options, borders=DocumentBorders(rest, 0))[0]
+    for first, tokens in ((0, TOKENS), (10, TOKENS[10:50])):
+        with pytest.raises(UserError, match=rf"{len(tokens)} tokens .* leave separate_documents"):
+            kind(tokens, 8, **options, borders=DocumentBorders(ones, first))

@@ -5,7 +5,7 @@ from latentwave.bench.data.config import CORPORA, CorpusConfig, CorpusKind
 from latentwave.bench.data.corpora import CODECS, guess_corpus, load_codec, save_codec
 from latentwave.bench.data.corpus import Corpus, Document, UnreadableDocumentError
 from latentwave.bench.data.metadata import Provenance, SkippedFile, Source, Split, StoreMetadata
-from latentwave.bench.data.prepare import default_store_path, prepare
+from latentwave.bench.data.prepare import prepare
 from latentwave.bench.data.store import TokenStore, open_store
 from latentwave.bench.data.windows import DocumentBorders, GridWindows, RandomWindows, TokenBatches
 
@@ -30,7 +30,6 @@ __all__ = [
     "TokenBatches",
     "TokenStore",
     "UnreadableDocumentError",
-    "default_store_path",
     "guess_corpus",
     "load_codec",
     "open_store",

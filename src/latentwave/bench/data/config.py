@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Collection
 from typing import Literal
 
 from latentwave.bench.data.codec import Encoder
@@ -155,7 +154,7 @@ class CorpusKind:
         needs_path: what the path must name; empty where there may be none.
         download: what to read where no path is given, by its name in the catalogue of downloads.
         check: refuses values that do not fit each other.
-        recognises: whether a file or folder of one's own is of this kind.
+        suffixes: of its files, in lower case, packing left out; empty: it takes all.
     """
 
     name: str
@@ -166,7 +165,7 @@ class CorpusKind:
     needs_path: str = ""
     download: str | None = None
     check: Callable[[CorpusConfig], None] | None = None
-    recognises: Callable[[Path], bool] | None = None
+    suffixes: Collection[str] = ()
 
 
 # Filled by corpora.py, which knows the kinds; here, because a configuration is checked by them.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from latentwave.bench.data import audio, music, tasks
@@ -13,7 +13,13 @@ from latentwave.bench.data.audio.files import HIGHEST_RATE, LOWEST_RATE, SUFFIXE
 from latentwave.bench.data.codec import Codec, Encoder
 from latentwave.bench.data.config import CORPORA, CorpusConfig, CorpusKind
 from latentwave.bench.data.corpus import Corpus, Found
-from latentwave.bench.data.files import corpus_root, find_corpus, find_files, is_mostly
+from latentwave.bench.data.files import (
+    corpus_root,
+    find_corpus,
+    find_files,
+    names_within,
+    unpacked_suffix,
+)
 from latentwave.bench.data.folders import read_json
 from latentwave.bench.data.music.corpus import SUFFIXES as MIDI_SUFFIXES
 from latentwave.bench.data.music.corpus import MidiFiles, asap_files, use_table
@@ -82,7 +88,7 @@ def _text_kind(
     options: tuple[str, ...] = (),
     needs_path: str = "",
     download: str | None = None,
-    recognises: Callable[[Path], bool] | None = None,
+    suffixes: Collection[str] = (),
 ) -> CorpusKind:
     def opened(config: CorpusConfig) -> Corpus:
         corpus = open_(config)
@@ -99,15 +105,13 @@ def _text_kind(
         needs_path=needs_path,
         download=download,
         check=_check_text,
-        recognises=recognises,
+        suffixes=suffixes,
     )
 
 
 def _table_kind(kind: str, needs_path: str) -> CorpusKind:
-    suffixes = tables.SUFFIXES[kind]
-
     def open_(config: CorpusConfig) -> Corpus:
-        found = find_corpus(config, suffixes, f"{kind} files")
+        found = find_corpus(config, f"{kind} files")
         return tables.TextTables(found, kind, config.text_field or tables.DEFAULT_FIELD)
 
     return _text_kind(
@@ -115,7 +119,7 @@ def _table_kind(kind: str, needs_path: str) -> CorpusKind:
         open_,
         options=("text_field", "split_by"),
         needs_path=needs_path,
-        recognises=lambda path: is_mostly(path, suffixes),
+        suffixes=tables.SUFFIXES[kind],
     )
 
 
@@ -125,11 +129,11 @@ def _saved_dataset(config: CorpusConfig) -> Corpus:
 
 
 def _text(config: CorpusConfig) -> Corpus:
-    return TextFiles(find_corpus(config, None, "files"))
+    return TextFiles(find_corpus(config))
 
 
 def _wikitext(config: CorpusConfig) -> Corpus:
-    found = find_corpus(config, None, "files")
+    found = find_corpus(config)
     if found.root.is_dir() and (found.splits is None or len(found.files) != 3):
         raise UserError(
             f"{found.root} must hold one file for each split, called as in wiki.train.raw, "
@@ -150,7 +154,7 @@ def _check_sound(config: CorpusConfig) -> None:
 
 
 def _audio(config: CorpusConfig) -> Corpus:
-    return AudioFiles(find_corpus(config, SUFFIXES, "audio files"), _sample_rate(config))
+    return AudioFiles(find_corpus(config, "audio files"), _sample_rate(config))
 
 
 def _youtubemix(config: CorpusConfig) -> Corpus:
@@ -184,14 +188,14 @@ def _audio_kind(
         needs_path=needs_path,
         download=None if options else name,
         check=_check_sound,
-        recognises=(lambda path: is_mostly(path, SUFFIXES)) if options else None,
+        suffixes=SUFFIXES,
     )
 
 
 def _music(config: CorpusConfig) -> Corpus:
     found = Found(root=corpus_root(config), files={})
     if not use_table(found):
-        found = find_corpus(config, MIDI_SUFFIXES, "MIDI files", split_by="file")
+        found = find_corpus(config, "MIDI files", split_by="file")
     return MidiFiles(found, config.tokenizer_name)
 
 
@@ -221,7 +225,7 @@ _MUSIC = CorpusKind(
     codec=lambda config, _: _MUSIC_CODECS[config.tokenizer_name](),
     options=("path", "split_by"),
     needs_path="a MIDI file, or a folder or archive of them",
-    recognises=lambda path: is_mostly(path, MIDI_SUFFIXES),
+    suffixes=MIDI_SUFFIXES,
 )
 
 _KINDS = (
@@ -241,7 +245,6 @@ _KINDS = (
         _saved_dataset,
         options=("text_field",),
         needs_path="a folder that the library datasets has saved",
-        recognises=tables.is_saved_dataset,
     ),
     _text_kind(
         "text8",
@@ -268,7 +271,6 @@ _KINDS = (
         options=("path",),
         needs_path="maestro-v3.0.0-midi.zip, or the folder that it unpacks to",
         download="maestro",
-        recognises=None,
     ),
     dataclasses.replace(
         _MUSIC,
@@ -276,7 +278,7 @@ _KINDS = (
         open=_asap,
         options=("path",),
         needs_path="the ASAP dataset, its folder or an archive",
-        recognises=None,
+        suffixes=(),
     ),
     *tasks.KINDS,
 )
@@ -285,9 +287,15 @@ CORPORA.update({kind.name: kind for kind in _KINDS})
 
 def guess_corpus(path: Path) -> str:
     """The kind of corpus that a file or folder is: its name in `CORPORA`, "text" if in doubt."""
+    if tables.is_saved_dataset(path):
+        return "datasets"
+    names = names_within(path)
     # Sound and music before the tables that may lie beside them.
-    kinds = reversed(CORPORA.values())
-    return next((kind.name for kind in kinds if kind.recognises and kind.recognises(path)), "text")
+    for kind in reversed(CORPORA.values()):
+        num_fitting = sum(unpacked_suffix(name) in kind.suffixes for name in names)
+        if num_fitting and 2 * num_fitting >= len(names) and kind.download is None:
+            return kind.name
+    return "text"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -32,20 +32,18 @@ DAMAGED_ARCHIVE = (EOFError, zipfile.BadZipFile, tarfile.TarError, lzma.LZMAErro
 _NUM_LOOKED_AT = 64
 
 
-def find_corpus(
-    config: CorpusConfig, suffixes: Collection[str] | None, what: str, *, split_by: str = "tokens"
-) -> Found:
+def find_corpus(config: CorpusConfig, what: str = "files", *, split_by: str = "tokens") -> Found:
     """The files that a configuration names, with their splits.
 
     Args:
         config: of the corpus; its `pattern` chooses among the names of a folder's files.
-        suffixes: in lower case, of the unpacked files; None takes all.
         what: is looked for, for errors.
         split_by: how they are split where neither names nor the configuration say.
 
     Raises:
         UserError: if there is none, or splits are named by half.
     """
+    suffixes = config.kind.suffixes or None
     found = find_files(corpus_root(config), suffixes, what, pattern=config.pattern)
     found.splits = choose_splits(
         found.files,
@@ -198,21 +196,19 @@ def corpus_root(config: CorpusConfig) -> Path:
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
 
 
-def is_mostly(path: Path, suffixes: Collection[str]) -> bool:
-    """Whether a file has one of the suffixes, or half of the files of a folder or archive have.
+def names_within(path: Path) -> list[str]:
+    """The names of a file, or of the files of a folder or archive, to guess from what it is.
 
-    Files about the others, such as a README, do not count. Of an archive the first are looked at.
+    Hidden files and those about the others, such as a README, are left out. Of an archive the
+    first are taken.
     """
     if path.is_dir():
-        names = [file.name for file, _ in _walk(path) if not file.name.startswith(".")]
-    elif path.name.lower().endswith(ARCHIVES):
-        names = _first_names(path)
+        names = [file.name for file, _ in _walk(path)]
     else:
-        names = [path.name]
-    names = [name for name in names if not PurePosixPath(name).name.lower().startswith(ABOUT)]
-    return bool(names) and 2 * sum(unpacked_suffix(name) in suffixes for name in names) >= len(
-        names
-    )
+        is_archive = path.name.lower().endswith(ARCHIVES)
+        names = _first_names(path) if is_archive else [path.name]
+    bare = [PurePosixPath(name).name for name in names]
+    return [name for name in bare if not name.lower().startswith((".", *ABOUT))]
 
 
 def _first_names(archive: Path) -> list[str]:

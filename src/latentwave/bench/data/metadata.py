@@ -140,8 +140,9 @@ class StoreMetadata:
 
     def save(self, folder: Path) -> None:
         """Write `metadata.json` into a store's folder."""
-        text = json.dumps(dataclasses.asdict(self), indent=2)
-        (folder / METADATA_FILE).write_text(text + "\n", encoding="utf-8")
+        text = json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False)
+        # Names of files need not be text.
+        (folder / METADATA_FILE).write_bytes(text.encode("utf-8", "replace") + b"\n")
 
     @classmethod
     def load(cls, folder: Path) -> StoreMetadata:

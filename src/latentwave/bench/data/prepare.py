@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import platform
 import time
 import warnings
 from pathlib import Path
@@ -18,7 +17,6 @@ from latentwave.bench.data.folders import cache_folder, whole_file, whole_folder
 from latentwave.bench.data.metadata import (
     FORMAT_VERSION,
     METADATA_FILE,
-    Provenance,
     Source,
     StoreMetadata,
     file_source,
@@ -42,7 +40,9 @@ def prepare(config: CorpusConfig, folder: Path | None = None) -> TokenStore:
 
     Args:
         config: the corpus.
-        folder: where the store is or shall be; by default `default_store_path(config)`.
+        folder: where the store is or shall be; by default `stores/NAME-FINGERPRINT` in the cache
+            folder. The fingerprint covers the configuration, the format version and the content
+            of the sources.
 
     Returns:
         The store.
@@ -76,23 +76,6 @@ def prepare(config: CorpusConfig, folder: Path | None = None) -> TokenStore:
         )
     _warn_of_skipped(store.metadata)
     return store
-
-
-def default_store_path(config: CorpusConfig) -> Path:
-    """Where `prepare` keeps the store of a corpus when no folder is named.
-
-    It is `stores/NAME-FINGERPRINT` in the cache folder. The fingerprint covers the configuration,
-    the format version and the content of the sources, which are read for it unless it is
-    remembered.
-
-    Raises:
-        UserError: if the corpus is missing, empty or unreadable.
-    """
-    corpus = config.kind.open(config)
-    memory = _FingerprintMemory(config, corpus)
-    found = memory.recall() or _read_fingerprint(config, corpus)
-    memory.remember(found)
-    return _store_path(config, found)
 
 
 def _read_fingerprint(config: CorpusConfig, corpus: Corpus) -> str:
@@ -129,43 +112,14 @@ def _write(config: CorpusConfig, corpus: Corpus, folder: Path | None) -> str:
         with whole_folder(
             place, final=lambda: _store_path(config, found) if folder is None else place
         ) as partial:
-            found = _fill(partial, config, corpus)
+            codec, metadata = write_documents(partial, config, corpus)
+            save_codec(codec, partial)
+            found = _fingerprint(config, corpus.sources)
+            dataclasses.replace(metadata, fingerprint=found).save(partial)
     except OSError as error:
         raise UserError(
             f"cannot write the token store {place}: {error.strerror or error}"
         ) from error
-    return found
-
-
-def _fill(folder: Path, config: CorpusConfig, corpus: Corpus) -> str:
-    encoder = config.kind.codec(config, corpus)
-    written = write_documents(
-        folder, corpus, encoder, validation=config.validation, test=config.test
-    )
-    codec = written.codec
-    save_codec(codec, folder)
-    found = _fingerprint(config, corpus.sources)
-    StoreMetadata(
-        format_version=FORMAT_VERSION,
-        fingerprint=found,
-        corpus=config.name,
-        tokenizer=config.tokenizer_name,
-        vocab_size=codec.vocab_size,
-        num_tokens=written.num_tokens,
-        num_documents=written.num_documents,
-        dtype=codec.dtype,
-        sha256=written.sha256,
-        unit=codec.unit,
-        splits=written.splits,
-        class_names=corpus.class_names,
-        multi_label=corpus.multi_label,
-        provenance=Provenance(
-            sources=list(corpus.sources),
-            skipped=list(corpus.skipped),
-            left_out=list(corpus.left_out),
-            python_version=platform.python_version(),
-        ),
-    ).save(folder)
     return found
 
 

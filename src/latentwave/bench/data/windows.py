@@ -21,16 +21,12 @@ class MappedFile:
     """Enough of a memory map to open it in another process."""
 
     def __init__(self, array: np.memmap[Any, Any]) -> None:
+        self._options = {"dtype": array.dtype, "offset": array.offset, "shape": array.shape}
         self._name = str(array.filename)
-        self._dtype = array.dtype
-        self._offset = array.offset
-        self._size = len(array)
 
     def open(self) -> NDArray[Any]:
         """Map the file again, read-only."""
-        return np.memmap(
-            self._name, dtype=self._dtype, mode="r", offset=self._offset, shape=(self._size,)
-        )
+        return np.memmap(self._name, mode="r", **self._options)
 
 
 def by_name(array: NDArray[Any]) -> NDArray[Any] | MappedFile:
@@ -72,8 +68,7 @@ class DocumentBorders:
     ) -> tuple[Int64[Tensor, " L"], Int64[Tensor, " L"]]:
         """Which document each token of a window belongs to, and its place there.
 
-        Attention, filters and positions that follow these see one document at a time. A document
-        that starts before the window counts from the window's first token.
+        A document that starts before the window counts from the window's first token.
 
         Args:
             start: first token of the window in the split.
@@ -85,26 +80,32 @@ class DocumentBorders:
         """
         first = self.first_token + start
         documents = np.asarray(self.documents)  # slices of a plain array are cheaper to make
-        low = documents.searchsorted(first + 1)
-        high = documents.searchsorted(first + window_tokens)
+        low, high = documents.searchsorted([first + 1, first + window_tokens])
         begins = np.zeros(window_tokens, dtype=np.int64)
         begins[documents[low:high] - first] = 1
         places = np.arange(window_tokens)
         position_ids = places - np.maximum.accumulate(places * begins)
         return torch.from_numpy(begins.cumsum()), torch.from_numpy(position_ids)
 
+    def count_predicted(self, num_tokens: int) -> int:
+        """How many of the split's tokens have one of their own document before them."""
+        stop = self.first_token + num_tokens
+        first, last = np.asarray(self.documents).searchsorted([self.first_token + 1, stop])
+        return num_tokens - 1 - int(last - first)
+
     def __getstate__(self) -> dict[str, Any]:
-        """The mapped file by its name, see `by_name`."""
+        """The mapped file by its name."""
         return self.__dict__ | {"documents": by_name(self.documents)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Map the file again."""
-        self.__dict__.update(state)
-        self.documents = opened(self.documents)
+        self.__dict__.update(state, documents=opened(state["documents"]))
 
 
 class _Windows(Dataset[dict[str, Tensor]], abc.ABC):
     """Windows of equal length; subclasses say where each starts."""
+
+    num_windows: int
 
     def __init__(
         self, tokens: NDArray[Any], window_tokens: int, borders: DocumentBorders | None
@@ -122,13 +123,18 @@ class _Windows(Dataset[dict[str, Tensor]], abc.ABC):
                 f"the split has {len(tokens)} tokens, fewer than one window of {window_tokens}: "
                 "use a smaller context or more text"
             )
+        if borders is not None and not borders.count_predicted(len(tokens)):
+            raise UserError(
+                f"each of the {len(tokens)} tokens of the split is a document of its own, so "
+                "nothing can be predicted: leave separate_documents out"
+            )
         self.tokens = tokens
         self.window_tokens = window_tokens
         self.borders = borders
 
-    @abc.abstractmethod
     def __len__(self) -> int:
         """Windows."""
+        return self.num_windows
 
     @abc.abstractmethod
     def _start(self, index: int) -> int:
@@ -161,13 +167,12 @@ class _Windows(Dataset[dict[str, Tensor]], abc.ABC):
         }
 
     def __getstate__(self) -> dict[str, Any]:
-        """The mapped file by its name: pickling the array would copy all tokens to each worker."""
+        """The mapped file by its name."""
         return self.__dict__ | {"tokens": by_name(self.tokens)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Map the file again."""
-        self.__dict__.update(state)
-        self.tokens = opened(self.tokens)
+        self.__dict__.update(state, tokens=opened(state["tokens"]))
 
 
 class RandomWindows(_Windows):
@@ -182,12 +187,12 @@ class RandomWindows(_Windows):
         tokens: (N,), integers, such as `store.split("train")`.
         window_tokens: L; a causal language model predicts L − 1 tokens of each window.
         num_windows: the length of the dataset, such as steps · batch size.
-        seed: >= 0.
+        seed: in [0, 2^128).
         borders: keeps the documents of a window apart, such as `store.borders("train")`; None
             treats a window as one text.
 
     Raises:
-        UserError: if there are fewer tokens than one window.
+        UserError: if there are fewer tokens than one window, or borders leave none to predict.
         ValueError: for values out of range.
 
     Example:
@@ -207,14 +212,10 @@ class RandomWindows(_Windows):
         super().__init__(tokens, window_tokens, borders)
         if num_windows < 1:
             raise ValueError(f"num_windows must be >= 1, got {num_windows}")
-        if seed < 0:
-            raise ValueError(f"seed must be >= 0, got {seed}")
+        if not 0 <= seed < 1 << 128:
+            raise ValueError(f"seed must be in [0, 2^128), got {seed}")
         self.num_windows = num_windows
         self.seed = seed
-
-    def __len__(self) -> int:
-        """Windows."""
-        return self.num_windows
 
     def _start(self, index: int) -> int:
         return int(self.starts(index, 1)[0])
@@ -288,17 +289,15 @@ class TokenBatches:
         for first in range(self._first_pass, len(self), self._STEPS_AHEAD):
             passes = min(self._STEPS_AHEAD, len(self) - first)
             starts = self.dataset.starts(first * self._stride, passes * self._stride)
-            for places in self._placed(starts.reshape(passes, self._stride)):
+            starts = starts.reshape(passes, self._stride)
+            own = torch.from_numpy(starts[:, self._offset : self._offset + self.batch_size].copy())
+            if self._tokens is not None:
+                own = own.pin_memory().to(self._device, non_blocking=True)
+            for places in own:
                 ids = self._gather(places)
                 labels = ids.clone()
                 labels[:, 0] = -100
                 yield {"input_ids": ids, "labels": labels}
-
-    def _placed(self, starts: NDArray[np.int64]) -> Tensor:
-        own = torch.from_numpy(starts[:, self._offset : self._offset + self.batch_size].copy())
-        if self._tokens is None:
-            return own
-        return own.pin_memory().to(self._device, non_blocking=True)
 
     def _gather(self, places: Tensor) -> Tensor:
         if self._tokens is not None:
@@ -326,7 +325,7 @@ class GridWindows(_Windows):
         borders: keeps the documents of a window apart, see `RandomWindows`.
 
     Raises:
-        UserError: if there are fewer tokens than one window.
+        UserError: if there are fewer tokens than one window, or borders leave none to predict.
         ValueError: for values out of range.
 
     Example:
@@ -346,10 +345,6 @@ class GridWindows(_Windows):
             raise ValueError(f"num_windows must be >= 1 or None, got {num_windows}")
         self._grid = (len(tokens) - 1) // (window_tokens - 1)
         self.num_windows = self._grid if num_windows is None else min(num_windows, self._grid)
-
-    def __len__(self) -> int:
-        """Windows."""
-        return self.num_windows
 
     def _start(self, index: int) -> int:
         return (self.window_tokens - 1) * (index * self._grid // self.num_windows)

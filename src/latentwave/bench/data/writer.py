@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import array
 import collections
-import dataclasses
 import hashlib
-from collections.abc import Iterator
+import platform
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentwave.bench.data.codec import Codec, Encoder
+from latentwave.bench.data.config import CorpusConfig
 from latentwave.bench.data.corpus import SPLITS, Corpus, Document, UnreadableDocumentError
-from latentwave.bench.data.metadata import Split
+from latentwave.bench.data.metadata import FORMAT_VERSION, Provenance, Split, StoreMetadata
 from latentwave.bench.data.splits import share_sizes
 from latentwave.errors import UserError
 
@@ -25,28 +26,9 @@ LABELS_FILE = "labels.npy"
 _CHUNK_TOKENS = 1 << 16
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Written:
-    """What was written.
-
-    Attributes:
-        codec: of the tokens.
-        num_tokens: in `tokens.bin`.
-        num_documents: in `documents.npy`.
-        sha256: of `tokens.bin`.
-        splits: with their units.
-    """
-
-    codec: Codec
-    num_tokens: int
-    num_documents: int
-    sha256: str
-    splits: dict[str, Split]
-
-
 def write_documents(
-    folder: Path, corpus: Corpus, encoder: Encoder, *, validation: float, test: float
-) -> Written:
+    folder: Path, config: CorpusConfig, corpus: Corpus
+) -> tuple[Codec, StoreMetadata]:
     """Write `tokens.bin`, `documents.npy` and, with classes, `labels.npy`.
 
     Documents without tokens are left out. One that cannot be read to its end is taken back: the
@@ -56,21 +38,20 @@ def write_documents(
 
     Args:
         folder: of the store.
-        corpus: its documents are read once.
-        encoder: of their pieces.
-        validation: share of the tokens.
-        test: share of the tokens.
+        config: its encoder and shares are used.
+        corpus: its documents are read once, unless the encoder learns from them.
 
     Returns:
-        What was written.
+        The codec, and what the store says about itself, without a fingerprint.
 
     Raises:
         UserError: if the corpus holds nothing that can be read, or names splits but no "train".
     """
+    encoder = config.kind.codec(config, corpus)
     starts = array.array("q")
-    labels: list[int | tuple[int, ...]] = []
+    labels: list[Any] = []
     named = _NamedSplits()
-    faults: list[UnreadableDocumentError] = []
+    faults: list[UserError] = []
     with _TokenFile(folder / TOKENS_FILE) as file:
         for document in corpus.documents():
             named.open_document(document.split, file.num_tokens)
@@ -85,32 +66,44 @@ def write_documents(
                 continue
             if file.num_tokens > start:
                 starts.append(start)
-                labels.append(_checked_label(corpus, document))
+                labels.append(document.label)
                 named.units.setdefault(document.split or "", collections.Counter()).update(units)
     if not file.num_tokens:
         if len(faults) > 1:
             raise UserError(f"none of {len(faults)} documents can be read; the first: {faults[0]}")
-        raise (
-            faults[0]
-            if faults
-            else UserError("the corpus is empty: name a file or folder that holds something")
-        )
+        empty = UserError("the corpus is empty: name a file or folder that holds something")
+        raise faults[0] if faults else empty
     codec, table = encoder.finish(file.read())
     sha256 = file.finish(codec.dtype, table)
     documents = np.array(starts, dtype=np.int64)
     np.save(folder / DOCUMENTS_FILE, documents)
-    if corpus.class_names is not None:
-        np.save(folder / LABELS_FILE, _label_array(labels, corpus))
-    return Written(
-        codec=codec,
+    label_array = _label_array(labels, corpus)
+    if label_array is not None:
+        np.save(folder / LABELS_FILE, label_array)
+    return codec, StoreMetadata(
+        format_version=FORMAT_VERSION,
+        fingerprint="",
+        corpus=config.name,
+        tokenizer=config.tokenizer_name,
+        vocab_size=codec.vocab_size,
         num_tokens=file.num_tokens,
         num_documents=len(starts),
+        dtype=codec.dtype,
         sha256=sha256,
+        unit=codec.unit,
         splits=named.cut(
             file,
             codec,
-            shares=(validation, test),
-            whole=None if corpus.class_names is None else documents,
+            shares=(config.validation, config.test),
+            whole=None if label_array is None else documents,
+        ),
+        class_names=corpus.class_names,
+        multi_label=corpus.multi_label,
+        provenance=Provenance(
+            sources=list(corpus.sources),
+            skipped=list(corpus.skipped),
+            left_out=list(corpus.left_out),
+            python_version=platform.python_version(),
         ),
     )
 
@@ -201,33 +194,27 @@ class _NamedSplits:
         return splits
 
 
-def _checked_label(corpus: Corpus, document: Document) -> int | tuple[int, ...]:
-    """A document's label.
+def _label_array(labels: Sequence[Any], corpus: Corpus) -> NDArray[Any] | None:
+    """What `labels.npy` holds: (documents,) int64, or (documents, classes) uint8, 0 and 1.
 
     Raises:
-        ValueError: if it does not fit the corpus's classes.
+        ValueError: if a label does not fit the corpus's classes.
     """
-    label, names = document.label, corpus.class_names
+    names, is_multi = corpus.class_names, corpus.multi_label
     if names is None:
-        if label is not None:
-            raise ValueError(f"a corpus without class names has a document of label {label}")
-        return ()
-    if label is None or corpus.multi_label != isinstance(label, tuple):
-        wanted = "a tuple of class indices" if corpus.multi_label else "one class index"
-        raise ValueError(f"label must be {wanted}, got {label!r}")
-    if not all(0 <= index < len(names) for index in np.atleast_1d(label).tolist()):
-        raise ValueError(f"label must be in [0, {len(names)}), got {label}")
-    return label
-
-
-def _label_array(labels: list[int | tuple[int, ...]], corpus: Corpus) -> NDArray[Any]:
-    """What `labels.npy` holds: (documents,) int64, or (documents, classes) uint8, 0 and 1."""
-    if not corpus.multi_label:
-        return np.array(labels, dtype=np.int64)
-    table = np.zeros((len(labels), len(corpus.class_names or ())), dtype=np.uint8)
+        if any(label is not None for label in labels):
+            raise ValueError("a corpus without class names has labelled documents")
+        return None
+    table = np.zeros((len(labels), len(names)), dtype=np.uint8)
     for row, label in zip(table, labels, strict=True):
-        row[list(np.atleast_1d(label))] = 1
-    return table
+        if label is None or is_multi != isinstance(label, tuple):
+            wanted = "a tuple of class indices" if is_multi else "one class index"
+            raise ValueError(f"label must be {wanted}, got {label!r}")
+        chosen = list(label) if is_multi else [label]
+        if not all(0 <= index < len(names) for index in chosen):
+            raise ValueError(f"label must be in [0, {len(names)}), got {label}")
+        row[chosen] = 1
+    return table if is_multi else table.argmax(axis=1)
 
 
 class _TokenFile:
