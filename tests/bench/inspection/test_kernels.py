@@ -30,7 +30,6 @@ def test_every_kind_has_kernels_in_order_of_frequency(kind):
     assert np.allclose(kernels.haar.sum(axis=1), 1)
     assert kernels.counts.sum() == len(kernels.row_of)
     assert kernels.history.shape == (0, *kernels.taps.shape)
-    assert kernels.learned == (mixer.num_parameters > 0)
 
 
 def test_fixed_wavelets_show_each_level_once():
@@ -135,13 +134,6 @@ def test_history_comes_from_the_snapshots(tmp_path):
         change, np.broadcast_to([[0], [0.1], [0.2]], change.shape), rtol=1e-5
     )
     assert np.ptp(kernels.centre_history(), axis=0).max() < 1e-9  # gain does not move a centre
-
-
-def test_weights_have_a_history_too(tmp_path):
-    model = trained_by_hand(tmp_path, "filterbank", num_filters=4, kernel_size=8)
-    ((name, mixer),) = named_mixers(model).items()
-    kernels = kernels_of(name, mixer, tmp_path)
-    assert kernels.weight_history.shape == (3, 4)
 
 
 def test_snapshots_of_another_model_are_refused(tmp_path):

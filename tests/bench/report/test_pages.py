@@ -283,8 +283,6 @@ def test_the_page_of_a_large_model_stays_small(seen, tmp_path):
         bandwidth=np.full(144, 0.1),
         steps=np.arange(24),
         history=np.broadcast_to(taps, (24, *taps.shape)),
-        weight_history=np.broadcast_to(taps[:, 0], (24, 144)),
-        learned=True,
     )
     kernels = [dataclasses.replace(large, taps=taps + i) for i in range(31)]
     many = dataclasses.replace(seen, kernels=kernels, activity={}, paths={})

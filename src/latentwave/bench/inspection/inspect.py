@@ -240,7 +240,7 @@ def _notes(run: InspectedRun, kernels: list[Kernels], store: TokenStore | None) 
     notes = []
     if not kernels:
         notes.append(f"{run.name} is a plain backbone without mixers: it has no kernels to show.")
-    elif not any(each.learned for each in kernels):
+    elif not run.num_mixer_parameters:
         notes.append("The kernels have no parameters: training does not change them.")
     elif not any(len(each.steps) for each in kernels):
         notes.append(

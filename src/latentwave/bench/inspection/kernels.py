@@ -44,8 +44,6 @@ class Kernels:
         bandwidth: (N,), cycles per token.
         steps: (S,), training steps at which the parameters were kept; empty without snapshots.
         history: (S, N, K), the taps then, rows as in `taps`.
-        weight_history: (S, N), the weights then; None where there are no weights.
-        learned: whether the mixer has trainable parameters.
     """
 
     name: str
@@ -61,8 +59,6 @@ class Kernels:
     bandwidth: Float[np.ndarray, " N"]
     steps: Int[np.ndarray, " S"]
     history: Float[np.ndarray, "S N K"]
-    weight_history: Float[np.ndarray, "S N"] | None
-    learned: bool
 
     @property
     def counts(self) -> Int[np.ndarray, " N"]:
@@ -133,13 +129,14 @@ def kernels_of(name: str, mixer: Mixer, run: Path | None = None) -> Kernels:
     """
     snapshots = {} if run is None or not mixer.num_parameters else list_snapshots(run)
     past = [_at(mixer, name, path) for path in snapshots.values()]
-    taps, weights = _taps(mixer), _weights(mixer)
+    taps, is_bank = _taps(mixer), isinstance(mixer, Bank)
+    weights = getattr(mixer, "weights", None) if is_bank else None
     history = np.zeros((len(past), *taps.shape))
     for step, then in enumerate(past):  # a recursive filter may have had another length
         earlier = _taps(then)[:, : taps.shape[1]]
         history[step, :, : earlier.shape[1]] = earlier
     indices = row_of = np.arange(len(taps))
-    if not isinstance(mixer, Bank):
+    if not is_bank:
         # Channels share a row if they had the same kernel all the time.
         together = np.concatenate([taps, *history], axis=1).astype(np.float32)
         _, indices, row_of = np.unique(together, axis=0, return_index=True, return_inverse=True)
@@ -150,20 +147,16 @@ def kernels_of(name: str, mixer: Mixer, run: Path | None = None) -> Kernels:
         name=name,
         label=mixer_label(name),
         kind=mixer.kind,
-        rows="filter" if isinstance(mixer, Bank) else "channel",
-        indices=rows + (0 if isinstance(mixer, Bank) else mixer.mixed_range[0]),
+        rows="filter" if is_bank else "channel",
+        indices=rows + (0 if is_bank else mixer.mixed_range[0]),
         row_of=np.argsort(order)[row_of.reshape(-1)],
         taps=taps[rows],
         haar=haar_taps(_levels(mixer, taps)[rows], taps.shape[1]),
-        weights=None if weights is None else weights[rows],
+        weights=None if weights is None else _array(weights)[rows],
         centre=centre[order],
         bandwidth=bandwidth[order],
         steps=np.array(list(snapshots), dtype=np.int64),
         history=history[:, rows],
-        weight_history=np.stack([_weights(then)[rows] for then in past])  # type: ignore[index]
-        if past and weights is not None
-        else None,
-        learned=mixer.num_parameters > 0,
     )
 
 
@@ -181,11 +174,6 @@ def _levels(mixer: Mixer, taps: Float[np.ndarray, "N K"]) -> Int[np.ndarray, " N
         sizes = np.repeat(mixer.kernel_sizes, mixer.num_filters // len(mixer.kernel_sizes))
         levels = np.round(np.log2(sizes))
     return nearest_level(taps) if levels is None else np.asarray(levels, dtype=np.int64)
-
-
-def _weights(mixer: Mixer) -> Float[np.ndarray, " N"] | None:
-    weights = getattr(mixer, "weights", None) if isinstance(mixer, Bank) else None
-    return None if weights is None else _array(weights)
 
 
 @torch.no_grad()

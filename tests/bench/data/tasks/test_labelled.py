@@ -184,6 +184,16 @@ def test_what_is_wrong_with_a_file_is_said(case, file, content, message, tmp_pat
         prepare(config)
 
 
+def test_a_compressed_line_longer_than_any_table_has_is_refused(tmp_path):
+    """A small file whose one line would fill the memory."""
+    made.esc10(tmp_path)
+    (tmp_path / "labels.csv").unlink()
+    bomb = gzip.compress(b"file,fold,label,class\n" + b"x" * (1 << 26))
+    made.write(tmp_path, {"labels.csv.gz": bomb})
+    with pytest.raises(UserError, match="cannot read .*labels.csv.gz: field larger than"):
+        prepare(CorpusConfig(name="esc", path=str(tmp_path)))
+
+
 def test_published_tests_stay_whole_and_other_shares_are_dealt(tmp_path):
     store = prepare(config_of("imdb", tmp_path / "files"))
     for split in ("train", "validation", "test"):

@@ -68,11 +68,13 @@ def read_csv(path: Path, columns: list[str], *, heading: bool = True) -> Iterato
     """
     empty = True
     with opened(path) as file:
-        rows = csv.reader(TextIOWrapper(file, encoding="utf-8-sig", newline="\n"), strict=True)
+        text = TextIOWrapper(file, encoding="utf-8-sig", newline="\n")
+        # Lines in pieces: a compressed line may be longer than the memory.
+        rows = csv.reader(iter(lambda: text.readline(_LONGEST_LINE), ""), strict=True)
         head = next(rows, columns) if heading else columns
         missing = [column for column in columns if column not in head]
         if missing:
-            raise UserError(f"{path} has no column {missing[0]!r}, only {', '.join(head)}")
+            raise UserError(f"{path} has no column {missing[0]!r}, only {', '.join(head)[:80]!r}")
         for row in filter(None, rows):
             if len(row) != len(head):
                 raise UserError(
