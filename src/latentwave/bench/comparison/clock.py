@@ -1,8 +1,8 @@
-"""What a training step takes: all contestants in turn, on one machine, at one time.
+"""How long a training step takes, timed for all contestants in turn.
 
-Runs that stand side by side on a machine, or on several, disturb each other's clocks. So seconds
-are not taken from the runs: they are their steps times the duration of a step, and that is measured
-for all contestants together, alternating, while nothing else runs.
+Runs that share a machine slow each other down, and runs on several machines do not compare. So the
+seconds of a run are its steps times the duration of a step, and that is timed for all contestants
+together, one step of each in turn, while nothing else runs.
 """
 
 from __future__ import annotations
