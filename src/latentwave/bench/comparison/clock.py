@@ -15,8 +15,7 @@ from typing import Annotated, Any
 
 import psutil
 import torch
-from annotated_types import MinLen
-from pydantic import NonNegativeFloat, PositiveFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch.utils.data import default_collate
 
 from latentwave.bench.data import TokenStore
@@ -42,7 +41,7 @@ class Clock:
         environment: what it was measured on, see `describe_environment`.
     """
 
-    step_seconds: dict[str, Annotated[list[PositiveFloat], MinLen(1)]]
+    step_seconds: dict[str, Annotated[list[PositiveFloat], Field(min_length=1)]]
     busy_cores: NonNegativeFloat | None
     environment: dict[str, Any]
 
