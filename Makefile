@@ -45,7 +45,7 @@ results: $(STAMP)  ## write the tables and figures of the pages from results/
 results-check: $(STAMP)  ## compute them again and fail where a page or a results.json differs
 	$(COG) --check --diff README.md docs/*.md
 
-claims: $(STAMP)  ## run comparisons of results/ again: make claims CLAIMS="demo text-small"
+claims: $(STAMP)  ## run comparisons of results/ again: make claims CLAIMS="best text-small"
 	$(BIN)/python -m tools.rerun $(CLAIMS)
 
 format: $(STAMP)

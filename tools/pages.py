@@ -5,7 +5,7 @@
 
 A block is a comment with a call of one of these functions, and what it wrote:
 
-    <!-- [[[cog table("demo", "loss gain steps", by_loss=True) ]]] -->
+    <!-- [[[cog table("best", "loss gain steps", by_loss=True) ]]] -->
     ...
     <!-- [[[end]]] -->
 

@@ -1,7 +1,7 @@
 """Run comparisons of `results/` again and say whether their final losses agree with the record.
 
-    python -m tools.rerun demo text-small    # make claims CLAIMS="demo text-small"
-    python -m tools.rerun demo --seeds '[0]' # what follows overrides the recorded command
+    python -m tools.rerun best text-small    # make claims CLAIMS="best text-small"
+    python -m tools.rerun best --seeds '[0]' # what follows overrides the recorded command
 
 The rule: a contestant's new mean final loss must lie in the recorded interval, widened on either
 side by the distance between the lowest and the highest seed. One seed has no such distance: 2 % of

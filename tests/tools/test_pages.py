@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cogapp import Cog
 
-from latentwave.bench.comparison import read_results, write_results
+from latentwave.bench.comparison import write_results
 from latentwave.errors import UserError
 from tests.bench.comparison.made_up import made_up_results
 from tools.comparisons import read_checked
@@ -98,7 +98,7 @@ def test_figures_and_texts(repository):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        ('table("nowhere", "loss")', "there is no results file"),
+        ('table("nowhere", "loss")', "results/nowhere is missing"),
         ('table("demo", "los")', "there is no column 'los'; choose loss, gain"),
         ('figure("demo", "no.png", "x")', "there is no results/demo/no.png"),
         ('text("speeds.txt", "y", section="three")', "has no section 'three'"),
@@ -168,4 +168,3 @@ def test_a_changed_page_fails_the_check_with_the_difference(at_root, tmp_path):
     code, said = run_cog("--check", "--diff", str(page))
     assert code != 0
     assert "-| `wavelets` |" in said
-    assert read_results("results/demo").name == "demo"

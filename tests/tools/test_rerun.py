@@ -95,7 +95,7 @@ def test_what_was_not_run_again_or_otherwise_is_said(repository, capsys):
 
 def test_mistakes_are_one_line(repository, capsys, monkeypatch):
     assert rerun.main(["demos"]) == 2
-    assert "there is no results file 'results/demos'" in capsys.readouterr().err
+    assert "results/demos is missing: give the folder" in capsys.readouterr().err
     repository.record(command="rm -r everything")
     read_checked.cache_clear()
     assert rerun.main(["demo"]) == 2

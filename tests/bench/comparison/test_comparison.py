@@ -55,16 +55,6 @@ def test_results_have_the_form_of_the_design(compared):
     assert none.reached
 
 
-def test_contestants_are_paired(compared):
-    _, _, folder, results = compared
-    # Before the first step both have the same backbone; the wavelet model differs by its mixer.
-    for seed in (0, 1):
-        assert (folder / f"wavelet-seed{seed}" / "result.json").is_file()
-    assert results.contestants["none"].num_parameters == (
-        results.contestants["wavelet"].num_parameters
-    )
-
-
 def test_finished_runs_are_kept_when_seeds_are_added(compared):
     recipe, store, folder, results = compared
     stamps = {path: path.stat().st_mtime_ns for path in folder.glob("*/result.json")}
@@ -156,15 +146,6 @@ def test_a_folder_of_something_else_is_left_alone(compared, tmp_path, make, resu
 
 def losses(results):
     return {name: own.final_loss.mean for name, own in results.contestants.items()}
-
-
-def test_one_seed_has_no_interval(compared, tmp_path):
-    recipe, store, *_ = compared
-    one = dataclasses.replace(recipe, seeds=[0])
-    results = compare(one, store, tmp_path / "one", console=Console(quiet=True))
-    speedup = results.contestants["wavelet"].speedup.steps
-    assert speedup.mean > 0
-    assert speedup.low is speedup.high is None
 
 
 def test_refusals_come_before_any_training(compared, tmp_path):

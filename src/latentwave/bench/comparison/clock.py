@@ -1,8 +1,8 @@
-"""What a training step takes: all contestants in turn, on one machine, at one time.
+"""How long a training step takes, timed for all contestants in turn.
 
-Runs that stand side by side on a machine, or on several, disturb each other's clocks. So seconds
-are not taken from the runs: they are their steps times the duration of a step, and that is measured
-for all contestants together, alternating, while nothing else runs.
+Runs that share a machine slow each other down, and runs on several machines do not compare. So the
+seconds of a run are its steps times the duration of a step, and that is timed for all contestants
+together, one step of each in turn, while nothing else runs.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from typing import Annotated, Any
 
 import psutil
 import torch
-from annotated_types import MinLen
-from pydantic import NonNegativeFloat, PositiveFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch.utils.data import default_collate
 
 from latentwave.bench.data import TokenStore
@@ -42,7 +41,7 @@ class Clock:
         environment: what it was measured on, see `describe_environment`.
     """
 
-    step_seconds: dict[str, Annotated[list[PositiveFloat], MinLen(1)]]
+    step_seconds: dict[str, Annotated[list[PositiveFloat], Field(min_length=1)]]
     busy_cores: NonNegativeFloat | None
     environment: dict[str, Any]
 

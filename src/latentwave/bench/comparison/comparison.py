@@ -57,9 +57,9 @@ def compare(
     """Train every contestant with every seed and write results.json.
 
     Runs are paired: contestants of one seed and one backbone start from the same weights and see
-    the same batches. Each run has its own folder CONTESTANT-seedN, those of a search for learning
-    rates lie under tuning/; with `resume` finished ones are taken as they are and an interrupted
-    one goes on. Contestants and seeds can be added to a finished comparison that way.
+    the same batches. Each run has a folder, CONTESTANT-seedN; those of the search for learning
+    rates are under tuning/. With `resume` finished runs are reused and an interrupted one goes on,
+    so contestants and seeds can be added to a finished comparison.
 
     Args:
         recipe: with the baseline "none" among its contestants.
@@ -67,8 +67,8 @@ def compare(
         folder: of the comparison.
         resume: go on in an existing folder.
         workers: where the runs are executed; default: one after the other, here.
-        time_again: measure the durations of steps again, for a comparison that was first timed
-            while the machine was busy.
+        time_again: time the training steps again, for a comparison that was first timed while
+            the machine was busy.
         command: what was typed, for the record.
         console: where progress is shown.
 
@@ -90,14 +90,14 @@ def compare(
     if is_main():
         count = len(recipe.contestants)
         console.print(f"counting costs of {count} contestants and timing their training steps …")
-    # Every contestant is built once before the first is trained: mistakes show now, not in hours.
+    # Build every contestant before the first one trains, so that mistakes show now, not in hours.
     costs = {name: _cost(recipe.as_seen_by(name), name, store) for name in recipe.contestants}
     budget = on_main(lambda: _read_budget(recipe, folder))
     clock = on_main(lambda: _clock(recipe, store, folder, time_again))
     planned = on_main(lambda: _with_budgets(recipe, costs, clock, budget, folder))
 
     def run_all(runs: dict[Path, tuple[Recipe, str, int]]) -> None:
-        # Finished runs are taken as they are, so they must be those that the recipe means.
+        # Finished runs are reused, so they must be runs of this recipe.
         for path, (own, name, seed) in runs.items():
             record = describe_run(own, name, seed, store)
             on_main(functools.partial(check_folder, path, record))
@@ -126,7 +126,7 @@ def compare(
         name: [folder / f"{name}-seed{seed}" for seed in recipe.seeds]
         for name in recipe.contestants
     }
-    # Seed by seed, so that a comparison that is cut off has whole pairs.
+    # Seed by seed, so that an interrupted comparison still has complete pairs.
     run_all(
         {
             folders[name][index]: (planned, name, seed)

@@ -35,7 +35,7 @@ Number = Annotated[float | None, BeforeValidator(_finite)]
 
 
 class Record(BaseModel):
-    """What all parts of results.json have in common: checked types, no unknown keys, no change."""
+    """A part of results.json: types are checked, unknown keys refused, values never change."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

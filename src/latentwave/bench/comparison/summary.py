@@ -61,7 +61,7 @@ def summarize(
         contexts: losses in contexts longer than in training.
         command: that was typed.
     """
-    # A class is not told by its document's tokens: its nats are not bits of them.
+    # Nats per document say nothing about the bits of its tokens.
     classifies = objective.task == "classification"
     bits_per_nat = {} if classifies else store.bits_per_unit(1.0)
     units = {unit: 1 / (math.log(2) * bits) for unit, bits in bits_per_nat.items()}

@@ -179,7 +179,7 @@ def start_worker(parent: int, threads: int, started: Any) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """Without its parent a worker would train on, beside the one that resumes the run."""
+    """An orphan would go on training beside the worker that resumes its run."""
     while os.getppid() == parent:
         time.sleep(_WATCH_SECONDS)
     os._exit(1)
