@@ -81,17 +81,17 @@ class Axis:
     upright: bool = False  # whether the names of its ticks stand on end
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class HeatMap:
     """Values as colours."""
 
     values: Float[np.ndarray, "N T"]  # (N, T), row 0 at the bottom; NaN is left empty
-    x: Float[np.ndarray, " T_1"]  # (T + 1,), edges of the columns
-    y: Float[np.ndarray, " N_1"]  # (N + 1,), edges of the rows
     low: float  # value of the first colour
     high: float  # of the last
     colours: str = "magma"  # a colour map of matplotlib
     unit: str | None = None  # beside the scale of colours; None: no scale
+    x: Float[np.ndarray, " T_1"] | None = None  # edges of columns; None: their middles are 0, 1, …
+    y: Float[np.ndarray, " N_1"] | None = None  # edges of rows; None: 0, 1, …
 
 
 @dataclass(frozen=True)

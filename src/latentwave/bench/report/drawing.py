@@ -302,9 +302,10 @@ def _legend_entries(charts: Sequence[Chart]) -> list[Line2D]:
 def _draw_heat_map(axes: Axes, heat_map: HeatMap) -> None:
     if not math.isfinite(heat_map.low) or not math.isfinite(heat_map.high):
         return  # of a model that diverged
+    rows, columns = heat_map.values.shape
     image = axes.pcolormesh(
-        heat_map.x,
-        heat_map.y,
+        np.arange(columns + 1) - 0.5 if heat_map.x is None else heat_map.x,
+        np.arange(rows + 1) if heat_map.y is None else heat_map.y,
         heat_map.values,
         cmap=heat_map.colours,
         vmin=heat_map.low,

@@ -105,12 +105,11 @@ def response_chart(
         y=Axis(ticks=_rows(kernels)),
         series=[line] if ridge else [],
         heat_map=HeatMap(
-            values=relative_decibels(taps, frequencies),
-            x=np.append(frequencies / step, last * step),
-            y=np.arange(len(taps) + 1.0),
+            relative_decibels(taps, frequencies),
             low=-_DECIBELS,
             high=0.0,
-            unit="dB below the peak" if not ridge else None,
+            unit=None if ridge else "dB below the peak",
+            x=np.append(frequencies / step, last * step),
         ),
         alt=f"Heat map of the frequency responses of {len(taps)} kernels, {kernels.label}, "
         f"{title}; centre frequencies from {kernels.centre[0]:.3g} to {kernels.centre[-1]:.3g} "
@@ -161,14 +160,7 @@ def _taps(kernels: Kernels) -> Chart:
         kernels.label,
         x=Axis(f"lag [tokens]{cut}", ticks={float(lag): str(lag) for lag in lags}),
         y=Axis("centre frequency", ticks=_rows(kernels)),
-        heat_map=HeatMap(
-            values=shown / np.where(peak > 0, peak, 1.0),
-            x=np.arange(num_taps + 1) - 0.5,
-            y=np.arange(len(shown) + 1.0),
-            low=-1.0,
-            high=1.0,
-            colours="RdBu_r",
-        ),
+        heat_map=HeatMap(shown / np.where(peak > 0, peak, 1.0), -1.0, 1.0, "RdBu_r"),
         alt=f"Heat map of the taps of {len(shown)} kernels, {kernels.label}, each scaled to ±1.",
         width=270.0,
         height=200.0,
@@ -259,15 +251,7 @@ def _map(
             "tokens", ticks={float(i): token for i, token in enumerate(tokens)}, upright=not single
         ),
         y=Axis("centre frequency", ticks=_rows(kernels)),
-        heat_map=HeatMap(
-            values=values,
-            x=np.arange(values.shape[1] + 1) - 0.5,
-            y=np.arange(len(values) + 1.0),
-            low=low,
-            high=high,
-            colours="RdBu_r" if signed else "magma",
-            unit="",
-        ),
+        heat_map=HeatMap(values, low, high, "RdBu_r" if signed else "magma", unit=""),
         alt=f"Heat map: {title} of {len(values)} kernels over {len(tokens)} tokens, "
         f"{kernels.label}.",
         width=float(np.clip(150 + (9 if single else 15) * len(tokens), 520, 1300)),

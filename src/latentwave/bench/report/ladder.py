@@ -277,7 +277,9 @@ def _losses(results: LadderResults, setting: str) -> _Losses:
 
 def _losses_chart(results: LadderResults, setting: str) -> Chart:
     costs = {(c.contestant, c.size): c for c in results.costs if c.setting == setting}
-    tokens = {(p.contestant, p.size, p.budget): p.tokens for p in results.points}
+    tokens = {
+        (p.contestant, p.size, p.budget): p.tokens for p in results.points if p.setting == setting
+    }
     found = _losses(results, setting)
     others = [name for name in dict.fromkeys(name for name, _, _ in found) if name != BASELINE]
     series = []

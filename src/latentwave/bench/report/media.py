@@ -89,7 +89,7 @@ def piano_roll_charts(
                 x=Axis("seconds", window=(0.0, longest)),
                 y=Axis(ticks={float(pitch): f"C{pitch // 12 - 1}" for pitch in octaves}, grid=True),
                 heat_map=HeatMap(
-                    values=velocities,
+                    velocities,
                     x=times,
                     y=np.arange(lowest, highest + 2) - 0.5,
                     low=0.0,
@@ -136,7 +136,7 @@ def _spectrogram(samples: Float[np.ndarray, " _"], sample_rate: int) -> HeatMap:
     )
     levels = 10 * np.log10(2 * power + 1e-12)
     return HeatMap(
-        values=levels,
+        levels,
         x=_edges(times - times[0], hop / sample_rate),
         y=_edges(frequencies / 1000, sample_rate / window / 1000),
         low=float(levels.min()),
