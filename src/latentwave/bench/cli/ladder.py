@@ -54,8 +54,6 @@ def _run(options: Namespace, arguments: list[str]) -> None:
     results = ladder.assemble(planned, store, command=shlex.join(["latentwave", *arguments]))
     results.write(folder)
     report.print_ladder(results, OUT)
-    for each in results.promotions:
-        OUT.print(ladder.describe_promotion(each), soft_wrap=True)
     OUT.print(f"page: {report.write_ladder(results, folder)[0]}", soft_wrap=True)
     if left:
         ERR.print(f"{left} trunks or searches are left: go on with --resume")

@@ -9,6 +9,7 @@ import yaml
 from rich.console import Console
 
 from latentwave.bench.ladder import RungPlan
+from latentwave.bench.ladder.promotion import describe_promotion
 from latentwave.bench.ladder.results import HeldOut, Interval, LadderResults, Multiplier
 from latentwave.bench.report.charts import BASELINE_SLOT, Axis, Chart, ChartGrid, Series, shorten
 from latentwave.bench.report.formats import (
@@ -128,6 +129,9 @@ def ladder_page(results: LadderResults) -> Page:
     sections = [Section(title=grid.title, charts=grid.charts) for grid in ladder_charts(results)]
     sections += [_setting(results, name) for name in settings]
     sections.append(Section(title="Costs", table=costs))
+    if results.promotions:
+        verdicts = [describe_promotion(each) for each in results.promotions]
+        sections.append(Section(title="The rule for a default", items=verdicts))
     if results.held_out:
         checks = [_held_out(check) for check in results.held_out]
         words = "The largest budget of each size, predicted from a law of all smaller ones."
@@ -206,6 +210,8 @@ def print_ladder(results: LadderResults, console: Console) -> None:
         print_text(console, "* beyond every run of the plain decoder at that size: extrapolated")
     for check in results.held_out:
         print_text(console, f"held out: {_held_out(check)}")
+    for each in results.promotions:
+        print_text(console, describe_promotion(each))
 
 
 def print_plan(rungs: Sequence[RungPlan], console: Console) -> None:
