@@ -156,7 +156,7 @@ def test_prepare_says_what_it_made(workplace, capsys):
             "'Z' (U+005A) at position 0 is not",
         ),
         (["generate", "{}/out/none-seed0", "--prompt", ""], "the prompt is empty"),
-        (["generate", "{}/out/none-seed0", "--max_new_tokens", "0"], "restriction v>0"),
+        (["generate", "{}/out/none-seed0", "--max_new_tokens", "0"], "at least 1 new"),
         (["generate", "{}/out/none-seed0", "--temperature", "-1"], "must be >= 0, got -1"),
         (["generate", "{}/out/none-seed0", "--top_k", "-1"], "restriction v>0"),
         (["generate", "{}/out/none-seed0", "--seed", "-1"], "restriction v>=0"),

@@ -9,6 +9,7 @@ import yaml
 from latentwave.bench.cli.main import main
 from latentwave.bench.data import CorpusConfig
 from latentwave.bench.training import load_run
+from latentwave.bench.training.files import seal_folder
 from tests.bench.training.test_classification import recipe_of, write_moods
 from tests.inspected import CONTESTANTS
 from tests.tiny import tiny_recipe, write_text
@@ -134,6 +135,8 @@ def test_a_run_that_diverged_is_refused(workplace, tmp_path, capsys):
     with torch.no_grad():
         next(model.parameters())[0] = float("nan")
     model.save_pretrained(tmp_path / "diverged" / "model")
+    (tmp_path / "diverged" / "model" / "manifest.json").unlink()
+    seal_folder(tmp_path / "diverged" / "model")  # or it would be called damaged
     capsys.readouterr()
     for given in (
         [tmp_path / "diverged"],
@@ -141,7 +144,7 @@ def test_a_run_that_diverged_is_refused(workplace, tmp_path, capsys):
     ):
         assert run("inspect", *given, *FEW) == 2
         (told,) = capsys.readouterr().err.splitlines()
-        assert f"the run {tmp_path}/diverged diverged: its weights are not finite" in told
+        assert f"the weights in {tmp_path}/diverged/model are not all finite" in told
 
 
 def test_a_file_in_the_folder_s_place_is_refused_before_anything_is_measured(workplace, capsys):

@@ -24,6 +24,7 @@ from latentwave.errors import UserError
 DEFAULT_PROMPT = "The "
 DEFAULT_NEW_TOKENS = {"text": 200, "media": 1024}
 DEFAULT_PROMPT_TOKENS = 256
+MOST_SECONDS = 100_000
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
@@ -40,7 +41,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--prompt_tokens",
-        type=PositiveInt | None,
+        type=int | None,
         help="how many tokens of the file or split to go on with (default: all, or 256)",
     )
     parser.add_argument(
@@ -51,7 +52,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max_new_tokens",
-        type=PositiveInt | None,
+        type=int | None,
         help="default: 200 of text, a second of sound, 1024 of music",
     )
     parser.add_argument("--seconds", type=float | None, help="of new sound")
@@ -140,8 +141,9 @@ def _num_new_tokens(options: Namespace, media: data.MediaCodec | None) -> int:
             f"how long tokens of the kind {media.kind!r} sound is known afterwards: give "
             "--max_new_tokens instead of --seconds"
         )
-    if not 0 < options.seconds < 1e6:
-        raise UserError(f"seconds must be > 0 and below a million, got {options.seconds}")
+    if not 0 < options.seconds < MOST_SECONDS:
+        bound = "> 0" if options.seconds < MOST_SECONDS else f"< {MOST_SECONDS:,}"
+        raise UserError(f"seconds must be {bound}, got {options.seconds}")
     return max(1, round(float(options.seconds) * rate))
 
 
@@ -152,6 +154,8 @@ def _prompt(
     split, wanted, text = options.prompt_split, options.prompt_tokens, options.prompt
     if not isinstance(codec, data.MediaCodec):
         return _text_prompt(options, codec), None
+    if wanted is not None and wanted < 1:
+        raise UserError(f"prompt_tokens must be >= 1, got {wanted}")
     if text is not None and split is not None:
         raise UserError("give --prompt or --prompt_split, not both")
     if text is not None:
