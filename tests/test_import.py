@@ -19,7 +19,6 @@ FORBIDDEN = {
     "lm_eval",
     "matplotlib",
     "pandas",
-    "plotly",
     "pooch",
     "psutil",
     "pyarrow",
