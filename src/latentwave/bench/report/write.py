@@ -7,6 +7,7 @@ the extra `bench` is not installed.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import os
 import sys
@@ -141,7 +142,8 @@ def write_piano_rolls(
 def check_extra() -> None:
     """Check that what draws is installed, before hours of measuring."""
     with _drawing_tools():
-        import latentwave.bench.report.html  # noqa: F401
+        for name in _EXTRA:
+            importlib.import_module(name)
 
 
 def make_folder(folder: str | Path) -> Path:
