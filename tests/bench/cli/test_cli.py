@@ -72,7 +72,9 @@ def test_train_evaluate_generate(workplace, capsys):
         == 0
     )
     assert "wavelet, seed 0: validation loss" in capsys.readouterr().out
-    assert json.loads((folder / "run.json").read_text())["mixers"][0]["options"] == {"boundary": "mean"}
+    assert json.loads((folder / "run.json").read_text())["mixers"][0]["options"] == {
+        "boundary": "mean"
+    }
 
     assert run("evaluate", folder, "--split", "test") == 0
     assert "bits per character" in capsys.readouterr().out
