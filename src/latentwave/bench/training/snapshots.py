@@ -38,7 +38,7 @@ def snapshot_steps(num_steps: int, evaluate_every_steps: int) -> list[int]:
         [0, 10, 20, 30, 40]
         >>> steps = snapshot_steps(100_000, 100)
         >>> len(steps), steps[:5], steps[-2:]
-        (21, [0, 100, 200, 300, 400], [73100, 100000])
+        (23, [0, 100, 200, 300, 400], [73100, 100000])
     """
     last = num_steps // evaluate_every_steps
     if last < MOST_SNAPSHOTS:
