@@ -188,7 +188,7 @@ def test_unreadable_documents_are_taken_back(make):
     [
         ([Document(pieces=failing("x"))], {}, "torn page"),
         ([Document(pieces=failing("x")), Document(pieces=failing())], {}, "none of 2 documents"),
-        ([doc("", "")], {}, "the corpus is empty"),
+        ([doc("", "")], {}, "is empty: name a file"),
         ([doc("abc", split="test")], {}, "no training documents, only test"),
         ([doc("a", split="train"), doc("b")], {}, "must name a split, or none"),
         ([doc("a"), doc("b", split="train")], {}, "must name a split, or none"),

@@ -71,8 +71,12 @@ def write_documents(
     if not file.num_tokens:
         if len(faults) > 1:
             raise UserError(f"none of {len(faults)} documents can be read; the first: {faults[0]}")
-        empty = UserError("the corpus is empty: name a file or folder that holds something")
-        raise faults[0] if faults else empty
+        if faults:
+            raise faults[0]
+        raise UserError(
+            f"{config.path or f'the corpus {config.name!r}'} is empty: name a file or folder that "
+            "holds something"
+        )
     codec, table = encoder.finish(file.read())
     sha256 = file.finish(codec.dtype, table)
     documents = np.array(starts, dtype=np.int64)
