@@ -151,8 +151,16 @@ def test_filters_start_with_unit_energy_and_nothing_beyond_their_scale(init):
         (FilterbankMixer, {"kernel_size": 8, "kernel_sizes": [8]}, r"exclude each other"),
         (FilterbankMixer, {"init": "zeros"}, r"got 'zeros'"),
         (AdaptiveFilterbankMixer, {"kernel_size": 65}, r"context length 64, got \[65\]"),
-        (AdaptiveFilterbankMixer, {"mask_heads": 3}, r"mask_width=32.*mask_heads=3"),
-        (AdaptiveFilterbankMixer, {"mask_layers": 0}, r"mask_layers=0"),
+        (
+            AdaptiveFilterbankMixer,
+            {"mask_heads": 3},
+            r"mask_heads must divide mask_width=32, got 3",
+        ),
+        (
+            AdaptiveFilterbankMixer,
+            {"mask_layers": 0},
+            r"mask_layers must be between 1 and 64, got 0",
+        ),
         (AdaptiveFilterbankMixer, {"mask_window": 65}, r"context length 64, got 65"),
         (AdaptiveFilterbankMixer, {"mask_window": 0}, r"got 0"),
     ],

@@ -24,9 +24,10 @@ def short_kernel(kernel_size: int | None, context_length: int, init: KernelInit)
     shortest = 2 if init == "haar" else 1
     size = min(4, context_length) if kernel_size is None else kernel_size
     if not shortest <= size <= context_length:
+        why = " with init='haar'" if init == "haar" else ""
         raise ValueError(
-            f"kernel_size must be between {shortest} and the context length {context_length} "
-            f"with init={init!r}, got {size}"
+            f"kernel_size must be between {shortest} and the context length {context_length}{why}, "
+            f"got {size}"
         )
     return size
 

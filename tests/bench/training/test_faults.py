@@ -289,9 +289,13 @@ def test_ctrl_c_that_python_swallows_still_ends_the_run(run_one, tmp_path, monke
         return training_step(self, *arguments)
 
     monkeypatch.setattr(run_module.RunTrainer, "training_step", pressed)
-    with pytest.raises(KeyboardInterrupt):
-        run_one(tmp_path / "run")
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_one(tmp_path / "run")
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_run_that_was_killed_at_its_very_beginning(run_one, tmp_path):
