@@ -130,7 +130,7 @@ class DynamicConvMixer(DynamicMixer):
         )
 
 
-# Chosen by the compute that it saved at four sizes on a strong plain decoder: results/ladder-gpu.
+# Chosen by the compute that it saved at three sizes on a strong plain decoder: results/ladder-gpu.
 register_preset(
     "best",
     kind="dynamic_conv",
