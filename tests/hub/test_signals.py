@@ -6,6 +6,7 @@ from transformers import DynamicCache
 
 import latentwave as lw
 from latentwave.hub import all_mixers, decoder_layers
+from latentwave.hub.padding import find_documents
 from tests.hub.models import BACKBONES, every_way, gpt2, llama, tokens
 from tests.hub.points import EVERY_BACKBONE, EVERY_POINT, INNER, LENGTH, chunked, mixed
 
@@ -69,6 +70,24 @@ def test_packed_documents_equal_separate_ones(backbone, points):
     for name in ("segment_ids", "seq_idx"):
         packed = model(torch.cat(documents, dim=1), **how | {name: ids}).logits
         torch.testing.assert_close(packed, separate, rtol=1e-4, atol=1e-4)
+    # The blocks of the mask tell them too, boolean or added to the scores, padding between or not.
+    added = torch.zeros(own.shape, dtype=torch.float64).masked_fill(~own, -torch.inf)
+    for mask in (own, added):
+        packed = model(torch.cat(documents, dim=1), **how | {"attention_mask": mask}).logits
+        torch.testing.assert_close(packed, separate, rtol=1e-4, atol=1e-4)
+
+
+def test_documents_that_a_mask_tells():
+    ids = torch.tensor([[0, 0, 0, 1, 1, 2], [5, 5, 5, 5, 5, 5]])
+    real = torch.tensor([[1, 1, 0, 1, 1, 1], [0, 0, 1, 0, 1, 1]]).bool()
+    same = (ids[:, :, None] == ids[:, None, :]) & torch.ones(6, 6).tril().bool()
+    mask = (same & real[:, :, None] & real[:, None, :])[:, None]
+    found = find_documents(mask, 6)
+    assert found.tolist() == [[0, 0, 0, 1, 1, 2], [0] * 6]
+    assert find_documents({"full_attention": None, "sliding_attention": mask}, 6) is not None
+    assert find_documents(mask[1:], 6) is None
+    assert find_documents(mask[..., :3, :], 3) is None
+    assert find_documents(real, 6) is None
 
 
 @pytest.mark.parametrize("kind", lw.list_mixers())

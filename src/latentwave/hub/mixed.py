@@ -15,7 +15,7 @@ from transformers import DynamicCache, PretrainedConfig
 from latentwave.errors import UserError
 from latentwave.hub.cache import states_in
 from latentwave.hub.calls import CURRENT, Call, call_of, opened
-from latentwave.hub.padding import Padding, find_padding
+from latentwave.hub.padding import Padding, find_documents, find_padding
 from latentwave.hub.points import Site
 from latentwave.hub.swapping import Swapped, restore_class, swap_class
 
@@ -277,6 +277,8 @@ class MixedDecoder(MixedModel):
             states = states_in(cache, len(self._mixed_entries))
         elif segment_ids is None and kwargs.get("attention_mask") is None:
             segment_ids = _documents(kwargs.get("position_ids"), tokens)
+        elif segment_ids is None:
+            segment_ids = find_documents(kwargs["attention_mask"], tokens.shape[1])
         mask = find_padding(kwargs.get("attention_mask"), tokens.shape[1], cache, config)
         padding = given.padding if mask is None else Padding.of(mask)
         return Call(states, segment_ids, padding)

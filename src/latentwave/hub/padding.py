@@ -1,4 +1,4 @@
-"""Which tokens are padding, from whatever attention mask a decoder is given."""
+"""What an attention mask of any form tells: which tokens are padding, where documents begin."""
 
 from __future__ import annotations
 
@@ -72,12 +72,9 @@ def find_padding(
     Raises:
         UserError: for a mask of another form.
     """
-    layer_index = 0
-    if isinstance(attention_mask, dict):
-        given = {kind: mask for kind, mask in attention_mask.items() if mask is not None}
-        kind, attention_mask = next(iter(given.items()), ("", None))
-        types = getattr(config, "layer_types", None) or []
-        layer_index = types.index(kind) if kind in types else 0
+    kind, attention_mask = _one_of(attention_mask)
+    types = getattr(config, "layer_types", None) or []
+    layer_index = types.index(kind) if kind in types else 0
     if attention_mask is None:
         return None
     if isinstance(attention_mask, Tensor) and attention_mask.dim() == 2:
@@ -89,13 +86,53 @@ def find_padding(
         if cache is not None:
             _, first_key = cache.get_mask_sizes(num_tokens, layer_index)  # of a sliding window
             keys = keys + cache.get_seq_length() - first_key
-        itself = attention_mask[:, 0, rows, keys]
-        return _unless_all_real(itself if itself.dtype == torch.bool else itself == 0)
+        return _unless_all_real(_allows(attention_mask[:, 0, rows, keys]))
     raise UserError(
         "mixers need the attention mask as (batch, tokens), 1 for real tokens, to tell which "
         f"tokens are padding; got {type(attention_mask).__name__}"
         + (f" of shape {tuple(attention_mask.shape)}" if hasattr(attention_mask, "shape") else "")
     )
+
+
+def find_documents(attention_mask: Any, num_tokens: int) -> Tensor | None:
+    """Packed documents that a block-diagonal mask tells, of a call without a cache.
+
+    A token begins one that may not attend to the real token before it.
+
+    Args:
+        attention_mask: as for `find_padding`; only (batch, 1, tokens, tokens) tells documents.
+        num_tokens: of the call.
+
+    Returns:
+        (batch, tokens), integers; None if there is one document.
+    """
+    _, mask = _one_of(attention_mask)
+    if not isinstance(mask, Tensor) or mask.dim() != 4 or num_tokens < 2:
+        return None
+    if mask.shape[2:] != (num_tokens, num_tokens):
+        return None
+    allowed = _allows(mask[:, 0])
+    real = allowed.diagonal(dim1=1, dim2=2)
+    places = torch.arange(num_tokens, device=mask.device)
+    last = torch.where(real, places, -1).cummax(dim=1).values
+    before = torch.cat([torch.full_like(last[:, :1], -1), last[:, :-1]], dim=1)
+    joined = allowed.gather(2, before.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+    begins = real & (before >= 0) & ~joined
+    if not torch.compiler.is_compiling() and mask.device.type == "cpu" and not begins.any():
+        return None
+    return begins.cumsum(dim=1)
+
+
+def _one_of(attention_mask: Any) -> tuple[str, Any]:
+    """The first mask of several by type of layer, and that type."""
+    if not isinstance(attention_mask, dict):
+        return "", attention_mask
+    given = {kind: mask for kind, mask in attention_mask.items() if mask is not None}
+    return next(iter(given.items()), ("", None))
+
+
+def _allows(mask: Tensor) -> Tensor:
+    return mask if mask.dtype == torch.bool else mask == 0
 
 
 def _unless_all_real(mask: Tensor) -> Tensor | None:

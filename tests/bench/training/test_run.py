@@ -78,7 +78,9 @@ def test_documents_of_one_token_predict_nothing(tmp_path):
     for index in range(1000):
         (folder / f"{index:04}.txt").write_text("ab"[index % 2])
     recipe = tiny_recipe(folder, training={"separate_documents": True})
-    with pytest.raises(UserError, match="each of the 50 tokens of the split is a document of its own"):
+    with pytest.raises(
+        UserError, match="each of the 50 tokens of the split is a document of its own"
+    ):
         train(recipe, "none", 0, prepare(recipe.corpus), tmp_path / "run", console=QUIET)
 
 
