@@ -68,6 +68,7 @@ def test_processes_give_what_one_process_gives(experiment, serial, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.slow
 def test_a_local_ray_gives_what_one_process_gives(experiment, serial, tmp_path):
     pytest.importorskip("ray")
     workers = Workers(ray_address="local")
@@ -152,6 +153,7 @@ def test_progress_of_all_runs_together(monkeypatch, experiment, tmp_path, termin
         assert shown.getvalue() == "2 of 3 runs finished\n3 of 3 runs finished\n"
 
 
+@pytest.mark.slow
 def test_a_killed_comparison_goes_on_where_it_stopped(experiment, serial, tmp_path):
     recipe, store = experiment
     slow = dataclasses.replace(

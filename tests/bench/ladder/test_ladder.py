@@ -143,6 +143,7 @@ def test_a_damaged_file_is_one_line(content, tmp_path):
         read_ladder(tmp_path)
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_has_the_same_losses(finished, store, text, tmp_path):
     recipe = tmp_path / "ladder.yaml"
     recipe.write_text(yaml.safe_dump(values(text)))
