@@ -32,7 +32,7 @@ def finding(results: Results) -> str:
 CAUTION = """\
 What this is not: a claim about your model. The decoder is small, its settings are the usual ones,
 and it was trained for minutes. Against a plain decoder that is trained as well as we can, a mixer
-saves far less, and less at larger sizes: docs/results.md begins with that."""
+saves far less: docs/results.md begins with that."""
 
 
 def next_commands(folder: Path) -> list[str]:
