@@ -173,6 +173,7 @@ def test_killed_and_resumed_it_has_the_same_losses(finished, store, text, tmp_pa
     assert losses(assemble(ladder, store)) == losses(assemble(finished, store))
 
 
+@pytest.mark.slow
 def test_a_branch_that_was_deleted_is_trained_again(finished, store, text, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(finished.folder, folder)

@@ -248,6 +248,7 @@ def train_sound(rank, recipes, store, folder):
         train(recipe, "mixed", 0, store, folder / name, console=quiet())
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_curve_of_one(tmp_path):
     pytest.importorskip("soundfile")
     corpus = CorpusConfig(
