@@ -25,6 +25,7 @@ from latentwave.bench.comparison.results import RESULTS, ModelCost, Results, wri
 from latentwave.bench.comparison.summary import summarize
 from latentwave.bench.comparison.workers import Job, Workers
 from latentwave.bench.data import TokenStore
+from latentwave.bench.data.json_files import read_json
 from latentwave.bench.training import (
     Recipe,
     check_folder,
@@ -35,7 +36,7 @@ from latentwave.bench.training import (
     read_result,
     start_processes,
 )
-from latentwave.bench.training.files import PARTIAL, RECORD, read_json, write_json
+from latentwave.bench.training.files import PARTIAL, RECORD, write_json
 from latentwave.bench.training.processes import is_main, num_processes
 from latentwave.bench.training.progress import PlainConsole
 from latentwave.errors import UserError

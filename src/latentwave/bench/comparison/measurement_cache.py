@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from latentwave.bench.training.files import read_json, validated, write_json
+from latentwave.bench.data.json_files import read_json, validated
+from latentwave.bench.training.files import write_json
 from latentwave.errors import UserError
 
 

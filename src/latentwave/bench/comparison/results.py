@@ -18,8 +18,9 @@ from pydantic import (
     model_validator,
 )
 
+from latentwave.bench.data.json_files import read_json
 from latentwave.bench.training.contestant import BASELINE
-from latentwave.bench.training.files import read_json, write_durably
+from latentwave.bench.training.files import write_durably
 
 RESULTS = "results.json"
 MEASURES: tuple[Literal["steps", "flops", "seconds"], ...] = ("steps", "flops", "seconds")

@@ -20,7 +20,7 @@ from latentwave.bench.data.files import (
     names_within,
     unpacked_suffix,
 )
-from latentwave.bench.data.folders import read_json
+from latentwave.bench.data.json_files import read_json
 from latentwave.bench.data.music.corpus import SUFFIXES as MIDI_SUFFIXES
 from latentwave.bench.data.music.corpus import MidiFiles, asap_files, use_table
 from latentwave.bench.data.splits import CharacterShares, choose_splits, cut_in_order
@@ -317,7 +317,7 @@ def load_codec(folder: Path) -> Codec:
         UserError: if it is missing, damaged, or of an unknown kind.
     """
     path = folder / CODEC_FILE
-    known: _Kind = read_json(path, _Kind, "it says what tokens are; prepare, or train, again")
+    known: _Kind = read_json(path, "it says what tokens are; prepare, or train, again", _Kind)
     kind = known.kind
     if kind not in CODECS:
         raise UserError(f"{path} names an unknown codec {kind!r}; known are: {', '.join(CODECS)}")

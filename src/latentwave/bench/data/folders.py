@@ -1,9 +1,8 @@
-"""Folders that are there completely or not at all, and JSON files checked against a type."""
+"""Folders that are there completely or not at all."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import glob
 import os
 import secrets
@@ -11,9 +10,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
 
 from latentwave.errors import UserError
 
@@ -115,40 +111,3 @@ def whole_file(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def read_json(path: Path, schema: Any, remedy: str) -> Any:
-    """The content of a JSON file.
-
-    Args:
-        path: the file.
-        schema: a dataclass, or a type such as `dict[str, str]`. Values must have exactly the
-            types that it names; further keys are passed over.
-        remedy: what to do where the file is missing or damaged, the end of the message.
-
-    Raises:
-        UserError: if it is no regular file, no JSON, nested too deeply, or of another form.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "counts.json"
-        >>> _ = path.write_text('{"a": 1}')
-        >>> read_json(path, dict[str, int], "write it again")
-        {'a': 1}
-    """
-    if not path.is_file():  # a named pipe would never end
-        what = "is no regular file" if path.exists() else "is missing"
-        raise UserError(f"{path} {what}: {remedy}")
-    try:
-        return _adapter(schema).validate_json(path.read_bytes(), strict=True)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        where = "".join(f"{part}: " for part in first["loc"])
-        raise UserError(f"{path} is damaged ({where}{first['msg']}): {remedy}") from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror or error}): {remedy}") from error
-
-
-@functools.lru_cache(maxsize=64)
-def _adapter(schema: Any) -> Any:
-    return TypeAdapter(schema)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from latentwave.bench.data.folders import read_json
+from latentwave.bench.data.json_files import read_json
 from latentwave.errors import UserError
 
 FORMAT_VERSION = 3
@@ -157,13 +157,13 @@ class StoreMetadata:
             raise UserError(
                 f"{folder} {what} (no {METADATA_FILE}): prepare the corpus, or name another folder"
             )
-        version = read_json(path, _Version, remedy).format_version
+        version = read_json(path, remedy, _Version).format_version
         if version != FORMAT_VERSION:
             raise UserError(
                 f"the token store {folder} has format version {version}, this program reads "
                 f"version {FORMAT_VERSION}: delete the folder and prepare the corpus again"
             )
-        metadata: StoreMetadata = read_json(path, cls, remedy)
+        metadata: StoreMetadata = read_json(path, remedy, cls)
         for fault in metadata._faults():
             raise UserError(f"{path} is damaged ({fault}): {remedy}")
         return metadata

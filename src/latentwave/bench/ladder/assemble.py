@@ -11,6 +11,7 @@ from typing import Any
 from latentwave.bench.comparison import measure_cost
 from latentwave.bench.comparison.clock import Clock, OtherLoad, measure_step_seconds
 from latentwave.bench.data import TokenStore
+from latentwave.bench.data.json_files import read_json
 from latentwave.bench.ladder.laws import Law
 from latentwave.bench.ladder.multipliers import (
     fit_means,
@@ -22,7 +23,7 @@ from latentwave.bench.ladder.promotion import promotions_of
 from latentwave.bench.ladder.results import CellCost, LadderPoint, LadderResults, RateSearch
 from latentwave.bench.ladder.run import Cell, Ladder, branch_name
 from latentwave.bench.training import Recipe, describe_environment, open_objective, read_result
-from latentwave.bench.training.files import read_json, write_json
+from latentwave.bench.training.files import write_json
 
 CLOCK = "clock.json"
 

@@ -8,8 +8,9 @@ import math
 from pathlib import Path
 from typing import Any
 
+from latentwave.bench.data.json_files import read_json
 from latentwave.bench.ladder.laws import Law
-from latentwave.bench.training.files import read_json, write_durably
+from latentwave.bench.training.files import write_durably
 from latentwave.errors import UserError
 
 LADDER = "ladder.json"

@@ -9,7 +9,7 @@ import typing
 from collections.abc import Sequence
 from typing import Any
 
-from latentwave.bench.training.files import validated
+from latentwave.bench.data.json_files import validated
 from latentwave.errors import UserError
 
 MOST = 10**9  # of any number that has no smaller bound

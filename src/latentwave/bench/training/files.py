@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic_core import from_json
+from pydantic import ConfigDict
 
+from latentwave.bench.data.json_files import read_json
 from latentwave.errors import UserError
 
 PARTIAL = ".partial"
@@ -25,8 +24,6 @@ TENSORBOARD = "tensorboard"
 # In a sealed folder, such as a checkpoint or a model.
 MANIFEST = "manifest.json"
 _SEAL = "sha256"
-
-T = TypeVar("T")
 
 
 def write_durably(path: Path, content: str | bytes) -> None:
@@ -42,58 +39,6 @@ def write_durably(path: Path, content: str | bytes) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Replace a file by plain values, at once."""
     write_durably(path, json.dumps(value, indent=2) + "\n")
-
-
-@overload
-def read_json(path: Path, remedy: str) -> dict[str, Any]: ...
-@overload
-def read_json(path: Path, remedy: str, schema: type[T]) -> T: ...
-def read_json(path: Path, remedy: str, schema: Any = dict[str, Any]) -> Any:
-    """The content of a JSON file.
-
-    Args:
-        path: of a regular file.
-        remedy: what to do if it is missing or damaged, the end of the message.
-        schema: the type that it must have, such as a dataclass or a TypedDict.
-
-    Returns:
-        An object of that type.
-
-    Raises:
-        UserError: if there is no such file, or it holds something else.
-    """
-    if not path.is_file():  # opening a FIFO would wait for its writer
-        raise UserError(
-            f"{path} is {'not a regular file' if path.exists() else 'missing'}: {remedy}"
-        )
-    try:
-        return validated(from_json(path.read_bytes()), schema)
-    except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}): {remedy}") from error
-
-
-def validated(value: Any, schema: Any, *, strict: bool = False) -> Any:
-    """A value as an object of a type.
-
-    Args:
-        value: plain values, or the object itself.
-        schema: the type; keys that it does not have are refused if it is `STRICT`.
-        strict: take "1" for no number.
-
-    Raises:
-        ValueError: for the first fault that is found, with its place.
-    """
-    try:
-        return _adapter(schema).validate_python(value, strict=strict)
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in fault["loc"])
-        raise ValueError(f"{place}: {fault['msg']}" if place else fault["msg"]) from error
-
-
-@cache
-def _adapter(schema: Any) -> Any:
-    return TypeAdapter(schema)
 
 
 STRICT = ConfigDict(extra="forbid")

@@ -12,6 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from pydantic import with_config
 
+from latentwave.bench.data.json_files import validated
 from latentwave.bench.training.curve import CurvePoint
 from latentwave.bench.training.environment import describe_environment
 from latentwave.bench.training.files import (
@@ -21,7 +22,6 @@ from latentwave.bench.training.files import (
     STRICT,
     digest,
     read_sealed,
-    validated,
     write_sealed,
 )
 from latentwave.bench.training.settings import TrainingConfig

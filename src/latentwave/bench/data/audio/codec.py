@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from latentwave.bench.data.audio.files import read_audio, soundfile
 from latentwave.bench.data.codec import Codec, MediaCodec
 from latentwave.bench.data.corpus import UnusableFileError
-from latentwave.bench.data.folders import read_json
+from latentwave.bench.data.json_files import read_json
 from latentwave.errors import UserError
 
 FILE = "audio.json"
@@ -97,7 +97,7 @@ class SampleCodec(MediaCodec):
     @classmethod
     def load(cls, folder: Path) -> SampleCodec:
         """Read what `save` wrote."""
-        rate: _Rate = read_json(folder / FILE, _Rate, "prepare the corpus again")
+        rate: _Rate = read_json(folder / FILE, "prepare the corpus again", _Rate)
         return cls(rate.sample_rate)
 
 

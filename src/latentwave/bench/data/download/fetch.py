@@ -14,7 +14,8 @@ import pooch
 from latentwave.bench.data.download.archives import unpack
 from latentwave.bench.data.download.catalogue import CATALOGUE, Download, RemoteFile
 from latentwave.bench.data.download.transfer import Transfer
-from latentwave.bench.data.folders import cache_folder, read_json, whole_file, whole_folder
+from latentwave.bench.data.folders import cache_folder, whole_file, whole_folder
+from latentwave.bench.data.json_files import read_json
 from latentwave.errors import UserError
 
 CONTENT = "content"
@@ -167,8 +168,8 @@ def _recorded(home: Path) -> dict[str, str]:
         return {}
     recorded: dict[str, str] = read_json(
         path,
-        dict[str, str],
         "restore it, or delete it if the checksum of the next transfer may be trusted anew",
+        dict[str, str],
     )
     return recorded
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from latentwave.bench.data.codec import MediaCodec
 from latentwave.bench.data.corpus import UnusableFileError
-from latentwave.bench.data.folders import read_json
+from latentwave.bench.data.json_files import read_json
 from latentwave.bench.data.music.midi import notes_of
 from latentwave.bench.data.music.tokens import (
     BEGIN,
@@ -107,7 +107,7 @@ class EventCodec(MediaCodec):
         Raises:
             UserError: if the MidiTok that is installed gives the tokens other meanings.
         """
-        meaning: _Meaning = read_json(folder / FILE, _Meaning, "prepare the corpus again")
+        meaning: _Meaning = read_json(folder / FILE, "prepare the corpus again", _Meaning)
         if meaning.vocabulary != list(miditok_tokenizer(cls.kind).vocab):
             raise UserError(
                 f"{folder} was written with MidiTok {meaning.miditok}, whose vocabulary differs "

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentwave.bench.data.codec import Codec
-from latentwave.bench.data.folders import read_json
+from latentwave.bench.data.json_files import read_json
 from latentwave.bench.data.tasks.listops import SYMBOLS
 from latentwave.errors import UserError
 
@@ -131,7 +131,7 @@ class PcmCodec(TaskCodec):
     @classmethod
     def load(cls, folder: Path) -> PcmCodec:
         """Read the sample rate."""
-        rate: _Rate = read_json(folder / _RATE_FILE, _Rate, "prepare the corpus again")
+        rate: _Rate = read_json(folder / _RATE_FILE, "prepare the corpus again", _Rate)
         return cls(rate.sample_rate)
 
 

@@ -1,0 +1,76 @@
+"""JSON files, and plain values, checked against a type."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+from pydantic import TypeAdapter, ValidationError
+
+from latentwave.errors import UserError
+
+T = TypeVar("T")
+
+
+@overload
+def read_json(path: Path, remedy: str) -> dict[str, Any]: ...
+@overload
+def read_json(path: Path, remedy: str, schema: type[T]) -> T: ...
+def read_json(path: Path, remedy: str, schema: Any = dict[str, Any]) -> Any:
+    """The content of a JSON file, checked.
+
+    Args:
+        path: the file.
+        remedy: what to do where the file is missing or damaged, the end of the message.
+        schema: a dataclass, a model, or a type such as `dict[str, str]`. Values must have exactly
+            the types that it names.
+
+    Raises:
+        UserError: if it is no regular file, no JSON, nested too deeply, or of another form.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "counts.json"
+        >>> _ = path.write_text('{"a": 1}')
+        >>> read_json(path, "write it again", dict[str, int])
+        {'a': 1}
+    """
+    if not path.is_file():  # a named pipe would never end
+        what = "not a regular file" if path.exists() else "missing"
+        raise UserError(f"{path} is {what}: {remedy}")
+    try:
+        return _adapter(schema).validate_json(path.read_bytes(), strict=True)
+    except ValidationError as error:
+        raise UserError(f"{path} is damaged ({_first_fault(error)}): {remedy}") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror or error}): {remedy}") from error
+
+
+def validated(value: Any, schema: Any, *, strict: bool = False) -> Any:
+    """A value as an object of a type.
+
+    Args:
+        value: plain values, or the object itself.
+        schema: the type; keys that it does not have are refused if it is `STRICT`.
+        strict: take "1" for no number.
+
+    Raises:
+        ValueError: for the first fault that is found, with its place.
+    """
+    try:
+        return _adapter(schema).validate_python(value, strict=strict)
+    except ValidationError as error:
+        raise ValueError(_first_fault(error)) from error
+
+
+def _first_fault(error: ValidationError) -> str:
+    """The first thing that is wrong, behind its place."""
+    fault = error.errors(include_url=False, include_context=False)[0]
+    place = ".".join(str(part) for part in fault["loc"])
+    return f"{place}: {fault['msg']}" if place else str(fault["msg"])
+
+
+@functools.lru_cache(maxsize=64)
+def _adapter(schema: Any) -> Any:
+    return TypeAdapter(schema)
