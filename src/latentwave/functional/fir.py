@@ -75,7 +75,7 @@ def causal_fir(
 
 def dynamic_fir(
     x: Float[Tensor, "B N C"],
-    taps: Float[Tensor, "B T K G"],
+    taps: Float[Tensor, "B T K G"] | Sequence[Float[Tensor, "B T G"]],
     *,
     runs: Int[Tensor, "B N"] | None = None,
 ) -> Float[Tensor, "B T C"]:
@@ -85,7 +85,8 @@ def dynamic_fir(
 
     Args:
         x: (B, N, C), N = H + T: the H tokens before the outputs are only read. Any floating type.
-        taps: (B, T, K, G), one kernel per token and group of C / G neighbouring channels.
+        taps: (B, T, K, G), one kernel per token and group of C / G neighbouring channels, or its K
+            parts, (B, T, G) for each lag.
         runs: (B, N) from `segment_runs`: terms of another document than t's count as zero.
 
     Returns:
@@ -104,23 +105,27 @@ def dynamic_fir(
         >>> dynamic_fir(x, taps).flatten()
         tensor([ 1.,  2., 20.])
     """
-    (B, N, C), (_, T, K, G) = x.shape, taps.shape
+    parts = taps.unbind(2) if isinstance(taps, Tensor) else taps
+    (B, N, C), (_, T, G), K = x.shape, parts[0].shape, len(parts)
     if C % G or T > N:
         raise ValueError(
             f"taps must be for at most the {N} tokens and for groups of the {C} channels of x, "
-            f"got shape {tuple(taps.shape)} (batch, tokens, taps, groups)"
+            f"got {K} for {T} tokens and {G} groups"
         )
-    grouped = x.reshape(B, N, G, C // G)
-    if T == 1 and N >= K and not torch.compiler.is_compiling():
+    if isinstance(taps, Tensor) and T == 1 and N >= K and not torch.compiler.is_compiling():
         # One more token of a stream: one reduction.
-        newest_first = grouped[:, N - K :].flip(1).to(accumulation_dtype(x.dtype))
+        newest_first = x[:, N - K :].flip(1).to(accumulation_dtype(x.dtype))
         if runs is not None:
             same_document = (runs[:, N - K :] == runs[:, -1:]).flip(1)
-            newest_first = newest_first * same_document[..., None, None]
-        y = (newest_first * taps.squeeze(1).unsqueeze(-1)).sum(1, keepdim=True)
-        return y.flatten(2).to(x.dtype)
-    factors = taps.unsqueeze(-1).unbind(2)
-    return _shifted_sum(grouped, factors, runs, T).flatten(2)
+            newest_first = newest_first * same_document.unsqueeze(-1)
+        weights = taps.squeeze(1)
+        if G < C:
+            newest_first = newest_first.view(B, K, G, C // G)
+            weights = weights.unsqueeze(-1)
+        y = (newest_first * weights).sum(1, keepdim=True)
+        return (y.flatten(2) if G < C else y).to(x.dtype)
+    grouped = x.reshape(B, N, G, C // G)
+    return _shifted_sum(grouped, [each.unsqueeze(-1) for each in parts], runs, T).flatten(2)
 
 
 def _single_outputs(x: Tensor, taps: Tensor, runs: Tensor | None, outputs: int) -> Tensor:

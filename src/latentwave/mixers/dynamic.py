@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -31,8 +32,8 @@ class DynamicMixer(Mixer):
         return self.kernel_size
 
     @abc.abstractmethod
-    def token_taps(self, x: Tensor) -> Tensor:
-        """The kernels that the tokens of x choose, (B, T, K, groups of channels)."""
+    def token_taps(self, x: Tensor) -> Tensor | Sequence[Tensor]:
+        """The kernels that the tokens of x choose, as `dynamic_fir` takes them."""
 
     def _mix(
         self,
@@ -58,9 +59,9 @@ class DynamicConvMixer(DynamicMixer):
     softmax over the taps.
 
     Attributes:
-        kernels: (D, W), b.
+        kernels: (W, D), b; kernels[0] multiplies the current token.
         down: (R, D), V.
-        up: (W·D, R), U; rows j·D … (j + 1)·D − 1 give the taps of lag j.
+        up: (R, W, D), U transposed; up[:, j] gives the taps of lag j.
 
     Args:
         channels: D.
@@ -99,10 +100,10 @@ class DynamicConvMixer(DynamicMixer):
         if not 1 <= rank <= channels:
             raise ValueError(f"rank must be between 1 and the {channels} channels, got {rank}")
         self.kernel_size, self.rank, self.init = kernel_size, rank, init
-        self._initial = initial_kernels(channels, kernel_size, init)
-        self.kernels = nn.Parameter(torch.empty(channels, kernel_size))
+        self._initial = initial_kernels(channels, kernel_size, init).T
+        self.kernels = nn.Parameter(torch.empty(kernel_size, channels))
         self.down = nn.Parameter(torch.empty(rank, channels))
-        self.up = nn.Parameter(torch.empty(kernel_size * channels, rank))
+        self.up = nn.Parameter(torch.empty(rank, kernel_size, channels))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -112,10 +113,17 @@ class DynamicConvMixer(DynamicMixer):
         reset_linear(self.down)
         nn.init.zeros_(self.up)
 
-    def token_taps(self, x: Tensor) -> Tensor:
-        """The kernels that the tokens of x choose, (B, T, W, D)."""
-        chosen = F.linear(F.linear(x, self.down), self.up, self.kernels.T.flatten())
-        return chosen.view(*x.shape[:2], self.kernel_size, self.channels)
+    def token_taps(self, x: Tensor) -> Tensor | Sequence[Tensor]:
+        """The kernels that the tokens of x choose, as `dynamic_fir` takes them."""
+        if x.shape[1] == 1:
+            chosen = x[:, 0] @ self.down.T
+            taps = torch.addmm(self.kernels.view(-1), chosen, self.up.view(self.rank, -1))
+            return taps.view(-1, 1, self.kernel_size, self.channels)
+        # b is one more row of U, for a constant 1: as an addition it would be copied and summed
+        # apart. A product for each lag, because the gradient of one for all is slow on CPUs.
+        chosen = F.pad(F.linear(x, self.down), (0, 1), value=1.0)
+        rows = torch.cat([self.up, self.kernels.unsqueeze(0)])
+        return [chosen @ each for each in rows.unbind(1)]
 
     def flops(self, num_tokens: int) -> int:
         """The two products, adding b, and a multiplication and an addition per tap."""
