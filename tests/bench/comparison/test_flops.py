@@ -106,9 +106,8 @@ def tf_mask(mixer, x):
 def dynamic_taps(mixer, x):
     """(B, T, K, D)."""
     if mixer.kind == "dynamic_conv":
-        D, W = mixer.channels, mixer.kernel_size
-        chosen = (x @ mixer.down.T @ mixer.up.T).view(*x.shape[:2], W, D)
-        return chosen + mixer.kernels.T
+        chosen = x @ mixer.down.T @ mixer.up.flatten(1)
+        return chosen.view(*x.shape[:2], *mixer.kernels.shape) + mixer.kernels
     weights = x @ mixer.weights.T + mixer.bias
     taps = mixer.filters().T @ weights.view(*x.shape[:2], mixer.num_bands, mixer.num_groups)
     return taps.repeat_interleave(mixer.channels // mixer.num_groups, dim=-1)
