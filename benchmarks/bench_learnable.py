@@ -59,6 +59,7 @@ def rows(quick: bool) -> Iterator[Row]:
         error, target = relative_error(fast(), naive()), 3 if K == 512 else None
         faster = partial(row, f"{K} taps: time", "ms", ms["fast"], reads="faster")
         yield faster(ms["naive"], against="conv1d", error=error, at_least=target)
+        faster = partial(row, f"{K} taps: choice of form", "ms", ms["fast"], reads="faster")
         yield faster(ms["other"], against=f"blocks from {limit} taps" if sums else "sums")
     peaks = peak_mib(fast), peak_mib(naive)
     yield row(f"{K} taps: memory", "MiB", *peaks, against="conv1d")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from measure import Row, compare, main
@@ -46,13 +47,12 @@ def rows(quick: bool) -> Iterator[Row]:
             )
             for how in ("eager", "compiled"):
                 training = TrainingConfig(batch_size=B, compile=how == "compiled")
-                recipe = Recipe(
-                    name="step",
-                    corpus=corpus,
-                    backbone=backbone,
-                    contestants=CONTESTANTS,
-                    training=training,
-                )
+                fixed: dict[str, Any] = {
+                    "name": "step",
+                    "corpus": corpus,
+                    "contestants": CONTESTANTS,
+                }
+                recipe = Recipe(backbone=backbone, training=training, **fixed)
                 with torch.compiler.set_stance("force_eager" if quick else "default"):
                     seconds = measure_step_seconds(recipe, store, rounds=2 if quick else 9)
                 ms = {name: [1e3 * value for value in own] for name, own in seconds.items()}

@@ -62,8 +62,8 @@ class Row:
     reads: Literal["faster", "smaller", "of it"] = "of it"
     at_least: float | None = None  # target of the ratio
     at_most: float | None = None  # the same from above
-    # The largest relative one of outputs and gradients, where both are the same function; of
-    # growth against float64.
+    # The largest ‖ours − reference‖ ÷ ‖reference‖ of outputs and gradients, where both are the same
+    # function; growth is compared with float64.
     error: float | None = None
 
     @property
