@@ -54,8 +54,8 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(STAMP)  ## every benchmark, fast form beside the naive one
-	set -e; for file in benchmarks/bench_*.py; do $(BIN)/python $$file; done
+bench: $(STAMP)  ## every fast form beside its slow one, in one table and results/benchmarks.json
+	$(BIN)/python benchmarks/run.py
 
 gpu:  ## what a GPU is to show, in phases, with the machine's own Python and no installation
 	$(PYTHON) -m tools.gpu

@@ -1,141 +1,148 @@
-"""Corpora: preparation beside plain reading, windows beside plain copies, and waiting for data."""
+"""Corpora: preparation beside plain copying, windows beside plain copies, and waiting for data."""
 
 from __future__ import annotations
 
+import itertools
+import os
 import tempfile
 import time
-from collections.abc import Callable
+import wave
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from measure import header, paired_seconds, verdict
+from measure import Row, compare, main, paired
 from torch.utils.data import DataLoader
 
 from latentwave.bench.data import CorpusConfig, GridWindows, RandomWindows, TokenStore, prepare
+from latentwave.bench.data.audio import CODECS
+from latentwave.bench.data.music.midi import symusic
+from latentwave.bench.data.music.tokens import TOKENIZERS
 from latentwave.bench.training import BackboneConfig, ContestantConfig, build_model
 
-MB = 1e6
-NUM_BYTES = 20_000_000
-CONTEXT, BATCH, WINDOWS = 256, 16, 4096
+T, B = 256, 16  # tokens of a window, windows of a batch
 
 
-def main() -> None:
-    header("corpora, stores and windows")
+def rows(quick: bool) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        path = write_text(folder / "text.txt")
-        preparation(path, folder)
-        store = prepare(CorpusConfig(name="text", path=str(path)), folder / "store")
-        windows(store)
-        waiting(store)
+        home = Path(name)
+        os.environ["LATENTWAVE_HOME"] = name
+        text = made_text(home / "text", 200_000 if quick else 20_000_000)
+        sounds = made_sounds(home / "audio", 2 if quick else 240)
+        music = made_music(home / "music", 4 if quick else 60)
+        yield from preparation(text, ("characters", "bytes", "bpe"))
+        yield from preparation(sounds, [codec.kind for codec in CODECS])
+        yield from preparation(music, TOKENIZERS)
+        store = prepare(CorpusConfig(name="text", path=str(text)), home / "store")
+        yield from windows(store, 64 if quick else 4096)
+        yield waiting(store, num_layers=1 if quick else 4, steps=4 if quick else 12)
 
 
-def write_text(path: Path) -> Path:
+def made_text(folder: Path, num_bytes: int) -> Path:
     """Made-up words with the letter and word statistics of nothing in particular."""
     rng = np.random.default_rng(0)
     words = ["".join(rng.choice(list("etaoinshrdlu"), rng.integers(1, 10))) for _ in range(5000)]
-    chosen = rng.zipf(1.3, NUM_BYTES // 4) % len(words)
-    text = " ".join(words[index] for index in chosen)
-    path.write_text(text[:NUM_BYTES])
-    return path
+    chosen = rng.zipf(1.3, num_bytes // 4) % len(words)
+    folder.mkdir()
+    (folder / "text.txt").write_text(" ".join(words[index] for index in chosen)[:num_bytes])
+    return folder
 
 
-def preparation(path: Path, folder: Path) -> None:
-    """MB of source per second, page cache warm, the checks and digests included."""
+def made_sounds(folder: Path, seconds: int) -> Path:
+    """Noise at 44.1 kHz in stereo, as 16-bit WAV."""
+    rng = np.random.default_rng(0)
+    folder.mkdir()
+    for number in range(2):
+        frames = rng.normal(0, 3000, (seconds * 44100 // 2, 2)).astype("<i2")
+        with wave.open(str(folder / f"{number}.wav"), "wb") as file:
+            file.setparams((2, 2, 44100, 0, "NONE", ""))
+            file.writeframes(frames.tobytes())
+    return folder
 
-    def read() -> None:
-        with path.open("rb", buffering=0) as file:
-            while file.read(1 << 20):
-                pass
+
+def made_music(folder: Path, num_files: int) -> Path:
+    """Random notes, as dense as fast piano music."""
+    rng = np.random.default_rng(0)
+    folder.mkdir()
+    package, N = symusic(), 3000
+    for number in range(num_files):
+        score, track = package.Score(480), package.Track()
+        track.notes = package.Note.from_numpy(
+            np.cumsum(rng.integers(0, 120, N)).astype(np.int32),
+            rng.integers(40, 400, N).astype(np.int32),
+            rng.integers(30, 90, N).astype(np.int8),
+            rng.integers(1, 128, N).astype(np.int8),
+        )
+        score.tracks.append(track)
+        score.dump_midi(str(folder / f"{number:03}.mid"))
+    return folder
+
+
+def preparation(folder: Path, kinds: tuple[str, ...] | list[str]) -> Iterator[Row]:
+    """MB of files per second, page cache warm, the checks and digests included."""
+    numbers, files = itertools.count(), list(folder.iterdir())
 
     def copy() -> None:
-        with path.open("rb") as source, (folder / "copy").open("wb") as target:
-            while chunk := source.read(1 << 20):
-                target.write(chunk)
+        for path in files:
+            (folder.parent / "copy").write_bytes(path.read_bytes())
 
-    stores = iter(range(10**6))
+    def store(kind: str) -> object:
+        config = CorpusConfig(name=folder.name, path=str(folder), tokenizer=kind)
+        return prepare(config, folder.parent / f"{folder.name}-store-{next(numbers)}")
 
-    def store(tokenizer: str) -> Callable[[], object]:
-        config = CorpusConfig(name="text", path=str(path), tokenizer=tokenizer)
-        return lambda: prepare(config, folder / f"{tokenizer}-{next(stores)}")
-
-    size = path.stat().st_size / MB
-    functions: dict[str, Callable[[], object]] = {
-        "plain reading": read,
-        "reading and writing": copy,
-        "characters": store("characters"),
-        "bytes": store("bytes"),
-    }
-    seconds = paired_seconds(functions, repeats=5)
-    seconds["bpe"] = time_once(store("bpe"))
-    print(f"\n## preparation of {size:.0f} MB of text")
-    for name, value in seconds.items():
-        share = seconds["reading and writing"] / value
-        print(f"{name:20} {size / value:8,.0f} MB/s  {share:6.1%} of reading and writing")
+    size = sum(path.stat().st_size for path in files) / 1e6
+    calls = {kind: partial(store, kind) for kind in kinds}
+    rates = paired({**calls, "copy": copy}, unit="MB/s", work=size, repeats=3)
+    row = partial(compare, "data", f"{size:.3g} MB", against="copying")
+    for kind in kinds:
+        yield row(f"{folder.name} to {kind}", "MB/s", rates[kind], rates["copy"])
 
 
-def time_once(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
-def windows(store: TokenStore) -> None:
-    """Windows per second beside copies of the same bytes out of the same memory map."""
-    tokens = store.split("train")
+def windows(store: TokenStore, count: int) -> Iterator[Row]:
+    """Windows per second beside copies of as many tokens out of the same memory map."""
+    tokens, borders = store.split("train"), store.borders("train")
+    starts = np.random.default_rng(0).integers(0, len(tokens) - T, count)
     sets = {
-        "random windows": RandomWindows(tokens, CONTEXT, WINDOWS, seed=0),
-        "grid windows": GridWindows(tokens, CONTEXT, WINDOWS),
-        "documents apart": RandomWindows(
-            tokens, CONTEXT, WINDOWS, seed=0, borders=store.borders("train")
-        ),
+        "random windows": RandomWindows(tokens, T, count, seed=0),
+        "grid windows": GridWindows(tokens, T, count),
+        "documents apart": RandomWindows(tokens, T, count, seed=0, borders=borders),
     }
-    starts = np.random.default_rng(0).integers(0, len(tokens) - CONTEXT, WINDOWS)
 
     def copies() -> None:
         for start in starts:
-            torch.from_numpy(tokens[start : start + CONTEXT].astype(np.int64))
+            torch.from_numpy(tokens[start : start + T].astype(np.int64))
 
-    def through(loader: DataLoader[dict[str, torch.Tensor]]) -> Callable[[], None]:
-        def run() -> None:
-            for _ in loader:
-                pass
+    def through(loader: DataLoader[dict[str, torch.Tensor]]) -> Callable[[], object]:
+        return lambda: sum(1 for _ in loader)
 
-        return run
-
-    functions: dict[str, Callable[[], object]] = {"plain copies": copies}
-    for name, items in sets.items():
-        functions[name] = through(DataLoader(items, batch_size=BATCH))
-    seconds = paired_seconds(functions, repeats=5)
-    print(f"\n## windows of {CONTEXT} tokens, batches of {BATCH}, no workers")
-    for name, value in seconds.items():
-        rate = WINDOWS / value
-        print(f"{name:20} {rate:10,.0f} windows/s  {rate * CONTEXT / 1e6:7.1f} M tokens/s")
+    calls = {name: through(DataLoader(items, batch_size=B)) for name, items in sets.items()}
+    rates = paired({**calls, "copies": copies}, unit="windows/s", work=count, repeats=5)
+    row = partial(compare, "data", f"{T} tokens, batches of {B}", against="copying")
+    for name in sets:
+        yield row(name, "windows/s", rates[name], rates["copies"])
 
 
-def waiting(store: TokenStore) -> None:
-    """The share of a training step that goes into fetching its batch, for the small recipes."""
-    backbone = BackboneConfig(num_layers=4, context_length=CONTEXT)
+def waiting(store: TokenStore, *, num_layers: int, steps: int) -> Row:
+    """What of a training step goes into fetching its batch, for the small recipes."""
+    backbone = BackboneConfig(num_layers=num_layers, context_length=T)
     vocab_size = store.metadata.vocab_size
     model = build_model(backbone, ContestantConfig(), vocab_size=vocab_size, seed=0)
     optimizer = torch.optim.AdamW(model.parameters())
-    items = RandomWindows(store.split("train"), CONTEXT, 12 * BATCH, seed=0)
-    loader = iter(DataLoader(items, batch_size=BATCH))
-    fetching, steps = [], []
-    for _ in range(12):
+    loader = iter(DataLoader(RandomWindows(store.split("train"), T, steps * B, seed=0), B))
+    fetching, whole = [], []
+    for _ in range(steps):
         start = time.perf_counter()
         batch = next(loader)
-        fetched = time.perf_counter()
+        fetching.append(1e3 * (time.perf_counter() - start))
         model(**batch).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        fetching.append(fetched - start)
-        steps.append(time.perf_counter() - start)
-    share = sorted(fetching[2:])[5] / sorted(steps[2:])[5]
-    print("\n## waiting for data, 4 layers, D = 128, no workers")
-    print(f"{share:.2%} of a step; {verdict(share, 0.02, at_least=False)}")
+        whole.append(1e3 * (time.perf_counter() - start))
+    row = partial(compare, "data", f"{num_layers} layers, D 128, {B}×{T} tokens", at_most=0.02)
+    return row("waiting for a batch", "ms", fetching[2:], whole[2:], against="training step")
 
 
 if __name__ == "__main__":
-    main()
+    main(rows)

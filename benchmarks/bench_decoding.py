@@ -1,98 +1,43 @@
-"""Decoding one token: what a mixer adds to a decoder layer, at any position.
-
-python benchmarks/bench_decoding.py --width 128 --context 512
-"""
+"""Decoding one token, batch 1: what a mixer takes, beside filtering the prefix anew."""
 
 from __future__ import annotations
 
-import argparse
-import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
-from measure import header, paired_seconds, verdict
+from measure import MIXERS, Row, compare, main, paired, relative_error, some_mixer
 from torch import Tensor
-from transformers import DynamicCache, GPT2Config, GPT2Model
 
-from latentwave.mixers import Mixer, build_mixer
-
-KINDS: dict[str, tuple[str, dict[str, object]]] = {
-    "wavelet haar": ("wavelet", {}),
-    "wavelet haar, mean": ("wavelet", {"boundary": "mean"}),
-    "wavelet db4": ("wavelet", {"wavelet": "db4"}),
-    "learnable, 16 taps": ("learnable_wavelet", {}),
-    "learnable, 512 taps": ("learnable_wavelet", {"max_taps": 512}),
-    "ema": ("ema", {}),
-    "moving average": ("moving_average", {}),
-    "short conv": ("short_conv", {}),
-    "token shift": ("token_shift", {}),
-}
+from latentwave.mixers import Mixer
 
 
 def streaming_step(mixer: Mixer, prefix: Tensor) -> Callable[[], Tensor]:
-    """One token behind the prefix; the state moves on by a token at each call."""
+    """One token after the prefix; the state moves on by a token at each call."""
     state = mixer.new_state()
     mixer(prefix, state=state)
-    token = prefix[:, -1:]
-    return lambda: mixer(token, state=state)
-
-
-def backbone_step(options: argparse.Namespace, position: int) -> Callable[[], object]:
-    """One token through a decoder layer with a cache of keys and values."""
-    config = GPT2Config(
-        vocab_size=8,
-        n_positions=position + 1,
-        n_embd=options.width,
-        n_layer=1,
-        n_head=8,
-        n_inner=4 * options.width,
-    )
-    model = GPT2Model(config)
-    model.train(False)
-    cache = DynamicCache(config=config)
-    model(input_ids=torch.zeros(1, position, dtype=torch.int64), past_key_values=cache)
-    token = torch.zeros(1, 1, dtype=torch.int64)
-
-    def step() -> None:
-        model(input_ids=token, past_key_values=cache)
-        cache.crop(-1)
-
-    return step
+    return lambda: mixer(prefix[:, -1:], state=state)
 
 
 @torch.no_grad()
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--width", type=int, default=128)
-    parser.add_argument("--context", type=int, default=512)
-    parser.add_argument("--repeats", type=int, default=200)
-    options = parser.parse_args()
-    torch.manual_seed(0)
-    header("decoding one token, batch 1")
-    L = options.context
-    backbone = paired_seconds({"layer": backbone_step(options, L)}, repeats=options.repeats)
-    print(f"a decoder layer of the backbone at position {L}: {backbone['layer'] * 1e6:.0f} µs")
-    x = torch.randn(1, 8 * L, options.width)
-    for name, (kind, settings) in KINDS.items():
-        mixer = build_mixer(kind, channels=options.width, context_length=L, **settings)
-        whole = mixer(x[:, : L + 1])
+def rows(quick: bool) -> Iterator[Row]:
+    D, repeats = (16, 3) if quick else (128, 200)
+    L, early, late = 512, 8, 4096
+    x = torch.randn(1, late, D)
+    for name in MIXERS:
+        mixer = some_mixer(name, D)
         state = mixer.new_state()
         mixer(x[:, :L], state=state)
-        torch.testing.assert_close(mixer(x[:, L : L + 1], state=state), whole[:, L:])
-        functions: dict[str, Callable[[], object]] = {
-            "early": streaming_step(mixer, x[:, :8]),
-            "late": streaming_step(mixer, x),
-            "naive": functools.partial(mixer, x[:, :L]),
-        }
-        times = paired_seconds(functions, repeats=options.repeats, at_most=10.0)
-        late, growth = times["late"], times["late"] / times["early"]
-        print(
-            f"{name:20s} {late * 1e6:5.0f} µs, {late / backbone['layer']:4.0%} of a layer; "
-            f"filtering the prefix anew {times['naive'] * 1e6:6.0f} µs: "
-            f"{times['naive'] / late:.1f}x; position {8 * L} against 8: {growth:.2f}x "
-            f"({verdict(growth, 1.2, at_least=False)})"
-        )
+        whole = mixer(x[:, : L + 1])
+        error = relative_error([mixer(x[:, L : L + 1], state=state)], [whole[:, L:]])
+        steps = {"early": streaming_step(mixer, x[:, :early]), "late": streaming_step(mixer, x)}
+        anew = partial(mixer, x[:, :L])
+        us = paired({**steps, "anew": anew}, unit="µs", repeats=repeats, at_most=10.0)
+        row = partial(compare, "decoding", f"D {D}, L {L}", against=f"{L} tokens anew", error=error)
+        yield row(f"{name}: a token", "µs", us["late"], us["anew"], "faster")
+        row = partial(compare, "decoding", f"D {D}, position {late:,}", against=f"position {early}")
+        yield row(f"{name}: a late token", "µs", us["late"], us["early"], at_most=1.2)
 
 
 if __name__ == "__main__":
-    main()
+    main(rows)

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from measure import forward_backward
+from measure import KERNEL_SIZE, NUM_FILTERS, forward_backward
 from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -32,7 +32,6 @@ from latentwave.functional import causal_filterbank, filterbank_ops, naive_filte
 from latentwave.hub import decoder_layers
 from latentwave.mixers import build_mixer, list_mixers
 
-NUM_FILTERS, KERNEL_SIZE = 144, 32
 TRAINED: dict[str, dict[str, Any] | None] = {
     "none": None,
     "best": {},
@@ -236,7 +235,7 @@ def mixers(bench: Bench, sizes: Sizes) -> None:
         bench.row(
             group,
             "plain decoder layer, eager",
-            _step(layer, x, dy),
+            forward_backward(layer, x, weights=dy),
             moved_bytes=5 * x.nbytes,
             flops=3 * (2 * 12 * D**2 + 2 * T * D) * B * T,
         )
@@ -247,19 +246,10 @@ def mixers(bench: Bench, sizes: Sizes) -> None:
                 "moved_bytes": (4 + (mixer.num_parameters > 0)) * x.nbytes,
                 "flops": 4 * B * mixer.flops(T) if "filterbank" in kind else 0.0,
             }
-            bench.row(group, f"{kind}, eager", _step(mixer, x, dy), **work)
+            bench.row(group, f"{kind}, eager", forward_backward(mixer, x, weights=dy), **work)
             torch.compiler.reset()
             compiled = torch.compile(mixer, dynamic=False)
-            bench.row(group, f"{kind}, compiled", _step(compiled, x, dy), **work)
-
-
-def _step(module: Callable[[Tensor], Tensor], x: Tensor, dy: Tensor) -> Callable[[], object]:
-    parameters = [p for p in module.parameters() if p.requires_grad]  # type: ignore[attr-defined]
-
-    def step() -> object:
-        return torch.autograd.grad(module(x), [x, *parameters], dy)
-
-    return step
+            bench.row(group, f"{kind}, compiled", forward_backward(compiled, x, weights=dy), **work)
 
 
 def training(bench: Bench, sizes: Sizes) -> None:

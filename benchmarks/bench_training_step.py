@@ -1,81 +1,66 @@
-"""Training steps with mixers ÷ those of the plain decoder, eager and compiled, in one run.
+"""Training steps with mixers ÷ those of the plain decoder, eager and compiled.
 
-    python benchmarks/bench_training_step.py
-
-At the papers' size and at GPT-2 small's width with four layers. Steps of all contestants are timed
-in turn, round by round; a ratio is the median over rounds of the ratios inside a round.
+Steps of all contestants are timed in turn, round by round; a ratio is the median over rounds of the
+ratios inside a round.
 """
 
 from __future__ import annotations
 
-import argparse
-import statistics
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from measure import header
+import torch
+from measure import Row, compare, main
 
 from latentwave.bench.comparison.clock import measure_step_seconds
 from latentwave.bench.data import CorpusConfig, prepare
 from latentwave.bench.training import BackboneConfig, ContestantConfig, Recipe, TrainingConfig
 
+PLAIN = "none"
 CONTESTANTS = {
-    "none": ContestantConfig(),
+    PLAIN: ContestantConfig(),
+    "best": ContestantConfig(kind="best"),
     "wavelet": ContestantConfig(kind="wavelet"),
-    "short_conv-mlp": ContestantConfig(kind="short_conv", points=["mlp"]),
-    "dynamic_conv-mlp": ContestantConfig(kind="dynamic_conv", points=["mlp"]),
+    "short_conv": ContestantConfig(kind="short_conv", points=["mlp"]),
 }
-SIZES = {
-    "10 layers, D = 128, 8 x 512 tokens": (
-        BackboneConfig(architecture="llama", num_layers=10, intermediate_size=344),
-        8,
-    ),
-    "4 layers, D = 768, 4 x 256 tokens": (
-        BackboneConfig(
-            architecture="llama",
-            num_layers=4,
-            hidden_size=768,
-            num_heads=12,
-            intermediate_size=2048,
-            context_length=256,
-        ),
-        4,
-    ),
-}
-TARGET = 1.03  # of compiled steps with the default and wavelets
+# Layers, D, heads, width of the MLP, batch, tokens: the papers' size, GPT-2 small's width.
+SIZES = [(10, 128, 8, 344, 8, 512), (4, 768, 12, 2048, 4, 256)]
+QUICK = [(2, 16, 2, 32, 2, 32), (2, 32, 2, 32, 2, 16)]
 
 
-def main() -> None:
-    """Time and print."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=9)
-    rounds = parser.parse_args().rounds
-    header("training steps with mixers")
+def rows(quick: bool) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
-        corpus = Path(folder) / "words.txt"
-        corpus.write_text("the quick brown fox jumps over the lazy dog " * 4000)
-        store = prepare(CorpusConfig(name="text", path=str(corpus)), Path(folder) / "store")
-        for label, (backbone, batch_size) in SIZES.items():
-            for compiled in (False, True):
-                recipe = Recipe(
-                    name="step",
-                    corpus=CorpusConfig(name="text", path=str(corpus)),
-                    backbone=backbone,
-                    contestants=CONTESTANTS,
-                    training=TrainingConfig(batch_size=batch_size, compile=compiled),
-                )
-                seconds = measure_step_seconds(recipe, store, rounds=rounds)
-                way = "compiled" if compiled else "eager"
-                for name, own in seconds.items():
-                    ratios = [a / b for a, b in zip(own, seconds["none"], strict=True)]
-                    ratio = statistics.median(ratios)
-                    aim = f" (aim {TARGET})" if name in ("dynamic_conv-mlp", "wavelet") else ""
-                    print(
-                        f"{label}, {way}: {name:18} {statistics.median(own) * 1e3:8.1f} ms, "
-                        f"{ratio:.3f} of plain{aim}",
-                        flush=True,
-                    )
+        path = Path(folder) / "words.txt"
+        path.write_text("the quick brown fox jumps over the lazy dog " * 4000)
+        corpus = CorpusConfig(name="text", path=str(path))
+        store = prepare(corpus, Path(folder) / "store")
+        for layers, D, heads, width, B, T in QUICK if quick else SIZES:
+            backbone = BackboneConfig(
+                architecture="llama",
+                num_layers=layers,
+                hidden_size=D,
+                num_heads=heads,
+                intermediate_size=width,
+                context_length=T,
+            )
+            for how in ("eager", "compiled"):
+                training = TrainingConfig(batch_size=B, compile=how == "compiled")
+                fixed: dict[str, Any] = {
+                    "name": "step",
+                    "corpus": corpus,
+                    "contestants": CONTESTANTS,
+                }
+                recipe = Recipe(backbone=backbone, training=training, **fixed)
+                with torch.compiler.set_stance("force_eager" if quick else "default"):
+                    seconds = measure_step_seconds(recipe, store, rounds=2 if quick else 9)
+                ms = {name: [1e3 * value for value in own] for name, own in seconds.items()}
+                setting = f"{layers} layers, D {D}, {B}×{T} tokens"
+                for name in [*ms][1:]:
+                    ours = ("training step", setting, f"{name}, {how}", "ms", ms[name])
+                    yield compare(*ours, ms[PLAIN], against="plain", at_most=1.03)
 
 
 if __name__ == "__main__":
-    main()
+    main(rows)

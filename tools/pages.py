@@ -9,16 +9,19 @@ A block is a comment with a call of one of these functions, and what it wrote:
     ...
     <!-- [[[end]]] -->
 
-Every number of a table is first computed again from the loss curves in its `results.json`.
+Every number of a comparison's table is first computed again from the loss curves in its
+`results.json`.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from latentwave.bench.comparison import ContestantResults, Estimate, Results
 from latentwave.bench.report.formats import (
@@ -31,7 +34,12 @@ from latentwave.bench.report.formats import (
 from latentwave.errors import UserError
 from tools.comparisons import read_checked
 
-__all__ = ["figure", "table", "text"]
+if TYPE_CHECKING:  # where types are checked, as where benchmarks run, their folder is on the path
+    from measure import TITLES, Benchmarks
+else:
+    from benchmarks.measure import TITLES, Benchmarks
+
+__all__ = ["benchmarks", "figure", "table", "text"]
 
 FOLDER = Path("results")
 Cell = Callable[[Results, ContestantResults], str]
@@ -51,12 +59,32 @@ def table(name: str, columns: str, *, by_loss: bool = False) -> None:
     contestants = list(results.contestants.items())
     if by_loss:
         contestants.sort(key=lambda item: _number(item[1].final_loss.mean))
-    lines = [
-        ["contestant", *(title.format(unit=results.loss_unit) for title, _ in chosen)],
-        ["---", *("---:" for _ in chosen)],
-        *([f"`{who}`", *(cell(results, own) for _, cell in chosen)] for who, own in contestants),
-    ]
-    _write("\n".join(f"| {' | '.join(line)} |" for line in lines), _origin(name, results))
+    titles = ["contestant", *(title.format(unit=results.loss_unit) for title, _ in chosen)]
+    rows = [[f"`{who}`", *(cell(results, own) for _, cell in chosen)] for who, own in contestants]
+    _write(_markdown(titles, rows), _origin(name, results))
+
+
+def benchmarks(*groups: str) -> None:
+    """What `make bench` measured: a table for each group, of all groups if none is named."""
+    path = FOLDER / "benchmarks.json"
+    if not path.is_file():
+        _write(f"*Not yet run: `make bench` writes `{path}`.*")
+        return
+    found = Benchmarks.read(path)
+    known = {row.group for row in found.rows}
+    if missing := set(groups) - known:
+        raise UserError(f"{path} has no group {', '.join(missing)}, only {', '.join(known)}")
+    rows = [row for row in found.rows if row.group in (groups or known)]
+    parts = []
+    for group, own in itertools.groupby(rows, lambda row: row.group):
+        lines = [row.cells() for row in own]
+        parts.append(
+            f"**{group}**\n\n{_markdown(TITLES, lines)}".replace("missed |", "**missed** |")
+        )
+    facts = ["`make bench`", *_machine([str(found.environment["commit"])], found.environment)]
+    facts += ["small sizes, which say nothing"] if found.quick else []
+    facts += [f"{name} failed" for name in found.failed]
+    _write(*parts, f"<sub>{_named_link(path)}: {' · '.join(facts)}</sub>")
 
 
 def figure(name: str, file: str, caption: str, *, command: str | None = None) -> None:
@@ -90,6 +118,11 @@ def text(file: str, command: str, *, section: str | None = None) -> None:
     _write(f"```text\n{shown}\n```", f"<sub>`{command}`: {_named_link(FOLDER / file)}</sub>")
 
 
+def _markdown(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [titles, ["---", *("---:" for _ in titles[1:])], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def _write(*parts: str) -> None:
     import cog  # type: ignore[import-not-found]  # there while a page is processed
 
@@ -114,16 +147,18 @@ def _origin(name: str, results: Results, command: str | None = None) -> str:
     over_seeds = f"seeds {seeds}, brackets: bootstrap intervals over them"
     if len(results.seeds) == 1:
         over_seeds = f"one seed ({seeds}), no interval"
-    commits = [re.sub(r"^(.{7})[^-]*", r"\1", commit) for commit in results.commits]
-    machine = results.environment
-    facts = [
-        f"`{command or results.command}`",
-        f"commit{'s' if len(commits) > 1 else ''} {', '.join(commits)}",
-        *([over_seeds] if command is None else []),
-        f"{machine.accelerator or machine.cpu}, {machine.cores} cores, {machine.threads} threads, "
-        f"torch {machine.versions['torch']}",
-    ]
+    commits, machine = _machine(results.commits, results.environment.model_dump())
+    seeds_used = [over_seeds] if command is None else []
+    facts = [f"`{command or results.command}`", commits, *seeds_used, machine]
     return f"<sub>{_named_link(FOLDER / name / 'results.json')}: {' · '.join(facts)}</sub>"
+
+
+def _machine(commits: Sequence[str], environment: Mapping[str, Any]) -> tuple[str, str]:
+    """Commits and hardware as words."""
+    short = [re.sub(r"^(.{7})[^-]*", r"\1", commit) for commit in commits]
+    where = f"{environment['accelerator'] or environment['cpu']}, {environment['cores']} cores, "
+    where += f"{environment['threads']} threads, torch {environment['versions']['torch']}"
+    return f"commit{'s' if len(short) > 1 else ''} {', '.join(short)}", where
 
 
 def _number(value: float | None) -> float:

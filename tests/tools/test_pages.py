@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from cogapp import Cog
 
+from benchmarks.measure import Benchmarks, Row
 from latentwave.bench.comparison import write_results
 from latentwave.errors import UserError
 from tests.bench.comparison.made_up import made_up_results
@@ -93,6 +94,46 @@ def test_figures_and_texts(repository):
         "```",
         "<sub>`make bench`: [results/speeds.txt](../results/speeds.txt)</sub>",
     ]
+
+
+def a_row(group, what, **facts):
+    return Row(group=group, what=what, setting="2×8×4", unit="ms", against="conv1d", **facts)
+
+
+def test_benchmarks_are_shown_by_group_with_what_they_missed(repository):
+    assert written("benchmarks()") == [
+        "*Not yet run: `make bench` writes `results/benchmarks.json`.*"
+    ]
+    rows = [
+        a_row("a", "fast", ours=2.0, reference=1096.0, ratio=548.0, reads="faster", error=1e-7),
+        a_row("a", "step", ours=33.1, reference=30.0, ratio=1.1034, at_most=1.03),
+        a_row("b", "rate", ours=6.0, reference=8.0, ratio=0.75, at_least=0.6),
+    ]
+    machine = DEMO.environment.model_dump()
+    facts = {"environment": machine, "load": 0.1, "quick": False, "seconds": 9, "failed": ["c"]}
+    found = Benchmarks(rows=rows, **facts)
+    found.write(Path("results/benchmarks.json"))
+    assert Benchmarks.read(Path("results/benchmarks.json")) == found
+    titles = [
+        "| what | sizes | ours | reference | which is | ratio | target | error |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    group_b = ["**b**", *titles, "| rate | 2×8×4 | 6 ms | 8 | conv1d | 0.750 | ≥ 0.6: met |  |"]
+    *lines, origin = written("benchmarks()")
+    assert lines == [
+        "**a**",
+        *titles,
+        "| fast | 2×8×4 | 2 ms | 1,096 | conv1d | 548× faster |  | 1e-07 |",
+        "| step | 2×8×4 | 33.1 ms | 30 | conv1d | 1.103 | ≤ 1.03: **missed** |  |",
+        *group_b,
+    ]
+    assert origin == (
+        "<sub>[results/benchmarks.json](../results/benchmarks.json): `make bench` · commit 0123abc "
+        "· Example CPU, 2 cores, 2 threads, torch 2.13.0 · c failed</sub>"
+    )
+    assert written('benchmarks("b")')[:-1] == group_b
+    with pytest.raises(AssertionError, match="has no group d, only"):
+        written('benchmarks("d")')
 
 
 @pytest.mark.parametrize(
