@@ -20,8 +20,8 @@ from latentwave.bench.data import CorpusConfig, prepare
 from latentwave.bench.data.audio import CODECS, read_audio
 from latentwave.bench.data.audio.codec import MuLaw
 from latentwave.bench.data.music import corpus
+from latentwave.bench.data.music.codec import TOKENIZERS, tokenize
 from latentwave.bench.data.music.midi import symusic
-from latentwave.bench.data.music.tokens import TOKENIZERS, tokenize
 
 
 def made_sounds(folder: Path, *, seconds: int = 240) -> Path:

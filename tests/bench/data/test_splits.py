@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from latentwave.bench.data import Document, UnreadableDocumentError, open_store
 from latentwave.bench.data.splits import choose_splits, deal
-from latentwave.bench.data.text.bytes import ByteCodec
+from latentwave.bench.data.text.characters import ByteCodec
 from latentwave.errors import UserError
 
 sizes = st.dictionaries(st.text("abcdef", min_size=1, max_size=5), st.integers(1, 1000), min_size=3)
@@ -190,21 +190,16 @@ def test_unreadable_documents_are_taken_back(make):
         ([Document(pieces=failing("x")), Document(pieces=failing())], {}, "none of 2 documents"),
         ([doc("", "")], {}, "is empty: name a file"),
         ([doc("abc", split="test")], {}, "no training documents, only test"),
-        ([doc("a", split="train"), doc("b")], {}, "must name a split, or none"),
-        ([doc("a"), doc("b", split="train")], {}, "must name a split, or none"),
-        (
-            [doc("a", split="train"), doc("a", split="test"), doc("a", split="train")],
-            {},
-            "must follow each other",
-        ),
-        ([doc("a", split="test"), doc("a", split="train")], {}, "'train' must come before 'test'"),
-        ([doc("a", split="dev")], {}, "must be one of train, validation, test, got 'dev'"),
-        ([doc("a")], {"class_names": ("a",)}, "must be one class index, got None"),
+        ([doc("a", split="train"), doc("b")], {}, "or none must, got 'train', None"),
+        ([doc("a"), doc("b", split="train")], {}, "or none must, got None, 'train'"),
+        ([doc("a", split="test"), doc("a", split="train")], {}, "must name the splits train, val"),
+        ([doc("a", split="dev")], {}, "must name the splits .* got 'dev'"),
+        ([doc("a")], {"class_names": ("a",)}, "must be one class index .* got None"),
         ([doc("a", label=(0,))], {"class_names": ("a",)}, "must be one class index"),
         (
             [doc("a", label=0)],
             {"class_names": ("a",), "multi_label": True},
-            "a tuple of class indices, got 0",
+            "a tuple of class indices .* got 0",
         ),
         ([doc("a", label=1)], {"class_names": ("a",)}, r"in \[0, 1\), got 1"),
         ([doc("a", label=0)], {}, "without class names"),

@@ -15,15 +15,17 @@ from latentwave.errors import UserError
 
 
 class Encoder(abc.ABC):
-    """What turns pieces into tokens while a store is written.
+    """What turns pieces into tokens while a store is written: a `Codec`, or what becomes one.
 
-    Most are a `Codec`. One whose vocabulary is what the corpus holds gives provisional tokens
-    first and says in `finish` what they become.
+    Where the vocabulary is what the corpus holds, tokens are provisional and `finish` says what
+    they become.
     """
+
+    dtype: str
 
     @abc.abstractmethod
     def encode(self, piece: Any) -> NDArray[Any]:
-        """The tokens of a piece: (tokens,), of an integer type."""
+        """The tokens of a piece: (tokens,), of `dtype`."""
 
     def encode_document(self, pieces: Iterable[Any]) -> Iterator[NDArray[Any]]:
         """The tokens of a document, in parts."""
@@ -34,41 +36,22 @@ class Encoder(abc.ABC):
         return {}
 
     @abc.abstractmethod
-    def finish(
-        self, provisional: Iterable[NDArray[Any]]
-    ) -> tuple[Codec, NDArray[np.integer[Any]] | None]:
-        """The codec, and for provisional tokens the table that gives the final ones.
-
-        Args:
-            provisional: all tokens that were given, in parts.
-        """
+    def finish(self, provisional: Iterable[NDArray[Any]]) -> tuple[Codec, NDArray[Any] | None]:
+        """The codec and, for provisional tokens, the table that gives the final ones."""
 
 
 class Codec(Encoder):
-    """Between pieces and tokens, and back.
+    """Between pieces and tokens, and back."""
 
-    Attributes:
-        kind: its name, the value of `corpus.tokenizer`.
-        unit: what bits are counted per: "character", "byte", "sample", "note", …
-        decodes_to: what tokens become: "text", "sound", "music", or "task" for the vocabularies
-            of classification tasks, which nothing is generated in.
-        suffix: of the files that `write` writes, such as ".txt".
-        extra: the optional dependencies that it needs, as in `latentwave[audio]`; None: none.
-        vocab_size: distinct tokens; 0 for raw samples, which have no vocabulary.
-        dtype: of one token: "uint8", "uint16", "uint32", or "int16" for raw samples.
-        tokens_per_second: of sound; None where that depends on the tokens, or they are not heard.
-        separator: the token between the two halves of a document, where documents are pairs.
-    """
-
-    kind: ClassVar[str]
-    unit: ClassVar[str]
-    suffix: ClassVar[str]
+    kind: ClassVar[str]  # its name, the value of `corpus.tokenizer`
+    unit: ClassVar[str]  # what bits are counted per: "character", "byte", "sample", "note", …
+    suffix: ClassVar[str] = ""  # of the files that `write` writes, such as ".txt"
+    # What tokens become; "task": nothing is generated in them.
     decodes_to: ClassVar[Literal["text", "sound", "music", "task"]] = "task"
-    extra: ClassVar[str | None] = None
-    separator: ClassVar[int | None] = None
-    vocab_size: int
-    dtype: str
-    tokens_per_second: int | None = None
+    extra: ClassVar[str | None] = None  # the extra that it needs, as in `latentwave[audio]`
+    vocab_size: int  # distinct tokens; 0 for raw samples, which have no vocabulary
+    dtype: str  # of one token: "uint8", "uint16", "uint32", or "int16" for raw samples
+    tokens_per_second: int | None = None  # of sound; None where that depends on the tokens
 
     def units_of(self, tokens: NDArray[Any]) -> dict[str, int] | None:
         """How much some tokens hold, by unit; by default one unit each.
@@ -82,29 +65,26 @@ class Codec(Encoder):
         """Itself: its tokens are final."""
         return self, None
 
-    def save(self, folder: Path) -> None:
-        """Write its own files into the folder of a store or of a model, if it has any."""
+    def save(self, folder: Path) -> dict[str, Any]:
+        """Write its own files, if any; returns the settings that `load` needs besides."""
+        return {}
 
     @classmethod
-    def load(cls, folder: Path) -> Codec:
-        """Read what `save` wrote.
+    def load(cls, folder: Path, **settings: Any) -> Codec:
+        """Read what `save` wrote; a UserError, ValueError or TypeError if that is damaged."""
+        return cls(**settings)
 
-        Raises:
-            UserError: if that is damaged.
-        """
-        return cls()
-
-    @abc.abstractmethod
     def write(self, tokens: NDArray[np.integer[Any]], path: Path) -> None:
-        """Decode tokens into a file."""
+        """Decode tokens into a file; a UserError for those of classifiers."""
+        raise UserError(f"{self.unit}s are classified, not written into files such as {path}")
 
-    @abc.abstractmethod
     def encode_prompt(self, prompt: str) -> NDArray[Any]:
         """The tokens of what generation goes on with: a text, or the path of a file.
 
         Raises:
-            UserError: if the vocabulary does not hold it.
+            UserError: if the vocabulary does not hold it, or nothing is generated in it.
         """
+        raise UserError(f"a model of {self.unit}s classifies, it does not go on with a prompt")
 
     def same_tokens(self, other: Codec) -> bool:
         """Whether a token means the same to both."""
@@ -116,22 +96,14 @@ class Codec(Encoder):
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        """The tokenizer of transformers that does the same.
-
-        Raises:
-            UserError: for tokens that are not text.
-        """
+        """The tokenizer of transformers that does the same; a UserError if tokens are no text."""
         raise UserError(f"tokens of the kind {self.kind!r} are not text: they have no tokenizer")
 
 
 class MediaCodec(Codec):
-    """A codec whose tokens are heard, not read.
+    """A codec whose tokens are heard, not read."""
 
-    Attributes:
-        end_token: that a document ends with, if one does.
-    """
-
-    end_token: int | None = None
+    end_token: int | None = None  # that a document ends with, if one does
 
     @abc.abstractmethod
     def begin(self) -> NDArray[Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
+import csv
 import fnmatch
 import gzip
 import hashlib
@@ -30,6 +32,7 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".txz")
 PACKED = (".gz", ".bz2", ".xz", ".zst")
 DAMAGED_ARCHIVE = (EOFError, zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error)
 _NUM_LOOKED_AT = 64
+_LONGEST_LINE = 1 << 24
 
 
 def find_corpus(config: CorpusConfig, what: str = "files", *, split_by: str = "tokens") -> Found:
@@ -121,12 +124,9 @@ def _walk(root: Path) -> Iterator[tuple[Path, str]]:
                 continue
             folders.remove(name)
         folders.sort()
-        for name in names:
-            path = Path(parent, name)
-            if path.is_file():
-                yield path, ""
-            else:
-                yield path, "is a broken link" if path.is_symlink() else "is no regular file"
+        for path in (Path(parent, name) for name in names):
+            fault = "is a broken link" if path.is_symlink() else "is no regular file"
+            yield path, "" if path.is_file() else fault
     for error in unreadable:
         yield Path(error.filename), f"cannot be read ({error.strerror})"
 
@@ -148,30 +148,67 @@ def open_unpacked(path: Path) -> Any:
     Raises:
         UnusableFileError: if nothing is installed that unpacks it.
     """
-    match path.suffix.lower():
-        case ".gz":
-            return gzip.open(path)
-        case ".bz2":
-            return bz2.open(path)
-        case ".xz":
-            return lzma.open(path)
-        case ".zst":
-            try:
-                import pyarrow  # type: ignore[import-untyped,unused-ignore]
-            except ImportError as error:
-                raise UnusableFileError(
-                    "is packed by zstd: unpack it, or pip install 'latentwave[datasets]'"
-                ) from error
-            return io.BufferedReader(pyarrow.input_stream(str(path), compression="zstd"))
-        case _:
-            return path.open("rb")
+    suffix = path.suffix.lower()
+    if suffix == ".zst":
+        try:
+            import pyarrow  # type: ignore[import-untyped,unused-ignore]
+        except ImportError as error:
+            raise UnusableFileError(
+                "is packed by zstd: unpack it, or pip install 'latentwave[datasets]'"
+            ) from error
+        return io.BufferedReader(pyarrow.input_stream(str(path), compression="zstd"))
+    openers: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+    return openers.get(suffix, open)(path, "rb")
+
+
+def read_csv(path: Path, columns: list[str], *, heading: bool = True) -> Iterator[dict[str, str]]:
+    """The rows of a comma-separated table in UTF-8, packed or not.
+
+    Args:
+        path: the table.
+        columns: that the heading must name; without a heading, all columns in order.
+        heading: whether the first row names the columns.
+
+    Raises:
+        UserError: if it is missing, empty or damaged, or lacks a column or a cell.
+    """
+    empty = True
+    with reading(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="\n")
+        # Lines in pieces: a compressed line may be longer than the memory.
+        rows = csv.reader(iter(lambda: text.readline(_LONGEST_LINE), ""), strict=True)
+        head = next(rows, columns) if heading else columns
+        missing = [column for column in columns if column not in head]
+        if missing:
+            raise UserError(f"{path} has no column {missing[0]!r}, only {', '.join(head)[:80]!r}")
+        for row in filter(None, rows):
+            if len(row) != len(head):
+                raise UserError(
+                    f"{path}, line {rows.line_num}: expected {len(head)} cells, got {len(row)}"
+                )
+            empty = False
+            yield dict(zip(head, row, strict=True))
+    if empty:
+        raise UserError(f"the table {path} is empty")
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[Any]:
+    """The unpacked content of a file that must be readable to its end; else a UserError."""
+    try:
+        with open_unpacked(path) as file:
+            yield file
+    except (OSError, ValueError, csv.Error, UnusableFileError, *DAMAGED_ARCHIVE) as error:
+        if isinstance(error, UserError):
+            raise
+        why = error.strerror if isinstance(error, OSError) else None
+        raise UserError(f"cannot read {path}: {why or error}") from error
 
 
 def corpus_root(config: CorpusConfig) -> Path:
-    """The file or folder that a corpus is read from.
+    """The file or folder that a corpus is read from: its path, or else what was downloaded.
 
-    An archive is unpacked once, into `unpacked` in the cache folder; an archive that has changed
-    is unpacked again. Where no path is given it is what was downloaded.
+    An archive is unpacked into `unpacked` in the cache folder, once unless it changes.
 
     Raises:
         UserError: if there is none, or the archive is refused.
@@ -197,18 +234,16 @@ def corpus_root(config: CorpusConfig) -> Path:
 
 
 def names_within(path: Path) -> list[str]:
-    """The names of a file, or of the files of a folder or archive, to guess from what it is.
+    """The names of a file, or of files of a folder or archive, to guess from what it is.
 
-    Hidden files and those about the others, such as a README, are left out. Of an archive the
-    first are taken.
+    Hidden files and those about the others, such as a README, are left out.
     """
+    names = [path.name]
     if path.is_dir():
         names = [file.name for file, _ in _walk(path)]
-    else:
-        is_archive = path.name.lower().endswith(ARCHIVES)
-        names = _first_names(path) if is_archive else [path.name]
-    bare = [PurePosixPath(name).name for name in names]
-    return [name for name in bare if not name.lower().startswith((".", *ABOUT))]
+    elif path.name.lower().endswith(ARCHIVES):
+        names = [PurePosixPath(name).name for name in _first_names(path)]
+    return [name for name in names if not name.lower().startswith((".", *ABOUT))]
 
 
 def _first_names(archive: Path) -> list[str]:
@@ -216,10 +251,10 @@ def _first_names(archive: Path) -> list[str]:
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as opened:
-                infos = (info for info in opened.infolist() if not info.is_dir())
-                return [info.filename for info in itertools.islice(infos, _NUM_LOOKED_AT)]
+                names = (info.filename for info in opened.infolist() if not info.is_dir())
+                return list(itertools.islice(names, _NUM_LOOKED_AT))
         with tarfile.open(archive, "r|*") as stream:
-            members = (info for info in stream if info.isreg())
-            return [info.name for info in itertools.islice(members, _NUM_LOOKED_AT)]
+            names = (info.name for info in stream if info.isreg())
+            return list(itertools.islice(names, _NUM_LOOKED_AT))
     except (OSError, *DAMAGED_ARCHIVE):
         return []

@@ -1,4 +1,4 @@
-"""Which document goes into which split: by names, by whole files, or by shares of a text."""
+"""Which document goes into which split: by names, by whole files, or by shares."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+
 from latentwave.bench.data.corpus import SPLITS, Corpus, Document, UnreadableDocumentError
 from latentwave.errors import UserError
 
@@ -16,7 +18,6 @@ _SPLIT_NAMES = {
     **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-
 # Files about the others.
 ABOUT = ("readme", "license", "licence", "copying", "changelog", "citation")
 
@@ -41,27 +42,24 @@ def choose_splits(
     validation: float,
     test: float,
 ) -> dict[str, str] | None:
-    """The split of every file of a corpus.
+    """The split of every file of a corpus; None: the store is cut by shares.
+
+    Where names say, files about the others, such as a README, are left out.
 
     Args:
         files: by their names relative to the corpus.
-        by: "name": what the file or a folder above it is called, such as `ptb.valid.txt` or
-            `test/a.mid`; "file", "folder": whole files, or whole folders, to fill the shares;
-            "tokens": the store is cut by shares. None: "name" if names say, else `default`.
+        by: "name", "file", "folder" or "tokens", as in `CorpusConfig.split_by`; None: "name" if
+            names say, else `default`.
         default: "tokens", "file" or "folder".
         validation: wanted share of the bytes.
         test: wanted share of the bytes.
-
-    Returns:
-        None: the store is cut by shares. Where names say, files about the others, such as a
-        README, are left out.
 
     Raises:
         UserError: if most names say and others do not; if there are too few files or folders.
     """
     if by in (None, "name"):
-        about = [name for name in files if PurePosixPath(name).name.lower().startswith(ABOUT)]
-        named = _by_name([name for name in files if name not in about], demanded=by == "name")
+        others = [name for name in files if not PurePosixPath(name).name.lower().startswith(ABOUT)]
+        named = _by_name(others, demanded=by == "name")
         if named is not None:
             return named
     by = by or default
@@ -101,19 +99,15 @@ def _by_name(files: Sequence[str], *, demanded: bool) -> dict[str, str] | None:
 def deal(sizes: Mapping[str, int], *, validation: float, test: float) -> dict[str, str]:
     """Give every group of documents to one split, so that the splits come close to their shares.
 
-    The groups are taken in the order of the SHA-256 of their names, which has nothing to do with
-    their content and is the same everywhere; the first fill the test split, the next the
-    validation split, the rest is for training. A group that would overfill a split by more than
-    it lacks is passed over; if all would, the smallest is taken.
+    The groups are taken in the order of the SHA-256 of their names, the same everywhere; the
+    first fill the test split, the next the validation split, the rest is for training. A group
+    that would overfill a split by more than it lacks is passed over; if all would, the smallest
+    is taken.
 
     Args:
         sizes: of each group, in bytes, tokens or seconds.
-        validation: wanted share of the sum of sizes.
-        test: wanted share of the sum of sizes.
-
-    Returns:
-        "train", "validation" or "test" for each group. A split with a share above 0 has at least
-        one group.
+        validation: wanted share of the sum of sizes; with a share above 0 at least one group.
+        test: wanted share of the sum of sizes; likewise.
 
     Raises:
         UserError: if there are too few groups.
@@ -131,10 +125,9 @@ def deal(sizes: Mapping[str, int], *, validation: float, test: float) -> dict[st
             'ones: add some, or set split_by to "tokens"'
         )
     waiting = sorted(sizes, key=lambda name: hashlib.sha256(name.encode()).digest())
-    total = sum(sizes.values())
     result: dict[str, str] = {}
     for later, (split, share) in zip(range(len(wanted) - 1, -1, -1), wanted.items(), strict=True):
-        lacking = share * total
+        lacking = share * sum(sizes.values())
         for name in list(waiting):
             if 2 * lacking >= sizes[name] and len(waiting) > later + 1:
                 result[name] = split
@@ -145,6 +138,22 @@ def deal(sizes: Mapping[str, int], *, validation: float, test: float) -> dict[st
             result[smallest] = split
             waiting.remove(smallest)
     return {name: result.get(name, "train") for name in sizes}
+
+
+def deal_examples(num_examples: int, validation: float, test: float) -> list[str]:
+    """The split of each example, dealt by shares at random but always the same.
+
+    Example:
+        >>> sorted(deal_examples(10, 0.2, 0.1))[:3]
+        ['test', 'train', 'train']
+    """
+    # Raw bits are the same in every NumPy.
+    order = np.argsort(np.random.Philox(key=0).random_raw(num_examples), kind="stable")
+    num_validation = round(num_examples * validation)
+    splits = np.full(num_examples, "train", dtype=object)
+    splits[order[: num_validation + round(num_examples * test)]] = "test"
+    splits[order[:num_validation]] = "validation"
+    return list(splits)
 
 
 def share_sizes(total: int, validation: float, test: float) -> dict[str, int]:
@@ -163,13 +172,9 @@ class CharacterShares(Corpus):
     """A text corpus whose documents name their split, cut by shares of its characters.
 
     A tokenizer that is trained on the training text must know that text before there are tokens.
-    The borders are those of the same text with one token per character.
-
-    Args:
-        corpus: of text; where its documents name splits these stand, and a validation split that
-            is missing is cut off the end of the training text.
-        validation: share of the characters.
-        test: share of the characters.
+    The borders are those of the same text with one token per character; where the documents of
+    the corpus name splits these stand, and a missing validation split is cut off the end of the
+    training text.
     """
 
     def __init__(self, corpus: Corpus, validation: float, test: float) -> None:
@@ -184,15 +189,9 @@ class CharacterShares(Corpus):
         if self._sizes is None:
             self._sizes = self._count()
         room = {name: size for name, size in self._sizes.items() if size} or {"train": 0}
-        *_, last = room
-        room[last] = sys.maxsize  # takes what is left
+        room[list(room)[-1]] = sys.maxsize  # takes what is left
         for document in self._corpus.documents():
-            text = _Text(iter(document.pieces))
-            while not text.is_at_end():
-                split = next(name for name in SPLITS if room.get(name))
-                before = text.num_taken
-                yield Document(pieces=text.take(room[split]), split=split)
-                room[split] -= text.num_taken - before
+            yield from _cut(document, room)
         self.sources, self.skipped = self._corpus.sources, self._corpus.skipped
 
     def _count(self) -> dict[str, int]:
@@ -211,37 +210,17 @@ class CharacterShares(Corpus):
         return share_sizes(found["train"], self._shares[0], 0.0) | {"test": found.get("test", 0)}
 
 
-class _Text:
-    """Takes a text of many pieces in parts of given lengths."""
+def _cut(document: Document, room: dict[str, int]) -> Iterator[Document]:
+    """A text cut where the room of a split ends, which it uses up."""
+    pieces, rest = filter(None, document.pieces), ""
 
-    def __init__(self, pieces: Iterator[str]) -> None:
-        self._pieces = pieces
-        self._rest = ""
-        self.num_taken = 0
-
-    def is_at_end(self) -> bool:
-        while not self._rest:
-            piece = next(self._pieces, None)
-            if piece is None:
-                return True
-            self._rest = piece
-        return False
-
-    def take(self, num_characters: int) -> Iterator[str]:
-        while num_characters > 0 and not self.is_at_end():
-            part, self._rest = self._rest[:num_characters], self._rest[num_characters:]
-            num_characters -= len(part)
-            self.num_taken += len(part)
+    def take(split: str) -> Iterator[str]:
+        nonlocal rest
+        while room[split] and (rest := rest or next(pieces, "")):
+            part, rest = rest[: room[split]], rest[room[split] :]
+            room[split] -= len(part)
             yield part
 
-
-def cut_in_order(names: Sequence[str], first: float, second: float) -> dict[str, str]:
-    """Names in their order, cut at shares of their number: train, validation, test.
-
-    Example:
-        >>> list(cut_in_order("abcdefghij", 0.8, 0.9).values())[7:]
-        ['train', 'validation', 'test']
-    """
-    start, stop = int(first * len(names)), int(second * len(names))
-    parts = (names[:start], names[start:stop], names[stop:])
-    return {name: split for split, part in zip(SPLITS, parts, strict=True) for name in part}
+    while rest := rest or next(pieces, ""):
+        split = next(name for name in SPLITS if room.get(name))
+        yield Document(pieces=take(split), split=split)

@@ -35,28 +35,19 @@ class TokenStore:
     metadata: StoreMetadata
 
     def split(self, name: str) -> NDArray[Any]:
-        """The tokens of one split.
-
-        Returns:
-            (num_tokens of the split,), of `metadata.dtype`, read-only, memory-mapped.
+        """The tokens of one split: (tokens,), of `metadata.dtype`, read-only, memory-mapped.
 
         Raises:
             UserError: for a split that the store does not have.
         """
         split = self._split(name)
-        start, stop = split.start, split.stop
         dtype = np.dtype(self.metadata.dtype).newbyteorder("<")
-        if start == stop:  # nothing cannot be mapped
+        if not split.num_tokens:  # nothing cannot be mapped
             nothing = np.empty(0, dtype)
             nothing.flags.writeable = False
             return nothing
-        return np.memmap(
-            self.folder / TOKENS_FILE,
-            dtype=dtype,
-            mode="r",
-            offset=start * dtype.itemsize,
-            shape=(stop - start,),
-        )
+        path, offset = self.folder / TOKENS_FILE, split.start * dtype.itemsize
+        return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=(split.num_tokens,))
 
     @functools.cached_property
     def documents(self) -> NDArray[np.int64]:
@@ -88,9 +79,6 @@ class TokenStore:
     def spans(self, name: str) -> NDArray[np.int64]:
         """The documents of one split, those that its borders cut included.
 
-        Args:
-            name: of the split.
-
         Returns:
             (documents, 3), int64: index of the document in the store, its first token and the
             token after its last, counted from the start of the split.
@@ -107,13 +95,9 @@ class TokenStore:
         return DocumentBorders(self.documents, self._split(name).start)
 
     def bits_per_unit(self, loss: float, split: str = "validation") -> dict[str, float]:
-        """Bits per character, byte, sample … from a loss per token.
+        """Bits per character, byte, sample … from a loss in nats per token, measured on the split.
 
             bits = loss / ln 2 · (tokens of the split) / (units of the split)
-
-        Args:
-            loss: nats per token, measured on the split.
-            split: whose tokens and units are counted, exactly.
 
         Returns:
             Bits by unit, that of the codec first; empty for an empty split.
@@ -141,10 +125,7 @@ class TokenStore:
         return self.codec.tokenizer
 
     def encode_text(self, text: str) -> NDArray[Any]:
-        """The tokens of a text, such as a prompt.
-
-        Returns:
-            (tokens,), of `metadata.dtype`.
+        """The tokens of a text, such as a prompt: (tokens,), of `metadata.dtype`.
 
         Raises:
             UserError: for a character that is not in the vocabulary, with its position.
@@ -174,7 +155,7 @@ class TokenStore:
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what was read: other processes map the files again."""
+        # Without what was read: other processes map the files again.
         return {"folder": self.folder, "metadata": self.metadata}
 
     def _split(self, name: str) -> Split:
@@ -196,21 +177,12 @@ class TokenStore:
         return array
 
     def _damaged(self, name: str, why: str) -> UserError:
-        return UserError(
-            f"{self.folder / name} is damaged ({why}): delete {self.folder} and prepare the corpus "
-            "again"
-        )
+        remedy = f"delete {self.folder} and prepare the corpus again"
+        return UserError(f"{self.folder / name} is damaged ({why}): {remedy}")
 
 
 def open_store(folder: Path | str, *, verify: bool = False) -> TokenStore:
-    """Open a finished token store.
-
-    Args:
-        folder: of the store.
-        verify: also read all tokens and compare their checksum.
-
-    Returns:
-        The store.
+    """Open a finished token store; with `verify`, all tokens are compared with their checksum.
 
     Raises:
         UserError: if the folder is not there or holds no store, the store has another format
@@ -218,7 +190,8 @@ def open_store(folder: Path | str, *, verify: bool = False) -> TokenStore:
     """
     folder = Path(folder)
     store = TokenStore(folder, StoreMetadata.load(folder))
-    path, expected = folder / TOKENS_FILE, store.metadata.num_token_bytes
+    path, metadata = folder / TOKENS_FILE, store.metadata
+    expected = metadata.num_tokens * np.dtype(metadata.dtype).itemsize
     found = path.stat().st_size if path.is_file() else 0
     if found != expected:
         raise UserError(

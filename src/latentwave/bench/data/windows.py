@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import functools
 import mmap
 from collections.abc import Iterator
 from typing import Any
@@ -17,32 +18,19 @@ from torch.utils.data import Dataset
 from latentwave.errors import UserError
 
 
-class MappedFile:
-    """Enough of a memory map to open it in another process."""
-
-    def __init__(self, array: np.memmap[Any, Any]) -> None:
-        self._options = {"dtype": array.dtype, "offset": array.offset, "shape": array.shape}
-        self._name = str(array.filename)
-
-    def open(self) -> NDArray[Any]:
-        """Map the file again, read-only."""
-        return np.memmap(self._name, mode="r", **self._options)
-
-
-def by_name(array: NDArray[Any]) -> NDArray[Any] | MappedFile:
-    """The mapped file of a vector; the vector itself if it is none.
-
-    Pickling a memory map would copy all of it to each worker.
-    """
+def _by_name(array: NDArray[Any]) -> Any:
+    """What maps a file again; pickling its map would copy all of it to each worker."""
     # Only the map itself knows its true offset; a slice of it repeats the map's.
     if isinstance(array, np.memmap) and array.ndim == 1 and isinstance(array.base, mmap.mmap):
-        return MappedFile(array)
+        return functools.partial(
+            np.memmap, str(array.filename), array.dtype, "r", array.offset, array.shape
+        )
     return array
 
 
-def opened(array: NDArray[Any] | MappedFile) -> NDArray[Any]:
-    """The inverse of `by_name`."""
-    return array.open() if isinstance(array, MappedFile) else array
+def _opened(array: Any) -> Any:
+    """The inverse of `_by_name`."""
+    return array() if callable(array) else array
 
 
 class DocumentBorders:
@@ -70,10 +58,6 @@ class DocumentBorders:
 
         A document that starts before the window counts from the window's first token.
 
-        Args:
-            start: first token of the window in the split.
-            window_tokens: L.
-
         Returns:
             segment_ids (L,), from 0, one more at each new document, and position_ids (L,), from 0
             in each document.
@@ -94,16 +78,18 @@ class DocumentBorders:
         return num_tokens - 1 - int(last - first)
 
     def __getstate__(self) -> dict[str, Any]:
-        """The mapped file by its name."""
-        return self.__dict__ | {"documents": by_name(self.documents)}
+        return self.__dict__ | {"documents": _by_name(self.documents)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Map the file again."""
-        self.__dict__.update(state, documents=opened(state["documents"]))
+        self.__dict__.update(state, documents=_opened(state["documents"]))
 
 
 class _Windows(Dataset[dict[str, Tensor]], abc.ABC):
-    """Windows of equal length; subclasses say where each starts."""
+    """Windows of equal length; subclasses say where each starts.
+
+    Items have `input_ids` and `labels` (L,), with borders also `segment_ids` and `position_ids`;
+    then the first token of every document is masked too, as nothing of its own stands before it.
+    """
 
     num_windows: int
 
@@ -133,7 +119,6 @@ class _Windows(Dataset[dict[str, Tensor]], abc.ABC):
         self.borders = borders
 
     def __len__(self) -> int:
-        """Windows."""
         return self.num_windows
 
     @abc.abstractmethod
@@ -141,12 +126,8 @@ class _Windows(Dataset[dict[str, Tensor]], abc.ABC):
         """The first token of a window."""
 
     def __getitem__(self, index: int) -> dict[str, Int64[Tensor, " L"]]:
-        """One window as `input_ids` and `labels`, with borders also `segment_ids`, `position_ids`.
-
-        The model shifts its labels, so the first is never predicted: it is masked (-100), since
-        trainers divide the loss by the number of labels that are not. With borders the first
-        token of every document is masked too, as nothing of its own document stands before it.
-        """
+        # The model shifts its labels, so the first is never predicted: it is masked (-100), since
+        # trainers divide the loss by the number of labels that are not.
         if not 0 <= index < len(self):
             raise IndexError(f"index {index} is out of range for {len(self)} windows")
         start = self._start(index)
@@ -167,12 +148,10 @@ class _Windows(Dataset[dict[str, Tensor]], abc.ABC):
         }
 
     def __getstate__(self) -> dict[str, Any]:
-        """The mapped file by its name."""
-        return self.__dict__ | {"tokens": by_name(self.tokens)}
+        return self.__dict__ | {"tokens": _by_name(self.tokens)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Map the file again."""
-        self.__dict__.update(state, tokens=opened(state["tokens"]))
+        self.__dict__.update(state, tokens=_opened(state["tokens"]))
 
 
 class RandomWindows(_Windows):
@@ -276,8 +255,7 @@ class TokenBatches:
         if self._device.type != "cpu" and windows.tokens.size * dtype().nbytes <= self._MOST_BYTES:
             self._tokens = torch.from_numpy(np.asarray(windows.tokens).astype(dtype)).to(device)
 
-    def __len__(self) -> int:
-        """Forward passes of one process."""
+    def __len__(self) -> int:  # forward passes of one process
         return len(self.dataset) // self._stride
 
     def start_at(self, step: int) -> None:
@@ -285,7 +263,6 @@ class TokenBatches:
         self._first_pass = step * self._passes_per_step
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        """Batches of `input_ids` and `labels`, (windows_per_pass, L)."""
         for first in range(self._first_pass, len(self), self._STEPS_AHEAD):
             passes = min(self._STEPS_AHEAD, len(self) - first)
             starts = self.dataset.starts(first * self._stride, passes * self._stride)

@@ -14,8 +14,7 @@ import symusic
 from latentwave.bench.data import CorpusConfig, open_store, prepare
 from latentwave.bench.data.corpus import UnusableFileError
 from latentwave.bench.data.music import corpus as corpus_module
-from latentwave.bench.data.music.midi import notes_of, parse_midi
-from latentwave.bench.data.music.tokens import (
+from latentwave.bench.data.music.codec import (
     BEGIN,
     END,
     TOKENIZERS,
@@ -24,6 +23,7 @@ from latentwave.bench.data.music.tokens import (
     num_notes,
     tokenize,
 )
+from latentwave.bench.data.music.midi import notes_of, parse_midi
 from latentwave.errors import UserError
 from tests.bench.data.music.made import score, write_midi
 
@@ -346,7 +346,7 @@ def test_asap_is_its_performances_split_by_piece(folder):
 
 def test_another_vocabulary_is_refused(folder):
     store = prepare(config(folder))
-    path = store.folder / "music.json"
+    path = store.folder / "codec.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"vocabulary": content["vocabulary"][:-1]}))
     with pytest.raises(UserError, match="vocabulary differs"):

@@ -14,8 +14,12 @@ from transformers import AutoTokenizer, TextStreamer
 
 from latentwave.bench.data import CorpusConfig, load_codec, prepare
 from latentwave.bench.data.text import subwords
-from latentwave.bench.data.text.bytes import ByteCodec
-from latentwave.bench.data.text.characters import CharacterCodec, CodePoints, fast_tokenizer
+from latentwave.bench.data.text.characters import (
+    ByteCodec,
+    CharacterCodec,
+    CodePoints,
+    fast_tokenizer,
+)
 from latentwave.bench.data.text.subwords import BytePairCodec, PretrainedCodec
 from latentwave.errors import UserError
 

@@ -16,29 +16,18 @@ MAX_RATIO = 200
 MAX_MEMBERS = 1_000_000
 SMALL_BYTES = 1 << 26
 # A RuntimeError is an encrypted zip, or one packed by a method that Python does not know.
-_DAMAGED = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    RuntimeError,
-)
+_DAMAGED: tuple[type[Exception], ...] = (zipfile.BadZipFile, tarfile.TarError, zlib.error)
+_DAMAGED += (lzma.LZMAError, EOFError, RuntimeError)
 
 
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack a zip or tar archive (plain, gzip, bzip2, xz) into a folder.
 
-    Files and folders are unpacked, with the permissions of new files, and never outside of the
-    folder. Links and devices are refused, and what is larger than honest data of that archive can
-    be.
-
-    Args:
-        archive: the file.
-        folder: exists.
+    Files and folders are unpacked, with the permissions of new files, never outside of the folder.
 
     Raises:
-        UserError: for an archive that is refused, damaged, or larger than the disk.
+        UserError: for an archive that is damaged, holds links or devices, or would become larger
+            than the disk or than honest data of that archive.
     """
     budget = _Budget(archive, folder)
     try:

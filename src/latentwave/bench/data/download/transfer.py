@@ -23,13 +23,17 @@ class Transfer:
     """Downloads into NAME.part beside the target, and continues what lies there.
 
     Whether what was continued is still the same file, the checksum tells; without one each
-    transfer starts anew. It can stand in for a downloader of pooch.
+    transfer starts anew. It can stand in for a downloader of pooch, whose own starts anew.
 
     Args:
         part: the file that collects what was received; it outlives a failure.
         num_bytes: the size that the file must have; None: what the server says.
         resume: whether to continue what was received before.
         on_bytes: is called with the bytes received so far and the size, None if not told.
+
+    Raises:
+        UserError: when called, if the server refuses or sends another size, or the transfer
+            breaks off again and again.
     """
 
     def __init__(
@@ -46,16 +50,7 @@ class Transfer:
         self._on_bytes = on_bytes
 
     def __call__(self, url: str, output_file: Any, _: Any = None) -> None:
-        """Fetch a file.
-
-        Args:
-            url: http or https.
-            output_file: path that gets the content.
-
-        Raises:
-            UserError: if the server refuses or sends another size, or the transfer breaks off
-                again and again.
-        """
+        """Fetch a file into the path of the output."""
         if not url.startswith(("http://", "https://")):
             raise UserError(f"can only download from http and https, got {url}")
         if not self._resume:

@@ -24,31 +24,19 @@ _PEDAL = re.compile(rb"[\xb0-\xbf]")
 
 @dataclasses.dataclass(frozen=True)
 class Notes:
-    """Notes in order of their onset.
+    """Notes in order of their onset."""
 
-    Attributes:
-        onset: in seconds, or in ticks of the beat.
-        end: in the same unit.
-        pitch: 0 … 127.
-        velocity: 1 … 127.
-    """
-
-    onset: NDArray[Any]
-    end: NDArray[Any]
-    pitch: NDArray[Any]
-    velocity: NDArray[Any]
+    onset: NDArray[Any]  # in seconds, or in ticks of the beat
+    end: NDArray[Any]  # in the same unit
+    pitch: NDArray[Any]  # 0 … 127
+    velocity: NDArray[Any]  # 1 … 127
 
     def __len__(self) -> int:
-        """Notes."""
         return len(self.onset)
 
 
 def symusic() -> Any:
-    """The package that reads and writes MIDI files.
-
-    Raises:
-        UserError: if it is not installed.
-    """
+    """The package that reads and writes MIDI files; a UserError if it is not installed."""
     try:
         import symusic as package
     except ImportError as error:
@@ -59,21 +47,13 @@ def symusic() -> Any:
 
 
 def parse_midi(content: bytes, lost: list[str] | None = None) -> Any:
-    """Read the bytes of a MIDI file, as far as they can be read.
+    """Read the bytes of a MIDI file as far as they can be read: a `symusic.Score` in ticks.
 
-    Pedals act on their channel, whatever track they stand in. A tempo of 0 is passed over.
-
-    Args:
-        content: of the file.
-        lost: takes in words for what could not be read.
-
-    Returns:
-        A `symusic.Score` in ticks, with at least one note that is not a drum's, of a length that
-        a piece can have.
+    Pedals act on their channel, whatever track they stand in. A tempo of 0 is passed over. `lost`
+    takes in words for what could not be read.
 
     Raises:
         UnusableFileError: if it is damaged, holds nothing to play, or its times are impossible.
-        UserError: if symusic is not installed.
     """
     package = symusic()
     lost = [] if lost is None else lost
@@ -183,28 +163,18 @@ def _number(track: bytes, place: int) -> tuple[int, int]:
 
 
 def notes_of(score: Any, *, sustain: bool = True) -> Notes:
-    """The notes of all tracks but the drums', as one instrument.
+    """The notes of all tracks of a score but the drums', as one instrument, by onset, then pitch.
 
-    Args:
-        score: a `symusic.Score`, in seconds or in ticks.
-        sustain: a note that ends while its track's sustain pedal is down sounds on until the
-            pedal rises or its key is struck again, as in Oore et al., "This Time with Feeling"
-            (2018).
-
-    Returns:
-        The notes by onset, then pitch.
+    With `sustain` a note that ends while its track's sustain pedal is down sounds on until the
+    pedal rises or its key is struck again, as in Oore et al., "This Time with Feeling" (2018).
     """
     parts = []
     for track in score.tracks:
         if track.is_drum or not len(track.notes):
             continue
         values = track.notes.numpy()
-        part = Notes(
-            values["time"],
-            values["time"] + values["duration"],
-            values["pitch"],
-            values["velocity"],
-        )
+        end = values["time"] + values["duration"]
+        part = Notes(values["time"], end, values["pitch"], values["velocity"])
         if sustain and len(track.pedals):
             pedals = track.pedals.numpy()
             part = _sustained(part, pedals["time"], pedals["time"] + pedals["duration"])
@@ -220,15 +190,9 @@ def notes_of(score: Any, *, sustain: bool = True) -> Notes:
 
 
 def time_score(notes: Notes) -> Any:
-    """Notes in seconds as a score whose tick lasts 10 ms.
+    """Notes in seconds as a `symusic.Score` of one piano track whose tick lasts 10 ms.
 
-    Onsets are rounded to the nearest tick; a note lasts one tick at least.
-
-    Args:
-        notes: with onset and end in seconds.
-
-    Returns:
-        A `symusic.Score` of one piano track at 120 beats a minute, 50 ticks to the beat.
+    Onsets are rounded to the nearest tick; a note lasts one tick at least. A minute has 120 beats.
     """
     onset = np.rint(notes.onset.astype(np.float64) * TICKS_PER_SECOND).astype(np.int32)
     end = np.rint(notes.end.astype(np.float64) * TICKS_PER_SECOND).astype(np.int32)

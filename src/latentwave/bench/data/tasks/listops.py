@@ -9,11 +9,9 @@ import json
 import random
 import statistics
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from latentwave.bench.data.corpus import SPLITS
 from latentwave.bench.data.tasks.labelled import Example, LabelledRows
-from latentwave.bench.data.tasks.tables import read_tsv, require_files
 from latentwave.errors import UserError
 
 DIGITS = tuple("0123456789")
@@ -41,32 +39,20 @@ class ListOpsRules:
 
     Reference: Nangia and Bowman, 2018, in the form of the Long Range Arena (Tay et al., 2021).
 
-    Attributes:
-        num_train: expressions to train on.
-        num_validation: to validate on.
-        num_test: to test on.
-        min_length: symbols, exclusive.
-        max_length: symbols, exclusive.
-        max_depth: the root has depth 1.
-        max_arguments: of one operator.
-        seed: of the draws.
+    Raises:
+        UserError: for a value out of range.
     """
 
     num_train: int = 96_000
     num_validation: int = 2_000
     num_test: int = 2_000
-    min_length: int = 500
-    max_length: int = 2_000
-    max_depth: int = 10
-    max_arguments: int = 10
+    min_length: int = 500  # symbols, exclusive
+    max_length: int = 2_000  # symbols, exclusive
+    max_depth: int = 10  # the root has depth 1
+    max_arguments: int = 10  # of one operator
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            UserError: for a value out of range.
-        """
         bounds = {
             "num_train": (1, 10**9),
             "num_validation": (1, 10**9),
@@ -97,30 +83,6 @@ def drawn_listops(rules: ListOpsRules) -> LabelledRows:
 
     content = json.dumps(dataclasses.asdict(rules), sort_keys=True)
     return LabelledRows(examples, DIGITS, rules=content)
-
-
-def published_listops(folder: Path) -> LabelledRows:
-    """The published tables basic_{train,val,test}.tsv: source and target, below a heading.
-
-    Raises:
-        UserError: if one is missing; while examples are read, for a line that is not an
-            expression and its value.
-    """
-    paths = require_files(
-        folder,
-        [f"basic_{part}.tsv" for part in ("train", "val", "test")],
-        "name the folder of the published ListOps tables, or give no path to draw expressions by "
-        "the same rules",
-    )
-
-    def examples() -> Iterator[Example]:
-        for split, path in zip(SPLITS, paths, strict=True):
-            for place, (source, target) in read_tsv(path, 2):
-                if source != b"Source":
-                    symbols = _read_expression(source, target, place)
-                    yield Example(symbols, int(target), split)
-
-    return LabelledRows(examples, DIGITS, {path.name: path for path in paths})
 
 
 def draw_expressions(rules: ListOpsRules) -> Iterator[list[str]]:
@@ -156,9 +118,6 @@ def draw_expressions(rules: ListOpsRules) -> Iterator[list[str]]:
 def evaluate(symbols: list[str]) -> int:
     """The value of an expression, a digit; the median is cut to its integer part.
 
-    Raises:
-        ValueError: if the symbols are no expression.
-
     Example:
         >>> evaluate("[MAX 2 9 [MIN 4 7 ] 0 ]".split())
         9
@@ -169,15 +128,9 @@ def evaluate(symbols: list[str]) -> int:
             stack.append((symbol, []))
         elif symbol == END:
             operator, values = stack.pop()
-            if not stack or not values:
-                raise ValueError("unbalanced brackets or an operator without arguments")
             stack[-1][1].append(_APPLY[operator](values))
-        elif symbol in DIGITS:
-            stack[-1][1].append(int(symbol))
         else:
-            raise ValueError(f"{symbol!r} is not a symbol of ListOps")
-    if len(stack) != 1 or len(stack[0][1]) != 1:
-        raise ValueError("not one whole expression")
+            stack[-1][1].append(int(symbol))
     return stack[0][1][0]
 
 
@@ -194,16 +147,3 @@ def _draw_node(
             return
         _draw_node(chance, rules, depth + 1, symbols)
     symbols.append(END)
-
-
-def _read_expression(source: bytes, target: bytes, place: str) -> list[str]:
-    # The published files write every pair in round brackets, which say nothing more.
-    words = source.decode("ascii", errors="replace").split()
-    symbols = [word for word in words if word not in ("(", ")")]
-    try:
-        value = evaluate(symbols)
-    except ValueError as error:
-        raise UserError(f"{place}: {error}") from error
-    if target.strip() != str(value).encode():
-        raise UserError(f"{place}: the target is {target[:20]!r}, the expression is {value}")
-    return symbols

@@ -20,11 +20,11 @@ MIN_CHARACTERS = 40
 SEPARATOR = "\n\n"
 # Other people's packages, tests, programs, and the topics, which are read through their module.
 SKIPPED_FOLDERS = {
-    *("__pycache__", "dist-packages", "site-packages"),
+    *("__pycache__", "dist-packages", "site-packages", "pydoc_data"),
     *("test", "tests", "idlelib", "lib2to3", "turtledemo"),
-    "pydoc_data",
 }
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_TOPICS = "pydoc_data/topics.py"
 
 
 class PythonLibrary(Corpus):
@@ -47,11 +47,24 @@ class PythonLibrary(Corpus):
         super().__init__()
         self._what = what
         library = library or Path(sysconfig.get_paths()["stdlib"])
-        self.files = {path.relative_to(library).as_posix(): path for path in _sources(library)}
+        found: list[Path] = []
+        for parent, folders, names in os.walk(library):
+            folders[:] = [name for name in folders if name not in SKIPPED_FOLDERS]
+            found += [Path(parent, name) for name in names if name.endswith(".py")]
+        relative = sorted(
+            (path.relative_to(library) for path in found), key=lambda path: path.parts
+        )
+        self.files = {path.as_posix(): library / path for path in relative}
+        self._topics: list[str] = []
         if what == "docs":
-            self._topics, topics_file = _documentation_topics()
-            if topics_file is not None:
-                self.files["pydoc_data/topics.py"] = topics_file
+            try:
+                from pydoc_data import topics
+            except ImportError:
+                pass
+            else:
+                self._topics = [topics.topics[name] for name in sorted(topics.topics)]
+                if topics.__file__ is not None:
+                    self.files[_TOPICS] = Path(topics.__file__)
         if not self.files:
             raise self._empty()
 
@@ -65,7 +78,7 @@ class PythonLibrary(Corpus):
         texts: set[str] = set()
         for name, path in self.files.items():
             contents = [path.read_bytes()]
-            if name == "pydoc_data/topics.py":
+            if name == _TOPICS:
                 contents = [topic.encode("utf-8", "surrogatepass") for topic in self._topics]
                 texts.update(inspect.cleandoc(topic) for topic in self._topics)
             else:
@@ -89,24 +102,6 @@ class PythonLibrary(Corpus):
             "this Python comes without its library sources, so the corpus "
             f'"python-{self._what}" is empty: use a complete Python, or the corpus "text"'
         )
-
-
-def _documentation_topics() -> tuple[list[str], Path | None]:
-    """The documentation topics, and the file that holds them."""
-    try:
-        from pydoc_data import topics
-    except ImportError:
-        return [], None
-    path = None if topics.__file__ is None else Path(topics.__file__)
-    return [topics.topics[name] for name in sorted(topics.topics)], path
-
-
-def _sources(library: Path) -> list[Path]:
-    found = []
-    for parent, folders, names in os.walk(library):
-        folders[:] = [name for name in folders if name not in SKIPPED_FOLDERS]
-        found += [Path(parent, name) for name in names if name.endswith(".py")]
-    return sorted(found, key=lambda path: path.relative_to(library).parts)
 
 
 def _module(source: bytes) -> list[str]:
