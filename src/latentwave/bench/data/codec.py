@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import importlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -14,33 +15,17 @@ from transformers import PreTrainedTokenizerFast
 from latentwave.errors import UserError
 
 
-class Encoder(abc.ABC):
-    """What turns pieces into tokens while a store is written: a `Codec`, or what becomes one.
-
-    Where the vocabulary is what the corpus holds, tokens are provisional and `finish` says what
-    they become.
-    """
-
-    dtype: str
-
-    @abc.abstractmethod
-    def encode(self, piece: Any) -> NDArray[Any]:
-        """The tokens of a piece: (tokens,), of `dtype`."""
-
-    def encode_document(self, pieces: Iterable[Any]) -> Iterator[NDArray[Any]]:
-        """The tokens of a document, in parts."""
-        return map(self.encode, pieces)
-
-    def count_units(self, piece: Any) -> dict[str, int]:
-        """How much a piece holds, by unit, where tokens do not tell; see `Codec.units_of`."""
-        return {}
-
-    @abc.abstractmethod
-    def finish(self, provisional: Iterable[NDArray[Any]]) -> tuple[Codec, NDArray[Any] | None]:
-        """The codec and, for provisional tokens, the table that gives the final ones."""
+def optional_package(name: str, extra: str, what: str) -> Any:
+    """A package of an extra; a UserError says what needs it, and how to get it."""
+    try:
+        return importlib.import_module(name)
+    except (ImportError, OSError) as error:  # OSError: a library under it is missing
+        raise UserError(
+            f"{what} needs {name} ({error}): pip install 'latentwave[{extra}]'"
+        ) from error
 
 
-class Codec(Encoder):
+class Codec(abc.ABC):
     """Between pieces and tokens, and back."""
 
     kind: ClassVar[str]  # its name, the value of `corpus.tokenizer`
@@ -53,16 +38,24 @@ class Codec(Encoder):
     dtype: str  # of one token: "uint8", "uint16", "uint32", or "int16" for raw samples
     tokens_per_second: int | None = None  # of sound; None where that depends on the tokens
 
-    def units_of(self, tokens: NDArray[Any]) -> dict[str, int] | None:
-        """How much some tokens hold, by unit; by default one unit each.
+    @abc.abstractmethod
+    def encode(self, piece: Any) -> NDArray[Any]:
+        """The tokens of a piece: (tokens,), of `dtype`."""
 
-        None where tokens alone do not tell: then `count_units` counts pieces, and documents must
-        name their split.
-        """
+    def encode_document(self, pieces: Iterable[Any]) -> Iterator[NDArray[Any]]:
+        """The tokens of a document, in parts."""
+        return map(self.encode, pieces)
+
+    def units_of(self, tokens: NDArray[Any]) -> dict[str, int] | None:
+        """How much some tokens hold, by unit; None where they do not tell, see `count_units`."""
         return {self.unit: len(tokens)}
 
-    def finish(self, provisional: Iterable[NDArray[Any]]) -> tuple[Codec, None]:
-        """Itself: its tokens are final."""
+    def count_units(self, piece: Any) -> dict[str, int]:
+        """How much a piece holds, by unit, where tokens do not tell; documents must name splits."""
+        return {}
+
+    def finish(self, tokens: Iterable[NDArray[Any]]) -> tuple[Codec, NDArray[Any] | None]:
+        """After all documents: the codec and, for provisional tokens, the table of final ones."""
         return self, None
 
     def save(self, folder: Path) -> dict[str, Any]:
@@ -79,11 +72,7 @@ class Codec(Encoder):
         raise UserError(f"{self.unit}s are classified, not written into files such as {path}")
 
     def encode_prompt(self, prompt: str) -> NDArray[Any]:
-        """The tokens of what generation goes on with: a text, or the path of a file.
-
-        Raises:
-            UserError: if the vocabulary does not hold it, or nothing is generated in it.
-        """
+        """The tokens of a text, or of the file of a path, to go on with; else a UserError."""
         raise UserError(f"a model of {self.unit}s classifies, it does not go on with a prompt")
 
     def same_tokens(self, other: Codec) -> bool:

@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Callable, Collection
 from typing import Literal
 
-from latentwave.bench.data.codec import Encoder
+from latentwave.bench.data.codec import Codec
 from latentwave.bench.data.corpus import Corpus
 from latentwave.errors import UserError
 
@@ -53,8 +53,7 @@ class CorpusConfig:
             music; "folder": whole folders, where one holds several performances of one piece.
 
     Raises:
-        UserError: for an unknown corpus or tokenizer, an option that is missing, not wanted or
-            out of range, or shares that leave nothing to train on.
+        UserError: for an unknown name, or an option that is missing, not wanted or out of range.
     """
 
     name: str = "python-docs"
@@ -164,7 +163,7 @@ class CorpusKind:
     name: str  # what `CorpusConfig.name` says
     tokenizers: tuple[str, ...]  # the kinds of codec that fit; the first is the default
     open: Callable[[CorpusConfig], Corpus]  # looks the files up
-    codec: Callable[[CorpusConfig, Corpus], Encoder]  # the codec, or what becomes it
+    codec: Callable[[CorpusConfig, Corpus], Codec]  # the codec, or what becomes it
     options: tuple[str, ...] = ()  # the further fields of `CorpusConfig` that mean something here
     needs_path: str = ""  # what the path must name; empty where there may be none
     download: str | None = None  # what is read without a path, by its name in the catalogue

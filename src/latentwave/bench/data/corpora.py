@@ -12,7 +12,7 @@ from typing import Any
 from latentwave.bench.data import audio, music
 from latentwave.bench.data.audio.files import SUFFIXES as AUDIO_SUFFIXES
 from latentwave.bench.data.audio.files import AudioFiles
-from latentwave.bench.data.codec import Codec, Encoder
+from latentwave.bench.data.codec import Codec
 from latentwave.bench.data.config import CORPORA, CorpusConfig, CorpusKind
 from latentwave.bench.data.corpus import Corpus, Found
 from latentwave.bench.data.files import (
@@ -27,6 +27,7 @@ from latentwave.bench.data.music.corpus import SUFFIXES as MIDI_SUFFIXES
 from latentwave.bench.data.music.corpus import MidiFiles, asap_files, maestro_files
 from latentwave.bench.data.splits import CharacterShares, choose_splits
 from latentwave.bench.data.tasks import codecs, listops, published
+from latentwave.bench.data.tasks.codecs import ListOpsCodec, PcmCodec, PixelCodec
 from latentwave.bench.data.text import tables
 from latentwave.bench.data.text.characters import ByteCodec, CharacterCodec, CodePoints
 from latentwave.bench.data.text.files import TextFiles
@@ -47,7 +48,7 @@ CODECS: dict[str, type[Codec]] = {
 DEFAULT_VOCAB_SIZE = 4096
 
 
-def _encoder(config: CorpusConfig, corpus: Corpus) -> Encoder:
+def _encoder(config: CorpusConfig, corpus: Corpus) -> Codec:
     codec = CODECS[config.tokenizer_name]
     if codec is CharacterCodec:
         return CodePoints()
@@ -64,7 +65,7 @@ def _kind(
     tokenizers: Collection[type[Codec]],
     open_: Callable[[CorpusConfig], Corpus],
     needs_path: str = "",
-    *options: str,
+    options: str = "",
     **others: Any,
 ) -> CorpusKind:
     return CorpusKind(
@@ -72,7 +73,7 @@ def _kind(
         tokenizers=tuple(codec.kind for codec in tokenizers),
         open=open_,
         codec=_encoder,
-        options=(*(["path"] if needs_path else []), *options),
+        options=tuple(f"path {options}".split() if needs_path else options.split()),
         needs_path=needs_path,
         **others,
     )
@@ -82,7 +83,7 @@ def _text_kind(
     name: str,
     open_: Callable[[CorpusConfig], Corpus],
     needs_path: str = "",
-    *options: str,
+    options: str = "",
     tokenizers: Collection[type[Codec]] = _TEXT_CODECS,
     **others: Any,
 ) -> CorpusKind:
@@ -91,8 +92,17 @@ def _text_kind(
             return CharacterShares(open_(config), config.validation, config.test)
         return open_(config)
 
-    options = (*options, "vocab_size", "tokenizer_path")
-    return _kind(name, tokenizers, opened, needs_path, *options, **others)
+    options += " vocab_size tokenizer_path"
+    return _kind(name, tokenizers, opened, needs_path, options, **others)
+
+
+_Reader = Callable[[Path, CorpusConfig], Corpus]
+
+
+def _labelled_kind(
+    name: str, codec: type[Codec], read: _Reader, *needs: str, **others: Any
+) -> CorpusKind:
+    return _kind(name, (codec,), lambda config: read(corpus_root(config), config), *needs, **others)
 
 
 def _text(config: CorpusConfig) -> Corpus:
@@ -161,56 +171,41 @@ def _asap(config: CorpusConfig) -> Corpus:
     return MidiFiles(Found(root=root, files=files, splits=splits), config.tokenizer_name)
 
 
-def _listops(config: CorpusConfig) -> Corpus:
+def _listops(_: Path, config: CorpusConfig) -> Corpus:
     given: dict[str, Any] = config.given_options()
     return listops.drawn_listops(listops.ListOpsRules(**given))
 
 
-def _reviews(config: CorpusConfig) -> Corpus:
-    return published.reviews(corpus_root(config), config.validation, config.test)
+_FOLDER = "or a folder or archive of them"
+_MAESTRO_ZIP = "maestro-v3.0.0-midi.zip, or the folder that it unpacks to"
+_WIKITEXT = "the folder with a file for each split"
+_RULES = " ".join(field.name for field in dataclasses.fields(listops.ListOpsRules))
+_BYTES_FIRST = (ByteCodec, CharacterCodec, BytePairCodec, PretrainedCodec)
 
 
-_BYTES, _PIXELS, _PCM = (ByteCodec,), (codecs.PixelCodec,), (codecs.PcmCodec,)
-_MIDI_ZIP = "maestro-v3.0.0-midi.zip, or the folder that it unpacks to"
 _KINDS = (
     _text_kind("python-docs", lambda _: PythonLibrary("docs")),
     _text_kind("python-code", lambda _: PythonLibrary("code")),
-    _text_kind("text", _text, "a text file, or a folder or archive of them", "pattern", "split_by"),
+    _text_kind("text", _text, f"a text file, {_FOLDER}", "pattern split_by"),
     *(
-        _text_kind(
-            name,
-            _table,
-            f"{what}, or a folder or archive of them",
-            "text_field",
-            "split_by",
-            suffixes=tables.SUFFIXES[name],
-        )
-        for name, what in (
-            ("jsonl", "a file of JSON lines"),
-            ("csv", "a CSV file"),
-            ("parquet", "a Parquet file"),
+        _text_kind(name, _table, f"{what}, {_FOLDER}", "text_field split_by", suffixes=suffixes)
+        for name, what, suffixes in (
+            ("jsonl", "a file of JSON lines", (".jsonl", ".ndjson")),
+            ("csv", "a CSV file", (".csv", ".tsv")),
+            ("parquet", "a Parquet file", (".parquet",)),
         )
     ),
     _text_kind("datasets", _table, "a folder that the library datasets has saved", "text_field"),
     _text_kind("text8", _text, "the file text8", download="text8"),
-    _text_kind(
-        "enwik8",
-        _text,
-        "the file enwik8",
-        tokenizers=(ByteCodec, CharacterCodec, BytePairCodec, PretrainedCodec),
-        download="enwik8",
-    ),
-    *(
-        _text_kind(name, _wikitext, "the folder with a file for each split", download=name)
-        for name in ("wikitext-2", "wikitext-103")
-    ),
+    _text_kind("enwik8", _text, "the file enwik8", "", _BYTES_FIRST, download="enwik8"),
+    _text_kind("wikitext-2", _wikitext, _WIKITEXT, download="wikitext-2"),
+    _text_kind("wikitext-103", _wikitext, _WIKITEXT, download="wikitext-103"),
     _kind(
         "audio",
         audio.CODECS,
         _audio,
-        "an audio file, or a folder or archive of them",
-        "sample_rate",
-        "split_by",
+        f"an audio file, {_FOLDER}",
+        "sample_rate split_by",
         suffixes=AUDIO_SUFFIXES,
     ),
     _kind(
@@ -219,70 +214,54 @@ _KINDS = (
         _youtubemix,
         "youtubemix.zip, or the folder that it unpacks to",
         "sample_rate",
-        suffixes=AUDIO_SUFFIXES,
         download="youtubemix",
     ),
     _kind(
         "music",
         music.CODECS,
         _music,
-        "a MIDI file, or a folder or archive of them",
+        f"a MIDI file, {_FOLDER}",
         "split_by",
         suffixes=MIDI_SUFFIXES,
     ),
-    _kind("maestro", music.CODECS, _music, _MIDI_ZIP, suffixes=MIDI_SUFFIXES, download="maestro"),
+    _kind("maestro", music.CODECS, _music, _MAESTRO_ZIP, download="maestro"),
     _kind("asap", music.CODECS, _asap, "the ASAP dataset, its folder or an archive"),
-    _kind(
-        "listops",
-        (codecs.ListOpsCodec,),
-        _listops,
-        "",
-        *(field.name for field in dataclasses.fields(listops.ListOpsRules)),
+    _labelled_kind("listops", ListOpsCodec, _listops, "", _RULES),
+    _labelled_kind("imdb", ByteCodec, published.reviews, "the folder aclImdb, or its archive"),
+    _labelled_kind(
+        "movie-reviews",
+        ByteCodec,
+        published.reviews,
+        "movie_reviews.zip, or a folder with folders pos and neg",
     ),
-    _kind("imdb", _BYTES, _reviews, "the folder aclImdb, or its archive"),
-    _kind(
-        "movie-reviews", _BYTES, _reviews, "movie_reviews.zip, or a folder with folders pos and neg"
-    ),
-    _kind(
-        "mnist-pixels",
-        _PIXELS,
-        lambda config: published.mnist(corpus_root(config), config.validation, config.test),
-        "the folder of the idx files",
-    ),
-    _kind(
+    _labelled_kind("mnist-pixels", PixelCodec, published.mnist, "the folder of the idx files"),
+    _labelled_kind(
         "cifar10-pixels",
-        _PIXELS,
-        lambda config: published.cifar10(corpus_root(config), config.validation),
+        PixelCodec,
+        published.cifar10,
         "the folder cifar-10-batches-bin, or its archive",
     ),
-    _kind(
-        "digits-pixels",
-        _PIXELS,
-        lambda config: published.small_digits(config.validation, config.test),
-    ),
-    _kind(
+    _labelled_kind("digits-pixels", PixelCodec, published.small_digits),
+    _labelled_kind(
         "fsd50k",
-        _PCM,
-        lambda config: published.fsd50k(corpus_root(config), config.rate),
+        PcmCodec,
+        published.fsd50k,
         "the folder of FSD50K.ground_truth",
         "sample_rate",
         download="fsd50k",
     ),
-    _kind(
+    _labelled_kind(
         "esc",
-        _PCM,
-        lambda config: published.esc(
-            corpus_root(config), config.rate, 5 if config.fold is None else config.fold
-        ),
+        PcmCodec,
+        published.esc,
         "the folder of ESC-50, or one with labels.csv",
-        "sample_rate",
-        "fold",
+        "sample_rate fold",
         download="esc-50",
     ),
-    _kind(
+    _labelled_kind(
         "spoken-digits",
-        _PCM,
-        lambda config: published.spoken_digits(corpus_root(config), config.rate),
+        PcmCodec,
+        published.spoken_digits,
         "the zip archive or folder of the recordings",
         "sample_rate",
         sample_rate=8_000,
@@ -321,11 +300,7 @@ def save_codec(codec: Codec, folder: Path) -> None:
 
 
 def load_codec(folder: Path) -> Codec:
-    """Read what `save_codec` wrote into the folder of a store or of a model.
-
-    Raises:
-        UserError: if it is missing, damaged, or of an unknown kind.
-    """
+    """Read what `save_codec` wrote into the folder of a store or of a model; else a UserError."""
     path = folder / CODEC_FILE
     remedy = "it says what tokens are; prepare, or train, again"
     settings = dataclasses.asdict(read_json(path, remedy, _SavedCodec))

@@ -39,25 +39,18 @@ class Corpus(abc.ABC):
 
     Opening a corpus looks files up and reads none of the large ones. Reading its documents
     completes `sources` and `skipped`.
-
-    Attributes:
-        files: what is read, by the names that `sources` use. Files that keep their size and time
-            of change are taken to be the same; a corpus without files is read again each time.
-        sources: what the documents were read from; equal sources mean equal documents.
-        skipped: files that could not be read, or not as a whole; the latter are sources too.
-        left_out: files that were found and are none of the corpus: hidden, or of another kind.
-        class_names: of the labels, for a labelled corpus.
-        multi_label: whether a document may have several labels.
     """
 
-    class_names: tuple[str, ...] | None = None
-    multi_label: bool = False
+    class_names: tuple[str, ...] | None = None  # of the labels, for a labelled corpus
+    multi_label: bool = False  # whether a document may have several labels
 
     def __init__(self) -> None:
+        # By the names that sources use. Files that keep their size and time of change are taken to
+        # be the same; a corpus without files is read again each time.
         self.files: dict[str, Path] = {}
-        self.sources: list[Source] = []
-        self.skipped: list[SkippedFile] = []
-        self.left_out: list[SkippedFile] = []
+        self.sources: list[Source] = []  # equal sources mean equal documents
+        self.skipped: list[SkippedFile] = []  # not readable, or not as a whole; then sources too
+        self.left_out: list[SkippedFile] = []  # none of the corpus: hidden, or of another kind
 
     @abc.abstractmethod
     def documents(self) -> Iterator[Document]:
@@ -92,15 +85,8 @@ class FileCorpus(Corpus):
     """Files with one document each, or with many.
 
     A file that cannot be used is counted and passed over. Of one that breaks off, or is damaged
-    in places, the readable part is taken and the loss is counted.
-
-    Args:
-        found: the files.
-        labels: of a labelled corpus, by the names of the files; other files hold the labels.
-        class_names: what labels stand for.
-
-    Raises:
-        UserError: if there are labels, but fewer than two classes to train on.
+    in places, the readable part is taken and the loss is counted. The `labels` of a labelled corpus
+    are by the names of its files, and stand for `class_names`; files without one hold the labels.
     """
 
     pieces_are_documents = False
@@ -130,11 +116,7 @@ class FileCorpus(Corpus):
             check_classes([labels[name] for name in own], self.class_names, str(self.root))
 
     def documents(self) -> Iterator[Document]:
-        """The documents of each file, those of one split before those of the next.
-
-        Raises:
-            UserError: if no file can be used, or one has changed since an earlier pass.
-        """
+        """The documents of each file; a UserError if none can be used, or one has changed."""
         self.sources, self.skipped = [], list(self._not_found)
         unusable = self._unusable()
         for name in self.files:
@@ -144,10 +126,9 @@ class FileCorpus(Corpus):
                 yield from self._documents_of(name)
         if not self.sources:
             first = self.skipped[0].reason if self.skipped else f"{self.root} is empty"
-            if len(self.skipped) > 1:
-                num_files = len(self.files) + len(self._not_found)
-                first = f"none of the {num_files} files in {self.root} can be used: {first}"
-            raise UserError(first)
+            num_files = len(self.files) + len(self._not_found)
+            many = f"none of the {num_files} files in {self.root} can be used: "
+            raise UserError(many * (len(self.skipped) > 1) + first)
 
     def _unusable(self) -> dict[str, SkippedFile]:
         """What an earlier pass could not use."""

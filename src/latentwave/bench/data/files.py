@@ -9,7 +9,6 @@ import fnmatch
 import gzip
 import hashlib
 import io
-import itertools
 import lzma
 import os
 import tarfile
@@ -19,6 +18,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from latentwave.bench.data.codec import optional_package
 from latentwave.bench.data.config import CorpusConfig
 from latentwave.bench.data.corpus import Found, UnusableFileError
 from latentwave.bench.data.download import require
@@ -31,20 +31,13 @@ from latentwave.errors import UserError
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".txz")
 PACKED = (".gz", ".bz2", ".xz", ".zst")
 DAMAGED_ARCHIVE = (EOFError, zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error)
-_NUM_LOOKED_AT = 64
 _LONGEST_LINE = 1 << 24
 
 
 def find_corpus(config: CorpusConfig, what: str = "files", *, split_by: str = "tokens") -> Found:
-    """The files that a configuration names, with their splits.
+    """The files that a configuration names, with their splits; a UserError if there is none.
 
-    Args:
-        config: of the corpus; its `pattern` chooses among the names of a folder's files.
-        what: is looked for, for errors.
-        split_by: how they are split where neither names nor the configuration say.
-
-    Raises:
-        UserError: if there is none, or splits are named by half.
+    Where neither names nor the configuration say how they are split, `split_by` does.
     """
     suffixes = config.kind.suffixes or None
     found = find_files(corpus_root(config), suffixes, what, pattern=config.pattern)
@@ -67,16 +60,14 @@ def find_files(
 ) -> Found:
     """The files of a folder and its sub-folders in the order of their names.
 
-    Linked folders and files are read as if they lay there, each folder once.
+    Linked folders and files are read as if they lay there, each folder once. A `root` that is a
+    file is taken whatever its name. A UserError says where `what` was not found.
 
     Args:
-        root: a folder, or one file, which is taken whatever its name.
+        root: a folder, or one file.
         suffixes: in lower case, with the dot, of the unpacked files; None takes all.
-        what: is looked for, for errors.
+        what: is looked for.
         pattern: of the names, such as "*.py"; None takes all.
-
-    Raises:
-        UserError: if there is none.
     """
     if not root.exists():
         raise UserError(f"there is no file or folder {root}: check the path")
@@ -132,45 +123,26 @@ def _walk(root: Path) -> Iterator[tuple[Path, str]]:
 
 
 def unpacked_suffix(name: str) -> str:
-    """The last suffix of a file's name in lower case, that of its packing left out.
-
-    Example:
-        >>> unpacked_suffix("a/Train.JSONL.gz"), unpacked_suffix("b.tar")
-        ('.jsonl', '.tar')
-    """
+    """The last suffix of a file's name in lower case, that of its packing left out."""
     path = PurePosixPath(name.lower())
     return PurePosixPath(path.stem).suffix if path.suffix in PACKED else path.suffix
 
 
 def open_unpacked(path: Path) -> Any:
-    """Open a file for reading; .gz, .bz2, .xz and .zst are unpacked on the way.
-
-    Raises:
-        UnusableFileError: if nothing is installed that unpacks it.
-    """
+    """Open a file for reading; .gz, .bz2, .xz and .zst are unpacked on the way."""
     suffix = path.suffix.lower()
     if suffix == ".zst":
-        try:
-            import pyarrow  # type: ignore[import-untyped,unused-ignore]
-        except ImportError as error:
-            raise UnusableFileError(
-                "is packed by zstd: unpack it, or pip install 'latentwave[datasets]'"
-            ) from error
+        pyarrow = optional_package("pyarrow", "datasets", f"{path}, packed by zstd,")
         return io.BufferedReader(pyarrow.input_stream(str(path), compression="zstd"))
     openers: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
     return openers.get(suffix, open)(path, "rb")
 
 
 def read_csv(path: Path, columns: list[str], *, heading: bool = True) -> Iterator[dict[str, str]]:
-    """The rows of a comma-separated table in UTF-8, packed or not.
+    """The rows of a comma-separated table in UTF-8, packed or not, by their columns.
 
-    Args:
-        path: the table.
-        columns: that the heading must name; without a heading, all columns in order.
-        heading: whether the first row names the columns.
-
-    Raises:
-        UserError: if it is missing, empty or damaged, or lacks a column or a cell.
+    The heading must name `columns`; without a heading they are all columns in order. A UserError
+    says if the table is missing, empty or damaged, or lacks a column or a cell.
     """
     empty = True
     with reading(path) as file:
@@ -206,16 +178,14 @@ def reading(path: Path) -> Iterator[Any]:
 
 
 def corpus_root(config: CorpusConfig) -> Path:
-    """The file or folder that a corpus is read from: its path, or else what was downloaded.
-
-    An archive is unpacked into `unpacked` in the cache folder, once unless it changes.
-
-    Raises:
-        UserError: if there is none, or the archive is refused.
-    """
+    """The file or folder that a corpus is read from: its path unpacked, or what was downloaded."""
     if config.path is None and config.kind.download is not None:
         return require(config.kind.download)
-    path = Path(config.path or "").expanduser()
+    return _unpacked(Path(config.path or "").expanduser())
+
+
+def _unpacked(path: Path) -> Path:
+    """A path, or the folder in the cache that an archive is unpacked to, once until it changes."""
     if not path.is_file() or not path.name.lower().endswith(ARCHIVES):
         return path
     status = path.stat()
@@ -234,27 +204,7 @@ def corpus_root(config: CorpusConfig) -> Path:
 
 
 def names_within(path: Path) -> list[str]:
-    """The names of a file, or of files of a folder or archive, to guess from what it is.
-
-    Hidden files and those about the others, such as a README, are left out.
-    """
-    names = [path.name]
-    if path.is_dir():
-        names = [file.name for file, _ in _walk(path)]
-    elif path.name.lower().endswith(ARCHIVES):
-        names = [PurePosixPath(name).name for name in _first_names(path)]
+    """The names of a file, or of those of a folder or archive that are not about the others."""
+    root = _unpacked(path)
+    names = [file.name for file, _ in _walk(root)] if root.is_dir() else [path.name]
     return [name for name in names if not name.lower().startswith((".", *ABOUT))]
-
-
-def _first_names(archive: Path) -> list[str]:
-    """The names of the first files of an archive; none if it is damaged."""
-    try:
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as opened:
-                names = (info.filename for info in opened.infolist() if not info.is_dir())
-                return list(itertools.islice(names, _NUM_LOOKED_AT))
-        with tarfile.open(archive, "r|*") as stream:
-            names = (info.name for info in stream if info.isreg())
-            return list(itertools.islice(names, _NUM_LOOKED_AT))
-    except (OSError, *DAMAGED_ARCHIVE):
-        return []

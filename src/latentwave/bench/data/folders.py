@@ -17,11 +17,7 @@ ABANDONED_SECONDS = 24 * 3600.0
 
 
 def cache_folder() -> Path:
-    """`$LATENTWAVE_HOME`, or else `latentwave` in the user's cache folder.
-
-    Raises:
-        UserError: if the user has no home folder.
-    """
+    """`$LATENTWAVE_HOME`, or else `latentwave` in the user's cache folder."""
     if home := os.environ.get("LATENTWAVE_HOME"):
         return Path(home).expanduser()
     try:
@@ -35,14 +31,8 @@ def whole_folder(folder: Path, final: Callable[[], Path] | None = None) -> Itera
     """Give an empty folder to fill, which takes its real name only when all is on the disk.
 
     When the block raises it is removed. What a killed process left is removed by the next call
-    after a day. If another process has filled the real folder meanwhile, that one stays.
-
-    Args:
-        folder: the real name; missing or empty.
-        final: gives the real name, beside `folder`, when all is written; default: `folder`.
-
-    Raises:
-        OSError: if the disk refuses.
+    after a day. If another process has filled the real folder meanwhile, that one stays. `final`
+    gives the real name, beside `folder`, when all is written; an OSError comes from the disk.
     """
     parent = folder.parent
     parent.mkdir(parents=True, exist_ok=True)

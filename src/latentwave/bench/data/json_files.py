@@ -22,11 +22,8 @@ def read_json(path: Path, remedy: str, schema: Any = dict[str, Any]) -> Any:
 
     Args:
         path: the file.
-        remedy: what to do where the file is missing or damaged, the end of the message.
+        remedy: what to do where it is missing or damaged, the end of the UserError's message.
         schema: a dataclass, a model, or a type such as `dict[str, str]`.
-
-    Raises:
-        UserError: if it is no regular file, no JSON, nested too deeply, or of another form.
     """
     if not path.is_file():  # a named pipe would never end
         what = "not a regular file" if path.exists() else "missing"
@@ -40,11 +37,7 @@ def read_json(path: Path, remedy: str, schema: Any = dict[str, Any]) -> Any:
 
 
 def validated(value: Any, schema: Any, *, strict: bool = False) -> Any:
-    """A value, or plain values, as an object of a type; strictly, "1" is no number.
-
-    Raises:
-        ValueError: for the first fault that is found, with its place.
-    """
+    """Plain values as an object of a type; a ValueError names the place of the first fault."""
     try:
         return _adapter(schema).validate_python(value, strict=strict)
     except ValidationError as error:

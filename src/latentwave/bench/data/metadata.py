@@ -100,11 +100,7 @@ class StoreMetadata:
 
     @classmethod
     def load(cls, folder: Path) -> StoreMetadata:
-        """Read `metadata.json` from a store's folder.
-
-        Raises:
-            UserError: if it is missing, of another format version, or damaged.
-        """
+        """Read `metadata.json`; a UserError if it is missing, of another version, or damaged."""
         path, remedy = folder / METADATA_FILE, "delete its folder and prepare the corpus again"
         if not path.is_file():
             what = "holds no token store" if folder.is_dir() else "does not exist"
@@ -134,12 +130,7 @@ class StoreMetadata:
 
 
 def token_dtype(vocab_size: int) -> str:
-    """The smallest unsigned type that holds every token.
-
-    Example:
-        >>> token_dtype(256), token_dtype(257)
-        ('uint8', 'uint16')
-    """
+    """The smallest unsigned type that holds every token."""
     return next(name for name in VOCABULARY_DTYPES if vocab_size - 1 <= np.iinfo(name).max)
 
 

@@ -35,21 +35,14 @@ def prepare(config: CorpusConfig, folder: Path | None = None) -> TokenStore:
 
     The sources are read in pieces, once unless a tokenizer is trained on them. A store that is
     there already is opened without reading them, as long as no file has another size or time of
-    change. The store gets its name only when it is complete on the disk, so an interrupted
-    preparation leaves no store, and the next call starts again.
-
-    Args:
-        config: the corpus.
-        folder: where the store is or shall be; by default `stores/NAME-FINGERPRINT` in the cache
-            folder. The fingerprint covers the configuration, the format version and the content
-            of the sources.
+    change. An interrupted preparation leaves no store. The default folder is
+    `stores/NAME-FINGERPRINT` in the cache folder; the fingerprint covers the configuration, the
+    format version and the content of the sources. A warning names the files that could not be
+    read, or not as a whole.
 
     Raises:
         UserError: if the corpus is missing, empty or unreadable; if the folder holds something
             else than the store of this corpus; if the disk refuses.
-
-    Warns:
-        UserWarning: which files could not be read, or not as a whole.
     """
     corpus = config.kind.open(config)
     memory = _fingerprint_memory(config, corpus)
@@ -131,10 +124,9 @@ def _warn_of_skipped(metadata: StoreMetadata) -> None:
 
 
 def _fingerprint_memory(config: CorpusConfig, corpus: Corpus) -> Path | None:
-    """The file that holds the fingerprint of a corpus as it was when it was last read.
+    """The file with the fingerprint of a corpus that has this configuration and these files.
 
-    It is called after the configuration and the name, place, size and times of change of every
-    source file; None where these do not tell.
+    It is called after their names, places, sizes and times of change; None where these do not tell.
     """
     signature, youngest = [], 0.0
     for name, path in corpus.files.items():
@@ -173,9 +165,8 @@ def _remember(memory: Path, found: str) -> None:
 
 def _fingerprint(config: CorpusConfig, sources: list[Source]) -> str:
     """What tells one store from another: configuration, format and content of the sources."""
-    return _digest(
-        _settings(config) | {"sources": [dataclasses.asdict(source) for source in sources]}
-    )
+    listed = [dataclasses.asdict(source) for source in sources]
+    return _digest(_settings(config) | {"sources": listed})
 
 
 def _settings(config: CorpusConfig) -> dict[str, object]:

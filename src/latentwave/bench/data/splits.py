@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
-from latentwave.bench.data.corpus import SPLITS, Corpus, Document, UnreadableDocumentError
+from latentwave.bench.data.corpus import (
+    SPLITS,
+    Corpus,
+    Document,
+    UnreadableDocumentError,
+    check_classes,
+)
+from latentwave.bench.data.metadata import Source, file_source
 from latentwave.errors import UserError
 
 _SPLIT_NAMES = {
@@ -44,18 +53,9 @@ def choose_splits(
 ) -> dict[str, str] | None:
     """The split of every file of a corpus; None: the store is cut by shares.
 
-    Where names say, files about the others, such as a README, are left out.
-
-    Args:
-        files: by their names relative to the corpus.
-        by: "name", "file", "folder" or "tokens", as in `CorpusConfig.split_by`; None: "name" if
-            names say, else `default`.
-        default: "tokens", "file" or "folder".
-        validation: wanted share of the bytes.
-        test: wanted share of the bytes.
-
-    Raises:
-        UserError: if most names say and others do not; if there are too few files or folders.
+    `by` is as in `CorpusConfig.split_by`, None: "name" if names say, else `default`. Where names
+    say, files about the others, such as a README, are left out. A UserError says if most names say
+    and others do not, or if there are too few files or folders for the shares of the bytes.
     """
     if by in (None, "name"):
         others = [name for name in files if not PurePosixPath(name).name.lower().startswith(ABOUT)]
@@ -99,18 +99,10 @@ def _by_name(files: Sequence[str], *, demanded: bool) -> dict[str, str] | None:
 def deal(sizes: Mapping[str, int], *, validation: float, test: float) -> dict[str, str]:
     """Give every group of documents to one split, so that the splits come close to their shares.
 
-    The groups are taken in the order of the SHA-256 of their names, the same everywhere; the
-    first fill the test split, the next the validation split, the rest is for training. A group
-    that would overfill a split by more than it lacks is passed over; if all would, the smallest
-    is taken.
-
-    Args:
-        sizes: of each group, in bytes, tokens or seconds.
-        validation: wanted share of the sum of sizes; with a share above 0 at least one group.
-        test: wanted share of the sum of sizes; likewise.
-
-    Raises:
-        UserError: if there are too few groups.
+    The groups, by name with their sizes, are taken in the order of the SHA-256 of their names, the
+    same everywhere; the first fill the test split, the next the validation split, the rest is for
+    training. A group that would overfill a split by more than it lacks is passed over; if all
+    would, the smallest is taken. A UserError says if there are too few.
 
     Example:
         >>> splits = deal(dict.fromkeys("abcdefghij", 5), validation=0.1, test=0.2)
@@ -141,12 +133,7 @@ def deal(sizes: Mapping[str, int], *, validation: float, test: float) -> dict[st
 
 
 def deal_examples(num_examples: int, validation: float, test: float) -> list[str]:
-    """The split of each example, dealt by shares at random but always the same.
-
-    Example:
-        >>> sorted(deal_examples(10, 0.2, 0.1))[:3]
-        ['test', 'train', 'train']
-    """
+    """The split of each example, dealt by shares at random but always the same."""
     # Raw bits are the same in every NumPy.
     order = np.argsort(np.random.Philox(key=0).random_raw(num_examples), kind="stable")
     num_validation = round(num_examples * validation)
@@ -224,3 +211,73 @@ def _cut(document: Document, room: dict[str, int]) -> Iterator[Document]:
     while rest := rest or next(pieces, ""):
         split = next(name for name in SPLITS if room.get(name))
         yield Document(pieces=take(split), split=split)
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """One document, its label and its split."""
+
+    piece: Any  # what the codec encodes
+    label: int  # index of its class
+    split: str = "train"
+
+
+class LabelledRows(Corpus):
+    """A labelled corpus whose files hold many examples each, or that is drawn by rules.
+
+    Args:
+        read: gives the examples, train before validation before test; the same at every call.
+        class_names: what the labels stand for.
+        files: that are read, by name.
+        shares: of the training examples to set apart for validation and test, see `deal_examples`.
+        rules: what a corpus without files is drawn by; equal rules, equal documents.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], Iterable[Example]],
+        class_names: Collection[str],
+        files: Mapping[str, Path] | None = None,
+        shares: tuple[float, float] = (0.0, 0.0),
+        rules: str = "",
+    ) -> None:
+        super().__init__()
+        self.class_names = names = tuple(class_names)
+        self.files = dict(files or {})
+        self._read, self._shares, self._num_classes = read, shares, len(names)
+        if rules:
+            digest = hashlib.sha256(rules.encode()).hexdigest()
+            self.sources = [Source(name="rules", num_bytes=0, sha256=digest)]
+
+    def read_through(self) -> None:
+        """Read everything once; rules say all that there is to know."""
+        if self.files:
+            super().read_through()
+
+    def documents(self) -> Iterator[Document]:
+        """One per example."""
+        seen, where = set[int](), ", ".join(self.files) or "the rules"
+        for example in self._dealt():
+            if not 0 <= example.label < self._num_classes:
+                raise UserError(
+                    f"{where}: there is a label {example.label}, but the classes are 0 to "
+                    f"{self._num_classes - 1}"
+                )
+            if example.split == "train":
+                seen.add(example.label)
+            yield Document(pieces=[example.piece], split=example.split, label=example.label)
+        check_classes(seen, self.class_names or (), where)
+        if self.files:
+            self.sources = [file_source(name, path) for name, path in self.files.items()]
+
+    def _dealt(self) -> Iterator[Example]:
+        """The examples with their final splits, in order."""
+        if not any(self._shares):
+            yield from self._read()
+            return
+        splits = deal_examples(sum(each.split == "train" for each in self._read()), *self._shares)
+        for split in SPLITS:
+            for index, example in enumerate(self._read()):
+                own = splits[index] if example.split == "train" else example.split
+                if own == split:
+                    yield dataclasses.replace(example, split=split)

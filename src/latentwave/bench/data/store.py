@@ -23,23 +23,13 @@ from latentwave.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class TokenStore:
-    """The tokens of a corpus in a folder, read from the disk as they are used.
+    """The tokens of a corpus in a folder, read from the disk as they are used."""
 
-    Attributes:
-        folder: holds `tokens.bin`, `documents.npy`, `metadata.json`, the codec's files
-            and, with classes, `labels.npy`.
-        metadata: the content of `metadata.json`.
-    """
-
-    folder: Path
+    folder: Path  # tokens.bin, documents.npy, metadata.json, the codec's files, labels.npy
     metadata: StoreMetadata
 
     def split(self, name: str) -> NDArray[Any]:
-        """The tokens of one split: (tokens,), of `metadata.dtype`, read-only, memory-mapped.
-
-        Raises:
-            UserError: for a split that the store does not have.
-        """
+        """The tokens of one split: (tokens,), of `metadata.dtype`, read-only, memory-mapped."""
         split = self._split(name)
         dtype = np.dtype(self.metadata.dtype).newbyteorder("<")
         if not split.num_tokens:  # nothing cannot be mapped
@@ -60,11 +50,9 @@ class TokenStore:
 
     @functools.cached_property
     def labels(self) -> NDArray[Any] | None:
-        """The label of each document; None for a corpus without labels.
+        """The class of each document, (num_documents,), int64, or None without labels.
 
-        Returns:
-            (num_documents,), int64, the index of the class in `metadata.class_names`; for
-            multi-label corpora (num_documents, num_classes), uint8, 1 for each of its classes.
+        For multi-label corpora (num_documents, num_classes), uint8, 1 for each of its classes.
         """
         num_classes, is_multi = self.metadata.num_classes, self.metadata.multi_label
         if num_classes is None:
@@ -77,11 +65,9 @@ class TokenStore:
         return array
 
     def spans(self, name: str) -> NDArray[np.int64]:
-        """The documents of one split, those that its borders cut included.
+        """The documents of one split, those that its borders cut included: (documents, 3), int64.
 
-        Returns:
-            (documents, 3), int64: index of the document in the store, its first token and the
-            token after its last, counted from the start of the split.
+        Index in the store, first token and the token after the last, counted in the split.
         """
         split = self._split(name)
         documents = np.asarray(self.documents)
@@ -97,10 +83,7 @@ class TokenStore:
     def bits_per_unit(self, loss: float, split: str = "validation") -> dict[str, float]:
         """Bits per character, byte, sample … from a loss in nats per token, measured on the split.
 
-            bits = loss / ln 2 · (tokens of the split) / (units of the split)
-
-        Returns:
-            Bits by unit, that of the codec first; empty for an empty split.
+        bits = loss / ln 2 · (tokens of the split) / (units of the split)
         """
         part = self._split(split)
         units = sorted(part.num_units, key=lambda unit: unit != self.metadata.unit)
@@ -117,19 +100,11 @@ class TokenStore:
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        """The tokenizer, as `AutoTokenizer.from_pretrained(store.folder)` loads it.
-
-        Raises:
-            UserError: for tokens that are not text.
-        """
+        """The tokenizer, as `AutoTokenizer.from_pretrained(store.folder)` loads it, of text."""
         return self.codec.tokenizer
 
     def encode_text(self, text: str) -> NDArray[Any]:
-        """The tokens of a text, such as a prompt: (tokens,), of `metadata.dtype`.
-
-        Raises:
-            UserError: for a character that is not in the vocabulary, with its position.
-        """
+        """The tokens of a text, such as a prompt: (tokens,), of `metadata.dtype`."""
         return self.codec.encode_prompt(text)
 
     def prepared_at(self) -> float:
@@ -137,11 +112,7 @@ class TokenStore:
         return (self.folder / METADATA_FILE).stat().st_mtime
 
     def verify(self) -> None:
-        """Read all tokens and compare them with their checksum.
-
-        Raises:
-            UserError: if a byte has changed.
-        """
+        """Read all tokens and compare them with their checksum; a UserError if a byte changed."""
         path = self.folder / TOKENS_FILE
         try:
             with path.open("rb") as file:
@@ -185,8 +156,7 @@ def open_store(folder: Path | str, *, verify: bool = False) -> TokenStore:
     """Open a finished token store; with `verify`, all tokens are compared with their checksum.
 
     Raises:
-        UserError: if the folder is not there or holds no store, the store has another format
-            version, or its files do not fit its metadata.
+        UserError: if there is none, of this format version, whose files fit its metadata.
     """
     folder = Path(folder)
     store = TokenStore(folder, StoreMetadata.load(folder))

@@ -22,23 +22,20 @@ def _by_name(array: NDArray[Any]) -> Any:
     """What maps a file again; pickling its map would copy all of it to each worker."""
     # Only the map itself knows its true offset; a slice of it repeats the map's.
     if isinstance(array, np.memmap) and array.ndim == 1 and isinstance(array.base, mmap.mmap):
-        return functools.partial(
-            np.memmap, str(array.filename), array.dtype, "r", array.offset, array.shape
-        )
+        place = (array.dtype, "r", array.offset, array.shape)
+        return functools.partial(np.memmap, str(array.filename), *place)
     return array
 
 
 def _opened(array: Any) -> Any:
-    """The inverse of `_by_name`."""
     return array() if callable(array) else array
 
 
 class DocumentBorders:
     """Where documents start in the tokens of one split.
 
-    Args:
-        documents: (documents,), first token of each, ascending, such as `store.documents`.
-        first_token: the place of the split's first token in the same count.
+    `documents`, (documents,), are the first tokens of each, ascending, such as `store.documents`;
+    `first_token` is the place of the split's first token in the same count.
 
     Example:
         >>> borders = DocumentBorders(np.array([0, 3, 5]), first_token=1)
@@ -54,13 +51,9 @@ class DocumentBorders:
     def of_window(
         self, start: int, window_tokens: int
     ) -> tuple[Int64[Tensor, " L"], Int64[Tensor, " L"]]:
-        """Which document each token of a window belongs to, and its place there.
+        """`segment_ids`, one more at each new document of a window, and places in the document.
 
-        A document that starts before the window counts from the window's first token.
-
-        Returns:
-            segment_ids (L,), from 0, one more at each new document, and position_ids (L,), from 0
-            in each document.
+        Both count from 0 at the window's first token, whatever document it stands in.
         """
         first = self.first_token + start
         documents = np.asarray(self.documents)  # slices of a plain array are cheaper to make
@@ -85,11 +78,7 @@ class DocumentBorders:
 
 
 class _Windows(Dataset[dict[str, Tensor]], abc.ABC):
-    """Windows of equal length; subclasses say where each starts.
-
-    Items have `input_ids` and `labels` (L,), with borders also `segment_ids` and `position_ids`;
-    then the first token of every document is masked too, as nothing of its own stands before it.
-    """
+    """Windows of equal length; subclasses say where each starts."""
 
     num_windows: int
 
@@ -114,9 +103,7 @@ class _Windows(Dataset[dict[str, Tensor]], abc.ABC):
                 f"each of the {len(tokens)} tokens of the split is a document of its own, so "
                 "nothing can be predicted: leave separate_documents out"
             )
-        self.tokens = tokens
-        self.window_tokens = window_tokens
-        self.borders = borders
+        self.tokens, self.window_tokens, self.borders = tokens, window_tokens, borders
 
     def __len__(self) -> int:
         return self.num_windows
@@ -126,26 +113,22 @@ class _Windows(Dataset[dict[str, Tensor]], abc.ABC):
         """The first token of a window."""
 
     def __getitem__(self, index: int) -> dict[str, Int64[Tensor, " L"]]:
-        # The model shifts its labels, so the first is never predicted: it is masked (-100), since
-        # trainers divide the loss by the number of labels that are not.
         if not 0 <= index < len(self):
             raise IndexError(f"index {index} is out of range for {len(self)} windows")
         start = self._start(index)
         # Slices of a plain array are cheaper to make than those of a memory map.
         window = np.asarray(self.tokens)[start : start + self.window_tokens]
         ids = torch.from_numpy(window.astype(np.int64))
+        # The model shifts its labels, so the first is never predicted: it is masked, since
+        # trainers divide the loss by the number of labels that are not.
         labels = ids.clone()
         labels[0] = -100
-        if self.borders is None:
-            return {"input_ids": ids, "labels": labels}
-        segment_ids, position_ids = self.borders.of_window(start, self.window_tokens)
-        labels[position_ids == 0] = -100
-        return {
-            "input_ids": ids,
-            "labels": labels,
-            "segment_ids": segment_ids,
-            "position_ids": position_ids,
-        }
+        item = {"input_ids": ids, "labels": labels}
+        if self.borders is not None:
+            segment_ids, position_ids = self.borders.of_window(start, self.window_tokens)
+            labels[position_ids == 0] = -100  # nothing of its own document stands before it
+            item |= {"segment_ids": segment_ids, "position_ids": position_ids}
+        return item
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"tokens": _by_name(self.tokens)}
@@ -155,20 +138,14 @@ class _Windows(Dataset[dict[str, Tensor]], abc.ABC):
 
 
 class RandomWindows(_Windows):
-    """Training windows at random places.
+    """Training windows of L of N tokens, at random places.
 
         start(i) = ⌊r(seed, i) · (N − L + 1) / 2^64⌋,   r uniform over 64 bits
 
-    for N tokens and windows of L. r is counter-based (Philox), so window i depends on the seed and
-    on i alone: any order, any number of workers, and a resumed run read the same windows.
-
-    Args:
-        tokens: (N,), integers, such as `store.split("train")`.
-        window_tokens: L; a causal language model predicts L − 1 tokens of each window.
-        num_windows: the length of the dataset, such as steps · batch size.
-        seed: in [0, 2^128).
-        borders: keeps the documents of a window apart, such as `store.borders("train")`; None
-            treats a window as one text.
+    r is counter-based (Philox), so window i depends on the seed, in [0, 2^128), and on i alone:
+    any order, any number of workers, and a resumed run read the same windows. Items are
+    `input_ids` and `labels` (L,), of which L − 1 are predicted; `borders` keep the documents of a
+    window apart and add `segment_ids` and `position_ids`.
 
     Raises:
         UserError: if there are fewer tokens than one window, or borders leave none to predict.
@@ -193,8 +170,7 @@ class RandomWindows(_Windows):
             raise ValueError(f"num_windows must be >= 1, got {num_windows}")
         if not 0 <= seed < 1 << 128:
             raise ValueError(f"seed must be in [0, 2^128), got {seed}")
-        self.num_windows = num_windows
-        self.seed = seed
+        self.num_windows, self.seed = num_windows, seed
 
     def _start(self, index: int) -> int:
         return int(self.starts(index, 1)[0])
@@ -209,13 +185,13 @@ class RandomWindows(_Windows):
 
 
 class TokenBatches:
-    """The windows of `RandomWindows` as batches on a device, step after step.
+    """The windows of `RandomWindows` without borders as batches on a device, step after step.
 
     On an accelerator the tokens of the split stay there, so that a step copies nothing but the
     places of its windows, many steps at a time. Items are those of the dataset, to the bit.
 
     Args:
-        windows: without document borders.
+        windows: what is read.
         windows_per_pass: windows of one forward pass of one process.
         passes_per_step: forward passes per optimizer step.
         device: of the batches.
@@ -279,7 +255,6 @@ class TokenBatches:
     def _gather(self, places: Tensor) -> Tensor:
         if self._tokens is not None:
             return self._tokens[places[:, None] + self._span].long()
-        # Slices of a plain array are cheaper to make than those of a memory map.
         tokens, length = np.asarray(self.dataset.tokens), self.dataset.window_tokens
         rows = [tokens[start : start + length] for start in places.tolist()]
         return torch.from_numpy(np.stack(rows).astype(np.int64)).to(self._device)
@@ -290,20 +265,11 @@ class GridWindows(_Windows):
 
         start(i) = (L − 1) · ⌊i · G / n⌋,   G = ⌊(N − 1) / (L − 1)⌋
 
-    for N tokens, windows of L, and n of the G windows of the full grid. Neighbours of the grid
-    share one token, the last label of one and the first input of the next, so no token is
-    predicted twice, and with n = G every token but the first is predicted once. The fewer than
-    L − 1 tokens after the last window are left out, so that all windows have one length.
-
-    Args:
-        tokens: (N,), integers, such as `store.split("validation")`.
-        window_tokens: L; a causal language model predicts L − 1 tokens of each window.
-        num_windows: n, at most; None, and any n above G, mean G.
-        borders: keeps the documents of a window apart, see `RandomWindows`.
-
-    Raises:
-        UserError: if there are fewer tokens than one window, or borders leave none to predict.
-        ValueError: for values out of range.
+    for N tokens, windows of L, and n, at most `num_windows`, of the G windows of the full grid.
+    Neighbours of the grid share one token, the last label of one and the first input of the next,
+    so no token is predicted twice, and with n = G every token but the first is predicted once. The
+    fewer than L − 1 tokens after the last window are left out. Items, borders and faults are those
+    of `RandomWindows`.
 
     Example:
         >>> [window["input_ids"].tolist() for window in GridWindows(np.arange(8), 4)]

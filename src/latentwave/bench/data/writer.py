@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latentwave.bench.data.codec import Codec, Encoder
+from latentwave.bench.data.codec import Codec
 from latentwave.bench.data.config import CorpusConfig
 from latentwave.bench.data.corpus import SPLITS, Corpus, Document, UnreadableDocumentError
 from latentwave.bench.data.metadata import FORMAT_VERSION, Provenance, Split, StoreMetadata
@@ -35,14 +35,8 @@ def write_documents(
     Documents without tokens are left out. One that cannot be read to its end is taken back: the
     corpus counts it among the skipped. Splits that documents name stand; only a validation split
     that is missing is cut off the end of the training tokens. Otherwise the last tokens are the
-    test, those before them the validation; labelled documents are not cut.
-
-    Returns:
-        The codec, and what the store says about itself, without a fingerprint.
-
-    Raises:
-        UserError: if the corpus holds nothing that can be read, or names splits but no "train".
-        ValueError: if documents come out of the order of their splits, or a label does not fit.
+    test, those before them the validation; labelled documents are not cut. The metadata that is
+    returned with the codec lacks the fingerprint.
     """
     encoder = config.kind.codec(config, corpus)
     path, dtype = folder / TOKENS_FILE, np.dtype(encoder.dtype).newbyteorder("<")
@@ -123,14 +117,14 @@ def _check_order(firsts: Mapping[str | None, int], split: str | None) -> None:
         )
 
 
-def _counted(document: Document, encoder: Encoder, units: _Counts) -> Iterator[Any]:
+def _counted(document: Document, encoder: Codec, units: _Counts) -> Iterator[Any]:
     for piece in document.pieces:
         units.update(encoder.count_units(piece))
         yield piece
 
 
 def _finished(
-    path: Path, dtype: np.dtype[Any], encoder: Encoder
+    path: Path, dtype: np.dtype[Any], encoder: Codec
 ) -> tuple[Codec, NDArray[np.integer[Any]]]:
     """The codec and the mapped tokens, provisional ones replaced."""
     tokens = np.memmap(path, dtype, "r")

@@ -43,11 +43,7 @@ class SampleCodec(MediaCodec):
         return len(tokens) / self.sample_rate
 
     def encode_prompt(self, prompt: str) -> UInt8[np.ndarray, " T"]:
-        """The tokens of an audio file.
-
-        Raises:
-            UserError: if it is missing or cannot be used.
-        """
+        """The tokens of an audio file."""
         path = Path(prompt).expanduser()
         if not path.is_file():
             raise UserError(f"the prompt of this model is an audio file; there is none at {path}")
@@ -58,11 +54,7 @@ class SampleCodec(MediaCodec):
         return np.concatenate(blocks)
 
     def write(self, tokens: NDArray[np.integer[Any]], path: Path) -> None:
-        """Write 16-bit PCM, one channel, in the format that the path's suffix names.
-
-        Raises:
-            UserError: if the suffix names no format for that.
-        """
+        """Write 16-bit PCM, one channel, in the format that the path's suffix names."""
         package = soundfile()
         try:
             package.write(path, self.decode(tokens), self.sample_rate, subtype="PCM_16")

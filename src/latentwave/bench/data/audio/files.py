@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
+from latentwave.bench.data.codec import optional_package
 from latentwave.bench.data.config import HIGHEST_RATE, LOWEST_RATE
 from latentwave.bench.data.corpus import Document, FileCorpus, Found, Label, UnusableFileError
-from latentwave.errors import UserError
 
 # Of the formats that libsndfile reads, those that hold recordings.
 SUFFIXES = frozenset(
@@ -40,15 +40,8 @@ class Reading:
 
 
 def soundfile() -> Any:
-    """The package that reads and writes audio files; a UserError if it is not installed."""
-    try:
-        import soundfile as package
-    except (ImportError, OSError) as error:  # OSError: libsndfile is missing
-        raise UserError(
-            f"audio files cannot be read without soundfile ({error}): "
-            "pip install 'latentwave[audio]'"
-        ) from error
-    return package
+    """The package that reads and writes audio files."""
+    return optional_package("soundfile", "audio", "sound")
 
 
 def read_audio(
@@ -56,20 +49,11 @@ def read_audio(
 ) -> Iterator[Float32[np.ndarray, " _"]]:
     """Read a file as one channel at one rate, in blocks, as far as it can be decoded.
 
-    Channels are averaged, then the rate is changed. Memory does not grow with the file.
-
-    Args:
-        source: any file that soundfile reads: its path, or open for reading.
-        sample_rate: wanted, in hertz.
-        reading: takes notes.
-
-    Yields:
-        (samples,), float32, clipped to [−1, 1].
+    Channels are averaged, then the rate in hertz is changed. Blocks are (samples,), float32,
+    clipped to [−1, 1]; memory does not grow with the file. `reading` takes notes.
 
     Raises:
-        UnusableFileError: if the file holds no sound, values that are no numbers, or has an
-            impossible rate.
-        UserError: if soundfile, or for another rate soxr, is not installed.
+        UnusableFileError: if it holds no sound, no numbers, or has an impossible rate.
     """
     reading = Reading() if reading is None else reading
     package = soundfile()
@@ -169,23 +153,11 @@ def _one_channel(file: Any, reading: Reading) -> Iterator[Float32[np.ndarray, " 
 def resample(
     blocks: Iterable[Float32[np.ndarray, " _"]], rate: int, new_rate: int
 ) -> Iterator[Float32[np.ndarray, " _"]]:
-    """Resample a signal that comes in pieces of any lengths, as soxr does for the whole of it.
-
-    N samples at `rate` hertz give N · new_rate / rate, rounded.
-
-    Raises:
-        UserError: if soxr is not installed.
-    """
+    """Resample a signal that comes in pieces, as soxr does for the whole: N · new_rate / rate."""
     if rate == new_rate:
         yield from blocks
         return
-    try:
-        import soxr  # type: ignore[import-not-found,import-untyped,unused-ignore]
-    except ImportError as error:
-        raise UserError(
-            f"sound of {rate} Hz cannot be brought to {new_rate} Hz without soxr: "
-            "pip install 'latentwave[audio]'"
-        ) from error
+    soxr = optional_package("soxr", "audio", f"sound of {rate} Hz at {new_rate} Hz")
     stream = soxr.ResampleStream(rate, new_rate, 1, dtype="float32")
     for block in blocks:
         yield stream.resample_chunk(block)

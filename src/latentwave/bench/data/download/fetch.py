@@ -14,7 +14,7 @@ import yaml
 from pydantic.dataclasses import dataclass
 
 from latentwave.bench.data.download.archives import unpack
-from latentwave.bench.data.download.transfer import Transfer
+from latentwave.bench.data.download.transfer import transfer
 from latentwave.bench.data.folders import cache_folder, whole_file, whole_folder
 from latentwave.bench.data.json_files import read_json, validated
 from latentwave.errors import UserError
@@ -97,14 +97,7 @@ def fetch(
         on_bytes: is called with the file's name, bytes so far, and its size, None if not told.
 
     Returns:
-        What to prepare: a file or folder.
-
-    Raises:
-        UserError: for an unknown name; if a file cannot be had, or is not what was published; for
-            an archive that is refused; offline, which file must be put where.
-
-    Warns:
-        UserWarning: if no checksum is known for a file, so that the first one was kept.
+        What to prepare: a file or folder; a UserError says what else to do.
     """
     if name not in CATALOGUE:
         raise UserError(f"there is no download {name!r}; known are: {', '.join(CATALOGUE)}")
@@ -161,14 +154,15 @@ def _fetch_file(
     urls = [*([f"{mirror.rstrip('/')}/{file.name}"] if mirror else []), *file.urls]
     # What is continued may be another file by now: then the first address is asked again.
     for url in urls[:1] * part.exists() + urls:
-        transfer = Transfer(
-            part,
+        downloader = functools.partial(
+            transfer,
+            part=part,
             num_bytes=file.num_bytes,
             resume=checksum is not None,
             on_bytes=on_bytes and functools.partial(on_bytes, file.name),
         )
         try:
-            pooch.retrieve(url, checksum, fname=file.name, path=home, downloader=transfer)
+            pooch.retrieve(url, checksum, fname=file.name, path=home, downloader=downloader)
         except UserError as error:
             failures.append(str(error))
         except ValueError as error:  # pooch's word for a wrong checksum

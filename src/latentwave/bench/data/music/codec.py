@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from latentwave.bench.data.codec import MediaCodec
+from latentwave.bench.data.codec import MediaCodec, optional_package
 from latentwave.bench.data.corpus import UnusableFileError
 from latentwave.bench.data.music.midi import beat_score, notes_of, parse_midi, time_score
 from latentwave.errors import UserError
@@ -50,13 +50,8 @@ class Piece:
 
 @functools.lru_cache(maxsize=8)
 def miditok_tokenizer(kind: str) -> Any:
-    """MidiTok's tokenizer of that kind; a UserError if MidiTok is not installed."""
-    try:
-        import miditok
-    except ImportError as error:
-        raise UserError(
-            "music cannot be tokenized without miditok: pip install 'latentwave[music]'"
-        ) from error
+    """MidiTok's tokenizer of that kind."""
+    miditok = optional_package("miditok", "music", "music")
     name, settings = _SETTINGS[kind]
     config = miditok.TokenizerConfig(
         pitch_range=(0, 127),
@@ -71,11 +66,7 @@ def miditok_tokenizer(kind: str) -> Any:
 
 
 def tokenize(kind: str, content: bytes, lost: list[str] | None = None) -> Piece:
-    """The tokens of the content of a MIDI file; `lost` takes in words for what cannot be read.
-
-    Raises:
-        UnusableFileError: if the file cannot be used.
-    """
+    """The tokens of the content of a MIDI file, see `parse_midi`."""
     source = parse_midi(content, lost)
     score = beat_score(source) if kind == "remi" else time_score(notes_of(source.to("second")))
     (sequence,) = miditok_tokenizer(kind).encode(score)
@@ -95,12 +86,9 @@ def _is_note(kind: str) -> NDArray[np.bool_]:
 
 
 def detokenize(kind: str, tokens: NDArray[Any]) -> Any:
-    """The music of tokens, those of a model included, which need not make sense.
+    """The music of tokens, which need not make sense: a `symusic.Score` in ticks.
 
     A note that has begun and not ended ends with the music. BEGIN and END are passed over.
-
-    Returns:
-        A `symusic.Score` in ticks.
     """
     tokenizer = miditok_tokenizer(kind)
     ids = [int(token) for token in tokens if token >= NUM_SPECIAL]
@@ -159,7 +147,7 @@ class EventCodec(MediaCodec):
         return float(detokenize(self.kind, tokens).to("second").end())
 
     def encode_prompt(self, prompt: str) -> NDArray[np.uint16]:
-        """The tokens of a MIDI file, without END; a UserError if it cannot be used."""
+        """The tokens of a MIDI file, without END."""
         path = Path(prompt).expanduser()
         if not path.is_file():
             raise UserError(f"the prompt of this model is a MIDI file; there is none at {path}")
@@ -186,11 +174,7 @@ class EventCodec(MediaCodec):
     def load(
         cls, folder: Path, *, miditok: str = "", vocabulary: Any = None, **_: Any
     ) -> EventCodec:
-        """Check what `save` wrote.
-
-        Raises:
-            UserError: if the MidiTok that is installed gives the tokens other meanings.
-        """
+        """A UserError if the MidiTok that is installed gives the tokens other meanings."""
         if vocabulary != list(miditok_tokenizer(cls.kind).vocab):
             raise UserError(
                 f"{folder} was written with MidiTok {miditok}, whose vocabulary differs from that "

@@ -85,11 +85,7 @@ def _num_cores() -> int:
 
 
 def maestro_files(root: Path) -> Found | None:
-    """The files and splits of MAESTRO by its table; None where the folder does not hold it.
-
-    Raises:
-        UserError: if the table does not have MAESTRO's columns or names other splits.
-    """
+    """The files and splits of MAESTRO by its table; None where the folder does not hold it."""
     tables = sorted(root.glob("maestro-v*.csv")) if root.is_dir() else []
     if not tables:
         return None
@@ -103,11 +99,7 @@ def maestro_files(root: Path) -> Found | None:
 
 
 def asap_files(root: Path) -> dict[str, Path]:
-    """The performances of ASAP, without its scores; the folder of a name is its piece.
-
-    Raises:
-        UserError: if its `metadata.csv` is not there or does not have ASAP's columns.
-    """
+    """The performances of ASAP, without its scores; the folder of a name is its piece."""
     table = root / "metadata.csv"
     if not table.is_file():
         raise UserError(

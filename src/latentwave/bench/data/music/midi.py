@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from latentwave.bench.data.codec import optional_package
 from latentwave.bench.data.corpus import UnusableFileError
-from latentwave.errors import UserError
 
 TICKS_PER_SECOND = 100
 BEATS_PER_MINUTE = 120  # what a MIDI file without a tempo plays at
@@ -36,14 +35,8 @@ class Notes:
 
 
 def symusic() -> Any:
-    """The package that reads and writes MIDI files; a UserError if it is not installed."""
-    try:
-        import symusic as package
-    except ImportError as error:
-        raise UserError(
-            "MIDI files cannot be read without symusic: pip install 'latentwave[music]'"
-        ) from error
-    return package
+    """The package that reads and writes MIDI files."""
+    return optional_package("symusic", "music", "music")
 
 
 def parse_midi(content: bytes, lost: list[str] | None = None) -> Any:
@@ -55,7 +48,7 @@ def parse_midi(content: bytes, lost: list[str] | None = None) -> Any:
     Raises:
         UnusableFileError: if it is damaged, holds nothing to play, or its times are impossible.
     """
-    package = symusic()
+    read = symusic().Score.from_midi
     lost = [] if lost is None else lost
     # symusic knows the pedals of a track, not those of a channel.
     tracks = list(enumerate(_tracks(content)))
@@ -63,18 +56,17 @@ def parse_midi(content: bytes, lost: list[str] | None = None) -> Any:
     if any(with_notes - {number} for number, track in tracks if _PEDAL.search(track)):
         content = _in_one_track(content, lost)
     try:
-        score = package.Score.from_midi(content)
+        score = read(content)
     except (RuntimeError, ValueError) as error:
+        reason = str(error).removeprefix("MiniMidi: ").split(":", maxsplit=1)[0]
+        damaged = UnusableFileError(f"is damaged or no MIDI ({reason})")
         try:
-            score = package.Score.from_midi(_in_one_track(content, lost))
-            found = score.note_num() and not lost and "it is damaged"
+            score = read(_in_one_track(content, lost))
         except (RuntimeError, ValueError):
-            score, found = package.Score(), None
+            raise damaged from error
         if not score.note_num():
-            reason = str(error).removeprefix("MiniMidi: ").split(":", maxsplit=1)[0]
-            raise UnusableFileError(f"is damaged or no MIDI ({reason})") from error
-        if found:
-            lost.append(str(found))
+            raise damaged from error
+        lost += [] if lost else ["it is damaged"]
     score.tempos = [tempo for tempo in score.tempos if tempo.mspq > 0]
     if score.ticks_per_quarter < 1:
         raise UnusableFileError("is damaged: it has no ticks per beat")
@@ -82,8 +74,8 @@ def parse_midi(content: bytes, lost: list[str] | None = None) -> Any:
     if not num_notes:
         raise UnusableFileError("holds drums alone" if score.note_num() else "holds no notes")
     seconds = float(score.to("second").end())
-    if not math.isfinite(seconds) or seconds > LONGEST_SECONDS:
-        hours = f"{seconds / 3600:,.0f} hours" if math.isfinite(seconds) else "for ever"
+    if not seconds <= LONGEST_SECONDS:
+        hours = f"{seconds / 3600:,.0f} hours"
         raise UnusableFileError(f"lasts {hours}: its tempo or its times are damaged")
     if num_notes > max(1.0, seconds) * MOST_NOTES_PER_SECOND:
         raise UnusableFileError(
@@ -179,10 +171,9 @@ def notes_of(score: Any, *, sustain: bool = True) -> Notes:
             pedals = track.pedals.numpy()
             part = _sustained(part, pedals["time"], pedals["time"] + pedals["duration"])
         parts.append(part)
+    nothing = [np.empty(0, np.int32)]
     columns = [
-        np.concatenate([getattr(part, field.name) for part in parts])
-        if parts
-        else np.empty(0, np.int32)
+        np.concatenate([getattr(part, field.name) for part in parts] or nothing)
         for field in dataclasses.fields(Notes)
     ]
     order = np.lexsort((columns[2], columns[0]))
@@ -203,9 +194,9 @@ def time_score(notes: Notes) -> Any:
     return score
 
 
-def beat_score(source: Any, *, sustain: bool = True) -> Any:
+def beat_score(source: Any) -> Any:
     """The score itself, its time in beats, with all tracks but the drums' as one piano track."""
-    notes = notes_of(source, sustain=sustain)
+    notes = notes_of(source)
     score = symusic().Score(source.ticks_per_quarter)
     score.tempos = source.tempos.copy()
     score.time_signatures = source.time_signatures.copy()

@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Callable, Iterator
 
 from latentwave.bench.data.corpus import SPLITS
-from latentwave.bench.data.tasks.labelled import Example, LabelledRows
+from latentwave.bench.data.splits import Example, LabelledRows
 from latentwave.errors import UserError
 
 DIGITS = tuple("0123456789")
@@ -38,9 +38,6 @@ class ListOpsRules:
     and every expression once.
 
     Reference: Nangia and Bowman, 2018, in the form of the Long Range Arena (Tay et al., 2021).
-
-    Raises:
-        UserError: for a value out of range.
     """
 
     num_train: int = 96_000
@@ -78,36 +75,33 @@ def drawn_listops(rules: ListOpsRules) -> LabelledRows:
         expressions = draw_expressions(rules)
         counts = (rules.num_train, rules.num_validation, rules.num_test)
         for split, count in zip(SPLITS, counts, strict=True):
-            for symbols in itertools.islice(expressions, count):
-                yield Example(symbols, evaluate(symbols), split)
+            for symbols, value in itertools.islice(expressions, count):
+                yield Example(symbols, value, split)
 
     content = json.dumps(dataclasses.asdict(rules), sort_keys=True)
     return LabelledRows(examples, DIGITS, rules=content)
 
 
-def draw_expressions(rules: ListOpsRules) -> Iterator[list[str]]:
-    """Distinct expressions without end, as symbols.
-
-    Raises:
-        UserError: if the rules hardly ever give an expression that is new.
+def draw_expressions(rules: ListOpsRules) -> Iterator[tuple[list[str], int]]:
+    """Distinct expressions without end, as symbols, and their values; the median is cut.
 
     Example:
         >>> next(draw_expressions(ListOpsRules(min_length=4, max_length=8)))
-        ['[MAX', '3', '3', '6', '7', ']']
+        (['[MAX', '3', '3', '6', '7', ']'], 7)
     """
     chance = random.Random(rules.seed).random  # noqa: S311 (no secrets here)
     seen: set[bytes] = set()
     num_wasted = 0
     while num_wasted < _PATIENCE_SYMBOLS:
         symbols: list[str] = []
-        _draw_node(chance, rules, 1, symbols)
+        value = _draw_node(chance, rules, 1, symbols)
         num_wasted += len(symbols)
         if rules.min_length < len(symbols) < rules.max_length:
             digest = hashlib.blake2b("".join(symbols).encode(), digest_size=16).digest()
             if digest not in seen:
                 seen.add(digest)
                 num_wasted = 0
-                yield symbols
+                yield symbols, value
     raise UserError(
         f"listops: {num_wasted:,} drawn symbols made no new expression of more than "
         f"{rules.min_length} and fewer than {rules.max_length} after {len(seen):,}: ask for fewer, "
@@ -115,35 +109,19 @@ def draw_expressions(rules: ListOpsRules) -> Iterator[list[str]]:
     )
 
 
-def evaluate(symbols: list[str]) -> int:
-    """The value of an expression, a digit; the median is cut to its integer part.
-
-    Example:
-        >>> evaluate("[MAX 2 9 [MIN 4 7 ] 0 ]".split())
-        9
-    """
-    stack: list[tuple[str, list[int]]] = [("", [])]
-    for symbol in symbols:
-        if symbol in OPERATORS:
-            stack.append((symbol, []))
-        elif symbol == END:
-            operator, values = stack.pop()
-            stack[-1][1].append(_APPLY[operator](values))
-        else:
-            stack[-1][1].append(int(symbol))
-    return stack[0][1][0]
-
-
 def _draw_node(
     chance: Callable[[], float], rules: ListOpsRules, depth: int, symbols: list[str]
-) -> None:
-    """Append a node; stop early once the expression is too long to be kept."""
+) -> int:
+    """Append a node; its value. Stops early once the expression is too long to be kept."""
     if depth >= rules.max_depth or chance() >= _OPERATOR_SHARE:
         symbols.append(SYMBOLS[int(chance() * 10)])
-        return
-    symbols.append(OPERATORS[int(chance() * len(OPERATORS))])
+        return int(symbols[-1])
+    operator = OPERATORS[int(chance() * len(OPERATORS))]
+    symbols.append(operator)
+    values = []
     for _ in range(2 + int(chance() * (rules.max_arguments - 1))):
         if len(symbols) >= rules.max_length:
-            return
-        _draw_node(chance, rules, depth + 1, symbols)
+            return 0
+        values.append(_draw_node(chance, rules, depth + 1, symbols))
     symbols.append(END)
+    return _APPLY[operator](values)

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentwave.bench.data.audio.files import SUFFIXES, AudioFiles, soundfile
+from latentwave.bench.data.config import CorpusConfig
 from latentwave.bench.data.corpus import Corpus, FileCorpus, Label
 from latentwave.bench.data.files import PACKED, find_files, read_csv, reading
 from latentwave.bench.data.metadata import SkippedFile
-from latentwave.bench.data.splits import deal_examples
-from latentwave.bench.data.tasks.labelled import Example, LabelledRows
+from latentwave.bench.data.splits import Example, LabelledRows, deal_examples
 from latentwave.errors import UserError
 
 DIGITS = tuple("0123456789")
@@ -43,7 +43,7 @@ def _require_files(folder: Path, names: list[str], hint: str) -> list[Path]:
     return [path for path in found.values() if path is not None]
 
 
-def reviews(root: Path, validation: float, test: float) -> Corpus:
+def reviews(root: Path, config: CorpusConfig) -> Corpus:
     """Film reviews by their bytes: text files in folders `pos` and `neg`.
 
     With folders `train` and `test` above them (aclImdb) the test stays the test.
@@ -57,13 +57,12 @@ def reviews(root: Path, validation: float, test: float) -> Corpus:
         *above, folder, _ = ("", "", *PurePosixPath(name).parts)
         if folder in _SENTIMENTS and "__MACOSX" not in above:
             labels[name] = _SENTIMENTS[folder]
-            if above[-1] in ("train", "test"):
-                published[name] = above[-1]
-    if published:
-        labels, test = {name: labels[name] for name in published}, 0.0
+            published |= {name: above[-1]} if above[-1] in ("train", "test") else {}
+    labels = {name: labels[name] for name in published or labels}
     free = [name for name in labels if published.get(name) != "test"]
+    shares = (config.validation, 0.0 if published else config.test)
     found.splits = dict.fromkeys(labels, "test")
-    found.splits |= zip(free, deal_examples(len(free), validation, test), strict=True)
+    found.splits |= zip(free, deal_examples(len(free), *shares), strict=True)
     found.files = {name: found.files[name] for name in labels}
     return _Reviews(found, labels, ("negative", "positive"))
 
@@ -75,7 +74,7 @@ class _Reviews(FileCorpus):
                 yield chunk
 
 
-def mnist(folder: Path, validation: float, test: float) -> LabelledRows:
+def mnist(folder: Path, config: CorpusConfig) -> LabelledRows:
     """MNIST, or a set in its form, from {train,t10k}-{images-idx3,labels-idx1}-ubyte.
 
     Without the training files the test files are dealt to all three splits by shares: a smaller
@@ -100,7 +99,7 @@ def mnist(folder: Path, validation: float, test: float) -> LabelledRows:
                 yield Example(image.reshape(-1), int(label), "train" if alone else split)
 
     files = {path.name: path for paths in parts.values() for path in paths}
-    return LabelledRows(examples, DIGITS, files, validation=validation, test=test if alone else 0.0)
+    return LabelledRows(examples, DIGITS, files, (config.validation, config.test * alone))
 
 
 def _read_idx(path: Path) -> NDArray[np.uint8]:
@@ -114,20 +113,17 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
         return np.frombuffer(content, dtype=np.uint8).reshape(shape)
 
 
-def cifar10(folder: Path, validation: float) -> LabelledRows:
+def cifar10(folder: Path, config: CorpusConfig) -> LabelledRows:
     """CIFAR-10 in grey, as in the Long Range Arena, from data_batch_1.bin … 5 and test_batch.bin.
 
     A record is one label byte and 1,024 bytes each of red, green and blue. The Python version is
     pickled and is not read: unpickling runs what the file says.
     """
-    pickled = (folder / "data_batch_1").is_file()
-    paths = _require_files(
-        folder,
-        [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"],
-        "this is the pickled Python version of CIFAR-10, get the binary one"
-        if pickled
-        else "name the folder cifar-10-batches-bin",
-    )
+    hint = "name the folder cifar-10-batches-bin"
+    if (folder / "data_batch_1").is_file():
+        hint = "this is the pickled Python version of CIFAR-10, get the binary one"
+    names = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]
+    paths = _require_files(folder, names, hint)
 
     def examples() -> Iterator[Example]:
         for path in paths:
@@ -143,10 +139,10 @@ def cifar10(folder: Path, validation: float) -> LabelledRows:
                     yield Example(grey, record[0], split)
 
     files = {path.name: path for path in paths}
-    return LabelledRows(examples, CIFAR10, files, validation=validation)
+    return LabelledRows(examples, CIFAR10, files, (config.validation, 0.0))
 
 
-def small_digits(validation: float, test: float) -> LabelledRows:
+def small_digits(_: Path, config: CorpusConfig) -> LabelledRows:
     """The 1,797 digits of 8×8 pixels that scikit-learn ships: a quick, small stand-in."""
     try:
         import sklearn
@@ -162,10 +158,10 @@ def small_digits(validation: float, test: float) -> LabelledRows:
             yield Example(image.astype(np.uint8), int(label))
 
     file = Path(sklearn.__file__).parent / "datasets" / "data" / "digits.csv.gz"
-    return LabelledRows(examples, DIGITS, {file.name: file}, validation=validation, test=test)
+    return LabelledRows(examples, DIGITS, {file.name: file}, (config.validation, config.test))
 
 
-def fsd50k(root: Path, sample_rate: int) -> AudioFiles:
+def fsd50k(root: Path, config: CorpusConfig) -> AudioFiles:
     """FSD50K: 200 classes, several per clip, with its published splits.
 
     `root` holds FSD50K.ground_truth, FSD50K.dev_audio and FSD50K.eval_audio.
@@ -189,16 +185,17 @@ def fsd50k(root: Path, sample_rate: int) -> AudioFiles:
                 raise UserError(f"{table}: clip {row['fname']!r} has an unknown {what}")
             label = tuple(sorted({classes[name] for name in own}))
             rows.append((f"FSD50K.{part}_audio/{row['fname']}.wav", split, label))
-    return _clips(root, rows, names, sample_rate, tables)
+    return _clips(root, rows, names, config.rate, tables)
 
 
-def esc(root: Path, sample_rate: int, fold: int) -> AudioFiles:
+def esc(root: Path, config: CorpusConfig) -> AudioFiles:
     """ESC-50, or ESC-10, with its five published folds.
 
     One fold is the test, the next one (1 after 5) validates, three are trained on; the published
     figure is the mean over the five choices of `fold`. `root` holds meta/esc50.csv and audio/, or
     labels.csv (file, fold, label, class) beside the files.
     """
+    fold = 5 if config.fold is None else config.fold
     if fold not in range(1, 6):
         raise UserError(f"fold must be 1 to 5, got {fold}")
     above, columns = "audio/", ["filename", "target", "category", "fold"]
@@ -223,10 +220,10 @@ def esc(root: Path, sample_rate: int, fold: int) -> AudioFiles:
     # The ten classes of ESC-10 have scattered numbers in the table of ESC-50.
     order = sorted(names, key=int)
     rows = [(name, split, order.index(label)) for name, split, label in found]
-    return _clips(root, rows, [names[label] for label in order], sample_rate, [table])
+    return _clips(root, rows, [names[label] for label in order], config.rate, [table])
 
 
-def spoken_digits(root: Path, sample_rate: int) -> AudioFiles:
+def spoken_digits(root: Path, config: CorpusConfig) -> AudioFiles:
     """The free spoken digits: DIGIT_SPEAKER_TAKE.wav, in any sub-folder.
 
     Takes 0 to 4 of every speaker and digit are the published test; takes 5 to 9 validate.
@@ -240,7 +237,7 @@ def spoken_digits(root: Path, sample_rate: int) -> AudioFiles:
             rows.append((name, split, int(match[1])))
     if not rows:
         raise UserError(f"{root} holds no recordings named like 7_jackson_32.wav")
-    return _clips(root, rows, DIGITS, sample_rate)
+    return _clips(root, rows, DIGITS, config.rate)
 
 
 def _clips(

@@ -14,7 +14,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from latentwave.bench.data.codec import Codec, Encoder
+from latentwave.bench.data.codec import Codec
 from latentwave.bench.data.metadata import token_dtype
 from latentwave.errors import UserError
 
@@ -44,11 +44,8 @@ class TextCodec(Codec):
 
     def same_tokens(self, other: Codec) -> bool:
         """Whether both have the same vocabulary."""
-        return (
-            isinstance(other, TextCodec)
-            and self.kind == other.kind
-            and self.tokenizer.get_vocab() == other.tokenizer.get_vocab()
-        )
+        own = self.tokenizer.get_vocab()
+        return self.kind == other.kind and own == other.tokenizer.get_vocab()
 
     def token_names(self, tokens: NDArray[Any]) -> list[str]:
         """What each token alone decodes to."""
@@ -56,10 +53,7 @@ class TextCodec(Codec):
 
 
 class CharacterCodec(TextCodec):
-    """One token per character: the token is the character's place in the sorted vocabulary.
-
-    Raises:
-        ValueError: if the vocabulary is empty or a character stands there twice.
+    """One token per character: its place in the sorted vocabulary of distinct characters.
 
     Example:
         >>> codec = CharacterCodec("abn")
@@ -78,7 +72,7 @@ class CharacterCodec(TextCodec):
         # The last entry stands for every larger code point.
         size = max(map(ord, vocabulary)) + 2
         self.table = np.full(size, self._unknown, dtype=token_dtype(self._unknown + 1))
-        self.table[code_points(vocabulary)] = np.arange(self._unknown)
+        self.table[_code_points(vocabulary)] = np.arange(self._unknown)
         self._num_bytes = np.array(
             [len(each.encode("utf-8", "surrogatepass")) for each in vocabulary]
         )
@@ -90,12 +84,8 @@ class CharacterCodec(TextCodec):
         return cls("".join(sorted(tokens, key=tokens.__getitem__)))
 
     def encode(self, text: str) -> NDArray[Any]:
-        """The tokens of a text: (characters,), in the smallest unsigned type.
-
-        Raises:
-            UserError: for a character that is not in the vocabulary, with its position.
-        """
-        tokens: NDArray[Any] = self.table[np.minimum(code_points(text), len(self.table) - 1)]
+        """The tokens of a text: (characters,), of `dtype`; a UserError for unknown characters."""
+        tokens: NDArray[Any] = self.table[np.minimum(_code_points(text), len(self.table) - 1)]
         if tokens.size and tokens.max() == self._unknown:
             position = int((tokens == self._unknown).argmax())
             raise UserError(
@@ -124,10 +114,8 @@ class CharacterCodec(TextCodec):
         return fast_tokenizer(tokenizer)
 
 
-class CodePoints(Encoder):
-    """Characters whose vocabulary is not known before all of them have been read.
-
-    A character's provisional token is its number in Unicode.
+class CodePoints(TextCodec):
+    """What becomes a `CharacterCodec` when all has been read; until then tokens are code points.
 
     Example:
         >>> encoder = CodePoints()
@@ -136,16 +124,17 @@ class CodePoints(Encoder):
         ('abnñ', [1, 0, 3])
     """
 
+    kind = "characters"
     dtype = "uint32"
 
     def encode(self, text: str) -> NDArray[Any]:
-        """The numbers of the characters, see `code_points`."""
-        return code_points(text)
+        """The code points: (characters,), uint32."""
+        return _code_points(text)
 
-    def finish(self, provisional: Iterable[NDArray[Any]]) -> tuple[CharacterCodec, NDArray[Any]]:
-        """The codec with the sorted vocabulary, and the token of each number."""
+    def finish(self, tokens: Iterable[NDArray[Any]]) -> tuple[CharacterCodec, NDArray[Any]]:
+        """The codec with the sorted vocabulary, and the token of each code point."""
         seen = np.zeros(sys.maxunicode + 1, dtype=np.bool_)
-        for points in provisional:
+        for points in tokens:
             seen[points] = True
         codec = CharacterCodec("".join(map(chr, np.flatnonzero(seen))))
         return codec, codec.table
@@ -193,8 +182,7 @@ class ByteCodec(TextCodec):
         return fast_tokenizer(tokenizer)
 
 
-def code_points(text: str) -> NDArray[Any]:
-    """The Unicode numbers of the characters: (characters,), uint32."""
+def _code_points(text: str) -> NDArray[Any]:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
 
 

@@ -38,9 +38,6 @@ class PythonLibrary(Corpus):
             between two; those below 40 characters or with unprintable ones are left out. "code":
             the modules, about 10 MB; those that are not UTF-8 are left out.
         library: the folder of the standard library; by default that of this Python.
-
-    Raises:
-        UserError: if this Python comes without its sources.
     """
 
     def __init__(self, what: str, library: Path | None = None) -> None:
@@ -50,11 +47,10 @@ class PythonLibrary(Corpus):
         found: list[Path] = []
         for parent, folders, names in os.walk(library):
             folders[:] = [name for name in folders if name not in SKIPPED_FOLDERS]
-            found += [Path(parent, name) for name in names if name.endswith(".py")]
-        relative = sorted(
-            (path.relative_to(library) for path in found), key=lambda path: path.parts
-        )
-        self.files = {path.as_posix(): library / path for path in relative}
+            place = Path(parent).relative_to(library)
+            found += [place / name for name in names if name.endswith(".py")]
+        found.sort(key=lambda path: path.parts)
+        self.files = {path.as_posix(): library / path for path in found}
         self._topics: list[str] = []
         if what == "docs":
             try:
@@ -65,15 +61,9 @@ class PythonLibrary(Corpus):
                 self._topics = [topics.topics[name] for name in sorted(topics.topics)]
                 if topics.__file__ is not None:
                     self.files[_TOPICS] = Path(topics.__file__)
-        if not self.files:
-            raise self._empty()
 
     def documents(self) -> Iterator[Document]:
-        """The documents; the blank line after one of prose is its last part.
-
-        Raises:
-            UserError: if there are none.
-        """
+        """The documents; the blank line after one of prose is its last part."""
         digest, num_bytes = hashlib.sha256(), 0
         texts: set[str] = set()
         for name, path in self.files.items():
@@ -88,20 +78,22 @@ class PythonLibrary(Corpus):
                 num_bytes += len(content)
         name = f"{platform.python_implementation()} {platform.python_version()} standard library"
         self.sources = [Source(name=name, num_bytes=num_bytes, sha256=digest.hexdigest())]
-        usable = [text for text in texts if self._what == "code" or _is_prose(text)]
-        if not usable:
-            raise self._empty()
-        *others, last = sorted(usable, key=lambda text: hashlib.sha256(text.encode()).digest())
+        if self._what == "docs":
+            texts = {
+                text
+                for text in texts
+                if len(text) >= MIN_CHARACTERS and text.replace("\n", "").isprintable()
+            }
+        if not texts:
+            raise UserError(
+                "this Python comes without its library sources, so the corpus "
+                f'"python-{self._what}" is empty: use a complete Python, or the corpus "text"'
+            )
+        *others, last = sorted(texts, key=lambda text: hashlib.sha256(text.encode()).digest())
         between = (SEPARATOR,) if self._what == "docs" else ()
         for text in others:
             yield Document(pieces=(text, *between))
         yield Document(pieces=(last,))
-
-    def _empty(self) -> UserError:
-        return UserError(
-            "this Python comes without its library sources, so the corpus "
-            f'"python-{self._what}" is empty: use a complete Python, or the corpus "text"'
-        )
 
 
 def _module(source: bytes) -> list[str]:
@@ -121,7 +113,3 @@ def _docstrings(source: bytes) -> list[str]:
         return []
     nodes = (node for node in ast.walk(tree) if isinstance(node, DOCUMENTED))
     return [text for node in nodes if (text := ast.get_docstring(node))]
-
-
-def _is_prose(text: str) -> bool:
-    return len(text) >= MIN_CHARACTERS and text.replace("\n", "").isprintable()

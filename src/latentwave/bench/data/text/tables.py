@@ -9,31 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from latentwave.bench.data.codec import optional_package
 from latentwave.bench.data.corpus import FileCorpus, Found, UnusableFileError
 from latentwave.bench.data.files import DAMAGED_ARCHIVE, find_files, open_unpacked
 from latentwave.bench.data.splits import split_of
 from latentwave.errors import UserError
 
-SUFFIXES = {
-    "jsonl": (".jsonl", ".ndjson"),
-    "csv": (".csv", ".tsv"),
-    "parquet": (".parquet",),
-    "datasets": (".arrow",),
-}
-
 
 class TextTables(FileCorpus):
-    """Files of rows, one document per row: the text in one of its fields.
+    """Files of rows of a kind, one document per row: the text in one of its fields.
 
     Rows without a text in that field are skipped and counted.
-
-    Args:
-        found: the files.
-        kind: "jsonl", "csv", "parquet" or "datasets".
-        field: of the row that holds the text.
-
-    Raises:
-        UserError: if pyarrow is missing and needed.
     """
 
     pieces_are_documents = True
@@ -42,12 +28,7 @@ class TextTables(FileCorpus):
         super().__init__(found)
         self._rows, self._field = {"jsonl": _json_rows, "csv": _csv_rows}.get(kind, _rows), field
         if self._rows is _rows:
-            try:
-                import pyarrow  # type: ignore[import-untyped,unused-ignore]  # noqa: F401
-            except ImportError as error:
-                raise UserError(
-                    f"the corpus {kind!r} needs pyarrow: pip install 'latentwave[datasets]'"
-                ) from error
+            optional_package("pyarrow", "datasets", f"the corpus {kind!r}")
 
     def _read(self, name: str, path: Path, lost: list[str]) -> Iterator[str]:
         faults, num_rows, num_texts = [], 0, 0
@@ -101,7 +82,7 @@ def _csv_rows(path: Path) -> Iterator[Any]:
 
 
 def _rows(path: Path) -> Iterator[Any]:
-    import pyarrow.parquet
+    import pyarrow.parquet  # type: ignore[import-untyped,unused-ignore]
 
     if path.suffix == ".arrow":  # as the library datasets saves them
         with pyarrow.memory_map(str(path)) as file, pyarrow.ipc.open_stream(file) as batches:
@@ -113,16 +94,10 @@ def _rows(path: Path) -> Iterator[Any]:
 
 
 def find_saved_dataset(path: Path) -> Found:
-    """The files of what the library `datasets` has saved with `save_to_disk`.
-
-    Its splits keep their names ("valid" and "dev" are "validation").
-
-    Raises:
-        UserError: if it is none, or has a split of another name.
-    """
+    """The files of what the library `datasets` has saved with `save_to_disk`, in its splits."""
     if not is_saved_dataset(path):
         raise UserError(f"{path} is no folder that the library datasets has saved to the disk")
-    found = find_files(path, SUFFIXES["datasets"], "data")
+    found = find_files(path, (".arrow",), "data")
     found.left_out = []
     if (path / "dataset_dict.json").is_file():
         parts = sorted({name.split("/")[0] for name in found.files})
