@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from latentwave.bench.data import Document, UnreadableDocumentError, open_store
 from latentwave.bench.data.splits import choose_splits, deal
-from latentwave.bench.data.text.characters import ByteCodec
 from latentwave.errors import UserError
 
 sizes = st.dictionaries(st.text("abcdef", min_size=1, max_size=5), st.integers(1, 1000), min_size=3)
@@ -122,28 +121,6 @@ def test_units_are_exact_wherever_the_border_falls(make):
         leading = sum(byte & 0xC0 != 0x80 for byte in raw)
         assert split.num_units == {"byte": len(raw), "character": leading}
     assert store.bits_per_unit(np.log(2), "train")["byte"] == pytest.approx(1.0)
-
-
-class Opaque(ByteCodec):
-    """Its tokens do not tell how many units they hold: every piece is one event."""
-
-    unit = "event"
-
-    def count_units(self, piece):
-        return {"event": 1}
-
-    def units_of(self, tokens):
-        return None
-
-
-def test_units_that_tokens_do_not_tell_are_counted_in_pieces(make):
-    documents = [doc("ab", "c", split="train"), doc("d", split="validation")]
-    splits = make(documents, Opaque).metadata.splits
-    assert {name: split.num_units["event"] for name, split in splits.items()} == {
-        "train": 2,
-        "validation": 1,
-        "test": 0,
-    }
 
 
 def test_labels_are_kept_and_documents_not_cut(make):

@@ -61,13 +61,8 @@ def find_files(
     """The files of a folder and its sub-folders in the order of their names.
 
     Linked folders and files are read as if they lay there, each folder once. A `root` that is a
-    file is taken whatever its name. A UserError says where `what` was not found.
-
-    Args:
-        root: a folder, or one file.
-        suffixes: in lower case, with the dot, of the unpacked files; None takes all.
-        what: is looked for.
-        pattern: of the names, such as "*.py"; None takes all.
+    file is taken whatever its name; else `suffixes`, in lower case, of the unpacked files, and the
+    `pattern` of names choose. A UserError says where `what` was not found.
     """
     if not root.exists():
         raise UserError(f"there is no file or folder {root}: check the path")

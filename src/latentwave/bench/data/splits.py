@@ -32,12 +32,7 @@ ABOUT = ("readme", "license", "licence", "copying", "changelog", "citation")
 
 
 def split_of(name: str) -> str | None:
-    """The split that a file name or the name of a split stands for.
-
-    Example:
-        >>> split_of("wiki.valid.raw"), split_of("dev-00001.jsonl"), split_of("latest.txt")
-        ('validation', 'validation', None)
-    """
+    """The split that a file name or the name of a split stands for."""
     words = re.split(r"[^a-z]+", re.sub(r"\d+", " ", name.lower()))
     found = {_SPLIT_NAMES[word] for word in words if word in _SPLIT_NAMES}
     return found.pop() if len(found) == 1 else None
@@ -103,11 +98,6 @@ def deal(sizes: Mapping[str, int], *, validation: float, test: float) -> dict[st
     same everywhere; the first fill the test split, the next the validation split, the rest is for
     training. A group that would overfill a split by more than it lacks is passed over; if all
     would, the smallest is taken. A UserError says if there are too few.
-
-    Example:
-        >>> splits = deal(dict.fromkeys("abcdefghij", 5), validation=0.1, test=0.2)
-        >>> [list(splits.values()).count(name) for name in ("train", "validation", "test")]
-        [7, 1, 2]
     """
     wanted = {"test": test, "validation": validation}
     wanted = {split: share for split, share in wanted.items() if share > 0}
@@ -144,12 +134,7 @@ def deal_examples(num_examples: int, validation: float, test: float) -> list[str
 
 
 def share_sizes(total: int, validation: float, test: float) -> dict[str, int]:
-    """How much of something each split gets, train first.
-
-    Example:
-        >>> share_sizes(1000, 0.05, 0.05)
-        {'train': 900, 'validation': 50, 'test': 50}
-    """
+    """How much of something each split gets, train first."""
     # From the small shares: 1 − 0.05 − 0.05 is a hair below 0.9 and would miss text8's borders.
     sizes = {"validation": round(total * validation), "test": round(total * test)}
     return {"train": total - sum(sizes.values()), **sizes}

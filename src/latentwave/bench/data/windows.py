@@ -36,12 +36,6 @@ class DocumentBorders:
 
     `documents`, (documents,), are the first tokens of each, ascending, such as `store.documents`;
     `first_token` is the place of the split's first token in the same count.
-
-    Example:
-        >>> borders = DocumentBorders(np.array([0, 3, 5]), first_token=1)
-        >>> segment_ids, position_ids = borders.of_window(0, 6)
-        >>> segment_ids.tolist(), position_ids.tolist()
-        ([0, 0, 1, 1, 2, 2], [0, 1, 0, 1, 0, 1])
     """
 
     def __init__(self, documents: NDArray[Any], first_token: int) -> None:
@@ -218,8 +212,7 @@ class TokenBatches:
         rank: int = 0,
         num_processes: int = 1,
     ) -> None:
-        self.dataset = windows
-        self.batch_size = windows_per_pass
+        self.dataset, self.batch_size = windows, windows_per_pass
         self._stride = windows_per_pass * num_processes
         self._offset = windows_per_pass * rank
         self._passes_per_step = passes_per_step

@@ -103,12 +103,7 @@ class MuLaw(SampleCodec):
 
 
 class Linear8Bit(SampleCodec):
-    """Unsigned 8-bit PCM, the bytes of an 8-bit WAV file: token = round(128·x) + 128, at most 255.
-
-    Example:
-        >>> Linear8Bit(16000).encode(np.array([-1.0, 0.0, 0.5, 1.0])).tolist()
-        [0, 128, 192, 255]
-    """
+    """The bytes of an 8-bit WAV file: token = round(128·x) + 128, at most 255."""
 
     kind = "linear-8bit"
 

@@ -36,13 +36,8 @@ def transfer(
     transfer starts anew. With its options bound it stands in for a downloader of pooch, whose own
     always starts anew.
 
-    Args:
-        url: http or https.
-        output_file: path that gets the content.
-        part: the file that collects what was received; it outlives a failure.
-        num_bytes: the size that the file must have; None: what the server says.
-        resume: whether to continue what was received before.
-        on_bytes: is called with the bytes received so far and the size, None if not told.
+    The part outlives a failure. `num_bytes` is the size that the file must have, None: what the
+    server says; `on_bytes` is called with the bytes so far and the size, None if not told.
     """
     if not url.startswith(("http://", "https://")):
         raise UserError(f"can only download from http and https, got {url}")

@@ -39,8 +39,7 @@ class LabelledExamples(Dataset[Item]):
                 f"the {split} split of {store.metadata.corpus!r} has no documents: raise its share"
             )
         self._arguments = (store, split, max_tokens)
-        self._tokens = store.split(split)
-        self._edges = spans[:, 1:]
+        self._tokens, self._edges = store.split(split), spans[:, 1:]
         self._labels = np.asarray(store.labels)[spans[:, 0]]
         self.max_tokens = max_tokens
         self.lengths = np.minimum(spans[:, 2] - spans[:, 1], max_tokens)
@@ -72,9 +71,7 @@ class ShuffledExamples(Dataset[Item]):
     """
 
     def __init__(self, examples: Sequence[Item] | LabelledExamples, num_examples: int, seed: int):
-        self.examples = examples
-        self.num_examples = num_examples
-        self.seed = seed
+        self.examples, self.num_examples, self.seed = examples, num_examples, seed
         self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
 
     def __len__(self) -> int:
@@ -90,12 +87,7 @@ class ShuffledExamples(Dataset[Item]):
 
 
 def even_indices(num_examples: int, limit: int | None) -> list[int]:
-    """Evenly spaced indices, at most `limit` of them: the same at every evaluation.
-
-    Example:
-        >>> even_indices(9, 3)
-        [0, 3, 6]
-    """
+    """Evenly spaced indices, at most `limit` of them: the same at every evaluation."""
     count = num_examples if limit is None else min(limit, num_examples)
     return [index * num_examples // count for index in range(count)]
 
@@ -105,13 +97,6 @@ class PadExamples:
     """Make a batch: examples are padded on the right to the longest of them.
 
     It holds inputs (B, longest), `attention_mask` of the same shape, and `labels`.
-
-    Example:
-        >>> pad = PadExamples(pad_token=9)
-        >>> batch = pad([{"input_ids": torch.tensor(ids), "labels": torch.tensor(0)}
-        ...              for ids in ([1, 2], [3])])
-        >>> batch["input_ids"].tolist(), batch["attention_mask"].tolist()
-        ([[1, 2], [3, 9]], [[1, 1], [1, 0]])
     """
 
     pad_token: int = 0  # stands for missing tokens; samples are padded with silence
@@ -128,8 +113,6 @@ class PadExamples:
         inputs = [example[name] for example in examples]
         return {
             name: padded(inputs, self.pad_token if name == "input_ids" else 0.0),
-            "attention_mask": padded(
-                [torch.ones(len(one), dtype=torch.int64) for one in inputs], 0
-            ),
+            "attention_mask": padded([torch.ones(len(one)).long() for one in inputs], 0),
             "labels": torch.stack([example["labels"] for example in examples]),
         }

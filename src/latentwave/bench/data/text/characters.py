@@ -115,14 +115,7 @@ class CharacterCodec(TextCodec):
 
 
 class CodePoints(TextCodec):
-    """What becomes a `CharacterCodec` when all has been read; until then tokens are code points.
-
-    Example:
-        >>> encoder = CodePoints()
-        >>> codec, table = encoder.finish([encoder.encode("banana"), encoder.encode("ñ")])
-        >>> codec.vocabulary, table[encoder.encode("bañ")].tolist()
-        ('abnñ', [1, 0, 3])
-    """
+    """What becomes a `CharacterCodec` when all has been read; until then tokens are code points."""
 
     kind = "characters"
     dtype = "uint32"

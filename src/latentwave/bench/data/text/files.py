@@ -37,14 +37,10 @@ def read_text(path: Path, lost: list[str], *, chunk_bytes: int = CHUNK_BYTES) ->
 
     A byte order mark at the start is dropped. Bytes that are no text are left out and counted.
 
-    Args:
-        path: the file, packed or not.
-        lost: takes in words for what could not be read.
-        chunk_bytes: bytes per piece.
+    `lost` takes in words for what could not be read.
 
     Raises:
-        UnusableFileError: for zero bytes, or more bytes in a hundred than one that are no text,
-            with the place of the first bad byte.
+        UnusableFileError: for zero bytes, or more than one in a hundred that are no text.
     """
     text = _Utf8()
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
