@@ -55,8 +55,8 @@ def test_train_names_loss_and_metrics(recipe, tmp_path, capsys):
 @pytest.mark.parametrize("damage", [b"", b"\xff\xfe\n", b"2\t7\t0\ttext\n", b"x" * 200_000])
 def test_a_damaged_table_is_one_line_and_exit_2(damage, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("LATENTWAVE_HOME", str(tmp_path / "home"))
-    made.review_tables(tmp_path / "imdb")
-    (tmp_path / "imdb" / "train.tsv").write_bytes(damage)
-    assert main(["prepare", "imdb", "--path", str(tmp_path / "imdb")]) == 2
+    made.esc10(tmp_path / "esc")
+    (tmp_path / "esc" / "labels.csv").write_bytes(damage)
+    assert main(["prepare", "esc", "--path", str(tmp_path / "esc")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "train.tsv" in line
+    assert "labels.csv" in line

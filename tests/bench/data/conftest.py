@@ -5,7 +5,7 @@ import pytest
 from latentwave.bench.data import CORPORA, CorpusConfig, CorpusKind, Document, Source, prepare
 from latentwave.bench.data.corpora import CodePoints
 from latentwave.bench.data.corpus import Corpus
-from latentwave.bench.data.text.bytes import ByteCodec
+from latentwave.bench.data.text.characters import ByteCodec
 
 REAL_TEXT = Path(__file__).parents[4] / "shared" / "data" / "text"
 

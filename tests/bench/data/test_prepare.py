@@ -1,7 +1,6 @@
 import hashlib
 import math
 import os
-import stat
 import subprocess
 import sys
 import time
@@ -9,7 +8,6 @@ import time
 import numpy as np
 import pytest
 
-from latentwave.bench.cli.main import main
 from latentwave.bench.data import CorpusConfig, open_store, prepare
 from latentwave.bench.data.folders import whole_folder
 from latentwave.bench.data.text.characters import CharacterCodec, CodePoints
@@ -76,13 +74,6 @@ def test_splits_are_cut_by_position(tmp_path, num, shares, borders):
     assert decoded(store, store.split("train")) == text[:first]
     assert decoded(store, store.split("validation")) == text[first:second]
     assert decoded(store, store.split("test")) == text[second:]
-
-
-def test_a_finished_store_is_opened_and_not_written_again(text_file, tmp_path):
-    first = prepare(config(text_file), tmp_path / "s")
-    before = {file.name: file.stat().st_mtime_ns for file in first.folder.iterdir()}
-    assert prepare(config(text_file), tmp_path / "s") == first
-    assert {file.name: file.stat().st_mtime_ns for file in first.folder.iterdir()} == before
 
 
 def test_an_empty_folder_is_filled_and_strange_ones_are_refused(text_file, tmp_path):
@@ -248,25 +239,3 @@ def test_the_first_of_two_preparations_stays(tmp_path):
         (early / "early").touch()
     assert [path.name for path in folder.iterdir()] == ["early"]
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
-
-
-def test_folders_follow_the_users_permissions(tmp_path):
-    old = os.umask(0o022)
-    try:
-        with whole_folder(tmp_path / "s") as partial:
-            (partial / "x").touch()
-    finally:
-        os.umask(old)
-    assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == 0o755
-
-
-def test_opening_again_reads_no_source_and_says_so(text_file, capsys, monkeypatch):
-    monkeypatch.setattr(prepare_module, "_changed_at", lambda status: status.st_mtime)
-    old(text_file)
-    assert main(["prepare", str(text_file)]) == 0
-    assert "MiB/s" in capsys.readouterr().out
-    monkeypatch.setattr(TextFiles, "documents", None)
-    assert main(["prepare", str(text_file)]) == 0
-    said = capsys.readouterr().out
-    assert "it was prepared before" in said
-    assert "MiB/s" not in said

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from latentwave.bench.data import Document, UnreadableDocumentError, open_store
 from latentwave.bench.data.splits import choose_splits, deal
-from latentwave.bench.data.text.bytes import ByteCodec
 from latentwave.errors import UserError
 
 sizes = st.dictionaries(st.text("abcdef", min_size=1, max_size=5), st.integers(1, 1000), min_size=3)
@@ -124,28 +123,6 @@ def test_units_are_exact_wherever_the_border_falls(make):
     assert store.bits_per_unit(np.log(2), "train")["byte"] == pytest.approx(1.0)
 
 
-class Opaque(ByteCodec):
-    """Its tokens do not tell how many units they hold: every piece is one event."""
-
-    unit = "event"
-
-    def count_units(self, piece):
-        return {"event": 1}
-
-    def units_of(self, tokens):
-        return None
-
-
-def test_units_that_tokens_do_not_tell_are_counted_in_pieces(make):
-    documents = [doc("ab", "c", split="train"), doc("d", split="validation")]
-    splits = make(documents, Opaque).metadata.splits
-    assert {name: split.num_units["event"] for name, split in splits.items()} == {
-        "train": 2,
-        "validation": 1,
-        "test": 0,
-    }
-
-
 def test_labels_are_kept_and_documents_not_cut(make):
     documents = [doc("abcd", label=1), doc("efg", label=0), doc(label=0), doc("h", label=1)]
     store = make(documents, class_names=("cat", "dog"))
@@ -190,21 +167,16 @@ def test_unreadable_documents_are_taken_back(make):
         ([Document(pieces=failing("x")), Document(pieces=failing())], {}, "none of 2 documents"),
         ([doc("", "")], {}, "is empty: name a file"),
         ([doc("abc", split="test")], {}, "no training documents, only test"),
-        ([doc("a", split="train"), doc("b")], {}, "must name a split, or none"),
-        ([doc("a"), doc("b", split="train")], {}, "must name a split, or none"),
-        (
-            [doc("a", split="train"), doc("a", split="test"), doc("a", split="train")],
-            {},
-            "must follow each other",
-        ),
-        ([doc("a", split="test"), doc("a", split="train")], {}, "'train' must come before 'test'"),
-        ([doc("a", split="dev")], {}, "must be one of train, validation, test, got 'dev'"),
-        ([doc("a")], {"class_names": ("a",)}, "must be one class index, got None"),
+        ([doc("a", split="train"), doc("b")], {}, "or none must, got 'train', None"),
+        ([doc("a"), doc("b", split="train")], {}, "or none must, got None, 'train'"),
+        ([doc("a", split="test"), doc("a", split="train")], {}, "must name the splits train, val"),
+        ([doc("a", split="dev")], {}, "must name the splits .* got 'dev'"),
+        ([doc("a")], {"class_names": ("a",)}, "must be one class index .* got None"),
         ([doc("a", label=(0,))], {"class_names": ("a",)}, "must be one class index"),
         (
             [doc("a", label=0)],
             {"class_names": ("a",), "multi_label": True},
-            "a tuple of class indices, got 0",
+            "a tuple of class indices .* got 0",
         ),
         ([doc("a", label=1)], {"class_names": ("a",)}, r"in \[0, 1\), got 1"),
         ([doc("a", label=0)], {}, "without class names"),

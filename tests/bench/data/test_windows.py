@@ -71,17 +71,6 @@ def test_a_smaller_grid_is_spread_evenly(num):
         assert found[-1] + 10 + gaps.max() > 999
 
 
-def test_a_split_of_exactly_one_window():
-    assert starts(GridWindows(TOKENS[:8], 8)) == [0]
-    assert set(starts(RandomWindows(TOKENS[:8], 8, 20, seed=0))) == {0}
-
-
-@pytest.mark.parametrize("index", [-1, 10])
-def test_indices_out_of_range(index):
-    with pytest.raises(IndexError, match=f"index {index} is out of range for 10 windows"):
-        RandomWindows(TOKENS, 5, 10, seed=0)[index]
-
-
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 @pytest.mark.parametrize("context", [c for c in ("fork", "spawn") if c in METHODS])
 def test_workers_read_the_same_windows(store, context):

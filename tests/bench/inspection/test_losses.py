@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from latentwave.bench.data.audio.codec import MuLaw
-from latentwave.bench.data.text.bytes import ByteCodec
-from latentwave.bench.data.text.characters import CharacterCodec
+from latentwave.bench.data.text.characters import ByteCodec, CharacterCodec
 from latentwave.bench.data.text.subwords import PretrainedCodec
 from latentwave.bench.inspection.losses import (
     group_positions,
@@ -101,8 +100,7 @@ def test_sound_by_the_step_from_the_sample_before():
 
 def test_music_by_type_of_event():
     pytest.importorskip("symusic")
-    from latentwave.bench.data.music.codec import Tsd
-    from latentwave.bench.data.music.tokens import miditok_tokenizer
+    from latentwave.bench.data.music.codec import Tsd, miditok_tokenizer
 
     vocabulary = miditok_tokenizer("tsd").vocab
     names = ["BOS_None", "Pitch_60", "Velocity_63", "Pitch_62"]

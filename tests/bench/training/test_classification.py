@@ -286,17 +286,6 @@ def test_other_backbones_classify_too(architecture, listops, tmp_path):
     assert measured == pytest.approx(result.metrics, rel=1e-5)
 
 
-def test_pairs_are_cut_at_both_texts(tmp_path):
-    made.paper_pairs(tmp_path)
-    lines = ["1\ta\tb\t" + "x" * 40 + "\t" + "y" * 40, "0\ta\tb\tx\ty"]
-    made.write(tmp_path, {"new_aan_pairs.train.tsv": "\n".join(lines)})
-    corpus = CorpusConfig(name="aan-pairs", path=str(tmp_path))
-    objective = open_objective(recipe_of(corpus), prepare(corpus))
-    item = objective.examples("train")[0]
-    assert len(item["input_ids"]) == 32
-    assert int((item["input_ids"] == 256).nonzero()) == 15
-
-
 def test_what_does_not_fit(listops, tmp_path):
     text = tiny_recipe(write_text(tmp_path / "text.txt"))
     with pytest.raises(UserError, match="has no labels"):

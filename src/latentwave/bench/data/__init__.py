@@ -1,6 +1,6 @@
 """Corpora, from files to memory-mapped token stores to windows of tokens."""
 
-from latentwave.bench.data.codec import Codec, Encoder, MediaCodec
+from latentwave.bench.data.codec import Codec, MediaCodec
 from latentwave.bench.data.config import CORPORA, CorpusConfig, CorpusKind
 from latentwave.bench.data.corpora import CODECS, guess_corpus, load_codec, save_codec
 from latentwave.bench.data.corpus import Corpus, Document, UnreadableDocumentError
@@ -18,7 +18,6 @@ __all__ = [
     "CorpusKind",
     "Document",
     "DocumentBorders",
-    "Encoder",
     "GridWindows",
     "MediaCodec",
     "Provenance",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import importlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -14,97 +15,65 @@ from transformers import PreTrainedTokenizerFast
 from latentwave.errors import UserError
 
 
-class Encoder(abc.ABC):
-    """What turns pieces into tokens while a store is written.
+def optional_package(name: str, extra: str, what: str) -> Any:
+    """A package of an extra; a UserError says what needs it, and how to get it."""
+    try:
+        return importlib.import_module(name)
+    except (ImportError, OSError) as error:  # OSError: a library under it is missing
+        raise UserError(
+            f"{what} needs {name} ({error}): pip install 'latentwave[{extra}]'"
+        ) from error
 
-    Most are a `Codec`. One whose vocabulary is what the corpus holds gives provisional tokens
-    first and says in `finish` what they become.
-    """
+
+class Codec(abc.ABC):
+    """Between pieces and tokens, and back."""
+
+    kind: ClassVar[str]  # its name, the value of `corpus.tokenizer`
+    unit: ClassVar[str]  # what bits are counted per: "character", "byte", "sample", "note", …
+    suffix: ClassVar[str] = ""  # of the files that `write` writes, such as ".txt"
+    # What tokens become; "task": nothing is generated in them.
+    decodes_to: ClassVar[Literal["text", "sound", "music", "task"]] = "task"
+    extra: ClassVar[str | None] = None  # the extra that it needs, as in `latentwave[audio]`
+    vocab_size: int  # distinct tokens; 0 for raw samples, which have no vocabulary
+    dtype: str  # of one token: "uint8", "uint16", "uint32", or "int16" for raw samples
+    tokens_per_second: int | None = None  # of sound; None where that depends on the tokens
 
     @abc.abstractmethod
     def encode(self, piece: Any) -> NDArray[Any]:
-        """The tokens of a piece: (tokens,), of an integer type."""
+        """The tokens of a piece: (tokens,), of `dtype`."""
 
     def encode_document(self, pieces: Iterable[Any]) -> Iterator[NDArray[Any]]:
         """The tokens of a document, in parts."""
         return map(self.encode, pieces)
 
-    def count_units(self, piece: Any) -> dict[str, int]:
-        """How much a piece holds, by unit, where tokens do not tell; see `Codec.units_of`."""
-        return {}
-
-    @abc.abstractmethod
-    def finish(
-        self, provisional: Iterable[NDArray[Any]]
-    ) -> tuple[Codec, NDArray[np.integer[Any]] | None]:
-        """The codec, and for provisional tokens the table that gives the final ones.
-
-        Args:
-            provisional: all tokens that were given, in parts.
-        """
-
-
-class Codec(Encoder):
-    """Between pieces and tokens, and back.
-
-    Attributes:
-        kind: its name, the value of `corpus.tokenizer`.
-        unit: what bits are counted per: "character", "byte", "sample", "note", …
-        decodes_to: what tokens become: "text", "sound", "music", or "task" for the vocabularies
-            of classification tasks, which nothing is generated in.
-        suffix: of the files that `write` writes, such as ".txt".
-        extra: the optional dependencies that it needs, as in `latentwave[audio]`; None: none.
-        vocab_size: distinct tokens; 0 for raw samples, which have no vocabulary.
-        dtype: of one token: "uint8", "uint16", "uint32", or "int16" for raw samples.
-        tokens_per_second: of sound; None where that depends on the tokens, or they are not heard.
-        separator: the token between the two halves of a document, where documents are pairs.
-    """
-
-    kind: ClassVar[str]
-    unit: ClassVar[str]
-    suffix: ClassVar[str]
-    decodes_to: ClassVar[Literal["text", "sound", "music", "task"]] = "task"
-    extra: ClassVar[str | None] = None
-    separator: ClassVar[int | None] = None
-    vocab_size: int
-    dtype: str
-    tokens_per_second: int | None = None
-
     def units_of(self, tokens: NDArray[Any]) -> dict[str, int] | None:
-        """How much some tokens hold, by unit; by default one unit each.
-
-        None where tokens alone do not tell: then `count_units` counts pieces, and documents must
-        name their split.
-        """
+        """How much some tokens hold, by unit; None where they do not tell, see `count_units`."""
         return {self.unit: len(tokens)}
 
-    def finish(self, provisional: Iterable[NDArray[Any]]) -> tuple[Codec, None]:
-        """Itself: its tokens are final."""
+    def count_units(self, piece: Any) -> dict[str, int]:
+        """How much a piece holds, by unit, where tokens do not tell; documents must name splits."""
+        return {}
+
+    def finish(self, tokens: Iterable[NDArray[Any]]) -> tuple[Codec, NDArray[Any] | None]:
+        """After all documents: the codec and, for provisional tokens, the table of final ones."""
         return self, None
 
-    def save(self, folder: Path) -> None:
-        """Write its own files into the folder of a store or of a model, if it has any."""
+    def save(self, folder: Path) -> dict[str, Any]:
+        """Write its own files, if any; returns the settings that `load` needs besides."""
+        return {}
 
     @classmethod
-    def load(cls, folder: Path) -> Codec:
-        """Read what `save` wrote.
+    def load(cls, folder: Path, **settings: Any) -> Codec:
+        """Read what `save` wrote; a UserError, ValueError or TypeError if that is damaged."""
+        return cls(**settings)
 
-        Raises:
-            UserError: if that is damaged.
-        """
-        return cls()
-
-    @abc.abstractmethod
     def write(self, tokens: NDArray[np.integer[Any]], path: Path) -> None:
-        """Decode tokens into a file."""
+        """Decode tokens into a file; a UserError for those of classifiers."""
+        raise UserError(f"{self.unit}s are classified, not written into files such as {path}")
 
-    @abc.abstractmethod
     def encode_prompt(self, prompt: str) -> NDArray[Any]:
-        """The tokens of what generation goes on with: a text, or the path of a file.
-
-        Raises:
-            UserError: if the vocabulary does not hold it.
-        """
+        """The tokens of a text, or of the file of a path, to go on with; else a UserError."""
+        raise UserError(f"a model of {self.unit}s classifies, it does not go on with a prompt")
 
     def same_tokens(self, other: Codec) -> bool:
         """Whether a token means the same to both."""
@@ -116,22 +85,14 @@ class Codec(Encoder):
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        """The tokenizer of transformers that does the same.
-
-        Raises:
-            UserError: for tokens that are not text.
-        """
+        """The tokenizer of transformers that does the same; a UserError if tokens are no text."""
         raise UserError(f"tokens of the kind {self.kind!r} are not text: they have no tokenizer")
 
 
 class MediaCodec(Codec):
-    """A codec whose tokens are heard, not read.
+    """A codec whose tokens are heard, not read."""
 
-    Attributes:
-        end_token: that a document ends with, if one does.
-    """
-
-    end_token: int | None = None
+    end_token: int | None = None  # that a document ends with, if one does
 
     @abc.abstractmethod
     def begin(self) -> NDArray[Any]:

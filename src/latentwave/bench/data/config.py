@@ -7,11 +7,12 @@ import difflib
 from collections.abc import Callable, Collection
 from typing import Literal
 
-from latentwave.bench.data.codec import Encoder
+from latentwave.bench.data.codec import Codec
 from latentwave.bench.data.corpus import Corpus
 from latentwave.errors import UserError
 
-_MOST_SEED = 1 << 64
+LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000
+MOST_VOCAB_SIZE = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,9 +52,8 @@ class CorpusConfig:
             by shares, the default of text and recordings; "file": whole files, the default of
             music; "folder": whole folders, where one holds several performances of one piece.
 
-    Example:
-        >>> CorpusConfig(name="text", path="books/").validation
-        0.05
+    Raises:
+        UserError: for an unknown name, or an option that is missing, not wanted or out of range.
     """
 
     name: str = "python-docs"
@@ -78,20 +78,14 @@ class CorpusConfig:
     split_by: Literal["name", "tokens", "file", "folder"] | None = None
 
     def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            UserError: for an unknown corpus or tokenizer, an option that is missing or not
-                wanted, or shares that leave nothing to train on.
-        """
         if self.name not in CORPORA:
             close = difflib.get_close_matches(self.name, CORPORA, n=1)
             hint = f", did you mean {close[0]!r}" if close else ""
             raise UserError(
                 f"there is no corpus {self.name!r}{hint}; known are: {', '.join(CORPORA)}"
             )
-        kind = self.kind
-        if self.tokenizer_name not in kind.tokenizers:
+        kind, tokenizer = self.kind, self.tokenizer_name
+        if tokenizer not in kind.tokenizers:
             raise UserError(
                 f"the corpus {self.name!r} has no tokenizer {self.tokenizer!r}; known are: "
                 f"{', '.join(kind.tokenizers)}"
@@ -105,21 +99,39 @@ class CorpusConfig:
                 )
         if kind.needs_path and not self.path and kind.download is None:
             raise UserError(f"the corpus {self.name!r} needs a path: {kind.needs_path}")
+        if self.path is not None and "\0" in self.path:
+            raise UserError(f"path must not hold a zero character, got {self.path!r}")
         for share in ("validation", "test"):
-            value = getattr(self, share)
-            if not 0.0 <= value < 1.0:
-                raise UserError(f"{share} must be in [0, 1), got {value}")
+            if not 0.0 <= getattr(self, share) < 1.0:
+                raise UserError(f"{share} must be in [0, 1), got {getattr(self, share)}")
         if self.validation + self.test >= 1.0:
             raise UserError(
                 f"validation={self.validation} and test={self.test} leave nothing to train on: "
                 "their sum must be below 1"
             )
-        if self.seed is not None and not 0 <= self.seed < _MOST_SEED:
+        if self.seed is not None and not 0 <= self.seed < 1 << 64:
             raise UserError(f"seed must be in [0, 2^64), got {self.seed}")
-        if self.path is not None and "\0" in self.path:
-            raise UserError(f"path must not hold a zero character, got {self.path!r}")
-        if kind.check is not None:
-            kind.check(self)
+        if not LOWEST_RATE <= self.rate <= HIGHEST_RATE:
+            raise UserError(
+                f"sample_rate must be in [{LOWEST_RATE}, {HIGHEST_RATE}] Hz, got {self.rate}"
+            )
+        self._check_tokenizer(tokenizer)
+
+    def _check_tokenizer(self, tokenizer: str) -> None:
+        if self.vocab_size is not None and tokenizer != "bpe":
+            raise UserError(
+                f"vocab_size={self.vocab_size} is for the tokenizer 'bpe', not for {tokenizer!r}"
+            )
+        if self.vocab_size is not None and not 256 <= self.vocab_size <= MOST_VOCAB_SIZE:
+            raise UserError(
+                f"vocab_size must be in [256, {MOST_VOCAB_SIZE}], 256 being all bytes, got "
+                f"{self.vocab_size}"
+            )
+        if (tokenizer == "pretrained") != (self.tokenizer_path is not None):
+            raise UserError(
+                "the tokenizer 'pretrained' and the option tokenizer_path, a tokenizer.json, go "
+                f"together; got {tokenizer!r} and {self.tokenizer_path!r}"
+            )
 
     @property
     def kind(self) -> CorpusKind:
@@ -131,41 +143,32 @@ class CorpusConfig:
         """The tokenizer, the corpus's default if none is given."""
         return self.kind.tokenizers[0] if self.tokenizer is None else self.tokenizer
 
+    @property
+    def rate(self) -> int:
+        """The sample rate of sound, in Hz."""
+        return self.kind.sample_rate if self.sample_rate is None else self.sample_rate
+
     def given_options(self) -> dict[str, object]:
         """The options that are set, without name, tokenizer and shares."""
-        values = {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
-            if field.name not in ("name", "tokenizer", "validation", "test")
-        }
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        for name in ("name", "tokenizer", "validation", "test"):
+            del values[name]
         return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CorpusKind:
-    """One kind of corpus.
+    """One kind of corpus."""
 
-    Attributes:
-        name: what `CorpusConfig.name` says.
-        tokenizers: the kinds of codec that fit; the first is the default.
-        open: looks the files up.
-        codec: makes the codec, or what becomes one while the documents are written.
-        options: the further fields of `CorpusConfig` that mean something here.
-        needs_path: what the path must name; empty where there may be none.
-        download: what to read where no path is given, by its name in the catalogue of downloads.
-        check: refuses values that do not fit each other.
-        suffixes: of its files, in lower case, packing left out; empty: it takes all.
-    """
-
-    name: str
-    tokenizers: tuple[str, ...]
-    open: Callable[[CorpusConfig], Corpus]
-    codec: Callable[[CorpusConfig, Corpus], Encoder]
-    options: tuple[str, ...] = ()
-    needs_path: str = ""
-    download: str | None = None
-    check: Callable[[CorpusConfig], None] | None = None
-    suffixes: Collection[str] = ()
+    name: str  # what `CorpusConfig.name` says
+    tokenizers: tuple[str, ...]  # the kinds of codec that fit; the first is the default
+    open: Callable[[CorpusConfig], Corpus]  # looks the files up
+    codec: Callable[[CorpusConfig, Corpus], Codec]  # the codec, or what becomes it
+    options: tuple[str, ...] = ()  # the further fields of `CorpusConfig` that mean something here
+    needs_path: str = ""  # what the path must name; empty where there may be none
+    download: str | None = None  # what is read without a path, by its name in the catalogue
+    suffixes: Collection[str] = ()  # of its files, lower case, unpacked; empty: it takes all
+    sample_rate: int = 16_000  # the default, of sound
 
 
 # Filled by corpora.py, which knows the kinds; here, because a configuration is checked by them.

@@ -7,10 +7,12 @@ import json
 import re
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
 
-from latentwave.bench.data import audio, music, tasks
-from latentwave.bench.data.audio.files import HIGHEST_RATE, LOWEST_RATE, SUFFIXES, AudioFiles
-from latentwave.bench.data.codec import Codec, Encoder
+from latentwave.bench.data import audio, music
+from latentwave.bench.data.audio.files import SUFFIXES as AUDIO_SUFFIXES
+from latentwave.bench.data.audio.files import AudioFiles
+from latentwave.bench.data.codec import Codec
 from latentwave.bench.data.config import CORPORA, CorpusConfig, CorpusKind
 from latentwave.bench.data.corpus import Corpus, Found
 from latentwave.bench.data.files import (
@@ -22,11 +24,12 @@ from latentwave.bench.data.files import (
 )
 from latentwave.bench.data.json_files import read_json
 from latentwave.bench.data.music.corpus import SUFFIXES as MIDI_SUFFIXES
-from latentwave.bench.data.music.corpus import MidiFiles, asap_files, use_table
-from latentwave.bench.data.splits import CharacterShares, choose_splits, cut_in_order
+from latentwave.bench.data.music.corpus import MidiFiles, asap_files, maestro_files
+from latentwave.bench.data.splits import CharacterShares, choose_splits
+from latentwave.bench.data.tasks import codecs, listops, published
+from latentwave.bench.data.tasks.codecs import ListOpsCodec, PcmCodec, PixelCodec
 from latentwave.bench.data.text import tables
-from latentwave.bench.data.text.bytes import ByteCodec
-from latentwave.bench.data.text.characters import CharacterCodec, CodePoints
+from latentwave.bench.data.text.characters import ByteCodec, CharacterCodec, CodePoints
 from latentwave.bench.data.text.files import TextFiles
 from latentwave.bench.data.text.python_library import PythonLibrary
 from latentwave.bench.data.text.subwords import BytePairCodec, PretrainedCodec
@@ -40,96 +43,78 @@ _TEXT_CODECS: tuple[type[Codec], ...] = (
     PretrainedCodec,
 )
 CODECS: dict[str, type[Codec]] = {
-    codec.kind: codec for codec in (*_TEXT_CODECS, *audio.CODECS, *music.CODECS, *tasks.CODECS)
+    codec.kind: codec for codec in (*_TEXT_CODECS, *audio.CODECS, *music.CODECS, *codecs.CODECS)
 }
-TEXT_TOKENIZERS = ("characters", "bytes", "bpe", "pretrained")
-_BYTES_FIRST = ("bytes", "characters", "bpe", "pretrained")
 DEFAULT_VOCAB_SIZE = 4096
-MOST_VOCAB_SIZE = 1 << 20
-DEFAULT_SAMPLE_RATE = 16_000
 
 
-def _text_codec(config: CorpusConfig, corpus: Corpus) -> Encoder:
-    match config.tokenizer_name:
-        case "characters":
-            return CodePoints()
-        case "bytes":
-            return ByteCodec()
-        case "bpe":
-            return BytePairCodec.train(corpus, config.vocab_size or DEFAULT_VOCAB_SIZE)
-        case _:
-            return PretrainedCodec.open(Path(config.tokenizer_path or "").expanduser())
+def _encoder(config: CorpusConfig, corpus: Corpus) -> Codec:
+    codec = CODECS[config.tokenizer_name]
+    if codec is CharacterCodec:
+        return CodePoints()
+    if codec is BytePairCodec:
+        return BytePairCodec.train(corpus, config.vocab_size or DEFAULT_VOCAB_SIZE)
+    if codec is PretrainedCodec:
+        return PretrainedCodec.open(Path(config.tokenizer_path or "").expanduser())
+    options: dict[str, Any] = {"sample_rate": config.rate} if codec.extra == "audio" else {}
+    return codec(**options)
 
 
-def _check_text(config: CorpusConfig) -> None:
-    if config.vocab_size is not None:
-        if config.tokenizer_name != "bpe":
-            raise UserError(
-                f"vocab_size={config.vocab_size} is for the tokenizer 'bpe', not for "
-                f"{config.tokenizer_name!r}"
-            )
-        if not 256 <= config.vocab_size <= MOST_VOCAB_SIZE:
-            raise UserError(
-                f"vocab_size must be in [256, {MOST_VOCAB_SIZE}], 256 being all bytes, got "
-                f"{config.vocab_size}"
-            )
-    if (config.tokenizer_name == "pretrained") != (config.tokenizer_path is not None):
-        raise UserError(
-            "the tokenizer 'pretrained' and the option tokenizer_path, a tokenizer.json, go "
-            f"together; got {config.tokenizer_name!r} and {config.tokenizer_path!r}"
-        )
+def _kind(
+    name: str,
+    tokenizers: Collection[type[Codec]],
+    open_: Callable[[CorpusConfig], Corpus],
+    needs_path: str = "",
+    options: str = "",
+    **others: Any,
+) -> CorpusKind:
+    return CorpusKind(
+        name=name,
+        tokenizers=tuple(codec.kind for codec in tokenizers),
+        open=open_,
+        codec=_encoder,
+        options=tuple(f"path {options}".split() if needs_path else options.split()),
+        needs_path=needs_path,
+        **others,
+    )
 
 
 def _text_kind(
     name: str,
     open_: Callable[[CorpusConfig], Corpus],
-    *,
-    tokenizers: tuple[str, ...] = TEXT_TOKENIZERS,
-    options: tuple[str, ...] = (),
     needs_path: str = "",
-    download: str | None = None,
-    suffixes: Collection[str] = (),
+    options: str = "",
+    tokenizers: Collection[type[Codec]] = _TEXT_CODECS,
+    **others: Any,
 ) -> CorpusKind:
     def opened(config: CorpusConfig) -> Corpus:
-        corpus = open_(config)
         if config.tokenizer_name in ("bpe", "pretrained"):
-            return CharacterShares(corpus, config.validation, config.test)
-        return corpus
+            return CharacterShares(open_(config), config.validation, config.test)
+        return open_(config)
 
-    return CorpusKind(
-        name=name,
-        tokenizers=tokenizers,
-        open=opened,
-        codec=_text_codec,
-        options=(*(("path",) if needs_path else ()), *options, "vocab_size", "tokenizer_path"),
-        needs_path=needs_path,
-        download=download,
-        check=_check_text,
-        suffixes=suffixes,
-    )
+    options += " vocab_size tokenizer_path"
+    return _kind(name, tokenizers, opened, needs_path, options, **others)
 
 
-def _table_kind(kind: str, needs_path: str) -> CorpusKind:
-    def open_(config: CorpusConfig) -> Corpus:
-        found = find_corpus(config, f"{kind} files")
-        return tables.TextTables(found, kind, config.text_field or tables.DEFAULT_FIELD)
-
-    return _text_kind(
-        kind,
-        open_,
-        options=("text_field", "split_by"),
-        needs_path=needs_path,
-        suffixes=tables.SUFFIXES[kind],
-    )
+_Reader = Callable[[Path, CorpusConfig], Corpus]
 
 
-def _saved_dataset(config: CorpusConfig) -> Corpus:
-    found = tables.find_saved_dataset(corpus_root(config))
-    return tables.TextTables(found, "datasets", config.text_field or tables.DEFAULT_FIELD)
+def _labelled_kind(
+    name: str, codec: type[Codec], read: _Reader, *needs: str, **others: Any
+) -> CorpusKind:
+    return _kind(name, (codec,), lambda config: read(corpus_root(config), config), *needs, **others)
 
 
 def _text(config: CorpusConfig) -> Corpus:
     return TextFiles(find_corpus(config))
+
+
+def _table(config: CorpusConfig) -> Corpus:
+    if config.name == "datasets":
+        found = tables.find_saved_dataset(corpus_root(config))
+    else:
+        found = find_corpus(config, f"{config.name} files")
+    return tables.TextTables(found, config.name, config.text_field or "text")
 
 
 def _wikitext(config: CorpusConfig) -> Corpus:
@@ -142,70 +127,40 @@ def _wikitext(config: CorpusConfig) -> Corpus:
     return TextFiles(found, articles=True)
 
 
-def _sample_rate(config: CorpusConfig) -> int:
-    return DEFAULT_SAMPLE_RATE if config.sample_rate is None else config.sample_rate
-
-
-def _check_sound(config: CorpusConfig) -> None:
-    if not LOWEST_RATE <= _sample_rate(config) <= HIGHEST_RATE:
-        raise UserError(
-            f"sample_rate must be in [{LOWEST_RATE}, {HIGHEST_RATE}] Hz, got {config.sample_rate}"
-        )
-
-
 def _audio(config: CorpusConfig) -> Corpus:
-    return AudioFiles(find_corpus(config, "audio files"), _sample_rate(config))
+    return AudioFiles(find_corpus(config, "audio files"), config.rate)
 
 
 def _youtubemix(config: CorpusConfig) -> Corpus:
     """SaShiMi's split of YouTubeMix: its files in natural order, cut at 88 % and at 94 %."""
-    found = find_files(corpus_root(config), SUFFIXES, "audio files")
-    found.splits = cut_in_order(sorted(found.files, key=_natural), 0.88, 0.88 + (1 - 0.88) / 2)
-    found.files = {name: found.files[name] for name in found.splits}
+    found = find_files(corpus_root(config), AUDIO_SUFFIXES, "audio files")
+    # out2.wav before out10.wav
+    names = sorted(found.files, key=lambda name: [*map(_number, re.split(r"(\d+)", name))])
+    first, second = int(0.88 * len(names)), int((0.88 + (1 - 0.88) / 2) * len(names))
+    found.splits = dict.fromkeys(names[:first], "train")
+    found.splits |= dict.fromkeys(names[first:second], "validation")
+    found.splits |= dict.fromkeys(names[second:], "test")
+    found.files = {name: found.files[name] for name in names}
     if len(set(found.splits.values())) < 3:
         raise UserError(
             f"{found.root} holds {len(found.files)} audio files, too few for the splits of "
             "YouTubeMix, which has 241: name the folder that youtubemix.zip unpacks to"
         )
-    return AudioFiles(found, _sample_rate(config))
+    return AudioFiles(found, config.rate)
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Puts out2.wav before out10.wav."""
-    parts = re.split(r"(\d+)", name)
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
-
-
-def _audio_kind(
-    name: str, open_: Callable[[CorpusConfig], Corpus], needs_path: str, *options: str
-) -> CorpusKind:
-    return CorpusKind(
-        name=name,
-        tokenizers=tuple(_AUDIO_CODECS),
-        open=open_,
-        codec=lambda config, _: _AUDIO_CODECS[config.tokenizer_name](_sample_rate(config)),
-        options=("path", "sample_rate", *options),
-        needs_path=needs_path,
-        download=None if options else name,
-        check=_check_sound,
-        suffixes=SUFFIXES,
-    )
+def _number(part: str) -> tuple[int, str]:
+    return (int(part), "") if part.isdecimal() else (-1, part)
 
 
 def _music(config: CorpusConfig) -> Corpus:
-    found = Found(root=corpus_root(config), files={})
-    if not use_table(found):
-        found = find_corpus(config, "MIDI files", split_by="file")
-    return MidiFiles(found, config.tokenizer_name)
-
-
-def _maestro(config: CorpusConfig) -> Corpus:
-    found = Found(root=corpus_root(config), files={})
-    if not use_table(found):
+    found = maestro_files(corpus_root(config))
+    if found is None and config.name == "maestro":
         raise UserError(
-            f"{found.root} holds no table maestro-v*.csv: name the folder that "
+            f"{corpus_root(config)} holds no table maestro-v*.csv: name the folder that "
             'maestro-v3.0.0-midi.zip unpacks to, or take the corpus "music"'
         )
+    found = found or find_corpus(config, "MIDI files", split_by="file")
     return MidiFiles(found, config.tokenizer_name)
 
 
@@ -216,71 +171,101 @@ def _asap(config: CorpusConfig) -> Corpus:
     return MidiFiles(Found(root=root, files=files, splits=splits), config.tokenizer_name)
 
 
-_AUDIO_CODECS = {codec.kind: codec for codec in audio.CODECS}
-_MUSIC_CODECS = {codec.kind: codec for codec in music.CODECS}
-_MUSIC = CorpusKind(
-    name="music",
-    tokenizers=tuple(_MUSIC_CODECS),
-    open=_music,
-    codec=lambda config, _: _MUSIC_CODECS[config.tokenizer_name](),
-    options=("path", "split_by"),
-    needs_path="a MIDI file, or a folder or archive of them",
-    suffixes=MIDI_SUFFIXES,
-)
+def _listops(_: Path, config: CorpusConfig) -> Corpus:
+    given: dict[str, Any] = config.given_options()
+    return listops.drawn_listops(listops.ListOpsRules(**given))
+
+
+_FOLDER = "or a folder or archive of them"
+_MAESTRO_ZIP = "maestro-v3.0.0-midi.zip, or the folder that it unpacks to"
+_WIKITEXT = "the folder with a file for each split"
+_RULES = " ".join(field.name for field in dataclasses.fields(listops.ListOpsRules))
+_BYTES_FIRST = (ByteCodec, CharacterCodec, BytePairCodec, PretrainedCodec)
+
 
 _KINDS = (
     _text_kind("python-docs", lambda _: PythonLibrary("docs")),
     _text_kind("python-code", lambda _: PythonLibrary("code")),
-    _text_kind(
-        "text",
-        _text,
-        options=("pattern", "split_by"),
-        needs_path="a text file, or a folder or archive of them",
-    ),
-    _table_kind("jsonl", "a file of JSON lines, or a folder or archive of them"),
-    _table_kind("csv", "a CSV file, or a folder or archive of them"),
-    _table_kind("parquet", "a Parquet file, or a folder or archive of them"),
-    _text_kind(
-        "datasets",
-        _saved_dataset,
-        options=("text_field",),
-        needs_path="a folder that the library datasets has saved",
-    ),
-    _text_kind(
-        "text8",
-        _text,
-        needs_path="the file text8",
-        download="text8",
-    ),
-    _text_kind(
-        "enwik8", _text, tokenizers=_BYTES_FIRST, needs_path="the file enwik8", download="enwik8"
-    ),
+    _text_kind("text", _text, f"a text file, {_FOLDER}", "pattern split_by"),
     *(
-        _text_kind(
-            name, _wikitext, needs_path="the folder with a file for each split", download=name
+        _text_kind(name, _table, f"{what}, {_FOLDER}", "text_field split_by", suffixes=suffixes)
+        for name, what, suffixes in (
+            ("jsonl", "a file of JSON lines", (".jsonl", ".ndjson")),
+            ("csv", "a CSV file", (".csv", ".tsv")),
+            ("parquet", "a Parquet file", (".parquet",)),
         )
-        for name in ("wikitext-2", "wikitext-103")
     ),
-    _audio_kind("audio", _audio, "an audio file, or a folder or archive of them", "split_by"),
-    _audio_kind("youtubemix", _youtubemix, "youtubemix.zip, or the folder that it unpacks to"),
-    _MUSIC,
-    dataclasses.replace(
-        _MUSIC,
-        name="maestro",
-        open=_maestro,
-        options=("path",),
-        needs_path="maestro-v3.0.0-midi.zip, or the folder that it unpacks to",
-        download="maestro",
+    _text_kind("datasets", _table, "a folder that the library datasets has saved", "text_field"),
+    _text_kind("text8", _text, "the file text8", download="text8"),
+    _text_kind("enwik8", _text, "the file enwik8", "", _BYTES_FIRST, download="enwik8"),
+    _text_kind("wikitext-2", _wikitext, _WIKITEXT, download="wikitext-2"),
+    _text_kind("wikitext-103", _wikitext, _WIKITEXT, download="wikitext-103"),
+    _kind(
+        "audio",
+        audio.CODECS,
+        _audio,
+        f"an audio file, {_FOLDER}",
+        "sample_rate split_by",
+        suffixes=AUDIO_SUFFIXES,
     ),
-    dataclasses.replace(
-        _MUSIC,
-        name="asap",
-        open=_asap,
-        options=("path",),
-        needs_path="the ASAP dataset, its folder or an archive",
-        suffixes=(),
+    _kind(
+        "youtubemix",
+        audio.CODECS,
+        _youtubemix,
+        "youtubemix.zip, or the folder that it unpacks to",
+        "sample_rate",
+        download="youtubemix",
     ),
-    *tasks.KINDS,
+    _kind(
+        "music",
+        music.CODECS,
+        _music,
+        f"a MIDI file, {_FOLDER}",
+        "split_by",
+        suffixes=MIDI_SUFFIXES,
+    ),
+    _kind("maestro", music.CODECS, _music, _MAESTRO_ZIP, download="maestro"),
+    _kind("asap", music.CODECS, _asap, "the ASAP dataset, its folder or an archive"),
+    _labelled_kind("listops", ListOpsCodec, _listops, "", _RULES),
+    _labelled_kind("imdb", ByteCodec, published.reviews, "the folder aclImdb, or its archive"),
+    _labelled_kind(
+        "movie-reviews",
+        ByteCodec,
+        published.reviews,
+        "movie_reviews.zip, or a folder with folders pos and neg",
+    ),
+    _labelled_kind("mnist-pixels", PixelCodec, published.mnist, "the folder of the idx files"),
+    _labelled_kind(
+        "cifar10-pixels",
+        PixelCodec,
+        published.cifar10,
+        "the folder cifar-10-batches-bin, or its archive",
+    ),
+    _labelled_kind("digits-pixels", PixelCodec, published.small_digits),
+    _labelled_kind(
+        "fsd50k",
+        PcmCodec,
+        published.fsd50k,
+        "the folder of FSD50K.ground_truth",
+        "sample_rate",
+        download="fsd50k",
+    ),
+    _labelled_kind(
+        "esc",
+        PcmCodec,
+        published.esc,
+        "the folder of ESC-50, or one with labels.csv",
+        "sample_rate fold",
+        download="esc-50",
+    ),
+    _labelled_kind(
+        "spoken-digits",
+        PcmCodec,
+        published.spoken_digits,
+        "the zip archive or folder of the recordings",
+        "sample_rate",
+        sample_rate=8_000,
+    ),
 )
 CORPORA.update({kind.name: kind for kind in _KINDS})
 
@@ -299,30 +284,32 @@ def guess_corpus(path: Path) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Kind:
+class _SavedCodec:
+    """The kind of a codec, and what `Codec.save` of that kind returned."""
+
     kind: str
+    sample_rate: int | None = None
+    miditok: str | None = None
+    vocabulary: list[str] | None = None
 
 
 def save_codec(codec: Codec, folder: Path) -> None:
     """Write a codec's files, and which kind it is."""
-    codec.save(folder)
-    text = json.dumps(dataclasses.asdict(_Kind(codec.kind)))
+    text = json.dumps({"kind": codec.kind} | codec.save(folder))
     (folder / CODEC_FILE).write_text(text + "\n", encoding="utf-8")
 
 
 def load_codec(folder: Path) -> Codec:
-    """Read what `save_codec` wrote into the folder of a store or of a model.
-
-    Raises:
-        UserError: if it is missing, damaged, or of an unknown kind.
-    """
+    """Read what `save_codec` wrote into the folder of a store or of a model; else a UserError."""
     path = folder / CODEC_FILE
-    known: _Kind = read_json(path, "it says what tokens are; prepare, or train, again", _Kind)
-    kind = known.kind
+    remedy = "it says what tokens are; prepare, or train, again"
+    settings = dataclasses.asdict(read_json(path, remedy, _SavedCodec))
+    kind = settings.pop("kind")
     if kind not in CODECS:
         raise UserError(f"{path} names an unknown codec {kind!r}; known are: {', '.join(CODECS)}")
     try:
-        return CODECS[kind].load(folder)
+        given = {name: value for name, value in settings.items() if value is not None}
+        return CODECS[kind].load(folder, **given)
     except UserError:
         raise
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from latentwave.bench.data.metadata import SkippedFile, Source, file_source
 from latentwave.errors import UserError
 
 SPLITS = ("train", "validation", "test")
+Label = int | tuple[int, ...]
+"""The index of a class, or of all classes of a document in a multi-label corpus."""
 
 
 class UnusableFileError(Exception):
@@ -24,18 +27,11 @@ class UnreadableDocumentError(UserError):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Document:
-    """One document of a corpus.
+    """One document of a corpus."""
 
-    Attributes:
-        pieces: what the codec encodes, each small enough for memory.
-        split: "train", "validation" or "test" where the corpus comes with splits; None: the store
-            is cut by the shares of the configuration.
-        label: index of its class, or of several for multi-label corpora; None without classes.
-    """
-
-    pieces: Iterable[Any]
-    split: str | None = None
-    label: int | tuple[int, ...] | None = None
+    pieces: Iterable[Any]  # what the codec encodes, each small enough for memory
+    split: str | None = None  # None: the store is cut by the shares of the configuration
+    label: Label | None = None
 
 
 class Corpus(abc.ABC):
@@ -43,25 +39,18 @@ class Corpus(abc.ABC):
 
     Opening a corpus looks files up and reads none of the large ones. Reading its documents
     completes `sources` and `skipped`.
-
-    Attributes:
-        files: what is read, by the names that `sources` use. Files that keep their size and time
-            of change are taken to be the same; a corpus without files is read again each time.
-        sources: what the documents were read from; equal sources mean equal documents.
-        skipped: files that could not be read, or not as a whole; the latter are sources too.
-        left_out: files that were found and are none of the corpus: hidden, or of another kind.
-        class_names: of the labels, for a labelled corpus.
-        multi_label: whether a document may have several labels.
     """
 
-    class_names: tuple[str, ...] | None = None
-    multi_label: bool = False
+    class_names: tuple[str, ...] | None = None  # of the labels, for a labelled corpus
+    multi_label: bool = False  # whether a document may have several labels
 
     def __init__(self) -> None:
+        # By the names that sources use. Files that keep their size and time of change are taken to
+        # be the same; a corpus without files is read again each time.
         self.files: dict[str, Path] = {}
-        self.sources: list[Source] = []
-        self.skipped: list[SkippedFile] = []
-        self.left_out: list[SkippedFile] = []
+        self.sources: list[Source] = []  # equal sources mean equal documents
+        self.skipped: list[SkippedFile] = []  # not readable, or not as a whole; then sources too
+        self.left_out: list[SkippedFile] = []  # none of the corpus: hidden, or of another kind
 
     @abc.abstractmethod
     def documents(self) -> Iterator[Document]:
@@ -83,90 +72,91 @@ class Corpus(abc.ABC):
 
 @dataclasses.dataclass(kw_only=True)
 class Found:
-    """The files of a corpus.
+    """The files of a corpus."""
 
-    Attributes:
-        root: the file or folder that they were found in.
-        files: by their names relative to the root, in order.
-        splits: the split of every name; None: the store is cut by shares.
-        skipped: what could not be read: broken links, loops of links, pipes, closed folders.
-        left_out: what is hidden, or of another kind.
-    """
-
-    root: Path
-    files: dict[str, Path]
-    splits: dict[str, str] | None = None
-    skipped: list[SkippedFile] = dataclasses.field(default_factory=list)
-    left_out: list[SkippedFile] = dataclasses.field(default_factory=list)
+    root: Path  # the file or folder that they were found in
+    files: dict[str, Path]  # by their names relative to the root, in order
+    splits: dict[str, str] | None = None  # of every name; None: the store is cut by shares
+    skipped: list[SkippedFile] = dataclasses.field(default_factory=list)  # not readable
+    left_out: list[SkippedFile] = dataclasses.field(default_factory=list)  # not of the corpus
 
 
 class FileCorpus(Corpus):
-    """Files with one document each, unless a subclass finds more in them.
+    """Files with one document each, or with many.
 
     A file that cannot be used is counted and passed over. Of one that breaks off, or is damaged
-    in places, the readable part is taken and the loss is counted.
-
-    Args:
-        found: the files.
+    in places, the readable part is taken and the loss is counted. The `labels` of a labelled corpus
+    are by the names of its files, and stand for `class_names`; files without one hold the labels.
     """
 
-    def __init__(self, found: Found) -> None:
+    pieces_are_documents = False
+
+    def __init__(
+        self,
+        found: Found,
+        labels: Mapping[str, Label] | None = None,
+        class_names: Collection[str] = (),
+    ) -> None:
         super().__init__()
-        self.root = found.root
-        ordered, splits = list(found.files), found.splits
-        if splits is not None:
-            ordered.sort(key=lambda name: SPLITS.index(splits[name]))
-        self.files = {name: found.files[name] for name in ordered if found.files[name].is_file()}
+        self.root, self._splits, self._labels = found.root, found.splits or {}, labels
         self.left_out = found.left_out
-        self._splits = splits
-        self._not_found = [
-            *found.skipped,
-            *(
-                SkippedFile(name=name, reason=f"{path} is missing")
-                for name, path in found.files.items()
-                if name not in self.files
-            ),
+        ordered = list(found.files)
+        if self._splits:
+            ordered.sort(key=lambda name: SPLITS.index(self._splits[name]))
+        self.files = {name: found.files[name] for name in ordered if found.files[name].is_file()}
+        missing = {name: path for name, path in found.files.items() if name not in self.files}
+        self._not_found = found.skipped + [
+            SkippedFile(name=name, reason=f"{path} is missing") for name, path in missing.items()
         ]
         self._seen: dict[str, Source | SkippedFile] = {}
+        if labels is not None:
+            self.class_names = tuple(class_names)
+            self.multi_label = any(isinstance(label, tuple) for label in labels.values())
+            own = [name for name in self.files if self._splits[name] == "train" and name in labels]
+            check_classes([labels[name] for name in own], self.class_names, str(self.root))
 
     def documents(self) -> Iterator[Document]:
-        """The documents of each file, those of one split before those of the next.
-
-        Raises:
-            UserError: if no file can be used, or one has changed since an earlier pass.
-        """
+        """The documents of each file; a UserError if none can be used, or one has changed."""
         self.sources, self.skipped = [], list(self._not_found)
         unusable = self._unusable()
         for name in self.files:
             if name in unusable:
                 self.skipped.append(unusable[name])
             else:
-                yield from self._documents_of(name, self._splits[name] if self._splits else None)
+                yield from self._documents_of(name)
         if not self.sources:
             first = self.skipped[0].reason if self.skipped else f"{self.root} is empty"
-            if len(self.skipped) > 1:
-                num_files = len(self.files) + len(self._not_found)
-                first = f"none of the {num_files} files in {self.root} can be used: {first}"
-            raise UserError(first)
+            num_files = len(self.files) + len(self._not_found)
+            many = f"none of the {num_files} files in {self.root} can be used: "
+            raise UserError(many * (len(self.skipped) > 1) + first)
 
     def _unusable(self) -> dict[str, SkippedFile]:
         """What an earlier pass could not use."""
         return {name: seen for name, seen in self._seen.items() if isinstance(seen, SkippedFile)}
 
-    def _documents_of(self, name: str, split: str | None) -> Iterator[Document]:
-        yield Document(pieces=self._pieces(name), split=split)
+    def _documents_of(self, name: str) -> Iterator[Document]:
+        split, pieces = self._splits.get(name), self._pieces(name)
+        if self.pieces_are_documents:
+            is_begun = False
+            try:
+                for piece in pieces:
+                    is_begun = True
+                    yield Document(pieces=(piece,), split=split)
+            except UnreadableDocumentError:
+                if is_begun:
+                    raise
+        elif self._labels is None:
+            yield Document(pieces=pieces, split=split)
+        elif name in self._labels:
+            yield Document(pieces=pieces, split=split, label=self._labels[name])
+        else:
+            self._finish(name, [])
 
     @abc.abstractmethod
     def _read(self, name: str, path: Path, lost: list[str]) -> Iterator[Any]:
-        """Read the pieces of a file.
+        """The pieces of a file; an `UnusableFileError` if nothing of it can be used.
 
-        Args:
-            name: of the file.
-            path: of the file.
-            lost: takes in words for what could not be read, such as "the last 3 s are damaged".
-
-        Raises:
-            UnusableFileError: if nothing of it can be used.
+        `lost` takes in words for what could not be read, such as "the last 3 s are damaged".
         """
 
     def _pieces(self, name: str) -> Iterator[Any]:
@@ -197,3 +187,19 @@ class FileCorpus(Corpus):
         self.sources.append(source)
         if lost:
             self.skipped.append(SkippedFile(name=name, reason=f"{path}: {'; '.join(lost)}"))
+
+
+def check_classes(labels: Iterable[Label], class_names: Collection[str], where: str) -> None:
+    """Refuse to learn fewer than two classes, and warn of those without training examples."""
+    names = tuple(class_names)
+    seen = {index for each in labels for index in (each if isinstance(each, tuple) else (each,))}
+    if len(seen) < 2:
+        only = f"only {names[min(seen)]!r}" if seen else "nothing"
+        raise UserError(f"there is {only} to train on, two classes are needed: check {where}")
+    absent = [name for index, name in enumerate(names) if index not in seen]
+    if absent:
+        warnings.warn(
+            f"{len(absent)} of {len(names)} classes have no example to train on; the first: "
+            f"{absent[0]}",
+            stacklevel=2,
+        )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
+import csv
 import fnmatch
 import gzip
 import hashlib
 import io
-import itertools
 import lzma
 import os
 import tarfile
@@ -17,6 +18,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from latentwave.bench.data.codec import optional_package
 from latentwave.bench.data.config import CorpusConfig
 from latentwave.bench.data.corpus import Found, UnusableFileError
 from latentwave.bench.data.download import require
@@ -29,19 +31,13 @@ from latentwave.errors import UserError
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".txz")
 PACKED = (".gz", ".bz2", ".xz", ".zst")
 DAMAGED_ARCHIVE = (EOFError, zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error)
-_NUM_LOOKED_AT = 64
+_LONGEST_LINE = 1 << 24
 
 
 def find_corpus(config: CorpusConfig, what: str = "files", *, split_by: str = "tokens") -> Found:
-    """The files that a configuration names, with their splits.
+    """The files that a configuration names, with their splits; a UserError if there is none.
 
-    Args:
-        config: of the corpus; its `pattern` chooses among the names of a folder's files.
-        what: is looked for, for errors.
-        split_by: how they are split where neither names nor the configuration say.
-
-    Raises:
-        UserError: if there is none, or splits are named by half.
+    Where neither names nor the configuration say how they are split, `split_by` does.
     """
     suffixes = config.kind.suffixes or None
     found = find_files(corpus_root(config), suffixes, what, pattern=config.pattern)
@@ -64,16 +60,9 @@ def find_files(
 ) -> Found:
     """The files of a folder and its sub-folders in the order of their names.
 
-    Linked folders and files are read as if they lay there, each folder once.
-
-    Args:
-        root: a folder, or one file, which is taken whatever its name.
-        suffixes: in lower case, with the dot, of the unpacked files; None takes all.
-        what: is looked for, for errors.
-        pattern: of the names, such as "*.py"; None takes all.
-
-    Raises:
-        UserError: if there is none.
+    Linked folders and files are read as if they lay there, each folder once. A `root` that is a
+    file is taken whatever its name; else `suffixes`, in lower case, of the unpacked files, and the
+    `pattern` of names choose. A UserError says where `what` was not found.
     """
     if not root.exists():
         raise UserError(f"there is no file or folder {root}: check the path")
@@ -121,64 +110,77 @@ def _walk(root: Path) -> Iterator[tuple[Path, str]]:
                 continue
             folders.remove(name)
         folders.sort()
-        for name in names:
-            path = Path(parent, name)
-            if path.is_file():
-                yield path, ""
-            else:
-                yield path, "is a broken link" if path.is_symlink() else "is no regular file"
+        for path in (Path(parent, name) for name in names):
+            fault = "is a broken link" if path.is_symlink() else "is no regular file"
+            yield path, "" if path.is_file() else fault
     for error in unreadable:
         yield Path(error.filename), f"cannot be read ({error.strerror})"
 
 
 def unpacked_suffix(name: str) -> str:
-    """The last suffix of a file's name in lower case, that of its packing left out.
-
-    Example:
-        >>> unpacked_suffix("a/Train.JSONL.gz"), unpacked_suffix("b.tar")
-        ('.jsonl', '.tar')
-    """
+    """The last suffix of a file's name in lower case, that of its packing left out."""
     path = PurePosixPath(name.lower())
     return PurePosixPath(path.stem).suffix if path.suffix in PACKED else path.suffix
 
 
 def open_unpacked(path: Path) -> Any:
-    """Open a file for reading; .gz, .bz2, .xz and .zst are unpacked on the way.
+    """Open a file for reading; .gz, .bz2, .xz and .zst are unpacked on the way."""
+    suffix = path.suffix.lower()
+    if suffix == ".zst":
+        pyarrow = optional_package("pyarrow", "datasets", f"{path}, packed by zstd,")
+        return io.BufferedReader(pyarrow.input_stream(str(path), compression="zstd"))
+    openers: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+    return openers.get(suffix, open)(path, "rb")
 
-    Raises:
-        UnusableFileError: if nothing is installed that unpacks it.
+
+def read_csv(path: Path, columns: list[str], *, heading: bool = True) -> Iterator[dict[str, str]]:
+    """The rows of a comma-separated table in UTF-8, packed or not, by their columns.
+
+    The heading must name `columns`; without a heading they are all columns in order. A UserError
+    says if the table is missing, empty or damaged, or lacks a column or a cell.
     """
-    match path.suffix.lower():
-        case ".gz":
-            return gzip.open(path)
-        case ".bz2":
-            return bz2.open(path)
-        case ".xz":
-            return lzma.open(path)
-        case ".zst":
-            try:
-                import pyarrow  # type: ignore[import-untyped,unused-ignore]
-            except ImportError as error:
-                raise UnusableFileError(
-                    "is packed by zstd: unpack it, or pip install 'latentwave[datasets]'"
-                ) from error
-            return io.BufferedReader(pyarrow.input_stream(str(path), compression="zstd"))
-        case _:
-            return path.open("rb")
+    empty = True
+    with reading(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="\n")
+        # Lines in pieces: a compressed line may be longer than the memory.
+        rows = csv.reader(iter(lambda: text.readline(_LONGEST_LINE), ""), strict=True)
+        head = next(rows, columns) if heading else columns
+        missing = [column for column in columns if column not in head]
+        if missing:
+            raise UserError(f"{path} has no column {missing[0]!r}, only {', '.join(head)[:80]!r}")
+        for row in filter(None, rows):
+            if len(row) != len(head):
+                raise UserError(
+                    f"{path}, line {rows.line_num}: expected {len(head)} cells, got {len(row)}"
+                )
+            empty = False
+            yield dict(zip(head, row, strict=True))
+    if empty:
+        raise UserError(f"the table {path} is empty")
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[Any]:
+    """The unpacked content of a file that must be readable to its end; else a UserError."""
+    try:
+        with open_unpacked(path) as file:
+            yield file
+    except (OSError, ValueError, csv.Error, UnusableFileError, *DAMAGED_ARCHIVE) as error:
+        if isinstance(error, UserError):
+            raise
+        why = error.strerror if isinstance(error, OSError) else None
+        raise UserError(f"cannot read {path}: {why or error}") from error
 
 
 def corpus_root(config: CorpusConfig) -> Path:
-    """The file or folder that a corpus is read from.
-
-    An archive is unpacked once, into `unpacked` in the cache folder; an archive that has changed
-    is unpacked again. Where no path is given it is what was downloaded.
-
-    Raises:
-        UserError: if there is none, or the archive is refused.
-    """
+    """The file or folder that a corpus is read from: its path unpacked, or what was downloaded."""
     if config.path is None and config.kind.download is not None:
         return require(config.kind.download)
-    path = Path(config.path or "").expanduser()
+    return _unpacked(Path(config.path or "").expanduser())
+
+
+def _unpacked(path: Path) -> Path:
+    """A path, or the folder in the cache that an archive is unpacked to, once until it changes."""
     if not path.is_file() or not path.name.lower().endswith(ARCHIVES):
         return path
     status = path.stat()
@@ -197,29 +199,7 @@ def corpus_root(config: CorpusConfig) -> Path:
 
 
 def names_within(path: Path) -> list[str]:
-    """The names of a file, or of the files of a folder or archive, to guess from what it is.
-
-    Hidden files and those about the others, such as a README, are left out. Of an archive the
-    first are taken.
-    """
-    if path.is_dir():
-        names = [file.name for file, _ in _walk(path)]
-    else:
-        is_archive = path.name.lower().endswith(ARCHIVES)
-        names = _first_names(path) if is_archive else [path.name]
-    bare = [PurePosixPath(name).name for name in names]
-    return [name for name in bare if not name.lower().startswith((".", *ABOUT))]
-
-
-def _first_names(archive: Path) -> list[str]:
-    """The names of the first files of an archive; none if it is damaged."""
-    try:
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as opened:
-                infos = (info for info in opened.infolist() if not info.is_dir())
-                return [info.filename for info in itertools.islice(infos, _NUM_LOOKED_AT)]
-        with tarfile.open(archive, "r|*") as stream:
-            members = (info for info in stream if info.isreg())
-            return [info.name for info in itertools.islice(members, _NUM_LOOKED_AT)]
-    except (OSError, *DAMAGED_ARCHIVE):
-        return []
+    """The names of a file, or of those of a folder or archive that are not about the others."""
+    root = _unpacked(path)
+    names = [file.name for file, _ in _walk(root)] if root.is_dir() else [path.name]
+    return [name for name in names if not name.lower().startswith((".", *ABOUT))]

@@ -17,13 +17,8 @@ ABANDONED_SECONDS = 24 * 3600.0
 
 
 def cache_folder() -> Path:
-    """`$LATENTWAVE_HOME`, or else `latentwave` in the user's cache folder.
-
-    Raises:
-        UserError: if the user has no home folder.
-    """
-    home = os.environ.get("LATENTWAVE_HOME")
-    if home:
+    """`$LATENTWAVE_HOME`, or else `latentwave` in the user's cache folder."""
+    if home := os.environ.get("LATENTWAVE_HOME"):
         return Path(home).expanduser()
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "latentwave"
@@ -35,20 +30,9 @@ def cache_folder() -> Path:
 def whole_folder(folder: Path, final: Callable[[], Path] | None = None) -> Iterator[Path]:
     """Give an empty folder to fill, which takes its real name only when all is on the disk.
 
-    The folder to fill stands beside the real one. When the block ends its files are forced to the
-    disk and it is renamed; when the block raises it is removed. If the process is killed it stays
-    under its temporary name and the next call removes it after a day. If another process has
-    filled the real folder meanwhile, that one stays.
-
-    Args:
-        folder: the real name; missing or empty.
-        final: gives the real name, beside `folder`, when all is written; default: `folder`.
-
-    Yields:
-        The folder to fill.
-
-    Raises:
-        OSError: if the disk refuses.
+    When the block raises it is removed. What a killed process left is removed by the next call
+    after a day. If another process has filled the real folder meanwhile, that one stays. `final`
+    gives the real name, beside `folder`, when all is written; an OSError comes from the disk.
     """
     parent = folder.parent
     parent.mkdir(parents=True, exist_ok=True)
@@ -82,12 +66,9 @@ def _rename(partial: Path, folder: Path) -> bool:
 
 
 def _force(path: Path) -> None:
-    if path.is_dir():
-        if os.name != "posix":  # elsewhere folders cannot be opened
-            return
-        descriptor = os.open(path, os.O_RDONLY)
-    else:
-        descriptor = os.open(path, os.O_RDWR)
+    if path.is_dir() and os.name != "posix":  # elsewhere folders cannot be opened
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:

@@ -18,23 +18,12 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]: ...
 @overload
 def read_json(path: Path, remedy: str, schema: type[T]) -> T: ...
 def read_json(path: Path, remedy: str, schema: Any = dict[str, Any]) -> Any:
-    """The content of a JSON file, checked.
+    """The content of a JSON file, whose values must have exactly the types that `schema` names.
 
     Args:
         path: the file.
-        remedy: what to do where the file is missing or damaged, the end of the message.
-        schema: a dataclass, a model, or a type such as `dict[str, str]`. Values must have exactly
-            the types that it names.
-
-    Raises:
-        UserError: if it is no regular file, no JSON, nested too deeply, or of another form.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "counts.json"
-        >>> _ = path.write_text('{"a": 1}')
-        >>> read_json(path, "write it again", dict[str, int])
-        {'a': 1}
+        remedy: what to do where it is missing or damaged, the end of the UserError's message.
+        schema: a dataclass, a model, or a type such as `dict[str, str]`.
     """
     if not path.is_file():  # a named pipe would never end
         what = "not a regular file" if path.exists() else "missing"
@@ -48,16 +37,7 @@ def read_json(path: Path, remedy: str, schema: Any = dict[str, Any]) -> Any:
 
 
 def validated(value: Any, schema: Any, *, strict: bool = False) -> Any:
-    """A value as an object of a type.
-
-    Args:
-        value: plain values, or the object itself.
-        schema: the type; keys that it does not have are refused if it is `STRICT`.
-        strict: take "1" for no number.
-
-    Raises:
-        ValueError: for the first fault that is found, with its place.
-    """
+    """Plain values as an object of a type; a ValueError names the place of the first fault."""
     try:
         return _adapter(schema).validate_python(value, strict=strict)
     except ValidationError as error:
@@ -65,7 +45,6 @@ def validated(value: Any, schema: Any, *, strict: bool = False) -> Any:
 
 
 def _first_fault(error: ValidationError) -> str:
-    """The first thing that is wrong, behind its place."""
     fault = error.errors(include_url=False, include_context=False)[0]
     place = ".".join(str(part) for part in fault["loc"])
     return f"{place}: {fault['msg']}" if place else str(fault["msg"])

@@ -21,62 +21,38 @@ TOKEN_DTYPES = (*VOCABULARY_DTYPES, "int16")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Source:
-    """One thing that a corpus was read from.
+    """One thing that a corpus was read from."""
 
-    Attributes:
-        name: a file name relative to the corpus, or what else was read.
-        num_bytes: its size.
-        sha256: of its content, in hexadecimal.
-    """
-
-    name: str
+    name: str  # relative to the corpus, or what else was read
     num_bytes: int
-    sha256: str
+    sha256: str  # of its content, in hexadecimal
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SkippedFile:
-    """A file that was found and not read, or not as a whole.
+    """A file that was found and not read, or not as a whole."""
 
-    Attributes:
-        name: relative to the corpus.
-        reason: why, or what of it was lost.
-    """
-
-    name: str
-    reason: str
+    name: str  # relative to the corpus
+    reason: str  # why, or what of it was lost
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """Where the tokens of a store come from.
+    """Where the tokens of a store come from."""
 
-    Attributes:
-        sources: in the order of their documents.
-        skipped: what could not be read, or not as a whole.
-        left_out: what is none of the corpus: hidden, or of another kind.
-        python_version: of the interpreter that prepared the store.
-    """
-
-    sources: list[Source]
-    skipped: list[SkippedFile]
-    left_out: list[SkippedFile]
+    sources: list[Source]  # in the order of their documents
+    skipped: list[SkippedFile]  # what could not be read, or not as a whole
+    left_out: list[SkippedFile]  # what is none of the corpus: hidden, or of another kind
     python_version: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Split:
-    """One split of a store.
+    """One split of a store."""
 
-    Attributes:
-        start: its first token.
-        stop: the token after its last.
-        num_units: what its tokens hold, by unit: characters and bytes of text, samples, notes.
-    """
-
-    start: int
-    stop: int
-    num_units: dict[str, int]
+    start: int  # its first token
+    stop: int  # the token after its last
+    num_units: dict[str, int]  # what its tokens hold: characters and bytes, samples, notes
 
     @property
     def num_tokens(self) -> int:
@@ -86,38 +62,21 @@ class Split:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StoreMetadata:
-    """The content of `metadata.json`.
-
-    Attributes:
-        format_version: of the store's files.
-        fingerprint: of the configuration and the sources, in hexadecimal.
-        corpus: the corpus's name.
-        tokenizer: the kind of codec.
-        vocab_size: distinct tokens; 0 for raw samples.
-        num_tokens: tokens in `tokens.bin`.
-        num_documents: entries of `documents.npy`.
-        dtype: of one token, little-endian: "uint8", "uint16", "uint32" or "int16".
-        sha256: of `tokens.bin`, in hexadecimal.
-        unit: what bits are counted per, one of the units of the splits.
-        splits: "train", "validation" and "test".
-        class_names: of the labels in `labels.npy`; None for a corpus without labels.
-        multi_label: whether a document may have several labels.
-        provenance: what the documents were read from.
-    """
+    """The content of `metadata.json`."""
 
     format_version: int
-    fingerprint: str
+    fingerprint: str  # of the configuration and the sources, in hexadecimal
     corpus: str
-    tokenizer: str
-    vocab_size: int
+    tokenizer: str  # the kind of codec
+    vocab_size: int  # 0 for raw samples
     num_tokens: int
     num_documents: int
-    dtype: str
-    sha256: str
-    unit: str
-    splits: dict[str, Split]
-    class_names: tuple[str, ...] | None
-    multi_label: bool
+    dtype: str  # of one token, little-endian, one of TOKEN_DTYPES
+    sha256: str  # of `tokens.bin`, in hexadecimal
+    unit: str  # what bits are counted per, one of the units of the splits
+    splits: dict[str, Split]  # "train", "validation" and "test"
+    class_names: tuple[str, ...] | None  # of the labels; None for a corpus without labels
+    multi_label: bool  # whether a document may have several labels
     provenance: Provenance
 
     @property
@@ -133,11 +92,6 @@ class StoreMetadata:
             total.update(split.num_units)
         return dict(total)
 
-    @property
-    def num_token_bytes(self) -> int:
-        """The size that `tokens.bin` must have."""
-        return self.num_tokens * np.dtype(self.dtype).itemsize
-
     def save(self, folder: Path) -> None:
         """Write `metadata.json` into a store's folder."""
         text = json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False)
@@ -146,19 +100,15 @@ class StoreMetadata:
 
     @classmethod
     def load(cls, folder: Path) -> StoreMetadata:
-        """Read `metadata.json` from a store's folder.
-
-        Raises:
-            UserError: if it is missing, of another format version, or damaged.
-        """
+        """Read `metadata.json`; a UserError if it is missing, of another version, or damaged."""
         path, remedy = folder / METADATA_FILE, "delete its folder and prepare the corpus again"
         if not path.is_file():
             what = "holds no token store" if folder.is_dir() else "does not exist"
             raise UserError(
                 f"{folder} {what} (no {METADATA_FILE}): prepare the corpus, or name another folder"
             )
-        version = read_json(path, remedy, _Version).format_version
-        if version != FORMAT_VERSION:
+        version = read_json(path, remedy).get("format_version")
+        if isinstance(version, int) and version != FORMAT_VERSION:
             raise UserError(
                 f"the token store {folder} has format version {version}, this program reads "
                 f"version {FORMAT_VERSION}: delete the folder and prepare the corpus again"
@@ -179,18 +129,8 @@ class StoreMetadata:
         return faults
 
 
-@dataclasses.dataclass(frozen=True)
-class _Version:
-    format_version: int
-
-
 def token_dtype(vocab_size: int) -> str:
-    """The smallest unsigned type that holds every token.
-
-    Example:
-        >>> token_dtype(256), token_dtype(257)
-        ('uint8', 'uint16')
-    """
+    """The smallest unsigned type that holds every token."""
     return next(name for name in VOCABULARY_DTYPES if vocab_size - 1 <= np.iinfo(name).max)
 
 

@@ -35,28 +35,18 @@ def prepare(config: CorpusConfig, folder: Path | None = None) -> TokenStore:
 
     The sources are read in pieces, once unless a tokenizer is trained on them. A store that is
     there already is opened without reading them, as long as no file has another size or time of
-    change. The store gets its name only when it is complete on the disk, so an interrupted
-    preparation leaves no store, and the next call starts again.
-
-    Args:
-        config: the corpus.
-        folder: where the store is or shall be; by default `stores/NAME-FINGERPRINT` in the cache
-            folder. The fingerprint covers the configuration, the format version and the content
-            of the sources.
-
-    Returns:
-        The store.
+    change. An interrupted preparation leaves no store. The default folder is
+    `stores/NAME-FINGERPRINT` in the cache folder; the fingerprint covers the configuration, the
+    format version and the content of the sources. A warning names the files that could not be
+    read, or not as a whole.
 
     Raises:
         UserError: if the corpus is missing, empty or unreadable; if the folder holds something
             else than the store of this corpus; if the disk refuses.
-
-    Warns:
-        UserWarning: which files could not be read, or not as a whole.
     """
     corpus = config.kind.open(config)
-    memory = _FingerprintMemory(config, corpus)
-    found = memory.recall()
+    memory = _fingerprint_memory(config, corpus)
+    known = found = _recall(memory)
     if folder is not None:
         folder = folder.absolute()
         _check_place(config, folder)
@@ -65,8 +55,12 @@ def prepare(config: CorpusConfig, folder: Path | None = None) -> TokenStore:
     if folder is None or not (folder / METADATA_FILE).exists():
         found = _write(config, corpus, folder)
     elif found is None:
-        found = _read_fingerprint(config, corpus)
-    memory.remember(found)
+        corpus.read_through()
+        if not corpus.sources:
+            raise UserError(f"the corpus {config.name!r} holds nothing that can be read")
+        found = _fingerprint(config, corpus.sources)
+    if memory is not None and found != known:
+        _remember(memory, found)
     store = open_store(_store_path(config, found) if folder is None else folder)
     if store.metadata.fingerprint != found:
         raise UserError(
@@ -76,13 +70,6 @@ def prepare(config: CorpusConfig, folder: Path | None = None) -> TokenStore:
         )
     _warn_of_skipped(store.metadata)
     return store
-
-
-def _read_fingerprint(config: CorpusConfig, corpus: Corpus) -> str:
-    corpus.read_through()
-    if not corpus.sources:
-        raise UserError(f"the corpus {config.name!r} holds nothing that can be read")
-    return _fingerprint(config, corpus.sources)
 
 
 def _store_path(config: CorpusConfig, found: str) -> Path:
@@ -136,43 +123,21 @@ def _warn_of_skipped(metadata: StoreMetadata) -> None:
             warnings.warn(f"{start} {len(files)} of {num_found} files: {first}", stacklevel=3)
 
 
-class _FingerprintMemory:
-    """The fingerprint of a corpus as it was when its sources were last read.
+def _fingerprint_memory(config: CorpusConfig, corpus: Corpus) -> Path | None:
+    """The file with the fingerprint of a corpus that has this configuration and these files.
 
-    It is kept in the cache folder under a digest of the configuration and of the name, place,
-    size and times of change of every source file.
+    It is called after their names, places, sizes and times of change; None where these do not tell.
     """
-
-    def __init__(self, config: CorpusConfig, corpus: Corpus) -> None:
-        self._path: Path | None = None
-        signature, youngest = [], 0.0
-        for name, path in corpus.files.items():
-            status = path.stat()
-            times = (status.st_mtime_ns, status.st_ctime_ns)
-            signature.append([name, str(path.absolute()), status.st_size, *times])
-            youngest = max(youngest, _changed_at(status))
-        if signature and time.time() - youngest > _YOUNG_SECONDS:
-            key = _digest(_settings(config) | {"files": signature})
-            self._path = cache_folder() / "fingerprints" / key[:32]
-
-    def recall(self) -> str | None:
-        """The fingerprint; None if the sources must be read for it."""
-        try:
-            found = self._path.read_text(encoding="ascii").strip() if self._path else ""
-        except (OSError, UnicodeDecodeError):
-            return None
-        return found if len(found) == 64 else None
-
-    def remember(self, found: str) -> None:
-        """Keep the fingerprint; a disk that refuses costs the time of reading again, no more."""
-        if self._path is None or self.recall() == found:
-            return
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with whole_file(self._path) as partial:
-                partial.write_text(found + "\n", encoding="ascii")
-        except OSError:
-            return
+    signature, youngest = [], 0.0
+    for name, path in corpus.files.items():
+        status = path.stat()
+        times = (status.st_mtime_ns, status.st_ctime_ns)
+        signature.append([name, str(path.absolute()), status.st_size, *times])
+        youngest = max(youngest, _changed_at(status))
+    if not signature or time.time() - youngest <= _YOUNG_SECONDS:
+        return None
+    key = _digest(_settings(config) | {"files": signature})
+    return cache_folder() / "fingerprints" / key[:32]
 
 
 def _changed_at(status: os.stat_result) -> float:
@@ -180,11 +145,28 @@ def _changed_at(status: os.stat_result) -> float:
     return max(status.st_mtime, status.st_ctime)
 
 
+def _recall(memory: Path | None) -> str | None:
+    try:
+        found = "" if memory is None else memory.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return found if len(found) == 64 else None
+
+
+def _remember(memory: Path, found: str) -> None:
+    """Keep a fingerprint; a disk that refuses costs the time of reading again, no more."""
+    try:
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(memory) as partial:
+            partial.write_text(found + "\n", encoding="ascii")
+    except OSError:
+        return
+
+
 def _fingerprint(config: CorpusConfig, sources: list[Source]) -> str:
     """What tells one store from another: configuration, format and content of the sources."""
-    return _digest(
-        _settings(config) | {"sources": [dataclasses.asdict(source) for source in sources]}
-    )
+    listed = [dataclasses.asdict(source) for source in sources]
+    return _digest(_settings(config) | {"sources": listed})
 
 
 def _settings(config: CorpusConfig) -> dict[str, object]:

@@ -1,14 +1,25 @@
-"""Which document goes into which split: by names, by whole files, or by shares of a text."""
+"""Which document goes into which split: by names, by whole files, or by shares."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from latentwave.bench.data.corpus import SPLITS, Corpus, Document, UnreadableDocumentError
+import numpy as np
+
+from latentwave.bench.data.corpus import (
+    SPLITS,
+    Corpus,
+    Document,
+    UnreadableDocumentError,
+    check_classes,
+)
+from latentwave.bench.data.metadata import Source, file_source
 from latentwave.errors import UserError
 
 _SPLIT_NAMES = {
@@ -16,18 +27,12 @@ _SPLIT_NAMES = {
     **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-
 # Files about the others.
 ABOUT = ("readme", "license", "licence", "copying", "changelog", "citation")
 
 
 def split_of(name: str) -> str | None:
-    """The split that a file name or the name of a split stands for.
-
-    Example:
-        >>> split_of("wiki.valid.raw"), split_of("dev-00001.jsonl"), split_of("latest.txt")
-        ('validation', 'validation', None)
-    """
+    """The split that a file name or the name of a split stands for."""
     words = re.split(r"[^a-z]+", re.sub(r"\d+", " ", name.lower()))
     found = {_SPLIT_NAMES[word] for word in words if word in _SPLIT_NAMES}
     return found.pop() if len(found) == 1 else None
@@ -41,27 +46,15 @@ def choose_splits(
     validation: float,
     test: float,
 ) -> dict[str, str] | None:
-    """The split of every file of a corpus.
+    """The split of every file of a corpus; None: the store is cut by shares.
 
-    Args:
-        files: by their names relative to the corpus.
-        by: "name": what the file or a folder above it is called, such as `ptb.valid.txt` or
-            `test/a.mid`; "file", "folder": whole files, or whole folders, to fill the shares;
-            "tokens": the store is cut by shares. None: "name" if names say, else `default`.
-        default: "tokens", "file" or "folder".
-        validation: wanted share of the bytes.
-        test: wanted share of the bytes.
-
-    Returns:
-        None: the store is cut by shares. Where names say, files about the others, such as a
-        README, are left out.
-
-    Raises:
-        UserError: if most names say and others do not; if there are too few files or folders.
+    `by` is as in `CorpusConfig.split_by`, None: "name" if names say, else `default`. Where names
+    say, files about the others, such as a README, are left out. A UserError says if most names say
+    and others do not, or if there are too few files or folders for the shares of the bytes.
     """
     if by in (None, "name"):
-        about = [name for name in files if PurePosixPath(name).name.lower().startswith(ABOUT)]
-        named = _by_name([name for name in files if name not in about], demanded=by == "name")
+        others = [name for name in files if not PurePosixPath(name).name.lower().startswith(ABOUT)]
+        named = _by_name(others, demanded=by == "name")
         if named is not None:
             return named
     by = by or default
@@ -101,27 +94,10 @@ def _by_name(files: Sequence[str], *, demanded: bool) -> dict[str, str] | None:
 def deal(sizes: Mapping[str, int], *, validation: float, test: float) -> dict[str, str]:
     """Give every group of documents to one split, so that the splits come close to their shares.
 
-    The groups are taken in the order of the SHA-256 of their names, which has nothing to do with
-    their content and is the same everywhere; the first fill the test split, the next the
-    validation split, the rest is for training. A group that would overfill a split by more than
-    it lacks is passed over; if all would, the smallest is taken.
-
-    Args:
-        sizes: of each group, in bytes, tokens or seconds.
-        validation: wanted share of the sum of sizes.
-        test: wanted share of the sum of sizes.
-
-    Returns:
-        "train", "validation" or "test" for each group. A split with a share above 0 has at least
-        one group.
-
-    Raises:
-        UserError: if there are too few groups.
-
-    Example:
-        >>> splits = deal(dict.fromkeys("abcdefghij", 5), validation=0.1, test=0.2)
-        >>> [list(splits.values()).count(name) for name in ("train", "validation", "test")]
-        [7, 1, 2]
+    The groups, by name with their sizes, are taken in the order of the SHA-256 of their names, the
+    same everywhere; the first fill the test split, the next the validation split, the rest is for
+    training. A group that would overfill a split by more than it lacks is passed over; if all
+    would, the smallest is taken. A UserError says if there are too few.
     """
     wanted = {"test": test, "validation": validation}
     wanted = {split: share for split, share in wanted.items() if share > 0}
@@ -131,10 +107,9 @@ def deal(sizes: Mapping[str, int], *, validation: float, test: float) -> dict[st
             'ones: add some, or set split_by to "tokens"'
         )
     waiting = sorted(sizes, key=lambda name: hashlib.sha256(name.encode()).digest())
-    total = sum(sizes.values())
     result: dict[str, str] = {}
     for later, (split, share) in zip(range(len(wanted) - 1, -1, -1), wanted.items(), strict=True):
-        lacking = share * total
+        lacking = share * sum(sizes.values())
         for name in list(waiting):
             if 2 * lacking >= sizes[name] and len(waiting) > later + 1:
                 result[name] = split
@@ -147,13 +122,19 @@ def deal(sizes: Mapping[str, int], *, validation: float, test: float) -> dict[st
     return {name: result.get(name, "train") for name in sizes}
 
 
-def share_sizes(total: int, validation: float, test: float) -> dict[str, int]:
-    """How much of something each split gets, train first.
+def deal_examples(num_examples: int, validation: float, test: float) -> list[str]:
+    """The split of each example, dealt by shares at random but always the same."""
+    # Raw bits are the same in every NumPy.
+    order = np.argsort(np.random.Philox(key=0).random_raw(num_examples), kind="stable")
+    num_validation = round(num_examples * validation)
+    splits = np.full(num_examples, "train", dtype=object)
+    splits[order[: num_validation + round(num_examples * test)]] = "test"
+    splits[order[:num_validation]] = "validation"
+    return list(splits)
 
-    Example:
-        >>> share_sizes(1000, 0.05, 0.05)
-        {'train': 900, 'validation': 50, 'test': 50}
-    """
+
+def share_sizes(total: int, validation: float, test: float) -> dict[str, int]:
+    """How much of something each split gets, train first."""
     # From the small shares: 1 − 0.05 − 0.05 is a hair below 0.9 and would miss text8's borders.
     sizes = {"validation": round(total * validation), "test": round(total * test)}
     return {"train": total - sum(sizes.values()), **sizes}
@@ -163,13 +144,9 @@ class CharacterShares(Corpus):
     """A text corpus whose documents name their split, cut by shares of its characters.
 
     A tokenizer that is trained on the training text must know that text before there are tokens.
-    The borders are those of the same text with one token per character.
-
-    Args:
-        corpus: of text; where its documents name splits these stand, and a validation split that
-            is missing is cut off the end of the training text.
-        validation: share of the characters.
-        test: share of the characters.
+    The borders are those of the same text with one token per character; where the documents of
+    the corpus name splits these stand, and a missing validation split is cut off the end of the
+    training text.
     """
 
     def __init__(self, corpus: Corpus, validation: float, test: float) -> None:
@@ -184,15 +161,9 @@ class CharacterShares(Corpus):
         if self._sizes is None:
             self._sizes = self._count()
         room = {name: size for name, size in self._sizes.items() if size} or {"train": 0}
-        *_, last = room
-        room[last] = sys.maxsize  # takes what is left
+        room[list(room)[-1]] = sys.maxsize  # takes what is left
         for document in self._corpus.documents():
-            text = _Text(iter(document.pieces))
-            while not text.is_at_end():
-                split = next(name for name in SPLITS if room.get(name))
-                before = text.num_taken
-                yield Document(pieces=text.take(room[split]), split=split)
-                room[split] -= text.num_taken - before
+            yield from _cut(document, room)
         self.sources, self.skipped = self._corpus.sources, self._corpus.skipped
 
     def _count(self) -> dict[str, int]:
@@ -211,37 +182,87 @@ class CharacterShares(Corpus):
         return share_sizes(found["train"], self._shares[0], 0.0) | {"test": found.get("test", 0)}
 
 
-class _Text:
-    """Takes a text of many pieces in parts of given lengths."""
+def _cut(document: Document, room: dict[str, int]) -> Iterator[Document]:
+    """A text cut where the room of a split ends, which it uses up."""
+    pieces, rest = filter(None, document.pieces), ""
 
-    def __init__(self, pieces: Iterator[str]) -> None:
-        self._pieces = pieces
-        self._rest = ""
-        self.num_taken = 0
-
-    def is_at_end(self) -> bool:
-        while not self._rest:
-            piece = next(self._pieces, None)
-            if piece is None:
-                return True
-            self._rest = piece
-        return False
-
-    def take(self, num_characters: int) -> Iterator[str]:
-        while num_characters > 0 and not self.is_at_end():
-            part, self._rest = self._rest[:num_characters], self._rest[num_characters:]
-            num_characters -= len(part)
-            self.num_taken += len(part)
+    def take(split: str) -> Iterator[str]:
+        nonlocal rest
+        while room[split] and (rest := rest or next(pieces, "")):
+            part, rest = rest[: room[split]], rest[room[split] :]
+            room[split] -= len(part)
             yield part
 
+    while rest := rest or next(pieces, ""):
+        split = next(name for name in SPLITS if room.get(name))
+        yield Document(pieces=take(split), split=split)
 
-def cut_in_order(names: Sequence[str], first: float, second: float) -> dict[str, str]:
-    """Names in their order, cut at shares of their number: train, validation, test.
 
-    Example:
-        >>> list(cut_in_order("abcdefghij", 0.8, 0.9).values())[7:]
-        ['train', 'validation', 'test']
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """One document, its label and its split."""
+
+    piece: Any  # what the codec encodes
+    label: int  # index of its class
+    split: str = "train"
+
+
+class LabelledRows(Corpus):
+    """A labelled corpus whose files hold many examples each, or that is drawn by rules.
+
+    Args:
+        read: gives the examples, train before validation before test; the same at every call.
+        class_names: what the labels stand for.
+        files: that are read, by name.
+        shares: of the training examples to set apart for validation and test, see `deal_examples`.
+        rules: what a corpus without files is drawn by; equal rules, equal documents.
     """
-    start, stop = int(first * len(names)), int(second * len(names))
-    parts = (names[:start], names[start:stop], names[stop:])
-    return {name: split for split, part in zip(SPLITS, parts, strict=True) for name in part}
+
+    def __init__(
+        self,
+        read: Callable[[], Iterable[Example]],
+        class_names: Collection[str],
+        files: Mapping[str, Path] | None = None,
+        shares: tuple[float, float] = (0.0, 0.0),
+        rules: str = "",
+    ) -> None:
+        super().__init__()
+        self.class_names = names = tuple(class_names)
+        self.files = dict(files or {})
+        self._read, self._shares, self._num_classes = read, shares, len(names)
+        if rules:
+            digest = hashlib.sha256(rules.encode()).hexdigest()
+            self.sources = [Source(name="rules", num_bytes=0, sha256=digest)]
+
+    def read_through(self) -> None:
+        """Read everything once; rules say all that there is to know."""
+        if self.files:
+            super().read_through()
+
+    def documents(self) -> Iterator[Document]:
+        """One per example."""
+        seen, where = set[int](), ", ".join(self.files) or "the rules"
+        for example in self._dealt():
+            if not 0 <= example.label < self._num_classes:
+                raise UserError(
+                    f"{where}: there is a label {example.label}, but the classes are 0 to "
+                    f"{self._num_classes - 1}"
+                )
+            if example.split == "train":
+                seen.add(example.label)
+            yield Document(pieces=[example.piece], split=example.split, label=example.label)
+        check_classes(seen, self.class_names or (), where)
+        if self.files:
+            self.sources = [file_source(name, path) for name, path in self.files.items()]
+
+    def _dealt(self) -> Iterator[Example]:
+        """The examples with their final splits, in order."""
+        if not any(self._shares):
+            yield from self._read()
+            return
+        splits = deal_examples(sum(each.split == "train" for each in self._read()), *self._shares)
+        for split in SPLITS:
+            for index, example in enumerate(self._read()):
+                own = splits[index] if example.split == "train" else example.split
+                if own == split:
+                    yield dataclasses.replace(example, split=split)

@@ -23,40 +23,21 @@ from latentwave.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class TokenStore:
-    """The tokens of a corpus in a folder, read from the disk as they are used.
+    """The tokens of a corpus in a folder, read from the disk as they are used."""
 
-    Attributes:
-        folder: holds `tokens.bin`, `documents.npy`, `metadata.json`, the codec's files
-            and, with classes, `labels.npy`.
-        metadata: the content of `metadata.json`.
-    """
-
-    folder: Path
+    folder: Path  # tokens.bin, documents.npy, metadata.json, the codec's files, labels.npy
     metadata: StoreMetadata
 
     def split(self, name: str) -> NDArray[Any]:
-        """The tokens of one split.
-
-        Returns:
-            (num_tokens of the split,), of `metadata.dtype`, read-only, memory-mapped.
-
-        Raises:
-            UserError: for a split that the store does not have.
-        """
+        """The tokens of one split: (tokens,), of `metadata.dtype`, read-only, memory-mapped."""
         split = self._split(name)
-        start, stop = split.start, split.stop
         dtype = np.dtype(self.metadata.dtype).newbyteorder("<")
-        if start == stop:  # nothing cannot be mapped
+        if not split.num_tokens:  # nothing cannot be mapped
             nothing = np.empty(0, dtype)
             nothing.flags.writeable = False
             return nothing
-        return np.memmap(
-            self.folder / TOKENS_FILE,
-            dtype=dtype,
-            mode="r",
-            offset=start * dtype.itemsize,
-            shape=(stop - start,),
-        )
+        path, offset = self.folder / TOKENS_FILE, split.start * dtype.itemsize
+        return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=(split.num_tokens,))
 
     @functools.cached_property
     def documents(self) -> NDArray[np.int64]:
@@ -69,11 +50,9 @@ class TokenStore:
 
     @functools.cached_property
     def labels(self) -> NDArray[Any] | None:
-        """The label of each document; None for a corpus without labels.
+        """The class of each document, (num_documents,), int64, or None without labels.
 
-        Returns:
-            (num_documents,), int64, the index of the class in `metadata.class_names`; for
-            multi-label corpora (num_documents, num_classes), uint8, 1 for each of its classes.
+        For multi-label corpora (num_documents, num_classes), uint8, 1 for each of its classes.
         """
         num_classes, is_multi = self.metadata.num_classes, self.metadata.multi_label
         if num_classes is None:
@@ -86,14 +65,9 @@ class TokenStore:
         return array
 
     def spans(self, name: str) -> NDArray[np.int64]:
-        """The documents of one split, those that its borders cut included.
+        """The documents of one split, those that its borders cut included: (documents, 3), int64.
 
-        Args:
-            name: of the split.
-
-        Returns:
-            (documents, 3), int64: index of the document in the store, its first token and the
-            token after its last, counted from the start of the split.
+        Index in the store, first token and the token after the last, counted in the split.
         """
         split = self._split(name)
         documents = np.asarray(self.documents)
@@ -107,16 +81,9 @@ class TokenStore:
         return DocumentBorders(self.documents, self._split(name).start)
 
     def bits_per_unit(self, loss: float, split: str = "validation") -> dict[str, float]:
-        """Bits per character, byte, sample … from a loss per token.
+        """Bits per character, byte, sample … from a loss in nats per token, measured on the split.
 
-            bits = loss / ln 2 · (tokens of the split) / (units of the split)
-
-        Args:
-            loss: nats per token, measured on the split.
-            split: whose tokens and units are counted, exactly.
-
-        Returns:
-            Bits by unit, that of the codec first; empty for an empty split.
+        bits = loss / ln 2 · (tokens of the split) / (units of the split)
         """
         part = self._split(split)
         units = sorted(part.num_units, key=lambda unit: unit != self.metadata.unit)
@@ -133,22 +100,11 @@ class TokenStore:
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        """The tokenizer, as `AutoTokenizer.from_pretrained(store.folder)` loads it.
-
-        Raises:
-            UserError: for tokens that are not text.
-        """
+        """The tokenizer, as `AutoTokenizer.from_pretrained(store.folder)` loads it, of text."""
         return self.codec.tokenizer
 
     def encode_text(self, text: str) -> NDArray[Any]:
-        """The tokens of a text, such as a prompt.
-
-        Returns:
-            (tokens,), of `metadata.dtype`.
-
-        Raises:
-            UserError: for a character that is not in the vocabulary, with its position.
-        """
+        """The tokens of a text, such as a prompt: (tokens,), of `metadata.dtype`."""
         return self.codec.encode_prompt(text)
 
     def prepared_at(self) -> float:
@@ -156,11 +112,7 @@ class TokenStore:
         return (self.folder / METADATA_FILE).stat().st_mtime
 
     def verify(self) -> None:
-        """Read all tokens and compare them with their checksum.
-
-        Raises:
-            UserError: if a byte has changed.
-        """
+        """Read all tokens and compare them with their checksum; a UserError if a byte changed."""
         path = self.folder / TOKENS_FILE
         try:
             with path.open("rb") as file:
@@ -174,7 +126,7 @@ class TokenStore:
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what was read: other processes map the files again."""
+        # Without what was read: other processes map the files again.
         return {"folder": self.folder, "metadata": self.metadata}
 
     def _split(self, name: str) -> Split:
@@ -196,29 +148,20 @@ class TokenStore:
         return array
 
     def _damaged(self, name: str, why: str) -> UserError:
-        return UserError(
-            f"{self.folder / name} is damaged ({why}): delete {self.folder} and prepare the corpus "
-            "again"
-        )
+        remedy = f"delete {self.folder} and prepare the corpus again"
+        return UserError(f"{self.folder / name} is damaged ({why}): {remedy}")
 
 
 def open_store(folder: Path | str, *, verify: bool = False) -> TokenStore:
-    """Open a finished token store.
-
-    Args:
-        folder: of the store.
-        verify: also read all tokens and compare their checksum.
-
-    Returns:
-        The store.
+    """Open a finished token store; with `verify`, all tokens are compared with their checksum.
 
     Raises:
-        UserError: if the folder is not there or holds no store, the store has another format
-            version, or its files do not fit its metadata.
+        UserError: if there is none, of this format version, whose files fit its metadata.
     """
     folder = Path(folder)
     store = TokenStore(folder, StoreMetadata.load(folder))
-    path, expected = folder / TOKENS_FILE, store.metadata.num_token_bytes
+    path, metadata = folder / TOKENS_FILE, store.metadata
+    expected = metadata.num_tokens * np.dtype(metadata.dtype).itemsize
     found = path.stat().st_size if path.is_file() else 0
     if found != expected:
         raise UserError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import functools
 import mmap
 from collections.abc import Iterator
 from typing import Any
@@ -17,46 +18,24 @@ from torch.utils.data import Dataset
 from latentwave.errors import UserError
 
 
-class MappedFile:
-    """Enough of a memory map to open it in another process."""
-
-    def __init__(self, array: np.memmap[Any, Any]) -> None:
-        self._options = {"dtype": array.dtype, "offset": array.offset, "shape": array.shape}
-        self._name = str(array.filename)
-
-    def open(self) -> NDArray[Any]:
-        """Map the file again, read-only."""
-        return np.memmap(self._name, mode="r", **self._options)
-
-
-def by_name(array: NDArray[Any]) -> NDArray[Any] | MappedFile:
-    """The mapped file of a vector; the vector itself if it is none.
-
-    Pickling a memory map would copy all of it to each worker.
-    """
+def _by_name(array: NDArray[Any]) -> Any:
+    """What maps a file again; pickling its map would copy all of it to each worker."""
     # Only the map itself knows its true offset; a slice of it repeats the map's.
     if isinstance(array, np.memmap) and array.ndim == 1 and isinstance(array.base, mmap.mmap):
-        return MappedFile(array)
+        place = (array.dtype, "r", array.offset, array.shape)
+        return functools.partial(np.memmap, str(array.filename), *place)
     return array
 
 
-def opened(array: NDArray[Any] | MappedFile) -> NDArray[Any]:
-    """The inverse of `by_name`."""
-    return array.open() if isinstance(array, MappedFile) else array
+def _opened(array: Any) -> Any:
+    return array() if callable(array) else array
 
 
 class DocumentBorders:
     """Where documents start in the tokens of one split.
 
-    Args:
-        documents: (documents,), first token of each, ascending, such as `store.documents`.
-        first_token: the place of the split's first token in the same count.
-
-    Example:
-        >>> borders = DocumentBorders(np.array([0, 3, 5]), first_token=1)
-        >>> segment_ids, position_ids = borders.of_window(0, 6)
-        >>> segment_ids.tolist(), position_ids.tolist()
-        ([0, 0, 1, 1, 2, 2], [0, 1, 0, 1, 0, 1])
+    `documents`, (documents,), are the first tokens of each, ascending, such as `store.documents`;
+    `first_token` is the place of the split's first token in the same count.
     """
 
     def __init__(self, documents: NDArray[Any], first_token: int) -> None:
@@ -66,17 +45,9 @@ class DocumentBorders:
     def of_window(
         self, start: int, window_tokens: int
     ) -> tuple[Int64[Tensor, " L"], Int64[Tensor, " L"]]:
-        """Which document each token of a window belongs to, and its place there.
+        """`segment_ids`, one more at each new document of a window, and places in the document.
 
-        A document that starts before the window counts from the window's first token.
-
-        Args:
-            start: first token of the window in the split.
-            window_tokens: L.
-
-        Returns:
-            segment_ids (L,), from 0, one more at each new document, and position_ids (L,), from 0
-            in each document.
+        Both count from 0 at the window's first token, whatever document it stands in.
         """
         first = self.first_token + start
         documents = np.asarray(self.documents)  # slices of a plain array are cheaper to make
@@ -94,12 +65,10 @@ class DocumentBorders:
         return num_tokens - 1 - int(last - first)
 
     def __getstate__(self) -> dict[str, Any]:
-        """The mapped file by its name."""
-        return self.__dict__ | {"documents": by_name(self.documents)}
+        return self.__dict__ | {"documents": _by_name(self.documents)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Map the file again."""
-        self.__dict__.update(state, documents=opened(state["documents"]))
+        self.__dict__.update(state, documents=_opened(state["documents"]))
 
 
 class _Windows(Dataset[dict[str, Tensor]], abc.ABC):
@@ -128,12 +97,9 @@ class _Windows(Dataset[dict[str, Tensor]], abc.ABC):
                 f"each of the {len(tokens)} tokens of the split is a document of its own, so "
                 "nothing can be predicted: leave separate_documents out"
             )
-        self.tokens = tokens
-        self.window_tokens = window_tokens
-        self.borders = borders
+        self.tokens, self.window_tokens, self.borders = tokens, window_tokens, borders
 
     def __len__(self) -> int:
-        """Windows."""
         return self.num_windows
 
     @abc.abstractmethod
@@ -141,55 +107,39 @@ class _Windows(Dataset[dict[str, Tensor]], abc.ABC):
         """The first token of a window."""
 
     def __getitem__(self, index: int) -> dict[str, Int64[Tensor, " L"]]:
-        """One window as `input_ids` and `labels`, with borders also `segment_ids`, `position_ids`.
-
-        The model shifts its labels, so the first is never predicted: it is masked (-100), since
-        trainers divide the loss by the number of labels that are not. With borders the first
-        token of every document is masked too, as nothing of its own document stands before it.
-        """
         if not 0 <= index < len(self):
             raise IndexError(f"index {index} is out of range for {len(self)} windows")
         start = self._start(index)
         # Slices of a plain array are cheaper to make than those of a memory map.
         window = np.asarray(self.tokens)[start : start + self.window_tokens]
         ids = torch.from_numpy(window.astype(np.int64))
+        # The model shifts its labels, so the first is never predicted: it is masked, since
+        # trainers divide the loss by the number of labels that are not.
         labels = ids.clone()
         labels[0] = -100
-        if self.borders is None:
-            return {"input_ids": ids, "labels": labels}
-        segment_ids, position_ids = self.borders.of_window(start, self.window_tokens)
-        labels[position_ids == 0] = -100
-        return {
-            "input_ids": ids,
-            "labels": labels,
-            "segment_ids": segment_ids,
-            "position_ids": position_ids,
-        }
+        item = {"input_ids": ids, "labels": labels}
+        if self.borders is not None:
+            segment_ids, position_ids = self.borders.of_window(start, self.window_tokens)
+            labels[position_ids == 0] = -100  # nothing of its own document stands before it
+            item |= {"segment_ids": segment_ids, "position_ids": position_ids}
+        return item
 
     def __getstate__(self) -> dict[str, Any]:
-        """The mapped file by its name."""
-        return self.__dict__ | {"tokens": by_name(self.tokens)}
+        return self.__dict__ | {"tokens": _by_name(self.tokens)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Map the file again."""
-        self.__dict__.update(state, tokens=opened(state["tokens"]))
+        self.__dict__.update(state, tokens=_opened(state["tokens"]))
 
 
 class RandomWindows(_Windows):
-    """Training windows at random places.
+    """Training windows of L of N tokens, at random places.
 
         start(i) = ⌊r(seed, i) · (N − L + 1) / 2^64⌋,   r uniform over 64 bits
 
-    for N tokens and windows of L. r is counter-based (Philox), so window i depends on the seed and
-    on i alone: any order, any number of workers, and a resumed run read the same windows.
-
-    Args:
-        tokens: (N,), integers, such as `store.split("train")`.
-        window_tokens: L; a causal language model predicts L − 1 tokens of each window.
-        num_windows: the length of the dataset, such as steps · batch size.
-        seed: in [0, 2^128).
-        borders: keeps the documents of a window apart, such as `store.borders("train")`; None
-            treats a window as one text.
+    r is counter-based (Philox), so window i depends on the seed, in [0, 2^128), and on i alone:
+    any order, any number of workers, and a resumed run read the same windows. Items are
+    `input_ids` and `labels` (L,), of which L − 1 are predicted; `borders` keep the documents of a
+    window apart and add `segment_ids` and `position_ids`.
 
     Raises:
         UserError: if there are fewer tokens than one window, or borders leave none to predict.
@@ -214,8 +164,7 @@ class RandomWindows(_Windows):
             raise ValueError(f"num_windows must be >= 1, got {num_windows}")
         if not 0 <= seed < 1 << 128:
             raise ValueError(f"seed must be in [0, 2^128), got {seed}")
-        self.num_windows = num_windows
-        self.seed = seed
+        self.num_windows, self.seed = num_windows, seed
 
     def _start(self, index: int) -> int:
         return int(self.starts(index, 1)[0])
@@ -230,13 +179,13 @@ class RandomWindows(_Windows):
 
 
 class TokenBatches:
-    """The windows of `RandomWindows` as batches on a device, step after step.
+    """The windows of `RandomWindows` without borders as batches on a device, step after step.
 
     On an accelerator the tokens of the split stay there, so that a step copies nothing but the
     places of its windows, many steps at a time. Items are those of the dataset, to the bit.
 
     Args:
-        windows: without document borders.
+        windows: what is read.
         windows_per_pass: windows of one forward pass of one process.
         passes_per_step: forward passes per optimizer step.
         device: of the batches.
@@ -263,8 +212,7 @@ class TokenBatches:
         rank: int = 0,
         num_processes: int = 1,
     ) -> None:
-        self.dataset = windows
-        self.batch_size = windows_per_pass
+        self.dataset, self.batch_size = windows, windows_per_pass
         self._stride = windows_per_pass * num_processes
         self._offset = windows_per_pass * rank
         self._passes_per_step = passes_per_step
@@ -276,8 +224,7 @@ class TokenBatches:
         if self._device.type != "cpu" and windows.tokens.size * dtype().nbytes <= self._MOST_BYTES:
             self._tokens = torch.from_numpy(np.asarray(windows.tokens).astype(dtype)).to(device)
 
-    def __len__(self) -> int:
-        """Forward passes of one process."""
+    def __len__(self) -> int:  # forward passes of one process
         return len(self.dataset) // self._stride
 
     def start_at(self, step: int) -> None:
@@ -285,7 +232,6 @@ class TokenBatches:
         self._first_pass = step * self._passes_per_step
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        """Batches of `input_ids` and `labels`, (windows_per_pass, L)."""
         for first in range(self._first_pass, len(self), self._STEPS_AHEAD):
             passes = min(self._STEPS_AHEAD, len(self) - first)
             starts = self.dataset.starts(first * self._stride, passes * self._stride)
@@ -302,7 +248,6 @@ class TokenBatches:
     def _gather(self, places: Tensor) -> Tensor:
         if self._tokens is not None:
             return self._tokens[places[:, None] + self._span].long()
-        # Slices of a plain array are cheaper to make than those of a memory map.
         tokens, length = np.asarray(self.dataset.tokens), self.dataset.window_tokens
         rows = [tokens[start : start + length] for start in places.tolist()]
         return torch.from_numpy(np.stack(rows).astype(np.int64)).to(self._device)
@@ -313,20 +258,11 @@ class GridWindows(_Windows):
 
         start(i) = (L − 1) · ⌊i · G / n⌋,   G = ⌊(N − 1) / (L − 1)⌋
 
-    for N tokens, windows of L, and n of the G windows of the full grid. Neighbours of the grid
-    share one token, the last label of one and the first input of the next, so no token is
-    predicted twice, and with n = G every token but the first is predicted once. The fewer than
-    L − 1 tokens after the last window are left out, so that all windows have one length.
-
-    Args:
-        tokens: (N,), integers, such as `store.split("validation")`.
-        window_tokens: L; a causal language model predicts L − 1 tokens of each window.
-        num_windows: n, at most; None, and any n above G, mean G.
-        borders: keeps the documents of a window apart, see `RandomWindows`.
-
-    Raises:
-        UserError: if there are fewer tokens than one window, or borders leave none to predict.
-        ValueError: for values out of range.
+    for N tokens, windows of L, and n, at most `num_windows`, of the G windows of the full grid.
+    Neighbours of the grid share one token, the last label of one and the first input of the next,
+    so no token is predicted twice, and with n = G every token but the first is predicted once. The
+    fewer than L − 1 tokens after the last window are left out. Items, borders and faults are those
+    of `RandomWindows`.
 
     Example:
         >>> [window["input_ids"].tolist() for window in GridWindows(np.arange(8), 4)]

@@ -12,8 +12,7 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 
 from latentwave.bench.data import Codec
-from latentwave.bench.data.text.bytes import ByteCodec
-from latentwave.bench.data.text.characters import CharacterCodec
+from latentwave.bench.data.text.characters import ByteCodec, CharacterCodec
 from latentwave.bench.inspection.losses import Grouping
 
 _VISIBLE = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍"}

@@ -31,12 +31,6 @@ def sound(wave=None, rate=RATE, form="WAV"):
     return buffer.getvalue()
 
 
-def listops(folder, train="[MIN 1 2 ]\t1\n( ( [MAX 2 ) 4 ) ]\t4\n[SM 7 8 ]\t5\n"):
-    rest = "Source\tTarget\r\n[SM 7 8 ]\t5\r\n"
-    files = {"basic_train.tsv": "Source\tTarget\n" + train}
-    return write(folder, files | dict.fromkeys(("basic_val.tsv", "basic_test.tsv"), rest))
-
-
 def idx(values):
     values = np.asarray(values, dtype=np.uint8)
     start = bytes([0, 0, 8, values.ndim]) + struct.pack(f">{values.ndim}I", *values.shape)
@@ -76,11 +70,6 @@ def acl_imdb(folder, count=10):
     return write(folder, {name: name for name in names} | {"imdb.vocab": "the\n", "README": "!"})
 
 
-def review_tables(folder):
-    train = "".join(f"{n % 2}\t7\t{n}\tfilm é {n}\n" for n in range(20))
-    return write(folder, {"train.tsv": train, "test.tsv": "1\t9\t0\tbest\twith a tab\r\n"})
-
-
 def movie_reviews(folder, count=15):
     names = [f"movies/{label}/{n}.txt" for label in ("pos", "neg") for n in range(count)]
     return zipped(folder / "movies.zip", {name: name for name in (*names, "movies/README")})
@@ -92,12 +81,6 @@ def zipped(path, files):
         for name, content in files.items():
             archive.writestr(name, content)
     return path
-
-
-def paper_pairs(folder):
-    train = "1.0\ta1\tb1\tone é\ttwo\n0.0\ta\tb\tthree\tfour\n"
-    lines = {"train": train, "eval": "0\ta\tb\tc\td\n", "test": "1\ta\tb\te\tf\n"}
-    return write(folder, {f"new_aan_pairs.{end}.tsv": text for end, text in lines.items()})
 
 
 def fsd50k(folder):
@@ -138,9 +121,7 @@ DRAWN = {"num_train": 40, "num_validation": 4, "num_test": 6, "min_length": 10, 
 # Name of the corpus, how its files are written, options, documents of the three splits.
 CORPORA = {
     "listops": ("listops", None, DRAWN, (40, 4, 6)),
-    "listops-files": ("listops", listops, {}, (3, 1, 1)),
     "imdb": ("imdb", acl_imdb, {"validation": 0.25}, (15, 5, 20)),
-    "imdb-tables": ("imdb", review_tables, {"validation": 0.25}, (15, 5, 1)),
     "movie-reviews": ("movie-reviews", movie_reviews, {"validation": 0.1, "test": 0.2}, (21, 3, 6)),
     "mnist": ("mnist-pixels", mnist, {"validation": 0.25}, (15, 5, 8)),
     "mnist-test": (
@@ -151,7 +132,6 @@ CORPORA = {
     ),
     "cifar10": ("cifar10-pixels", cifar10, {"validation": 0.2}, (16, 4, 4)),
     "digits": ("digits-pixels", None, {"validation": 0.1, "test": 0.1}, (1437, 180, 180)),
-    "aan-pairs": ("aan-pairs", paper_pairs, {}, (2, 1, 1)),
     "fsd50k": ("fsd50k", fsd50k, {"sample_rate": RATE}, (2, 1, 2)),
     "esc50": ("esc", esc50, {"sample_rate": RATE, "fold": 2}, (9, 3, 3)),
     "esc10": ("esc", esc10, {"sample_rate": RATE}, (6, 2, 2)),

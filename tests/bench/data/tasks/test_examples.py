@@ -20,7 +20,6 @@ class Store(TokenStore):
     """Documents of some lengths, whose tokens count on."""
 
     labels = None
-    codec = SimpleNamespace(separator=None)
 
     def __init__(self, lengths=(3, 5, 2, 4), dtype=np.uint8, tokens=None, **others):
         tokens = np.arange(sum(lengths)) if tokens is None else tokens
@@ -54,24 +53,6 @@ def test_documents_are_cut_to_length():
     assert ids(examples()) == [[0, 1, 2], [3, 4, 5, 6, 7], [8, 9], [10, 11, 12, 13]]
     assert ids(examples(max_tokens=3)) == [[0, 1, 2], [3, 4, 5], [8, 9], [10, 11, 12]]
     assert examples(max_tokens=3).lengths.tolist() == [3, 3, 2, 3]
-
-
-def test_pairs_keep_both_beginnings():
-    def cut(first, second, longest):
-        tokens = np.array([1] * first + [9] + [2] * second)
-        separated = SimpleNamespace(separator=9)
-        pair = examples((len(tokens),), tokens=tokens, codec=separated, max_tokens=longest)
-        found = pair[0]["input_ids"].tolist()
-        assert found == sorted(found[: found.index(9)]) + [9] + [2] * (
-            len(found) - found.index(9) - 1
-        )
-        return found.index(9), len(found) - found.index(9) - 1
-
-    assert cut(10, 10, 11) == (5, 5)
-    assert cut(3, 10, 11) == (3, 7)
-    assert cut(10, 2, 11) == (8, 2)
-    assert cut(2, 2, 11) == (2, 2)
-    assert cut(10, 10, 12) == (5, 6)
 
 
 def test_samples_become_signals_and_several_labels_probabilities():

@@ -2,17 +2,17 @@
 
 import bz2
 import gzip
-import io
 import lzma
 import pickle
 import shutil
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from latentwave.bench.data import CorpusConfig, open_store, prepare, tasks
-from latentwave.bench.data.tasks.codecs import PairCodec, PcmCodec
+from latentwave.bench.data import CorpusConfig, open_store, prepare
+from latentwave.bench.data.tasks.codecs import PcmCodec
 from latentwave.errors import UserError
 from tests.bench.data.tasks import made
 
@@ -33,10 +33,6 @@ def documents(store, split):
     return [(tokens[start:stop], labels[i].tolist()) for i, start, stop in store.spans(split)]
 
 
-def test_no_kind_is_forgotten():
-    assert {kind.name for kind in tasks.KINDS} == {name for name, *_ in made.CORPORA.values()}
-
-
 @pytest.mark.parametrize("case", made.CORPORA)
 def test_a_corpus_becomes_a_labelled_store(case, tmp_path):
     config = config_of(case, tmp_path / "files")
@@ -50,19 +46,17 @@ def test_a_corpus_becomes_a_labelled_store(case, tmp_path):
     for split in meta.splits:
         tokens = store.split(split)
         assert meta.vocab_size == 0 or tokens.max() < meta.vocab_size
-        separators = 0 if meta.tokenizer != "byte-pairs" else len(store.spans(split))
-        assert meta.splits[split].num_units[meta.unit] == len(tokens) - separators
+        assert meta.splits[split].num_units[meta.unit] == len(tokens)
     assert type(store.codec).kind == meta.tokenizer
     names = {source.name for source in meta.provenance.sources}
     assert names == set(config.kind.open(config).files) or config.path is None
     store.verify()
     # The same corpus again is the same store, found by its fingerprint.
-    again = prepare(config)
-    assert again.folder == store.folder
+    assert prepare(config).folder == store.folder
     assert open_store(store.folder).metadata == meta
 
 
-@pytest.mark.parametrize("case", ["listops-files", "imdb-tables", "aan-pairs", "mnist", "esc50"])
+@pytest.mark.parametrize("case", ["mnist", "esc50"])
 @pytest.mark.parametrize("packed", [".gz", ".bz2", ".xz"])
 def test_compressed_files_are_read_in_place(case, packed, tmp_path):
     plain = prepare(config_of(case, tmp_path / "files"))
@@ -80,9 +74,7 @@ DAMAGES = {
     "empty": lambda content: b"",
     "cut off": lambda content: content[: len(content) * 2 // 3],
     "no text": lambda content: b"\x80\x81\xfe\n" * 40,
-    "another table": lambda content: b"a,b\t1\n" * 40,
     "a long line": lambda content: content + b"x" * 200_000,
-    "a quote": lambda content: content[:-1] + b'"',
     "a folder": None,
 }
 
@@ -112,72 +104,39 @@ def test_a_damaged_file_is_one_line_or_is_counted(case, damage, tmp_path):
         path.write_bytes(content)
 
 
+DEV, VOCABULARY = "FSD50K.ground_truth/dev.csv", "FSD50K.ground_truth/vocabulary.csv"
+HEAD = "fname,labels,split\n"
+ESC = "file,fold,label,class\n"
+LABELS = "train-labels-idx1-ubyte"
+
+
 @pytest.mark.parametrize(
     ("case", "file", "content", "message"),
     [
-        ("listops-files", "basic_train.tsv", "[MIN 1 2 ]\n", "line 1: expected 2 cells"),
-        (
-            "listops-files",
-            "basic_train.tsv",
-            "[MIN 1 2 ]\t2",
-            "line 1: the target is b'2', the exp",
-        ),
-        ("listops-files", "basic_val.tsv", "[MIN 1 x ]\t1", "line 1: 'x' is not a symbol"),
-        ("listops-files", "basic_test.tsv", "[MIN 1 2\t1", "line 1: not one whole"),
-        ("listops-files", "basic_train.tsv", None, "has no basic_train.tsv: name the folder"),
-        (
-            "imdb-tables",
-            "train.tsv",
-            "2\t7\t0\ttext\n",
-            r"train.tsv, line 1: expected label \(0 or 1",
-        ),
-        ("imdb-tables", "train.tsv", "1\t7\t0\tx\n1\ty\n", "line 2: expected 4 cells between tabs"),
-        ("imdb-tables", "train.tsv", "1\t7\t0\tx\n", "only 'positive' to train on"),
-        ("imdb-tables", "test.tsv", None, "has no test.tsv"),
-        ("aan-pairs", "new_aan_pairs.train.tsv", "2\ta\tb\tc\td\n", "line 1: expected label"),
-        ("aan-pairs", "new_aan_pairs.eval.tsv", None, r"0 files \*\.eval\.tsv"),
         ("mnist", "t10k-labels-idx1-ubyte", made.idx(np.zeros(7)), "do not belong together"),
         ("mnist", "t10k-labels-idx1-ubyte", made.idx(np.full(8, 11)), "label 11, but the classes"),
         ("mnist", "t10k-images-idx3-ubyte", None, "has no t10k-images-idx3-ubyte"),
-        (
-            "mnist",
-            "train-labels-idx1-ubyte",
-            b"\0\0\x08\x01\0\0\0\5abc",
-            r"\(5,\) bytes.* but has 3",
-        ),
-        ("mnist", "train-labels-idx1-ubyte", b"\0\0\x08\xff" + b"\xff" * 1020, "but has 0"),
-        ("mnist", "train-labels-idx1-ubyte", b"PK\x03\x04", "is no idx file"),
+        ("mnist", LABELS, b"\0\0\x08\x01\0\0\0\5abc", "3 into shape"),
+        ("mnist", LABELS, b"PK\x03\x04", "is no idx file"),
         ("cifar10", "data_batch_2.bin", b"\0" * 3072, "not a multiple of 3,073"),
         ("cifar10", "data_batch_2.bin", b"\x0a" + b"\0" * 3072, "there is a label 10"),
-        (
-            "fsd50k",
-            "FSD50K.ground_truth/vocabulary.csv",
-            None,
-            "cannot read .*vocabulary.csv: No s",
-        ),
-        ("fsd50k", "FSD50K.ground_truth/dev.csv", "fname,labels,split\n10,Howl,train\n", "'Howl'"),
-        ("fsd50k", "FSD50K.ground_truth/dev.csv", "fname,labels,split\n10,Bark,x\n", "split 'x'"),
-        ("fsd50k", "FSD50K.ground_truth/vocabulary.csv", "0,Bark,a\n1,Bark,b\n", "a class twice"),
-        ("fsd50k", "FSD50K.ground_truth/dev.csv", "fname,labels\n10,Bark\n", "no column 'split'"),
-        ("fsd50k", "FSD50K.ground_truth/dev.csv", "fname,labels,split\n", "dev.csv is empty"),
-        (
-            "fsd50k",
-            "FSD50K.ground_truth/dev.csv",
-            "fname,labels,split\n1,2\n",
-            "line 2: expected 3",
-        ),
+        ("fsd50k", VOCABULARY, None, "cannot read .*vocabulary.csv: No s"),
+        ("fsd50k", VOCABULARY, "0,Bark,a\n1,Bark,b\n", "a class twice"),
+        ("fsd50k", DEV, HEAD + "10,Howl,train\n", "'Howl'"),
+        ("fsd50k", DEV, HEAD + "10,Bark,x\n", "split 'x'"),
+        ("fsd50k", DEV, "fname,labels\n10,Bark\n", "no column 'split'"),
+        ("fsd50k", DEV, HEAD, "dev.csv is empty"),
+        ("fsd50k", DEV, HEAD + "1,2\n", "line 2: expected 3"),
         ("esc50", "meta/esc50.csv", None, r"neither meta/esc50\.csv nor labels\.csv"),
-        ("esc10", "labels.csv", "file,fold,label,class\n1-0.wav,9,0,a\n", "has fold '9'"),
-        ("esc10", "labels.csv", "file,fold,label,class\n1-0.wav,1,²,a\n", "label '²'"),
-        ("esc10", "labels.csv", f"file,fold,label,class\na,1,{'9' * 5000},a\n", "labels are whole"),
-        ("esc10", "labels.csv", "file,fold,label,class\na,1,0,a\nb,1,0,b\n", "class 'b'"),
-        ("esc10", "labels.csv", "file,fold,label,class\nx,3,0,a\n", "none of its 1 labelled train"),
+        ("esc10", "labels.csv", ESC + "1-0.wav,9,0,a\n", "has fold '9'"),
+        ("esc10", "labels.csv", f"{ESC}a,1,{'9' * 5000},a\n", "labels are whole"),
+        ("esc10", "labels.csv", ESC + "a,1,0,a\nb,1,0,b\n", "class 'b'"),
+        ("esc10", "labels.csv", ESC + "x,3,0,a\n", "none of its 1 labelled train"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said(case, file, content, message, tmp_path):
     config = config_of(case, tmp_path / "files")
-    path = tmp_path / "files" / file
-    path.unlink()
+    (tmp_path / "files" / file).unlink()
     if content is not None:
         made.write(tmp_path / "files", {file: content})
     with pytest.raises(UserError, match=message):
@@ -188,8 +147,7 @@ def test_a_compressed_line_longer_than_any_table_has_is_refused(tmp_path):
     """A small file whose one line would fill the memory."""
     made.esc10(tmp_path)
     (tmp_path / "labels.csv").unlink()
-    bomb = gzip.compress(b"file,fold,label,class\n" + b"x" * (1 << 26))
-    made.write(tmp_path, {"labels.csv.gz": bomb})
+    made.write(tmp_path, {"labels.csv.gz": gzip.compress(ESC.encode() + b"x" * (1 << 26))})
     with pytest.raises(UserError, match="cannot read .*labels.csv.gz: field larger than"):
         prepare(CorpusConfig(name="esc", path=str(tmp_path)))
 
@@ -201,15 +159,13 @@ def test_published_tests_stay_whole_and_other_shares_are_dealt(tmp_path):
             folder, name, _ = bytes(tokens).decode().split("/")
             assert (folder == "test") == (split == "test")
             assert name == ("neg", "pos")[label]
-    tables = prepare(config_of("imdb-tables", tmp_path / "tables"))
-    assert [bytes(tokens) for tokens, _ in documents(tables, "test")] == [b"best\twith a tab"]
     images = prepare(config_of("mnist-test", tmp_path / "images"))
-    rows = [
-        tokens.tolist()
+    rows = {
+        tuple(tokens.tolist())
         for split in images.metadata.splits
         for tokens, _ in documents(images, split)
-    ]
-    assert len({tuple(row) for row in rows}) == 30
+    }
+    assert len(rows) == 30
 
 
 def test_rows_and_colours(tmp_path):
@@ -256,10 +212,9 @@ def test_labels_stay_with_their_documents(tmp_path):
     assert several.labels.tolist() == [[1, 0, 0], [0, 1, 1], [0, 1, 0], [1, 0, 1], [0, 0, 1]]
 
 
-@pytest.mark.parametrize("form", ["WAV", "FLAC", "OGG"])
-def test_clips_are_mixed_resampled_and_cut_to_16_bits(form, tmp_path):
+def test_clips_are_mixed_resampled_and_cut_to_16_bits(tmp_path):
     pytest.importorskip("soxr")
-    clip = made.sound(made.tone(rate=16_000, seconds=1.0, channels=2), 16_000, form)
+    clip = made.sound(made.tone(rate=16_000, seconds=1.0, channels=2), 16_000, "FLAC")
     made.esc10(tmp_path)
     made.write(tmp_path, {"1-0.wav": clip})
     store = prepare(CorpusConfig(name="esc", path=str(tmp_path), sample_rate=made.RATE, fold=1))
@@ -271,23 +226,9 @@ def test_clips_are_mixed_resampled_and_cut_to_16_bits(form, tmp_path):
     assert np.abs(samples[1000:7000] / 32767).max() == pytest.approx(0.5, abs=0.03)
 
 
-def no_number():
-    buffer = io.BytesIO()
-    soundfile.write(buffer, np.array([0.1, np.nan]), made.RATE, format="WAV", subtype="FLOAT")
-    return buffer.getvalue()
-
-
 @pytest.mark.parametrize(
     ("content", "why"),
-    [
-        (b"", "damaged or no audio"),
-        (b"RIFF but no sound", "damaged or no audio"),
-        (made.sound(np.zeros((0, 1))), "holds no samples"),
-        (made.sound(np.zeros((80, 1))), "is silent"),
-        (made.sound(made.tone(channels=2) * [1, -1]), "is silent"),
-        (no_number(), "no numbers"),
-    ],
-    ids=["nothing", "half a header", "no samples", "silence", "channels that cancel", "NaN"],
+    [(b"RIFF but no sound", "damaged or no audio"), (made.sound(np.zeros((80, 1))), "is silent")],
 )
 def test_clips_that_hold_no_sound_are_skipped_and_counted(content, why, tmp_path):
     path = made.spoken_digits(tmp_path, {"rec/3_ann_10.wav": content})
@@ -298,13 +239,11 @@ def test_clips_that_hold_no_sound_are_skipped_and_counted(content, why, tmp_path
 
 
 def test_labels_without_files_and_files_without_labels_are_counted(tmp_path):
-    made.fsd50k(tmp_path)
+    config = config_of("fsd50k", tmp_path)
     audio = tmp_path / "FSD50K.eval_audio"
     (audio / "21.wav").rename(audio / "99.wav")
-    config = CorpusConfig(name="fsd50k", path=str(tmp_path), sample_rate=made.RATE)
     with pytest.warns(UserWarning, match=r"21.wav has a label but is missing; .*99.wav has no lab"):
-        store = prepare(config)
-    assert len(store.spans("test")) == 1
+        assert len(prepare(config).spans("test")) == 1
     for path in audio.iterdir():
         path.write_bytes(b"no sound")
     with pytest.warns(UserWarning, match="skipped 3 of .*20.wav is damaged or no audio"):
@@ -312,19 +251,14 @@ def test_labels_without_files_and_files_without_labels_are_counted(tmp_path):
 
 
 def test_a_class_without_examples_is_named(tmp_path):
-    made.fsd50k(tmp_path)
-    with (tmp_path / "FSD50K.ground_truth" / "vocabulary.csv").open("a") as file:
+    config = config_of("fsd50k", tmp_path)
+    with (tmp_path / VOCABULARY).open("a") as file:
         file.write("3,Wind,/m/1\n")
     with pytest.warns(UserWarning, match="1 of 4 classes have no example to train on.* Wind"):
-        store = prepare(CorpusConfig(name="fsd50k", path=str(tmp_path), sample_rate=made.RATE))
-    assert store.metadata.num_classes == 4
-
-
-def test_the_release_of_the_long_range_arena(tmp_path):
-    made.listops(tmp_path / "listops-1000")
-    made.paper_pairs(tmp_path / "tsv_data")
-    for name, count in (("listops", 3), ("aan-pairs", 2)):
-        assert len(prepare(CorpusConfig(name=name, path=str(tmp_path))).spans("train")) == count
+        assert prepare(config).metadata.num_classes == 4
+    made.write(tmp_path, {DEV: HEAD + "10,Bark,train\n11,Bark,train\n12,Bark,val\n"})
+    with pytest.raises(UserError, match="only 'Bark' to train on"):
+        prepare(config)
 
 
 def test_other_rules_are_another_store():
@@ -344,7 +278,6 @@ def test_other_rules_are_another_store():
         ({"name": "listops", "sample_rate": 8000}, "takes no sample_rate"),
         ({"name": "python-docs", "fold": 1}, "takes no fold, got 1; it is an option of: esc"),
         ({"name": "esc"}, "esc-50"),
-        ({"name": "esc", "path": "x", "sample_rate": 10**12}, "sample_rate must be in"),
         ({"name": "movie-reviews", "path": "/missing"}, "there is no folder /missing"),
         ({"name": "spoken-digits", "path": "/missing"}, "there is no file or folder /missing"),
         ({"name": "spoken-digits", "path": "."}, "no recordings named like"),
@@ -358,19 +291,7 @@ def test_options_that_do_not_fit(options, message, tmp_path, monkeypatch):
 
 
 def test_tokens_of_tasks():
-    pair = PairCodec()
-    tokens = pair.encode((b"one", b"two"))
-    assert tokens.dtype == np.uint16
-    assert pair.units_of(tokens) == {"byte": 6}
-    with pytest.raises(UserError, match="a model of bytes classifies"):
-        pair.encode_prompt("hello")
-
-
-@pytest.mark.parametrize("content", [None, "", "[" * 100_000, '{"sample_rate": "8000"}', "{}"])
-def test_a_damaged_codec_is_one_line(content, tmp_path):
-    PcmCodec(made.RATE).save(tmp_path)
-    assert PcmCodec.load(tmp_path).sample_rate == made.RATE
-    path = tmp_path / "samples.json"
-    path.unlink() if content is None else path.write_text(content)
-    with pytest.raises(UserError, match="samples.json .*prepare the corpus again"):
-        PcmCodec.load(tmp_path)
+    with pytest.raises(UserError, match="a model of samples classifies"):
+        PcmCodec(8000).encode_prompt("hello")
+    with pytest.raises(UserError, match="samples are classified, not written"):
+        PcmCodec(8000).write(np.zeros(1, np.int16), Path("out.wav"))

@@ -2,24 +2,16 @@ import statistics
 
 import pytest
 
-from latentwave.bench.data.tasks.listops import (
-    END,
-    SYMBOLS,
-    ListOpsRules,
-    drawn_listops,
-    evaluate,
-    published_listops,
-)
+from latentwave.bench.data.tasks.listops import END, SYMBOLS, ListOpsRules, drawn_listops
 from latentwave.errors import UserError
-from tests.bench.data.tasks import made
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* classes have no example to train on")
-
-SMALL = {"num_train": 300, "num_validation": 20, "num_test": 20, "min_length": 20}
+FEW = {"num_train": 30, "num_validation": 1, "num_test": 0}
 
 
 def small(**changes):
-    return ListOpsRules(**{**SMALL, "max_length": 120, **changes})
+    rules = {"num_train": 300, "num_validation": 20, "num_test": 20, "min_length": 20}
+    return ListOpsRules(**{**rules, "max_length": 120, **changes})
 
 
 def read(corpus):
@@ -39,18 +31,9 @@ def oracle(symbols):
     return eval(text.rstrip(","), {"__builtins__": {}}, functions)  # noqa: S307
 
 
-def depth(symbols):
-    level = deepest = 1
-    for symbol in symbols:
-        if symbol[0] == "[":
-            level += 1
-        deepest = max(deepest, level)
-        level -= symbol == END
-    return deepest
-
-
-def arguments(symbols):
-    counts, done = [0], []
+def measured(symbols):
+    """The depth of an expression, and the numbers of arguments of its operators."""
+    counts, done, deepest = [0], [], 1
     for symbol in symbols:
         if symbol == END:
             done.append(counts.pop())
@@ -58,7 +41,8 @@ def arguments(symbols):
             counts[-1] += 1
             if symbol[0] == "[":
                 counts.append(0)
-    return done
+        deepest = max(deepest, len(counts))
+    return deepest, done
 
 
 @pytest.fixture(scope="module")
@@ -72,14 +56,13 @@ def test_expressions_keep_the_rules(rows):
     assert len(set(expressions)) == len(expressions)
     assert {s for e in expressions for s in e} == set(SYMBOLS)
     assert all(20 < len(e) < 120 for e in expressions)
-    assert max(map(depth, expressions)) <= 10
-    counts = [n for e in expressions for n in arguments(e)]
+    assert max(measured(e)[0] for e in expressions) <= 10
+    counts = [n for e in expressions for n in measured(e)[1]]
     assert (min(counts), max(counts)) == (2, 10)
     assert 5 < statistics.mean(counts) < 7  # 6 before the limits of length choose
-    few = {"num_train": 30, "num_validation": 1, "num_test": 0}
-    assert max(depth(e) for _, e, _ in read(drawn_listops(small(max_depth=4, **few)))) == 4
-    shallow = read(drawn_listops(small(max_arguments=3, **few)))
-    assert max(n for _, e, _ in shallow for n in arguments(e)) == 3
+    assert max(measured(e)[0] for _, e, _ in read(drawn_listops(small(max_depth=4, **FEW)))) == 4
+    few = read(drawn_listops(small(max_arguments=3, **FEW)))
+    assert max(n for _, e, _ in few for n in measured(e)[1]) == 3
 
 
 def test_labels_are_the_values_by_another_evaluator(rows):
@@ -88,39 +71,16 @@ def test_labels_are_the_values_by_another_evaluator(rows):
 
 
 def test_the_same_seed_gives_the_same_expressions(rows):
-    few = {"num_train": 30, "num_validation": 1, "num_test": 0}
-    assert read(drawn_listops(small(**few)))[:30] == rows[:30]
-    assert read(drawn_listops(small(seed=1, **few)))[:30] != rows[:30]
+    assert read(drawn_listops(small(**FEW)))[:30] == rows[:30]
+    assert read(drawn_listops(small(seed=1, **FEW)))[:30] != rows[:30]
     assert drawn_listops(small()).sources == drawn_listops(small()).sources
     assert drawn_listops(small()).sources != drawn_listops(small(seed=1)).sources
 
 
 def test_the_published_lengths():
-    rows = read(drawn_listops(ListOpsRules(num_train=60, num_validation=1, num_test=0)))
-    lengths = [len(e) for _, e, _ in rows]
+    lengths = [len(e) for _, e, _ in read(drawn_listops(ListOpsRules(**FEW | {"num_train": 60})))]
     assert min(lengths) > 500
-    assert max(lengths) < 2000
-    assert max(lengths) > 1000
-
-
-def test_the_median_is_cut():
-    assert evaluate(["[MED", "1", "2", "]"]) == 1
-    assert evaluate(["[MED", "9", "1", "4", "8", "]"]) == 6
-    assert evaluate(["[SM", "9", "9", "[MIN", "3", "2", "]", "]"]) == 0
-
-
-@pytest.mark.parametrize("text", ["", "[MIN ]", "[MIN 1", "1 ]", "1 2", "[MIN 1 10 ]", "[AND 1 ]"])
-def test_what_is_no_expression(text):
-    with pytest.raises(ValueError, match=r"\w"):
-        evaluate(text.split())
-
-
-def test_brackets_of_the_published_files_say_nothing(tmp_path):
-    train = "( ( ( [MAX 2 ) ( ( ( [MIN 4 ) 7 ) ] ) ) ] )\t4\n[MED 1 2 9 ]\t2\n"
-    assert read(published_listops(made.listops(tmp_path, train)))[:2] == [
-        ("train", ("[MAX", "2", "[MIN", "4", "7", "]", "]"), 4),
-        ("train", ("[MED", "1", "2", "9", "]"), 2),
-    ]
+    assert 1000 < max(lengths) < 2000
 
 
 @pytest.mark.unchecked

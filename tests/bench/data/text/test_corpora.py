@@ -317,7 +317,7 @@ def test_modules_are_collected_once(library):
 @pytest.mark.parametrize("what", ["docs", "code"])
 def test_a_python_without_its_library_is_refused(tmp_path, what):
     with pytest.raises(UserError, match=f'"python-{what}" is empty'):
-        PythonLibrary(what, tmp_path)
+        list(PythonLibrary(what, tmp_path).documents())
 
 
 def test_python_docs_need_nothing(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +12,19 @@ from numpy.typing import NDArray
 from latentwave.bench.data.audio.files import read_audio, soundfile
 from latentwave.bench.data.codec import Codec, MediaCodec
 from latentwave.bench.data.corpus import UnusableFileError
-from latentwave.bench.data.json_files import read_json
 from latentwave.errors import UserError
 
-FILE = "audio.json"
-NUM_LEVELS = 256
 _MU = 255.0
 
 
-@dataclasses.dataclass(frozen=True)
-class _Rate:
-    sample_rate: int
-
-
 class SampleCodec(MediaCodec):
-    """One token of 8 bits per sample.
-
-    Args:
-        sample_rate: in hertz.
-    """
+    """One token of 8 bits per sample, at a sample rate in hertz."""
 
     unit = "sample"
     decodes_to = "sound"
     extra = "audio"
     suffix = ".wav"
-    vocab_size = NUM_LEVELS
+    vocab_size = 256
     dtype = "uint8"
 
     def __init__(self, sample_rate: int) -> None:
@@ -56,11 +43,7 @@ class SampleCodec(MediaCodec):
         return len(tokens) / self.sample_rate
 
     def encode_prompt(self, prompt: str) -> UInt8[np.ndarray, " T"]:
-        """The tokens of an audio file.
-
-        Raises:
-            UserError: if it is missing or cannot be used.
-        """
+        """The tokens of an audio file."""
         path = Path(prompt).expanduser()
         if not path.is_file():
             raise UserError(f"the prompt of this model is an audio file; there is none at {path}")
@@ -71,11 +54,7 @@ class SampleCodec(MediaCodec):
         return np.concatenate(blocks)
 
     def write(self, tokens: NDArray[np.integer[Any]], path: Path) -> None:
-        """Write 16-bit PCM, one channel, in the format that the path's suffix names.
-
-        Raises:
-            UserError: if the suffix names no format for that.
-        """
+        """Write 16-bit PCM, one channel, in the format that the path's suffix names."""
         package = soundfile()
         try:
             package.write(path, self.decode(tokens), self.sample_rate, subtype="PCM_16")
@@ -84,21 +63,11 @@ class SampleCodec(MediaCodec):
 
     def same_tokens(self, other: Codec) -> bool:
         """Whether a token means the same to both: the rate belongs to it."""
-        return (
-            isinstance(other, SampleCodec)
-            and self.kind == other.kind
-            and self.sample_rate == other.sample_rate
-        )
+        return type(self) is type(other) and self.save(Path()) == other.save(Path())
 
-    def save(self, folder: Path) -> None:
-        """Write `audio.json`."""
-        (folder / FILE).write_text(f'{{"sample_rate": {self.sample_rate}}}\n', encoding="utf-8")
-
-    @classmethod
-    def load(cls, folder: Path) -> SampleCodec:
-        """Read what `save` wrote."""
-        rate: _Rate = read_json(folder / FILE, "prepare the corpus again", _Rate)
-        return cls(rate.sample_rate)
+    def save(self, folder: Path) -> dict[str, Any]:
+        """Its rate, in no file of its own."""
+        return {"sample_rate": self.sample_rate}
 
 
 class MuLaw(SampleCodec):
@@ -134,14 +103,7 @@ class MuLaw(SampleCodec):
 
 
 class Linear8Bit(SampleCodec):
-    """Unsigned 8-bit PCM: the bytes that an 8-bit WAV file stores.
-
-        token = round(128·x) + 128, at most 255
-
-    Example:
-        >>> Linear8Bit(16000).encode(np.array([-1.0, 0.0, 0.5, 1.0])).tolist()
-        [0, 128, 192, 255]
-    """
+    """The bytes of an 8-bit WAV file: token = round(128·x) + 128, at most 255."""
 
     kind = "linear-8bit"
 

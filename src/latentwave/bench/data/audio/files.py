@@ -7,27 +7,22 @@ import dataclasses
 import io
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
 
-from latentwave.bench.data.corpus import (
-    Document,
-    FileCorpus,
-    Found,
-    UnusableFileError,
-)
-from latentwave.errors import UserError
+from latentwave.bench.data.codec import optional_package
+from latentwave.bench.data.config import HIGHEST_RATE, LOWEST_RATE
+from latentwave.bench.data.corpus import Document, FileCorpus, Found, Label, UnusableFileError
 
 # Of the formats that libsndfile reads, those that hold recordings.
 SUFFIXES = frozenset(
     f".{name}" for name in ("aif", "aifc", "aiff", "au", "caf", "flac", "mp3", "oga", "ogg", "opus")
 ) | {".rf64", ".snd", ".sph", ".voc", ".w64", ".wav", ".wave"}
 BLOCK_FRAMES = 1 << 16
-LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000
 SILENCE = 2.0**-15  # one step of 16 bits
 FULL_SCALE = 0.999
 CLIPPED_SHARE = 1e-3
@@ -36,48 +31,17 @@ _UNKNOWN_FRAMES = 1 << 36  # what libsndfile takes an unknown length for, and mo
 
 @dataclasses.dataclass
 class Reading:
-    """What was noted while a file was read.
+    """What was noted while a file was read."""
 
-    Attributes:
-        num_frames: samples that were read, all channels averaged.
-        num_full_scale: of them, those at or above full scale in any channel.
-        peak: the largest magnitude of the average.
-        lost: words for the end of the file, where it is missing.
-    """
-
-    num_frames: int = 0
-    num_full_scale: int = 0
-    peak: float = 0.0
-    lost: list[str] = dataclasses.field(default_factory=list)
-
-    def add(
-        self, frames: Float32[np.ndarray, "T channels"], mixed: Float32[np.ndarray, " T"]
-    ) -> None:
-        """Take in a block."""
-        self.num_frames += len(mixed)
-        self.num_full_scale += int(np.count_nonzero((np.abs(frames) >= FULL_SCALE).any(axis=1)))
-        self.peak = max(self.peak, float(np.abs(mixed).max(initial=0.0)))
-
-    @property
-    def is_clipped(self) -> bool:
-        """Whether more samples stand at full scale than a sound recording has."""
-        return self.num_full_scale > CLIPPED_SHARE * self.num_frames
+    num_frames: int = 0  # samples that were read, all channels averaged
+    num_full_scale: int = 0  # of them, those at or above full scale in any channel
+    peak: float = 0.0  # the largest magnitude of the average
+    lost: list[str] = dataclasses.field(default_factory=list)  # words for a missing end
 
 
 def soundfile() -> Any:
-    """The package that reads and writes audio files.
-
-    Raises:
-        UserError: if it, or the library under it, is not installed.
-    """
-    try:
-        import soundfile as package
-    except (ImportError, OSError) as error:  # OSError: libsndfile is missing
-        raise UserError(
-            f"audio files cannot be read without soundfile ({error}): "
-            "pip install 'latentwave[audio]'"
-        ) from error
-    return package
+    """The package that reads and writes audio files."""
+    return optional_package("soundfile", "audio", "sound")
 
 
 def read_audio(
@@ -85,20 +49,11 @@ def read_audio(
 ) -> Iterator[Float32[np.ndarray, " _"]]:
     """Read a file as one channel at one rate, in blocks, as far as it can be decoded.
 
-    Channels are averaged, then the rate is changed. Memory does not grow with the file.
-
-    Args:
-        source: any file that soundfile reads: its path, or open for reading.
-        sample_rate: wanted, in hertz.
-        reading: takes notes.
-
-    Yields:
-        Samples, clipped to [−1, 1].
+    Channels are averaged, then the rate in hertz is changed. Blocks are (samples,), float32,
+    clipped to [−1, 1]; memory does not grow with the file. `reading` takes notes.
 
     Raises:
-        UnusableFileError: if the file holds no sound, values that are no numbers, or has an
-            impossible rate.
-        UserError: if soundfile, or for another rate soxr, is not installed.
+        UnusableFileError: if it holds no sound, no numbers, or has an impossible rate.
     """
     reading = Reading() if reading is None else reading
     package = soundfile()
@@ -181,7 +136,9 @@ def _one_channel(file: Any, reading: Reading) -> Iterator[Float32[np.ndarray, " 
         if not np.isfinite(frames).all():
             raise UnusableFileError("holds values that are no numbers")
         mixed = frames.mean(axis=1, dtype=np.float32)
-        reading.add(frames, mixed)
+        reading.num_frames += len(mixed)
+        reading.num_full_scale += int((np.abs(frames) >= FULL_SCALE).any(axis=1).sum())
+        reading.peak = max(reading.peak, float(np.abs(mixed).max(initial=0.0)))
         yield mixed
     seconds = reading.num_frames / file.samplerate
     if reading.num_frames < file.frames < _UNKNOWN_FRAMES and file.format != "MP3":
@@ -196,29 +153,11 @@ def _one_channel(file: Any, reading: Reading) -> Iterator[Float32[np.ndarray, " 
 def resample(
     blocks: Iterable[Float32[np.ndarray, " _"]], rate: int, new_rate: int
 ) -> Iterator[Float32[np.ndarray, " _"]]:
-    """Resample a signal that comes in pieces, as soxr does for the whole of it.
-
-    Args:
-        blocks: the signal in pieces of any lengths.
-        rate: of the signal, in hertz.
-        new_rate: wanted, in hertz.
-
-    Yields:
-        Pieces of the result; N · new_rate / rate samples in all for N of input, rounded.
-
-    Raises:
-        UserError: if soxr is not installed.
-    """
+    """Resample a signal that comes in pieces, as soxr does for the whole: N · new_rate / rate."""
     if rate == new_rate:
         yield from blocks
         return
-    try:
-        import soxr  # type: ignore[import-not-found,import-untyped,unused-ignore]
-    except ImportError as error:
-        raise UserError(
-            f"sound of {rate} Hz cannot be brought to {new_rate} Hz without soxr: "
-            "pip install 'latentwave[audio]'"
-        ) from error
+    soxr = optional_package("soxr", "audio", f"sound of {rate} Hz at {new_rate} Hz")
     stream = soxr.ResampleStream(rate, new_rate, 1, dtype="float32")
     for block in blocks:
         yield stream.resample_chunk(block)
@@ -226,24 +165,24 @@ def resample(
 
 
 class AudioFiles(FileCorpus):
-    """Recordings, one document each: one channel of samples in [−1, 1] at one rate.
+    """Recordings, one document each: one channel of samples in [−1, 1] at one rate in hertz.
 
-    Args:
-        found: the recordings.
-        sample_rate: in hertz.
+    Clipped files are kept, and counted in a warning.
     """
 
-    def __init__(self, found: Found, sample_rate: int) -> None:
-        super().__init__(found)
+    def __init__(
+        self,
+        found: Found,
+        sample_rate: int,
+        labels: Mapping[str, Label] | None = None,
+        class_names: Collection[str] = (),
+    ) -> None:
+        super().__init__(found, labels, class_names)
         self.sample_rate = sample_rate
         self._clipped: list[str] = []
 
     def documents(self) -> Iterator[Document]:
-        """One per file.
-
-        Warns:
-            UserWarning: how many files are clipped.
-        """
+        """One per file."""
         self._clipped = []
         yield from super().documents()
         if self._clipped:
@@ -258,5 +197,5 @@ class AudioFiles(FileCorpus):
         yield from read_audio(path, self.sample_rate, reading)
         if reading.peak < SILENCE:
             raise UnusableFileError("is silent")
-        if reading.is_clipped:
+        if reading.num_full_scale > CLIPPED_SHARE * reading.num_frames:
             self._clipped.append(name)

@@ -1,4 +1,4 @@
-"""From a name to unpacked, checked files."""
+"""From a name of the table catalogue.yaml to unpacked, checked files."""
 
 from __future__ import annotations
 
@@ -10,16 +10,54 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pooch
+import yaml
+from pydantic.dataclasses import dataclass
 
 from latentwave.bench.data.download.archives import unpack
-from latentwave.bench.data.download.catalogue import CATALOGUE, Download, RemoteFile
-from latentwave.bench.data.download.transfer import Transfer
+from latentwave.bench.data.download.transfer import transfer
 from latentwave.bench.data.folders import cache_folder, whole_file, whole_folder
-from latentwave.bench.data.json_files import read_json
+from latentwave.bench.data.json_files import read_json, validated
 from latentwave.errors import UserError
 
 CONTENT = "content"
 RECORDED = "checksums.json"
+OnBytes = Callable[[str, int, int | None], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteFile:
+    """One file of a data set."""
+
+    urls: tuple[str, ...]  # where it lies, the publisher's address first
+    # "sha256:…" or "md5:…" as published, or as several independent projects pin it; None where
+    # none is known: the one of the first transfer is then kept and demanded.
+    checksum: str | None = None
+    num_bytes: int | None = None  # which is demanded; None where not known
+    unpack: bool = True  # whether it is an archive to unpack
+
+    @property
+    def name(self) -> str:
+        """The file's name, the last part of its address."""
+        return self.urls[0].partition("?")[0].rpartition("/")[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Download:
+    """One data set."""
+
+    name: str  # as on the command line
+    about: str
+    licence: str  # as its publisher states it
+    files: tuple[RemoteFile, ...]
+    inner: str = ""  # what to prepare, below the folder of the unpacked files
+    note: str = ""  # what is left to do by hand, if anything
+
+
+_TABLE = Path(__file__).with_name("catalogue.yaml").read_text(encoding="utf-8")
+CATALOGUE: dict[str, Download] = {
+    name: validated({"name": name, **values}, Download)
+    for name, values in yaml.safe_load(_TABLE).items()
+}
 
 
 def downloaded(name: str) -> Path | None:
@@ -29,11 +67,7 @@ def downloaded(name: str) -> Path | None:
 
 
 def require(name: str) -> Path:
-    """What `prepare` reads of a data set that must be here.
-
-    Raises:
-        UserError: if it is not, with the command that gets it.
-    """
+    """What `prepare` reads of a data set that must be here; else a UserError that says how."""
     found = downloaded(name)
     if found is None:
         raise UserError(
@@ -48,7 +82,7 @@ def fetch(
     *,
     mirror: str | None = None,
     offline: bool = False,
-    on_bytes: Callable[[str, int, int | None], None] | None = None,
+    on_bytes: OnBytes | None = None,
 ) -> Path:
     """Download a data set, check it, and unpack it; do nothing if that was done before.
 
@@ -63,14 +97,7 @@ def fetch(
         on_bytes: is called with the file's name, bytes so far, and its size, None if not told.
 
     Returns:
-        What to prepare: a file or folder.
-
-    Raises:
-        UserError: for an unknown name; if a file cannot be had, or is not what was published; for
-            an archive that is refused; offline, which file must be put where.
-
-    Warns:
-        UserWarning: if no checksum is known for a file, so that the first one was kept.
+        What to prepare: a file or folder; a UserError says what else to do.
     """
     if name not in CATALOGUE:
         raise UserError(f"there is no download {name!r}; known are: {', '.join(CATALOGUE)}")
@@ -89,7 +116,12 @@ def fetch(
                     unpack(file, partial)
                 else:
                     (partial / file.name).hardlink_to(file)
-            _check_inner(partial, download)
+            if not (partial / download.inner).exists():
+                inside = sorted(path.name for path in partial.iterdir())
+                raise UserError(
+                    f"the archive of {name} does not hold {download.inner!r}, but "
+                    f"{', '.join(inside[:5])}: is it another one?"
+                )
     except OSError as error:
         raise UserError(f"cannot write to {home}: {error.strerror or error}") from error
     return home / CONTENT / download.inner
@@ -100,11 +132,7 @@ def _home(name: str) -> Path:
 
 
 def _fetch_file(
-    home: Path,
-    file: RemoteFile,
-    mirror: str | None,
-    offline: bool,
-    on_bytes: Callable[[str, int, int | None], None] | None,
+    home: Path, file: RemoteFile, mirror: str | None, offline: bool, on_bytes: OnBytes | None
 ) -> Path:
     path = home / file.name
     recorded = _recorded(home)
@@ -126,14 +154,15 @@ def _fetch_file(
     urls = [*([f"{mirror.rstrip('/')}/{file.name}"] if mirror else []), *file.urls]
     # What is continued may be another file by now: then the first address is asked again.
     for url in urls[:1] * part.exists() + urls:
-        transfer = Transfer(
-            part,
+        downloader = functools.partial(
+            transfer,
+            part=part,
             num_bytes=file.num_bytes,
             resume=checksum is not None,
             on_bytes=on_bytes and functools.partial(on_bytes, file.name),
         )
         try:
-            pooch.retrieve(url, checksum, fname=file.name, path=home, downloader=transfer)
+            pooch.retrieve(url, checksum, fname=file.name, path=home, downloader=downloader)
         except UserError as error:
             failures.append(str(error))
         except ValueError as error:  # pooch's word for a wrong checksum
@@ -164,24 +193,10 @@ def _record(home: Path, file: RemoteFile, path: Path, recorded: dict[str, str]) 
 
 def _recorded(home: Path) -> dict[str, str]:
     path = home / RECORDED
-    if not path.exists():
-        return {}
-    recorded: dict[str, str] = read_json(
-        path,
-        "restore it, or delete it if the checksum of the next transfer may be trusted anew",
-        dict[str, str],
-    )
-    return recorded
+    remedy = "restore it, or delete it if the checksum of the next transfer may be trusted anew"
+    return read_json(path, remedy, dict[str, str]) if path.exists() else {}
 
 
 def _matches(path: Path, checksum: str) -> bool:
     kind, _, expected = checksum.partition(":")
     return bool(pooch.file_hash(str(path), kind) == expected)
-
-
-def _check_inner(content: Path, download: Download) -> None:
-    if not (content / download.inner).exists():
-        raise UserError(
-            f"the archive of {download.name} does not hold {download.inner!r}, but "
-            f"{', '.join(sorted(path.name for path in content.iterdir())[:5])}: is it another one?"
-        )

@@ -1,9 +1,9 @@
-"""The codecs between MIDI files and events."""
+"""The codecs between MIDI files and events: MidiTok's tokenizers, set up for one instrument."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
+import functools
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,28 +12,103 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from latentwave.bench.data.codec import MediaCodec
+from latentwave.bench.data.codec import MediaCodec, optional_package
 from latentwave.bench.data.corpus import UnusableFileError
-from latentwave.bench.data.json_files import read_json
-from latentwave.bench.data.music.midi import notes_of
-from latentwave.bench.data.music.tokens import (
-    BEGIN,
-    END,
-    Piece,
-    detokenize,
-    miditok_tokenizer,
-    num_notes,
-    tokenize,
-)
+from latentwave.bench.data.music.midi import beat_score, notes_of, parse_midi, time_score
 from latentwave.errors import UserError
 
-FILE = "music.json"
+# Beats of MidiTok: 2 beats are a second at 120 a minute, so 50 steps to the beat are 10 ms.
+_SECOND = {(0, 2): 50}
+_TEN_SECONDS = {(0, 2): 50, (2, 20): 10}
+_FIVE_SECONDS = {(0, 10): 50}
+_SCORE = {(0, 4): 12, (4, 12): 6}
+_IN_TIME: dict[str, Any] = {"use_tempos": False, "use_time_signatures": False}
+_IN_BEATS: dict[str, Any] = {
+    "use_tempos": True,
+    "num_tempos": 41,  # every 5 beats a minute, so that 60, 90 and 120 are there
+    "tempo_range": (40, 240),
+    "use_time_signatures": True,
+}
+_SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
+    "midi-like": ("MIDILike", {"beat_res": _SECOND, **_IN_TIME}),
+    "tsd": ("TSD", {"beat_res": _TEN_SECONDS, **_IN_TIME}),
+    "structured": ("Structured", {"beat_res": _FIVE_SECONDS, **_IN_TIME}),
+    "remi": ("REMI", {"beat_res": _SCORE, **_IN_BEATS}),
+}
+TOKENIZERS = tuple(_SETTINGS)
+BEGIN, END = 1, 2
+NUM_SPECIAL = 3  # MidiTok demands the first, PAD
 
 
 @dataclasses.dataclass(frozen=True)
-class _Meaning:
-    miditok: str
-    vocabulary: list[str]
+class Piece:
+    """A tokenized piece of music."""
+
+    tokens: NDArray[np.uint16]  # BEGIN, the events, END
+    num_notes: int  # that the tokens stand for
+
+
+@functools.lru_cache(maxsize=8)
+def miditok_tokenizer(kind: str) -> Any:
+    """MidiTok's tokenizer of that kind."""
+    miditok = optional_package("miditok", "music", "music")
+    name, settings = _SETTINGS[kind]
+    config = miditok.TokenizerConfig(
+        pitch_range=(0, 127),
+        num_velocities=32,
+        special_tokens=["PAD", "BOS", "EOS"],
+        use_programs=False,
+        use_pitchdrum_tokens=False,
+        remove_duplicated_notes=True,
+        **settings,
+    )
+    return getattr(miditok, name)(config)
+
+
+def tokenize(kind: str, content: bytes, lost: list[str] | None = None) -> Piece:
+    """The tokens of the content of a MIDI file, see `parse_midi`."""
+    source = parse_midi(content, lost)
+    score = beat_score(source) if kind == "remi" else time_score(notes_of(source.to("second")))
+    (sequence,) = miditok_tokenizer(kind).encode(score)
+    tokens = np.array([BEGIN, *sequence.ids, END], dtype=np.uint16)
+    return Piece(tokens, num_notes(kind, tokens))
+
+
+def num_notes(kind: str, tokens: NDArray[Any]) -> int:
+    """The notes that tokens stand for."""
+    return int(_is_note(kind)[tokens].sum())
+
+
+@functools.lru_cache(maxsize=8)
+def _is_note(kind: str) -> NDArray[np.bool_]:
+    vocabulary = miditok_tokenizer(kind).vocab
+    return np.array([name.startswith(("NoteOn_", "Pitch_")) for name in vocabulary])
+
+
+def detokenize(kind: str, tokens: NDArray[Any]) -> Any:
+    """The music of tokens, which need not make sense: a `symusic.Score` in ticks.
+
+    A note that has begun and not ended ends with the music. BEGIN and END are passed over.
+    """
+    tokenizer = miditok_tokenizer(kind)
+    ids = [int(token) for token in tokens if token >= NUM_SPECIAL]
+    if kind == "midi-like":
+        ids += _missing_ends(tokenizer.vocab, ids)
+    return tokenizer.decode([ids])
+
+
+def _missing_ends(vocabulary: dict[str, int], ids: list[int]) -> list[int]:
+    begins = {vocabulary[f"NoteOn_{pitch}"]: pitch for pitch in range(128)}
+    ends = {vocabulary[f"NoteOff_{pitch}"]: pitch for pitch in range(128)}
+    sounding = [0] * 128
+    for token in ids:
+        if token in begins:
+            sounding[begins[token]] += 1
+        elif token in ends:
+            sounding[ends[token]] = max(0, sounding[ends[token]] - 1)
+    missing = [token for token, pitch in ends.items() for _ in range(sounding[pitch])]
+    # At once they would end as they begin; MidiTok leaves out notes without a duration.
+    return [vocabulary["TimeShift_0.25.50"], *missing] if missing else []
 
 
 class EventCodec(MediaCodec):
@@ -72,11 +147,7 @@ class EventCodec(MediaCodec):
         return float(detokenize(self.kind, tokens).to("second").end())
 
     def encode_prompt(self, prompt: str) -> NDArray[np.uint16]:
-        """The tokens of a MIDI file, without END.
-
-        Raises:
-            UserError: if it is missing or cannot be used.
-        """
+        """The tokens of a MIDI file, without END."""
         path = Path(prompt).expanduser()
         if not path.is_file():
             raise UserError(f"the prompt of this model is a MIDI file; there is none at {path}")
@@ -94,25 +165,21 @@ class EventCodec(MediaCodec):
         names = list(miditok_tokenizer(self.kind).vocab)
         return [names[token] for token in tokens.tolist()]
 
-    def save(self, folder: Path) -> None:
-        """Write `music.json`: what every token means."""
-        meaning = _Meaning(version("miditok"), list(miditok_tokenizer(self.kind).vocab))
-        text = json.dumps(dataclasses.asdict(meaning))
-        (folder / FILE).write_text(text + "\n", encoding="utf-8")
+    def save(self, folder: Path) -> dict[str, Any]:
+        """What every token means, in no file of its own."""
+        vocabulary = list(miditok_tokenizer(self.kind).vocab)
+        return {"miditok": version("miditok"), "vocabulary": vocabulary}
 
     @classmethod
-    def load(cls, folder: Path) -> EventCodec:
-        """Read what `save` wrote.
-
-        Raises:
-            UserError: if the MidiTok that is installed gives the tokens other meanings.
-        """
-        meaning: _Meaning = read_json(folder / FILE, "prepare the corpus again", _Meaning)
-        if meaning.vocabulary != list(miditok_tokenizer(cls.kind).vocab):
+    def load(
+        cls, folder: Path, *, miditok: str = "", vocabulary: Any = None, **_: Any
+    ) -> EventCodec:
+        """A UserError if the MidiTok that is installed gives the tokens other meanings."""
+        if vocabulary != list(miditok_tokenizer(cls.kind).vocab):
             raise UserError(
-                f"{folder} was written with MidiTok {meaning.miditok}, whose vocabulary differs "
-                f"from that of MidiTok {version('miditok')}: install that version, or prepare the "
-                "corpus again"
+                f"{folder} was written with MidiTok {miditok}, whose vocabulary differs from that "
+                f"of MidiTok {version('miditok')}: install that version, or prepare the corpus "
+                "again"
             )
         return cls()
 

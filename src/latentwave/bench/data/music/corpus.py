@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import functools
 import os
 import warnings
@@ -13,7 +12,8 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from latentwave.bench.data.corpus import SPLITS, Document, FileCorpus, Found, UnusableFileError
-from latentwave.bench.data.music.tokens import Piece, tokenize
+from latentwave.bench.data.files import read_csv
+from latentwave.bench.data.music.codec import Piece, tokenize
 from latentwave.errors import UserError
 
 SUFFIXES = frozenset((".mid", ".midi"))
@@ -21,15 +21,11 @@ SUFFIXES = frozenset((".mid", ".midi"))
 PARALLEL_BYTES = 1 << 18
 _MOST_WORKERS = 16
 _FILES_AT_ONCE = 8
+_Result = tuple[Piece | None, list[str]]
 
 
 class MidiFiles(FileCorpus):
-    """MIDI files, one document each; large corpora are shared among processes.
-
-    Args:
-        found: the files.
-        kind: of tokenizer.
-    """
+    """MIDI files, one document each, in tokens of a kind; processes share large corpora."""
 
     def __init__(self, found: Found, kind: str) -> None:
         super().__init__(found)
@@ -49,9 +45,6 @@ class MidiFiles(FileCorpus):
             raise UnusableFileError("; ".join(words))
         lost += words
         yield piece
-
-
-_Result = tuple[Piece | None, list[str]]
 
 
 def tokenize_files(kind: str, paths: Sequence[Path]) -> Generator[_Result, None, None]:
@@ -91,51 +84,30 @@ def _num_cores() -> int:
         return os.cpu_count() or 1
 
 
-def use_table(found: Found) -> bool:
-    """Take the files and splits of MAESTRO from its table, where the folder holds it.
-
-    Raises:
-        UserError: if the table does not have MAESTRO's columns or names other splits.
-    """
-    tables = sorted(found.root.glob("maestro-v*.csv")) if found.root.is_dir() else []
+def maestro_files(root: Path) -> Found | None:
+    """The files and splits of MAESTRO by its table; None where the folder does not hold it."""
+    tables = sorted(root.glob("maestro-v*.csv")) if root.is_dir() else []
     if not tables:
-        return False
-    found.files, found.splits = {}, {}
-    for row in _rows(tables[-1], ("midi_filename", "split")):
+        return None
+    files, splits = {}, {}
+    for row in read_csv(tables[-1], ["midi_filename", "split"]):
         name, split = row["midi_filename"], row["split"]
         if split not in SPLITS:
             raise UserError(f"{tables[-1]} puts {name} into a split {split!r}, not in {SPLITS}")
-        found.files[name] = _inside(tables[-1], name)
-        found.splits[name] = split
-    return True
+        files[name], splits[name] = _inside(tables[-1], name), split
+    return Found(root=root, files=files, splits=splits)
 
 
 def asap_files(root: Path) -> dict[str, Path]:
-    """The performances of ASAP, without its scores; the folder of a name is its piece.
-
-    Raises:
-        UserError: if its `metadata.csv` is not there or does not have ASAP's columns.
-    """
+    """The performances of ASAP, without its scores; the folder of a name is its piece."""
     table = root / "metadata.csv"
     if not table.is_file():
         raise UserError(
             f"{root} holds no metadata.csv: name the folder of the ASAP dataset, or take the "
             'corpus "music" with split_by "folder"'
         )
-    names = [row["midi_performance"] for row in _rows(table, ("folder", "midi_performance"))]
-    return {name: _inside(table, name) for name in names}
-
-
-def _rows(table: Path, columns: tuple[str, ...]) -> Iterator[dict[str, str]]:
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in columns if name not in (reader.fieldnames or ())]
-            if missing:
-                raise UserError(f"{table} has no column {missing[0]!r}: it is another table")
-            yield from (row for row in reader if all(row[name] for name in columns))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"cannot read {table}: {error}") from error
+    names = [row["midi_performance"] for row in read_csv(table, ["folder", "midi_performance"])]
+    return {name: _inside(table, name) for name in names if name}
 
 
 def _inside(table: Path, name: str) -> Path:

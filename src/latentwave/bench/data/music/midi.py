@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from latentwave.bench.data.codec import optional_package
 from latentwave.bench.data.corpus import UnusableFileError
-from latentwave.errors import UserError
 
 TICKS_PER_SECOND = 100
 BEATS_PER_MINUTE = 120  # what a MIDI file without a tempo plays at
@@ -24,58 +23,32 @@ _PEDAL = re.compile(rb"[\xb0-\xbf]")
 
 @dataclasses.dataclass(frozen=True)
 class Notes:
-    """Notes in order of their onset.
+    """Notes in order of their onset."""
 
-    Attributes:
-        onset: in seconds, or in ticks of the beat.
-        end: in the same unit.
-        pitch: 0 … 127.
-        velocity: 1 … 127.
-    """
-
-    onset: NDArray[Any]
-    end: NDArray[Any]
-    pitch: NDArray[Any]
-    velocity: NDArray[Any]
+    onset: NDArray[Any]  # in seconds, or in ticks of the beat
+    end: NDArray[Any]  # in the same unit
+    pitch: NDArray[Any]  # 0 … 127
+    velocity: NDArray[Any]  # 1 … 127
 
     def __len__(self) -> int:
-        """Notes."""
         return len(self.onset)
 
 
 def symusic() -> Any:
-    """The package that reads and writes MIDI files.
-
-    Raises:
-        UserError: if it is not installed.
-    """
-    try:
-        import symusic as package
-    except ImportError as error:
-        raise UserError(
-            "MIDI files cannot be read without symusic: pip install 'latentwave[music]'"
-        ) from error
-    return package
+    """The package that reads and writes MIDI files."""
+    return optional_package("symusic", "music", "music")
 
 
 def parse_midi(content: bytes, lost: list[str] | None = None) -> Any:
-    """Read the bytes of a MIDI file, as far as they can be read.
+    """Read the bytes of a MIDI file as far as they can be read: a `symusic.Score` in ticks.
 
-    Pedals act on their channel, whatever track they stand in. A tempo of 0 is passed over.
-
-    Args:
-        content: of the file.
-        lost: takes in words for what could not be read.
-
-    Returns:
-        A `symusic.Score` in ticks, with at least one note that is not a drum's, of a length that
-        a piece can have.
+    Pedals act on their channel, whatever track they stand in. A tempo of 0 is passed over. `lost`
+    takes in words for what could not be read.
 
     Raises:
         UnusableFileError: if it is damaged, holds nothing to play, or its times are impossible.
-        UserError: if symusic is not installed.
     """
-    package = symusic()
+    read = symusic().Score.from_midi
     lost = [] if lost is None else lost
     # symusic knows the pedals of a track, not those of a channel.
     tracks = list(enumerate(_tracks(content)))
@@ -83,18 +56,17 @@ def parse_midi(content: bytes, lost: list[str] | None = None) -> Any:
     if any(with_notes - {number} for number, track in tracks if _PEDAL.search(track)):
         content = _in_one_track(content, lost)
     try:
-        score = package.Score.from_midi(content)
+        score = read(content)
     except (RuntimeError, ValueError) as error:
+        reason = str(error).removeprefix("MiniMidi: ").split(":", maxsplit=1)[0]
+        damaged = UnusableFileError(f"is damaged or no MIDI ({reason})")
         try:
-            score = package.Score.from_midi(_in_one_track(content, lost))
-            found = score.note_num() and not lost and "it is damaged"
+            score = read(_in_one_track(content, lost))
         except (RuntimeError, ValueError):
-            score, found = package.Score(), None
+            raise damaged from error
         if not score.note_num():
-            reason = str(error).removeprefix("MiniMidi: ").split(":", maxsplit=1)[0]
-            raise UnusableFileError(f"is damaged or no MIDI ({reason})") from error
-        if found:
-            lost.append(str(found))
+            raise damaged from error
+        lost += [] if lost else ["it is damaged"]
     score.tempos = [tempo for tempo in score.tempos if tempo.mspq > 0]
     if score.ticks_per_quarter < 1:
         raise UnusableFileError("is damaged: it has no ticks per beat")
@@ -102,8 +74,8 @@ def parse_midi(content: bytes, lost: list[str] | None = None) -> Any:
     if not num_notes:
         raise UnusableFileError("holds drums alone" if score.note_num() else "holds no notes")
     seconds = float(score.to("second").end())
-    if not math.isfinite(seconds) or seconds > LONGEST_SECONDS:
-        hours = f"{seconds / 3600:,.0f} hours" if math.isfinite(seconds) else "for ever"
+    if not seconds <= LONGEST_SECONDS:
+        hours = f"{seconds / 3600:,.0f} hours"
         raise UnusableFileError(f"lasts {hours}: its tempo or its times are damaged")
     if num_notes > max(1.0, seconds) * MOST_NOTES_PER_SECOND:
         raise UnusableFileError(
@@ -183,36 +155,25 @@ def _number(track: bytes, place: int) -> tuple[int, int]:
 
 
 def notes_of(score: Any, *, sustain: bool = True) -> Notes:
-    """The notes of all tracks but the drums', as one instrument.
+    """The notes of all tracks of a score but the drums', as one instrument, by onset, then pitch.
 
-    Args:
-        score: a `symusic.Score`, in seconds or in ticks.
-        sustain: a note that ends while its track's sustain pedal is down sounds on until the
-            pedal rises or its key is struck again, as in Oore et al., "This Time with Feeling"
-            (2018).
-
-    Returns:
-        The notes by onset, then pitch.
+    With `sustain` a note that ends while its track's sustain pedal is down sounds on until the
+    pedal rises or its key is struck again, as in Oore et al., "This Time with Feeling" (2018).
     """
     parts = []
     for track in score.tracks:
         if track.is_drum or not len(track.notes):
             continue
         values = track.notes.numpy()
-        part = Notes(
-            values["time"],
-            values["time"] + values["duration"],
-            values["pitch"],
-            values["velocity"],
-        )
+        end = values["time"] + values["duration"]
+        part = Notes(values["time"], end, values["pitch"], values["velocity"])
         if sustain and len(track.pedals):
             pedals = track.pedals.numpy()
             part = _sustained(part, pedals["time"], pedals["time"] + pedals["duration"])
         parts.append(part)
+    nothing = [np.empty(0, np.int32)]
     columns = [
-        np.concatenate([getattr(part, field.name) for part in parts])
-        if parts
-        else np.empty(0, np.int32)
+        np.concatenate([getattr(part, field.name) for part in parts] or nothing)
         for field in dataclasses.fields(Notes)
     ]
     order = np.lexsort((columns[2], columns[0]))
@@ -220,15 +181,9 @@ def notes_of(score: Any, *, sustain: bool = True) -> Notes:
 
 
 def time_score(notes: Notes) -> Any:
-    """Notes in seconds as a score whose tick lasts 10 ms.
+    """Notes in seconds as a `symusic.Score` of one piano track whose tick lasts 10 ms.
 
-    Onsets are rounded to the nearest tick; a note lasts one tick at least.
-
-    Args:
-        notes: with onset and end in seconds.
-
-    Returns:
-        A `symusic.Score` of one piano track at 120 beats a minute, 50 ticks to the beat.
+    Onsets are rounded to the nearest tick; a note lasts one tick at least. A minute has 120 beats.
     """
     onset = np.rint(notes.onset.astype(np.float64) * TICKS_PER_SECOND).astype(np.int32)
     end = np.rint(notes.end.astype(np.float64) * TICKS_PER_SECOND).astype(np.int32)
@@ -239,9 +194,9 @@ def time_score(notes: Notes) -> Any:
     return score
 
 
-def beat_score(source: Any, *, sustain: bool = True) -> Any:
+def beat_score(source: Any) -> Any:
     """The score itself, its time in beats, with all tracks but the drums' as one piano track."""
-    notes = notes_of(source, sustain=sustain)
+    notes = notes_of(source)
     score = symusic().Score(source.ticks_per_quarter)
     score.tempos = source.tempos.copy()
     score.time_signatures = source.time_signatures.copy()

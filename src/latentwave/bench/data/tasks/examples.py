@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
@@ -24,16 +23,8 @@ class LabelledExamples(Dataset[Item]):
     """The documents of a split, each cut to a length, with their labels.
 
     Tokens come as `input_ids`, int64; raw samples as `input_values`, float32 in [−1, 1). One
-    label is a class, int64; several are 0 and 1 for each class, float32. Of a pair of texts each
-    keeps half of the length, and what a short one leaves goes to the other.
-
-    Args:
-        store: of a labelled corpus.
-        split: "train", "validation" or "test".
-        max_tokens: a longer document loses its end.
-
-    Attributes:
-        lengths: (documents,), tokens of each, cut.
+    label is a class, int64; several are 0 and 1 for each class, float32. `lengths`, (documents,),
+    are the tokens of each, at most `max_tokens`.
 
     Raises:
         UserError: if the split has no documents.
@@ -48,25 +39,21 @@ class LabelledExamples(Dataset[Item]):
                 f"the {split} split of {store.metadata.corpus!r} has no documents: raise its share"
             )
         self._arguments = (store, split, max_tokens)
-        self._tokens = store.split(split)
-        self._edges = spans[:, 1:]
+        self._tokens, self._edges = store.split(split), spans[:, 1:]
         self._labels = np.asarray(store.labels)[spans[:, 0]]
-        self._separator = store.codec.separator
         self.max_tokens = max_tokens
         self.lengths = np.minimum(spans[:, 2] - spans[:, 1], max_tokens)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Workers map the tokens again instead of receiving a copy."""
+        # Workers map the tokens again instead of receiving a copy.
         return LabelledExamples, self._arguments
 
     def __len__(self) -> int:
-        """Documents."""
         return len(self._labels)
 
     def __getitem__(self, index: int) -> Item:
-        """One document and its label."""
         start, stop = self._edges[index]
-        document = self._cut(self._tokens[start:stop])
+        document = self._tokens[start:stop][: self.max_tokens]
         label = torch.from_numpy(np.asarray(self._labels[index]))
         labels = {"labels": label.float() if label.dim() else label.long()}
         if document.dtype == np.int16:
@@ -74,40 +61,23 @@ class LabelledExamples(Dataset[Item]):
             return {"input_values": values} | labels
         return {"input_ids": torch.from_numpy(document.astype(np.int64))} | labels
 
-    def _cut(self, document: NDArray[Any]) -> NDArray[Any]:
-        if self._separator is None or len(document) <= self.max_tokens:
-            return document[: self.max_tokens]
-        border = int((document == self._separator).argmax())
-        half = (self.max_tokens - 1) // 2
-        first = min(border, max(half, self.max_tokens - (len(document) - border)))
-        rest = document[border : border + self.max_tokens - first]
-        return np.concatenate([document[:first], rest])
-
 
 class ShuffledExamples(Dataset[Item]):
     """Training examples in random order, epoch after epoch.
 
     Example i is number i mod n of a shuffle that the seed and the epoch ⌊i / n⌋ alone determine:
-    any number of workers and a resumed run read the same ones.
-
-    Args:
-        examples: what is shuffled.
-        num_examples: the length of the dataset, such as steps · batch size.
-        seed: >= 0.
+    any number of workers and a resumed run read the same ones. Its length is `num_examples`, such
+    as steps · batch size.
     """
 
     def __init__(self, examples: Sequence[Item] | LabelledExamples, num_examples: int, seed: int):
-        self.examples = examples
-        self.num_examples = num_examples
-        self.seed = seed
+        self.examples, self.num_examples, self.seed = examples, num_examples, seed
         self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
 
     def __len__(self) -> int:
-        """Examples of all epochs."""
         return self.num_examples
 
     def __getitem__(self, index: int) -> Item:
-        """One example."""
         epoch, place = divmod(index, len(self.examples))
         if epoch != self._epoch:
             bits = np.random.Philox(key=self.seed, counter=epoch << 64)
@@ -117,12 +87,7 @@ class ShuffledExamples(Dataset[Item]):
 
 
 def even_indices(num_examples: int, limit: int | None) -> list[int]:
-    """Evenly spaced indices, at most `limit` of them: the same at every evaluation.
-
-    Example:
-        >>> even_indices(9, 3)
-        [0, 3, 6]
-    """
+    """Evenly spaced indices, at most `limit` of them: the same at every evaluation."""
     count = num_examples if limit is None else min(limit, num_examples)
     return [index * num_examples // count for index in range(count)]
 
@@ -131,23 +96,14 @@ def even_indices(num_examples: int, limit: int | None) -> list[int]:
 class PadExamples:
     """Make a batch: examples are padded on the right to the longest of them.
 
-    Attributes:
-        pad_token: stands for missing tokens; samples are padded with silence.
-        min_length: pad to at least as many.
-
-    Example:
-        >>> pad = PadExamples(pad_token=9)
-        >>> batch = pad([{"input_ids": torch.tensor(ids), "labels": torch.tensor(0)}
-        ...              for ids in ([1, 2], [3])])
-        >>> batch["input_ids"].tolist(), batch["attention_mask"].tolist()
-        ([[1, 2], [3, 9]], [[1, 1], [1, 0]])
+    It holds inputs (B, longest), `attention_mask` of the same shape, and `labels`.
     """
 
-    pad_token: int = 0
-    min_length: int = 1
+    pad_token: int = 0  # stands for missing tokens; samples are padded with silence
+    min_length: int = 1  # pad to at least as many
 
     def __call__(self, examples: Sequence[Item]) -> Item:
-        """Inputs (B, longest), `attention_mask` of the same shape, `labels`."""
+        """The batch of some examples."""
         name = "input_ids" if "input_ids" in examples[0] else "input_values"
 
         def padded(rows: list[Tensor], value: float) -> Tensor:
@@ -157,8 +113,6 @@ class PadExamples:
         inputs = [example[name] for example in examples]
         return {
             name: padded(inputs, self.pad_token if name == "input_ids" else 0.0),
-            "attention_mask": padded(
-                [torch.ones(len(one), dtype=torch.int64) for one in inputs], 0
-            ),
+            "attention_mask": padded([torch.ones(len(one)).long() for one in inputs], 0),
             "labels": torch.stack([example["labels"] for example in examples]),
         }

@@ -9,11 +9,9 @@ import json
 import random
 import statistics
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from latentwave.bench.data.corpus import SPLITS
-from latentwave.bench.data.tasks.labelled import Example, LabelledRows
-from latentwave.bench.data.tasks.tables import read_tsv, require_files
+from latentwave.bench.data.splits import Example, LabelledRows
 from latentwave.errors import UserError
 
 DIGITS = tuple("0123456789")
@@ -40,33 +38,18 @@ class ListOpsRules:
     and every expression once.
 
     Reference: Nangia and Bowman, 2018, in the form of the Long Range Arena (Tay et al., 2021).
-
-    Attributes:
-        num_train: expressions to train on.
-        num_validation: to validate on.
-        num_test: to test on.
-        min_length: symbols, exclusive.
-        max_length: symbols, exclusive.
-        max_depth: the root has depth 1.
-        max_arguments: of one operator.
-        seed: of the draws.
     """
 
     num_train: int = 96_000
     num_validation: int = 2_000
     num_test: int = 2_000
-    min_length: int = 500
-    max_length: int = 2_000
-    max_depth: int = 10
-    max_arguments: int = 10
+    min_length: int = 500  # symbols, exclusive
+    max_length: int = 2_000  # symbols, exclusive
+    max_depth: int = 10  # the root has depth 1
+    max_arguments: int = 10  # of one operator
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            UserError: for a value out of range.
-        """
         bounds = {
             "num_train": (1, 10**9),
             "num_validation": (1, 10**9),
@@ -92,60 +75,33 @@ def drawn_listops(rules: ListOpsRules) -> LabelledRows:
         expressions = draw_expressions(rules)
         counts = (rules.num_train, rules.num_validation, rules.num_test)
         for split, count in zip(SPLITS, counts, strict=True):
-            for symbols in itertools.islice(expressions, count):
-                yield Example(symbols, evaluate(symbols), split)
+            for symbols, value in itertools.islice(expressions, count):
+                yield Example(symbols, value, split)
 
     content = json.dumps(dataclasses.asdict(rules), sort_keys=True)
     return LabelledRows(examples, DIGITS, rules=content)
 
 
-def published_listops(folder: Path) -> LabelledRows:
-    """The published tables basic_{train,val,test}.tsv: source and target, below a heading.
-
-    Raises:
-        UserError: if one is missing; while examples are read, for a line that is not an
-            expression and its value.
-    """
-    paths = require_files(
-        folder,
-        [f"basic_{part}.tsv" for part in ("train", "val", "test")],
-        "name the folder of the published ListOps tables, or give no path to draw expressions by "
-        "the same rules",
-    )
-
-    def examples() -> Iterator[Example]:
-        for split, path in zip(SPLITS, paths, strict=True):
-            for place, (source, target) in read_tsv(path, 2):
-                if source != b"Source":
-                    symbols = _read_expression(source, target, place)
-                    yield Example(symbols, int(target), split)
-
-    return LabelledRows(examples, DIGITS, {path.name: path for path in paths})
-
-
-def draw_expressions(rules: ListOpsRules) -> Iterator[list[str]]:
-    """Distinct expressions without end, as symbols.
-
-    Raises:
-        UserError: if the rules hardly ever give an expression that is new.
+def draw_expressions(rules: ListOpsRules) -> Iterator[tuple[list[str], int]]:
+    """Distinct expressions without end, as symbols, and their values; the median is cut.
 
     Example:
         >>> next(draw_expressions(ListOpsRules(min_length=4, max_length=8)))
-        ['[MAX', '3', '3', '6', '7', ']']
+        (['[MAX', '3', '3', '6', '7', ']'], 7)
     """
     chance = random.Random(rules.seed).random  # noqa: S311 (no secrets here)
     seen: set[bytes] = set()
     num_wasted = 0
     while num_wasted < _PATIENCE_SYMBOLS:
         symbols: list[str] = []
-        _draw_node(chance, rules, 1, symbols)
+        value = _draw_node(chance, rules, 1, symbols)
         num_wasted += len(symbols)
         if rules.min_length < len(symbols) < rules.max_length:
             digest = hashlib.blake2b("".join(symbols).encode(), digest_size=16).digest()
             if digest not in seen:
                 seen.add(digest)
                 num_wasted = 0
-                yield symbols
+                yield symbols, value
     raise UserError(
         f"listops: {num_wasted:,} drawn symbols made no new expression of more than "
         f"{rules.min_length} and fewer than {rules.max_length} after {len(seen):,}: ask for fewer, "
@@ -153,57 +109,19 @@ def draw_expressions(rules: ListOpsRules) -> Iterator[list[str]]:
     )
 
 
-def evaluate(symbols: list[str]) -> int:
-    """The value of an expression, a digit; the median is cut to its integer part.
-
-    Raises:
-        ValueError: if the symbols are no expression.
-
-    Example:
-        >>> evaluate("[MAX 2 9 [MIN 4 7 ] 0 ]".split())
-        9
-    """
-    stack: list[tuple[str, list[int]]] = [("", [])]
-    for symbol in symbols:
-        if symbol in OPERATORS:
-            stack.append((symbol, []))
-        elif symbol == END:
-            operator, values = stack.pop()
-            if not stack or not values:
-                raise ValueError("unbalanced brackets or an operator without arguments")
-            stack[-1][1].append(_APPLY[operator](values))
-        elif symbol in DIGITS:
-            stack[-1][1].append(int(symbol))
-        else:
-            raise ValueError(f"{symbol!r} is not a symbol of ListOps")
-    if len(stack) != 1 or len(stack[0][1]) != 1:
-        raise ValueError("not one whole expression")
-    return stack[0][1][0]
-
-
 def _draw_node(
     chance: Callable[[], float], rules: ListOpsRules, depth: int, symbols: list[str]
-) -> None:
-    """Append a node; stop early once the expression is too long to be kept."""
+) -> int:
+    """Append a node; its value. Stops early once the expression is too long to be kept."""
     if depth >= rules.max_depth or chance() >= _OPERATOR_SHARE:
         symbols.append(SYMBOLS[int(chance() * 10)])
-        return
-    symbols.append(OPERATORS[int(chance() * len(OPERATORS))])
+        return int(symbols[-1])
+    operator = OPERATORS[int(chance() * len(OPERATORS))]
+    symbols.append(operator)
+    values = []
     for _ in range(2 + int(chance() * (rules.max_arguments - 1))):
         if len(symbols) >= rules.max_length:
-            return
-        _draw_node(chance, rules, depth + 1, symbols)
+            return 0
+        values.append(_draw_node(chance, rules, depth + 1, symbols))
     symbols.append(END)
-
-
-def _read_expression(source: bytes, target: bytes, place: str) -> list[str]:
-    # The published files write every pair in round brackets, which say nothing more.
-    words = source.decode("ascii", errors="replace").split()
-    symbols = [word for word in words if word not in ("(", ")")]
-    try:
-        value = evaluate(symbols)
-    except ValueError as error:
-        raise UserError(f"{place}: {error}") from error
-    if target.strip() != str(value).encode():
-        raise UserError(f"{place}: the target is {target[:20]!r}, the expression is {value}")
-    return symbols
+    return _APPLY[operator](values)

@@ -1,4 +1,4 @@
-"""Characters as tokens, and what the codecs of text share."""
+"""Characters and bytes as tokens, and what the codecs of text share."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from latentwave.bench.data.codec import Codec, Encoder
+from latentwave.bench.data.codec import Codec
 from latentwave.bench.data.metadata import token_dtype
 from latentwave.errors import UserError
 
@@ -31,9 +32,10 @@ class TextCodec(Codec):
         """The tokens of a text, see `encode`."""
         return self.encode(prompt)
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path) -> dict[str, Any]:
         """Write the tokenizer for `transformers.AutoTokenizer.from_pretrained(folder)`."""
         self.tokenizer.save_pretrained(folder)
+        return {}
 
     def write(self, tokens: NDArray[Any], path: Path) -> None:
         """Decode tokens into a text file, line ends as they are."""
@@ -42,11 +44,8 @@ class TextCodec(Codec):
 
     def same_tokens(self, other: Codec) -> bool:
         """Whether both have the same vocabulary."""
-        return (
-            isinstance(other, TextCodec)
-            and self.kind == other.kind
-            and self.tokenizer.get_vocab() == other.tokenizer.get_vocab()
-        )
+        own = self.tokenizer.get_vocab()
+        return self.kind == other.kind and own == other.tokenizer.get_vocab()
 
     def token_names(self, tokens: NDArray[Any]) -> list[str]:
         """What each token alone decodes to."""
@@ -54,13 +53,7 @@ class TextCodec(Codec):
 
 
 class CharacterCodec(TextCodec):
-    """One token per character: the token is the character's place in the sorted vocabulary.
-
-    Args:
-        vocabulary: the distinct characters in the order of their tokens.
-
-    Raises:
-        ValueError: if it is empty or a character stands twice.
+    """One token per character: its place in the sorted vocabulary of distinct characters.
 
     Example:
         >>> codec = CharacterCodec("abn")
@@ -77,32 +70,22 @@ class CharacterCodec(TextCodec):
         self.vocab_size = self._unknown = len(vocabulary)
         self.dtype = token_dtype(self.vocab_size)
         # The last entry stands for every larger code point.
-        size = max(127, *map(ord, vocabulary)) + 2
+        size = max(map(ord, vocabulary)) + 2
         self.table = np.full(size, self._unknown, dtype=token_dtype(self._unknown + 1))
-        self.table[code_points(vocabulary)] = np.arange(self._unknown)
+        self.table[_code_points(vocabulary)] = np.arange(self._unknown)
         self._num_bytes = np.array(
             [len(each.encode("utf-8", "surrogatepass")) for each in vocabulary]
         )
 
     @classmethod
-    def load(cls, folder: Path) -> CharacterCodec:
+    def load(cls, folder: Path, **_: Any) -> CharacterCodec:
         """Read what `save` wrote."""
         tokens = read_tokenizer(folder / TOKENIZER_FILE).get_vocab()
         return cls("".join(sorted(tokens, key=tokens.__getitem__)))
 
     def encode(self, text: str) -> NDArray[Any]:
-        """The tokens of a text.
-
-        Returns:
-            (len(text),), in the smallest unsigned type that holds the vocabulary.
-
-        Raises:
-            UserError: for a character that is not in the vocabulary, with its position.
-        """
-        points = code_points(text)
-        if points.dtype != np.uint8:
-            points = np.minimum(points, len(self.table) - 1)
-        tokens: NDArray[Any] = self.table[points]
+        """The tokens of a text: (characters,), of `dtype`; a UserError for unknown characters."""
+        tokens: NDArray[Any] = self.table[np.minimum(_code_points(text), len(self.table) - 1)]
         if tokens.size and tokens.max() == self._unknown:
             position = int((tokens == self._unknown).argmax())
             raise UserError(
@@ -131,42 +114,68 @@ class CharacterCodec(TextCodec):
         return fast_tokenizer(tokenizer)
 
 
-class CodePoints(Encoder):
-    """Characters whose vocabulary is not known before all of them have been read.
+class CodePoints(TextCodec):
+    """What becomes a `CharacterCodec` when all has been read; until then tokens are code points."""
 
-    A character's provisional token is its number in Unicode.
-
-    Example:
-        >>> encoder = CodePoints()
-        >>> codec, table = encoder.finish([encoder.encode("banana"), encoder.encode("ñ")])
-        >>> codec.vocabulary, table[encoder.encode("bañ")].tolist()
-        ('abnñ', [1, 0, 3])
-    """
+    kind = "characters"
+    dtype = "uint32"
 
     def encode(self, text: str) -> NDArray[Any]:
-        """The numbers of the characters, see `code_points`."""
-        return code_points(text)
+        """The code points: (characters,), uint32."""
+        return _code_points(text)
 
-    def finish(self, provisional: Iterable[NDArray[Any]]) -> tuple[CharacterCodec, NDArray[Any]]:
-        """The codec with the sorted vocabulary, and the token of each number."""
+    def finish(self, tokens: Iterable[NDArray[Any]]) -> tuple[CharacterCodec, NDArray[Any]]:
+        """The codec with the sorted vocabulary, and the token of each code point."""
         seen = np.zeros(sys.maxunicode + 1, dtype=np.bool_)
-        known = b""
-        for points in provisional:
-            if points.dtype == np.uint8:  # several times faster
-                while rest := points.tobytes().translate(None, known):
-                    known += rest[:1]
-            else:
-                seen[points] = True
-        seen[list(known)] = True
+        for points in tokens:
+            seen[points] = True
         codec = CharacterCodec("".join(map(chr, np.flatnonzero(seen))))
-        # Without the last entry, for what is unknown, a byte holds one character more.
-        return codec, codec.table[:-1].astype(codec.dtype)
+        return codec, codec.table
 
 
-def code_points(text: str) -> NDArray[Any]:
-    """The Unicode numbers of the characters: (len(text),), uint8 for ASCII, else uint32."""
-    if text.isascii():
-        return np.frombuffer(text.encode("ascii"), dtype=np.uint8)
+class ByteCodec(TextCodec):
+    """One token per byte of the UTF-8 text: the token is the byte.
+
+    Example:
+        >>> ByteCodec().encode("né").tolist()
+        [110, 195, 169]
+    """
+
+    kind = "bytes"
+    unit = "byte"
+    vocab_size = 256
+    dtype = "uint8"
+
+    def encode(self, piece: str | bytes) -> NDArray[Any]:
+        """The bytes of a text, or bytes as they are: (bytes,), uint8."""
+        content = piece if isinstance(piece, bytes) else piece.encode("utf-8", "surrogatepass")
+        return np.frombuffer(content, dtype=np.uint8)
+
+    def units_of(self, tokens: NDArray[Any]) -> dict[str, int]:
+        """Bytes, and characters by their first bytes."""
+        continuing = int(np.count_nonzero((tokens & 0xC0) == 0x80))
+        return {"character": len(tokens) - continuing, "byte": len(tokens)}
+
+    def write(self, tokens: NDArray[Any], path: Path) -> None:
+        """Write the bytes, whether they are text or not."""
+        path.write_bytes(np.asarray(tokens).astype(np.uint8).tobytes())
+
+    def token_names(self, tokens: NDArray[Any]) -> list[str]:
+        """ASCII as it is, other bytes by their number in hexadecimal."""
+        return [chr(byte) if byte < 0x80 else f"\\x{byte:02x}" for byte in tokens.tolist()]
+
+    @functools.cached_property
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """The tokenizer of transformers that does the same."""
+        table: dict[int, str] = bytes_to_unicode()  # type: ignore[no-untyped-call]
+        vocabulary = {symbol: byte for byte, symbol in table.items()}
+        tokenizer = Tokenizer(models.BPE(vocabulary, []))
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        tokenizer.decoder = decoders.ByteLevel()
+        return fast_tokenizer(tokenizer)
+
+
+def _code_points(text: str) -> NDArray[Any]:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
 
 
@@ -184,11 +193,7 @@ def fast_tokenizer(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
 
 
 def read_tokenizer(path: Path) -> Tokenizer:
-    """Read a tokenizer.json.
-
-    Raises:
-        UserError: if it is none.
-    """
+    """Read a tokenizer.json; a UserError if it is none."""
     if not path.is_file():  # a named pipe would never end
         raise UserError(f"there is no tokenizer {path}: name a {TOKENIZER_FILE} or its folder")
     try:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from latentwave.bench.data.corpus import Document, FileCorpus, Found, UnusableFileError
+from latentwave.bench.data.corpus import FileCorpus, Found, UnusableFileError
 from latentwave.bench.data.files import DAMAGED_ARCHIVE, open_unpacked
 
 CHUNK_BYTES = 1 << 17  # small enough to stay in the processor's cache
@@ -18,46 +18,29 @@ _TITLE = re.compile(r"^ = (?!=).+(?<!=) = $")
 
 
 class TextFiles(FileCorpus):
-    r"""UTF-8 text files, one document each, one after the other with nothing between them.
+    """UTF-8 text files, one document each, or with `articles` one per article of WikiText.
 
-    Line ends become "\n" and a byte order mark at the start is dropped; all else stays. Packed
-    files (.gz, .bz2, .xz, .zst) are unpacked on the way. Bytes that are no text are left out and
-    counted; a file where they are more than one in a hundred, or that holds zero bytes, is
-    skipped.
-
-    Args:
-        found: the files.
-        articles: whether each article is a document, as WikiText writes them.
+    Packed files (.gz, .bz2, .xz, .zst) are unpacked on the way; see `read_text`.
     """
 
     def __init__(self, found: Found, *, articles: bool = False) -> None:
         super().__init__(found)
-        self._has_articles = articles
-
-    def _documents_of(self, name: str, split: str | None) -> Iterator[Document]:
-        if not self._has_articles:
-            yield from super()._documents_of(name, split)
-            return
-        for article in _articles(self._pieces(name)):
-            yield Document(pieces=(article,), split=split)
+        self.pieces_are_documents = articles
 
     def _read(self, name: str, path: Path, lost: list[str]) -> Iterator[str]:
-        return read_text(path, lost)
+        pieces = read_text(path, lost)
+        return _articles(pieces) if self.pieces_are_documents else pieces
 
 
 def read_text(path: Path, lost: list[str], *, chunk_bytes: int = CHUNK_BYTES) -> Iterator[str]:
-    r"""Read UTF-8 text in pieces, with "\n" for every line end.
+    r"""Read UTF-8 text in pieces, some of them empty, with "\n" for every line end.
 
-    Args:
-        path: the file, packed or not.
-        lost: takes in words for what could not be read.
-        chunk_bytes: bytes per piece.
+    A byte order mark at the start is dropped. Bytes that are no text are left out and counted.
 
-    Yields:
-        Pieces of the text, some of them empty.
+    `lost` takes in words for what could not be read.
 
     Raises:
-        UnusableFileError: for what is no UTF-8 text, with the place of the first bad byte.
+        UnusableFileError: for zero bytes, or more than one in a hundred that are no text.
     """
     text = _Utf8()
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
@@ -83,33 +66,25 @@ class _Utf8:
     """Decodes bytes in parts; leaves out and counts what is no text."""
 
     def __init__(self) -> None:
-        self.num_bytes = 0
-        self.num_lost = 0
-        self.first_lost = 0
-        self._rest = b""
+        self.num_bytes = self.num_lost = self.first_lost = 0
+        self._decoder = codecs.getincrementaldecoder("utf-8")("ignore")
 
     def decode(self, chunk: bytes, *, final: bool = False) -> str:
         zero = chunk.find(b"\0")
         if zero >= 0:
             raise self.fault("a zero byte", self.num_bytes + zero)
-        begin = self.num_bytes - len(self._rest)
-        content = self._rest + chunk
-        self.num_bytes += len(chunk)
-        if begin == 0 and content.startswith(codecs.BOM_UTF8):
-            content, begin = content[3:], 3
-        parts, start = [], 0
-        while True:
+        content = self._decoder.getstate()[0] + chunk
+        text, begin = self._decoder.decode(chunk, final), self.num_bytes + len(chunk) - len(content)
+        used = len(text) if text.isascii() else len(text.encode())
+        num_lost = len(content) - used - len(self._decoder.getstate()[0])
+        if num_lost and not self.num_lost:
             try:
-                text, used = codecs.utf_8_decode(content[start:], "strict", final)
+                content.decode()
             except UnicodeDecodeError as error:
-                parts.append(content[start : start + error.start].decode())
-                if not self.num_lost:
-                    self.first_lost = begin + start + error.start
-                self.num_lost += error.end - error.start
-                start += error.end
-                continue
-            self._rest = content[start + used :]
-            return "".join([*parts, text])
+                self.first_lost = begin + error.start
+        self.num_bytes += len(chunk)
+        self.num_lost += num_lost
+        return text[1:] if begin == 0 and text.startswith("\ufeff") else text
 
     def fault(self, what: str, place: int) -> UnusableFileError:
         return UnusableFileError(

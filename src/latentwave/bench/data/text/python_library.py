@@ -20,11 +20,11 @@ MIN_CHARACTERS = 40
 SEPARATOR = "\n\n"
 # Other people's packages, tests, programs, and the topics, which are read through their module.
 SKIPPED_FOLDERS = {
-    *("__pycache__", "dist-packages", "site-packages"),
+    *("__pycache__", "dist-packages", "site-packages", "pydoc_data"),
     *("test", "tests", "idlelib", "lib2to3", "turtledemo"),
-    "pydoc_data",
 }
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_TOPICS = "pydoc_data/topics.py"
 
 
 class PythonLibrary(Corpus):
@@ -38,34 +38,37 @@ class PythonLibrary(Corpus):
             between two; those below 40 characters or with unprintable ones are left out. "code":
             the modules, about 10 MB; those that are not UTF-8 are left out.
         library: the folder of the standard library; by default that of this Python.
-
-    Raises:
-        UserError: if this Python comes without its sources.
     """
 
     def __init__(self, what: str, library: Path | None = None) -> None:
         super().__init__()
         self._what = what
         library = library or Path(sysconfig.get_paths()["stdlib"])
-        self.files = {path.relative_to(library).as_posix(): path for path in _sources(library)}
+        found: list[Path] = []
+        for parent, folders, names in os.walk(library):
+            folders[:] = [name for name in folders if name not in SKIPPED_FOLDERS]
+            place = Path(parent).relative_to(library)
+            found += [place / name for name in names if name.endswith(".py")]
+        found.sort(key=lambda path: path.parts)
+        self.files = {path.as_posix(): library / path for path in found}
+        self._topics: list[str] = []
         if what == "docs":
-            self._topics, topics_file = _documentation_topics()
-            if topics_file is not None:
-                self.files["pydoc_data/topics.py"] = topics_file
-        if not self.files:
-            raise self._empty()
+            try:
+                from pydoc_data import topics
+            except ImportError:
+                pass
+            else:
+                self._topics = [topics.topics[name] for name in sorted(topics.topics)]
+                if topics.__file__ is not None:
+                    self.files[_TOPICS] = Path(topics.__file__)
 
     def documents(self) -> Iterator[Document]:
-        """The documents; the blank line after one of prose is its last part.
-
-        Raises:
-            UserError: if there are none.
-        """
+        """The documents; the blank line after one of prose is its last part."""
         digest, num_bytes = hashlib.sha256(), 0
         texts: set[str] = set()
         for name, path in self.files.items():
             contents = [path.read_bytes()]
-            if name == "pydoc_data/topics.py":
+            if name == _TOPICS:
                 contents = [topic.encode("utf-8", "surrogatepass") for topic in self._topics]
                 texts.update(inspect.cleandoc(topic) for topic in self._topics)
             else:
@@ -75,38 +78,22 @@ class PythonLibrary(Corpus):
                 num_bytes += len(content)
         name = f"{platform.python_implementation()} {platform.python_version()} standard library"
         self.sources = [Source(name=name, num_bytes=num_bytes, sha256=digest.hexdigest())]
-        usable = [text for text in texts if self._what == "code" or _is_prose(text)]
-        if not usable:
-            raise self._empty()
-        *others, last = sorted(usable, key=lambda text: hashlib.sha256(text.encode()).digest())
+        if self._what == "docs":
+            texts = {
+                text
+                for text in texts
+                if len(text) >= MIN_CHARACTERS and text.replace("\n", "").isprintable()
+            }
+        if not texts:
+            raise UserError(
+                "this Python comes without its library sources, so the corpus "
+                f'"python-{self._what}" is empty: use a complete Python, or the corpus "text"'
+            )
+        *others, last = sorted(texts, key=lambda text: hashlib.sha256(text.encode()).digest())
         between = (SEPARATOR,) if self._what == "docs" else ()
         for text in others:
             yield Document(pieces=(text, *between))
         yield Document(pieces=(last,))
-
-    def _empty(self) -> UserError:
-        return UserError(
-            "this Python comes without its library sources, so the corpus "
-            f'"python-{self._what}" is empty: use a complete Python, or the corpus "text"'
-        )
-
-
-def _documentation_topics() -> tuple[list[str], Path | None]:
-    """The documentation topics, and the file that holds them."""
-    try:
-        from pydoc_data import topics
-    except ImportError:
-        return [], None
-    path = None if topics.__file__ is None else Path(topics.__file__)
-    return [topics.topics[name] for name in sorted(topics.topics)], path
-
-
-def _sources(library: Path) -> list[Path]:
-    found = []
-    for parent, folders, names in os.walk(library):
-        folders[:] = [name for name in folders if name not in SKIPPED_FOLDERS]
-        found += [Path(parent, name) for name in names if name.endswith(".py")]
-    return sorted(found, key=lambda path: path.relative_to(library).parts)
 
 
 def _module(source: bytes) -> list[str]:
@@ -126,7 +113,3 @@ def _docstrings(source: bytes) -> list[str]:
         return []
     nodes = (node for node in ast.walk(tree) if isinstance(node, DOCUMENTED))
     return [text for node in nodes if (text := ast.get_docstring(node))]
-
-
-def _is_prose(text: str) -> bool:
-    return len(text) >= MIN_CHARACTERS and text.replace("\n", "").isprintable()

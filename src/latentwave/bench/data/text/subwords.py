@@ -31,11 +31,7 @@ _EQUAL_TOKENS = 8
 
 
 class PretrainedCodec(TextCodec):
-    """The tokens of a tokenizer of transformers, without the special ones it would add.
-
-    Args:
-        tokenizer: as `AutoTokenizer` loads it.
-    """
+    """The tokens of a tokenizer of transformers, without the special ones it would add."""
 
     kind = "pretrained"
 
@@ -50,23 +46,19 @@ class PretrainedCodec(TextCodec):
 
     @classmethod
     def open(cls, path: Path) -> PretrainedCodec:
-        """Read a tokenizer.json, or the folder of a model that has one.
-
-        Raises:
-            UserError: if there is none.
-        """
+        """Read a tokenizer.json, or the folder of a model that has one; else a UserError."""
         backend = read_tokenizer(path / TOKENIZER_FILE if path.is_dir() else path)
         if path.is_dir() and (path / "tokenizer_config.json").is_file():
             return cls(PreTrainedTokenizerFast.from_pretrained(path))
         return cls(fast_tokenizer(backend))
 
     @classmethod
-    def load(cls, folder: Path) -> PretrainedCodec:
+    def load(cls, folder: Path, **_: Any) -> PretrainedCodec:
         """Read what `save` wrote."""
         return cls.open(folder)
 
     def encode(self, piece: str) -> NDArray[Any]:
-        """The tokens of a text: (tokens,), in the smallest unsigned type for the vocabulary."""
+        """The tokens of a text: (tokens,), in the smallest unsigned type."""
         return np.concatenate([np.empty(0, self.dtype), *self.encode_document([piece])])
 
     def encode_document(self, pieces: Iterable[str]) -> Iterator[NDArray[Any]]:
@@ -137,15 +129,9 @@ def _overlapping(pieces: Iterable[str]) -> Iterator[str]:
 
 
 def _joint(left: Encoding, right: Encoding, shift: int) -> tuple[int, int] | None:
-    """Where two windows join: the token that the left one ends before and the right begins with.
+    """The tokens that the left window ends before and the right one begins with, if they agree.
 
-    Args:
-        left: of a window.
-        right: of the next.
-        shift: the place in the left window where the right one begins.
-
-    Returns:
-        None if they agree nowhere.
+    The right one begins at the place `shift` of the left one.
     """
     left_ids, right_ids, near = left.ids, right.ids, _EQUAL_TOKENS
     middle = _OVERLAP_CHARACTERS // 2
@@ -176,13 +162,9 @@ class BytePairCodec(PretrainedCodec):
 
     @classmethod
     def train(cls, corpus: Corpus, vocab_size: int) -> BytePairCodec:
-        """Learn the pairs.
+        """Learn at most `vocab_size` tokens, the 256 bytes included, from the documents of "train".
 
         The same documents give the same pairs.
-
-        Args:
-            corpus: whose documents name their split; those of "train" are read.
-            vocab_size: at most; at least the 256 bytes.
         """
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -192,12 +174,8 @@ class BytePairCodec(PretrainedCodec):
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
             show_progress=False,
         )
-        tokenizer.train_from_iterator(_training_texts(corpus), trainer)
+        documents = itertools.takewhile(lambda each: each.split == "train", corpus.documents())
+        tokenizer.train_from_iterator(
+            (text for document in documents for text in document.pieces), trainer
+        )
         return cls(fast_tokenizer(tokenizer))
-
-
-def _training_texts(corpus: Corpus) -> Iterator[str]:
-    for document in corpus.documents():
-        if document.split != "train":
-            return
-        yield from document.pieces

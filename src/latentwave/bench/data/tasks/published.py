@@ -1,0 +1,269 @@
+"""Published labelled sets in their own layouts: film reviews, images, sound clips."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentwave.bench.data.audio.files import SUFFIXES, AudioFiles, soundfile
+from latentwave.bench.data.config import CorpusConfig
+from latentwave.bench.data.corpus import Corpus, FileCorpus, Label
+from latentwave.bench.data.files import PACKED, find_files, read_csv, reading
+from latentwave.bench.data.metadata import SkippedFile
+from latentwave.bench.data.splits import Example, LabelledRows, deal_examples
+from latentwave.errors import UserError
+
+DIGITS = tuple("0123456789")
+CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+# Weights of the luma of ITU-R BT.601, which make grey of red, green and blue.
+_LUMA = np.array([0.299, 0.587, 0.114])
+_RECORD_BYTES = 1 + 3 * 1024
+_MOST_BYTES = 1 << 30
+_SPOKEN = re.compile(r"(\d)_[A-Za-z]+_(\d{1,9})\.wav")
+_SENTIMENTS = {"neg": 0, "pos": 1}
+_Row = tuple[str, str, Label]  # file, split, label
+
+
+def find_file(folder: Path, name: str) -> Path | None:
+    """A file of a folder, plain or compressed; None if there is none."""
+    candidates = (folder / f"{name}{suffix}" for suffix in ("", *PACKED))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _require_files(folder: Path, names: list[str], hint: str) -> list[Path]:
+    found = {name: find_file(folder, name) for name in names}
+    missing = [name for name, path in found.items() if path is None]
+    if missing:
+        raise UserError(f"{folder} has no {', '.join(missing)}: {hint}")
+    return [path for path in found.values() if path is not None]
+
+
+def reviews(root: Path, config: CorpusConfig) -> Corpus:
+    """Film reviews by their bytes: text files in folders `pos` and `neg`.
+
+    With folders `train` and `test` above them (aclImdb) the test stays the test.
+    """
+    if not root.is_dir():
+        raise UserError(f"there is no folder {root}: check the path")
+    found = find_files(root, (".txt",), "reviews (text files in folders named pos and neg)")
+    labels: dict[str, Label] = {}
+    published: dict[str, str] = {}
+    for name in found.files:
+        *above, folder, _ = ("", "", *PurePosixPath(name).parts)
+        if folder in _SENTIMENTS and "__MACOSX" not in above:
+            labels[name] = _SENTIMENTS[folder]
+            published |= {name: above[-1]} if above[-1] in ("train", "test") else {}
+    labels = {name: labels[name] for name in published or labels}
+    free = [name for name in labels if published.get(name) != "test"]
+    shares = (config.validation, 0.0 if published else config.test)
+    found.splits = dict.fromkeys(labels, "test")
+    found.splits |= zip(free, deal_examples(len(free), *shares), strict=True)
+    found.files = {name: found.files[name] for name in labels}
+    return _Reviews(found, labels, ("negative", "positive"))
+
+
+class _Reviews(FileCorpus):
+    def _read(self, name: str, path: Path, lost: list[str]) -> Iterator[bytes]:
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                yield chunk
+
+
+def mnist(folder: Path, config: CorpusConfig) -> LabelledRows:
+    """MNIST, or a set in its form, from {train,t10k}-{images-idx3,labels-idx1}-ubyte.
+
+    Without the training files the test files are dealt to all three splits by shares: a smaller
+    stand-in, not the published task.
+    """
+    parts = {}
+    for split, part in (("train", "train"), ("test", "t10k")):
+        names = [f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"]
+        if split == "test" or any(find_file(folder, name) for name in names):
+            parts[split] = _require_files(folder, names, "name the folder of the MNIST files")
+    alone = len(parts) == 1
+
+    def examples() -> Iterator[Example]:
+        for split, (images, labels) in parts.items():
+            pixels, classes = _read_idx(images), _read_idx(labels)
+            if pixels.ndim != 3 or classes.shape != pixels.shape[:1]:
+                raise UserError(
+                    f"{images} has images of shape {pixels.shape} and {labels.name} labels of "
+                    f"shape {classes.shape}, which do not belong together"
+                )
+            for image, label in zip(pixels, classes, strict=True):
+                yield Example(image.reshape(-1), int(label), "train" if alone else split)
+
+    files = {path.name: path for paths in parts.values() for path in paths}
+    return LabelledRows(examples, DIGITS, files, (config.validation, config.test * alone))
+
+
+def _read_idx(path: Path) -> NDArray[np.uint8]:
+    """An idx file of bytes: two zero bytes, type 8, the number of axes, their sizes, the values."""
+    with reading(path) as file:
+        start = file.read(4)
+        if len(start) < 4 or start[:3] != b"\0\0\x08":
+            raise UserError(f"{path} is no idx file of bytes: it starts with {start!r}")
+        shape = np.frombuffer(file.read(4 * start[3]), dtype=">u4").tolist()
+        content = file.read(min(math.prod(shape), _MOST_BYTES) + 1)
+        return np.frombuffer(content, dtype=np.uint8).reshape(shape)
+
+
+def cifar10(folder: Path, config: CorpusConfig) -> LabelledRows:
+    """CIFAR-10 in grey, as in the Long Range Arena, from data_batch_1.bin … 5 and test_batch.bin.
+
+    A record is one label byte and 1,024 bytes each of red, green and blue. The Python version is
+    pickled and is not read: unpickling runs what the file says.
+    """
+    hint = "name the folder cifar-10-batches-bin"
+    if (folder / "data_batch_1").is_file():
+        hint = "this is the pickled Python version of CIFAR-10, get the binary one"
+    names = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]
+    paths = _require_files(folder, names, hint)
+
+    def examples() -> Iterator[Example]:
+        for path in paths:
+            split = "test" if path is paths[-1] else "train"
+            with reading(path) as file:
+                while record := file.read(_RECORD_BYTES):
+                    if len(record) < _RECORD_BYTES:
+                        raise UserError(
+                            f"{path} is damaged: its size is not a multiple of {_RECORD_BYTES:,}"
+                        )
+                    planes = np.frombuffer(record[1:], dtype=np.uint8).reshape(3, -1)
+                    grey = np.round(_LUMA @ planes).astype(np.uint8)
+                    yield Example(grey, record[0], split)
+
+    files = {path.name: path for path in paths}
+    return LabelledRows(examples, CIFAR10, files, (config.validation, 0.0))
+
+
+def small_digits(_: Path, config: CorpusConfig) -> LabelledRows:
+    """The 1,797 digits of 8×8 pixels that scikit-learn ships: a quick, small stand-in."""
+    try:
+        import sklearn
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise UserError(
+            "the corpus digits-pixels needs scikit-learn: pip install scikit-learn"
+        ) from error
+
+    def examples() -> Iterator[Example]:
+        pixels, classes = load_digits(return_X_y=True)
+        for image, label in zip(np.round(pixels * (255 / 16)), classes, strict=True):
+            yield Example(image.astype(np.uint8), int(label))
+
+    file = Path(sklearn.__file__).parent / "datasets" / "data" / "digits.csv.gz"
+    return LabelledRows(examples, DIGITS, {file.name: file}, (config.validation, config.test))
+
+
+def fsd50k(root: Path, config: CorpusConfig) -> AudioFiles:
+    """FSD50K: 200 classes, several per clip, with its published splits.
+
+    `root` holds FSD50K.ground_truth, FSD50K.dev_audio and FSD50K.eval_audio.
+    """
+    truth = root / "FSD50K.ground_truth"
+    tables = [truth / f"{name}.csv" for name in ("vocabulary", "dev", "eval")]
+    vocabulary = read_csv(tables[0], ["index", "name", "mid"], heading=False)
+    names = [row["name"] for row in vocabulary]
+    classes = {name: index for index, name in enumerate(names)}
+    if len(classes) < len(names):
+        raise UserError(f"{tables[0]} names a class twice")
+    rows: list[_Row] = []
+    for part, table in zip(("dev", "eval"), tables[1:], strict=True):
+        columns = ["fname", "labels", *(["split"] if part == "dev" else [])]
+        for row in read_csv(table, columns):
+            split = {"train": "train", "val": "validation"}.get(row.get("split", ""), "test")
+            own = row["labels"].split(",")
+            unknown = [name for name in own if name not in classes]
+            if unknown or (part == "dev") != (split != "test"):
+                what = f"class {unknown[0]!r}" if unknown else f"split {row.get('split')!r}"
+                raise UserError(f"{table}: clip {row['fname']!r} has an unknown {what}")
+            label = tuple(sorted({classes[name] for name in own}))
+            rows.append((f"FSD50K.{part}_audio/{row['fname']}.wav", split, label))
+    return _clips(root, rows, names, config.rate, tables)
+
+
+def esc(root: Path, config: CorpusConfig) -> AudioFiles:
+    """ESC-50, or ESC-10, with its five published folds.
+
+    One fold is the test, the next one (1 after 5) validates, three are trained on; the published
+    figure is the mean over the five choices of `fold`. `root` holds meta/esc50.csv and audio/, or
+    labels.csv (file, fold, label, class) beside the files.
+    """
+    fold = 5 if config.fold is None else config.fold
+    if fold not in range(1, 6):
+        raise UserError(f"fold must be 1 to 5, got {fold}")
+    above, columns = "audio/", ["filename", "target", "category", "fold"]
+    table = find_file(root / "meta", "esc50.csv")
+    if table is None:
+        above, columns = "", ["file", "label", "class", "fold"]
+        table = find_file(root, "labels.csv")
+    if table is None:
+        raise UserError(f"{root} holds neither meta/esc50.csv nor labels.csv")
+    splits = dict.fromkeys("12345", "train") | {str(fold): "test", str(fold % 5 + 1): "validation"}
+    found: list[tuple[str, str, str]] = []
+    names: dict[str, str] = {}
+    for row in read_csv(table, columns):
+        file, label, name, number = (row[column] for column in columns)
+        known = number in splits and re.fullmatch(r"\d{1,9}", label)
+        if not known or names.setdefault(label, name) != name:
+            raise UserError(
+                f"{table}: {file!r} has fold {number!r}, label {label!r} and class {name!r}, but "
+                "folds are 1 to 5, and labels are whole numbers that stand for one class each"
+            )
+        found.append((above + file, splits[number], label))
+    # The ten classes of ESC-10 have scattered numbers in the table of ESC-50.
+    order = sorted(names, key=int)
+    rows = [(name, split, order.index(label)) for name, split, label in found]
+    return _clips(root, rows, [names[label] for label in order], config.rate, [table])
+
+
+def spoken_digits(root: Path, config: CorpusConfig) -> AudioFiles:
+    """The free spoken digits: DIGIT_SPEAKER_TAKE.wav, in any sub-folder.
+
+    Takes 0 to 4 of every speaker and digit are the published test; takes 5 to 9 validate.
+    """
+    rows = []
+    for name in find_files(root, (".wav",), "recordings named like 7_jackson_32.wav").files:
+        match = _SPOKEN.fullmatch(name.rpartition("/")[2])
+        if match:
+            take = int(match[2])
+            split = "test" if take < 5 else "validation" if take < 10 else "train"
+            rows.append((name, split, int(match[1])))
+    if not rows:
+        raise UserError(f"{root} holds no recordings named like 7_jackson_32.wav")
+    return _clips(root, rows, DIGITS, config.rate)
+
+
+def _clips(
+    root: Path,
+    rows: Sequence[_Row],
+    class_names: Collection[str],
+    sample_rate: int,
+    tables: Sequence[Path] = (),
+) -> AudioFiles:
+    """Sound files by the rows of a table; what only one of the two knows is skipped and counted."""
+    soundfile()
+    found = find_files(root, SUFFIXES, "sound files")
+    splits = {name: split for name, split, _ in rows if name in found.files}
+    for split in ("train", "validation"):
+        if split not in splits.values():
+            count = sum(row[1] == split for row in rows)
+            raise UserError(f"{root} holds none of its {count} labelled {split} clips")
+    labels = {name: label for name, _, label in rows}
+    for names, others, fault in (
+        (labels, found.files, "has a label but is missing"),
+        (found.files, labels, "has no label"),
+    ):
+        found.skipped += [
+            SkippedFile(name=name, reason=f"{name} {fault}") for name in names if name not in others
+        ]
+    by_name = {path.relative_to(root).as_posix(): path for path in tables}
+    found.splits = splits | dict.fromkeys(by_name, "train")
+    found.files = {name: found.files[name] for name in splits} | by_name
+    return AudioFiles(found, sample_rate, labels, class_names)
