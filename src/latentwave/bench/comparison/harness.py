@@ -20,7 +20,6 @@ def run_harness(
     include_path: Path | None = None,
     limit: int | None = None,
     batch_size: int = 8,
-    max_length: int | None = None,
 ) -> dict[str, Any]:
     """Evaluate a saved model on tasks of the harness, through its Hugging Face backend.
 
@@ -31,7 +30,6 @@ def run_harness(
             nothing is looked up elsewhere.
         limit: documents per task, for a trial.
         batch_size: sequences per forward pass.
-        max_length: tokens of context; default: the model's.
 
     Returns:
         What the harness's `simple_evaluate` returns: "results" by task, versions, samples.
@@ -75,7 +73,6 @@ def run_harness(
             pretrained=model,
             tokenizer=tokenizer,
             batch_size=batch_size,
-            max_length=max_length,
             prefix_token_id=start,
         ),
         tasks=list(tasks),

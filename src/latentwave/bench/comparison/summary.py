@@ -69,9 +69,7 @@ def summarize(
     metrics = dict.fromkeys(metric for run in every_run for metric in run.metrics)
     curves = {
         name: _curve(
-            own,
-            costs[name].flops_per_token,
-            None if clock is None else clock.seconds_per_step(name),
+            own, costs[name].flops_per_token, clock.seconds_per_step(name) if clock else None
         )
         for name, own in runs.items()
     }
@@ -156,12 +154,6 @@ def compare_contestants(
 
     Intervals of two final losses may overlap though one contestant is better with every seed: both
     hold what seeds differ by. Their differences do not.
-
-    Args:
-        results: of the comparison.
-        first: a contestant.
-        second: another one.
-        confidence: of the interval.
 
     Returns:
         The difference in nats, above 0 where `second` is better; without an interval for one seed,

@@ -34,7 +34,7 @@ _METHOD = (
 def ladder_charts(results: LadderResults) -> list[ChartGrid]:
     """`multipliers`, `sizes` and `losses` of the setting that stands first in the recipe."""
     setting = next(iter(results.recipe["settings"]))
-    own = [m for m in results.multipliers if m.setting == setting and _finite(m.tokens)]
+    own = [m for m in results.multipliers if m.setting == setting and m.tokens is not None]
     names = list(dict.fromkeys(m.contestant for m in own))
     budgets = sorted({m.budget for m in own})
     parameters = {c.size: c.num_parameters for c in results.costs if c.contestant == BASELINE}
@@ -170,7 +170,7 @@ def headline(results: LadderResults) -> str:
     """One sentence: what the contestant that gains most at the largest size buys there."""
     setting = next(iter(results.recipe["settings"]))
     own = [m for m in results.multipliers if m.setting == setting]
-    own = [m for m in own if _finite(m.tokens) and _finite(m.gain)]
+    own = [m for m in own if m.tokens is not None]
     sizes = [size for size in results.recipe["sizes"] if any(m.size == size for m in own)]
     if not own:
         return "No contestant has been trained beside the plain decoder yet."
@@ -252,15 +252,6 @@ def _line(
         name=shorten(name) if line else "",
         slot=slot,
     )
-
-
-def _finite(value: Interval | None) -> bool:
-    return value is not None and _known(value.mean)
-
-
-def _known(value: float | None) -> bool:
-    """Neither null nor NaN: ladder.json has null for both."""
-    return value is not None and math.isfinite(value)
 
 
 def _window(shown: Sequence[Multiplier]) -> tuple[float, float]:
@@ -347,7 +338,7 @@ def _cell(value: Multiplier | None) -> str:
 
 def _times(value: Interval | None, extrapolated: bool = False) -> str:
     """A multiplier with its interval; an asterisk marks extrapolation."""
-    if value is None or not _finite(value):
+    if value is None:
         return MISSING
     low, high = ("…" if end is None else f"{end:.2f}" for end in (value.low, value.high))
     return f"{value.mean:.2f}× [{low}, {high}]{'*' if extrapolated else ''}"
@@ -355,8 +346,6 @@ def _times(value: Interval | None, extrapolated: bool = False) -> str:
 
 def _signed(value: Interval) -> str:
     """A gain in nats with its interval."""
-    if not _finite(value):
-        return MISSING
     ends = ""
     if value.low is not None and value.high is not None:
         ends = f" [{value.low:+.3f}, {value.high:+.3f}]"
@@ -365,8 +354,6 @@ def _signed(value: Interval) -> str:
 
 def _held_out(check: HeldOut) -> str:
     where = f"{check.setting} {check.size} at {check.budget:g} tokens per parameter"
-    if not _known(check.predicted) or not _known(check.measured):
-        return f"{where}: {MISSING}"
     return (
         f"{where}: predicted {check.predicted:.4f}, measured {check.measured:.4f} "
         f"({check.predicted - check.measured:+.4f})"
