@@ -60,16 +60,9 @@ def compare(
     rates are under tuning/. With `resume` finished runs are reused and an interrupted one goes on,
     so contestants and seeds can be added to a finished comparison.
 
-    Args:
-        recipe: with the baseline "none" among its contestants.
-        store: the corpus of the recipe.
-        folder: of the comparison.
-        resume: go on in an existing folder.
-        workers: where the runs are executed; default: one after the other, here.
-        time_again: time the training steps again, for a comparison that was first timed while
-            the machine was busy.
-        command: what was typed, for the record.
-        console: where progress is shown.
+    `workers` says where the runs are executed (default: one after the other, here), `time_again`
+    times the training steps again, for a comparison that was first timed while the machine was
+    busy, and `command` is what was typed, for the record.
 
     Raises:
         UserError: without a baseline, for an existing folder (without resume) or one of something

@@ -98,13 +98,9 @@ def choose_rates(
 ) -> tuple[Recipe, dict[str, RateSearch]]:
     """Give every contestant the learning rate with its lowest loss.
 
-    Args:
-        recipe: the comparison.
-        final_loss: of a contestant with a rate, in nats, that of the worst of the search's seeds;
-            NaN where one diverged.
-
-    Returns:
-        The recipe with a learning rate for each contestant, and what was found of each.
+    `final_loss` is that of a contestant with a rate, in nats, of the worst of the search's seeds;
+    NaN where one diverged. Returns the recipe with a learning rate for each contestant, and what
+    was found of each.
 
     Raises:
         UserError: if every rate of a contestant diverged.

@@ -107,9 +107,8 @@ def check_longer_contexts(recipe: Recipe, store: TokenStore) -> None:
     """See that every contestant can read contexts longer than in training.
 
     Raises:
-        UserError: for a contestant with learned positions, which end where training ended, a
-            context that is not longer or that the validation split cannot fill, or a task that
-            predicts no tokens.
+        UserError: for learned positions, which end where training ended, a context that is not
+            longer or that the validation split cannot fill, or a task that predicts no tokens.
     """
     contexts, trained = recipe.longer_contexts, recipe.backbone.context_length
     if not contexts:
@@ -141,15 +140,7 @@ def measure_longer_contexts(
     """The validation loss by position of finished runs, in contexts longer than in training.
 
     Positions are put in bins that double in width; the first holds the context of training. What
-    was measured is kept in the folder of each run.
-
-    Args:
-        recipe: names the contexts.
-        store: its corpus.
-        folders: of each contestant's runs, one per seed.
-
-    Returns:
-        For each contestant one for each context.
+    was measured is kept in the folder of each run: `folders` has one per seed for each contestant.
     """
     trained = recipe.backbone.context_length
     validation = store.split("validation")

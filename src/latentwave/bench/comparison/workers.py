@@ -76,10 +76,8 @@ class Workers:
     def run(self, jobs: Sequence[Job], store: TokenStore, console: Console | None = None) -> None:
         """Execute independent jobs; a job whose run is finished costs nothing.
 
-        Args:
-            jobs: what is trained.
-            store: the corpus of all their recipes, for jobs of this process.
-            console: where progress is shown: of all jobs together, and of each of this process.
+        The store is the corpus of all their recipes, for jobs of this process. The console shows
+        progress of all jobs together, and of each of this process.
 
         Raises:
             UserError: what a run refuses; if a worker dies. Other runs keep what they saved.

@@ -28,12 +28,9 @@ _CLOCK = "clock.json"
 
 
 def assemble(ladder: Ladder, store: TokenStore, *, command: str = "") -> LadderResults:
-    """Read all finished runs, fit the laws, and put the numbers together.
+    """Read the finished runs of a ladder, fit the laws, and put the numbers together.
 
-    Args:
-        ladder: whose folder may hold a part of its runs.
-        store: its corpus.
-        command: what was typed, for the record.
+    The store is its corpus; `command` is what was typed, for the record.
     """
     points, environments = [], {}
     for cell in ladder.cells():

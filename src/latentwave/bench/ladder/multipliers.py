@@ -52,10 +52,7 @@ def fit_laws(
 ) -> dict[str, Law]:
     """A law for every size: its own where it has enough budgets, else that of all sizes.
 
-    Args:
-        setting: tokens and parameters.
-        means: losses of the plain decoder.
-        starts: laws of nearly the same losses.
+    `means` are losses of the plain decoder, `starts` laws of nearly the same losses.
     """
     found: dict[str, Law] = {}
     joint: Law | None = None

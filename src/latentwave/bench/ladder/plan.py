@@ -27,12 +27,9 @@ class RungPlan:
 
 
 def plan_ladder(ladder: Ladder, store: TokenStore, *, rounds: int = 2) -> list[RungPlan]:
-    """Count what is to be trained, and time a few steps of every contestant.
+    """Count what is to be trained, and time a few steps (`rounds`) of every contestant.
 
-    Args:
-        ladder: what is trained; searches that its folder holds already count nothing.
-        store: its corpus.
-        rounds: steps that are timed.
+    Searches that the ladder's folder holds already count nothing.
     """
     plans = []
     searches = ladder.searches()

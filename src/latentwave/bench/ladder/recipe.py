@@ -159,15 +159,9 @@ class LadderRecipe:
         ]
 
     def experiment(self, cell: Cell, *, factor: float = 1.0, **training: Any) -> Recipe:
-        """The recipe of one contestant's runs.
+        """The recipe of one contestant's runs, all its learning rates times a factor.
 
-        Args:
-            cell: what is trained, and how.
-            factor: of all learning rates.
-            **training: further changes of the training.
-
-        Raises:
-            UserError: for a value out of range.
+        Further keywords change the training. Raises `UserError` for a value out of range.
         """
         way, rung = self.settings[cell.setting], self.sizes[cell.size]
         try:
@@ -245,11 +239,7 @@ class Rung:
 
 
 def rung_of(recipe: LadderRecipe, size: str, num_parameters: int) -> Rung:
-    """Budgets of a size as steps.
-
-    Raises:
-        UserError: if two budgets have the same steps, or the first branch begins in the warm-up.
-    """
+    """Budgets of a size as steps; raises `UserError` where they do not rise after the warm-up."""
     budgets = recipe.budgets_of(size)
     steps = [steps_for(recipe, size, budget, num_parameters) for budget in budgets]
     settings = recipe.experiment(Cell(recipe.headline, size, BASELINE)).training

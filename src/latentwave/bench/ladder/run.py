@@ -34,8 +34,7 @@ def run_ladder(
     Args:
         ladder: what is trained, and where.
         store: its corpus.
-        jobs: processes side by side, each with an equal share of the cores; on one accelerator
-            they share it.
+        jobs: processes side by side, each with an equal share of the cores and of an accelerator.
         resume: go on in an existing folder.
         sizes: only these.
         limit_minutes: start nothing more after so long; what runs then is finished.
@@ -103,13 +102,7 @@ def run_ladder(
 
 
 class Ladder:
-    """A recipe with its parameters counted: what is to be run, and where it lies.
-
-    Args:
-        recipe: the ladder.
-        store: its corpus.
-        folder: of the ladder.
-    """
+    """A recipe with its parameters counted: what is to be run, and the folder where it lies."""
 
     def __init__(self, recipe: LadderRecipe, store: TokenStore, folder: Path) -> None:
         self.recipe = recipe

@@ -113,13 +113,6 @@ def run_search(
 
     Finished runs are taken as they are, so a search that was interrupted goes on.
 
-    Args:
-        search: what is tried.
-        store: the corpus.
-        folder: of the search.
-        workers: where runs are executed.
-        console: where progress is shown.
-
     Returns:
         The finalists, the best first.
 
