@@ -34,7 +34,7 @@ def test_compare_writes_everything(workplace):
     out = workplace / "out"
     results = json.loads((out / "results.json").read_text())
     assert results["command"].startswith("latentwave compare ")
-    for name in ("report.html", "loss-steps.png", "loss-flops.png", "loss-seconds.png"):
+    for name in ("report.html", "loss.png", "gap.png", "pareto.png"):
         assert (out / name).stat().st_size > 1000
     HTMLParser().feed((out / "report.html").read_text())
 

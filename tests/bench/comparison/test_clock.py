@@ -1,15 +1,20 @@
 import dataclasses
+import math
 import subprocess
 import sys
 import time
 
-import torch
-from rich.console import Console
-from transformers import GPT2LMHeadModel
+import pytest
 
-from latentwave.bench.comparison.clock import OtherLoad, measure_step_seconds
+from latentwave.bench.comparison.clock import (
+    Clock,
+    measure_step_seconds,
+    read_measured,
+    seconds_of_others,
+    write_measured,
+)
 from latentwave.bench.data import prepare
-from latentwave.bench.training import ContestantConfig, train
+from latentwave.bench.training import ContestantConfig
 from tests.tiny import tiny_recipe, write_text
 
 
@@ -23,48 +28,49 @@ def test_steps_of_all_contestants_are_timed_and_dear_ones_take_longer(tmp_path):
     assert min(seconds["deep"]) > min(seconds["none"])
 
 
-def test_the_step_that_is_timed_is_the_one_that_trains(tmp_path, monkeypatch):
-    recipe = tiny_recipe(
-        write_text(tmp_path / "words.txt"), training={"gradient_checkpointing": True}
-    )
-    store = prepare(recipe.corpus, tmp_path / "store")
-    trained, timed = [], []
-    step = torch.optim.AdamW.step
-    forward = GPT2LMHeadModel.forward
-
-    def noted(of):
-        def noting_step(self, *arguments, **options):
-            of.append((type(self), self.defaults["fused"]))
-            return step(self, *arguments, **options)
-
-        def noting_forward(self, *arguments, **options):
-            if self.training:
-                of.append(self.is_gradient_checkpointing)
-            return forward(self, *arguments, **options)
-
-        monkeypatch.setattr(torch.optim.AdamW, "step", noting_step)
-        monkeypatch.setattr(GPT2LMHeadModel, "forward", noting_forward)
-
-    noted(trained)
-    train(recipe, "none", 0, store, tmp_path / "run", console=Console(quiet=True))
-    noted(timed)
-    measure_step_seconds(recipe, store, rounds=1)
-    assert set(timed) == set(trained) == {True, (torch.optim.AdamW, True)}
-
-
 def test_work_of_other_processes_is_seen_and_own_work_is_not():
+    def busy(seconds, own):
+        began, before = time.perf_counter(), seconds_of_others()
+        while time.perf_counter() < began + seconds:
+            if not own:
+                time.sleep(0.05)
+        return (seconds_of_others() - before) / seconds
+
     other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
         time.sleep(0.3)
-        load = OtherLoad()
-        time.sleep(1.5)
-        busy = load.cores()
+        found = busy(1.5, own=False)
     finally:
         other.kill()
         other.wait()
-    assert busy > 0.2  # of a core; tests may share the machine
-    alone = OtherLoad()
-    deadline = time.perf_counter() + 1.0
-    while time.perf_counter() < deadline:
-        pass
-    assert alone.cores() < busy + 0.5
+    assert found > 0.2  # of a core; tests may share the machine
+    assert busy(1.0, own=True) < found + 0.5
+
+
+SETTING = {"budget": "seconds", "windows": (1, 2)}
+CLOCK = {"step_seconds": {"none": [0.1, 0.2]}, "busy_cores": 0.0, "environment": {"cpu": "x"}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "values"), [(Clock, CLOCK), (list[float], [1.0, math.nan])], ids=["clock", "losses"]
+)
+def test_what_was_measured_is_read_for_its_setting_alone(tmp_path, schema, values):
+    path = tmp_path / "made" / "clock.json"
+    write_measured(path, SETTING, values)
+    found = read_measured(path, SETTING, schema)
+    assert str(found) == str(Clock(**CLOCK) if schema is Clock else values)
+    assert read_measured(path, SETTING | {"budget": "flops"}, schema) is None
+    others = [None, 7, "x", {}, ["x"], {"none": "many"}, {"none": -1}, {"none": [[]]}]
+    steps = (None, [], {"none": []}, {"none": [0.0]}, {"none": ["x"]}, {"none": [-1.0]})
+    for other in [*others, *(CLOCK | {"step_seconds": value} for value in steps)]:
+        write_measured(path, SETTING, other)
+        assert read_measured(path, SETTING, schema) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[1]", b"\xff", b"[" * 10**5, b"null", b'{"setting": 7}', b'{"setting": {}}'],
+)
+def test_damaged_files_count_as_none(tmp_path, content):
+    (tmp_path / "x.json").write_bytes(content)
+    assert read_measured(tmp_path / "x.json", {}, list[float]) is None

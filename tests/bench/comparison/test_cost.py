@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from latentwave.bench.comparison import measure_cost
-from latentwave.bench.comparison.cost import LiveBytes, peak_training_bytes
+from latentwave.bench.comparison.cost import peak_training_bytes
 from latentwave.bench.training import BackboneConfig, ContestantConfig, build_model
 from latentwave.hub import attached_mixers
 
@@ -36,19 +36,6 @@ def test_a_step_by_hand():
     peak = peak_training_bytes(linear, lambda: linear(x).sum())
     assert peak == max(weight + product + number, weight + 2 * number + weight)
     assert linear.weight.grad is before
-
-
-def test_views_count_once_and_what_is_gone_no_more():
-    known = torch.zeros(100)
-    with LiveBytes([known, known[:50]]) as live:
-        assert live.now == 400
-        made = torch.ones(10)
-        halves = made.chunk(2)
-        assert live.now == 440
-        del made
-        assert live.now == 440
-        del halves
-        assert (live.now, live.peak) == (400, 440)
 
 
 def model_with(kind, points=("block",), **options):

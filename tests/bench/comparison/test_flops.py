@@ -19,10 +19,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from latentwave.bench.comparison import measure_cost
-from latentwave.bench.training import BackboneConfig, ContestantConfig, build_model
 from latentwave.functional.families import orthogonal_lowpass
-from latentwave.hub import all_mixers
 from latentwave.mixers import Mixer, list_mixers
 from tests.mixers.cases import CASES, CHANNELS, build_case
 
@@ -221,39 +218,3 @@ def test_the_gate_is_three_operations():
 
 def test_every_kind_is_among_them():
     assert {CASES[name][0] for name in PLAIN} == set(list_mixers())
-
-
-@pytest.mark.parametrize(
-    ("kind", "options", "points"),
-    [
-        ("wavelet", {}, ["block"]),
-        ("short_conv", {}, ["attention", "qkv", "mlp", "mlp_hidden"]),
-        ("filterbank", {"num_filters": 4, "kernel_size": 4}, ["attention", "block"]),
-        ("adaptive_filterbank", {"num_filters": 4, "kernel_size": 4}, ["block"]),
-        ("chain", {"mixers": [{"kind": "short_conv"}, {"kind": "ema"}]}, ["mlp"]),
-    ],
-)
-@pytest.mark.parametrize("architecture", ["gpt2", "llama"])
-def test_backbone_and_mixers_add_up(architecture, kind, options, points):
-    L = 32
-    backbone = BackboneConfig(
-        architecture=architecture,
-        num_layers=2,
-        hidden_size=16,
-        num_heads=2,
-        intermediate_size=32,
-        context_length=L,
-    )
-    mixed = ContestantConfig(kind=kind, options=options, points=points)
-    plain_model, model = (
-        build_model(backbone, contestant, vocab_size=20, seed=0)
-        for contestant in (ContestantConfig(), mixed)
-    )
-    base, cost = measure_cost(plain_model, L), measure_cost(model, L)
-    mixers = [each.mixer for each in all_mixers(model)]
-    assert mixers
-    added = sum(mixer.flops(L) for mixer in mixers)
-    assert cost.flops_per_token == pytest.approx(base.flops_per_token + 3 * added / L)
-    one = sum(mixer.flops(1) for mixer in mixers)
-    assert cost.decoding.flops_per_token == base.decoding.flops_per_token + one
-    assert cost.num_parameters == base.num_parameters + cost.num_mixer_parameters

@@ -1,14 +1,11 @@
-import io
 import json
 import math
 import os
 from pathlib import Path
 
 import pytest
-from rich.text import Text
 
 from latentwave.bench.comparison import Estimate, read_results, write_results
-from latentwave.bench.training.progress import PlainConsole
 from latentwave.errors import UserError
 from tests.bench.comparison.made_up import made_up_results
 
@@ -96,15 +93,3 @@ def test_what_is_not_a_file_is_refused(tmp_path, make):
         make(tmp_path / "results.json")
     with pytest.raises(UserError, match=r"is (missing|not a regular file): give the folder"):
         read_results(tmp_path)
-
-
-def test_control_characters_of_a_record_reach_no_terminal(tmp_path):
-    evil = "wave\x1b]0;x\x07let"
-    text = RESULTS.model_dump_json().replace("wavelet", json.dumps(evil)[1:-1])
-    (tmp_path / "results.json").write_text(text)
-    results = read_results(tmp_path)
-    assert results.others == [evil]
-    shown = io.StringIO()
-    PlainConsole(file=shown, width=300).print(Text(", ".join(results.others)), results.command)
-    assert "\x1b" not in shown.getvalue()
-    assert "\\x1b]0;x" in shown.getvalue()

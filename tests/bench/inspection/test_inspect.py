@@ -120,8 +120,3 @@ def test_runs_on_other_tokens_are_refused(folder, store, tmp_path):
         inspect_runs([run, stranger], store)
     with pytest.raises(UserError, match="num_windows must be >= 1, got 0"):
         look_into(folder, store, "none", num_windows=0)
-
-
-def test_text_of_numpy_s_own_type_is_fine(folder, store):
-    text = tokens_of(store, "mask path").astype(np.uint8)
-    assert look_into(folder, store, "wavelet", text=text).tokens == [*"mask␣path"]

@@ -5,7 +5,6 @@ from safetensors.torch import save_file
 from torch import nn
 
 from latentwave.bench.inspection import kernels_of, named_mixers
-from latentwave.bench.inspection.kernels import mixer_label
 from latentwave.bench.training import BackboneConfig, ContestantConfig, build_model
 from latentwave.bench.training.snapshots import mixer_parameters
 from latentwave.errors import UserError
@@ -98,11 +97,6 @@ def test_mixers_of_mixers_are_shown_by_their_parts():
 
     holder = nn.ModuleDict({"chain": Chain(), "other": build("ema")})
     assert list(named_mixers(holder)) == ["chain.mixers.0", "chain.mixers.1", "other"]
-
-
-def test_labels():
-    assert mixer_label("model.layers.9.latentwave_mixer_mlp_output") == "layer 10, mlp_output"
-    assert mixer_label("h.2.latentwave_mixer.mixers.0") == "after layer 3, part 1"
 
 
 def trained_by_hand(folder, kind="learnable_wavelet", **options):

@@ -1,23 +1,20 @@
-"""Laws and multipliers on losses whose law is known."""
+"""Laws, multipliers and the rule for a default, on losses whose law is known."""
 
 import math
 
 import numpy as np
 import pytest
 
-from latentwave.bench.ladder.laws import Law, fit_law
-from latentwave.bench.ladder.multipliers import group_points, held_out_checks, multipliers_of
-from latentwave.bench.ladder.results import CellCost, LadderPoint
+from latentwave.bench.ladder.laws import fit_law
+from latentwave.bench.ladder.multipliers import held_out_checks, multipliers_of
+from latentwave.bench.ladder.promotion import describe_promotion, promotions_of
+from tests.bench.ladder.made_up import SIZES, TRUE, made_up
 
-TRUE = Law(
-    irreducible=1.0, size_factor=20.0, size_exponent=0.35, token_factor=60.0, token_exponent=0.3
-)
-SIZES = {"s": 100_000, "m": 200_000, "l": 400_000, "xl": 800_000}
 BUDGETS = (5, 10, 20, 40, 80)
 
 
-def points(noise, seed=0):
-    random = np.random.default_rng(seed)
+def points(noise=0.0):
+    random = np.random.default_rng(0)
     return [
         (N, budget * N, TRUE.loss(N, budget * N) * math.exp(random.normal(0, noise)))
         for N in SIZES.values()
@@ -26,127 +23,107 @@ def points(noise, seed=0):
 
 
 def test_a_law_without_noise_is_recovered():
-    law = fit_law(points(0.0))
+    law = fit_law(points())
     assert law.irreducible == pytest.approx(1.0, rel=1e-2)
     assert law.size_exponent == pytest.approx(0.35, rel=1e-2)
     assert law.token_exponent == pytest.approx(0.3, rel=1e-2)
 
 
-def test_noise_moves_the_law_little_where_it_is_read():
-    law = fit_law(points(0.001))
-    for N in SIZES.values():
-        assert law.loss(N, 30 * N) == pytest.approx(TRUE.loss(N, 30 * N), rel=2e-3)
-
-
-def test_one_outlier_does_not_carry_the_law_away():
-    off = points(0.0)
+def test_noise_and_one_outlier_move_the_law_little_where_it_is_read():
+    off = points()
     off[7] = (off[7][0], off[7][1], off[7][2] * 1.2)
-    law = fit_law(off)
-    N = 400_000
-    assert law.loss(N, 30 * N) == pytest.approx(TRUE.loss(N, 30 * N), rel=5e-3)
+    for law, bound in ((fit_law(points(0.001)), 2e-3), (fit_law(off), 5e-3)):
+        for N in SIZES.values():
+            assert law.loss(N, 30 * N) == pytest.approx(TRUE.loss(N, 30 * N), rel=bound)
 
 
 def test_one_size_has_a_floor_of_its_own():
-    law = fit_law([point for point in points(0.0) if point[0] == 100_000])
+    law = fit_law([point for point in points() if point[0] == 100_000])
     assert law.size_factor == 0
     assert law.loss(100_000, 3e6) == pytest.approx(TRUE.loss(100_000, 3e6), rel=1e-3)
 
 
-def test_tokens_and_parameters_invert_the_loss():
+def test_tokens_invert_the_loss():
     assert TRUE.tokens_for(1e5, TRUE.loss(1e5, 7e6)) == pytest.approx(7e6)
-    assert TRUE.parameters_for(7e6, TRUE.loss(1e5, 7e6)) == pytest.approx(1e5)
     assert TRUE.tokens_for(1e5, 1.0) == math.inf
 
 
-@pytest.mark.parametrize("count", [2, 4])
-def test_too_few_points_are_refused(count):
-    few = points(0.0)[:2] if count == 2 else points(0.0)[3:7]
+@pytest.mark.parametrize(("few", "count"), [(slice(2), 2), (slice(3, 7), 4)])
+def test_too_few_points_are_refused(few, count):
     with pytest.raises(ValueError, match=f"got {count}"):
-        fit_law(few)
+        fit_law(points()[few])
 
 
-def ladder(saved, noise, num_seeds=3, seed=0):
-    """A contestant that needs 1/saved of the tokens; pairs share one part of the noise."""
-    random = np.random.default_rng(seed)
-    found = []
-    for size, N in SIZES.items():
-        for run in range(num_seeds):
-            luck = random.normal(0, noise)
-            for budget in BUDGETS:
-                for name, factor in (("none", 1.0), ("it", saved)):
-                    own = random.normal(0, noise / 3)
-                    loss = TRUE.loss(N, budget * N * factor) + luck + own
-                    found.append(
-                        LadderPoint(
-                            setting="strong",
-                            size=size,
-                            contestant=name,
-                            seed=run,
-                            budget=budget,
-                            num_steps=1,
-                            tokens=budget * N,
-                            loss=loss,
-                        )
-                    )
-    costs = [
-        CellCost(
-            setting="strong",
-            size=size,
-            contestant=name,
-            num_parameters=N,
-            num_mixer_parameters=0,
-            flops_per_token=flops,
-            tokens_per_second=speed,
-        )
-        for size, N in SIZES.items()
-        for name, flops, speed in (("none", 100.0, 1000.0), ("it", 110.0, 900.0))
-    ]
-    return found, costs
+def multipliers(saved, replicates, **options):
+    setting, costs = made_up({"none": 1.0, "it": saved}, BUDGETS, **options)
+    return setting, multipliers_of("strong", setting, costs, replicates=replicates)
 
 
-def test_a_known_saving_is_found():
-    found, costs = ladder(saved=1.5, noise=0.0)
-    setting = group_points(found, costs)["strong"]
-    for each in multipliers_of("strong", setting, costs, replicates=5):
+def test_a_known_saving_is_found_and_the_largest_budgets_are_predicted():
+    setting, found = multipliers(1.5, 5, costs=(110.0, 900.0))
+    for each in found:
         assert each.tokens.mean == pytest.approx(1.5, rel=0.03)
         assert each.flops.mean == pytest.approx(1.5 / 1.1, rel=0.03)
         assert each.seconds.mean == pytest.approx(1.5 * 0.9, rel=0.03)
         assert each.extrapolated == (each.budget == 80)
+    checks = held_out_checks("strong", setting)
+    assert [(check.size, check.budget) for check in checks] == [(s, 80) for s in sorted(SIZES)]
+    for check in checks:
+        assert check.predicted == pytest.approx(check.measured, rel=2e-3)
 
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say():
-    held = []
-    for seed in range(5):
-        found, costs = ladder(saved=1.3, noise=0.004, seed=seed)
-        setting = group_points(found, costs)["strong"]
-        held += [
-            each.tokens.low <= 1.3 <= each.tokens.high
-            for each in multipliers_of("strong", setting, costs, replicates=60)
-            if each.budget in (10, 20)
-        ]
+    held = [
+        each.tokens.low <= 1.3 <= each.tokens.high
+        for seed in range(5)
+        for each in multipliers(1.3, 60, luck=0.004, noise=0.004 / 3, seed=seed)[1]
+        if each.budget in (10, 20)
+    ]
     assert 0.8 <= sum(held) / len(held) <= 1
 
 
 def test_a_diverged_run_is_left_out():
-    found, costs = ladder(saved=1.5, noise=0.0)
-    lost = [p if (p.contestant, p.seed, p.size) != ("it", 0, "s") else _diverged(p) for p in found]
-    setting = group_points(lost, costs)["strong"]
-    by_size = {
-        (m.size, m.budget): m.num_seeds
-        for m in multipliers_of("strong", setting, costs, replicates=2)
-    }
-    assert by_size["s", 5] == 2
-    assert by_size["m", 5] == 3
+    _, found = multipliers(1.5, 2, lost=("it", 0, "s"))
+    assert {m.size: m.num_seeds for m in found} == {"s": 2, "m": 3, "l": 3, "xl": 3}
 
 
-def _diverged(point):
-    return LadderPoint(**{**vars(point), "loss": None})
+def promotion(saved, *, control=1.0, speed=1000.0):
+    """What becomes of a contestant that needs 1/saved of the tokens of each size."""
+    saved = {"none": 1.0, "control": control, "it": saved}
+    setting, costs = made_up(saved, (5, 10, 20, 40), noise=0.0005, costs=(100.0, speed))
+    found = multipliers_of("strong", setting, costs, replicates=12)
+    (only,) = promotions_of("strong", setting, found, ["control", "not-run"])
+    return only
 
 
-def test_the_largest_budgets_are_predicted():
-    found, costs = ladder(saved=1.5, noise=0.0)
-    checks = held_out_checks("strong", group_points(found, costs)["strong"])
-    assert {check.size for check in checks} == set(SIZES)
-    for check in checks:
-        assert check.budget == 80
-        assert check.predicted == pytest.approx(check.measured, rel=2e-3)
+def test_what_saves_lasts_and_beats_its_controls_is_promoted():
+    found = promotion([1.5] * 4, control=1.2, speed=950.0)
+    assert found.promoted
+    assert found.saves.value.mean == pytest.approx(1.5 * 0.95, rel=0.1)
+    assert found.beats_controls.where.startswith("control, ")
+    assert found.lasts.value.low < 1 < found.lasts.value.high
+
+
+@pytest.mark.parametrize(
+    ("how", "missed"),
+    [
+        ({"saved": [1.5] * 4, "speed": 600.0}, "saves"),
+        ({"saved": [1.5, 1.5, 0.95, 1.5]}, "saves"),
+        ({"saved": [1.5] * 4, "control": 1.6}, "beats_controls"),
+        ({"saved": [2.0, 1.8, 1.5, 1.2]}, "lasts"),
+    ],
+)
+def test_one_miss_is_enough(how, missed):
+    found = promotion(**how)
+    assert not getattr(found, missed).passed
+    assert not found.promoted
+    said = f"not promoted; saves seconds: {'no' if missed == 'saves' else 'yes'} (least"
+    assert said in describe_promotion(found)
+
+
+def test_tokens_alone_promote_nothing():
+    found = promotion([1.5] * 4, speed=None)
+    assert found.saves.passed
+    assert found.lasts.passed
+    assert not found.promoted
+    assert describe_promotion(found).endswith("steps were not timed")

@@ -1,12 +1,6 @@
 """Pages and figures as files: whole, alone, escaped, and the same each time."""
 
-import builtins
-import dataclasses
-import math
-import os
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,23 +8,15 @@ import numpy as np
 import pytest
 from matplotlib import image, rcParams
 
-from latentwave.bench.inspection import Kernels, haar_taps
 from latentwave.bench.ladder import read_ladder
-from latentwave.bench.ladder.results import Interval
-from latentwave.bench.report import (
-    print_summary,
-    write_figures,
-    write_inspection,
-    write_ladder,
-    write_report,
-)
+from latentwave.bench.report import write_figures, write_inspection, write_ladder, write_report
 from latentwave.bench.report.charts import COLOURS
-from latentwave.bench.report.inspection_charts import distinct, inspection_charts, kernel_charts
+from latentwave.bench.report.inspection_charts import distinct, inspection_charts
 from latentwave.errors import UserError
 from tests.bench.report.made_up import KINDS, MANY, make_results, make_values, typed
 from tests.inspected import HOSTILE, look_into, tokens_of
 
-FIGURES = ["loss-steps", "loss-flops", "loss-seconds", "loss", "gap", "pareto"]
+FIGURES = ["loss", "gap", "pareto"]
 SEEN = ["kernels", "change", "masks", "paths", "positions", "classes"]
 LADDER = Path(__file__).parents[3] / "results" / "ladder-gpu"
 VOID = {"meta", "link", "br", "wbr", "img", "input", "hr"}
@@ -153,7 +139,7 @@ def test_the_page_says_what_was_measured_and_what_to_doubt(tmp_path):
         "divided by what the contestant needs",
         "num_layers: 6",
         "0123abc",
-        "Example CPU 3.0 GHz",
+        "Example CPU",
         "torch 2.13.0",
         results.command,
         "2,104,773 tokens",
@@ -171,9 +157,6 @@ def test_the_page_says_what_was_measured_and_what_to_doubt(tmp_path):
     ):
         assert wanted in page.words
     assert page.tags.count("figure") == 4
-    assert [path.stem for path in write_figures(results, tmp_path)] == [
-        *("loss-steps", "loss-flops", "loss", "gap", "pareto")
-    ]
     one = page_of(make_results(seeds=(0,)), tmp_path)
     assert "There was one seed" in one.words
 
@@ -203,42 +186,18 @@ def test_an_inspection_says_what_was_seen(page):
         "at step 0",
         "time-frequency mask a(t)",
         "kind of character",
+        "(temperature 0.8, the 40 likeliest tokens)",
     ):
         assert wanted in page.words, wanted
-    assert page.tags.count("table") == 2 + 1 + 1 + 2 + 1
+    assert page.tags.count("table") == 2 + 1 + 2 + 1
 
 
-@pytest.mark.parametrize(
-    ("temperature", "top_k", "words"),
-    [
-        (0.8, 40, "(temperature 0.8, the 40 likeliest tokens)"),
-        (1.5, None, "(temperature 1.5, all tokens)"),
-        (0.0, 40, "(always the likeliest token)"),
-    ],
-)
-def test_the_page_says_how_samples_were_drawn(seen, tmp_path, temperature, top_k, words):
-    bare = dataclasses.replace(seen, kernels=[], activity={}, paths={}, by_class=[])
-    samples = [dataclasses.replace(s, temperature=temperature, top_k=top_k) for s in seen.samples]
-    paths = write_inspection(dataclasses.replace(bare, samples=samples), tmp_path)
-    assert words in Page(paths[0]).words
-    assert [path.stem for path in paths] == ["inspect", "positions"]
-
-
-@pytest.mark.parametrize(
-    ("group", "change"),
-    [
-        ("points", {"loss": None}),
-        ("held_out", {"predicted": math.nan}),
-        ("multipliers", {"gain": Interval(mean=math.nan, low=None, high=None)}),
-        ("multipliers", {"tokens": Interval(mean=math.inf, low=1.0, high=None)}),
-        ("multipliers", None),
-    ],
-)
-def test_a_ladder_shows_what_it_has(tmp_path, group, change):
+@pytest.mark.parametrize("group", ["points", "multipliers"])
+def test_a_ladder_shows_what_it_has(tmp_path, group):
     results = read_ladder(LADDER)
-    own = getattr(results, group) if change else []
-    changed = {group: [dataclasses.replace(each, **change) for each in own]}
-    page = Page(write_ladder(dataclasses.replace(results, **changed), tmp_path)[0])
+    lost = [each.model_copy(update={"loss": None}) for each in results.points]
+    changed = {group: lost if group == "points" else []}
+    page = Page(write_ladder(results.model_copy(update=changed), tmp_path)[0])
     assert "ladder-gpu – ladder" in page.words
     assert not re.search(r"\bnan\b|None", page.words)
 
@@ -252,43 +211,6 @@ def test_mixers_with_the_same_kernels_are_drawn_once(runs):
     _, learned, haar = grids["kernels"].charts
     np.testing.assert_allclose(learned.heat_map.values, haar.heat_map.values, atol=0.05)
     assert list(inspection_charts(look_into(*runs, "none"))) == ["positions", "classes"]
-
-
-@pytest.mark.parametrize("num_taps", [1, 2, 32, 200])
-def test_lags_are_whole_numbers_below_the_middles_of_their_cells(runs, num_taps):
-    kernels = look_into(*runs, "wavelet").kernels[0]
-    taps = np.random.default_rng(0).normal(size=(len(kernels.taps), num_taps))
-    history = np.zeros((0, *taps.shape))
-    changed = dataclasses.replace(kernels, taps=taps, haar=taps, history=history)
-    chart = kernel_charts(changed)[0]
-    assert (chart.heat_map.values.shape[1], chart.heat_map.x) == (min(num_taps, 64), None)
-    assert max(chart.x.ticks) < min(num_taps, 64)
-    assert all(chart.x.ticks[float(lag)] == str(lag) for lag in map(int, chart.x.ticks))
-
-
-@pytest.mark.slow
-def test_the_page_of_a_large_model_stays_small(seen, tmp_path):
-    taps = np.random.default_rng(0).normal(size=(144, 64))
-    large = Kernels(
-        name=seen.kernels[0].name,
-        label="after layer 1",
-        kind="filterbank",
-        rows="filter",
-        indices=np.arange(144),
-        row_of=np.arange(144),
-        taps=taps,
-        haar=haar_taps(np.full(144, 6), 64),
-        weights=taps[:, 0],
-        centre=np.linspace(0.1, 0.4, 144),
-        bandwidth=np.full(144, 0.1),
-        steps=np.arange(24),
-        history=np.broadcast_to(taps, (24, *taps.shape)),
-    )
-    kernels = [dataclasses.replace(large, taps=taps + i) for i in range(31)]
-    many = dataclasses.replace(seen, kernels=kernels, activity={}, paths={})
-    path = write_inspection(many, tmp_path)[0]
-    assert path.stat().st_size < 3_000_000
-    assert "64 of 144 kernels" in path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("made", ["figures", pytest.param("inspection", marks=pytest.mark.slow)])
@@ -312,58 +234,6 @@ def test_files_are_pictures_and_the_same_each_time(seen, tmp_path, made):
             assert np.allclose(pixels[0, 0, :3], 1.0)
             assert pixels[..., :3].std() > 0.03
     assert dict(rcParams) == before
-
-
-def test_signs_that_the_font_lacks_are_said_in_one_line(tmp_path, caplog):
-    values = make_values(("none", "\u6ce2\u7684"))
-    write_figures(typed(values), tmp_path, svg=True)
-    write_report(typed(values), tmp_path)
-    told = [record.getMessage() for record in caplog.records]
-    assert len(told) == len(FIGURES)
-    assert "gap.png shows boxes for 2 signs that its font lacks; the page has them" in told
-
-
-def test_who_reads_a_page_while_it_is_written_again_sees_a_whole_one(tmp_path):
-    path = write_report(make_results(("none",)), tmp_path)
-    before = path.read_bytes()
-    with path.open("rb") as reader:
-        assert write_report(make_results(("none",), seeds=(0,)), tmp_path) == path
-        assert reader.read() == before
-    assert path.read_bytes() != before
-    assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.parametrize("missing", ["matplotlib", "jinja2"])
-def test_a_missing_extra_is_named_and_the_table_does_without(tmp_path, monkeypatch, missing):
-    real = builtins.__import__
-
-    def refuse(name, *arguments, **keywords):
-        if name.split(".")[0] == missing:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        return real(name, *arguments, **keywords)
-
-    for module in ("drawing", "html"):
-        monkeypatch.delitem(sys.modules, f"latentwave.bench.report.{module}", raising=False)
-    monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(UserError, match=rf'without {missing}: pip install "latentwave\[bench\]"'):
-        write_report(make_results(), tmp_path)
-    print_summary(make_results())
-
-
-def test_the_backend_of_a_notebook_is_no_hindrance(tmp_path):
-    backend = "ipympl"  # matplotlib refuses to be imported with it
-    code = (
-        "import os, pathlib; from latentwave.bench.report import check_extra, write_piano_rolls;"
-        "import numpy; check_extra();"
-        "write_piano_rolls({'a': numpy.zeros((0, 4))}, pathlib.Path('a.png'));"
-        "print(os.environ['MPLBACKEND'])"
-    )
-    environment = os.environ | {"MPLBACKEND": backend, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
-    assert (done.returncode, done.stdout.strip()) == (0, backend), done.stderr
-    assert (tmp_path / "a.png").is_file()
 
 
 def test_a_file_in_the_folder_s_place_is_refused(tmp_path):

@@ -1,4 +1,4 @@
-"""How long a training step takes, timed for all contestants in turn.
+"""How long a training step takes, and measurements that are kept in files.
 
 Runs that share a machine slow each other down, and runs on several machines do not compare. So the
 seconds of a run are its steps times the duration of a step, and that is timed for all contestants
@@ -8,9 +8,11 @@ together, one step of each in turn, while nothing else runs.
 from __future__ import annotations
 
 import dataclasses
+import json
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import psutil
@@ -19,50 +21,49 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch.utils.data import default_collate
 
 from latentwave.bench.data import TokenStore
-from latentwave.bench.training import Recipe, open_objective
+from latentwave.bench.data.json_files import read_json, validated
+from latentwave.bench.training import Recipe, describe_environment, open_objective
 from latentwave.bench.training.engine import prepare_model
+from latentwave.bench.training.files import write_json
 from latentwave.bench.training.optimizers import make_optimizer
 from latentwave.bench.training.processes import on_cpu
+from latentwave.errors import UserError
 
-ROUNDS = 7
 # user, nice, system, idle, iowait, irq, softirq, steal; what follows is counted in these already.
 _SUMMED = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Clock:
-    """How long the training steps of a comparison's contestants take.
+    """How long the training steps of a comparison's contestants take."""
 
-    Attributes:
-        step_seconds: for each contestant one duration per round; round i of all contestants was
-            timed one after the other.
-        busy_cores: cores that other processes kept busy meanwhile, on average; None where runs
-            were not timed here. Much above 0 the numbers are doubtful.
-        environment: what it was measured on, see `describe_environment`.
-    """
-
+    # one duration per round; round i of all contestants was timed one after the other
     step_seconds: dict[str, Annotated[list[PositiveFloat], Field(min_length=1)]]
+    # cores that other processes kept busy meanwhile; None where runs were not timed here
     busy_cores: NonNegativeFloat | None
-    environment: dict[str, Any]
+    environment: dict[str, Any]  # what it was measured on, see `describe_environment`
 
     def seconds_per_step(self, name: str) -> float:
         """The median over rounds."""
         return statistics.median(self.step_seconds[name])
 
 
+def take_clock(recipe: Recipe, store: TokenStore) -> Clock:
+    """Time the steps of all contestants, and how busy others keep the machine meanwhile."""
+    began, before = time.perf_counter(), seconds_of_others()
+    seconds = measure_step_seconds(recipe, store)
+    busy = max(0.0, seconds_of_others() - before) / (time.perf_counter() - began)
+    return Clock(step_seconds=seconds, busy_cores=busy, environment=describe_environment())
+
+
 def measure_step_seconds(
-    recipe: Recipe, store: TokenStore, *, rounds: int = ROUNDS
+    recipe: Recipe, store: TokenStore, *, rounds: int = 7
 ) -> dict[str, list[float]]:
     """Time the training steps of all contestants, one step of each in turn.
 
     A step is a forward and a backward pass over a batch of the recipe, clipping and the recipe's
     optimizer, with what the recipe compiles or recomputes. The first round warms up and is not
     counted.
-
-    Args:
-        recipe: the comparison.
-        store: its corpus.
-        rounds: that count.
 
     Returns:
         For each contestant the seconds of one step, as many as rounds.
@@ -92,6 +93,7 @@ def _stepper(recipe: Recipe, name: str, store: TokenStore) -> Callable[[int], fl
     optimizer = make_optimizer(model, settings)
     passes = settings.gradient_accumulation_steps
     size = settings.batch_size // passes
+    bf16 = settings.precision == "bfloat16"
 
     def now() -> float:
         if accelerator is not None:
@@ -107,7 +109,6 @@ def _stepper(recipe: Recipe, name: str, store: TokenStore) -> Callable[[int], fl
             batches.append({key: value.to(device) for key, value in batch.items()})
         started = now()
         for batch in batches:
-            bf16 = settings.precision == "bfloat16"
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                 loss = model(**batch).loss / passes
             loss.backward()
@@ -121,26 +122,30 @@ def _stepper(recipe: Recipe, name: str, store: TokenStore) -> Callable[[int], fl
     return step
 
 
-class OtherLoad:
-    """How many cores other processes keep busy, from when it is made until it is read.
+def seconds_of_others() -> float:
+    """Seconds that cores have worked for other processes than this one; differences count."""
+    system, own = psutil.cpu_times(), psutil.Process().cpu_times()
+    idle = system.idle + getattr(system, "iowait", 0.0)
+    return float(sum(system[:_SUMMED]) - idle - own.user - own.system)
 
-    Example:
-        >>> load = OtherLoad()
-        >>> load.cores() >= 0
-        True
+
+def read_measured(path: Path, setting: Any, schema: Any) -> Any:
+    """What `write_measured` wrote for this very setting (plain values), as objects of a type.
+
+    None if there is nothing, it is of another setting, or the file is damaged: it is measured
+    again then.
     """
+    try:
+        content = read_json(path, "it is measured again")
+        # As it comes back from a file: tuples are lists there.
+        if content.get("setting") != json.loads(json.dumps(setting)):
+            return None
+        return validated(content.get("values"), schema)
+    except (UserError, OSError, ValueError):
+        return None
 
-    def __init__(self) -> None:
-        self._process = psutil.Process()
-        self._start = (time.perf_counter(), self._others())
 
-    def cores(self) -> float:
-        """The mean since the start; 0 on an idle machine."""
-        began, before = self._start
-        return max(0.0, self._others() - before) / max(time.perf_counter() - began, 1e-9)
-
-    def _others(self) -> float:
-        """Seconds that cores have worked for other processes than this one."""
-        system, own = psutil.cpu_times(), self._process.cpu_times()
-        idle = system.idle + getattr(system, "iowait", 0.0)
-        return float(sum(system[:_SUMMED]) - idle - own.user - own.system)
+def write_measured(path: Path, setting: Any, values: Any) -> None:
+    """Write plain values for `read_measured`; the folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, {"setting": setting, "values": values})

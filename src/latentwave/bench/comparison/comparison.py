@@ -10,9 +10,8 @@ from pathlib import Path
 from pydantic import PositiveInt
 from rich.console import Console
 
-from latentwave.bench.comparison.clock import Clock, OtherLoad, measure_step_seconds
-from latentwave.bench.comparison.cost import measure_cost
-from latentwave.bench.comparison.measurement_cache import read_measured, write_measured
+from latentwave.bench.comparison.clock import Clock, read_measured, take_clock, write_measured
+from latentwave.bench.comparison.cost import contestant_cost
 from latentwave.bench.comparison.planning import (
     check_baselines,
     choose_rates,
@@ -29,7 +28,6 @@ from latentwave.bench.data.json_files import read_json
 from latentwave.bench.training import (
     Recipe,
     check_folder,
-    describe_environment,
     describe_run,
     on_main,
     open_objective,
@@ -62,19 +60,9 @@ def compare(
     rates are under tuning/. With `resume` finished runs are reused and an interrupted one goes on,
     so contestants and seeds can be added to a finished comparison.
 
-    Args:
-        recipe: with the baseline "none" among its contestants.
-        store: the corpus of the recipe.
-        folder: of the comparison.
-        resume: go on in an existing folder.
-        workers: where the runs are executed; default: one after the other, here.
-        time_again: time the training steps again, for a comparison that was first timed while
-            the machine was busy.
-        command: what was typed, for the record.
-        console: where progress is shown.
-
-    Returns:
-        The content of results.json.
+    `workers` says where the runs are executed (default: one after the other, here), `time_again`
+    times the training steps again, for a comparison that was first timed while the machine was
+    busy, and `command` is what was typed, for the record.
 
     Raises:
         UserError: without a baseline, for an existing folder (without resume) or one of something
@@ -92,20 +80,20 @@ def compare(
         count = len(recipe.contestants)
         console.print(f"counting costs of {count} contestants and timing their training steps …")
     # Build every contestant before the first one trains, so that mistakes show now, not in hours.
-    costs = {name: _cost(recipe.as_seen_by(name), name, store) for name in recipe.contestants}
+    costs = {
+        name: contestant_cost(recipe.as_seen_by(name), name, store) for name in recipe.contestants
+    }
     budget = on_main(lambda: _read_budget(recipe, folder))
     clock = on_main(lambda: _clock(recipe, store, folder, time_again))
     planned = on_main(lambda: _with_budgets(recipe, costs, clock, budget, folder))
 
     def run_all(runs: dict[Path, tuple[Recipe, str, int]]) -> None:
-        # Finished runs are reused, so they must be runs of this recipe.
+        jobs = []
         for path, (own, name, seed) in runs.items():
+            # Finished runs are reused, so they must be runs of this recipe.
             record = describe_run(own, name, seed, store)
             on_main(functools.partial(check_folder, path, record))
-        jobs = [
-            Job(recipe=own.to_dict(), contestant=name, seed=seed, folder=str(path))
-            for path, (own, name, seed) in runs.items()
-        ]
+            jobs.append(Job(recipe=own.to_dict(), contestant=name, seed=seed, folder=str(path)))
         workers.run(jobs, store, console)
 
     def tuning_folder(name: str, rate: float, seed: int) -> Path:
@@ -169,13 +157,6 @@ def _check_folder(folder: Path, resume: bool) -> None:
         )
 
 
-def _cost(recipe: Recipe, name: str, store: TokenStore) -> ModelCost:
-    objective = open_objective(recipe, store)
-    inputs, num_tokens = objective.one_item()
-    model = objective.build(recipe.contestants[name], seed=0)
-    return measure_cost(model, num_tokens, inputs)
-
-
 def _clock(recipe: Recipe, store: TokenStore, folder: Path, again: bool) -> Clock | None:
     """Durations of steps, from the folder where it has them; None under a launcher."""
     if num_processes() > 1:
@@ -188,13 +169,10 @@ def _clock(recipe: Recipe, store: TokenStore, folder: Path, again: bool) -> Cloc
         },
         "training": dataclasses.asdict(recipe.training),
     }
-    known: Clock | None = None if again else read_measured(folder / _CLOCK, setting, Clock)
-    if known is not None and known.step_seconds.keys() == seen.keys():
-        return known
-    load = OtherLoad()
-    seconds = measure_step_seconds(recipe, store)
-    clock = Clock(step_seconds=seconds, busy_cores=load.cores(), environment=describe_environment())
-    write_measured(folder / _CLOCK, setting, dataclasses.asdict(clock))
+    clock: Clock | None = None if again else read_measured(folder / _CLOCK, setting, Clock)
+    if clock is None or clock.step_seconds.keys() != seen.keys():
+        clock = take_clock(recipe, store)
+        write_measured(folder / _CLOCK, setting, dataclasses.asdict(clock))
     return clock
 
 
@@ -210,10 +188,11 @@ class _Budget:
 
 def _read_budget(recipe: Recipe, folder: Path) -> _Budget:
     """Steps that were matched before; another budget is refused before they are lost."""
+    training = recipe.training
     own = _Budget(
         budget=recipe.budget,
-        num_steps=recipe.training.num_steps,
-        evaluate_every_steps=recipe.training.evaluate_every_steps,
+        num_steps=training.num_steps,
+        evaluate_every_steps=training.evaluate_every_steps,
         steps={},
     )
     if not (folder / _BUDGET).exists():

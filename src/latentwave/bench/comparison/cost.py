@@ -15,9 +15,18 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import DynamicCache, PreTrainedModel
 
 from latentwave.bench.comparison.results import DecodingCost, ModelCost
+from latentwave.bench.data import TokenStore
+from latentwave.bench.training import Recipe, open_objective
 from latentwave.hub import all_mixers
 from latentwave.hub.cache import MixerStates
 from latentwave.hub.points import point_of
+
+
+def contestant_cost(recipe: Recipe, name: str, store: TokenStore) -> ModelCost:
+    """`measure_cost` of a recipe's contestant, which is built for it."""
+    objective = open_objective(recipe, store)
+    inputs, num_tokens = objective.one_item()
+    return measure_cost(objective.build(recipe.contestants[name], seed=0), num_tokens, inputs)
 
 
 def measure_cost(
@@ -51,7 +60,7 @@ def measure_cost(
         found: Tensor = model(**placed, labels=placed["input_ids"]).loss
         return found
 
-    forward = _backbone_flops(model, placed) + _mixer_flops(model, num_tokens)
+    forward = _flops(model, placed, num_tokens)
     # Dropout draws from a generator that the caller may go on with.
     with _mode(model, training=True), torch.random.fork_rng(devices=[]):
         peak = peak_training_bytes(model, loss)
@@ -64,11 +73,6 @@ def measure_cost(
     )
 
 
-def _mixer_flops(model: PreTrainedModel, num_tokens: int) -> int:
-    mixers = [each.mixer for each in all_mixers(model)]
-    return sum(mixer.flops(num_tokens) + mixer.fade_flops(num_tokens) for mixer in mixers)
-
-
 def _decoding(model: PreTrainedModel, num_tokens: int) -> DecodingCost:
     """Of the last token of a context, the others in the cache."""
     cache = DynamicCache(config=model.config)
@@ -77,7 +81,7 @@ def _decoding(model: PreTrainedModel, num_tokens: int) -> DecodingCost:
         with _mode(model, training=False), torch.no_grad():
             model(input_ids=tokens[:, :-1], past_key_values=cache, use_cache=True)
     last = {"input_ids": tokens[:, -1:], "past_key_values": cache, "use_cache": True}
-    flops = _backbone_flops(model, last) + _mixer_flops(model, 1)
+    flops = _flops(model, last, 1)
     layers: list[Any] = cache.layers
     of_mixers = sum(layer.num_bytes for layer in layers if isinstance(layer, MixerStates))
     others = [vars(layer) for layer in layers if not isinstance(layer, MixerStates)]
@@ -89,7 +93,8 @@ def _decoding(model: PreTrainedModel, num_tokens: int) -> DecodingCost:
     )
 
 
-def _backbone_flops(model: PreTrainedModel, inputs: dict[str, Any]) -> int:
+def _flops(model: PreTrainedModel, inputs: dict[str, Any], num_tokens: int) -> int:
+    """Of one forward pass over so many tokens."""
     attention = model.config._attn_implementation
     # The counter sees matrix products, which fused attention kernels hide on some devices.
     model.set_attn_implementation("eager")
@@ -103,7 +108,9 @@ def _backbone_flops(model: PreTrainedModel, inputs: dict[str, Any]) -> int:
         for module, counts in counter.get_flop_counts().items()
         if point_of(module.rpartition(".")[2])
     )
-    return int(counter.get_total_flops()) - inside_mixers
+    mixers = [each.mixer for each in all_mixers(model)]
+    own = sum(mixer.flops(num_tokens) + mixer.fade_flops(num_tokens) for mixer in mixers)
+    return int(counter.get_total_flops()) - inside_mixers + own
 
 
 @contextmanager
@@ -122,11 +129,7 @@ def peak_training_bytes(model: torch.nn.Module, loss_of: Callable[[], Tensor]) -
     Parameters, buffers, gradients and all that the backward pass needs are in it, the optimizer's
     moments are not: AdamW's are twice the parameters. On a CPU tensors are counted, see
     `LiveBytes`, so that the number is the same every time; on a GPU it is the most that torch's
-    allocator had handed out.
-
-    Args:
-        model: that is trained; its gradients are as before afterwards.
-        loss_of: computes a loss from the model.
+    allocator had handed out. The model's gradients are as before afterwards.
     """
     parameters = list(model.parameters())
     gradients = [parameter.grad for parameter in parameters]
@@ -147,15 +150,11 @@ def peak_training_bytes(model: torch.nn.Module, loss_of: Callable[[], Tensor]) -
 
 
 class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of all tensors that live, and their highest number, while it is entered.
+    """Counts the bytes of all tensors that live, `now` and at their `peak`, while it is entered.
 
     A tensor is counted from the operation that makes it until nothing refers to its storage any
     more; views share a storage, which counts once. What an operation needs while it runs and does
     not return is not seen: scratch memory of kernels, blocks of the fused filterbank.
-
-    Attributes:
-        now: bytes that live.
-        peak: the most that did.
 
     Args:
         alive: tensors that live already.

@@ -20,18 +20,12 @@ def run_harness(
     include_path: Path | None = None,
     limit: int | None = None,
     batch_size: int = 8,
-    max_length: int | None = None,
 ) -> dict[str, Any]:
     """Evaluate a saved model on tasks of the harness, through its Hugging Face backend.
 
-    Args:
-        folder: of the model, as `save_pretrained` wrote it, with its tokenizer.
-        tasks: names of tasks.
-        include_path: a folder with task files of your own; then only these are known, and
-            nothing is looked up elsewhere.
-        limit: documents per task, for a trial.
-        batch_size: sequences per forward pass.
-        max_length: tokens of context; default: the model's.
+    The folder is that of a model as `save_pretrained` wrote it, with its tokenizer. With
+    `include_path`, a folder with task files of your own, only these are known, and nothing is
+    looked up elsewhere; `limit` is of documents per task, for a trial.
 
     Returns:
         What the harness's `simple_evaluate` returns: "results" by task, versions, samples.
@@ -75,7 +69,6 @@ def run_harness(
             pretrained=model,
             tokenizer=tokenizer,
             batch_size=batch_size,
-            max_length=max_length,
             prefix_token_id=start,
         ),
         tasks=list(tasks),

@@ -29,17 +29,12 @@ def check_baselines(recipe: Recipe) -> None:
         raise UserError(f"contestant {BASELINE!r} is the plain backbone and must have no mixer")
     for name, contestant in contestants.items():
         baseline = contestant.baseline
+        against = f"contestant {name!r} is measured against {baseline!r}, which"
         if baseline not in contestants:
-            raise UserError(
-                f"contestant {name!r} is measured against {baseline!r}, which the recipe does not "
-                f"have; it has {names}"
-            )
+            raise UserError(f"{against} the recipe does not have; it has {names}")
         own = contestants[baseline].baseline
         if own not in (BASELINE, baseline):
-            raise UserError(
-                f"contestant {name!r} is measured against {baseline!r}, which is itself measured "
-                f"against {own!r}: name {own!r} for both"
-            )
+            raise UserError(f"{against} is itself measured against {own!r}: name {own!r} for both")
 
 
 def match_budget(recipe: Recipe, cost_per_step: Mapping[str, float]) -> Recipe:
@@ -48,14 +43,7 @@ def match_budget(recipe: Recipe, cost_per_step: Mapping[str, float]) -> Recipe:
         num_steps = num_steps of the baseline · cost per step of the baseline ÷ own
 
     rounded to whole evaluations, at least one. A contestant that names its own num_steps keeps
-    them.
-
-    Args:
-        recipe: the comparison.
-        cost_per_step: of each contestant, in any one unit.
-
-    Returns:
-        The recipe with num_steps for each contestant.
+    them. Costs are in any one unit.
 
     Example:
         >>> from latentwave.bench.training import ContestantConfig
@@ -79,14 +67,8 @@ def match_budget(recipe: Recipe, cost_per_step: Mapping[str, float]) -> Recipe:
 
 
 def tuning_recipes(recipe: Recipe) -> dict[tuple[str, float], Recipe]:
-    """The runs of the search for learning rates: every contestant with every rate and seed.
-
-    Args:
-        recipe: the comparison, budgets matched.
-
-    Returns:
-        A recipe for each contestant and rate. A contestant that names its own rate has none.
-    """
+    """The search for learning rates: a recipe for every contestant without a rate, and rate."""
+    tuning = recipe.tuning
     return {
         (name, rate): dataclasses.replace(
             recipe,
@@ -94,15 +76,15 @@ def tuning_recipes(recipe: Recipe) -> dict[tuple[str, float], Recipe]:
                 name: dataclasses.replace(
                     contestant,
                     learning_rate=rate,
-                    num_steps=recipe.tuning.num_steps or contestant.num_steps,
+                    num_steps=tuning.num_steps or contestant.num_steps,
                 )
             },
-            seeds=recipe.tuning.seeds,
-            tuning=dataclasses.replace(recipe.tuning, learning_rates=[]),
+            seeds=tuning.seeds,
+            tuning=dataclasses.replace(tuning, learning_rates=[]),
         )
         for name, contestant in recipe.contestants.items()
         if contestant.learning_rate is None
-        for rate in recipe.tuning.learning_rates
+        for rate in tuning.learning_rates
     }
 
 
@@ -116,13 +98,9 @@ def choose_rates(
 ) -> tuple[Recipe, dict[str, RateSearch]]:
     """Give every contestant the learning rate with its lowest loss.
 
-    Args:
-        recipe: the comparison.
-        final_loss: of a contestant with a rate, in nats, that of the worst of the search's seeds;
-            NaN where one diverged.
-
-    Returns:
-        The recipe with a learning rate for each contestant, and what was found of each.
+    `final_loss` is that of a contestant with a rate, in nats, of the worst of the search's seeds;
+    NaN where one diverged. Returns the recipe with a learning rate for each contestant, and what
+    was found of each.
 
     Raises:
         UserError: if every rate of a contestant diverged.

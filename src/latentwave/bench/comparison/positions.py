@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset, default_collate
 from transformers import PreTrainedModel
 
-from latentwave.bench.comparison.measurement_cache import read_measured, write_measured
+from latentwave.bench.comparison.clock import read_measured, write_measured
 from latentwave.bench.comparison.results import LossByPosition
 from latentwave.bench.comparison.statistics import estimate
 from latentwave.bench.data import GridWindows, TokenStore
@@ -56,14 +56,11 @@ def token_losses(
         batch = default_collate([windows[i] for i in range(first, min(first + batch_size, count))])
         labels = batch.pop("labels")[:, 1:]
         inputs = {name: tensor.to(model.device) for name, tensor in batch.items()}
-        logits = model(**inputs, use_cache=False).logits[:, :-1].float()
+        logits = model(**inputs, use_cache=False).logits[:, :-1].float().transpose(1, 2)
         losses = F.cross_entropy(
-            logits.transpose(1, 2),
-            labels.to(logits.device),
-            reduction="none",
-            ignore_index=_IGNORED,
+            logits, labels.to(logits.device), reduction="none", ignore_index=_IGNORED
         )
-        parts.append(losses.double().cpu().masked_fill(labels == _IGNORED, float("nan")).numpy())
+        parts.append(losses.double().cpu().masked_fill(labels == _IGNORED, math.nan).numpy())
     model.train(training)
     return np.concatenate(parts)
 
@@ -85,30 +82,23 @@ def loss_by_position(
     return mean
 
 
-def position_edges(num_positions: int, per_octave: int = 2) -> list[int]:
-    """Borders of bins of positions, whose widths grow like the positions themselves.
-
-    Args:
-        num_positions: L.
-        per_octave: bins from one power of two to the next.
+def position_edges(num_positions: int) -> list[int]:
+    """Borders of bins of positions, two from one power of two to the next.
 
     Returns:
         Ascending borders from 0 to L; bin i holds the positions edges[i] ≤ t < edges[i + 1].
 
     Raises:
-        ValueError: for numbers below 1.
+        ValueError: for a number below 1.
 
     Example:
         >>> position_edges(31)
         [0, 1, 2, 3, 5, 7, 10, 15, 22, 31]
     """
-    if num_positions < 1 or per_octave < 1:
-        raise ValueError(
-            "num_positions and per_octave must be >= 1, got "
-            f"num_positions={num_positions}, per_octave={per_octave}"
-        )
+    if num_positions < 1:
+        raise ValueError(f"num_positions must be >= 1, got num_positions={num_positions}")
     # Position t is predicted from t + 1 tokens, and these are counted from 1.
-    borders = (round(2 ** (step / per_octave)) - 1 for step in itertools.count())
+    borders = (round(2 ** (step / 2)) - 1 for step in itertools.count())
     inside = itertools.takewhile(lambda border: border < num_positions, borders)
     return sorted({0, num_positions, *inside})
 
@@ -117,9 +107,8 @@ def check_longer_contexts(recipe: Recipe, store: TokenStore) -> None:
     """See that every contestant can read contexts longer than in training.
 
     Raises:
-        UserError: for a contestant with learned positions, which end where training ended, a
-            context that is not longer or that the validation split cannot fill, or a task that
-            predicts no tokens.
+        UserError: for learned positions, which end where training ended, a context that is not
+            longer or that the validation split cannot fill, or a task that predicts no tokens.
     """
     contexts, trained = recipe.longer_contexts, recipe.backbone.context_length
     if not contexts:
@@ -133,17 +122,14 @@ def check_longer_contexts(recipe: Recipe, store: TokenStore) -> None:
     elif min(contexts) <= trained:
         reason = f"must exceed backbone.context_length={trained}"
     else:
-        backbones = {name: recipe.as_seen_by(name).backbone for name in recipe.contestants}
-        learned = [
-            name
-            for name, backbone in backbones.items()
-            if backbone.architecture == "gpt2" and backbone.positions in (None, "learned")
-        ]
-        if learned:
-            reason = (
-                f"cannot be read by contestant {learned[0]!r}: its learned positions end at "
-                f'{trained}; use backbone.positions "rotary" or "none"'
-            )
+        for name in recipe.contestants:
+            backbone = recipe.as_seen_by(name).backbone
+            if backbone.architecture == "gpt2" and backbone.positions in (None, "learned"):
+                reason = (
+                    f"cannot be read by contestant {name!r}: its learned positions end at "
+                    f'{trained}; use backbone.positions "rotary" or "none"'
+                )
+                break
     if reason is not None:
         raise UserError(f"longer_contexts {contexts} {reason}")
 
@@ -154,15 +140,7 @@ def measure_longer_contexts(
     """The validation loss by position of finished runs, in contexts longer than in training.
 
     Positions are put in bins that double in width; the first holds the context of training. What
-    was measured is kept in the folder of each run.
-
-    Args:
-        recipe: names the contexts.
-        store: its corpus.
-        folders: of each contestant's runs, one per seed.
-
-    Returns:
-        For each contestant one for each context.
+    was measured is kept in the folder of each run: `folders` has one per seed for each contestant.
     """
     trained = recipe.backbone.context_length
     validation = store.split("validation")

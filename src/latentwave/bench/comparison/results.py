@@ -6,17 +6,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
 from latentwave.bench.data.json_files import read_json
 from latentwave.bench.training.contestant import BASELINE
@@ -66,16 +60,14 @@ class Evaluation(Record):
     seconds: Number  # of training so far, by the clock, or else the mean over the runs
     loss: Number  # mean over seeds, nats per token or per document
     losses: list[Number]  # of each seed
-    # means over seeds of what else was measured, such as "accuracy"
-    metrics: dict[str, Number] = {}
+    metrics: dict[str, Number] = {}  # means over seeds of what else was measured: "accuracy"
 
 
 class DecodingCost(Record):
     """What one more token costs a model that generates, its context full and in a cache."""
 
     flops_per_token: float  # of one forward pass over one token
-    # what the cache of one sequence holds: keys, values and the mixers' state, with the
-    # spare room of its buffers
+    # of one sequence: keys, values and the mixers' state, with the spare room of its buffers
     cache_bytes: int
     mixer_state_bytes: int  # the mixers' part of them
 
@@ -85,14 +77,13 @@ class ModelCost(Record):
 
     num_parameters: int  # trainable scalars, tied weights once
     num_mixer_parameters: int  # those of the mixers among them
-    # of training, forward and backward pass, averaged over a full context; a multiplication
-    # and an addition count one each
+    # of training, forward and backward pass, averaged over a full context; multiplications and
+    # additions count one each
     flops_per_token: float
-    # of a forward and a backward pass over one item (B = 1) without gradient checkpointing
-    # and without the optimizer's moments; None where not measured
+    # of a forward and a backward pass over one item, without gradient checkpointing and the
+    # optimizer's moments
     peak_memory_bytes: int | None = None
-    # None for models that generate nothing, and where not measured
-    decoding: DecodingCost | None = None
+    decoding: DecodingCost | None = None  # None for models that generate nothing
 
 
 class MixerRecord(Record):
@@ -125,13 +116,11 @@ class ContestantResults(ModelCost):
     final_loss: Estimate  # validation loss, nats per token or per document
     gain: Estimate  # how much lower that is than the baseline's
     speedup: Speedups  # over the baseline
-    # whether every run comes down to its baseline's final loss. Where one does not, the
-    # speed-up is that at the lowest loss that both reach.
+    # whether every run comes down to its baseline's final loss; where one does not, the speed-up
+    # is that at the lowest loss that both reach
     reached: bool
-    # the final loss in bits per unit, such as "character"; empty for classifiers
-    bits_per: dict[str, Estimate] = {}
-    # of the finished model, such as "accuracy"; empty for language models
-    metrics: dict[str, Estimate] = {}
+    bits_per: dict[str, Estimate] = {}  # final loss by unit, such as "character"; not classifiers
+    metrics: dict[str, Estimate] = {}  # of the finished classifier, such as "accuracy"
     curve: list[Evaluation] = Field(min_length=1)  # all evaluations, step 0 included
     contexts: list[LossByPosition] = []  # the loss in contexts longer than in training
 
@@ -223,8 +212,7 @@ class Results(Record):
     """A whole comparison."""
 
     recipe: dict[str, JsonValue]  # as in its YAML file, with all defaults
-    # what every contestant spends as much of as its baseline
-    budget: Literal["tokens", "flops", "seconds"]
+    budget: Literal["tokens", "flops", "seconds"]  # of which all spend as much as their baseline
     environment: Environment  # of the baseline's first run
     commits: list[str]  # of all runs; a comparison that was resumed or extended may have several
     clock: ClockRecord | None  # where seconds come from; None: from the runs themselves
@@ -234,8 +222,7 @@ class Results(Record):
     loss_unit: str  # what losses are means over: "token" or "document"
     metrics_split: str | None  # the split that the metrics of classifiers were measured on
     seeds: list[int] = Field(min_length=1)  # one run of each contestant for each
-    # the search for learning rates, by contestant; empty without one
-    tuning: dict[str, RateSearch] = {}
+    tuning: dict[str, RateSearch] = {}  # the search for learning rates, by contestant
     command: str  # that was typed
     contestants: dict[str, ContestantResults]  # by name, in the recipe's order
 
@@ -261,36 +248,37 @@ class Results(Record):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Results:
+        faults = list(self._faults())
+        if faults:
+            raise ValueError(faults[0])
+        return self
+
+    def _faults(self) -> Iterator[str]:
         if "name" not in self.recipe:
-            raise ValueError("the recipe has no name")
+            yield "the recipe has no name"
         if BASELINE not in self.contestants:
             found = ", ".join(map(repr, self.contestants)) or "no contestant"
-            raise ValueError(f"the contestants must include {BASELINE!r}, found {found}")
+            yield f"the contestants must include {BASELINE!r}, found {found}"
+            return
         plain = self.contestants[BASELINE]
         for name, own in self.contestants.items():
             if own.baseline not in self.contestants:
-                raise ValueError(
-                    f"there is no contestant {own.baseline!r}, which {name!r} is measured against"
-                )
+                yield f"there is no contestant {own.baseline!r}, which {name!r} is measured against"
             for index, point in enumerate(own.curve):
                 if len(point.losses) != len(self.seeds):
-                    raise ValueError(
+                    yield (
                         f"contestants.{name}.curve.{index} has {len(point.losses)} losses for "
                         f"{len(self.seeds)} seeds"
                     )
             for key in ("bits_per", "metrics"):
                 if getattr(own, key).keys() != getattr(plain, key).keys():
-                    raise ValueError(f"contestants.{name}.{key} has other keys than {BASELINE!r}")
+                    yield f"contestants.{name}.{key} has other keys than {BASELINE!r}"
             if self.clock is not None and name not in self.clock.step_seconds:
-                raise ValueError(f"clock.step_seconds has no contestant {name!r}")
-        return self
+                yield f"clock.step_seconds has no contestant {name!r}"
 
 
 def read_results(path: str | Path) -> Results:
-    """Read the results of a comparison.
-
-    Args:
-        path: `results.json`, or the folder that holds it.
+    """Read `results.json`, given by its path or that of its folder.
 
     Raises:
         UserError: if the file is missing or damaged; the line names the file and the first field

@@ -14,21 +14,18 @@ from scipy import stats
 
 from latentwave.bench.comparison.results import Estimate
 
+Curve = tuple[Sequence[float], Sequence[float]]
+"""Losses in nats, and what was spent, at each evaluation."""
+
 
 def estimate(values: Sequence[float], *, confidence: float = 0.95, seed: int = 0) -> Estimate:
-    """Mean and percentile bootstrap interval.
+    """Mean and percentile bootstrap interval of one value per seed.
 
     Reference: Efron and Tibshirani (1993), percentile interval, 9,999 resamples. With few seeds
     it is narrower than it should be, see `highest_coverage`.
 
-    Args:
-        values: one per seed, at least one.
-        confidence: of the interval.
-        seed: of the resampling.
-
     Returns:
-        The estimate; without an interval if there is one value, without a mean if one is not
-        finite.
+        Without an interval if there is one value, without a mean if one is not finite.
 
     Raises:
         ValueError: for no values.
@@ -57,17 +54,12 @@ def estimate(values: Sequence[float], *, confidence: float = 0.95, seed: int = 0
 
 
 def estimate_ratio(values: Sequence[float], *, confidence: float = 0.95, seed: int = 0) -> Estimate:
-    """Geometric mean of ratios, and its percentile bootstrap interval.
+    """Geometric mean of ratios >= 0, one per seed, and its percentile bootstrap interval.
 
         mean = exp( (1/n) · Σ log r_i )
 
     Twice as fast with one seed and half as fast with the other is as fast, whichever of the two
     runs stands below; the arithmetic mean would say 1.25 times either way.
-
-    Args:
-        values: one per seed, at least one, >= 0.
-        confidence: of the interval.
-        seed: of the resampling.
 
     Returns:
         As `estimate`; without an interval if a value is 0.
@@ -96,11 +88,8 @@ def highest_coverage(num_seeds: int) -> float:
     The interval lies between the lowest and the highest value. All n lie on the same side of the
     true median with probability 2 · 2^(−n); then it misses it, whatever confidence was asked for.
 
-    Args:
-        num_seeds: n, at least 1.
-
     Raises:
-        ValueError: for fewer than one.
+        ValueError: for fewer than one seed.
 
     Example:
         >>> [highest_coverage(n) for n in (1, 3, 6)]
@@ -124,20 +113,15 @@ def seeds_needed(confidence: float = 0.95) -> int:
 
 
 def first_crossing(losses: Sequence[float], costs: Sequence[float], target: float) -> float | None:
-    """What it cost until a loss curve first came down to a target.
-
-    Between two evaluations the loss is taken to fall on a straight line.
+    """What it cost until a loss curve first came down to a target, on straight lines between.
 
     Args:
         losses: at each evaluation, in nats.
-        costs: spent up to each evaluation (steps, FLOPs or seconds), increasing.
+        costs: spent up to each evaluation (steps, FLOPs or seconds), increasing; as many.
         target: a loss in nats.
 
     Returns:
         The cost, or None if the curve stays above the target.
-
-    Raises:
-        ValueError: if the two differ in length.
 
     Example:
         >>> first_crossing([4.0, 3.0, 2.0], [0, 100, 200], 2.5)
@@ -152,23 +136,13 @@ def first_crossing(losses: Sequence[float], costs: Sequence[float], target: floa
     return None
 
 
-def speedup(
-    baseline: tuple[Sequence[float], Sequence[float]],
-    contestant: tuple[Sequence[float], Sequence[float]],
-) -> float:
+def speedup(baseline: Curve, contestant: Curve) -> float:
     """How many times sooner a contestant reaches the same loss, for one seed.
 
         speed-up = cost of the baseline's last loss for the baseline ÷ for the contestant
 
     A contestant that never gets there is compared at its own lowest loss instead: the lowest that
-    both reach.
-
-    Args:
-        baseline: losses in nats and costs at each evaluation.
-        contestant: the same, on its own costs.
-
-    Returns:
-        The ratio; above 1 the contestant is faster.
+    both reach. NaN for a run that diverged.
 
     Example:
         >>> steps = [0, 100, 200]
@@ -176,10 +150,7 @@ def speedup(
         2.0
     """
     if math.isnan(contestant[0][-1]):
-        return float("nan")
+        return math.nan
     target = max(baseline[0][-1], min(contestant[0]))
-    own = first_crossing(*contestant, target)
-    reference = first_crossing(*baseline, target)
-    if own is None or reference is None:  # NaN losses: a run that diverged has no speed
-        return float("nan")
-    return reference / own if own > 0 else float("nan")
+    own, reference = first_crossing(*contestant, target), first_crossing(*baseline, target)
+    return math.nan if not own or reference is None else reference / own

@@ -6,24 +6,19 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from latentwave.bench.comparison import results as schema
 from latentwave.bench.comparison.clock import Clock
 from latentwave.bench.comparison.results import (
     MEASURES,
-    ClockRecord,
     ContestantResults,
-    CorpusRecord,
     Environment,
     Estimate,
     Evaluation,
     LossByPosition,
-    MixerRecord,
     ModelCost,
-    Provenance,
     RateSearch,
     Results,
-    SourceRecord,
     Speedups,
-    StepSeconds,
 )
 from latentwave.bench.comparison.statistics import estimate, estimate_ratio, speedup
 from latentwave.bench.data import TokenStore
@@ -49,17 +44,9 @@ def summarize(
 ) -> Results:
     """Put the numbers of all runs together.
 
-    Args:
-        recipe: the experiment as it was given.
-        runs: for each contestant one run per seed, in the order of the recipe's seeds.
-        planned: the recipe with each contestant's budget and learning rate.
-        store: its corpus.
-        objective: its task.
-        costs: of each contestant.
-        clock: durations of their steps; None takes the seconds of the runs themselves.
-        tuning: the search for learning rates.
-        contexts: losses in contexts longer than in training.
-        command: that was typed.
+    `recipe` is the experiment as it was given, `planned` the same with each contestant's budget and
+    learning rate. Each contestant has one run per seed, in the order of the recipe's seeds. Without
+    a clock the seconds are those of the runs.
     """
     # Nats per document say nothing about the bits of its tokens.
     classifies = objective.task == "classification"
@@ -69,9 +56,7 @@ def summarize(
     metrics = dict.fromkeys(metric for run in every_run for metric in run.metrics)
     curves = {
         name: _curve(
-            own,
-            costs[name].flops_per_token,
-            None if clock is None else clock.seconds_per_step(name),
+            own, costs[name].flops_per_token, clock.seconds_per_step(name) if clock else None
         )
         for name, own in runs.items()
     }
@@ -81,7 +66,7 @@ def summarize(
         contestants[name] = ContestantResults(
             **dict(costs[name]),
             **derive(curves[name], curves[own.baseline], units),
-            mixers=[MixerRecord(**each) for each in own.describe_mixers()],
+            mixers=[schema.MixerRecord(**each) for each in own.describe_mixers()],
             backbone=own.backbone,
             baseline=own.baseline,
             learning_rate=training.learning_rate,
@@ -114,12 +99,10 @@ def derive(
     baseline: Sequence[Evaluation],
     units_per_token: Mapping[str, float],
 ) -> dict[str, Any]:
-    """The numbers of a contestant that follow from loss curves, paired seed by seed.
+    """The numbers of a contestant that follow from its loss curve and its baseline's.
 
-    Args:
-        curve: of the contestant.
-        baseline: that of its baseline, with the same seeds.
-        units_per_token: by unit, such as "character".
+    Both have the same seeds, and are paired seed by seed. Units per token are by unit, such as
+    "character".
 
     Returns:
         The fields final_loss, gain, speedup, reached, bits_per and tokens_per_second of
@@ -156,12 +139,6 @@ def compare_contestants(
 
     Intervals of two final losses may overlap though one contestant is better with every seed: both
     hold what seeds differ by. Their differences do not.
-
-    Args:
-        results: of the comparison.
-        first: a contestant.
-        second: another one.
-        confidence: of the interval.
 
     Returns:
         The difference in nats, above 0 where `second` is better; without an interval for one seed,
@@ -217,13 +194,13 @@ def _curve(
     ]
 
 
-def _clock(clock: Clock) -> ClockRecord:
-    return ClockRecord(
+def _clock(clock: Clock) -> schema.ClockRecord:
+    return schema.ClockRecord(
         rounds=min(len(own) for own in clock.step_seconds.values()),
         busy_cores=clock.busy_cores,
         environment=Environment(**clock.environment),
         step_seconds={
-            name: StepSeconds(
+            name: schema.StepSeconds(
                 median=clock.seconds_per_step(name), shortest=min(own), longest=max(own)
             )
             for name, own in clock.step_seconds.items()
@@ -231,10 +208,10 @@ def _clock(clock: Clock) -> ClockRecord:
     )
 
 
-def _corpus(store: TokenStore, units_per_token: dict[str, float]) -> CorpusRecord:
-    metadata, sources = store.metadata, store.metadata.provenance.sources
-    few = sources if len(sources) <= _MAX_SOURCES else []
-    return CorpusRecord(
+def _corpus(store: TokenStore, units_per_token: dict[str, float]) -> schema.CorpusRecord:
+    metadata, provenance = store.metadata, store.metadata.provenance
+    sources = provenance.sources
+    return schema.CorpusRecord(
         name=metadata.corpus,
         num_tokens=metadata.num_tokens,
         vocab_size=metadata.vocab_size,
@@ -242,11 +219,13 @@ def _corpus(store: TokenStore, units_per_token: dict[str, float]) -> CorpusRecor
         units_per_token=units_per_token,
         num_classes=metadata.num_classes,
         sha256=metadata.sha256,
-        provenance=Provenance(
-            sources=[SourceRecord(**vars(source)) for source in few],
+        provenance=schema.Provenance(
+            sources=[schema.SourceRecord(**vars(own)) for own in sources]
+            if len(sources) <= _MAX_SOURCES
+            else [],
             num_sources=len(sources),
             num_source_bytes=sum(source.num_bytes for source in sources),
-            num_skipped_files=len(metadata.provenance.skipped),
-            python_version=metadata.provenance.python_version,
+            num_skipped_files=len(provenance.skipped),
+            python_version=provenance.python_version,
         ),
     )

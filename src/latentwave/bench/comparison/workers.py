@@ -9,10 +9,10 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from rich.console import Console
@@ -25,28 +25,22 @@ from latentwave.bench.training.processes import is_main
 from latentwave.bench.training.progress import PlainConsole
 from latentwave.errors import UserError
 
-RAY_LOCAL = "local"
+T = TypeVar("T")
+Ended = Generator[tuple[T, BaseException | None], None, None]
+_RAY_LOCAL = "local"
 _WATCH_SECONDS = 1.0
 _KEPT = "what was saved is kept: go on with --resume"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Job:
-    """One training run.
+    """One training run."""
 
-    Attributes:
-        recipe: as `Recipe.to_dict` gives it.
-        contestant: its name.
-        seed: of weights and batches.
-        folder: of the run; what is there already is kept and gone on with.
-        working_folder: what relative paths of the recipe start from.
-    """
-
-    recipe: dict[str, Any]
+    recipe: dict[str, Any]  # as `Recipe.to_dict` gives it
     contestant: str
-    seed: int
-    folder: str
-    working_folder: str = dataclasses.field(default_factory=os.getcwd)
+    seed: int  # of weights and batches
+    folder: str  # of the run; what is there already is kept and gone on with
+    working_folder: str = dataclasses.field(default_factory=os.getcwd)  # of relative paths
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,11 +61,7 @@ class Workers:
     gpus_per_run: float = 0.0
 
     def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            UserError: for a value out of range.
-        """
+        """Raise `UserError` for a value out of range."""
         if self.jobs < 1 or self.cpus_per_run < 1 or self.gpus_per_run < 0:
             raise UserError(
                 "jobs and cpus_per_run must be >= 1 and gpus_per_run >= 0, got "
@@ -84,90 +74,105 @@ class Workers:
             )
 
     def run(self, jobs: Sequence[Job], store: TokenStore, console: Console | None = None) -> None:
-        """Execute all jobs; a job whose run is finished costs nothing.
+        """Execute independent jobs; a job whose run is finished costs nothing.
 
-        Args:
-            jobs: independent of each other.
-            store: the corpus of all their recipes, for jobs of this process.
-            console: where progress is shown: of all jobs together, and of each of this process.
+        The store is the corpus of all their recipes, for jobs of this process. The console shows
+        progress of all jobs together, and of each of this process.
 
         Raises:
             UserError: what a run refuses; if a worker dies. Other runs keep what they saved.
         """
         console = console or PlainConsole(stderr=True)
         waiting = [job for job in jobs if not (Path(job.folder) / RESULT).exists()]
-        if self.ray_address is not None:
-            finished = _run_on_ray(waiting, self)
-        elif self.jobs > 1 and len(waiting) > 1:
-            finished = _run_in_processes(waiting, min(self.jobs, len(waiting)))
-        else:
-            finished = _run_here(waiting, store, console)
+        done, finished = len(jobs) - len(waiting), self._finished(waiting, store, console)
         here = self == Workers() and is_main() and console.is_terminal
         columns = TextColumn("[bold]all runs"), BarColumn(bar_width=24), MofNCompleteColumn()
         bar = Progress(*columns, TimeElapsedColumn(), console=console, disable=not here)
-        done = len(jobs) - len(waiting)
         task = bar.add_task("", total=len(jobs), completed=done)
-        with bar if waiting else contextlib.nullcontext():  # above the bars of single runs
-            for count, _ in enumerate(finished, start=done + 1):
+        shown = bar if waiting else contextlib.nullcontext()  # above the bars of single runs
+        with contextlib.closing(finished), shown:
+            for count, (_, error) in enumerate(finished, start=done + 1):
+                if error is not None:
+                    raise error
                 bar.update(task, completed=count)
                 if is_main() and not here:  # workers print lines
                     console.print(f"{count} of {len(jobs)} runs finished", soft_wrap=True)
 
-
-def _run_here(jobs: Sequence[Job], store: TokenStore, console: Console) -> Iterator[None]:
-    for job in jobs:
-        _train(job, store, console)
-        yield
+    def _finished(self, waiting: list[Job], store: TokenStore, console: Console) -> Ended[Job]:
+        if self.ray_address is not None:
+            return _run_on_ray(waiting, self)
+        if self.jobs > 1 and len(waiting) > 1:
+            return run_side_by_side(run_job, waiting, min(self.jobs, len(waiting)))
+        return run_side_by_side(lambda job: _train(job, store, console), waiting, 1)
 
 
 def _train(job: Job, store: TokenStore, console: Console) -> None:
-    recipe = recipe_from_dict(job.recipe)
-    folder = Path(job.folder)
+    recipe, folder = recipe_from_dict(job.recipe), Path(job.folder)
     train(recipe, job.contestant, job.seed, store, folder, resume=True, console=console)
 
 
 def run_job(job: Job) -> None:
-    """Execute one job in a process of its own.
-
-    Raises:
-        UserError: what the run refuses.
-    """
+    """Execute one job in a process of its own; raises `UserError` for what the run refuses."""
     os.chdir(job.working_folder)
     store = prepared_store(recipe_from_dict(job.recipe).corpus)
     # Bars of several runs would overwrite each other, so each prints lines.
     _train(job, store, PlainConsole(stderr=True, force_terminal=False))
 
 
-def _run_in_processes(jobs: Sequence[Job], workers: int) -> Iterator[None]:
-    # Forked processes would share the threads and locks of torch.
-    context = multiprocessing.get_context("spawn")
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    started = context.Value("i", 0)
+def run_side_by_side(
+    function: Callable[[T], object],
+    waiting: list[T],
+    jobs: int,
+    is_late: Callable[[], bool] = lambda: False,
+) -> Ended[T]:
+    """Call a function with each task of a list, in order, and tell which have ended.
+
+    Args:
+        function: of one task; one that can be pickled, for several processes.
+        waiting: the tasks; emptied from the front, and the caller may put more into it.
+        jobs: processes, each with an equal share of the cores; 1: this one, where errors rise.
+        is_late: whether nothing more is to be started.
+
+    Yields:
+        A task that has ended, and its error.
+
+    Raises:
+        UserError: if a process dies.
+    """
+    if jobs == 1:
+        while waiting and not is_late():
+            task = waiting.pop(0)
+            function(task)
+            yield task, None
+        return
+    context = multiprocessing.get_context("spawn")  # forks would share torch's threads and locks
+    arguments = os.getpid(), max(1, (os.cpu_count() or 1) // jobs), context.Value("i", 0)
     pool = concurrent.futures.ProcessPoolExecutor(
-        workers, context, initializer=start_worker, initargs=(os.getpid(), threads, started)
+        jobs, context, initializer=_start_worker, initargs=arguments
     )
     with pool:
-        runs = [pool.submit(run_job, job) for job in jobs]
+        running: dict[concurrent.futures.Future[object], T] = {}
         try:
-            for run in concurrent.futures.as_completed(runs):
-                yield run.result()
+            while running or (waiting and not is_late()):
+                while waiting and len(running) < jobs and not is_late():
+                    task = waiting.pop(0)
+                    running[pool.submit(function, task)] = task
+                first = concurrent.futures.FIRST_COMPLETED
+                for future in concurrent.futures.wait(running, return_when=first).done:
+                    if isinstance(error := future.exception(), BrokenProcessPool):
+                        raise error
+                    yield running.pop(future), error
         except BrokenProcessPool as error:
             raise UserError(
                 f"a worker process died (killed, or out of memory); {_KEPT}, perhaps with fewer "
-                "--workers.jobs"
+                "jobs side by side"
             ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def start_worker(parent: int, threads: int, started: Any) -> None:
-    """Prepare a process of a pool: its threads, its accelerator, and an end when its parent ends.
-
-    Args:
-        parent: process that must live.
-        threads: of torch.
-        started: counts the processes of the pool.
-    """
+def _start_worker(parent: int, threads: int, started: Any) -> None:
+    """Set the threads and the accelerator of a process, and end it when its parent ends."""
     with started.get_lock():
         number = started.value
         started.value += 1
@@ -185,7 +190,7 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _run_on_ray(jobs: Sequence[Job], workers: Workers) -> Iterator[None]:
+def _run_on_ray(jobs: Sequence[Job], workers: Workers) -> Ended[Job]:
     try:
         import ray
     except ImportError as error:
@@ -194,27 +199,25 @@ def _run_on_ray(jobs: Sequence[Job], workers: Workers) -> Iterator[None]:
         ) from error
     if not jobs:
         return
-    address = None if workers.ray_address == RAY_LOCAL else workers.ray_address
+    cpus, gpus = workers.cpus_per_run, workers.gpus_per_run
+    address = None if workers.ray_address == _RAY_LOCAL else workers.ray_address
     try:
         ray.init(address=address, include_dashboard=False, configure_logging=False)
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(
             f"no Ray cluster answers at {workers.ray_address!r}: start one with `ray start "
-            f'--head`, or use "{RAY_LOCAL}" ({error})'
+            f'--head`, or use "{_RAY_LOCAL}" ({error})'
         ) from error
     try:
         nodes: Any = ray.nodes
-        _check_resources(nodes(), workers)
-        options: dict[str, Any] = {
-            "num_cpus": workers.cpus_per_run,
-            "num_gpus": workers.gpus_per_run,
-            "max_retries": 0,
-        }
+        _check_resources(nodes(), {"CPU": cpus, "GPU": gpus})
+        options: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": 0}
         remote = ray.remote(**options)(_ray_job)
-        waiting = [remote.remote(job, workers.cpus_per_run) for job in jobs]
-        while waiting:
+        waiting = [remote.remote(job, cpus) for job in jobs]
+        for job in jobs:
             done, waiting = ray.wait(waiting)
-            yield ray.get(done[0])
+            ray.get(done[0])
+            yield job, None
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, UserError):
             raise UserError(str(error.cause)) from error
@@ -226,15 +229,14 @@ def _run_on_ray(jobs: Sequence[Job], workers: Workers) -> Iterator[None]:
         ray.shutdown()
 
 
-def _check_resources(nodes: Sequence[dict[str, Any]], workers: Workers) -> None:
+def _check_resources(nodes: Sequence[dict[str, Any]], wanted: dict[str, float]) -> None:
     """Refuse what no machine has: Ray would wait for one for ever."""
-    wanted = {"CPU": workers.cpus_per_run, "GPU": workers.gpus_per_run}
     machines = [node["Resources"] for node in nodes if node["Alive"]]
     if not any(all(own.get(k, 0) >= n for k, n in wanted.items()) for own in machines):
         most = {kind: max((own.get(kind, 0) for own in machines), default=0) for kind in wanted}
         raise UserError(
-            f"no machine of the Ray cluster has cpus_per_run={workers.cpus_per_run} and "
-            f"gpus_per_run={workers.gpus_per_run:g}: the most are {most['CPU']:g} cores and "
+            f"no machine of the Ray cluster has cpus_per_run={wanted['CPU']:g} and "
+            f"gpus_per_run={wanted['GPU']:g}: the most are {most['CPU']:g} cores and "
             f"{most['GPU']:g} accelerators"
         )
 

@@ -20,54 +20,37 @@ from latentwave.mixers.filterbank import Bank
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Passage:
-    """One mixer's input and output for one text.
+    """One mixer's input and output for one text."""
 
-    Attributes:
-        name: of the mixer among the model's modules.
-        before: (T, D), float32, what goes in.
-        after: (T, D), float32, what comes out.
-        segment_ids: (T,), the document of each token; None where all are of one.
-    """
-
-    name: str
-    before: Float[np.ndarray, "T D"]
-    after: Float[np.ndarray, "T D"]
+    name: str  # of the mixer among the model's modules
+    before: Float[np.ndarray, "T D"]  # float32, what goes in
+    after: Float[np.ndarray, "T D"]  # float32, what comes out
+    # the document of each token; None where all are of one
     segment_ids: Int[np.ndarray, " T"] | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TokenActivity:
-    """A mixer's kernels over the tokens of a text, rows as in its `Kernels`.
+    """A mixer's kernels over the tokens of a text, rows as in its `Kernels`."""
 
-    Attributes:
-        tf_mask: (N, T), a_m(t), the weights that a token-adaptive filterbank chooses; None for
-            all other mixers, whose weights do not depend on the token.
-        activity: (N, T). Of a filterbank: the mean over channels of a_m(t) · ReLU((h_m * x)(t)),
-            what sub-band m adds to a channel, of either sign. Of other mixers: the root mean
-            square of the outputs y(t) over the channels that share the kernel.
-        signed: whether activity has either sign.
-    """
-
+    # a_m(t), the weights that a token-adaptive filterbank chooses; None for all other mixers,
+    # whose weights do not depend on the token
     tf_mask: Float[np.ndarray, "N T"] | None
+    # of a filterbank: the mean over channels of a_m(t) · ReLU((h_m * x)(t)), what sub-band m adds
+    # to a channel, of either sign. Of other mixers: the root mean square of the outputs y(t) over
+    # the channels that share the kernel.
     activity: Float[np.ndarray, "N T"]
-    signed: bool
+    signed: bool  # whether activity has either sign
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EmbeddingPath:
-    """The path of the embeddings of a text in the plane where it is widest.
+    """The path of the embeddings of a text in the plane where it is widest."""
 
-    Attributes:
-        name: of the mixer among the model's modules.
-        before: (T, 2), its input.
-        after: (T, 2), its output, in the same coordinates.
-        explained: (2,), share of the variance of both that each coordinate holds.
-    """
-
-    name: str
-    before: Float[np.ndarray, "T 2"]
-    after: Float[np.ndarray, "T 2"]
-    explained: Float[np.ndarray, " 2"]
+    name: str  # of the mixer among the model's modules
+    before: Float[np.ndarray, "T 2"]  # its input
+    after: Float[np.ndarray, "T 2"]  # its output, in the same coordinates
+    explained: Float[np.ndarray, " 2"]  # share of the variance of both that each coordinate holds
 
 
 @torch.no_grad()
@@ -85,9 +68,6 @@ def record_passages(
         tokens: (T,), no more than its context.
         borders: where documents start, if the tokens are the first of a split and its documents
             do not see each other; None: the text is one document.
-
-    Returns:
-        A passage for each mixer that was run.
     """
     found: dict[str, Passage] = {}
 
@@ -122,15 +102,9 @@ def record_passages(
 
 @torch.no_grad()
 def token_activity(mixer: Mixer, kernels: Kernels, passage: Passage) -> TokenActivity | None:
-    """How active each kernel of a mixer is at each token.
+    """How active each kernel of a mixer is at each token, rows as in `kernels`.
 
-    Args:
-        mixer: the module.
-        kernels: its own, whose rows are kept.
-        passage: through it.
-
-    Returns:
-        Rows as in `kernels`; None for a filterbank that looks ahead, which no language model has.
+    None for a filterbank that looks ahead, which no language model has.
     """
     if not isinstance(mixer, Bank):
         start, stop = mixer.mixed_range
@@ -161,14 +135,8 @@ def embedding_path(passage: Passage) -> EmbeddingPath:
     """Input and output of a mixer in two dimensions: one principal component analysis of both.
 
     The plane is fitted to inputs and outputs together, centred, by a singular value
-    decomposition, so that both are seen from the same side and on the same scale.
-
-    Args:
-        passage: T tokens, at least one.
-
-    Returns:
-        Coordinates in units of the embeddings; the sign of each axis is such that its largest
-        loading is positive.
+    decomposition, so that both are seen from the same side and on the same scale. Coordinates are
+    in units of the embeddings; the sign of each axis is such that its largest loading is positive.
 
     Example:
         >>> line = np.array([[0.0, 0.0], [3.0, 4.0]], dtype=np.float32)

@@ -41,19 +41,12 @@ _MOST_LOGITS = 50_000_000
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InspectedRun:
-    """A trained model and what its tokens mean.
+    """A trained model and what its tokens mean."""
 
-    Attributes:
-        name: for people, such as that of its contestant or its folder.
-        folder: of the run, or of the saved model.
-        model: in eval mode.
-        codec: of its tokens.
-    """
-
-    name: str
-    folder: Path
-    model: PreTrainedModel
-    codec: Codec
+    name: str  # for people, such as that of its contestant or its folder
+    folder: Path  # of the run, or of the saved model
+    model: PreTrainedModel  # in eval mode
+    codec: Codec  # of its tokens
 
     @property
     def num_parameters(self) -> int:
@@ -73,37 +66,22 @@ class InspectedRun:
 
 @dataclasses.dataclass(kw_only=True)
 class Inspection:
-    """What was seen; whatever could not be measured is empty, and a note says why.
+    """What was seen; whatever could not be measured is empty, and a note says why."""
 
-    Attributes:
-        runs: one or two.
-        kernels: of the first run's mixers, in the order of the layers.
-        tokens: of the text, as people read them.
-        activity: of the first run's mixers over the text, by their names.
-        paths: of the embeddings through the same mixers, by their names.
-        overall: the loss of each run over all windows; None where not measured.
-        by_position: the losses by position; None where not measured.
-        by_class: the losses by classes of tokens.
-        num_windows: that were measured on.
-        window_tokens: of each.
-        measured_on: corpus and split, for people.
-        samples: that the runs generated.
-        notes: what is missing, and why.
-    """
-
-    runs: list[InspectedRun]
-    kernels: list[Kernels]
-    tokens: list[str] = dataclasses.field(default_factory=list)
+    runs: list[InspectedRun]  # one or two
+    kernels: list[Kernels]  # of the first run's mixers, in the order of the layers
+    tokens: list[str] = dataclasses.field(default_factory=list)  # of the text, as people read them
+    # of the first run's mixers over the text, by their names
     activity: dict[str, TokenActivity] = dataclasses.field(default_factory=dict)
     paths: dict[str, EmbeddingPath] = dataclasses.field(default_factory=dict)
-    overall: LossBin | None = None
+    overall: LossBin | None = None  # the loss of each run over all windows
     by_position: LossTable | None = None
     by_class: list[LossTable] = dataclasses.field(default_factory=list)
-    num_windows: int = 0
-    window_tokens: int = 0
-    measured_on: str = ""
-    samples: list[Sample] = dataclasses.field(default_factory=list)
-    notes: list[str] = dataclasses.field(default_factory=list)
+    num_windows: int = 0  # that were measured on
+    window_tokens: int = 0  # of each
+    measured_on: str = ""  # corpus and split, for people
+    samples: list[Sample] = dataclasses.field(default_factory=list)  # that the runs generated
+    notes: list[str] = dataclasses.field(default_factory=list)  # what is missing, and why
 
 
 def inspect_runs(
@@ -171,7 +149,7 @@ def inspect_runs(
     elif prompts and num_new_tokens:
         say("samples")
         models = [run.model for run in runs]
-        seen.samples = generate_samples(models, first.codec, prompts, num_new_tokens=num_new_tokens)
+        seen.samples = generate_samples(models, first.codec, prompts, num_new_tokens)
     return seen
 
 

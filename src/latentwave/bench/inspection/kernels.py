@@ -28,37 +28,22 @@ class Kernels:
     For a mixer that filters each channel by itself they are what a channel goes through from
     input to output, residual and gate included; equal ones stand once. For a filterbank they are
     its analysis filters. Tap 0 is on the current token.
-
-    Attributes:
-        name: of the mixer among the model's modules.
-        label: the same, for people.
-        kind: of the mixer.
-        rows: "channel" or "filter": what a row is one of.
-        indices: (N,), the row's number among the mixer's channels or filters; the first of those
-            that share the kernel.
-        row_of: (C,), the row of each mixed channel or filter.
-        taps: (N, K), as trained.
-        haar: (N, K), the average over about as many tokens, see `nearest_level`.
-        weights: (N,), a_m of a filterbank with fixed weights; None elsewhere.
-        centre: (N,), centre frequency, cycles per token, see `centre_and_bandwidth`.
-        bandwidth: (N,), cycles per token.
-        steps: (S,), training steps at which the parameters were kept; empty without snapshots.
-        history: (S, N, K), the taps then, rows as in `taps`.
     """
 
-    name: str
-    label: str
-    kind: str
-    rows: str
+    name: str  # of the mixer among the model's modules
+    label: str  # the same, for people
+    kind: str  # of the mixer
+    rows: str  # "channel" or "filter": what a row is one of
+    # the row's number among the mixer's channels or filters; the first that share the kernel
     indices: Int[np.ndarray, " N"]
-    row_of: Int[np.ndarray, " C"]
-    taps: Float[np.ndarray, "N K"]
-    haar: Float[np.ndarray, "N K"]
-    weights: Float[np.ndarray, " N"] | None
-    centre: Float[np.ndarray, " N"]
-    bandwidth: Float[np.ndarray, " N"]
-    steps: Int[np.ndarray, " S"]
-    history: Float[np.ndarray, "S N K"]
+    row_of: Int[np.ndarray, " C"]  # the row of each mixed channel or filter
+    taps: Float[np.ndarray, "N K"]  # as trained
+    haar: Float[np.ndarray, "N K"]  # the average over about as many tokens, see `nearest_level`
+    weights: Float[np.ndarray, " N"] | None  # a_m of a filterbank with fixed weights
+    centre: Float[np.ndarray, " N"]  # frequency, cycles per token, see `centre_and_bandwidth`
+    bandwidth: Float[np.ndarray, " N"]  # cycles per token
+    steps: Int[np.ndarray, " S"]  # of training, at which parameters were kept; may be empty
+    history: Float[np.ndarray, "S N K"]  # the taps then, rows as in `taps`
 
     @property
     def counts(self) -> Int[np.ndarray, " N"]:
@@ -113,16 +98,13 @@ def mixer_label(name: str) -> str:
 
 
 def kernels_of(name: str, mixer: Mixer, run: Path | None = None) -> Kernels:
-    """The kernels of one mixer.
+    """The distinct kernels of one mixer by centre frequency.
 
     Args:
         name: of the mixer among the model's modules.
         mixer: any; what is not a filterbank answers with its `impulse_response()`, kinds that
             are not known here too.
         run: folder of the run, for the snapshots of its training; None: without.
-
-    Returns:
-        Distinct kernels by centre frequency.
 
     Raises:
         UserError: for a snapshot that is damaged or of another model.

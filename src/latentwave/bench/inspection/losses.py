@@ -13,84 +13,51 @@ from latentwave.bench.comparison.positions import position_edges
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Grouping:
-    """One way to sort predicted tokens.
+    """One way to sort predicted tokens."""
 
-    Attributes:
-        title: what the groups are.
-        names: of the groups.
-        members: (N, L), the group of each predicted token.
-        ranges: first and last position of each group; empty for groups that are no positions.
-    """
-
-    title: str
-    names: list[str]
-    members: Int[np.ndarray, "N L"]
+    title: str  # what the groups are
+    names: list[str]  # of the groups
+    members: Int[np.ndarray, "N L"]  # the group of each predicted token
+    # first and last position of each group; empty for groups that are no positions
     ranges: list[tuple[int, int]] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Mean:
-    """A mean over windows.
+    """A mean over windows."""
 
-    Attributes:
-        value: nats per token; NaN where there was nothing to measure.
-        error: its standard error over windows; NaN for a single window.
-        count: predicted tokens.
-    """
-
-    value: float
-    error: float
-    count: int
+    value: float  # nats per token; NaN where there was nothing to measure
+    error: float  # its standard error over windows; NaN for a single window
+    count: int  # predicted tokens
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LossBin:
-    """Losses of one group of tokens.
+    """Losses of one group of tokens."""
 
-    Attributes:
-        name: of the group.
-        low: first position, counted as the tokens that a prediction is made from; 0 for a class.
-        high: last position; 0 for a class.
-        losses: of each run, in their order.
-        difference: the first run minus the second, window by window; None for a single run.
-    """
-
-    name: str
-    low: int = 0
-    high: int = 0
-    losses: list[Mean]
+    name: str  # of the group
+    low: int = 0  # first position, counted as the tokens a prediction is made from; 0 for a class
+    high: int = 0  # last position; 0 for a class
+    losses: list[Mean]  # of each run, in their order
+    # the first run minus the second, window by window; None for a single run
     difference: Mean | None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LossTable:
-    """Losses by one way of sorting tokens.
+    """Losses by one way of sorting tokens."""
 
-    Attributes:
-        title: what the bins are.
-        bins: in order.
-    """
-
-    title: str
+    title: str  # what the bins are
     bins: list[LossBin]
 
 
 def losses_overall(losses: list[Float[np.ndarray, "N L"]]) -> LossBin:
-    """Losses of all predictions together.
-
-    Args:
-        losses: of each run, from `token_losses` on the same windows.
-    """
+    """Losses of all predictions together; of each run, from `token_losses` on the same windows."""
     return _bin("all", losses, (0, 0))
 
 
 def losses_by(losses: list[Float[np.ndarray, "N L"]], grouping: Grouping) -> LossTable:
-    """Losses by group of the predicted token; groups without one are left out.
-
-    Args:
-        losses: of each run, from `token_losses` on the same windows.
-        grouping: the group of each of their tokens.
-    """
+    """Losses by group of the predicted token, of the same windows; empty groups are left out."""
     ranges = grouping.ranges or [(0, 0)] * len(grouping.names)
     bins = [
         _bin(name, [np.where(grouping.members == index, each, np.nan) for each in losses], range_)
@@ -102,9 +69,8 @@ def losses_by(losses: list[Float[np.ndarray, "N L"]], grouping: Grouping) -> Los
 def group_positions(position_ids: Int[np.ndarray, "N L"]) -> Grouping:
     """Predicted tokens by position, in ranges that grow with the position.
 
-    Args:
-        position_ids: (N, L), the place in its document of the last token that each prediction is
-            made from.
+    `position_ids` are the place in its document of the last token that each prediction is made
+    from.
     """
     edges = position_edges(int(position_ids.max()) + 1)
     # A prediction after the token at position p is made from p + 1 tokens.

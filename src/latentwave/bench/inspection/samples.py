@@ -12,27 +12,19 @@ from transformers import PreTrainedModel, set_seed
 from latentwave.bench.data import Codec, GridWindows
 from latentwave.bench.training import continue_tokens
 
+TEMPERATURE = 0.8
+TOP_K = 40  # the likeliest tokens, which are sampled from
 _NUM_PROMPTS = 3
 _PROMPT_TOKENS = 64
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One prompt and what each model made of it.
+    """One prompt and what each model made of it."""
 
-    Attributes:
-        prompt: the text that was given.
-        seed: of the sampling.
-        temperature: of the sampling; 0 took the likeliest token.
-        top_k: how many of the likeliest tokens were sampled from; None: from all.
-        texts: what follows it, of each model.
-    """
-
-    prompt: str
-    seed: int
-    temperature: float
-    top_k: int | None
-    texts: list[str]
+    prompt: str  # the text that was given
+    seed: int  # of the sampling
+    texts: list[str]  # what follows it, of each model
 
 
 def choose_prompts(windows: GridWindows) -> list[Integer[np.ndarray, " _"]]:
@@ -57,36 +49,18 @@ def generate_samples(
     models: Sequence[PreTrainedModel],
     codec: Codec,
     prompts: Sequence[Integer[np.ndarray, " _"]],
-    *,
-    num_new_tokens: int = 200,
-    temperature: float = 0.8,
-    top_k: int | None = 40,
+    num_new_tokens: int,
 ) -> list[Sample]:
-    """Let models go on with the same prompts, prompt i with seed i.
-
-    Args:
-        models: with the same tokens.
-        codec: what they mean; text.
-        prompts: tokens.
-        num_new_tokens: of each.
-        temperature: of the sampling; 0 takes the likeliest token.
-        top_k: sample from the likeliest only; None: from all.
-
-    Raises:
-        UserError: for tokens that are not text.
-    """
-    tokenizer = codec.tokenizer
+    """Let models go on with the same prompts of text, prompt i with seed i."""
     samples = []
     for seed, prompt in enumerate(prompts):
         texts = []
         for model in models:
             set_seed(seed)
             tokens = continue_tokens(
-                model, prompt, num_new_tokens, temperature=temperature, top_k=top_k
+                model, prompt, num_new_tokens, temperature=TEMPERATURE, top_k=TOP_K
             )
-            texts.append(str(tokenizer.decode(tokens[len(prompt) :].tolist())))
-        text = str(tokenizer.decode(np.asarray(prompt, dtype=np.int64).tolist()))
-        samples.append(
-            Sample(prompt=text, seed=seed, temperature=temperature, top_k=top_k, texts=texts)
-        )
+            texts.append(str(codec.tokenizer.decode(tokens[len(prompt) :].tolist())))
+        text = str(codec.tokenizer.decode(np.asarray(prompt, dtype=np.int64).tolist()))
+        samples.append(Sample(prompt=text, seed=seed, texts=texts))
     return samples

@@ -13,14 +13,9 @@ _FEWEST_POINTS = 1024
 def magnitude_at(
     taps: Float[np.ndarray, "N K"], frequencies: Float[np.ndarray, " F"]
 ) -> Float[np.ndarray, "N F"]:
-    """The frequency responses |H(f)| of kernels.
+    """The frequency responses |H(f)| of real kernels, linear: 1 passes a frequency unchanged.
 
-    Args:
-        taps: (N, K), real.
-        frequencies: (F,), cycles per token.
-
-    Returns:
-        (N, F), linear: 1 passes a frequency unchanged.
+    Frequencies are in cycles per token.
 
     Example:
         >>> magnitude_at(np.array([[0.5, 0.5]]), np.array([0.0, 0.25, 0.5])).round(3)
@@ -48,11 +43,8 @@ def centre_and_bandwidth(
     The centre frequency is the spectral centroid, not the peak: it moves smoothly while a kernel
     is learned, and is defined for kernels without a peak.
 
-    Args:
-        taps: (N, K), real, K >= 1.
-
     Returns:
-        f_c and b, (N,) each, cycles per token; zeros for a kernel that is zero.
+        f_c and b in cycles per token; zeros for a kernel that is zero.
 
     Example:
         >>> centre, bandwidth = centre_and_bandwidth(np.array([[1.0, 0.0]]))
@@ -71,14 +63,9 @@ def centre_and_bandwidth(
 
 
 def haar_taps(levels: Int[np.ndarray, " N"], num_taps: int) -> Float[np.ndarray, "N K"]:
-    """Haar kernels: averages over 2^level tokens.
+    """Haar kernels, sum 1: averages over 2^level tokens, level 0 the current token alone.
 
-    Args:
-        levels: (N,), 0 for the current token alone.
-        num_taps: K; longer averages are not cut but keep K taps at gain 1.
-
-    Returns:
-        (N, K), each row with sum 1.
+    Longer averages than K taps are not cut but keep K taps at gain 1.
 
     Example:
         >>> haar_taps(np.array([0, 1, 2]), 3).round(2)
@@ -98,11 +85,7 @@ def nearest_level(taps: Float[np.ndarray, "N K"]) -> Int[np.ndarray, " N"]:
 
     An average over w tokens has its centre of mass at (w − 1) / 2.
 
-    Args:
-        taps: (N, K).
-
-    Returns:
-        (N,), from 0; the average with that level may be longer than K.
+    The average with that level may be longer than K.
 
     Example:
         >>> nearest_level(np.array([[0.25, 0.25, 0.25, 0.25], [1.0, 0.0, 0.0, 0.0]]))

@@ -21,14 +21,7 @@ _RANKS = (10, 100, 1000, 10_000)
 
 
 def token_texts(codec: Codec, tokens: NDArray[Any]) -> list[str]:
-    """Tokens as short texts; white space and what cannot be printed is made visible.
-
-    Args:
-        codec: what tokens mean.
-        tokens: (T,).
-
-    Returns:
-        T texts, never empty.
+    """Tokens as short texts, none empty; white space and what cannot be printed is made visible.
 
     Example:
         >>> token_texts(CharacterCodec(" ab"), np.array([1, 0, 2]))
@@ -53,22 +46,15 @@ def group_tokens(
         codec: what tokens mean.
         windows: (N, T), T = L + 1.
         counts: (V,), how often each token stands in the training split.
-
-    Returns:
-        One or two groupings.
     """
     predicted, previous = windows[:, 1:], windows[:, :-1]
     vocabulary = np.arange(codec.vocab_size)
     if codec.decodes_to == "sound":
         jump = np.abs(predicted.astype(np.int64) - previous.astype(np.int64))
         names = ["none", "1–2", "3–8", "9–32", "33 and more"]
-        return [
-            Grouping(
-                title="step from the sample before, in levels",
-                names=names,
-                members=np.digitize(jump, [1, 3, 9, 33]),
-            )
-        ]
+        members = np.digitize(jump, [1, 3, 9, 33])
+        title = "step from the sample before, in levels"
+        return [Grouping(title=title, names=names, members=members)]
     if codec.decodes_to == "music":
         types = [name.partition("_")[0] for name in codec.token_names(vocabulary)]
         return [_by_token("type of event", sorted(set(types)), types, predicted)]
@@ -85,13 +71,9 @@ def group_tokens(
     rank[np.argsort(-counts, kind="stable")] = np.arange(len(counts))
     edges = [edge for edge in _RANKS if edge < len(counts)]
     ranges = itertools.pairwise([0, *edges, len(counts)])
-    return [
-        Grouping(
-            title="how frequent the token is in training",
-            names=[f"rank {low + 1:,}–{high:,}" for low, high in ranges],
-            members=np.digitize(rank[predicted], edges),
-        )
-    ]
+    names = [f"rank {low + 1:,}–{high:,}" for low, high in ranges]
+    members = np.digitize(rank[predicted], edges)
+    return [Grouping(title="how frequent the token is in training", names=names, members=members)]
 
 
 def _by_token(

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Iterable
 from typing import Any
 
-from latentwave.bench.comparison import measure_cost
-from latentwave.bench.comparison.clock import Clock, OtherLoad, measure_step_seconds
+from latentwave.bench.comparison.clock import Clock, take_clock
+from latentwave.bench.comparison.cost import contestant_cost
 from latentwave.bench.data import TokenStore
 from latentwave.bench.data.json_files import read_json
-from latentwave.bench.ladder.laws import Law
 from latentwave.bench.ladder.multipliers import (
     fit_means,
     group_points,
@@ -20,49 +18,44 @@ from latentwave.bench.ladder.multipliers import (
     multipliers_of,
 )
 from latentwave.bench.ladder.promotion import promotions_of
+from latentwave.bench.ladder.recipe import Cell
 from latentwave.bench.ladder.results import CellCost, LadderPoint, LadderResults, RateSearch
-from latentwave.bench.ladder.run import Cell, Ladder, branch_name
-from latentwave.bench.training import Recipe, describe_environment, open_objective, read_result
-from latentwave.bench.training.files import write_json
+from latentwave.bench.ladder.run import Ladder, branch_name
+from latentwave.bench.training import Recipe, read_result
+from latentwave.bench.training.files import RESULT, write_json
 
-CLOCK = "clock.json"
+_CLOCK = "clock.json"
 
 
 def assemble(ladder: Ladder, store: TokenStore, *, command: str = "") -> LadderResults:
-    """Read all finished runs, fit the laws, and put the numbers together.
+    """Read the finished runs of a ladder, fit the laws, and put the numbers together.
 
-    Args:
-        ladder: whose folder may hold a part of its runs.
-        store: its corpus.
-        command: what was typed, for the record.
+    The store is its corpus; `command` is what was typed, for the record.
     """
-    points, environments = [], []
+    points, environments = [], {}
     for cell in ladder.cells():
-        rung = ladder.rungs[cell[1]]
-        for seed in ladder.recipe.sizes[cell[1]].seeds:
+        rung = ladder.rungs[cell.size]
+        for seed in ladder.recipe.sizes[cell.size].seeds:
             for budget, steps in zip(rung.budgets, rung.num_steps, strict=True):
                 run = ladder.seed_folder(cell, seed) / branch_name(budget)
-                if not (run / "result.json").is_file():
+                if not (run / RESULT).is_file():
                     continue
                 result = read_result(run)
-                environments.append(result.environment)
-                points.append(
-                    LadderPoint(
-                        setting=cell[0],
-                        size=cell[1],
-                        contestant=cell[2],
-                        seed=seed,
-                        budget=budget,
-                        num_steps=steps,
-                        tokens=result.tokens,
-                        loss=result.final_loss if math.isfinite(result.final_loss) else None,
-                    )
+                key = json.dumps(result.environment, sort_keys=True)
+                environments[key] = result.environment
+                point = LadderPoint(
+                    **cell._asdict(),
+                    seed=seed,
+                    budget=budget,
+                    num_steps=steps,
+                    tokens=result.tokens,
+                    loss=result.final_loss,
                 )
-    measured = list(dict.fromkeys((p.setting, p.size, p.contestant) for p in points))
+                points.append(point)
+    measured = dict.fromkeys(Cell(p.setting, p.size, p.contestant) for p in points)
     speeds = _speeds(ladder)
     costs = [cell_cost(ladder, store, cell, speeds.get(cell)) for cell in measured]
-    laws: dict[str, Law] = {}
-    held_out, multipliers, promotions = [], [], []
+    laws, held_out, multipliers, promotions = {}, [], [], []
     for name, setting in group_points(points, costs).items():
         law = fit_means(setting)
         if law is not None:
@@ -74,7 +67,7 @@ def assemble(ladder: Ladder, store: TokenStore, *, command: str = "") -> LadderR
     return LadderResults(
         recipe=ladder.recipe.to_dict(),
         command=command,
-        environments=_each_once(environments),
+        environments=list(environments.values()),
         points=points,
         searches=_searches(ladder),
         costs=costs,
@@ -90,45 +83,40 @@ def time_steps(ladder: Ladder, store: TokenStore, sizes: Iterable[str] | None = 
 
     Nothing else should run meanwhile. What is kept stands in clock.json of the ladder's folder.
     """
-    path = ladder.folder / CLOCK
+    path = ladder.folder / _CLOCK
     known: dict[str, Any] = read_json(path, "delete it and time again") if path.is_file() else {}
     for setting in ladder.recipe.settings:
         for size in sizes or ladder.recipe.sizes:
             recipe = with_all_contestants(ladder, setting, size)
-            if recipe is None:
-                continue
-            load = OtherLoad()
-            seconds = measure_step_seconds(recipe, store)
-            clock = Clock(
-                step_seconds=seconds, busy_cores=load.cores(), environment=describe_environment()
-            )
-            known[f"{setting}/{size}"] = dataclasses.asdict(clock)
-            ladder.folder.mkdir(parents=True, exist_ok=True)
-            write_json(path, known)
+            if recipe is not None:
+                known[f"{setting}/{size}"] = dataclasses.asdict(take_clock(recipe, store))
+                ladder.folder.mkdir(parents=True, exist_ok=True)
+                write_json(path, known)
 
 
 def with_all_contestants(ladder: Ladder, setting: str, size: str) -> Recipe | None:
     """One recipe for all contestants of a rung; None where nothing is trained."""
-    cells = [cell for cell in ladder.cells([size]) if cell[0] == setting]
+    cells = [cell for cell in ladder.cells([size]) if cell.setting == setting]
     if not cells:
         return None
-    recipes = [ladder.recipe.experiment(*cell) for cell in cells]
+    recipes = [ladder.recipe.experiment(cell) for cell in cells]
     contestants = {name: own for each in recipes for name, own in each.contestants.items()}
     return dataclasses.replace(recipes[0], contestants=contestants)
 
 
 def _speeds(ladder: Ladder) -> dict[Cell, float]:
-    path = ladder.folder / CLOCK
+    """Tokens per second of what was timed."""
+    path = ladder.folder / _CLOCK
     if not path.is_file():
         return {}
     speeds = {}
-    for place, values in read_json(path, "delete it and time again").items():
+    for place, clock in read_json(path, "delete it and time again", dict[str, Clock]).items():
         setting, _, size = place.partition("/")
-        clock = Clock(**values)
         for name in clock.step_seconds:
-            own = ladder.recipe.experiment(setting, size, name)
+            cell = Cell(setting, size, name)
+            own = ladder.recipe.experiment(cell)
             tokens = own.training.batch_size * own.backbone.context_length
-            speeds[setting, size, name] = tokens / clock.seconds_per_step(name)
+            speeds[cell] = tokens / clock.seconds_per_step(name)
     return speeds
 
 
@@ -136,14 +124,9 @@ def cell_cost(
     ladder: Ladder, store: TokenStore, cell: Cell, speed: float | None = None
 ) -> CellCost:
     """What a contestant costs at one size; `speed` is in tokens per second."""
-    recipe = ladder.recipe.experiment(*cell)
-    objective = open_objective(recipe, store)
-    inputs, num_tokens = objective.one_item()
-    cost = measure_cost(objective.build(recipe.contestants[cell[2]], seed=0), num_tokens, inputs)
+    cost = contestant_cost(ladder.recipe.experiment(cell), cell.contestant, store)
     return CellCost(
-        setting=cell[0],
-        size=cell[1],
-        contestant=cell[2],
+        **cell._asdict(),
         num_parameters=cost.num_parameters,
         num_mixer_parameters=cost.num_mixer_parameters,
         flops_per_token=cost.flops_per_token,
@@ -152,27 +135,14 @@ def cell_cost(
 
 
 def _searches(ladder: Ladder) -> list[RateSearch]:
-    found = []
     factors = ladder.recipe.search.factors
+    found = []
     for cell, unit in ladder.searches().items():
-        if len(factors) == 1 or not unit.is_finished():
-            continue
-        chosen = ladder.factor(cell)
-        found.append(
-            RateSearch(
-                setting=cell[0],
-                size=cell[1],
-                contestant=cell[2],
-                losses={
-                    f"{factor:g}": loss if math.isfinite(loss) else None
-                    for factor, loss in ladder.search_losses(cell).items()
-                },
-                chosen=chosen,
-                at_end_of_grid=chosen in (factors[0], factors[-1]),
-            )
-        )
+        if unit.runs and unit.is_finished():
+            chosen = ladder.factor(cell)
+            found_losses = ladder.search_losses(cell)
+            losses: dict[str, float | None] = {f"{k:g}": v for k, v in found_losses.items()}
+            ends = chosen in (factors[0], factors[-1])
+            own = RateSearch(**cell._asdict(), losses=losses, chosen=chosen, at_end_of_grid=ends)
+            found.append(own)
     return found
-
-
-def _each_once(environments: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return list({json.dumps(each, sort_keys=True): each for each in environments}.values())

@@ -1,8 +1,7 @@
-"""Scaling laws of the plain decoder, and what a contestant saves on them."""
+"""Scaling laws of the plain decoder."""
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
@@ -11,33 +10,30 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
+from latentwave.bench.comparison.results import Record
+
 ONE_SIZE = 3
 """Points that the law of a single size needs."""
 _HUBER = 0.01  # of the logarithm of the loss; residuals of good runs lie below
 
+Points = Sequence[tuple[float, float, float]]
+"""(parameters, tokens, loss) of annealed runs."""
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Law:
-    """Loss of annealed runs against parameters and tokens.
+
+class Law(Record):
+    """Loss of annealed runs against parameters and tokens, in nats per token.
 
         L(N, D) = E + A · N^−α + B · D^−β
 
     Reference: Hoffmann et al., "Training Compute-Optimal Large Language Models" (2022), approach 3;
     the residuals are soft-clipped (Huber) in log L.
-
-    Attributes:
-        irreducible: E, nats per token.
-        size_factor: A; 0 in a law of one size.
-        size_exponent: α.
-        token_factor: B.
-        token_exponent: β.
     """
 
-    irreducible: float
-    size_factor: float
-    size_exponent: float
-    token_factor: float
-    token_exponent: float
+    irreducible: float  # E
+    size_factor: float  # A; 0 in a law of one size
+    size_exponent: float  # α
+    token_factor: float  # B
+    token_exponent: float  # β
 
     def loss(self, num_parameters: float, num_tokens: float) -> float:
         """Nats per token that the law expects."""
@@ -49,34 +45,11 @@ class Law:
         return self.irreducible + self.size_factor * float(num_parameters**-self.size_exponent)
 
     def tokens_for(self, num_parameters: float, loss: float) -> float:
-        """Tokens after which the law has come down to a loss; infinite if it never does.
-
-        Example:
-            >>> law = Law(
-            ...     irreducible=1.0,
-            ...     size_factor=0.0,
-            ...     size_exponent=0.5,
-            ...     token_factor=100.0,
-            ...     token_exponent=0.5,
-            ... )
-            >>> law.loss(1e6, 1e6), round(law.tokens_for(1e6, 1.1)), law.tokens_for(1e6, 0.9)
-            (1.1, 1000000, inf)
-        """
+        """Tokens after which the law has come down to a loss; infinite if it never does."""
         above = loss - self.floor(num_parameters)
         if not above > 0:
             return math.inf
         return float((above / self.token_factor) ** (-1 / self.token_exponent))
-
-    def parameters_for(self, num_tokens: float, loss: float) -> float:
-        """The size that has a loss after so many tokens; infinite if none has."""
-        above = loss - self.irreducible - self.token_factor * num_tokens**-self.token_exponent
-        if not above > 0 or self.size_factor == 0:
-            return math.inf
-        return float((above / self.size_factor) ** (-1 / self.size_exponent))
-
-
-Points = Sequence[tuple[float, float, float]]
-"""(parameters, tokens, loss) of annealed runs."""
 
 
 def fit_law(points: Points, start: Law | None = None) -> Law:
@@ -100,9 +73,9 @@ def fit_law(points: Points, start: Law | None = None) -> Law:
 
     def unpacked(theta: NDArray[np.float64]) -> tuple[float, float, float, float, float]:
         # Terms at the centre of the points, and exponents, as logarithms: all positive.
-        floor, token, beta, *rest = np.exp(theta)
+        floor, token, beta, *rest = np.exp(theta).tolist()
         size, alpha = rest or (0.0, 1.0)
-        return float(floor), float(size), float(alpha), float(token), float(beta)
+        return floor, size, alpha, token, beta
 
     def residuals(theta: NDArray[np.float64]) -> NDArray[np.float64]:
         floor, size, alpha, token, beta = unpacked(theta)
@@ -112,13 +85,13 @@ def fit_law(points: Points, start: Law | None = None) -> Law:
 
     starts = _starts(float(L.min()), several) if start is None else [_packed(start, n0, d0)]
     # Exponents outside of these bounds are no power laws that anybody has seen.
-    bounds = np.array([[-15.0, 15.0]] * len(starts[0])).T
-    bounds[:, 2::2] = np.log([[0.02], [4.0]])
+    low, high = np.array([[-15.0, 15.0]] * len(starts[0])).T
+    low[2::2], high[2::2] = np.log(0.02), np.log(4.0)
     fits = [
         least_squares(
             residuals,
-            np.clip(first, bounds[0] + 1e-6, bounds[1] - 1e-6),
-            bounds=(bounds[0], bounds[1]),
+            np.clip(first, low + 1e-6, high - 1e-6),
+            bounds=(low, high),
             loss="huber",
             f_scale=_HUBER,
             max_nfev=300,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 from collections.abc import Sequence
 
@@ -13,25 +12,24 @@ from latentwave.bench.ladder.laws import ONE_SIZE, Law, fit_law
 from latentwave.bench.ladder.results import CellCost, HeldOut, Interval, LadderPoint, Multiplier
 from latentwave.bench.training import BASELINE
 
-REPLICATES = 400
 _JOINT_LAW = 6  # points of all sizes from which they get one together
 Losses = dict[tuple[str, float], dict[int, float]]
 """Losses by (size, budget) and seed."""
+Means = dict[tuple[str, float], float]
 
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """The runs of one setting.
+    """The runs of one setting."""
 
-    Attributes:
-        losses: of every contestant, those that did not diverge.
-        parameters: of the plain decoder, by size.
-        tokens: by size and budget.
-    """
+    losses: dict[str, Losses]  # of every contestant, those that did not diverge
+    parameters: dict[str, int]  # of the plain decoder, by size
+    tokens: dict[tuple[str, float], int]  # by size and budget
 
-    losses: dict[str, Losses]
-    parameters: dict[str, int]
-    tokens: dict[tuple[str, float], int]
+    def fit(self, means: Means, start: Law | None = None) -> Law:
+        """One law for all of these losses of the plain decoder."""
+        points = [(self.parameters[k[0]], self.tokens[k], loss) for k, loss in means.items()]
+        return fit_law(points, start)
 
 
 def group_points(points: Sequence[LadderPoint], costs: Sequence[CellCost]) -> dict[str, Setting]:
@@ -50,29 +48,21 @@ def group_points(points: Sequence[LadderPoint], costs: Sequence[CellCost]) -> di
 
 
 def fit_laws(
-    setting: Setting, losses: Losses, starts: dict[str, Law] | None = None
+    setting: Setting, means: Means, starts: dict[str, Law] | None = None
 ) -> dict[str, Law]:
     """A law for every size: its own where it has enough budgets, else that of all sizes.
 
-    Args:
-        setting: tokens and parameters.
-        losses: of the plain decoder.
-        starts: laws of nearly the same losses.
+    `means` are losses of the plain decoder, `starts` laws of nearly the same losses.
     """
-    means = _means(losses)
     found: dict[str, Law] = {}
     joint: Law | None = None
     for size in dict.fromkeys(size for size, _ in means):
-        own = [
-            (setting.parameters[size], setting.tokens[size, budget], loss)
-            for (name, budget), loss in means.items()
-            if name == size
-        ]
+        own = {key: loss for key, loss in means.items() if key[0] == size}
         start = None if starts is None else starts.get(size)
         if len(own) >= ONE_SIZE:
-            found[size] = fit_law(own, start)
-        elif joint is not None or (len(means) > 5 and len({name for name, _ in means}) > 1):
-            joint = joint or joint_law(setting, means, start)
+            found[size] = setting.fit(own, start)
+        elif joint is not None or _has_joint_law(means):
+            joint = joint or setting.fit(means, start if start and start.size_factor else None)
             found[size] = joint
     return found
 
@@ -80,20 +70,7 @@ def fit_laws(
 def fit_means(setting: Setting) -> Law | None:
     """The law of the plain decoder over all sizes; None for too few runs."""
     means = _means(setting.losses.get(BASELINE, {}))
-    if len(means) < _JOINT_LAW or len({size for size, _ in means}) < 2:
-        return None
-    return joint_law(setting, means)
-
-
-def joint_law(
-    setting: Setting, means: dict[tuple[str, float], float], start: Law | None = None
-) -> Law:
-    """The law of all sizes."""
-    points = [
-        (setting.parameters[size], setting.tokens[size, budget], loss)
-        for (size, budget), loss in means.items()
-    ]
-    return fit_law(points, start if start is not None and start.size_factor else None)
+    return setting.fit(means) if _has_joint_law(means) else None
 
 
 def multipliers_of(
@@ -101,7 +78,7 @@ def multipliers_of(
     setting: Setting,
     costs: Sequence[CellCost],
     *,
-    replicates: int = REPLICATES,
+    replicates: int = 400,
     seed: int = 0,
 ) -> list[Multiplier]:
     """Multipliers of all contestants of a setting.
@@ -113,21 +90,21 @@ def multipliers_of(
     over replicates with the noise of the seeds: that of the plain decoder's runs, with the law
     fitted anew, and that of the differences of pairs of one seed. A few seeds in one cell tell
     little about it, so each is pooled over all cells of the setting that have several.
-
-    Args:
-        name: of the setting.
-        setting: its runs.
-        costs: of all contestants.
-        replicates: behind each interval.
-        seed: of the replicates.
     """
     plain = setting.losses.get(BASELINE, {})
-    laws = fit_laws(setting, plain)
+    laws = fit_laws(setting, _means(plain))
     by_cell = {(c.size, c.contestant): c for c in costs if c.setting == name}
     random = np.random.default_rng(seed)
-    spread_of_plain = _spread(plain)
-    redrawn = (_redrawn(plain, random, spread_of_plain) for _ in range(replicates))
-    refitted = [fit_laws(setting, each, laws) for each in redrawn]
+
+    def noise(spread: float, num_seeds: int) -> float:
+        return float(spread / num_seeds**0.5 * random.normal())
+
+    spread_of_plain = _pooled([list(own.values()) for own in plain.values()])
+    refitted = []
+    for _ in range(replicates):
+        means = _means(plain)
+        redrawn = {key: m + noise(spread_of_plain, len(plain[key])) for key, m in means.items()}
+        refitted.append(fit_laws(setting, redrawn, laws))
     found = []
     for contestant, losses in setting.losses.items():
         if contestant == BASELINE:
@@ -135,19 +112,21 @@ def multipliers_of(
         spread = pair_spread(plain, losses)
         for (size, budget), own in losses.items():
             theirs = plain.get((size, budget), {})
-            pairs = {each: (theirs[each], own[each]) for each in own if each in theirs}
+            pairs = [(theirs[each], own[each]) for each in own if each in theirs]
             if not pairs:
                 continue
             N = setting.parameters[size]
-            base, loss = (float(np.mean(each)) for each in zip(*pairs.values(), strict=True))
+            base, loss = np.mean(pairs, axis=0).tolist()
             gains, tokens = [], []
             for law in (each.get(size) for each in refitted):
-                drawn = loss + _noise(spread, len(pairs), random)
+                drawn = loss + noise(spread, len(pairs))
                 gains.append(base - drawn)
                 tokens.append(_ratio(law, N, base, drawn))
             ratio = _ratio(laws.get(size), N, base, loss)
             lowest = min(min(each.values()) for key, each in plain.items() if key[0] == size)
-            costs_of = [by_cell.get((size, each)) for each in (contestant, BASELINE)]
+            flops, seconds = _cheaper(
+                by_cell.get((size, contestant)), by_cell.get((size, BASELINE))
+            )
             found.append(
                 Multiplier(
                     setting=name,
@@ -157,8 +136,8 @@ def multipliers_of(
                     num_seeds=len(pairs),
                     gain=_interval(base - loss, gains),
                     tokens=_scaled(ratio, tokens, 1.0),
-                    flops=_scaled(ratio, tokens, _flops_ratio(*costs_of)),
-                    seconds=_scaled(ratio, tokens, _seconds_ratio(*costs_of)),
+                    flops=_scaled(ratio, tokens, flops),
+                    seconds=_scaled(ratio, tokens, seconds),
                     extrapolated=loss < lowest,
                 )
             )
@@ -168,14 +147,13 @@ def multipliers_of(
 def held_out_checks(name: str, setting: Setting) -> list[HeldOut]:
     """Predict the largest budget of every size from a law of all smaller ones."""
     means = _means(setting.losses.get(BASELINE, {}))
-    largest = {
-        size: max(budget for _, budget in group)
-        for size, group in itertools.groupby(sorted(means), key=lambda key: key[0])
-    }
+    largest: dict[str, float] = {}
+    for size, budget in sorted(means):
+        largest[size] = budget
     rest = {key: loss for key, loss in means.items() if key[1] != largest[key[0]]}
-    if len(rest) < _JOINT_LAW or len({size for size, _ in rest}) < 2:
+    if not _has_joint_law(rest):
         return []
-    law = joint_law(setting, rest)
+    law = setting.fit(rest)
     return [
         HeldOut(
             setting=name,
@@ -188,33 +166,6 @@ def held_out_checks(name: str, setting: Setting) -> list[HeldOut]:
     ]
 
 
-def _means(losses: Losses) -> dict[tuple[str, float], float]:
-    return {key: float(np.mean(list(own.values()))) for key, own in losses.items()}
-
-
-def _ratio(law: Law | None, N: float, base: float, loss: float) -> float:
-    if law is None:
-        return math.nan
-    return law.tokens_for(N, loss) / law.tokens_for(N, base)
-
-
-def _redrawn(losses: Losses, random: np.random.Generator, spread: float) -> Losses:
-    """Means with the noise that means over so many seeds have."""
-    return {
-        key: {0: float(np.mean(list(own.values()))) + _noise(spread, len(own), random)}
-        for key, own in losses.items()
-    }
-
-
-def _noise(spread: float, num_seeds: int, random: np.random.Generator) -> float:
-    return float(spread / num_seeds**0.5 * random.normal())
-
-
-def _spread(losses: Losses) -> float:
-    """Standard deviation over seeds, pooled over all cells with several."""
-    return _pooled([list(own.values()) for own in losses.values()])
-
-
 def pair_spread(plain: Losses, losses: Losses) -> float:
     """Standard deviation over seeds of the difference of two runs of one seed, pooled."""
     return _pooled(
@@ -225,19 +176,31 @@ def pair_spread(plain: Losses, losses: Losses) -> float:
     )
 
 
+def _has_joint_law(means: Means) -> bool:
+    return len(means) >= _JOINT_LAW and len({size for size, _ in means}) > 1
+
+
+def _means(losses: Losses) -> Means:
+    return {key: float(np.mean(list(own.values()))) for key, own in losses.items()}
+
+
+def _ratio(law: Law | None, N: float, base: float, loss: float) -> float:
+    return math.nan if law is None else law.tokens_for(N, loss) / law.tokens_for(N, base)
+
+
 def _pooled(groups: Sequence[Sequence[float]]) -> float:
-    squares = sum(float(np.var(group)) * len(group) for group in groups if len(group) > 1)
-    freedom = sum(len(group) - 1 for group in groups if len(group) > 1)
+    """Standard deviation within groups, pooled over those with several values."""
+    several = [group for group in groups if len(group) > 1]
+    squares = sum(float(np.var(group)) * len(group) for group in several)
+    freedom = sum(len(group) - 1 for group in several)
     return math.sqrt(squares / freedom) if freedom else 0.0
 
 
 def _interval(mean: float, values: Sequence[float]) -> Interval:
     finite = [value for value in values if math.isfinite(value)]
-    if len(finite) < 0.9 * len(values):
-        low = float(np.quantile(finite, 0.025)) if finite else None
-        return Interval(mean=mean, low=low, high=None)
-    ends = np.quantile(finite, [0.025, 0.975])
-    return Interval(mean=mean, low=float(ends[0]), high=float(ends[1]))
+    low, high = np.quantile(finite, [0.025, 0.975]).tolist() if finite else (None, None)
+    whole = len(finite) >= 0.9 * len(values)  # else the upper end lies among the infinite ones
+    return Interval(mean=mean, low=low, high=high if whole else None)
 
 
 def _scaled(mean: float, values: Sequence[float], by: float | None) -> Interval | None:
@@ -246,13 +209,10 @@ def _scaled(mean: float, values: Sequence[float], by: float | None) -> Interval 
     return _interval(mean * by, [value * by for value in values])
 
 
-def _flops_ratio(own: CellCost | None, plain: CellCost | None) -> float | None:
-    return None if own is None or plain is None else plain.flops_per_token / own.flops_per_token
-
-
-def _seconds_ratio(own: CellCost | None, plain: CellCost | None) -> float | None:
+def _cheaper(own: CellCost | None, plain: CellCost | None) -> tuple[float | None, float | None]:
+    """What a token of the plain decoder costs ÷ the contestant's, in FLOPs and in seconds."""
     if own is None or plain is None:
-        return None
-    if own.tokens_per_second is None or plain.tokens_per_second is None:
-        return None
-    return own.tokens_per_second / plain.tokens_per_second
+        return None, None
+    ours, theirs = own.tokens_per_second, plain.tokens_per_second
+    seconds = None if ours is None or theirs is None else ours / theirs
+    return plain.flops_per_token / own.flops_per_token, seconds

@@ -8,41 +8,28 @@ import statistics
 from latentwave.bench.comparison.clock import measure_step_seconds
 from latentwave.bench.data import TokenStore
 from latentwave.bench.ladder.assemble import cell_cost, with_all_contestants
+from latentwave.bench.ladder.recipe import Cell
 from latentwave.bench.ladder.run import Ladder
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(kw_only=True)
 class RungPlan:
-    """One size on one setting.
+    """One size on one setting."""
 
-    Attributes:
-        setting: how it is trained.
-        size: its rung.
-        num_parameters: of the plain backbone.
-        num_contestants: that are trained.
-        num_runs: ends of training, searches included.
-        tokens: trained on, over all of these runs.
-        flops: of them.
-        hours: of them on one process of this machine, by a few steps of each contestant.
-    """
-
-    setting: str
-    size: str
-    num_parameters: int
-    num_contestants: int
-    num_runs: int
-    tokens: float
-    flops: float
-    hours: float
+    setting: str  # how it is trained
+    size: str  # its rung
+    num_parameters: int  # of the plain backbone
+    num_contestants: int  # that are trained
+    num_runs: int = 0  # ends of training, searches included
+    tokens: float = 0.0  # trained on, over all of these runs
+    flops: float = 0.0  # of them
+    hours: float = 0.0  # of them on one process of this machine, by a few steps of each contestant
 
 
 def plan_ladder(ladder: Ladder, store: TokenStore, *, rounds: int = 2) -> list[RungPlan]:
-    """Count what is to be trained, and time a few steps of every contestant.
+    """Count what is to be trained, and time a few steps (`rounds`) of every contestant.
 
-    Args:
-        ladder: what is trained; searches that its folder holds already count nothing.
-        store: its corpus.
-        rounds: steps that are timed.
+    Searches that the ladder's folder holds already count nothing.
     """
     plans = []
     searches = ladder.searches()
@@ -52,36 +39,24 @@ def plan_ladder(ladder: Ladder, store: TokenStore, *, rounds: int = 2) -> list[R
             if recipe is None:
                 continue
             timed = measure_step_seconds(recipe, store, rounds=rounds)
-            per_step = recipe.training.batch_size * recipe.backbone.context_length
-            runs, tokens, flops, seconds = 0, 0.0, 0.0, 0.0
+            plan = RungPlan(
+                setting=setting,
+                size=size,
+                num_parameters=rung.num_parameters,
+                num_contestants=len(timed),
+            )
+            seeds = len(ladder.recipe.sizes[size].seeds)
             for name, durations in timed.items():
-                cell = (setting, size, name)
-                # All branches but the last leave the trunk before its end.
-                steps = rung.branch_steps[-1] + sum(
-                    end - start
-                    for end, start in zip(rung.num_steps, rung.branch_steps, strict=True)
-                )
-                seeds = len(ladder.recipe.sizes[size].seeds)
-                count, total = seeds * len(rung.budgets), seeds * steps
+                cell = Cell(setting, size, name)
+                steps = seeds * rung.trained_steps
+                plan.num_runs += seeds * len(rung.budgets)
                 if cell in searches and not searches[cell].is_finished():
                     search = searches[cell].runs
-                    count += len(search)
-                    total += sum(values["training"]["num_steps"] for _, values, _ in search)
-                cost = cell_cost(ladder, store, cell)
-                runs += count
-                tokens += total * per_step
-                flops += total * per_step * cost.flops_per_token
-                seconds += total * statistics.median(durations)
-            plans.append(
-                RungPlan(
-                    setting=setting,
-                    size=size,
-                    num_parameters=rung.num_parameters,
-                    num_contestants=len(timed),
-                    num_runs=runs,
-                    tokens=tokens,
-                    flops=flops,
-                    hours=seconds / 3600,
-                )
-            )
+                    plan.num_runs += len(search)
+                    steps += sum(values["training"]["num_steps"] for _, values, _ in search)
+                tokens = steps * recipe.training.batch_size * recipe.backbone.context_length
+                plan.tokens += tokens
+                plan.flops += tokens * cell_cost(ladder, store, cell).flops_per_token
+                plan.hours += steps * statistics.median(durations) / 3600
+            plans.append(plan)
     return plans

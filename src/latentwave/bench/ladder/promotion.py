@@ -11,9 +11,9 @@ from latentwave.bench.ladder.multipliers import Setting, pair_spread
 from latentwave.bench.ladder.results import Check, Interval, Multiplier, Promotion
 from latentwave.bench.training import BASELINE
 
-AT_BUDGET = 20.0
-"""Tokens per parameter at which controls must be beaten, beside the longest budget."""
+_AT_BUDGET = 20.0  # tokens per parameter where controls must be beaten, beside the longest budget
 _Z = 1.96  # of a normal distribution, for an interval of 95 %
+_Saved = list[tuple[Multiplier, Interval]]
 
 
 def promotions_of(
@@ -25,12 +25,6 @@ def promotions_of(
     parameter and at the longest budget, and what it saves does not fall from the smallest size to
     the largest by more than its interval. Compute is seconds where steps were timed, else tokens,
     which promote nothing.
-
-    Args:
-        name: of the setting.
-        setting: its runs.
-        multipliers: of all contestants.
-        controls: their names.
     """
     found = []
     for contestant in setting.losses:
@@ -38,20 +32,19 @@ def promotions_of(
         if contestant == BASELINE or contestant in controls or not own:
             continue
         timed = all(m.seconds is not None for m in own)
+        measured = ((m, m.seconds if timed else m.tokens) for m in own)
+        saved = [(m, value) for m, value in measured if value is not None]
         others = [each for each in controls if each in setting.losses]
-        saves = _saves(own, timed)
-        controlled = _beats(setting, contestant, others)
-        lasts = _lasts(setting, own, timed)
+        checks = _saves(saved), _beats(setting, contestant, others), _lasts(setting, saved)
         found.append(
             Promotion(
                 setting=name,
                 contestant=contestant,
                 measure="seconds" if timed else "tokens",
-                saves=saves,
-                beats_controls=controlled,
-                lasts=lasts,
-                promoted=timed
-                and all(c is not None and c.passed for c in (saves, controlled, lasts)),
+                saves=checks[0],
+                beats_controls=checks[1],
+                lasts=checks[2],
+                promoted=timed and all(check is not None and check.passed for check in checks),
             )
         )
     return found
@@ -96,15 +89,10 @@ controls: not tested; keeps it with size: not tested; steps were not timed'
     return "; ".join(lines)
 
 
-def _measured(multiplier: Multiplier, timed: bool) -> Interval | None:
-    return multiplier.seconds if timed else multiplier.tokens
-
-
-def _saves(own: Sequence[Multiplier], timed: bool) -> Check | None:
-    values = [(value, m) for m in own if (value := _measured(m, timed)) is not None]
-    if not values:
+def _saves(saved: _Saved) -> Check | None:
+    if not saved:
         return None
-    value, where = min(values, key=lambda each: each[0].mean)
+    where, value = min(saved, key=lambda each: each[1].mean)
     return Check(passed=value.mean > 1, where=f"{where.size} at {where.budget:g}", value=value)
 
 
@@ -120,35 +108,34 @@ def _beats(setting: Setting, contestant: str, controls: Iterable[str]) -> Check 
             gains = [
                 pairs[seed] - loss for seed, loss in own[size, budget].items() if seed in pairs
             ]
-            if gains and budget in (AT_BUDGET, longest):
-                value = _normal(float(np.mean(gains)), spread / len(gains) ** 0.5)
+            if gains and budget in (_AT_BUDGET, longest):
+                mean, error = float(np.mean(gains)), _Z * spread / len(gains) ** 0.5
+                low, high = (mean - error, mean + error) if error else (None, None)
+                value = Interval(mean=mean, low=low, high=high)
                 where = f"{control}, {size} at {budget:g}"
                 checks.append(Check(passed=value.mean > 0, where=where, value=value))
     return min(checks, key=lambda check: check.value.mean, default=None)
 
 
-def _lasts(setting: Setting, own: Sequence[Multiplier], timed: bool) -> Check | None:
+def _lasts(setting: Setting, saved: _Saved) -> Check | None:
     """The ratio of what is saved at the largest size and at the smallest, at their own budgets."""
     checks = []
-    for budget in sorted({m.budget for m in own}):
+    for budget in sorted({m.budget for m, _ in saved}):
         cells = sorted(
-            (setting.parameters[m.size], m.size, value)
-            for m in own
-            if m.budget == budget and (value := _measured(m, timed)) is not None
+            (setting.parameters[m.size], m.size, value) for m, value in saved if m.budget == budget
         )
         if len(cells) < 2:
             continue
         (_, small, first), (_, large, last) = cells[0], cells[-1]
         ratio = last.mean / first.mean
+        low = high = None
         errors = [_log_error(each) for each in (first, last)]
-        if None in errors:
-            value = Interval(mean=ratio, low=None, high=None)
-        else:
-            error = math.hypot(*(each for each in errors if each is not None))
-            ends = [ratio * math.exp(sign * _Z * error) for sign in (-1, 1)]
-            value = Interval(mean=ratio, low=ends[0], high=ends[1])
-        passed = ratio >= 1 or (value.high is not None and value.high >= 1)
+        known = [each for each in errors if each is not None]
+        if len(known) == 2:
+            low, high = (ratio * math.exp(sign * _Z * math.hypot(*known)) for sign in (-1, 1))
+        passed = ratio >= 1 or (high is not None and high >= 1)
         where = f"{large} against {small} at {budget:g}"
+        value = Interval(mean=ratio, low=low, high=high)
         checks.append(Check(passed=passed, where=where, value=value))
     # Any budget at which it falls counts.
     return min(checks, key=lambda check: (check.passed, check.value.mean), default=None)
@@ -159,9 +146,3 @@ def _log_error(value: Interval) -> float | None:
     if value.low is None or value.high is None or value.low <= 0 or value.low == value.high:
         return None
     return (math.log(value.high) - math.log(value.low)) / (2 * _Z)
-
-
-def _normal(mean: float, error: float) -> Interval:
-    if error == 0:
-        return Interval(mean=mean, low=None, high=None)
-    return Interval(mean=mean, low=mean - _Z * error, high=mean + _Z * error)

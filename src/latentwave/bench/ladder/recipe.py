@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from latentwave.bench.data import CorpusConfig
 from latentwave.bench.ladder.laws import ONE_SIZE
@@ -23,68 +23,55 @@ from latentwave.bench.training.optimizers import first_decay_step
 from latentwave.errors import UserError
 
 
+class Cell(NamedTuple):
+    """One contestant at one size of one setting."""
+
+    setting: str
+    size: str
+    contestant: str
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SizeConfig:
-    """One rung.
+    """One rung."""
 
-    Attributes:
-        backbone: what differs from the ladder's backbone, such as {hidden_size: 128}.
-        training: what differs from the ladder's training, such as {batch_size: 32}.
-        seeds: of this size's runs.
-        budgets: of this size, in tokens per parameter; null: the ladder's.
-        contestants: that are trained at this size; null: all.
-        settings: that this size is trained on; null: all.
-        overrides: of contestants' backbones at this size, such as
-            {wider: {intermediate_size: 400}}.
-    """
-
+    # what differs from the ladder's backbone, such as {hidden_size: 128}
     backbone: dict[str, Any] = dataclasses.field(default_factory=dict)
+    # what differs from the ladder's training, such as {batch_size: 32}
     training: dict[str, Any] = dataclasses.field(default_factory=dict)
     seeds: list[int] = dataclasses.field(default_factory=lambda: [0])
-    budgets: list[float] | None = None
-    contestants: list[str] | None = None
-    settings: list[str] | None = None
+    budgets: list[float] | None = None  # in tokens per parameter; null: the ladder's
+    contestants: list[str] | None = None  # that are trained at this size; null: all
+    settings: list[str] | None = None  # that this size is trained on; null: all
+    # of contestants' backbones at this size, such as {wider: {intermediate_size: 400}}
     overrides: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SettingConfig:
-    """One way to train, the same for all contestants.
+    """One way to train, the same for all contestants."""
 
-    Attributes:
-        backbone: what differs from the ladder's backbone, such as {tie_embeddings: false}.
-        training: what differs from the ladder's training, such as {optimizer: adamw}.
-        contestants: that are trained on this setting; null: all.
-    """
-
+    # what differs from the ladder's backbone, such as {tie_embeddings: false}
     backbone: dict[str, Any] = dataclasses.field(default_factory=dict)
+    # what differs from the ladder's training, such as {optimizer: adamw}
     training: dict[str, Any] = dataclasses.field(default_factory=dict)
-    contestants: list[str] | None = None
+    contestants: list[str] | None = None  # that are trained on this setting; null: all
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RateSearchConfig:
-    """The search for learning rates, for each contestant, setting and size on its own.
+    """The search for learning rates, for each contestant, setting and size on its own."""
 
-    Attributes:
-        factors: of all learning rates of the training, ascending; one: no search.
-        budget: of a run of the search, in tokens per parameter.
-        seed: of its runs, none of those of the ladder.
-        sizes: where rates are searched; null: everywhere. Other sizes take the factor of the
-            next smaller size with a search.
-    """
-
+    # of all learning rates of the training, ascending; one: no search
     factors: list[float] = dataclasses.field(default_factory=lambda: [1.0])
-    budget: float = 10.0
-    seed: int = 1000
+    budget: float = 10.0  # of a run of the search, in tokens per parameter
+    seed: int = 1000  # of its runs, none of those of the ladder
+    # where rates are searched; null: everywhere. Other sizes take the factor of the next smaller
+    # size with a search.
     sizes: list[str] | None = None
 
     def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            UserError: for factors that do not rise or are not positive.
-        """
+        """Raise `UserError` for factors that do not rise or are not positive."""
         factors = self.factors
         if not factors or factors != sorted(set(factors)) or factors[0] <= 0:
             raise UserError(f"search.factors must be > 0 and ascending, got {factors}")
@@ -92,47 +79,37 @@ class RateSearchConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LadderRecipe:
-    """A complete ladder.
-
-    Attributes:
-        name: of the ladder.
-        corpus: what is read.
-        backbone: what all sizes have in common.
-        training: what all runs have in common; schedule, steps, evaluations and checkpoints are
-            the ladder's own business.
-        contestants: what is compared, by name; the plain backbone is called "none".
-        sizes: the rungs, smallest first.
-        budgets: ends of training, in tokens per parameter of the plain backbone, ascending.
-        settings: ways to train, by name; the first one is the headline's.
-        search: for learning rates.
-        controls: contestants that a new default has to beat.
-    """
+    """A complete ladder."""
 
     name: str
     corpus: CorpusConfig = dataclasses.field(default_factory=CorpusConfig)
-    backbone: BackboneConfig = dataclasses.field(default_factory=BackboneConfig)
+    backbone: BackboneConfig = dataclasses.field(default_factory=BackboneConfig)  # of all sizes
+    # of all runs; schedule, steps, evaluations and checkpoints are the ladder's own business
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
-    contestants: dict[str, ContestantConfig]
-    sizes: dict[str, SizeConfig]
+    contestants: dict[str, ContestantConfig]  # by name; the plain backbone is called "none"
+    sizes: dict[str, SizeConfig]  # the rungs, smallest first
+    # ends of training, in tokens per parameter of the plain backbone, ascending
     budgets: list[float]
+    # ways to train, by name; the first one is the headline's
     settings: dict[str, SettingConfig] = dataclasses.field(
         default_factory=lambda: {"strong": SettingConfig()}
     )
     search: RateSearchConfig = dataclasses.field(default_factory=RateSearchConfig)
-    controls: list[str] = dataclasses.field(default_factory=list)
+    controls: list[str] = dataclasses.field(default_factory=list)  # that a default has to beat
 
     def __post_init__(self) -> None:
-        """Check names, budgets and seeds.
-
-        Raises:
-            UserError: for no size, too few budgets or such that do not rise, a name that cannot
-                be a folder's or is not known, no baseline, or a seed that the search uses too.
-        """
+        """Raise `UserError` for the first name, budget, seed or value that does not fit."""
         check_name("name", self.name)
         for group in ("sizes", "contestants", "settings"):
             for name in getattr(self, group):
                 check_name(group, name)
-        self._check_sizes()
+        if not self.sizes:
+            raise UserError("a ladder needs at least one size, such as 0.2M: {}")
+        only = self.budgets_of(next(iter(self.sizes)))
+        if len(self.sizes) == 1 and len(only) < ONE_SIZE:
+            raise UserError(
+                f"a ladder of one size needs at least {ONE_SIZE} budgets for its law, got {only}"
+            )
         _check_known("controls", self.controls, self.contestants)
         if BASELINE not in self.contestants or self.contestants[BASELINE] != ContestantConfig():
             raise UserError(
@@ -156,27 +133,23 @@ class LadderRecipe:
         for name, way in self.settings.items():
             _check_known(f"settings.{name}.contestants", way.contestants, self.contestants)
         _check_known("search.sizes", self.search.sizes, self.sizes)
-        for setting, size_name, contestant in self.cells():
-            self.experiment(setting, size_name, contestant)
-
-    def _check_sizes(self) -> None:
-        if not self.sizes:
-            raise UserError("a ladder needs at least one size, such as 0.2M: {}")
-        if len(self.sizes) == 1 and len(self.budgets_of(next(iter(self.sizes)))) < ONE_SIZE:
-            raise UserError(
-                f"a ladder of one size needs at least {ONE_SIZE} budgets for its law, got "
-                f"{self.budgets_of(next(iter(self.sizes)))}"
-            )
+        for cell in self.cells():
+            self.experiment(cell)
 
     def budgets_of(self, size: str) -> list[float]:
         """Budgets of a size, in tokens per parameter."""
         own = self.sizes[size].budgets
         return self.budgets if own is None else own
 
-    def cells(self) -> list[tuple[str, str, str]]:
-        """(setting, size, contestant) of all that is trained, in the recipe's order."""
+    @property
+    def headline(self) -> str:
+        """The setting that stands first."""
+        return next(iter(self.settings))
+
+    def cells(self) -> list[Cell]:
+        """All that is trained, in the recipe's order."""
         return [
-            (setting, size, contestant)
+            Cell(setting, size, contestant)
             for setting, own in self.settings.items()
             for size, rung in self.sizes.items()
             if rung.settings is None or setting in rung.settings
@@ -185,46 +158,35 @@ class LadderRecipe:
             if own.contestants is None or contestant in own.contestants
         ]
 
-    def experiment(
-        self, setting: str, size: str, contestant: str, *, factor: float = 1.0, **training: Any
-    ) -> Recipe:
-        """The recipe of one contestant's runs.
+    def experiment(self, cell: Cell, *, factor: float = 1.0, **training: Any) -> Recipe:
+        """The recipe of one contestant's runs, all its learning rates times a factor.
 
-        Args:
-            setting: how it is trained.
-            size: how large it is.
-            contestant: its name.
-            factor: of all learning rates.
-            **training: further changes of the training.
-
-        Raises:
-            UserError: for a value out of range.
+        Further keywords change the training. Raises `UserError` for a value out of range.
         """
-        way, rung = self.settings[setting], self.sizes[size]
+        way, rung = self.settings[cell.setting], self.sizes[cell.size]
         try:
             backbone = dataclasses.replace(self.backbone, **(way.backbone | rung.backbone))
             settings = dataclasses.replace(self.training, **(way.training | rung.training))
-            own = self.contestants[contestant]
-            changes = {**own.backbone, **rung.overrides.get(contestant, {})}
+            own = self.contestants[cell.contestant]
+            changes = {**own.backbone, **rung.overrides.get(cell.contestant, {})}
             own = dataclasses.replace(own, backbone=changes)
         except TypeError as error:
             raise UserError(
-                f"setting {setting!r} at size {size!r} does not fit: {error}"
+                f"setting {cell.setting!r} at size {cell.size!r} does not fit: {error}"
             ) from error
         muon = settings.muon_learning_rate
-        rates = {
+        fixed: dict[str, Any] = {
             "learning_rate": settings.learning_rate * factor,
             "muon_learning_rate": None if muon is None else muon * factor,
+            "tensorboard": False,
+            "snapshots": False,
         }
-        settings = dataclasses.replace(
-            settings, **(rates | {"tensorboard": False, "snapshots": False} | training)
-        )
         return Recipe(
             name=self.name,
             corpus=self.corpus,
             backbone=backbone,
-            training=settings,
-            contestants={contestant: own},
+            training=dataclasses.replace(settings, **(fixed | training)),
+            contestants={cell.contestant: own},
             seeds=rung.seeds,
         )
 
@@ -234,11 +196,7 @@ class LadderRecipe:
 
 
 def ladder_from_dict(values: Mapping[str, Any], source: str = "the recipe") -> LadderRecipe:
-    """The inverse of `LadderRecipe.to_dict`.
-
-    Raises:
-        UserError: for an unknown or missing key, or a value out of range.
-    """
+    """The inverse of `LadderRecipe.to_dict`; raises `UserError` for a key that does not fit."""
     groups: dict[str, Any] = {
         "corpus": CorpusConfig,
         "backbone": BackboneConfig,
@@ -261,40 +219,30 @@ def ladder_from_dict(values: Mapping[str, Any], source: str = "the recipe") -> L
 
 
 def load_ladder(path: str | Path) -> LadderRecipe:
-    """Read the recipe of a ladder from a YAML file.
-
-    Raises:
-        UserError: if the file is missing, no YAML, or does not fit.
-    """
+    """Read the recipe of a ladder from a YAML file; raises `UserError` if it does not fit."""
     return ladder_from_dict(read_recipe_file(Path(path)), str(path))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rung:
-    """The steps of one size, from which its budgets follow.
+    """The steps of one size, from which its budgets follow."""
 
-    Attributes:
-        num_parameters: of the plain backbone.
-        budgets: in tokens per parameter.
-        num_steps: of the run that ends at each budget.
-        branch_steps: where it leaves the trunk.
-    """
+    num_parameters: int  # of the plain backbone
+    budgets: list[float]  # in tokens per parameter
+    num_steps: list[int]  # of the run that ends at each budget
+    branch_steps: list[int]  # where it leaves the trunk
 
-    num_parameters: int
-    budgets: list[float]
-    num_steps: list[int]
-    branch_steps: list[int]
+    @property
+    def trained_steps(self) -> int:
+        """Of a trunk and its branches; all but the last leave the trunk before its end."""
+        return self.branch_steps[-1] + sum(self.num_steps) - sum(self.branch_steps)
 
 
 def rung_of(recipe: LadderRecipe, size: str, num_parameters: int) -> Rung:
-    """Budgets of a size as steps.
-
-    Raises:
-        UserError: if two budgets have the same steps, or the first branch begins in the warm-up.
-    """
+    """Budgets of a size as steps; raises `UserError` where they do not rise after the warm-up."""
     budgets = recipe.budgets_of(size)
     steps = [steps_for(recipe, size, budget, num_parameters) for budget in budgets]
-    settings = recipe.experiment(next(iter(recipe.settings)), size, BASELINE).training
+    settings = recipe.experiment(Cell(recipe.headline, size, BASELINE)).training
     branches = [first_decay_step(each, settings.decay_fraction) for each in steps]
     if len(set(branches)) < len(branches) or branches[0] <= settings.num_warmup_steps:
         raise UserError(
@@ -310,7 +258,7 @@ def rung_of(recipe: LadderRecipe, size: str, num_parameters: int) -> Rung:
 
 def steps_for(recipe: LadderRecipe, size: str, budget: float, num_parameters: int) -> int:
     """Steps that read `budget` tokens per parameter, rounded."""
-    own = recipe.experiment(next(iter(recipe.settings)), size, BASELINE)
+    own = recipe.experiment(Cell(recipe.headline, size, BASELINE))
     per_step = own.training.batch_size * own.backbone.context_length
     return max(1, round(budget * num_parameters / per_step))
 

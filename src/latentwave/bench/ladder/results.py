@@ -1,13 +1,11 @@
-"""What a ladder found: typed, written to ladder.json and read from it."""
+"""What a ladder found: typed classes that write ladder.json and read it."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import math
 from pathlib import Path
 from typing import Any
 
+from latentwave.bench.comparison.results import Number, Record
 from latentwave.bench.data.json_files import read_json
 from latentwave.bench.ladder.laws import Law
 from latentwave.bench.training.files import write_durably
@@ -16,261 +14,118 @@ from latentwave.errors import UserError
 LADDER = "ladder.json"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class LadderPoint:
-    """One annealed run.
+class OfCell(Record):
+    """Something of one contestant at one size."""
 
-    Attributes:
-        setting: how it was trained.
-        size: its rung.
-        contestant: its name.
-        seed: of weights and batches.
-        budget: tokens per parameter of the plain backbone.
-        num_steps: of the run, the trunk's part included.
-        tokens: trained on.
-        loss: on validation text at the end, nats per token; null where it diverged.
-    """
-
-    setting: str
-    size: str
+    setting: str  # how it was trained
+    size: str  # its rung
     contestant: str
-    seed: int
-    budget: float
-    num_steps: int
-    tokens: int
-    loss: float | None
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class CellCost:
-    """What one contestant costs at one size and setting.
+class LadderPoint(OfCell):
+    """One annealed run."""
 
-    Attributes:
-        setting: how it is trained.
-        size: its rung.
-        contestant: its name.
-        num_parameters: trainable scalars.
-        num_mixer_parameters: those of mixers among them.
-        flops_per_token: of training.
-        tokens_per_second: of training steps timed in turn with the other contestants; null where
-            they were not timed.
-    """
-
-    setting: str
-    size: str
-    contestant: str
-    num_parameters: int
-    num_mixer_parameters: int
-    flops_per_token: float
-    tokens_per_second: float | None = None
+    seed: int  # of weights and batches
+    budget: float  # tokens per parameter of the plain backbone
+    num_steps: int  # of the run, the trunk's part included
+    tokens: int  # trained on
+    loss: Number  # on validation text at the end, nats per token; None where it diverged
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RateSearch:
-    """The search for one contestant's learning rates.
+class CellCost(OfCell):
+    """What one contestant costs at one size and setting."""
 
-    Attributes:
-        setting: how it was trained.
-        size: its rung.
-        contestant: its name.
-        losses: by factor of the learning rates; null where a run diverged.
-        chosen: the factor.
-        at_end_of_grid: whether a better one may lie outside.
-    """
-
-    setting: str
-    size: str
-    contestant: str
-    losses: dict[str, float | None]
-    chosen: float
-    at_end_of_grid: bool
+    num_parameters: int  # trainable scalars
+    num_mixer_parameters: int  # those of mixers among them
+    flops_per_token: float  # of training
+    tokens_per_second: float | None = None  # timed in turn with the others; None where not timed
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Interval:
-    """An estimate with its 95 % interval.
+class RateSearch(OfCell):
+    """The search for one contestant's learning rates."""
 
-    Attributes:
-        mean: the estimate.
-        low: lower end; null where there is none.
-        high: upper end; null where there is none.
-    """
+    losses: dict[str, Number]  # by factor of the learning rates; None where a run diverged
+    chosen: float  # the factor
+    at_end_of_grid: bool  # whether a better one may lie outside
+
+
+class Interval(Record):
+    """An estimate with its 95 % interval; None for an end that there is not."""
 
     mean: float
     low: float | None
     high: float | None
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Multiplier:
-    """What a contestant saves at one size and budget, against the plain decoder of its setting.
+class Multiplier(OfCell):
+    """What a contestant saves at one size and budget, against the plain decoder of its setting."""
 
-    Attributes:
-        setting: how both were trained.
-        size: the rung.
-        contestant: its name.
-        budget: tokens per parameter.
-        num_seeds: pairs.
-        gain: loss of the plain decoder minus the contestant's, nats per token.
-        tokens: tokens that the plain decoder needs for the contestant's loss ÷ tokens used; null
-            where no law says it, or where its law never comes down to that loss.
-        flops: the same in operations.
-        seconds: the same in seconds; null where steps were not timed.
-        extrapolated: whether the contestant's loss lies below every run of the plain decoder at
-            this size, so that the law is read where it was not measured.
-    """
-
-    setting: str
-    size: str
-    contestant: str
-    budget: float
-    num_seeds: int
-    gain: Interval
+    budget: float  # tokens per parameter
+    num_seeds: int  # pairs
+    gain: Interval  # loss of the plain decoder minus the contestant's, nats per token
+    # tokens that the plain decoder needs for the contestant's loss ÷ tokens used; None where no
+    # law says it, or where its law never comes down to that loss
     tokens: Interval | None
-    flops: Interval | None
-    seconds: Interval | None
+    flops: Interval | None  # the same in operations
+    seconds: Interval | None  # the same in seconds; None where steps were not timed
+    # whether that loss lies below every run of the plain decoder at this size, so that the law is
+    # read where it was not measured
     extrapolated: bool
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class HeldOut:
-    """A check of a law: the largest budgets, predicted from the smaller ones.
+class HeldOut(Record):
+    """A check of a law: the largest budgets, predicted from the smaller ones."""
 
-    Attributes:
-        setting: whose plain decoder.
-        size: the rung.
-        budget: that was left out, tokens per parameter.
-        predicted: by the law of the rest, nats per token.
-        measured: mean over seeds.
-    """
-
-    setting: str
+    setting: str  # whose plain decoder
     size: str
-    budget: float
-    predicted: float
-    measured: float
+    budget: float  # that was left out, tokens per parameter
+    predicted: float  # by the law of the rest, nats per token
+    measured: float  # mean over seeds
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Check:
-    """One part of the rule for a default, at its weakest point.
+class Check(Record):
+    """One part of the rule for a default, at its weakest point."""
 
-    Attributes:
-        passed: whether it holds there.
-        where: sizes and budgets.
-        value: what was measured there.
-    """
-
-    passed: bool
-    where: str
-    value: Interval
+    passed: bool  # whether it holds there
+    where: str  # sizes and budgets
+    value: Interval  # what was measured there
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Promotion:
-    """Whether a contestant may become a default; see `promotions_of` for the rule.
+class Promotion(Record):
+    """Whether a contestant may become a default; see `promotions_of` for the rule."""
 
-    Attributes:
-        setting: how it was trained.
-        contestant: its name.
-        measure: "seconds", or "tokens" where steps were not timed.
-        saves: whether its multiplier is above 1 everywhere; null: not tested.
-        beats_controls: whether it ends below every control, by how many nats; null: not tested.
-        lasts: whether the multiplier stays from the smallest size to the largest; null: not tested.
-        promoted: whether all three hold, in seconds.
-    """
-
-    setting: str
+    setting: str  # how it was trained
     contestant: str
-    measure: str
-    saves: Check | None
-    beats_controls: Check | None
-    lasts: Check | None
-    promoted: bool
+    measure: str  # "seconds", or "tokens" where steps were not timed
+    saves: Check | None  # its multiplier is above 1 everywhere; None: not tested
+    beats_controls: Check | None  # it ends below every control, by how many nats
+    lasts: Check | None  # the multiplier stays from the smallest size to the largest
+    promoted: bool  # whether all three hold, in seconds
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class LadderResults:
-    """All of a ladder.
+class LadderResults(Record):
+    """All of a ladder."""
 
-    Attributes:
-        recipe: as `LadderRecipe.to_dict` gives it.
-        command: what was typed.
-        environments: of its runs, each once.
-        points: annealed runs.
-        searches: for learning rates.
-        costs: of every contestant at every size.
-        laws: of the plain decoder of each setting.
-        held_out: checks of these.
-        multipliers: of every contestant at every size and budget.
-        promotions: of every contestant that is no control.
-    """
-
-    recipe: dict[str, Any]
-    command: str
-    environments: list[dict[str, Any]]
-    points: list[LadderPoint]
-    searches: list[RateSearch]
-    costs: list[CellCost]
-    laws: dict[str, Law]
-    held_out: list[HeldOut]
-    multipliers: list[Multiplier]
-    promotions: list[Promotion]
+    recipe: dict[str, Any]  # as `LadderRecipe.to_dict` gives it
+    command: str  # that was typed
+    environments: list[dict[str, Any]]  # of its runs, each once
+    points: list[LadderPoint]  # annealed runs
+    searches: list[RateSearch]  # for learning rates
+    costs: list[CellCost]  # of every contestant at every size
+    laws: dict[str, Law]  # of the plain decoder of each setting
+    held_out: list[HeldOut]  # checks of these
+    multipliers: list[Multiplier]  # of every contestant at every size and budget
+    promotions: list[Promotion]  # of every contestant that is no control
 
     def write(self, folder: Path) -> None:
         """Write ladder.json."""
-        text = json.dumps(_plain(dataclasses.asdict(self)), indent=1, allow_nan=False) + "\n"
-        write_durably(folder / LADDER, text)
+        write_durably(folder / LADDER, self.model_dump_json(indent=1) + "\n")
 
 
 def read_ladder(folder: Path) -> LadderResults:
-    """Read ladder.json of a folder.
-
-    Raises:
-        UserError: if there is none, or a damaged one.
-    """
+    """Read ladder.json of a folder; raises `UserError` if there is none, or a damaged one."""
     path = folder / LADDER
     if not path.is_file():
         raise UserError(f"{folder} holds no finished ladder: it has no {LADDER}")
     remedy = "run latentwave ladder with --resume, which writes it again"
-    values = read_json(path, remedy)
-    try:
-        return LadderResults(
-            **{
-                **values,
-                "points": [LadderPoint(**each) for each in values["points"]],
-                "searches": [RateSearch(**each) for each in values["searches"]],
-                "costs": [CellCost(**each) for each in values["costs"]],
-                "laws": {name: Law(**each) for name, each in values["laws"].items()},
-                "held_out": [HeldOut(**each) for each in values["held_out"]],
-                "multipliers": [_multiplier(each) for each in values["multipliers"]],
-                "promotions": [_promotion(each) for each in values["promotions"]],
-            }
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is damaged ({error!r}): {remedy}") from error
-
-
-def _multiplier(values: dict[str, Any]) -> Multiplier:
-    intervals = {
-        name: None if values[name] is None else Interval(**values[name])
-        for name in ("gain", "tokens", "flops", "seconds")
-    }
-    return Multiplier(**{**values, **intervals})
-
-
-def _promotion(values: dict[str, Any]) -> Promotion:
-    checks = {}
-    for name in ("saves", "beats_controls", "lasts"):
-        own = values[name]
-        checks[name] = own and Check(**{**own, "value": Interval(**own["value"])})
-    return Promotion(**{**values, **checks})
-
-
-def _plain(value: Any) -> Any:
-    """Infinities and NaN as null: JSON has neither."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return read_json(path, remedy, LadderResults)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Sequence
@@ -10,17 +11,12 @@ from typing import Any
 
 from rich.console import Console
 
+from latentwave.bench.comparison.workers import run_side_by_side
 from latentwave.bench.data import TokenStore
-from latentwave.bench.ladder.recipe import LadderRecipe, Rung, rung_of, steps_for
-from latentwave.bench.ladder.units import Progress, Unit, check_unit, run_units
-from latentwave.bench.training import (
-    BASELINE,
-    open_objective,
-    read_result,
-)
+from latentwave.bench.ladder.recipe import Cell, LadderRecipe, Rung, rung_of, steps_for
+from latentwave.bench.ladder.units import TRUNK, Run, Unit, run_unit
+from latentwave.bench.training import BASELINE, open_objective
 from latentwave.errors import UserError
-
-Cell = tuple[str, str, str]
 
 
 def run_ladder(
@@ -38,8 +34,7 @@ def run_ladder(
     Args:
         ladder: what is trained, and where.
         store: its corpus.
-        jobs: processes side by side, each with an equal share of the cores; on one accelerator
-            they share it.
+        jobs: processes side by side, each with an equal share of the cores and of an accelerator.
         resume: go on in an existing folder.
         sizes: only these.
         limit_minutes: start nothing more after so long; what runs then is finished.
@@ -50,118 +45,108 @@ def run_ladder(
 
     Raises:
         UserError: for an existing folder (without resume), a run folder that holds another
-            recipe's run, jobs < 1, a search in which every rate diverged, or a worker that died.
+            recipe's run, jobs < 1, a search in which every rate diverged, or a worker that died;
+            after all others have ended, if some failed.
     """
     console = console or Console(stderr=True)
-    recipe, folder = ladder.recipe, ladder.folder
+    folder = ladder.folder
     if jobs < 1:
         raise UserError(f"jobs must be >= 1, got {jobs}")
     if folder.exists() and any(folder.iterdir()) and not resume:
         raise UserError(
             f"the folder {folder} exists: choose another with --output, or go on with --resume"
         )
-    searches, waiting = ladder.searches(), ladder.cells(sizes)
+    searches, cells = ladder.searches(), ladder.cells(sizes)
     for unit in searches.values():
-        check_unit(unit, store)
+        unit.check(store)
     deadline = math.inf if limit_minutes is None else time.monotonic() + 60 * limit_minutes
-    needed = {ladder.searched(cell) for cell in waiting}
-    pending = [unit for cell, unit in searches.items() if cell in needed and not unit.is_finished()]
-    total = len(pending) + sum(len(recipe.sizes[cell[1]].seeds) for cell in waiting)
-    progress = Progress(console, total)
+    needed = dict.fromkeys(ladder.searched(cell) for cell in cells)
+    waiting = [searches[cell] for cell in needed if not searches[cell].is_finished()]
+    total, done = len(waiting) + ladder.num_trunks(cells), 0
+    failed: dict[Path, BaseException] = {}
 
-    def ready() -> list[Unit]:
-        """Units whose search has ended, the dearest first."""
-        done = [cell for cell in waiting if searches[ladder.searched(cell)].is_finished()]
-        found = [unit for cell in done for unit in ladder.units(cell)]
-        for cell in done:
-            waiting.remove(cell)
-        for unit in found:
-            check_unit(unit, store)
-        progress.skip(sum(unit.is_finished() for unit in found))
-        return [unit for unit in found if not unit.is_finished()]
+    def is_late() -> bool:
+        return time.monotonic() > deadline
 
-    def more(finished: Unit | None) -> list[Unit]:
-        if finished is not None:
-            progress.finished(finished)
-        if time.monotonic() > deadline:
-            return []
-        return sorted([*ready()], key=lambda unit: -unit.cost)
+    def add_ready() -> int:
+        """Let trunks wait whose search has ended, the dearest first; how many have ended too."""
+        ready = (
+            [] if is_late() else [c for c in cells if searches[ladder.searched(c)].is_finished()]
+        )
+        units = [unit for cell in ready for unit in ladder.units(cell)]
+        for unit in units:
+            unit.check(store)
+        cells[:] = [cell for cell in cells if cell not in ready]
+        missing = [unit for unit in units if not unit.is_finished()]
+        waiting.extend(missing)
+        waiting.sort(key=lambda unit: -unit.cost)
+        return len(units) - len(missing)
 
-    first = sorted(pending, key=lambda unit: -unit.cost) + more(None)
-    left = run_units(first, more, jobs, lambda: time.monotonic() > deadline)
-    return left + sum(len(recipe.sizes[cell[1]].seeds) for cell in waiting)
+    total -= add_ready()
+    with contextlib.closing(run_side_by_side(run_unit, waiting, jobs, is_late)) as ended:
+        for unit, error in ended:
+            if error is not None:  # the others need not suffer from it
+                failed[unit.folder] = error
+                continue
+            total, done = total - add_ready(), done + 1
+            losses = " ".join(f"{loss:.4f}" for loss in unit.losses())
+            where = "/".join(unit.folder.parts[-4:])
+            console.print(f"[{done}/{total}] {where}: {losses}", soft_wrap=True, markup=False)
+    if failed:
+        place, first = next(iter(failed.items()))
+        raise UserError(
+            f"{len(failed)} of the ladder's trunks or searches failed, {place} with "
+            f"{type(first).__name__}: {first}; the others are kept"
+        ) from first
+    return len(waiting) + ladder.num_trunks(cells)
 
 
 class Ladder:
-    """A recipe with its parameters counted: what is to be run, and where it lies.
-
-    Args:
-        recipe: the ladder.
-        store: its corpus.
-        folder: of the ladder.
-    """
+    """A recipe with its parameters counted: what is to be run, and the folder where it lies."""
 
     def __init__(self, recipe: LadderRecipe, store: TokenStore, folder: Path) -> None:
         self.recipe = recipe
         self.folder = folder
-        setting = next(iter(recipe.settings))
-        self.rungs: dict[str, Rung] = {
-            size: rung_of(recipe, size, count_parameters(recipe, store, (setting, size, BASELINE)))
-            for size in recipe.sizes
-        }
+        self.rungs: dict[str, Rung] = {}
+        for size in recipe.sizes:
+            plain = recipe.experiment(Cell(recipe.headline, size, BASELINE))
+            model = open_objective(plain, store).build(plain.contestants[BASELINE], seed=0)
+            num_parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+            self.rungs[size] = rung_of(recipe, size, num_parameters)
 
     def searched(self, cell: Cell) -> Cell:
         """The cell in whose search a cell finds its rate."""
-        setting, size, contestant = cell
-        searched = self.recipe.search.sizes
-        if searched is None or size in searched:
+        searched, names = self.recipe.search.sizes, list(self.recipe.sizes)
+        if searched is None or cell.size in searched:
             return cell
-        names = list(self.recipe.sizes)
-        smaller = [name for name in names[: names.index(size)] if name in searched]
-        with_it = [name for name in smaller if (setting, name, contestant) in self.recipe.cells()]
-        return (setting, with_it[-1], contestant) if with_it else cell
+        smaller = [name for name in names[: names.index(cell.size)] if name in searched]
+        places = [cell._replace(size=name) for name in smaller]
+        with_it = [place for place in places if place in self.recipe.cells()]
+        return with_it[-1] if with_it else cell
 
     def searches(self) -> dict[Cell, Unit]:
         """The searches for rates; without any to choose from, each is finished at once."""
-        recipe = self.recipe
+        search = self.recipe.search
         found = {}
-        for cell in dict.fromkeys(self.searched(cell) for cell in recipe.cells()):
-            setting, size, contestant = cell
-            rung = self.rungs[size]
-            steps = steps_for(recipe, size, recipe.search.budget, rung.num_parameters)
-            factors = recipe.search.factors
-            runs: list[tuple[str, dict[str, Any], int | None]] = [
-                (
-                    f"factor-{factor:g}",
-                    recipe.experiment(
-                        setting, size, contestant, factor=factor, **_ending(steps, "wsd")
-                    ).to_dict(),
-                    None,
-                )
-                for factor in factors
-                if len(factors) > 1
-            ]
+        for cell in dict.fromkeys(self.searched(cell) for cell in self.recipe.cells()):
+            num_parameters = self.rungs[cell.size].num_parameters
+            steps = steps_for(self.recipe, cell.size, search.budget, num_parameters)
+            runs: list[Run] = []
+            for factor in search.factors if len(search.factors) > 1 else ():
+                recipe = self._recipe(cell, factor, _ending(steps, "wsd"))
+                runs.append((f"factor-{factor:g}", recipe, None))
             found[cell] = Unit(
-                folder=str(self._cell_folder(cell) / "search"),
-                contestant=contestant,
-                seed=recipe.search.seed,
+                folder=self.folder.joinpath(*cell, "search"),
+                contestant=cell.contestant,
+                seed=search.seed,
                 runs=runs,
-                cost=float(steps * len(runs) * rung.num_parameters),
+                cost=float(steps * len(runs) * num_parameters),
             )
         return found
 
     def search_losses(self, cell: Cell) -> dict[float, float]:
-        """Final losses of a search by factor; empty without a choice.
-
-        Raises:
-            UserError: if a run is missing.
-        """
-        unit = self.searches()[cell]
-        factors = self.recipe.search.factors
-        return {
-            factor: read_result(Path(unit.folder) / name).final_loss
-            for factor, (name, _, _) in zip(factors, unit.runs, strict=False)
-        }
+        """Final losses of a finished search by factor; empty without a choice."""
+        return dict(zip(self.recipe.search.factors, self.searches()[cell].losses(), strict=False))
 
     def factor(self, cell: Cell) -> float:
         """The factor of the learning rates that a cell trains with.
@@ -179,65 +164,51 @@ class Ladder:
         return min(finite, key=finite.__getitem__) if finite else self.recipe.search.factors[0]
 
     def cells(self, sizes: Sequence[str] | None = None) -> list[Cell]:
-        """All that is trained, or that at some sizes.
-
-        Raises:
-            UserError: for a size that the ladder does not have.
-        """
+        """All that is trained, or that at some sizes; raises `UserError` for an unknown size."""
         unknown = [size for size in sizes or () if size not in self.recipe.sizes]
         if unknown:
             known = ", ".join(self.recipe.sizes)
             raise UserError(f"the ladder has no size {', '.join(unknown)}; it has {known}")
-        return [cell for cell in self.recipe.cells() if sizes is None or cell[1] in sizes]
+        return [cell for cell in self.recipe.cells() if sizes is None or cell.size in sizes]
+
+    def num_trunks(self, cells: Sequence[Cell]) -> int:
+        """One for each seed."""
+        return sum(len(self.recipe.sizes[cell.size].seeds) for cell in cells)
 
     def units(self, cell: Cell) -> list[Unit]:
         """The trunks of a cell with their branches, one unit for each seed."""
-        _, size, contestant = cell
-        rung, factor = self.rungs[size], self.factor(cell)
+        rung, factor = self.rungs[cell.size], self.factor(cell)
         trunk = _ending(rung.branch_steps[-1], "constant") | {
             "save_at_steps": rung.branch_steps[:-1]
         }
-        runs: list[tuple[str, dict[str, Any], int | None]] = [
-            ("trunk", self._recipe(cell, factor, trunk), None)
-        ]
+        runs: list[Run] = [(TRUNK, self._recipe(cell, factor, trunk), None)]
         for budget, steps, start in zip(
             rung.budgets, rung.num_steps, rung.branch_steps, strict=True
         ):
-            runs.append(
-                (branch_name(budget), self._recipe(cell, factor, _ending(steps, "wsd")), start)
-            )
+            branch = self._recipe(cell, factor, _ending(steps, "wsd"))
+            runs.append((branch_name(budget), branch, start))
         return [
             Unit(
-                folder=str(self.seed_folder(cell, seed)),
-                contestant=contestant,
+                folder=self.seed_folder(cell, seed),
+                contestant=cell.contestant,
                 seed=seed,
                 runs=runs,
                 cost=float(rung.num_steps[-1] * rung.num_parameters),
             )
-            for seed in self.recipe.sizes[size].seeds
+            for seed in self.recipe.sizes[cell.size].seeds
         ]
 
     def seed_folder(self, cell: Cell, seed: int) -> Path:
         """Where a trunk and its branches lie."""
-        return self._cell_folder(cell) / f"seed{seed}"
-
-    def _cell_folder(self, cell: Cell) -> Path:
-        return self.folder.joinpath(*cell)
+        return self.folder.joinpath(*cell, f"seed{seed}")
 
     def _recipe(self, cell: Cell, factor: float, training: dict[str, Any]) -> dict[str, Any]:
-        return self.recipe.experiment(*cell, factor=factor, **training).to_dict()
+        return self.recipe.experiment(cell, factor=factor, **training).to_dict()
 
 
 def branch_name(budget: float) -> str:
     """The folder of a branch."""
     return f"branch-{budget:g}"
-
-
-def count_parameters(recipe: LadderRecipe, store: TokenStore, cell: Cell) -> int:
-    """Trainable scalars of a contestant."""
-    own = recipe.experiment(*cell)
-    model = open_objective(own, store).build(own.contestants[cell[2]], seed=0)
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def _ending(num_steps: int, schedule: str) -> dict[str, Any]:

@@ -36,57 +36,37 @@ Setting = dict[str, Any]
 class SearchRecipe:
     """A coordinate search over the settings of a recipe.
 
-    Attributes:
-        base: the recipe whose plain backbone is trained.
-        groups: searched one after the other. A group is a list of grids, lists of values by their
-            place in the recipe such as {"training.learning_rate": [4e-3, 8e-3]}; all combinations
-            of each grid are tried on top of the best setting so far. A change of
-            training.batch_size keeps the tokens.
-        seeds: of every run.
-        finalists: settings that are trained again with final_seeds, the best of the search first.
-        final_seeds: of those.
+    A group is a list of grids, lists of values by their place in the recipe such as
+    {"training.learning_rate": [4e-3, 8e-3]}; all combinations of each grid are tried on top of the
+    best setting so far. A change of training.batch_size keeps the tokens.
     """
 
-    base: Recipe
-    groups: list[list[dict[str, list[Any]]]]
-    seeds: list[int] = dataclasses.field(default_factory=lambda: [1000])
-    finalists: int = 3
+    base: Recipe  # whose plain backbone is trained
+    groups: list[list[dict[str, list[Any]]]]  # searched one after the other
+    seeds: list[int] = dataclasses.field(default_factory=lambda: [1000])  # of every run
+    finalists: int = 3  # settings that are trained again, the best of the search first
     final_seeds: list[int] = dataclasses.field(default_factory=lambda: [1001, 1002, 1003])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tried:
-    """One setting and how it ended.
+    """One setting and how it ended."""
 
-    Attributes:
-        setting: values by their place, those that differ from the base.
-        losses: final validation losses by seed, nats per token; null where a run diverged.
-    """
-
-    setting: Setting
-    losses: dict[str, float | None]
+    setting: Setting  # values by their place, those that differ from the base
+    losses: dict[str, float | None]  # final, by seed, nats per token; None where a run diverged
 
     @property
     def loss(self) -> float:
         """The mean; infinite if a seed diverged."""
-        values = list(self.losses.values())
-        if any(value is None for value in values):
-            return math.inf
-        return sum(value for value in values if value is not None) / len(values)
+        values = [math.inf if value is None else value for value in self.losses.values()]
+        return sum(values) / len(values)
 
 
 def load_search(path: str | Path) -> SearchRecipe:
-    """Read a search from a YAML file: a recipe with `groups`, `seeds` and `finalists` beside.
-
-    Raises:
-        UserError: if it does not fit.
-    """
+    """Read a search from a YAML file: a recipe with `groups`, `seeds` and `finalists` beside."""
     values = read_recipe_file(Path(path))
-    own = {
-        name: values.pop(name)
-        for name in ("groups", "finalists", "final_seeds", "seeds")
-        if name in values
-    }
+    names = ("groups", "finalists", "final_seeds", "seeds")
+    own = {name: values.pop(name) for name in names if name in values}
     values.setdefault("contestants", {BASELINE: {}})
     if not own.get("groups"):
         raise UserError(f"{path} has no groups of settings to search")
@@ -109,11 +89,8 @@ def applied(base: Recipe, setting: Mapping[str, Any]) -> Recipe:
     training = changes["training"]
     if "batch_size" in training:
         ratio = base.training.batch_size / training["batch_size"]
-        steps = max(1, round(base.training.num_steps * ratio))
-        warmup = max(1, round(base.training.num_warmup_steps * ratio))
-        training |= {"num_steps": steps} | (
-            {} if "num_warmup_steps" in training else {"num_warmup_steps": warmup}
-        )
+        for name in ("num_steps", "num_warmup_steps"):
+            training.setdefault(name, max(1, round(getattr(base.training, name) * ratio)))
     steps = training.get("num_steps", base.training.num_steps)
     training |= {"evaluate_every_steps": steps, "save_every_steps": steps}
     return dataclasses.replace(
@@ -136,13 +113,6 @@ def run_search(
 
     Finished runs are taken as they are, so a search that was interrupted goes on.
 
-    Args:
-        search: what is tried.
-        store: the corpus.
-        folder: of the search.
-        workers: where runs are executed.
-        console: where progress is shown.
-
     Returns:
         The finalists, the best first.
 
@@ -150,15 +120,35 @@ def run_search(
         UserError: for a place or value that does not fit, or if everything diverged.
     """
     console = console or Console(stderr=True)
-    trainer = _Trainer(search.base, store, folder, workers or Workers(), console)
+    workers = workers or Workers()
+
+    def train(settings: Sequence[Setting], seeds: Sequence[int]) -> dict[str, Tried]:
+        jobs: dict[tuple[str, int], Job] = {}
+        by_name = {_name(setting): setting for setting in settings}
+        for (name, setting), seed in itertools.product(by_name.items(), seeds):
+            own, path = applied(search.base, setting), folder / name / f"seed{seed}"
+            check_folder(path, describe_run(own, BASELINE, seed, store))
+            jobs[name, seed] = Job(
+                recipe=own.to_dict(), contestant=BASELINE, seed=seed, folder=str(path)
+            )
+        workers.run(list(jobs.values()), store, console)
+
+        def loss(name: str, seed: int) -> float | None:
+            found = read_result(Path(jobs[name, seed].folder)).final_loss
+            return found if math.isfinite(found) else None
+
+        return {
+            name: Tried(setting=own, losses={str(seed): loss(name, seed) for seed in seeds})
+            for name, own in by_name.items()
+        }
+
     for group in search.groups:  # mistakes show now, not in hours
         for setting in _combinations(group):
             applied(search.base, setting)
     tried: dict[str, Tried] = {}
     best: Setting = {}
     for number, group in enumerate(search.groups):
-        settings = [best | each for each in _combinations(group)]
-        found = trainer.train(settings, search.seeds)
+        found = train([best | each for each in _combinations(group)], search.seeds)
         tried |= found
         leader = min(tried.values(), key=lambda each: each.loss)
         if not math.isfinite(leader.loss):
@@ -168,20 +158,17 @@ def run_search(
             console.print(f"group {number}: {each.loss:.4f} {each.setting}", soft_wrap=True)
     order = sorted(tried.values(), key=lambda each: each.loss)
     chosen = [each.setting for each in order[: search.finalists]]
-    finals = trainer.train(chosen, search.final_seeds)
-    ranking = sorted(finals.values(), key=lambda each: each.loss)
-    write_json(
-        folder / SEARCH,
-        {
-            "base": search.base.to_dict(),
-            "groups": search.groups,
-            "num_runs": len(tried) * len(search.seeds) + len(chosen) * len(search.final_seeds),
-            "tried": [dataclasses.asdict(each) for each in order],
-            "finalists": [dataclasses.asdict(each) for each in ranking],
-            "winner": ranking[0].setting,
-            "environment": describe_environment(),
-        },
-    )
+    ranking = sorted(train(chosen, search.final_seeds).values(), key=lambda each: each.loss)
+    values = {
+        "base": search.base.to_dict(),
+        "groups": search.groups,
+        "num_runs": len(tried) * len(search.seeds) + len(chosen) * len(search.final_seeds),
+        "tried": [dataclasses.asdict(each) for each in order],
+        "finalists": [dataclasses.asdict(each) for each in ranking],
+        "winner": ranking[0].setting,
+        "environment": describe_environment(),
+    }
+    write_json(folder / SEARCH, values)
     for each in ranking:
         console.print(f"finalist: {each.loss:.4f} {each.setting}", soft_wrap=True)
     return ranking
@@ -193,41 +180,6 @@ def _combinations(group: Sequence[Mapping[str, Sequence[Any]]]) -> list[Setting]
         for grid in group
         for values in itertools.product(*grid.values())
     ]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Trainer:
-    """Trains settings, those that are trained already for nothing."""
-
-    base: Recipe
-    store: TokenStore
-    folder: Path
-    workers: Workers
-    console: Console
-
-    def train(self, settings: Sequence[Setting], seeds: Sequence[int]) -> dict[str, Tried]:
-        jobs: dict[tuple[str, int], Job] = {}
-        by_name = {_name(setting): setting for setting in settings}
-        for name, setting in by_name.items():
-            own = applied(self.base, setting)
-            for seed in seeds:
-                path = self.folder / name / f"seed{seed}"
-                check_folder(path, describe_run(own, BASELINE, seed, self.store))
-                jobs[name, seed] = Job(
-                    recipe=own.to_dict(), contestant=BASELINE, seed=seed, folder=str(path)
-                )
-        self.workers.run(list(jobs.values()), self.store, self.console)
-        losses = {key: read_result(Path(job.folder)).final_loss for key, job in jobs.items()}
-        return {
-            name: Tried(
-                setting=setting,
-                losses={
-                    str(seed): losses[name, seed] if math.isfinite(losses[name, seed]) else None
-                    for seed in seeds
-                },
-            )
-            for name, setting in by_name.items()
-        }
 
 
 def _name(setting: Setting) -> str:

@@ -3,7 +3,7 @@
 from latentwave.bench.report.comparison import print_summary
 from latentwave.bench.report.comparison_tables import cost_table, summary_table
 from latentwave.bench.report.ladder import print_ladder, print_plan
-from latentwave.bench.report.tables import Cell, Column, Table
+from latentwave.bench.report.tables import Cell, Table
 from latentwave.bench.report.write import (
     check_extra,
     make_folder,
@@ -17,7 +17,6 @@ from latentwave.bench.report.write import (
 
 __all__ = [
     "Cell",
-    "Column",
     "Table",
     "check_extra",
     "cost_table",

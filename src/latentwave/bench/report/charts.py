@@ -1,7 +1,4 @@
-"""What a figure shows, as data: lines, points and heat maps in charts, and charts in grids.
-
-`drawing` makes files and elements of a page from these; nothing else draws.
-"""
+"""What a figure shows, as data: lines, points and heat maps in charts, and charts in grids."""
 
 from __future__ import annotations
 
@@ -10,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Real
 
 BASELINE_SLOT, WHITE_SLOT = -1, -2
+Values = Sequence[float] | Real[np.ndarray, " n"]
 
 # By their names in the style sheet of the pages. The series are Okabe and Ito's colours, told
 # apart by every kind of colour vision, without their yellow, which is too pale for lines on white.
@@ -33,10 +31,7 @@ NUM_SERIES_COLOURS = 6
 
 
 def colour_name(slot: int | None) -> str:
-    """The name of a series' colour in `COLOURS`.
-
-    Args:
-        slot: counts series from 0, `BASELINE_SLOT` or `WHITE_SLOT`; None: not told from others.
+    """The name in `COLOURS` of a series' colour; None: not told from others.
 
     Example:
         >>> [colour_name(slot) for slot in (-1, 0, 7, None)]
@@ -52,16 +47,16 @@ def colour_name(slot: int | None) -> str:
 class Series:
     """A line, or points."""
 
-    x: Sequence[float]  # places; NaN leaves a gap
-    y: Sequence[float]  # as many
+    x: Values  # places; NaN leaves a gap
+    y: Values  # as many
     name: str = ""  # in the legend; empty: not there
     detail: str = ""  # after the name, in brackets, where all charts beside it say the same
     slot: int | None = 0  # its colour, see `colour_name`; past the last colour lines are dashed
     line: bool = True  # whether points are joined
     points: bool = False  # whether each gets a dot
     thin: bool = False  # drawn thin and pale, as a single seed is
-    low: Sequence[float] = ()  # lower ends of a band around a line, or of bars through points
-    high: Sequence[float] = ()  # upper ends
+    low: Values = ()  # lower ends of a band around a line, or of bars through points
+    high: Values = ()  # upper ends
     bars: bool = False  # whether low and high are bars
     sideways: bool = False  # whether low and high are places on the x axis
     hollow: Sequence[int] = ()  # indices of points that are not filled
@@ -124,11 +119,6 @@ class ChartGrid:
 
 
 def shorten(name: str, longest: int = 20) -> str:
-    r"""A name on one line, cut where a legend would need half of the figure.
-
-    Example:
-        >>> shorten("a name\nthat is far too long")
-        'a name that is far …'
-    """
+    """A name on one line, cut where a legend would need half of the figure."""
     name = " ".join(name.split())
     return name if len(name) <= longest else name[: longest - 1] + "…"

@@ -5,28 +5,18 @@ from __future__ import annotations
 import yaml
 from rich.console import Console
 
-from latentwave.bench.comparison.results import MEASURES, ContestantResults, Estimate, Results
-from latentwave.bench.report.charts import colour_name
+from latentwave.bench.comparison.results import MEASURES, ContestantResults, Results
 from latentwave.bench.report.comparison_charts import comparison_charts
 from latentwave.bench.report.comparison_tables import cost_table, summary_table, tuning_table
-from latentwave.bench.report.formats import (
-    MISSING,
-    format_loss,
-    format_speedup,
-    format_whole,
-    in_words,
-)
+from latentwave.bench.report.formats import format_whole, in_words
 from latentwave.bench.report.headline import cautions, write_headline
 from latentwave.bench.report.page import Page, Section
-from latentwave.bench.report.ranking import slots
 from latentwave.bench.report.tables import print_table, print_text
-from latentwave.bench.training import BASELINE
 
-_MEASURES = dict(zip(MEASURES, ("steps", "FLOPs", "seconds"), strict=True))
 _BUDGETS = {
-    "tokens": "Every contestant trains for as many steps as its baseline, on the same tokens.",
-    "flops": "Every contestant trains for as many steps as its baseline’s FLOPs pay for.",
-    "seconds": "Every contestant trains for as many steps as its baseline’s seconds pay for.",
+    "tokens": "as its baseline, on the same tokens",
+    "flops": "as its baseline’s FLOPs pay for",
+    "seconds": "as its baseline’s seconds pay for",
 }
 _METHOD = (
     "The speed-up is what the baseline needs for its final validation loss, divided by what the "
@@ -37,65 +27,55 @@ _METHOD = (
 
 
 def print_summary(results: Results, console: Console | None = None) -> None:
-    """Print headline, cautions and tables; a narrow terminal gets each table in parts.
-
-    Args:
-        results: of a comparison.
-        console: where to; None means standard output.
-    """
+    """Print headline, cautions and tables; a narrow terminal gets each table in parts."""
     console = console or Console()
     headline = write_headline(results)
     console.print()
     print_text(console, headline.lead, "bold")
-    print_text(console, f"{headline.speedups} {headline.details}".strip())
+    print_text(console, headline.details)
     for caution in cautions(results):
         print_text(console, caution, "yellow")
-    console.print()
-    table = summary_table(results)
-    print_table(console, table, [column.title for column in table.columns].index("gain"))
-    costs = cost_table(results)
-    memory = [i for i, column in enumerate(costs.columns) if column.group == "memory"]
-    console.print()
-    print_table(console, costs, memory[0] if memory else None)
+    for table in (summary_table(results), cost_table(results)):
+        console.print()
+        print_table(console, table)
 
 
 def comparison_page(results: Results) -> Page:
-    """Finding, tables, figures, method, and how to run it again.
-
-    Args:
-        results: of a comparison.
-    """
+    """Finding, tables, figures, method, and how to run it again."""
     headline = write_headline(results)
     grids = {grid.name: grid for grid in comparison_charts(results)}
-    swatches = {name: colour_name(slot) for name, slot in slots(results).items()}
     mixers = [
         f"{name}: {added}" for name, own in results.contestants.items() if (added := what(own))
     ]
+    ends = [own.curve[-1] for own in results.contestants.values()]
     missing = [
         words
-        for measure, words in _MEASURES.items()
-        if all(getattr(own.curve[-1], measure) is None for own in results.contestants.values())
+        for measure, words in zip(MEASURES, ("steps", "FLOPs", "seconds"), strict=True)
+        if all(getattr(end, measure) is None for end in ends)
     ]
-    curves = [grids[name] for name in ("loss", "gap") if name in grids]
-    pareto = grids.get("pareto")
+    pareto = grids.pop("pareto", None)
+    spent = [pareto.note] if pareto else []
+    spent += [f"Not measured: {', '.join(missing)}."] if missing else []
     recipe = yaml.safe_dump(results.recipe, sort_keys=False, allow_unicode=True)
+    search = Section(title="Search for learning rates", table=tuning_table(results), unfolded=True)
     sections = [
         Section(
             title="Contestants",
             table=summary_table(results),
-            swatches=swatches,
             parts=[Section(title="What they are", items=mixers)] if mixers else (),
         ),
-        *(Section(title=grid.title, text=grid.note, charts=grid.charts) for grid in curves),
+        *(Section(title=each.title, text=each.note, charts=each.charts) for each in grids.values()),
         Section(
             title="What it costs",
-            text=(pareto.note if pareto else "")
-            + (f" Not measured: {', '.join(missing)}." if missing else ""),
+            text=" ".join(spent),
             charts=pareto.charts if pareto else (),
             table=cost_table(results),
-            swatches=swatches,
         ),
-        _method(results),
+        Section(
+            title="How it was measured",
+            text=f"{_METHOD}\n\n{budget_in_words(results)}\n\n{_intervals(len(results.seeds))}",
+            parts=[search] if results.tuning else (),
+        ),
         Section(
             title="Run it again",
             code=results.command,
@@ -108,7 +88,6 @@ def comparison_page(results: Results) -> Page:
         lead=headline.lead,
         details=headline.details,
         cautions=cautions(results),
-        tiles=_tiles(results, headline.subject),
         sections=sections,
     )
 
@@ -128,7 +107,7 @@ def what(own: ContestantResults) -> str:
 
 def budget_in_words(results: Results) -> str:
     """What all contestants spend the same of, and where the seconds come from."""
-    words = f"{_BUDGETS[results.budget]} "
+    words = f"Every contestant trains for as many steps {_BUDGETS[results.budget]}. "
     clock = results.clock
     if clock is None:
         return words + "Seconds are those that the runs took, without evaluations."
@@ -137,57 +116,28 @@ def budget_in_words(results: Results) -> str:
     return (
         f"{words}Seconds are steps times the duration of a step: the median of {clock.rounds} "
         "rounds in which one step of each contestant was timed in turn, while nothing was "
-        f"trained{busy}."
+        f"trained{busy}. They hold for the machine below only."
     )
 
 
-def _method(results: Results) -> Section:
-    num_seeds = len(results.seeds)
-    intervals = "There was one seed, so there is no interval: another seed may give other numbers."
-    if num_seeds > 1:
-        intervals = (
-            f"Intervals are percentile bootstrap confidence intervals over the {num_seeds} seeds, "
-            "of differences and ratios that are paired seed by seed."
-        )
-    budget = f"{budget_in_words(results)} They hold for the machine below only."
-    search = Section(title="Search for learning rates", table=tuning_table(results), unfolded=True)
-    return Section(
-        title="How it was measured",
-        text="\n\n".join((_METHOD, budget, intervals)),
-        parts=[search] if results.tuning else (),
+def _intervals(num_seeds: int) -> str:
+    if num_seeds == 1:
+        return "There was one seed, so there is no interval: another seed may give other numbers."
+    return (
+        f"Intervals are percentile bootstrap confidence intervals over the {num_seeds} seeds, "
+        "of differences and ratios that are paired seed by seed."
     )
-
-
-def _tiles(results: Results, subject: str) -> list[tuple[str, str, str]]:
-    """Label, value and note of the large numbers; none where only the baseline ran."""
-    if subject == BASELINE:
-        return []
-    own, baseline = results.contestants[subject], results.baseline_of(subject)
-    without = "one seed" if len(results.seeds) == 1 else ""
-    tiles = []
-    for measure, words in _MEASURES.items():
-        value: Estimate = getattr(own.speedup, measure)
-        factor, interval = format_speedup(value.mean, value.low, value.high)
-        if not own.reached:
-            note = "not reached" if factor == MISSING else "to its own lowest loss"
-        else:
-            note = "not measured" if factor == MISSING else interval or without
-        tiles.append((f"speed-up in {words}", factor, note))
-    theirs = format_loss(baseline.final_loss.mean)
-    tiles.append(("final loss", format_loss(own.final_loss.mean), f"against {theirs}"))
-    return tiles
 
 
 def _facts(results: Results) -> dict[str, str]:
     """Where and on what it ran; what was not recorded is left out."""
     environment, corpus = results.environment, results.corpus
-    vocabulary = "raw samples"
-    if corpus.vocab_size:
-        vocabulary = f"vocabulary of {format_whole(corpus.vocab_size)} symbols"
+    symbols = f"vocabulary of {format_whole(corpus.vocab_size)} symbols"
     provenance = corpus.provenance.model_dump()
     sources = provenance.pop("sources")
     facts = {
-        "Corpus": f"{corpus.name}: {format_whole(corpus.num_tokens)} tokens, {vocabulary}",
+        "Corpus": f"{corpus.name}: {format_whole(corpus.num_tokens)} tokens, "
+        f"{symbols if corpus.vocab_size else 'raw samples'}",
         **{f"{unit.capitalize()}s per token": f"{rate:.4g}"
            for unit, rate in corpus.units_per_token.items()},
         "Classes": corpus.num_classes,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -12,7 +11,7 @@ from latentwave.bench.comparison import first_crossing
 from latentwave.bench.comparison.results import MEASURES, ContestantResults, Results
 from latentwave.bench.report.charts import BASELINE_SLOT, Axis, Chart, ChartGrid, Series, shorten
 from latentwave.bench.report.formats import format_gain, format_loss, format_speedup
-from latentwave.bench.report.ranking import baseline_first, slots
+from latentwave.bench.report.headline import baseline_first, slots
 from latentwave.bench.training import BASELINE
 
 _UNITS = {
@@ -31,28 +30,24 @@ _UNITS = {
 }
 _START = 0.12  # of the axis: the steep start of a run would press everything else flat
 _FEW_TIMES = 2.5  # how many times the least the most may be on a linear axis
+Points = Float[np.ndarray, "_ _"]
 
 
 def comparison_charts(results: Results) -> list[ChartGrid]:
-    """`loss`, `loss-MEASURE`, `gap` and `pareto`; what was not measured is left out.
+    """`loss`, `gap` and `pareto`; what was not measured is left out.
 
-    Args:
-        results: of a comparison.
-
-    Returns:
-        Validation loss against each measure, the gain over the baseline against tokens, and final
-        losses against what a whole run spent.
+    Validation loss against each measure, the gain over the baseline against tokens, and final
+    losses against what a whole run spent.
     """
-    losses = {measure: chart for measure in MEASURES if (chart := loss_chart(results, measure))}
+    losses = [chart for measure in MEASURES if (chart := loss_chart(results, measure))]
     spent = [chart for measure in MEASURES[1:] if (chart := pareto_chart(results, measure))]
     gap = gap_chart(results)
     several = len(results.seeds) > 1
     grids = [
-        *(ChartGrid(f"loss-{name}", "", [each]) for name, each in losses.items()),
         ChartGrid(
             "loss",
             "Loss curves",
-            list(losses.values()),
+            losses,
             columns=len(losses),
             note="The dashed line is the baseline’s final loss; a dot marks where a contestant "
             "reaches it, with its speed-up in brackets. The steep start may lie above the frame. "
@@ -81,19 +76,10 @@ def comparison_charts(results: Results) -> list[ChartGrid]:
 def loss_chart(results: Results, measure: str) -> Chart | None:
     """Validation loss against "steps", "flops" or "seconds"; None where that was not measured."""
     contestants, places = baseline_first(results), slots(results)
-    curves = {
-        name: np.array(
-            [
-                (x, point.loss, *(math.nan if loss is None else loss for loss in point.losses))
-                for point in own.curve
-                if (x := getattr(point, measure)) is not None and point.loss is not None
-            ]
-        )
-        for name, own in contestants.items()
-    }
+    curves = {name: _curve(own, measure) for name, own in contestants.items()}
     curves = {name: points for name, points in curves.items() if len(points)}
-    shown = [points for name, points in curves.items() if places[name] is not None]
-    extent = max((points[-1, 0] for points in shown), default=0)
+    shown = [points[-1, 0] for name, points in curves.items() if places[name] is not None]
+    extent = float(max(shown, default=0))
     if extent <= 0:
         return None
     scale, label = choose_unit(measure, extent)
@@ -103,26 +89,20 @@ def loss_chart(results: Results, measure: str) -> Chart | None:
         own, slot = contestants[name], places[name]
         x, loss = points[:, 0] / scale, points[:, 1]
         if slot is None:
-            series.append(Series(x.tolist(), loss.tolist(), slot=None))
+            series.append(Series(x, loss, slot=None))
             continue
-        crossing = None
+        final, factor = format_loss(own.final_loss.mean), ""
+        words.append(f"{name} ends at {final}")
         # The dashed line is the plain baseline's: what has another baseline has no place on it.
         if target is not None and own.reached and own.baseline == BASELINE != name:
             crossing = first_crossing(loss.tolist(), x.tolist(), target)
-        final = format_loss(own.final_loss.mean)
-        words.append(f"{name} ends at {final}")
-        factor = ""
-        if crossing is not None and target is not None:
-            factor = format_speedup(getattr(own.speedup, measure).mean)[0]
-            words.append(f"reaches the baseline’s final loss with a speed-up of {factor}")
-            dots.append(Series([crossing], [target], slot=slot, line=False, points=True))
-        for seed in points[:, 2:].T if len(results.seeds) > 1 else ():
-            series.append(Series(x.tolist(), seed.tolist(), slot=slot, thin=True))
-        series.append(
-            Series(
-                x.tolist(), loss.tolist(), slot=slot, name=f"{shorten(name)} {final}", detail=factor
-            )
-        )
+            if crossing is not None:
+                factor = format_speedup(getattr(own.speedup, measure).mean)[0]
+                words.append(f"reaches the baseline’s final loss with a speed-up of {factor}")
+                dots.append(Series([crossing], [target], slot=slot, line=False, points=True))
+        if len(results.seeds) > 1:
+            series += [Series(x, seed, slot=slot, thin=True) for seed in points[:, 2:].T]
+        series.append(Series(x, loss, slot=slot, name=f"{shorten(name)} {final}", detail=factor))
     return Chart(
         f"validation loss [nats per {results.loss_unit}]",
         x=Axis(label, window=(0.0, extent / scale)),
@@ -146,42 +126,32 @@ def gap_chart(results: Results) -> Chart | None:
     places = slots(results)
     gains = {}
     for name in results.others:
-        baseline = results.contestants[name].baseline
-        mine, theirs = _losses(results.contestants[name]), _losses(results.baseline_of(name))
-        if baseline == name or not len(mine) or not len(theirs):
+        own, baseline = results.contestants[name], results.baseline_of(name)
+        mine, theirs = (_curve(each, "tokens", whole=True) for each in (own, baseline))
+        if own is baseline or not len(mine) or not len(theirs):
             continue
         mine = mine[(mine[:, 0] >= theirs[0, 0]) & (mine[:, 0] <= theirs[-1, 0])]
         if len(mine):
-            pairs = zip(mine.T[1:], theirs.T[1:], strict=True)
-            paired = [np.interp(mine[:, 0], theirs[:, 0], other) - own for own, other in pairs]
+            pairs = zip(mine.T[2:], theirs.T[2:], strict=True)
+            paired = [np.interp(mine[:, 0], theirs[:, 0], other) - loss for loss, other in pairs]
             gains[name] = mine[:, 0], np.array(paired)
-    extent = max((tokens[-1] for tokens, _ in gains.values()), default=0)
+    extent = float(max((tokens[-1] for tokens, _ in gains.values()), default=0))
     if extent <= 0:
         return None
     scale, label = choose_unit("tokens", extent)
-    series, words = [], []
-    values = [0.0]
+    series, words, values = [], [], [0.0]
     for name, (tokens, gain) in gains.items():
-        mean, slot = gain.mean(axis=0), places[name]
+        mean, slot, x = gain.mean(axis=0), places[name], tokens / scale
         values += mean.tolist()
-        x = (tokens / scale).tolist()
         if slot is None:
-            series.append(Series(x, mean.tolist(), slot=None))
+            series.append(Series(x, mean, slot=None))
             continue
         late = tokens >= min(_START * extent, tokens[-1])  # early on, seeds lie far apart
         values += gain[:, late].ravel().tolist()
         final = format_gain(float(mean[-1]))
         words.append(f"{name} ends at {final} nats")
-        series.append(
-            Series(
-                x,
-                mean.tolist(),
-                low=gain.min(axis=0).tolist(),
-                high=gain.max(axis=0).tolist(),
-                slot=slot,
-                name=f"{shorten(name)} {final}",
-            )
-        )
+        low, high, title = gain.min(axis=0), gain.max(axis=0), f"{shorten(name)} {final}"
+        series.append(Series(x, mean, low=low, high=high, slot=slot, name=title))
     margin = 0.04 * (max(values) - min(values)) or 0.01
     return Chart(
         f"gain over the baseline [nats per {results.loss_unit}]",
@@ -203,37 +173,32 @@ def pareto_chart(results: Results, measure: str) -> Chart | None:
         The losses, or None where the measure was not taken or there is one contestant alone.
     """
     contestants, places = baseline_first(results), slots(results)
-    found = {
-        name: (float(spent), own.final_loss)
-        for name, own in contestants.items()
-        if own.curve and (spent := getattr(own.curve[-1], measure))
-        if own.final_loss.mean is not None
-    }
-    if len(found) < 2:
+    spent, losses = {}, {}
+    for name, own in contestants.items():
+        price, loss = getattr(own.curve[-1], measure), own.final_loss.mean
+        if price and loss is not None:
+            spent[name], losses[name] = price, loss
+    if len(spent) < 2:
         return None
-    losses = {name: loss.mean or 0.0 for name, (_, loss) in found.items()}
-    most, least = (pick(x for x, _ in found.values()) for pick in (max, min))
+    most, least = max(spent.values()), min(spent.values())
     scale, label = choose_unit(measure, most)
-    cheapest = sorted(found, key=lambda name: (found[name][0], losses[name]))
-    front = [
-        name
-        for i, name in enumerate(cheapest)
-        if all(losses[name] < losses[other] for other in cheapest[:i])
-    ]
-    steps = [(found[name][0] / scale, losses[name]) for name in front]
-    line = steps[:1]
-    for x, low in steps[1:]:
-        line += [(x, line[-1][1]), (x, low)]
-    series = [Series([x for x, _ in line], [y for _, y in line], slot=BASELINE_SLOT, thin=True)]
-    for name, (spent, loss) in found.items():
-        slot = places[name]
-        whole = loss.low is not None and loss.high is not None
+    front: list[str] = []
+    for name in sorted(spent, key=lambda name: (spent[name], losses[name])):
+        if all(losses[name] < losses[other] for other in front):
+            front.append(name)
+    # A staircase: down to a loss where it is paid for.
+    x = np.repeat([spent[name] / scale for name in front], 2)[1:]
+    y = np.repeat([losses[name] for name in front], 2)[:-1]
+    series = [Series(x, y, slot=BASELINE_SLOT, thin=True)]
+    for name, price in spent.items():
+        slot, final = places[name], contestants[name].final_loss
+        whole = final.low is not None and final.high is not None
         series.append(
             Series(
-                [spent / scale],
+                [price / scale],
                 [losses[name]],
-                low=[loss.low or 0.0] if whole else (),
-                high=[loss.high or 0.0] if whole else (),
+                low=[final.low or 0.0] if whole else (),
+                high=[final.high or 0.0] if whole else (),
                 bars=True,
                 line=False,
                 points=True,
@@ -245,17 +210,14 @@ def pareto_chart(results: Results, measure: str) -> Chart | None:
         )
     logarithmic = most > _FEW_TIMES * least
     # Never so near that a difference of next to nothing looks large.
-    margin = max(0.08 * (most - least), 0.05 * most) / scale
-    window = (
-        (least * (least / most) ** 0.1 / scale, most * (most / least) ** 0.1 / scale)
-        if logarithmic
-        else (least / scale - margin, most / scale + margin)
-    )
+    margin = max(0.08 * (most - least), 0.05 * most)
+    low, high = least - margin, most + margin
+    if logarithmic:
+        low, high = least * (least / most) ** 0.1, most * (most / least) ** 0.1
     ends = ", ".join(f"{name} at {format_loss(losses[name])}" for name in front)
     return Chart(
         f"final validation loss [nats per {results.loss_unit}]",
-        x=Axis(label, scale="log" if logarithmic else "linear", window=window),
-        y=Axis(grid=True),
+        x=Axis(label, scale="log" if logarithmic else "linear", window=(low / scale, high / scale)),
         series=series,
         alt=f"Scatter chart of final validation loss against {label}; on the front, from the "
         f"cheapest to the best: {ends}.",
@@ -277,29 +239,32 @@ def choose_unit(measure: str, extent: float) -> tuple[float, str]:
     return scale, units[scale]
 
 
-def _loss_window(
-    curves: Sequence[Float[np.ndarray, "_ _"]], extent: float, target: float | None
-) -> tuple[float, float]:
+def _loss_window(curves: list[Points], extent: float, target: float | None) -> tuple[float, float]:
     """The losses worth showing: from the lowest to the highest after the steep start."""
-    known = [] if target is None else [target]
-    low, top = (
-        pick([*known, *(float(getattr(np, f"nan{pick.__name__}")(c[:, 1:])) for c in curves)])
-        for pick in (min, max)
+    losses = np.concatenate(
+        [*(c[:, 1:].ravel() for c in curves), [] if target is None else [target]]
     )
+    low, top = float(np.nanmin(losses)), float(np.nanmax(losses))
     high = max(float(np.interp(_START * extent, c[:, 0], c[:, 1])) for c in curves)
     if target is not None:
         high = max(high, target + 0.5 * (target - low))
     high = min(top, high)
-    if high <= low:
-        return low - 0.05, low + 0.05
-    margin = 0.04 * (high - low)
-    return low - margin, high + margin
+    margin = 0.04 * (high - low) if high > low else 0.05
+    return low - margin, max(low, high) + margin
 
 
-def _losses(own: ContestantResults) -> Float[np.ndarray, "N S_1"]:
-    """Tokens and the loss of each seed; evaluations that miss one are left out."""
-    whole = [(p.tokens, *p.losses) for p in own.curve if None not in p.losses]
-    return np.array(whole, dtype=float).reshape(-1, 1 + len(own.curve[-1].losses))
+def _curve(own: ContestantResults, measure: str, *, whole: bool = False) -> Points:
+    """What was spent, the mean loss and that of each seed; evaluations without are left out.
+
+    With `whole`, those without the loss of every seed are left out too.
+    """
+    rows = [
+        (spent, point.loss, *(math.nan if loss is None else loss for loss in point.losses))
+        for point in own.curve
+        if (spent := getattr(point, measure)) is not None
+        if (None not in point.losses if whole else point.loss is not None)
+    ]
+    return np.array(rows, dtype=float).reshape(-1, 2 + len(own.curve[-1].losses))
 
 
 def _grey(places: dict[str, int | None]) -> str:

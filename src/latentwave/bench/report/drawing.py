@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
-import logging
 import math
-import re
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -35,7 +33,6 @@ from latentwave.bench.report.charts import (
 )
 from latentwave.bench.report.formats import printable
 
-_LOGGER = logging.getLogger(__name__)
 _TEXT, _SMALL = 12.0, 11.0  # points
 _LEGEND_LINE = 19.0  # points
 _DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)))
@@ -45,20 +42,11 @@ _SETTINGS: Any = {
     "svg.fonttype": "none",  # text stays text
     "axes.axisbelow": True,
 }
-_SVG = "http://www.w3.org/2000/svg"
-_GLYPH = re.compile(r"Glyph (\d+) .*missing from")
+_SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 
 
 def draw(charts: Sequence[Chart], columns: int = 1) -> Figure:
-    """Draw charts side by side and below one another, with one legend for all.
-
-    Args:
-        charts: row by row.
-        columns: charts in a row.
-
-    Returns:
-        A figure that is tied to no window and no global state.
-    """
+    """Draw charts row by row, with one legend for all; tied to no window and no global state."""
     rows = math.ceil(len(charts) / columns)
     widths = [chart.width for chart in charts[:columns]]
     heights = [chart.height for chart in charts[::columns]]
@@ -94,41 +82,28 @@ def draw(charts: Sequence[Chart], columns: int = 1) -> Figure:
     return figure
 
 
-def write_grid(grid: ChartGrid, folder: Path, *, dpi: int = 180, svg: bool = False) -> list[Path]:
-    """Write a grid as `NAME.png`, and as `NAME.svg` if that is wanted.
-
-    Returns:
-        The files; the same grid gives the same bytes.
-    """
+def write_grid(grid: ChartGrid, folder: Path, *, svg: bool = False) -> list[Path]:
+    """Write a grid as `NAME.png`, and as `NAME.svg` if wanted; the same grid, the same bytes."""
     figure = draw(grid.charts, grid.columns)
-    paths = [folder / f"{grid.name}.png"]
-    with _drawn_quietly(paths[0].name):
-        figure.savefig(paths[0], dpi=dpi)
-    if svg:
-        paths.append(folder / f"{grid.name}.svg")
-        with _drawn_quietly(), mpl.rc_context(_SETTINGS | {"svg.hashsalt": grid.name}):
-            figure.savefig(paths[1], metadata={"Date": None})
+    paths = [folder / f"{grid.name}.{kind}" for kind in (["png", "svg"] if svg else ["png"])]
+    with _drawn(grid.name):
+        for path in paths:
+            options = {"dpi": 180} if path.suffix == ".png" else {"metadata": {"Date": None}}
+            figure.savefig(path, **options)
     return paths
 
 
 def inline_svg(chart: Chart, name: str) -> str:
-    """A chart as an SVG element.
+    """A chart as an SVG element, with no address, no script, and no id that another chart has.
 
-    The colours are those of `COLOURS`; the pages' style sheet replaces them in the dark.
-
-    Args:
-        chart: to draw.
-        name: unique in the page.
-
-    Returns:
-        The element, with no address, no script, and no id that another chart has.
+    The colours are those of `COLOURS`; the pages' style sheet replaces them in the dark. The name
+    is unique in the page.
     """
     buffer = io.BytesIO()
-    with _drawn_quietly(), mpl.rc_context(_SETTINGS | {"svg.hashsalt": name}):
+    with _drawn(name):
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure = draw([chart])
-        figure.savefig(buffer, format="svg", metadata=nothing, transparent=True)
-    for prefix, address in (("", _SVG), ("xlink", "http://www.w3.org/1999/xlink")):
+        draw([chart]).savefig(buffer, format="svg", metadata=nothing, transparent=True)
+    for prefix, address in (("", _SVG), ("xlink", _XLINK)):
         ElementTree.register_namespace(prefix, address)
     root = ElementTree.fromstring(buffer.getvalue())  # noqa: S314 - written by matplotlib
     for group in root.iter(f"{{{_SVG}}}g"):
@@ -137,28 +112,17 @@ def inline_svg(chart: Chart, name: str) -> str:
     root.attrib.clear()
     root.attrib |= {"viewBox": view, "aria-hidden": "true", "focusable": "false"}
     text = ElementTree.tostring(root, encoding="unicode")
-    # HTML knows the namespaces of its svg elements.
-    return text.replace(f' xmlns="{_SVG}"', "").replace(
-        ' xmlns:xlink="http://www.w3.org/1999/xlink"', ""
-    )
+    for prefix, address in (("", _SVG), (":xlink", _XLINK)):  # HTML knows them
+        text = text.replace(f' xmlns{prefix}="{address}"', "")
+    return text
 
 
 @contextlib.contextmanager
-def _drawn_quietly(file: str = "") -> Iterator[None]:
-    """One line of the log, not a warning each, for the signs that the font of a file lacks."""
-    missing = set()
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+def _drawn(salt: str) -> Iterator[None]:
+    """The same bytes each time; signs that the font of a file lacks are boxes there."""
+    with warnings.catch_warnings(), mpl.rc_context(_SETTINGS | {"svg.hashsalt": salt}):
+        warnings.filterwarnings("ignore", "Glyph .*missing from")
         yield
-    for each in caught:
-        if found := _GLYPH.match(str(each.message)):
-            missing.add(found.group(1))
-        else:
-            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
-    if missing and file:
-        _LOGGER.warning(
-            "%s shows boxes for %d signs that its font lacks; the page has them", file, len(missing)
-        )
 
 
 def _draw_chart(axes: Axes, chart: Chart) -> None:
@@ -174,37 +138,33 @@ def _draw_chart(axes: Axes, chart: Chart) -> None:
         axes.axhline(chart.level, **dashed, zorder=1.5)
     if chart.border is not None:
         axes.axvline(chart.border, **(dashed | {"color": COLOURS["c1"], "linewidth": 1.2}))
-    if chart.x.window is not None:
-        axes.set_xlim(*chart.x.window)
-    if chart.y.window is not None:
-        axes.set_ylim(*chart.y.window)
+    for axis, limit in ((chart.x, axes.set_xlim), (chart.y, axes.set_ylim)):
+        if axis.window is not None:
+            limit(*axis.window)
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom")
         spine.set(color=COLOURS["muted"], linewidth=0.8)
     axes.tick_params(length=0, colors=COLOURS["muted"], labelsize=_SMALL, pad=4)
-    axes.set_xlabel(printable(chart.x.label), color=COLOURS["muted"], fontsize=_SMALL, loc="left")
-    axes.set_ylabel(printable(chart.y.label), color=COLOURS["muted"], fontsize=_SMALL)
-    axes.set_title(
-        printable(chart.title), color=COLOURS["muted"], fontsize=_TEXT, loc="left", pad=8
-    )
+    muted: Any = {"color": COLOURS["muted"]}
+    axes.set_xlabel(printable(chart.x.label), fontsize=_SMALL, loc="left", **muted)
+    axes.set_ylabel(printable(chart.y.label), fontsize=_SMALL, **muted)
+    axes.set_title(printable(chart.title), fontsize=_TEXT, loc="left", pad=8, **muted)
 
 
 def _style_axis(axes: Axes, which: str, axis: Axis) -> None:
     own: Any = axes.xaxis if which == "x" else axes.yaxis
+    base = 2 if axis.scale == "log2" else 10
     if axis.scale != "linear":
-        getattr(axes, f"set_{which}scale")("log", base=2 if axis.scale == "log2" else 10)
+        getattr(axes, f"set_{which}scale")("log", base=base)
     if axis.ticks is not None:
         own.set_ticks(list(axis.ticks), labels=[printable(name) for name in axis.ticks.values()])
-        own.set_minor_locator(NullLocator())
-    elif axis.scale == "linear":
-        own.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-        own.set_major_formatter(FuncFormatter(_number))
     else:
-        subs = (1.0,) if axis.scale == "log2" else (1.0, 2.0, 5.0)
-        base = 2 if axis.scale == "log2" else 10
-        own.set_major_locator(LogLocator(base=base, subs=subs, numticks=8))
-        own.set_minor_locator(NullLocator())
+        places: Any = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])
+        if axis.scale != "linear":
+            places = LogLocator(base=base, subs=(1.0,) if base == 2 else (1, 2, 5), numticks=8)
+        own.set_major_locator(places)
         own.set_major_formatter(FuncFormatter(_number))
+    own.set_minor_locator(NullLocator())
     if axis.grid:
         own.grid(visible=True, color=COLOURS["rule"], linewidth=0.8)
     for label in own.get_ticklabels() if axis.upright else ():
@@ -225,50 +185,39 @@ def _number(value: float, _: object = None) -> str:
 def _draw_series(axes: Axes, series: Series) -> None:
     stroke = _stroke(series)
     colour, layer = stroke["color"], 1.8 if series.slot is None else 2.0 if series.thin else 3.0
+    x, y = np.asarray(series.x, dtype=float), np.asarray(series.y, dtype=float)
     if len(series.low) and series.bars:
-        value = np.asarray(series.x if series.sideways else series.y, dtype=float)
+        value = x if series.sideways else y
         ends = np.stack([value - np.asarray(series.low), np.asarray(series.high) - value])
-        which = "xerr" if series.sideways else "yerr"
-        axes.errorbar(
-            series.x,
-            series.y,
-            **{which: np.maximum(np.nan_to_num(ends), 0.0)},
-            fmt="none",
-            ecolor=colour,
-            elinewidth=1.2,
-            alpha=stroke.get("alpha", 0.8),
-            zorder=layer,
-        )
+        bars: Any = {"xerr" if series.sideways else "yerr": np.maximum(np.nan_to_num(ends), 0.0)}
+        bars |= {"fmt": "none", "ecolor": colour, "elinewidth": 1.2, "zorder": layer}
+        axes.errorbar(x, y, **bars, alpha=stroke.get("alpha", 0.8))
     elif len(series.low):
         axes.fill_between(
-            series.x, series.low, series.high, color=colour, alpha=0.15, linewidth=0, zorder=2
+            x, series.low, series.high, color=colour, alpha=0.15, linewidth=0, zorder=2
         )
     if series.line:
-        axes.plot(series.x, series.y, **stroke, zorder=layer, solid_capstyle="round")
+        axes.plot(x, y, **stroke, zorder=layer, solid_capstyle="round")
     if series.points:
-        hollow = np.isin(np.arange(len(series.x)), series.hollow)
-        for chosen, inside, edge in ((~hollow, colour, "paper"), (hollow, COLOURS["paper"], None)):
+        hollow = np.isin(np.arange(len(x)), series.hollow)
+        for chosen, inside, edge in (
+            (~hollow, colour, COLOURS["paper"]),
+            (hollow, COLOURS["paper"], colour),
+        ):
             axes.plot(
-                np.asarray(series.x, dtype=float)[chosen],
-                np.asarray(series.y, dtype=float)[chosen],
-                linestyle="none",
-                marker="o",
+                x[chosen],
+                y[chosen],
+                "o",
                 markersize=5.0 if series.slot is None or series.line else 6.5,
                 alpha=stroke.get("alpha"),
                 markerfacecolor=inside,
-                markeredgecolor=COLOURS[edge] if edge else colour,
+                markeredgecolor=edge,
                 zorder=layer + 1,
             )
-    for text, x, y in zip(series.labels, series.x, series.y, strict=False):
-        axes.annotate(
-            printable(text),
-            (x, y),
-            xytext=(4, 4),
-            textcoords="offset points",
-            color=COLOURS["muted" if series.slot is None else "ink"],
-            fontsize=_SMALL - 1,
-            zorder=6,
-        )
+    style: Any = {"color": COLOURS["muted" if series.slot is None else "ink"], "zorder": 6}
+    style |= {"xytext": (4, 4), "textcoords": "offset points", "fontsize": _SMALL - 1}
+    for text, *place in zip(series.labels, x, y, strict=False):
+        axes.annotate(printable(text), tuple(place), **style)
 
 
 def _stroke(series: Series) -> dict[str, Any]:
@@ -288,14 +237,11 @@ def _legend_entries(charts: Sequence[Chart]) -> list[Line2D]:
         named.setdefault(series.name, []).append(series)
     entries = []
     for name, same in named.items():
-        style = _stroke(same[0])
-        if not same[0].line:
-            style |= {"marker": "o", "linestyle": "none"}
+        marker = {} if same[0].line else {"marker": "o", "linestyle": "none"}
         details = {series.detail for series in same}
-        detail = details.pop() if len(details) == 1 else ""
-        entries.append(
-            Line2D([], [], label=printable(f"{name} ({detail})" if detail else name), **style)
-        )
+        detail = f" ({same[0].detail})" if len(details) == 1 and same[0].detail else ""
+        label = printable(name + detail)
+        entries.append(Line2D([], [], label=label, **(_stroke(same[0]) | marker)))
     return entries
 
 
@@ -312,8 +258,8 @@ def _draw_heat_map(axes: Axes, heat_map: HeatMap) -> None:
         vmax=heat_map.high,
         rasterized=True,
     )
-    figure: Any = axes.figure
     if heat_map.unit is not None:
+        figure: Any = axes.figure
         bar = figure.colorbar(image, ax=axes, pad=0.01, aspect=24, fraction=0.05)
         bar.set_label(heat_map.unit, fontsize=_SMALL, color=COLOURS["muted"])
         bar.ax.tick_params(labelsize=_SMALL - 1, colors=COLOURS["muted"], length=2)

@@ -10,13 +10,7 @@ Number = int | float  # JSON has both
 
 
 def format_count(value: Number | None) -> str:
-    """Three digits and an SI prefix.
-
-    Args:
-        value: a count or a rate, or None where not measured.
-
-    Returns:
-        The number, or a dash.
+    """A count or a rate with three digits and an SI prefix; a dash where not measured.
 
     Example:
         >>> [format_count(n) for n in (830, 1_214_592, 999_999, 7.4e6, None)]
@@ -32,12 +26,7 @@ def format_count(value: Number | None) -> str:
 
 
 def format_whole(value: Number | None) -> str:
-    """All digits of a whole number, in groups of three.
-
-    Example:
-        >>> format_whole(1_214_592)
-        '1,214,592'
-    """
+    """All digits of a whole number, in groups of three."""
     return MISSING if value is None else f"{value:,.0f}"
 
 
@@ -53,34 +42,19 @@ def format_share(fraction: Number) -> str:
 
 
 def format_loss(value: Number | None) -> str:
-    """A loss to three decimals.
-
-    Example:
-        >>> format_loss(1.8921)
-        '1.892'
-    """
+    """A loss to three decimals."""
     return MISSING if value is None else f"{value:.3f}"
 
 
 def format_range(low: Number | None, high: Number | None) -> str:
-    """An interval of losses; nothing where there is none.
-
-    Example:
-        >>> format_range(1.8812, 1.9041), format_range(None, None)
-        ('1.881–1.904', '')
-    """
-    if low is None or high is None:
-        return ""
-    return f"{low:.3f}–{high:.3f}"
+    """An interval of losses, such as 1.881–1.904; nothing where there is none."""
+    return "" if low is None or high is None else f"{low:.3f}–{high:.3f}"
 
 
 def format_speedup(
     mean: Number | None, low: Number | None = None, high: Number | None = None
 ) -> tuple[str, str]:
     """A speed-up and its interval, with two decimals where it is near 1 and matters.
-
-    Returns:
-        The factor and the interval, the latter empty where there is none.
 
     Example:
         >>> format_speedup(1.93, 1.72, 2.14)
@@ -111,16 +85,10 @@ def format_gain(value: Number | None) -> str:
 
 
 def format_gains(low: Number | None, high: Number | None) -> str:
-    """An interval of differences; nothing where there is none.
-
-    Example:
-        >>> format_gains(-0.01, 0.02)
-        '[−0.010, 0.020]'
-    """
+    """An interval of differences, such as [−0.010, 0.020]; nothing where there is none."""
     if low is None or high is None:
         return ""
-    ends = (format_gain(end).removeprefix("+") for end in (low, high))
-    return f"[{', '.join(ends)}]"
+    return f"[{', '.join(format_gain(end).removeprefix('+') for end in (low, high))}]"
 
 
 def format_bytes(value: Number | None) -> str:
@@ -140,12 +108,7 @@ def format_bytes(value: Number | None) -> str:
 
 
 def join_words(parts: Sequence[str]) -> str:
-    """A list as in a sentence.
-
-    Example:
-        >>> join_words(["a", "b", "c"])
-        'a, b and c'
-    """
+    """A list as in a sentence: a, b and c."""
     return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
 
 

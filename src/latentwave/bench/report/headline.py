@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 
 from latentwave.bench.comparison import compare_contestants, highest_coverage, seeds_needed
 from latentwave.bench.comparison.results import MEASURES, ContestantResults, Estimate, Results
+from latentwave.bench.report.charts import BASELINE_SLOT
 from latentwave.bench.report.formats import (
     MISSING,
     format_gain,
@@ -16,22 +17,68 @@ from latentwave.bench.report.formats import (
     format_speedup,
     join_words,
 )
-from latentwave.bench.report.ranking import best, candidates
 from latentwave.bench.training import BASELINE
 
-_CONFIDENCE = 0.95
 _MOST_BUSY_CORES = 0.25
 _MOST_NAMED = 5  # of contestants that cannot be told from the best
+_MOST_IN_COLOUR, _BEST_IN_COLOUR = 8, 5  # the latter where there are more, beside the baseline
+
+
+def baseline_first(results: Results) -> dict[str, ContestantResults]:
+    """All contestants, the plain baseline before the others."""
+    return {name: results.contestants[name] for name in (BASELINE, *results.others)}
+
+
+def candidates(results: Results) -> list[str]:
+    """The contestants that a finding can be about: not those that others are measured against."""
+    baselines = {own.baseline for own in results.contestants.values()}
+    return [name for name in results.others if name not in baselines]
+
+
+def best(results: Results) -> str | None:
+    """The contestant with the largest speed-up in steps, among those that reach their baseline.
+
+    If none reaches its baseline's final loss with every seed, the one with the lowest final loss.
+    """
+
+    def rank(name: str) -> tuple[bool, float, float]:
+        own = results.contestants[name]
+        speedup = own.speedup.steps.mean
+        by_speed = -speedup if own.reached and speedup is not None else math.inf
+        return not own.reached, by_speed, _final(own)
+
+    return min(candidates(results), key=rank, default=None)
+
+
+def slots(results: Results) -> dict[str, int | None]:
+    """The place of each contestant among those in colour; None for grey.
+
+    Up to eight contestants are all in colour; of more, the best one, what others are measured
+    against, and then those of the lowest final loss.
+    """
+    chosen = names = results.others
+    if len(names) > _MOST_IN_COLOUR:
+        subject, able = best(results), candidates(results)
+
+        def order(name: str) -> tuple[bool, bool, float]:
+            return name != subject, name in able, _final(results.contestants[name])
+
+        some = sorted(names, key=order)[:_BEST_IN_COLOUR]
+        chosen = [name for name in names if name in some]
+    colours = {name: slot for slot, name in enumerate(chosen)}
+    return {BASELINE: BASELINE_SLOT} | {name: colours.get(name) for name in names}
+
+
+def _final(own: ContestantResults) -> float:
+    return math.inf if own.final_loss.mean is None else own.final_loss.mean
 
 
 @dataclass(frozen=True)
 class Headline:
     """The finding in words."""
 
-    subject: str  # the contestant it is about; the baseline where there is no other
     lead: str  # the one sentence
-    speedups: str  # in all measures
-    details: str  # the final losses and the price
+    details: str = ""  # all speed-ups, the final losses and the price
 
 
 def write_headline(results: Results) -> Headline:
@@ -40,97 +87,74 @@ def write_headline(results: Results) -> Headline:
     The best is the one with the largest speed-up in steps among those that reach their baseline's
     final loss in every seed; if none does, the one with the lowest final loss. Where seeds leave
     open whether it is better than its baseline, the words leave it open too.
-
-    Args:
-        results: of a comparison.
-
-    Returns:
-        Plain text, with a caution where there were too few seeds.
     """
     name = best(results)
     if name is None:
-        return Headline(BASELINE, "Only the baseline was trained: there is no speed-up.", "", "")
-    subject = results.contestants[name]
-    baseline = results.contestants[subject.baseline]
-    whose = _whose(subject.baseline)
+        return Headline("Only the baseline was trained: there is no speed-up.")
+    subject, baseline = results.contestants[name], results.baseline_of(name)
     details = [
-        _final_losses(subject, baseline, results.loss_unit, whose),
-        _final_metrics(results, subject, baseline, whose),
+        _all_speedups(subject),
+        _final_losses(subject, baseline, results.loss_unit),
+        _final_metrics(results, subject, baseline),
         _not_told_apart(results, name),
-        _price(subject, baseline, subject.baseline),
+        _price(subject, baseline),
         seeds_caution(len(results.seeds)),
     ]
-    return Headline(
-        subject=name,
-        lead=_lead(name, results),
-        speedups=_all_speedups(subject),
-        details=" ".join(filter(None, details)),
-    )
+    return Headline(_lead(name, results), " ".join(filter(None, details)))
 
 
-def _whose(baseline: str) -> str:
-    return "the baseline’s" if baseline == BASELINE else f"{baseline}’s"
+def _who(subject: ContestantResults) -> str:
+    """What a contestant is measured against, in words."""
+    return "the baseline" if subject.baseline == BASELINE else subject.baseline
 
 
 def _lead(name: str, results: Results) -> str:
     subject, num_others = results.contestants[name], len(candidates(results))
-    baseline = results.contestants[subject.baseline]
-    whose, target = _whose(subject.baseline), format_loss(baseline.final_loss.mean)
-    if not subject.reached:
-        num_seeds = len(results.seeds)
-        goal = f"{whose} final loss of {target} nats"
-        return _lead_not_reached(name, subject, goal, num_others, num_seeds)
-    who = name if num_others == 1 else f"{name}, the quickest of {num_others} contestants,"
-    steps = subject.speedup.steps
-    mean, low, high = steps.mean, steps.low, steps.high
+    whose = f"{_who(subject)}’s final loss"
+    target = f"{whose} of {format_loss(results.baseline_of(name).final_loss.mean)} nats"
+    steps: Estimate = subject.speedup.steps
+    if subject.reached:
+        who = name if num_others == 1 else f"{name}, the quickest of {num_others} contestants,"
+        return f"{who} {_reached(subject, whose, target)}."
+    if len(results.seeds) > 1 and steps.mean is not None:
+        return f"{name} does not reach {target} in every seed."
+    within = f" within {subject.curve[-1].steps:,} steps"
+    if num_others == 1:
+        return f"{name} does not reach {target}{within}."
+    return f"None of {num_others} contestants reaches {target}{within}; {name} comes closest."
+
+
+def _reached(subject: ContestantResults, whose: str, target: str) -> str:
+    mean, low, high = (getattr(subject.speedup.steps, key) for key in ("mean", "low", "high"))
     if mean is None:
-        return f"{who} reaches {whose} final loss of {target} nats."
+        return f"reaches {target}"
     factor, interval = format_speedup(mean, low, high)
-    shown = f"{factor} {interval}".strip()
-    undecided = low <= 1 <= high if low is not None and high is not None else abs(mean - 1) < 0.05
-    if undecided:
-        return f"{who} reaches {whose} final loss in about as many steps ({shown})."
-    gain, worst, most = subject.gain.mean, subject.gain.low, subject.gain.high
-    if worst is not None and most is not None and worst <= 0 <= most:
+    if abs(mean - 1) < 0.05 if low is None else low <= 1 <= high:
+        return f"reaches {whose} in about as many steps ({f'{factor} {interval}'.strip()})"
+    gain = subject.gain
+    if gain.low is not None and gain.high is not None and gain.low <= 0 <= gain.high:
         return (
-            f"{who} cannot be told from its baseline: at the end it is ahead by "
-            f"{format_gain(gain)} nats {format_gains(worst, most)}."
+            f"cannot be told from its baseline: at the end it is ahead by "
+            f"{format_gain(gain.mean)} nats {format_gains(gain.low, gain.high)}"
         )
     if mean > 1:
-        return f"{who} reaches {whose} final loss {factor} sooner in steps."
-    than = "the baseline" if subject.baseline == BASELINE else subject.baseline
-    return (
-        f"{who} needs {format_speedup(1 / mean)[0]} as many steps as {than} for {whose} final loss."
-    )
-
-
-def _lead_not_reached(
-    name: str, subject: ContestantResults, goal: str, num_others: int, num_seeds: int
-) -> str:
-    if num_seeds > 1 and subject.speedup.steps.mean is not None:
-        return f"{name} does not reach {goal} in every seed."
-    steps = max((point.steps for point in subject.curve), default=0)
-    within = f" within {steps:,} steps" if steps else ""
-    if num_others == 1:
-        return f"{name} does not reach {goal}{within}."
-    return f"None of {num_others} contestants reaches {goal}{within}; {name} comes closest."
+        return f"reaches {whose} {factor} sooner in steps"
+    return f"needs {format_speedup(1 / mean)[0]} as many steps as {_who(subject)} for {whose}"
 
 
 def _not_told_apart(results: Results, name: str) -> str:
     """The contestants whose final losses, paired by seed, do not differ from the best one's."""
-    if len(results.seeds) == 1:
-        return ""
     equals = []
     for other in candidates(results):
-        if other != name:
-            found = compare_contestants(results, other, name)
-            if found.low is not None and found.high is not None and found.low <= 0 <= found.high:
-                equals.append(other)
+        found = compare_contestants(results, other, name)
+        known = other != name and found.low is not None and found.high is not None
+        if known and found.low <= 0 <= found.high:  # type: ignore[operator]
+            equals.append(other)
     if not equals:
         return ""
-    more = len(equals) - _MOST_NAMED
-    named = equals if more <= 0 else [*equals[:_MOST_NAMED], f"{more} more"]
-    return f"By their final losses these seeds do not tell it from {join_words(named)}."
+    if len(equals) > _MOST_NAMED:
+        equals[_MOST_NAMED:] = [f"{len(equals) - _MOST_NAMED} more"]
+    return f"By their final losses these seeds do not tell it from {join_words(equals)}."
 
 
 def _all_speedups(subject: ContestantResults) -> str:
@@ -141,54 +165,43 @@ def _all_speedups(subject: ContestantResults) -> str:
             shown = " ".join(format_speedup(value.mean, value.low, value.high)).strip()
             slower = ", slower than the baseline" if (value.high or value.mean) < 1 else ""
             parts.append(f"{shown} in {words}{slower}")
-    if not parts:
-        return ""
     where = "" if subject.reached else ", down to its own lowest loss where that is above"
-    return f"Speed-up{where}: {join_words(parts)}."
+    return f"Speed-up{where}: {join_words(parts)}." if parts else ""
+
+
+def _final_losses(subject: ContestantResults, baseline: ContestantResults, unit: str) -> str:
+    mine, theirs = (format_loss(c.final_loss.mean) for c in (subject, baseline))
+    if MISSING in (mine, theirs):
+        return "A final loss is missing: a run diverged or was not evaluated."
+    gain, low, high = subject.gain.mean, subject.gain.low, subject.gain.high
+    interval = f" (gain {format_gain(gain)} {format_gains(low, high)})" if low is not None else ""
+    return f"It ends at {mine} nats per {unit}, {_who(subject)} at {theirs}{interval}."
 
 
 def _final_metrics(
-    results: Results, subject: ContestantResults, baseline: ContestantResults, whose: str
+    results: Results, subject: ContestantResults, baseline: ContestantResults
 ) -> str:
     split = results.metrics_split or "validation"
     parts = []
     for metric, words in results.metrics.items():
         mine, theirs = (format_loss(c.metrics[metric].mean) for c in (subject, baseline))
-        parts.append(f"its {split} {words} is {mine}, {whose} {theirs}")
+        parts.append(f"its {split} {words} is {mine}, {_who(subject)}’s {theirs}")
     return f"I{join_words(parts)[1:]}." if parts else ""
 
 
-def _final_losses(
-    subject: ContestantResults, baseline: ContestantResults, unit: str, whose: str
-) -> str:
-    mine, theirs = (format_loss(c.final_loss.mean) for c in (subject, baseline))
-    if MISSING in (mine, theirs):
-        return "A final loss is missing: a run diverged or was not evaluated."
-    who = whose.removesuffix("’s")
-    gain, low, high = subject.gain.mean, subject.gain.low, subject.gain.high
-    interval = f" (gain {format_gain(gain)} {format_gains(low, high)})" if low is not None else ""
-    return f"It ends at {mine} nats per {unit}, {who} at {theirs}{interval}."
-
-
-def _price(subject: ContestantResults, baseline: ContestantResults, name: str) -> str:
+def _price(subject: ContestantResults, baseline: ContestantResults) -> str:
     parts = []
-    prices: list[tuple[str, Callable[[ContestantResults], float | None]]] = [
-        ("parameters", lambda own: own.num_parameters),
-        ("FLOPs per token", lambda own: own.flops_per_token),
-        ("tokens per second", lambda own: own.tokens_per_second),
-    ]
-    for words, price in prices:
-        mine, theirs = price(subject), price(baseline)
+    for words in ("parameters", "FLOPs per token", "tokens per second"):
+        field = words.replace(" ", "_").lower().replace("parameters", "num_parameters")
+        mine, theirs = getattr(subject, field), getattr(baseline, field)
         if mine is None or not theirs:
             continue
         change = mine / theirs - 1
         if mine == theirs:
             parts.append(f"no extra {words}" if words == "parameters" else f"the same {words}")
         else:
-            share = format_share(abs(change))
-            parts.append(f"{share} {'more' if change > 0 else 'fewer'} {words}")
-    beside = "the baseline" if name == BASELINE else name
-    return f"Beside {beside}: {join_words(parts)}." if parts else ""
+            parts.append(f"{format_share(abs(change))} {'more' if change > 0 else 'fewer'} {words}")
+    return f"Beside {_who(subject)}: {join_words(parts)}." if parts else ""
 
 
 def seeds_caution(num_seeds: int) -> str:
@@ -201,7 +214,7 @@ takes 6 seeds.'
         >>> seeds_caution(6)
         ''
     """
-    needed = seeds_needed(_CONFIDENCE)
+    needed = seeds_needed()
     if num_seeds >= needed:
         return ""
     if num_seeds == 1:

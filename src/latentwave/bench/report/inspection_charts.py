@@ -36,25 +36,16 @@ def inspection_charts(inspection: Inspection) -> dict[str, ChartGrid]:
     names = [shorten(run.name) for run in inspection.runs]
     kernels = distinct(inspection.kernels)[:MOST_MIXERS]
     found = {
-        "kernels": [chart for each in kernels for chart in kernel_charts(each)],
-        "change": _change(inspection.kernels),
-        "masks": _masks(inspection),
-        "paths": _paths(inspection),
-        "positions": _positions(inspection.by_position, names),
-        "classes": [_classes(table, names) for table in inspection.by_class],
+        "kernels": ("Kernels", 3, [chart for each in kernels for chart in kernel_charts(each)]),
+        "change": ("Change over training", 2, _change(inspection.kernels)),
+        "masks": ("Over the tokens of a text", 1, _masks(inspection)),
+        "paths": ("Paths of embeddings", 2, _paths(inspection)),
+        "positions": ("Loss by position", 2, _positions(inspection.by_position, names)),
+        "classes": ("Loss by class of token", 1, [_classes(t, names) for t in inspection.by_class]),
     }
-    titles = {
-        "kernels": "Kernels",
-        "change": "Change over training",
-        "masks": "Over the tokens of a text",
-        "paths": "Paths of embeddings",
-        "positions": "Loss by position",
-        "classes": "Loss by class of token",
-    }
-    columns = {"kernels": 3, "change": 2, "paths": 2, "positions": 2}
     return {
-        name: ChartGrid(name, titles[name], charts, columns=min(columns.get(name, 1), len(charts)))
-        for name, charts in found.items()
+        name: ChartGrid(name, title, charts, columns=min(columns, len(charts)))
+        for name, (title, columns, charts) in found.items()
         if charts
     }
 
@@ -89,27 +80,29 @@ def response_chart(
         title: what they are.
         ridge: draw the centre frequencies as a white line.
     """
-    frequencies = octave_frequencies(taps.shape[1])
+    # From one cycle in four kernel lengths to 1/2, evenly in octaves.
+    octaves = math.ceil(math.log2(4 * max(taps.shape[1], 2)))
+    frequencies = np.geomspace(2.0**-octaves, 0.5, _NUM_FREQUENCIES)
     step = math.sqrt(frequencies[1] / frequencies[0])
-    places = np.arange(len(taps)) + 0.5
-    first, last = float(frequencies[0]), float(frequencies[-1])
-    line = Series(kernels.centre.tolist(), places.tolist(), slot=WHITE_SLOT)
+    magnitude = magnitude_at(taps, frequencies)
+    peak = magnitude.max(axis=1, keepdims=True)
+    named = range(1, octaves + 1, math.ceil(octaves / 6))
     return Chart(
         title,
         x=Axis(
             "frequency [cycles per token]",
             scale="log2",
-            window=(first, last),
-            ticks=_octave_ticks(first),
+            window=(2.0**-octaves, 0.5),
+            ticks={2.0**-e: f"1/{2**e}" for e in named},
         ),
-        y=Axis(ticks=_rows(kernels)),
-        series=[line] if ridge else [],
+        y=_rows(kernels),
+        series=[Series(kernels.centre, np.arange(len(taps)) + 0.5, slot=WHITE_SLOT)] * ridge,
         heat_map=HeatMap(
-            relative_decibels(taps, frequencies),
+            decibels(magnitude / np.where(peak > 0, peak, 1.0)),
             low=-_DECIBELS,
             high=0.0,
             unit=None if ridge else "dB below the peak",
-            x=np.append(frequencies / step, last * step),
+            x=np.append(frequencies / step, 0.5 * step),
         ),
         alt=f"Heat map of the frequency responses of {len(taps)} kernels, {kernels.label}, "
         f"{title}; centre frequencies from {kernels.centre[0]:.3g} to {kernels.centre[-1]:.3g} "
@@ -119,47 +112,22 @@ def response_chart(
     )
 
 
-def relative_decibels(
-    taps: Float[np.ndarray, "N K"], frequencies: Float[np.ndarray, " F"]
-) -> Float[np.ndarray, "N F"]:
-    """The response of each kernel relative to its own peak, dB."""
-    magnitude = magnitude_at(taps, frequencies)
-    peak = magnitude.max(axis=1, keepdims=True)
-    return decibels(magnitude / np.where(peak > 0, peak, 1.0))
-
-
-def octave_frequencies(num_taps: int) -> Float[np.ndarray, " F"]:
-    """Frequencies from one cycle in four kernel lengths to 1/2, evenly in octaves."""
-    lowest = -math.ceil(math.log2(4 * max(num_taps, 2)))
-    return np.geomspace(2.0**lowest, 0.5, _NUM_FREQUENCIES)
-
-
-def _octave_ticks(lowest: float) -> dict[float, str]:
-    """Places and names of at most six octaves.
-
-    Example:
-        >>> _octave_ticks(1 / 16)
-        {0.5: '1/2', 0.25: '1/4', 0.125: '1/8', 0.0625: '1/16'}
-    """
-    count = round(-math.log2(lowest))
-    return {2.0**-e: f"1/{2**e}" for e in range(1, count + 1, math.ceil(count / 6))}
-
-
-def _rows(kernels: Kernels) -> dict[float, str]:
+def _rows(kernels: Kernels, label: str = "") -> Axis:
+    """Kernels by their centre frequency."""
     last = len(kernels.centre) - 1
-    return {row + 0.5: f"{kernels.centre[row]:.3f}" for row in sorted({0, last // 2, last})}
+    rows = sorted({0, last // 2, last})
+    return Axis(label, ticks={row + 0.5: f"{kernels.centre[row]:.3f}" for row in rows})
 
 
 def _taps(kernels: Kernels) -> Chart:
     shown = kernels.taps[:, :_MOST_TAPS]
     peak = np.abs(shown).max(axis=1, keepdims=True)
-    num_taps = shown.shape[1]
     cut = f", first {_MOST_TAPS}" if kernels.taps.shape[1] > _MOST_TAPS else ""
-    lags = range(0, num_taps, max(1, math.ceil(num_taps / 6)))
+    lags = range(0, shown.shape[1], max(1, math.ceil(shown.shape[1] / 6)))
     return Chart(
         kernels.label,
         x=Axis(f"lag [tokens]{cut}", ticks={float(lag): str(lag) for lag in lags}),
-        y=Axis("centre frequency", ticks=_rows(kernels)),
+        y=_rows(kernels, "centre frequency"),
         heat_map=HeatMap(shown / np.where(peak > 0, peak, 1.0), -1.0, 1.0, "RdBu_r"),
         alt=f"Heat map of the taps of {len(shown)} kernels, {kernels.label}, each scaled to ±1.",
         width=270.0,
@@ -172,21 +140,13 @@ def _change(kernels: Sequence[Kernels]) -> list[Chart]:
     moved = [each for each in kernels if len(each.steps) > 1]
     if not moved:
         return []
-    lines = []
+    lines, ends = [], []
     for slot, each in enumerate(moved):
         change = 100 * each.change()
-        low, high = np.percentile(change, [25, 75], axis=1)
-        few = len(moved) <= 6
-        lines.append(
-            Series(
-                each.steps.tolist(),
-                change.mean(axis=1).tolist(),
-                low=low.tolist() if few else (),
-                high=high.tolist() if few else (),
-                name=shorten(each.label, 30),
-                slot=slot,
-            )
-        )
+        mean, name = change.mean(axis=1), shorten(each.label, 30)
+        ends.append(f"{each.label} {mean[-1]:.1f} %")
+        low, high = np.percentile(change, [25, 75], axis=1) if len(moved) <= 6 else ((), ())
+        lines.append(Series(each.steps, mean, low=low, high=high, name=name, slot=slot))
     most = max(moved, key=lambda each: float(each.change()[-1].mean()))
     history = most.centre_history()
     rows = np.unique(np.linspace(0, history.shape[1] - 1, _MOST_CENTRES).astype(int))
@@ -197,16 +157,14 @@ def _change(kernels: Sequence[Kernels]) -> list[Chart]:
             x=steps,
             y=Axis(grid=True, window=(0.0, None)),
             series=lines,
-            alt="Distance of the kernels from their start against the training step; the table "
-            "below has the numbers.",
+            alt="Distance of the kernels from their start against the training step; in the end: "
+            f"{', '.join(ends)}.",
         ),
         Chart(
             shorten(f"centre frequencies, {most.label}", 48),
             x=steps,
             y=Axis(grid=True, window=(0.0, 0.5)),
-            series=[
-                Series(most.steps.tolist(), history[:, row].tolist(), thin=True) for row in rows
-            ],
+            series=[Series(most.steps, history[:, row], thin=True) for row in rows],
             alt=f"Centre frequencies of kernels against the training step, {most.label}.",
         ),
     ]
@@ -239,19 +197,18 @@ def _map(
     if signed:
         # The few largest would make all others pale.
         high = float(np.percentile(np.abs(values), 99.5)) or 1.0
-        low = -high
+        low, colours = -high, "RdBu_r"
     else:
         values = 20 * np.log10(np.maximum(values, 1e-9))
-        high = float(values.max())
+        high, colours = float(values.max()), "magma"
         low = high - _ACTIVITY_DECIBELS
     single = all(len(token) == 1 for token in tokens)
+    ticks = {float(i): token for i, token in enumerate(tokens)}
     return Chart(
         f"{kernels.label}: {title}",
-        x=Axis(
-            "tokens", ticks={float(i): token for i, token in enumerate(tokens)}, upright=not single
-        ),
-        y=Axis("centre frequency", ticks=_rows(kernels)),
-        heat_map=HeatMap(values, low, high, "RdBu_r" if signed else "magma", unit=""),
+        x=Axis("tokens", ticks=ticks, upright=not single),
+        y=_rows(kernels, "centre frequency"),
+        heat_map=HeatMap(values, low, high, colours, unit=""),
         alt=f"Heat map: {title} of {len(values)} kernels over {len(tokens)} tokens, "
         f"{kernels.label}.",
         width=float(np.clip(150 + (9 if single else 15) * len(tokens), 520, 1300)),
@@ -263,31 +220,31 @@ def _paths(inspection: Inspection) -> list[Chart]:
     """The embeddings of a text before and after some mixers, in the plane of both."""
     labels = {each.name: each.label for each in inspection.kernels}
     paths = list(inspection.paths.values())
-    if not paths:
-        return []
     tokens = inspection.tokens[:_MOST_LABELLED]
     charts = []
-    chosen = np.linspace(0, len(paths) - 1, min(_MOST_PATHS, len(paths)))
-    for index in chosen.astype(int):
+    for index in np.linspace(0, len(paths) - 1, min(_MOST_PATHS, len(paths))).astype(int):
         path = paths[index]
         sides = {"input": path.before[: len(tokens)], "output": path.after[: len(tokens)]}
         both = np.concatenate(list(sides.values()))
         low, high = both.min(axis=0), both.max(axis=0)
         margin = 0.07 * np.maximum(high - low, 1e-6)
-        windows = list(zip((low - margin).tolist(), (high + margin).tolist(), strict=True))
+        x, y = (
+            Axis(f"component {i + 1} ({share:.0%})", window=(first, last), grid=i > 0)
+            for i, (share, first, last) in enumerate(
+                zip(path.explained, low - margin, high + margin, strict=True)
+            )
+        )
         label = labels.get(path.name, path.name)
         for side, points in sides.items():
-            x, y = points.T.tolist()
-            shares = [f"component {i + 1} ({share:.0%})" for i, share in enumerate(path.explained)]
+            across, up = points.T
+            line = Series(across, up, slot=None)
+            dots = Series(across, up, line=False, points=True, labels=tokens)
             charts.append(
                 Chart(
                     f"{label}: its {side}",
-                    x=Axis(shares[0], window=windows[0]),
-                    y=Axis(shares[1], window=windows[1], grid=True),
-                    series=[
-                        Series(x, y, slot=None),
-                        Series(x, y, line=False, points=True, labels=tokens),
-                    ],
+                    x=x,
+                    y=y,
+                    series=[line, dots],
                     alt=f"Path of the embeddings of {len(tokens)} tokens, the {side} of the mixer "
                     f"{label}, in two principal components.",
                     height=360.0,
@@ -308,43 +265,23 @@ def _positions(table: LossTable | None, names: Sequence[str]) -> list[Chart]:
         window=(0.9, float(last)),
         ticks={2.0**k: f"{2**k:,}" for k in range(0, last.bit_length(), 2)},
     )
-    charts = [
-        Chart(
-            "loss [nats per token]",
-            x=axis,
-            series=[
-                _band(places, [each.losses[i] for each in table.bins], name, _RUN_SLOTS[i])
-                for i, name in enumerate(names)
-            ],
-            alt="Loss against the position in the context; the table below has the numbers.",
-        )
+
+    def band(means: Sequence[Mean], name: str = "", slot: int = 0) -> Series:
+        values, errors = _values(means)
+        ends = {"low": values - errors, "high": values + errors}
+        return Series(places, values, **ends, points=True, name=name, slot=slot)
+
+    runs = [
+        band([each.losses[i] for each in table.bins], name, _RUN_SLOTS[i])
+        for i, name in enumerate(names)
     ]
+    what = "against the position in the context; the table below has the numbers."
+    charts = [Chart("loss [nats per token]", x=axis, series=runs, alt=f"Loss {what}")]
     differences = [each.difference for each in table.bins if each.difference is not None]
     if differences:
-        charts.append(
-            Chart(
-                f"{names[0]} minus {names[1]} [nats per token]",
-                x=axis,
-                series=[_band(places, differences, "", 0)],
-                level=0.0,
-                alt="Difference of the losses against the position in the context; the table "
-                "below has the numbers.",
-            )
-        )
+        title, alt = f"{names[0]} minus {names[1]} [nats per token]", f"Difference of losses {what}"
+        charts.append(Chart(title, x=axis, series=[band(differences)], level=0.0, alt=alt))
     return charts
-
-
-def _band(places: Sequence[float], means: Sequence[Mean], name: str, slot: int) -> Series:
-    values, errors = _values(means)
-    return Series(
-        places,
-        values.tolist(),
-        low=(values - errors).tolist(),
-        high=(values + errors).tolist(),
-        points=True,
-        name=name,
-        slot=slot,
-    )
 
 
 def _classes(table: LossTable, names: Sequence[str]) -> Chart:
@@ -353,13 +290,12 @@ def _classes(table: LossTable, names: Sequence[str]) -> Chart:
     series = []
     for i, name in enumerate(names):
         values, errors = _values([each.losses[i] for each in table.bins])
-        shift = 0.13 - 0.26 * i if len(names) == 2 else 0.0
         series.append(
             Series(
-                values.tolist(),
-                (places + shift).tolist(),
-                low=(values - errors).tolist(),
-                high=(values + errors).tolist(),
+                values,
+                places + (0.13 - 0.26 * i if len(names) == 2 else 0.0),
+                low=values - errors,
+                high=values + errors,
                 bars=True,
                 sideways=True,
                 line=False,
@@ -369,13 +305,11 @@ def _classes(table: LossTable, names: Sequence[str]) -> Chart:
             )
         )
     counted = [shorten(f"{each.name} ({each.losses[0].count:,})", 40) for each in table.bins]
+    ticks = dict(zip(map(float, places), counted, strict=True))
     return Chart(
         table.title,
         x=Axis("loss [nats per token]", window=(0.0, None), grid=True),
-        y=Axis(
-            ticks=dict(zip(map(float, places), counted, strict=True)),
-            window=(-0.6, len(places) - 0.4),
-        ),
+        y=Axis(ticks=ticks, window=(-0.6, len(places) - 0.4)),
         series=series,
         alt=f"Loss by {table.title}; the table below has the numbers.",
         height=90.0 + 30 * len(places),

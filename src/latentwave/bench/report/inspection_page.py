@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 
-from latentwave.bench.inspection import Inspection, Kernels, LossTable, Mean, Sample
+from latentwave.bench.inspection import Inspection, Kernels, LossTable, Mean
+from latentwave.bench.inspection.samples import TEMPERATURE, TOP_K
 from latentwave.bench.report.charts import Chart
 from latentwave.bench.report.formats import format_count, format_share, format_whole, in_words
 from latentwave.bench.report.inspection_charts import (
@@ -18,10 +18,11 @@ from latentwave.bench.report.inspection_charts import (
     response_chart,
 )
 from latentwave.bench.report.page import Page, Section
-from latentwave.bench.report.tables import Cell, Column, Table, make_table
+from latentwave.bench.report.tables import Cell, Table, make_table
 from latentwave.bench.training import read_record
 
 _MOST_ROWS = 64  # of a table of kernels
+_FACTS = ("contestant", "seed", "mixers", "backbone", "training", "corpus", "environment")
 _NOTES = {
     "kernels": "Each row is one kernel; its colours show what it passes of each frequency. Rows "
     "are sorted by centre frequency, the mean of the frequencies weighted by power, which the "
@@ -42,26 +43,17 @@ _NOTES = {
 
 
 def inspection_page(inspection: Inspection, command: str = "") -> Page:
-    """Figures, the numbers behind them, samples, and what was inspected.
-
-    Args:
-        inspection: what was seen.
-        command: that was typed.
-    """
-    grids = inspection_charts(inspection)
+    """Figures, the numbers behind them, samples, and what was inspected; repeats the command."""
     names = [run.name for run in inspection.runs]
-    losses = [_losses_table(table, names) for table in inspection.by_class]
+    kernels = distinct(inspection.kernels)[:MOST_MIXERS]
+    # Characters stand together, longer tokens apart.
+    apart = "|" if any(len(token) > 1 for token in inspection.tokens) else ""
+    by_position = [inspection.by_position] if inspection.by_position else []
     parts = {
-        "kernels": [
-            _mixer(each, unfolded=i < 2)
-            for i, each in enumerate(distinct(inspection.kernels)[:MOST_MIXERS])
-        ],
-        "change": [_change_table(inspection.kernels)] if "change" in grids else [],
-        "masks": [Section(title="The text", code=_joined(inspection.tokens))],
-        "positions": [_losses_table(inspection.by_position, names)]
-        if inspection.by_position
-        else [],
-        "classes": losses,
+        "kernels": [_mixer(each, unfolded=i < 2) for i, each in enumerate(kernels)],
+        "masks": [Section(title="The text", code=apart.join(inspection.tokens))],
+        "positions": [_losses_table(table, names) for table in by_position],
+        "classes": [_losses_table(table, names) for table in inspection.by_class],
     }
     sections = [
         Section(
@@ -70,30 +62,28 @@ def inspection_page(inspection: Inspection, command: str = "") -> Page:
             charts=() if name == "kernels" else grid.charts,
             parts=parts.get(name, ()),
         )
-        for name, grid in grids.items()
+        for name, grid in inspection_charts(inspection).items()
     ]
     if inspection.samples:
-        sections.append(_samples(inspection.samples, names))
-    inspected = [
-        Section(
-            title=run.name, facts={"Folder": str(run.folder)} | _facts(run.folder), unfolded=True
+        rows = [[Cell(each.prompt), *map(Cell, each.texts)] for each in inspection.samples]
+        words = (
+            "Generated from the same prompts with the same random numbers (temperature "
+            f"{TEMPERATURE:g}, the {TOP_K} likeliest tokens)."
         )
-        for run in inspection.runs
-    ]
+        table = Table(["prompt", *names], rows, prose=True)
+        sections.append(Section(title="Samples", text=words, table=table))
+    inspected = []
+    for run in inspection.runs:
+        record = read_record(run.folder)  # nothing for a model that was only saved
+        facts = {key.capitalize(): in_words(record[key]) for key in _FACTS if record.get(key)}
+        facts = {"Folder": str(run.folder)} | facts
+        inspected.append(Section(title=run.name, facts=facts, unfolded=True))
     sections.append(Section(title="What was inspected", code=command, parts=inspected))
-    measured = ""
-    if inspection.num_windows:
-        measured = (
-            f"Measured on {inspection.num_windows:,} windows of {inspection.window_tokens:,} "
-            f"tokens ({inspection.measured_on}). Errors are those of these windows, not of other "
-            "seeds."
-        )
     return Page(
         title=f"{' against '.join(names)} – inspection",
         lead=_lead(inspection),
-        details=measured,
+        details=_details(inspection),
         cautions=inspection.notes,
-        tiles=_tiles(inspection),
         sections=sections,
     )
 
@@ -111,22 +101,23 @@ def _lead(inspection: Inspection) -> str:
     return f"{names[0]} needs {abs(gap):.3f} nats per token {word} than {names[1]}."
 
 
-def _tiles(inspection: Inspection) -> list[tuple[str, str, str]]:
-    run = inspection.runs[0]
-    tiles = []
+def _details(inspection: Inspection) -> str:
+    run, words = inspection.runs[0], []
     if inspection.overall is not None:
-        means = dict(zip((r.name for r in inspection.runs), inspection.overall.losses, strict=True))
-        labelled = {f"loss of {name}": (mean, "") for name, mean in means.items()}
+        ends = zip(inspection.runs, inspection.overall.losses, strict=True)
+        losses = [f"{each.name} {_mean(mean)}" for each, mean in ends]
         if (gap := inspection.overall.difference) is not None:
-            labelled["difference"] = (gap, "+")
-        for label, (mean, sign) in labelled.items():
-            value, _, error = _mean(mean, sign).partition(" ± ")
-            tiles.append((label, value, f"± {error} (2 standard errors)" if error else ""))
+            losses.append(f"difference {_mean(gap, '+')}")
+        words += [
+            f"Losses in nats per token: {', '.join(losses)} (± 2 standard errors). Measured on "
+            f"{inspection.num_windows:,} windows of {inspection.window_tokens:,} tokens "
+            f"({inspection.measured_on}); errors are those of these windows, not of other seeds."
+        ]
     if run.kinds:
         share = format_share(run.num_mixer_parameters / max(1, run.num_parameters))
         count = format_count(run.num_mixer_parameters)
-        tiles.append(("parameters of the mixers", count, f"{share} of the model"))
-    return tiles
+        words.append(f"The mixers of {run.name} have {count} parameters, {share} of the model.")
+    return " ".join(words)
 
 
 def _mean(mean: Mean, sign: str = "") -> str:
@@ -147,26 +138,24 @@ def _mixer(kernels: Kernels, *, unfolded: bool) -> Section:
     if len(kernels.history) > 1:
         title = f"at step {kernels.steps[0]}"
         charts.insert(1, response_chart(kernels, kernels.history[0], title))
-    chosen = np.unique(
-        np.linspace(0, len(kernels.taps) - 1, min(_MOST_ROWS, len(kernels.taps))).astype(int)
-    )
-    windows = np.round(1 / kernels.haar[:, 0]).astype(int)
+    count = len(kernels.taps)
+    chosen = np.unique(np.linspace(0, count - 1, min(_MOST_ROWS, count)).astype(int))
     rows = [
         [
             f"{kernels.rows} {kernels.indices[row]}"
             + (f", shared by {kernels.counts[row]}" if kernels.counts[row] > 1 else ""),
             f"{kernels.centre[row]:.3g}",
             f"{kernels.bandwidth[row]:.3g}",
-            str(windows[row]),
+            f"{1 / kernels.haar[row, 0]:.0f}",
             *([] if kernels.weights is None else [f"{kernels.weights[row]:.3g}"]),
         ]
         for row in chosen
     ]
-    titles = ["kernel", "centre", "bandwidth", "tokens of Haar", "weight"]
+    heads = ["kernel", "centre", "bandwidth", "tokens of Haar", "weight"]
     caption = "After training; frequencies in cycles per token."
-    if len(chosen) < len(kernels.taps):
-        caption += f" {len(chosen)} of {len(kernels.taps)} kernels, evenly by centre frequency."
-    table = make_table(titles[: len(rows[0])], rows, caption)
+    if len(chosen) < count:
+        caption += f" {len(chosen)} of {count} kernels, evenly by centre frequency."
+    table = make_table(heads[: len(rows[0])], rows, caption)
     return Section(
         title=f"{kernels.label}: {kernels.kind}",
         charts=charts,
@@ -175,51 +164,12 @@ def _mixer(kernels: Kernels, *, unfolded: bool) -> Section:
     )
 
 
-def _change_table(kernels: list[Kernels]) -> Section:
-    moved = [each for each in kernels if len(each.steps) > 1][:MOST_MIXERS]
-    means = [dict(zip(k.steps.tolist(), k.change().mean(axis=1), strict=True)) for k in moved]
-    rows = [
-        [str(step), *(f"{100 * own[step]:.1f}" if step in own else "—" for own in means)]
-        for step in means[0]
-    ]
-    caption = "Mean distance of the kernels from their start, percent of their size."
-    table = make_table(["step", *(each.label for each in moved)], rows, caption)
-    return Section(title="The numbers", table=table)
-
-
 def _losses_table(table: LossTable, names: list[str]) -> Section:
     rows = []
     for each in table.bins:
-        row = [each.name, format_whole(each.losses[0].count), *map(_mean, each.losses)]
-        if each.difference is not None:
-            row.append(_mean(each.difference, "+"))
-        rows.append(row)
-    titles = [table.title, "tokens", *names, *(["difference"] if len(names) > 1 else [])]
-    caption = "Nats per token, ± 2 standard errors over windows."
-    shown = make_table(titles, rows, caption)
+        difference = [] if each.difference is None else [_mean(each.difference, "+")]
+        count = format_whole(each.losses[0].count)
+        rows.append([each.name, count, *map(_mean, each.losses), *difference])
+    heads = [table.title, "tokens", *names, *(["difference"] if len(names) > 1 else [])]
+    shown = make_table(heads, rows, "Nats per token, ± 2 standard errors over windows.")
     return Section(title=f"The numbers: {table.title}", table=shown)
-
-
-def _samples(samples: list[Sample], names: list[str]) -> Section:
-    sample = samples[0]
-    how = "always the likeliest token"
-    if sample.temperature:
-        among = "all tokens" if sample.top_k is None else f"the {sample.top_k:,} likeliest tokens"
-        how = f"temperature {sample.temperature:g}, {among}"
-    rows = [[Cell(each.prompt), *map(Cell, each.texts)] for each in samples]
-    words = f"Generated from the same prompts with the same random numbers ({how})."
-    table = Table([Column("prompt"), *map(Column, names)], rows, prose=True)
-    return Section(title="Samples", text=words, table=table)
-
-
-def _facts(folder: Path) -> dict[str, str]:
-    """What the folder of a run says about it; nothing for a model that was only saved."""
-    record = read_record(folder)
-    shown = ("contestant", "seed", "mixers", "backbone", "training", "corpus", "environment")
-    return {key.capitalize(): in_words(record[key]) for key in shown if record.get(key)}
-
-
-def _joined(tokens: list[str]) -> str:
-    """A text of tokens: characters stand together, longer tokens apart."""
-    apart = any(len(token) > 1 for token in tokens)
-    return ("|" if apart else "").join(tokens)

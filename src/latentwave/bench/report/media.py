@@ -27,37 +27,24 @@ def sound_charts(
         sample_rate: in hertz.
         prompt_seconds: where a line divides what was given from what was generated.
     """
-    sounds = {
-        name: np.nan_to_num(samples, posinf=0.0, neginf=0.0) for name, samples in sounds.items()
-    }
-    longest = max((len(samples) for samples in sounds.values()), default=0) / sample_rate
+    sounds = {name: np.nan_to_num(x, posinf=0.0, neginf=0.0) for name, x in sounds.items()}
     spectra = {name: _spectrogram(samples, sample_rate) for name, samples in sounds.items()}
+    seconds = Axis("seconds", window=(0.0, max(map(len, sounds.values()), default=0) / sample_rate))
     # Silence is black, not stretched to the full range of colours.
-    loudest = max([-40.0, *(float(map_.values.max()) for map_ in spectra.values())])
-    reach = max([0.05, *(float(np.abs(samples).max()) for samples in sounds.values())])
-    border = prompt_seconds if prompt_seconds > 0 else None
+    loudest = max([-40.0, *(float(each.values.max()) for each in spectra.values())])
+    reach = 1.05 * max([0.05, *(float(np.abs(samples).max()) for samples in sounds.values())])
     charts = []
     for name, samples in sounds.items():
-        own = dataclasses.replace(spectra[name], low=loudest - _RANGE_DECIBELS, high=loudest)
         wave = Chart(
             name,
-            x=Axis(window=(0.0, longest)),
-            y=Axis("amplitude", window=(-1.05 * reach, 1.05 * reach)),
+            x=dataclasses.replace(seconds, label=""),
+            y=Axis("amplitude", window=(-reach, reach)),
             series=[_outline(samples, sample_rate)],
-            border=border,
-            width=_WIDTH,
             height=90.0,
         )
-        spectrogram = Chart(
-            x=Axis("seconds", window=(0.0, longest)),
-            y=Axis("kHz"),
-            heat_map=own,
-            border=border,
-            width=_WIDTH,
-            height=170.0,
-        )
-        charts += [wave, spectrogram]
-    return charts
+        heat_map = dataclasses.replace(spectra[name], low=loudest - _RANGE_DECIBELS, high=loudest)
+        charts += [wave, Chart(x=seconds, y=Axis("kHz"), heat_map=heat_map, height=170.0)]
+    return _beside_a_prompt(charts, prompt_seconds)
 
 
 def piano_roll_charts(
@@ -71,8 +58,7 @@ def piano_roll_charts(
     """
     notes = np.concatenate([np.zeros((0, 4)), *pieces.values()])
     longest = float(notes[:, 1].max(initial=1.0))
-    lowest = int(notes[:, 2].min(initial=58)) - 2
-    highest = int(notes[:, 2].max(initial=62)) + 2
+    lowest, highest = int(notes[:, 2].min(initial=58)) - 2, int(notes[:, 2].max(initial=62)) + 2
     times = np.linspace(0.0, longest, _COLUMNS + 1)
     octaves = range(-(-lowest // 12) * 12, highest + 1, 12)
     charts = []
@@ -83,38 +69,40 @@ def piano_roll_charts(
             # A column short, so that a note that is struck again is seen twice.
             row, stop = int(pitch) - lowest, max(int(first) + 1, int(last) - 1)
             velocities[row, int(first) : stop] = velocity
+        heat_map = HeatMap(
+            velocities,
+            x=times,
+            y=np.arange(lowest, highest + 2) - 0.5,
+            low=0.0,
+            high=127.0,
+            colours="viridis_r",
+            unit="velocity",
+        )
+        ticks = {float(pitch): f"C{pitch // 12 - 1}" for pitch in octaves}
         charts.append(
             Chart(
                 f"{name}, {len(piece):,} notes",
                 x=Axis("seconds", window=(0.0, longest)),
-                y=Axis(ticks={float(pitch): f"C{pitch // 12 - 1}" for pitch in octaves}, grid=True),
-                heat_map=HeatMap(
-                    velocities,
-                    x=times,
-                    y=np.arange(lowest, highest + 2) - 0.5,
-                    low=0.0,
-                    high=127.0,
-                    colours="viridis_r",
-                    unit="velocity",
-                ),
-                border=prompt_seconds if prompt_seconds > 0 else None,
-                width=_WIDTH,
+                y=Axis(ticks=ticks, grid=True),
+                heat_map=heat_map,
                 height=190.0,
             )
         )
-    return charts
+    return _beside_a_prompt(charts, prompt_seconds)
+
+
+def _beside_a_prompt(charts: list[Chart], prompt_seconds: float) -> list[Chart]:
+    border = prompt_seconds if prompt_seconds > 0 else None
+    return [dataclasses.replace(chart, border=border, width=_WIDTH) for chart in charts]
 
 
 def _outline(samples: Float[np.ndarray, " _"], sample_rate: int) -> Series:
     """The samples, or of many the lowest and highest of each column."""
     if len(samples) <= 2 * _COLUMNS:
-        places = np.arange(len(samples)) / sample_rate
-        return Series(places.tolist(), samples.tolist())
+        return Series(np.arange(len(samples)) / sample_rate, samples)
     edges = np.linspace(0, len(samples), _COLUMNS + 1).astype(int)[:-1]
     ends = np.minimum.reduceat(samples, edges), np.maximum.reduceat(samples, edges)
-    return Series(
-        np.repeat(edges / sample_rate, 2).tolist(), np.stack(ends, axis=1).ravel().tolist()
-    )
+    return Series(np.repeat(edges / sample_rate, 2), np.stack(ends, axis=1).ravel())
 
 
 def _spectrogram(samples: Float[np.ndarray, " _"], sample_rate: int) -> HeatMap:

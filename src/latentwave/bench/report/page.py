@@ -1,11 +1,13 @@
-"""What a page shows, as data."""
+"""What a page shows, as data, and the same as HTML."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from latentwave.bench.report.charts import Chart
+from latentwave.bench.report.charts import COLOURS, Chart
+from latentwave.bench.report.formats import printable
 from latentwave.bench.report.tables import Table
 
 
@@ -18,8 +20,6 @@ class Section:
     charts: Sequence[Chart] = ()  # side by side where there is room
     items: Sequence[str] = ()  # a list of short texts
     table: Table | None = None  # of numbers or texts
-    # the colour of a row of the table by its first cell, see `colour_name`
-    swatches: Mapping[str, str] = field(default_factory=dict)
     code: str = ""  # a command or a file, character for character
     facts: Mapping[str, str] = field(default_factory=dict)  # labels and values
     parts: Sequence[Section] = ()  # sections that a click or the return key unfolds
@@ -34,5 +34,31 @@ class Page:
     lead: str  # the finding, in one sentence
     details: str = ""  # more about it
     cautions: Sequence[str] = ()  # what makes it doubtful, a sentence each
-    tiles: Sequence[tuple[str, str, str]] = ()  # label, value and note of large numbers
     sections: Sequence[Section] = ()  # the rest
+
+
+def render_page(page: Page) -> str:
+    """A page as HTML that refers to nothing outside itself and runs no script.
+
+    Colours follow the reader's choice of light or dark. All texts are escaped.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    from latentwave.bench.report.drawing import inline_svg
+
+    environment = Environment(
+        loader=PackageLoader("latentwave.bench.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    numbers = itertools.count(1)
+    text = environment.get_template("page.html.j2").render(
+        page=page,
+        colours=COLOURS,
+        draw=lambda chart: Markup(inline_svg(chart, f"chart-{next(numbers)}")),  # noqa: S704
+    )
+    return printable(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -16,15 +16,6 @@ _LONGEST_NAME = 20  # characters in a line of the first column
 _PLAIN = str.maketrans(
     {"×": "x", "÷": "/", "−": "-", "–": "-", "—": "-", "’": "'", "“": '"', "”": '"', "…": "..."}
 )
-
-
-@dataclass(frozen=True)
-class Column:
-    """The head of a column."""
-
-    title: str  # what it holds
-    unit: str = ""  # in what unit, or what the note in its cells is; may be empty
-    group: str = ""  # words above several columns; empty where it stands alone
 
 
 @dataclass(frozen=True)
@@ -48,16 +39,15 @@ class Cell:
 class Table:
     """Rows below heads."""
 
-    columns: Sequence[Column]  # the first holds names
-    rows: Sequence[Sequence[Cell]]  # as long as `columns`, each
+    heads: Sequence[str]  # of the columns, the first of which holds names; one line or two
+    rows: Sequence[Sequence[Cell]]  # as long as `heads`, each
     caption: str = ""  # how to read it
     prose: bool = False  # whether cells hold text, not numbers
 
 
-def make_table(titles: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> Table:
+def make_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> Table:
     """A table of plain strings."""
-    cells = [[Cell(value) for value in row] for row in rows]
-    return Table([Column(title) for title in titles], cells, caption)
+    return Table(heads, [[Cell(value) for value in row] for row in rows], caption)
 
 
 def print_text(console: Console, text: str, style: str = "") -> None:
@@ -65,30 +55,24 @@ def print_text(console: Console, text: str, style: str = "") -> None:
     console.print(Text(for_console(console, text), style=style))
 
 
-def print_table(console: Console, table: Table, second_part: int | None = None) -> None:
-    """Print a table whole where it fits; else in parts that each have the first column.
-
-    Args:
-        console: where to.
-        table: what.
-        second_part: the column that starts a new part; None: whichever no longer fits.
-    """
-    everything = range(len(table.columns))
-    fitting = (_rich_table(console, table, everything, gap) for gap in (2, 1))
-    whole = next((shown for shown in fitting if _width(console, shown) <= console.width), None)
-    if whole is not None:
-        console.print(whole)
+def print_table(console: Console, table: Table) -> None:
+    """Print a table whole where it fits; else in parts that each have the first column."""
+    everything = range(len(table.heads))
+    for gap in (2, 1):
+        if _width(console, whole := _rich_table(console, table, everything, gap)) <= console.width:
+            console.print(whole)
+            break
     else:
-        parts: list[list[int]] = [[]]
+        parts: list[list[int]] = [[0]]
         for i in everything[1:]:
-            wider = _rich_table(console, table, [0, *parts[-1], i], 2)
-            if parts[-1] and (i == second_part or _width(console, wider) > console.width):
-                parts.append([])
+            wider = _rich_table(console, table, [*parts[-1], i], 2)
+            if len(parts[-1]) > 1 and _width(console, wider) > console.width:
+                parts.append([0])
             parts[-1].append(i)
         for number, part in enumerate(parts):
             if number:
                 console.print()
-            console.print(_rich_table(console, table, [0, *part], 2))
+            console.print(_rich_table(console, table, part, 2))
     if table.caption:
         print_text(console, table.caption, "dim")
 
@@ -113,26 +97,19 @@ def for_console(console: Console, text: str) -> str:
 def _rich_table(console: Console, table: Table, chosen: Sequence[int], gap: int) -> RichTable:
     shown = RichTable(box=None, padding=(0, gap, 0, 0), pad_edge=False)
     for i in chosen:
-        column = table.columns[i]
-        head = [column.group, column.title] if column.group else [column.title, column.unit]
-        if not any(each.group or each.unit for each in table.columns):
-            head = [column.title]
         shown.add_column(
-            Text(for_console(console, "\n".join(head)), style="bold"),
-            justify="left" if i == 0 else "right",
+            Text(for_console(console, table.heads[i]), style="bold"),
+            justify="right" if i else "left",
             no_wrap=i > 0,
-            max_width=_LONGEST_NAME if i == 0 else None,
+            max_width=None if i else _LONGEST_NAME,
             overflow="fold",
         )
     for row in table.rows:
-        cells = [row[i] for i in chosen]
+        cells = [(row[i].value, row[i].note and f"\n{row[i].note}") for i in chosen]
         shown.add_row(
             *(
-                Text.assemble(
-                    for_console(console, cell.value),
-                    (for_console(console, f"\n{cell.note}" if cell.note else ""), "dim"),
-                )
-                for cell in cells
+                Text.assemble(for_console(console, value), (for_console(console, note), "dim"))
+                for value, note in cells
             )
         )
     return shown

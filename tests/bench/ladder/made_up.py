@@ -1,0 +1,53 @@
+"""Ladders whose law and savings are known."""
+
+import itertools
+
+import numpy as np
+
+from latentwave.bench.ladder.laws import Law
+from latentwave.bench.ladder.multipliers import group_points
+from latentwave.bench.ladder.results import CellCost, LadderPoint
+
+TRUE = Law(
+    irreducible=1.0, size_factor=20.0, size_exponent=0.35, token_factor=60.0, token_exponent=0.3
+)
+SIZES = {"s": 100_000, "m": 200_000, "l": 400_000, "xl": 800_000}
+
+
+def made_up(saved, budgets, *, noise=0.0, luck=0.0, seed=0, costs=(100.0, 1000.0), lost=None):
+    """The runs of contestants that need 1/saved[name] of the tokens, in all or by size, and costs.
+
+    Runs of one seed and size share a part of the noise, `luck`. FLOPs per token and tokens per
+    second are those of all contestants but "none". The run `lost` (name, seed, size) diverged.
+    """
+    random = np.random.default_rng(seed)
+    points, prices = [], []
+    for (size, N), run in itertools.product(SIZES.items(), range(3)):
+        shared = random.normal(0, luck)
+        for budget, (name, by) in itertools.product(budgets, saved.items()):
+            factor = by if isinstance(by, float) else by[list(SIZES).index(size)]
+            loss = TRUE.loss(N, budget * N * factor) + shared + random.normal(0, noise)
+            point = LadderPoint(
+                setting="strong",
+                size=size,
+                contestant=name,
+                seed=run,
+                budget=budget,
+                num_steps=1,
+                tokens=budget * N,
+                loss=None if (name, run, size) == lost else loss,
+            )
+            points.append(point)
+    for (size, N), name in itertools.product(SIZES.items(), saved):
+        flops, speed = (100.0, costs[1] and 1000.0) if name == "none" else costs
+        price = CellCost(
+            setting="strong",
+            size=size,
+            contestant=name,
+            num_parameters=N,
+            num_mixer_parameters=0,
+            flops_per_token=flops,
+            tokens_per_second=speed,
+        )
+        prices.append(price)
+    return group_points(points, prices)["strong"], prices
