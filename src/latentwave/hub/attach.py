@@ -150,7 +150,7 @@ def _insert(
     context_length: int | None,
     modules: Mapping[str, str] | None,
 ) -> dict[str, Any]:
-    """Insert the mixers; returns the entry for the configuration."""
+    """Insert the mixers; return the entry for the configuration."""
     if context_length is None:
         context_length = decoder.context_length
     if context_length is None:
@@ -216,7 +216,6 @@ def _refuse_attached(model: nn.Module) -> None:
 def _find_all(
     decoder: Decoder, placed: Sequence[Placed], modules: Mapping[str, str] | None
 ) -> list[tuple[Site, MixerConfig]]:
-    """All sites, ordered by mixer, point and layer."""
     found = [
         (site, one.config)
         for one in placed

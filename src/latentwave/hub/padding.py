@@ -124,7 +124,6 @@ def find_documents(attention_mask: Any, num_tokens: int) -> Tensor | None:
 
 
 def _one_of(attention_mask: Any) -> tuple[str, Any]:
-    """The first of several masks by layer type, with its type."""
     if not isinstance(attention_mask, dict):
         return "", attention_mask
     given = {kind: mask for kind, mask in attention_mask.items() if mask is not None}

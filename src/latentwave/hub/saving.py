@@ -91,7 +91,6 @@ def load_mixers(model: Model, path: str | Path) -> Model:
 
 
 def _without_adapters(model: nn.Module) -> nn.Module:
-    """The model inside a PEFT wrapper, or the model itself."""
     unwrap = getattr(model, "get_base_model", None)
     return cast(nn.Module, model if unwrap is None else unwrap())
 

@@ -112,7 +112,6 @@ class FirMixer(ChannelMixer):
         return causal_fir(x, self._taps_for(x), runs=runs, history=history)
 
     def _taps_for(self, x: Tensor) -> Tensor:
-        """The kernels for x."""
         return self.taps()
 
 
