@@ -1,7 +1,7 @@
 """Signal processing inside language models.
 
-Names are imported on first use, so that `import latentwave` costs nothing and building a mixer
-does not load transformers' models.
+Names are imported on first use: `import latentwave` is free, and building a mixer does not load
+transformers' models.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""The command `latentwave`, also `python -m latentwave`: the bench, if it is installed."""
+"""The `latentwave` command, also `python -m latentwave`: runs the bench if it is installed."""
 
 import sys
 
@@ -7,7 +7,7 @@ def main() -> int:
     """Run the command line.
 
     Returns:
-        The exit code, see `latentwave.bench.cli.main`; 2 if packages of the bench are missing.
+        The exit code (see `latentwave.bench.cli.main`); 2 if the bench's packages are missing.
     """
     try:
         from latentwave.bench.cli.main import main as run

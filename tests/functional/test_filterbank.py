@@ -311,7 +311,11 @@ def test_compiles_without_graph_breaks(per_token, dynamic):
         ({"runs": (2, 3)}, {}, r"runs must have shape \(2, 23\), got \(2, 3\)"),
         ({}, {"history": 24}, r"between 0 and the 23 tokens of x, got 24"),
         ({}, {"history": -1}, r"got -1"),
-        ({}, {"kernel_sizes": [2, 4]}, r"the longest the 8 taps of analysis, got \[2, 4\]"),
+        (
+            {},
+            {"kernel_sizes": [2, 4]},
+            r"the longest equal to the 8 taps of analysis, got \[2, 4\]",
+        ),
         ({}, {"kernel_sizes": [0, 8]}, r"must be >= 1.*\[0, 8\]"),
         ({}, {"kernel_sizes": []}, r"must be >= 1.*\[\]"),
         ({}, {"kernel_sizes": [1, 2, 4, 8]}, r"6 filters cannot be divided.*4 kernel sizes"),

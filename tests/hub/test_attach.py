@@ -110,7 +110,7 @@ def test_mistakes_are_named_and_leave_the_model_as_it_was():
     with pytest.raises(UserError, match="pass context_length"):
         lw.attach(transformers.BloomForCausalLM(bloom), "wavelet")
     lw.attach(model, "wavelet")
-    with pytest.raises(UserError, match=r"mixers are attached already \(wavelet\)"):
+    with pytest.raises(UserError, match=r"mixers are already attached \(wavelet\)"):
         lw.attach(model, "wavelet")
     with pytest.raises(UserError, match="packed documents.*use_cache=False"):
         model(tokens(1, 4), segment_ids=torch.zeros(1, 4, dtype=torch.int64), use_cache=True)

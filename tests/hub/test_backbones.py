@@ -140,7 +140,7 @@ def test_a_vision_tower_of_the_same_depth_is_not_taken_for_the_decoder():
             ),
             "attends to an encoder",
         ),
-        (lambda: torch.nn.Linear(2, 2), "no model of transformers: say where"),
+        (lambda: torch.nn.Linear(2, 2), "not a transformers model: pass the path"),
     ],
     ids=["mamba", "t5", "bert", "linear"],
 )

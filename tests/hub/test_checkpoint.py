@@ -56,7 +56,7 @@ def test_truncated_weights(saved):
 
 def test_missing_weights_file(saved):
     (saved / "model.safetensors").unlink()
-    with pytest.raises(UserError, match="lacks the weights file"):
+    with pytest.raises(UserError, match="has no weights file"):
         lw.from_pretrained(saved)
 
 
@@ -168,7 +168,7 @@ def test_a_configuration_that_is_shared_with_an_inner_model_is_seen_through(tmp_
     model.config.use_cache = False
     assert model(tokens(1, 4)).past_key_values is None
     twin.save_pretrained(tmp_path)
-    with pytest.raises(UserError, match="mixers, its weights have none"):
+    with pytest.raises(UserError, match="mixers, but its weights have none"):
         lw.from_pretrained(tmp_path)
     plain = lw.from_pretrained(tmp_path, config=gpt2().config)
     assert not attached_mixers(plain)

@@ -88,7 +88,7 @@ def test_prompt_lookup_decoding_crops_the_state(case):
     model, _ = model_and_batch("gpt2", case)
     ids = tokens(1, 4).repeat(1, 5)
     if CASES[case][0] == "ema":
-        with pytest.raises(UserError, match="recurrent mixer cannot take tokens back"):
+        with pytest.raises(UserError, match="recurrent mixer cannot undo tokens"):
             model.generate(ids, prompt_lookup_num_tokens=3, **LENGTH)
         return
     assert torch.equal(

@@ -100,7 +100,7 @@ def test_forwards_that_others_put_on_modules():
         layer.mlp.forward = types.MethodType(type(own.mlp).forward, layer.mlp)
     assert torch.equal(model(ids).logits, expected)
     layer.forward = types.MethodType(type(own).forward, layer)
-    with pytest.raises(UserError, match="another forward on this LlamaDecoderLayer"):
+    with pytest.raises(UserError, match="forward of this LlamaDecoderLayer was patched"):
         model(ids)
 
 

@@ -121,9 +121,9 @@ def test_streaming_equals_the_whole(point, kind):
             torch.testing.assert_close(torch.cat(parts, dim=1), whole, rtol=1e-4, atol=1e-4)
             state.reset()
     torch.testing.assert_close(model(ids), whole)
-    with pytest.raises(UserError, match="streaming is for plain PyTorch decoders"):
+    with pytest.raises(UserError, match="streaming needs a plain PyTorch decoder"):
         lw.streaming(gpt2()).__enter__()
-    with pytest.raises(UserError, match="streaming is for plain PyTorch decoders"):
+    with pytest.raises(UserError, match="streaming needs a plain PyTorch decoder"):
         lw.streaming(lw.attach(gpt2(), "wavelet")).__enter__()
 
 
@@ -225,7 +225,7 @@ def test_a_layer_that_stands_twice_since():
 
 
 def test_mistakes_are_named():
-    with pytest.raises(UserError, match='Decoder is no model of transformers.*layers="transf'):
+    with pytest.raises(UserError, match='Decoder is not a transformers model.*layers="transf'):
         lw.attach(Decoder(), "wavelet")
     with pytest.raises(
         UserError, match="no module 'blocks'; its lists of modules are transformer.h"

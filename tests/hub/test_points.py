@@ -206,5 +206,5 @@ def test_mistakes_are_named_and_leave_the_model_as_it_was():
         lw.attach(model, "wavelet", points=["attention", "qkv"], fraction=0.3)
     assert not all_mixers(model)
     lw.attach(model, "wavelet", points="attention")
-    with pytest.raises(UserError, match=r"mixers are attached already \(wavelet\)"):
+    with pytest.raises(UserError, match=r"mixers are already attached \(wavelet\)"):
         lw.attach(model, "wavelet")

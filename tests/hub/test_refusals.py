@@ -116,7 +116,7 @@ def minimax():
 @pytest.mark.parametrize(
     ("build", "points", "says"),
     [
-        (gemma3n, "block", r"read a signal of shape \(2, 1, 2, 16\) for \(1, 2\) tokens"),
+        (gemma3n, "block", r"take an input of shape \(2, 1, 2, 16\) for \(1, 2\) tokens"),
         (minimax, "mlp_output", "MiniMax uses cache of its own"),
     ],
 )

@@ -186,7 +186,7 @@ def test_an_id_on_the_hub_from_its_cache(saved, tmp_path):
         lw.from_pretrained("somebody/small", revision=commit, **offline)(ids).logits,
         model(ids).logits,
     )
-    with pytest.raises(UserError, match=r"somebody/other has no configuration of a model"):
+    with pytest.raises(UserError, match=r"somebody/other has no model configuration"):
         lw.from_pretrained("somebody/other", **offline)
 
 

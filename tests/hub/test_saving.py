@@ -97,7 +97,7 @@ def test_what_is_missing_or_damaged_is_said(tmp_path):
     lw.save_mixers(lw.attach(gpt2(), "ema"), tmp_path)
     weights = tmp_path / "mixers.safetensors"
     weights.write_bytes(weights.read_bytes()[:-3])
-    with pytest.raises(UserError, match="is damaged, or not the file"):
+    with pytest.raises(UserError, match="is damaged, or does not belong"):
         lw.load_mixers(gpt2(), tmp_path)
     (tmp_path / "mixers.json").write_text("[]")
     with pytest.raises(UserError, match="not a file that save_mixers wrote"):

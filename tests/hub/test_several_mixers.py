@@ -46,8 +46,8 @@ def test_each_kind_stands_at_its_own_points_through_cache_and_folder(backbone, t
     ("mixers", "more", "message"),
     [
         ([("ema", "mlp"), ("best", None)], {}, "'ema' and 'dynamic_conv' .* point 'mlp'"),
-        ([("ema", "mlp")], {"points": "block"}, "got also points"),
-        ([("wavelet", "mlp")], {"level": 2}, "got also level"),
+        ([("ema", "mlp")], {"points": "block"}, "also got points"),
+        ([("wavelet", "mlp")], {"level": 2}, "also got level"),
         ([], {}, r"list of pairs .* got \[\]"),
         (["best"], {}, "list of pairs"),
         (7, {}, "got 7"),

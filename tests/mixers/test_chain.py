@@ -87,7 +87,7 @@ def test_saved_in_a_model(tmp_path):
         ({"kind": "wavelet"}, ValueError, "must be a list.*got {'kind': 'wavelet'}"),
         ("wavelet", ValueError, "must be a list.*got 'wavelet'"),
         (None, ValueError, "must be a list.*got None"),
-        (["wavelet"], UserError, "is given as {.*got 'wavelet'"),
+        (["wavelet"], UserError, "must be {.*got 'wavelet'"),
         ([{"kind": "wavelet", "fraction": 0.5}], UserError, "got {'kind': .*'fraction': 0.5}"),
         ([{"options": {}}], UserError, "got {'options': {}}"),
         ([{"kind": "wavelets"}], UserError, "did you mean 'wavelet'"),

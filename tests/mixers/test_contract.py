@@ -261,7 +261,7 @@ def test_refusals(case):
         mixer(torch.zeros(1, 4, 12), segment_ids=torch.zeros(1, 3, dtype=torch.int64))
     state = mixer.new_state()
     mixer(torch.zeros(1, 4, 12), state=state)
-    with pytest.raises(ValueError, match="one state serves one mixer"):
+    with pytest.raises(ValueError, match="use one state per mixer"):
         mixer(torch.zeros(2, 4, 12), state=state)
 
 

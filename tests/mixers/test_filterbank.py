@@ -145,10 +145,14 @@ def test_filters_start_with_unit_energy_and_nothing_beyond_their_scale(init):
         (FilterbankMixer, {"kernel_size": 65}, r"context length 64, got \[65\]"),
         (FilterbankMixer, {"kernel_sizes": [4, 128]}, r"context length 64, got \[4, 128\]"),
         (FilterbankMixer, {"kernel_size": 0}, r">= 1.*got \[0\]"),
-        (FilterbankMixer, {"kernel_sizes": []}, r"at least one, got \[\]"),
+        (FilterbankMixer, {"kernel_sizes": []}, r"one or more sizes >= 1, got \[\]"),
         (FilterbankMixer, {"kernel_sizes": [4, 8, 16, 32, 64]}, r"the 5 kernel sizes.*got 144"),
         (FilterbankMixer, {"num_filters": 0}, r"got 0"),
-        (FilterbankMixer, {"kernel_size": 8, "kernel_sizes": [8]}, r"exclude each other"),
+        (
+            FilterbankMixer,
+            {"kernel_size": 8, "kernel_sizes": [8]},
+            r"either kernel_size or kernel_sizes",
+        ),
         (FilterbankMixer, {"init": "zeros"}, r"got 'zeros'"),
         (AdaptiveFilterbankMixer, {"kernel_size": 65}, r"context length 64, got \[65\]"),
         (

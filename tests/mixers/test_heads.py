@@ -60,13 +60,13 @@ def test_half_of_the_pairs_of_keys_are_those_of_the_token_before(interleaved):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: KvShiftMixer(8, 16, heads="qq"), "one of k and v among them, got 'qq'"),
-        (lambda: KvShiftMixer(8, 16, heads="kx"), "one letter of q, k and v per head.*'kx'"),
-        (lambda: KeyOffsetMixer(8, 16, heads="qv"), "one of k among them, got 'qv'"),
+        (lambda: KvShiftMixer(8, 16, heads="qq"), "at least one k or v, got 'qq'"),
+        (lambda: KvShiftMixer(8, 16, heads="kx"), "one letter, q, k or v, per head.*'kx'"),
+        (lambda: KeyOffsetMixer(8, 16, heads="qv"), "at least one k, got 'qv'"),
         (lambda: KvShiftMixer(8, 16, heads="kvk"), "3 heads cannot share 8 channels"),
         (lambda: KeyOffsetMixer(6, 16, heads="kkk"), "even number of channels, at least 4, got 2"),
         (lambda: KvShiftMixer(8, 1), "context_length must be >= 2 for a shift, got 1"),
-        (lambda: head_roles("out_proj", 2), "no heads known of a projection 'out_proj'"),
+        (lambda: head_roles("out_proj", 2), "heads of projection 'out_proj' are unknown"),
     ],
 )
 def test_refusals_name_the_value(call, message):

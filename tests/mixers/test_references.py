@@ -92,7 +92,11 @@ def test_token_shift_starts_near_the_identity():
         (EmaMixer, {"longest": 1.5}, "shortest=2.0, longest=1.5"),
         (MovingAverageMixer, {"window": 12}, "power of two from 2 .* length 16, got 12"),
         (MovingAverageMixer, {"window": 32}, "got 32"),
-        (MovingAverageMixer, {"window": 4, "level": 2}, "exclude each other.*window=4, level=2"),
+        (
+            MovingAverageMixer,
+            {"window": 4, "level": 2},
+            "either window or level.*window=4, level=2",
+        ),
         (MovingAverageMixer, {"level": 5}, "between 1 and 4.*got 5"),
         (ShortConvMixer, {"kernel_size": 17}, "between 1 and the context length 16, got 17"),
         (ShortConvMixer, {"kernel_size": 0}, "got 0"),

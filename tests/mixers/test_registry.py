@@ -79,11 +79,11 @@ def test_a_context_is_an_integer(context_length):
 
 
 def test_a_name_is_taken_once():
-    with pytest.raises(ValueError, match="registered already"):
+    with pytest.raises(ValueError, match="already registered"):
         lw.register_mixer("wavelet")(type(lw.build_mixer("wavelet", channels=2, context_length=2)))
-    with pytest.raises(ValueError, match="'wavelet' is registered already"):
+    with pytest.raises(ValueError, match="'wavelet' is already registered"):
         register_preset("wavelet", kind="ema", options={}, doc="")
-    with pytest.raises(ValueError, match="'best' is registered already"):
+    with pytest.raises(ValueError, match="'best' is already registered"):
         lw.register_mixer("best")(type(lw.build_mixer("wavelet", channels=2, context_length=2)))
 
 

@@ -1,4 +1,4 @@
-"""Pure tensor functions: what the mixers compute, without modules or models."""
+"""Pure tensor functions behind the mixers, without modules or models."""
 
 from latentwave.functional.averages import causal_moving_average, dyadic_window_sums
 from latentwave.functional.cascade import (

@@ -15,40 +15,33 @@ from latentwave.functional.kernels import takes, window_sums
 Boundary = Literal["zero", "mean"]
 
 SINGLE_OUTPUTS = 4
-"""Up to so many outputs behind a history are taken one by one, each over its own window."""
+"""Up to this many outputs after a history are computed one by one, each over its own window."""
 
 
 def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
-    """The type in which sums over tokens are taken: float64 for float64, else float32."""
+    """The dtype of sums over tokens: float64 for float64, else float32."""
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
 def has_float64(device: torch.device) -> bool:
-    """Whether a device computes in float64; Apple GPUs do not."""
+    """Whether a device supports float64; Apple GPUs do not."""
     return device.type != "mps"
 
 
 def can_slide(x: Tensor, runs: Tensor | None) -> bool:
-    """Whether running sums, in float64, may give the one output at the end of a stream.
-
-    That is one more token of one document, generated and not trained on.
-    """
+    """Whether float64 running sums can be used: for one generated token of a single document."""
     return x.shape[1] == 1 and runs is None and not x.requires_grad and has_float64(x.device)
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[Any]:
-    """Autocast would round products and sums to 16 bits; inside this it does not."""
+    """Disable autocast, which would round products and sums to 16 bits."""
     if not torch.amp.is_autocast_available(device.type):
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
 
 
 def check_boundary(boundary: str) -> None:
-    """Refuse what is no `Boundary`.
-
-    Raises:
-        ValueError: naming it.
-    """
+    """Raise ValueError unless boundary is a `Boundary`."""
     if boundary not in get_args(Boundary):
         raise ValueError(f'boundary must be "zero" or "mean", got {boundary!r}')
 
@@ -58,16 +51,16 @@ def dyadic_window_sums(
     group_sizes: Sequence[int],
     runs: Int[Tensor, "B T"] | None = None,
 ) -> Float[Tensor, "B T C"]:
-    """Sum every channel over the last 2^k tokens, k being the level of the channel's group.
+    """Sum every channel over the last 2^k tokens, where k is the level of the channel's group.
 
     The first `group_sizes[0]` channels have level 1, the next `group_sizes[1]` level 2, and so
     on. Windows double,
 
         s_1(t) = x(t),   s_{2w}(t) = s_w(t) + s_w(t − w),
 
-    so a value costs k additions, and no difference of long prefix sums is ever taken: the error
-    does not grow with T. Signals are zero before the first token. With `runs`, terms of another
-    document than t's count as zero.
+    so a value costs k additions and the error does not grow with T, as differences of long prefix
+    sums would make it. Signals are zero before the first token. With `runs`, terms from other
+    documents count as zero.
 
     Args:
         x: (B, T, C), any floating type.
@@ -112,21 +105,21 @@ def causal_moving_average(
     With "mean" and all tokens valid the divisor is min(t+1, w).
 
     Args:
-        x: (B, T, D), any floating type. Invalid tokens must be zero already.
+        x: (B, T, D), any floating type. Invalid tokens must already be zero.
         group_sizes: channels per level, as in `dyadic_window_sums`; they may add up to less
-            than D: channels outside of them pass unchanged.
-        boundary: what stands before the first token: zeros, or nothing.
+            than D, and the remaining channels pass unchanged.
+        boundary: what comes before the first token: zeros ("zero") or nothing ("mean").
         runs: (B, T) from `segment_runs`: windows stop at document borders.
-        valid: (B, T), 1 for tokens that count and 0 for padding; None means all. Only the
-            boundary "mean" reads it.
-        first_channel: where the first group starts.
-        history: leading tokens of x whose outputs are not wanted, as a streaming state gives.
+        valid: (B, T), 1 for real tokens and 0 for padding; None means all real. Used only with
+            the boundary "mean".
+        first_channel: first channel of the first group.
+        history: leading tokens of x, such as a streaming state, for which no output is returned.
 
     Returns:
         (B, T − history, D) in the dtype of x; sums are taken in float32 (float64 for float64).
 
     Raises:
-        ValueError: for an unknown boundary, or group sizes or a history that do not fit.
+        ValueError: for an unknown boundary, or an invalid history or group sizes.
 
     Causality: the output at t reads x(t − w + 1 … t).
 
@@ -173,12 +166,12 @@ def causal_moving_average(
 def last_window_sums(
     x: Float[Tensor, "B T C"], group_sizes: Sequence[int], dtype: torch.dtype
 ) -> Float[Tensor, "B C"]:
-    """The last token's sums of `dyadic_window_sums`, each over its own window only.
+    """The sums of `dyadic_window_sums` at the last token only.
 
     Args:
         x: (B, T, C), any floating type.
         group_sizes: channels per level, as in `dyadic_window_sums`.
-        dtype: in which the sums are taken.
+        dtype: dtype of the sums.
 
     Returns:
         (B, C) in `dtype`.
@@ -198,11 +191,7 @@ def last_window_sums(
 def checked_sizes(
     group_sizes: Sequence[int], channels: int, exactly: bool = True
 ) -> tuple[int, ...]:
-    """Group sizes as a tuple, if they add up to the channels, or with `exactly` False to fewer.
-
-    Raises:
-        ValueError: if they do not.
-    """
+    """Group sizes as a tuple, which must add up to the channels (or fewer if not `exactly`)."""
     sizes = tuple(int(size) for size in group_sizes)
     total = sum(sizes)
     if any(size < 0 for size in sizes) or total > channels or (exactly and total < channels):
@@ -229,7 +218,7 @@ def _last_average(
     valid: Tensor | None,
     first_channel: int,
 ) -> Tensor:
-    """The average at the last token only, each level over its own window: (B, D)."""
+    """The average at the last token, each level over its own window: (B, D)."""
     T = x.shape[1]
     dtype = accumulation_dtype(x.dtype)
     same_document = None if runs is None else runs == runs[:, -1:]
@@ -258,8 +247,7 @@ class _Plan(NamedTuple):
     group_sizes: tuple[int, ...]
     first_channel: int = 0
     adjoint: bool = False
-    averaged: bool = False
-    """Whether each sum is divided by its window."""
+    averaged: bool = False  # divide each sum by its window
 
 
 def _apply(x: Tensor, scale: Tensor | None, runs: Tensor | None, plan: _Plan) -> Tensor:
@@ -278,7 +266,7 @@ class _ScaledWindowSums(torch.autograd.Function):
     ) -> Tensor:
         ctx.plan = plan
         ctx.save_for_backward(scale, runs)
-        # Compiled piece by piece, every doubling would copy all of the signal.
+        # As one operator, because compiled doublings would each copy the whole signal.
         if plan.group_sizes and (takes(x) or _compiled_on_cpu(x)):
             return cast(Tensor, window_sums(x, scale, runs, *plan))
         return _window_sums(x, scale, runs, plan)
@@ -302,8 +290,8 @@ def _(x: Tensor, scale: Tensor | None, runs: Tensor | None, *plan: Any) -> Tenso
 def _window_sums(x: Tensor, scale: Tensor | None, runs: Tensor | None, plan: _Plan) -> Tensor:
     first, count = plan.first_channel, sum(plan.group_sizes)
     y = x.clone(memory_format=torch.contiguous_format)
-    own = y[..., first : first + count]
-    sums = own.to(accumulation_dtype(x.dtype))
+    summed = y[..., first : first + count]
+    sums = summed.to(accumulation_dtype(x.dtype))
     if plan.averaged:
         scale = _inverse_windows(plan.group_sizes, sums)
     if scale is not None and plan.adjoint:
@@ -312,18 +300,18 @@ def _window_sums(x: Tensor, scale: Tensor | None, runs: Tensor | None, plan: _Pl
     if scale is not None and not plan.adjoint:
         sums.mul_(scale)
     if sums.dtype != x.dtype:
-        own.copy_(sums)
+        summed.copy_(sums)
     return y
 
 
 def _inverse_windows(group_sizes: tuple[int, ...], like: Tensor) -> Tensor | None:
-    # Filled on the device: a list would have to travel there.
+    # Filled on the device, to avoid a transfer.
     parts = [like.new_full((size,), 2.0**-level) for level, size in enumerate(group_sizes, start=1)]
     return torch.cat(parts) if parts else None
 
 
 def _double_in_place(sums: Tensor, runs: Tensor | None, plan: _Plan) -> None:
-    # At every level the finished channels leave at the front, so later levels work on fewer.
+    # Channels finish from the front, so later levels work on fewer.
     T = sums.shape[1]
     window, channel = 1, 0
     for size in plan.group_sizes:

@@ -20,11 +20,11 @@ def dilated_fir(
     dilation: int,
     runs: Int[Tensor, "B T"] | None = None,
 ) -> Float[Tensor, "B T C"]:
-    """Filter the channels with kernels whose taps stand `dilation` tokens apart.
+    """Filter the channels with kernels whose taps are `dilation` tokens apart.
 
         y(t) = Σ_n lowpass(n) · x(t − n · dilation)
 
-    Every `dilation`-th token belongs to one sub-signal, and `causal_fir` filters each of them.
+    Every `dilation`-th token forms one sub-signal, and `causal_fir` filters each of them.
 
     Args:
         x: (B, T, C), any floating type.
@@ -49,17 +49,17 @@ def dilated_fir(
         raise ValueError(f"dilation must be >= 1, got {dilation}")
     B, T, C = x.shape
     if dilation >= T:
-        # Only the current token is reached.
+        # Taps reach only the current token.
         return x * lowpass[..., 0].to(x.dtype)
     missing = -T % dilation
     kernels = lowpass.expand(C, -1)
     padded = F.pad(x, (0, 0, 0, missing)) if missing else x.contiguous()
     N = padded.shape[1] // dilation
     if runs is None:
-        # Sub-signals as further channels: the same memory, read differently.
+        # A view with sub-signals as extra channels.
         y = causal_fir(padded.view(B, N, dilation * C), kernels.repeat(dilation, 1))
         return y.reshape(B, N * dilation, C)[:, :T]
-    # Documents end at different places in each sub-signal, so these become a batch.
+    # Documents end at different positions in each sub-signal, so these become a batch.
     apart = padded.view(B, N, dilation, C).transpose(1, 2).reshape(B * dilation, N, C)
     runs_apart = F.pad(runs, (0, missing)).view(B, N, dilation).mT.reshape(B * dilation, N)
     y = causal_fir(apart, kernels, runs=runs_apart)
@@ -80,9 +80,9 @@ def causal_cascade(
 
     Args:
         x: (B, T, C), any floating type.
-        lowpass: (F,), g, as `orthogonal_lowpass` gives it; g(0) on the current token.
+        lowpass: (F,), g, as from `orthogonal_lowpass`; g(0) on the current token.
         group_sizes: channels per level, level 1 first; they add up to C.
-        runs: (B, T) from `segment_runs`: terms of another document than t's count as zero.
+        runs: (B, T) from `segment_runs`: terms from other documents count as zero.
 
     Returns:
         (B, T, C) in the dtype of x; sums are taken in float32 (float64 for float64).
@@ -92,8 +92,8 @@ def causal_cascade(
 
     Causality: a_k(t) reads x(t − (F−1)(2^k − 1) … t), F the length of g.
 
-    Reference: the algorithme à trous (Holschneider et al., 1989), one-sided. Haar gives the
-    moving averages of `causal_moving_average`, which is the faster way to them.
+    Reference: the algorithme à trous (Holschneider et al., 1989), one-sided. For Haar,
+    `causal_moving_average` gives the same result faster.
 
     Example:
         >>> causal_cascade(torch.ones(1, 4, 2), torch.tensor([0.5, 0.5]), [1, 1])[0].T
@@ -120,23 +120,23 @@ def stationary_decomposition(
 
         a_0 = x,   a_k(t) = Σ_n g(n) · a_{k−1}(t − 2^{k−1} n),   d_k = a_{k−1} − a_k
 
-    The details of PyWavelets, filtered with its high-pass filter, can only be inverted by
-    reading the future or with a delay of (F−1)(2^K − 1) tokens; differences of approximations
-    add up to the signal at once, at document borders too. For Haar both are the same up to
-    scale: d_k(t) = (a_{k−1}(t) − a_{k−1}(t − 2^{k−1})) / 2.
+    PyWavelets' details come from a high-pass filter, and inverting them needs future tokens or a
+    delay of (F−1)(2^K − 1) tokens. Differences of approximations add up to the signal without
+    delay, even at document borders. For Haar both are the same up to scale:
+    d_k(t) = (a_{k−1}(t) − a_{k−1}(t − 2^{k−1})) / 2.
 
     Args:
         x: (B, T, C), any floating type.
-        wavelet: the name of an orthogonal wavelet of PyWavelets.
+        wavelet: the PyWavelets name of an orthogonal wavelet.
         num_levels: K >= 1.
-        runs: (B, T) from `segment_runs`: documents are decomposed apart.
+        runs: (B, T) from `segment_runs`: documents are decomposed separately.
 
     Returns:
         The details of levels 1 … K and the approximation of level K, each (B, T, C), in float32
         (float64 for float64 input).
 
     Raises:
-        ValueError: for another wavelet, or num_levels < 1.
+        ValueError: for a wavelet that is not orthogonal, or num_levels < 1.
 
     Causality: every band at t reads x(≤ t).
 
@@ -170,7 +170,7 @@ def stationary_reconstruction(
         approx: (B, T, C), the approximation of level K.
 
     Returns:
-        (B, T, C), the signal to rounding.
+        (B, T, C), the signal up to rounding.
 
     Causality: x(t) reads the bands at t.
 

@@ -1,4 +1,4 @@
-"""Orthogonal wavelet families: their filters, and what a cascade of them looks like as taps."""
+"""Orthogonal wavelet families: their filters, and the taps of their cascades."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def orthogonal_lowpass(wavelet: str) -> FloatArray:
         g(n) = dec_lo(n) / Σ_m dec_lo(m)
 
     Args:
-        wavelet: the name of an orthogonal wavelet of PyWavelets: "haar", "db2", "sym4", "coif1" …
+        wavelet: the PyWavelets name of an orthogonal wavelet: "haar", "db2", "sym4", "coif1" …
 
     Returns:
         (F,), float64; g(0) multiplies the current token.
 
     Raises:
-        ValueError: for an unknown name, with the nearest ones, or a wavelet that is not
+        ValueError: for an unknown name, suggesting the nearest, or a wavelet that is not
             orthogonal.
 
     Example:
@@ -51,7 +51,7 @@ def orthogonal_lowpass(wavelet: str) -> FloatArray:
 
 
 def cascade_length(filter_length: int, level: int) -> int:
-    """Taps of the level-k cascade as one filter: (F − 1)(2^k − 1) + 1.
+    """The number of taps of the level-k cascade as one filter: (F − 1)(2^k − 1) + 1.
 
     Example:
         >>> cascade_length(2, 9)
@@ -61,7 +61,7 @@ def cascade_length(filter_length: int, level: int) -> int:
 
 
 def deepest_level(filter_length: int, num_taps: int) -> int:
-    """The highest level whose cascade has at most `num_taps` taps, 0 if none has.
+    """The highest level whose cascade has at most `num_taps` taps; 0 if there is none.
 
     Example:
         >>> deepest_level(2, 512), deepest_level(4, 512)
@@ -76,14 +76,14 @@ def cascade_taps(wavelet: str, level: int) -> FloatArray:
         h_k(t) = Σ_n g(n) · h_{k−1}(t − 2^{k−1} n),   h_0(t) = [t = 0]
 
     Args:
-        wavelet: the name of an orthogonal wavelet of PyWavelets.
+        wavelet: the PyWavelets name of an orthogonal wavelet.
         level: k >= 1.
 
     Returns:
         ((F − 1)(2^k − 1) + 1,), float64, tap 0 on the current token; the taps sum to 1.
 
     Raises:
-        ValueError: for a wavelet that `orthogonal_lowpass` refuses, or level < 1.
+        ValueError: for an invalid wavelet (see `orthogonal_lowpass`), or level < 1.
 
     Reference: the algorithme à trous (Holschneider et al., 1989).
 

@@ -25,28 +25,28 @@ def causal_filterbank(
 
         y_i(t) = Σ_m a_m · ReLU( Σ_{τ=0}^{K−1} h_m(τ) · x_i(t−τ) )
 
-    The (B, M, T, D) sub-bands are never stored: blocks of windows go through one GEMM each and
-    are recomputed in the backward pass, so that the extra memory is that of one block and a few
-    copies of x. Signals are zero before the first token. There is no second derivative.
+    The (B, M, T, D) sub-bands are never stored: each block of windows is one GEMM, recomputed in
+    the backward pass, so the extra memory is one block and a few copies of x. Signals are zero
+    before the first token. There is no second derivative.
 
     Reference: the learned front ends of audio models (a bank of FIR filters and a ReLU, as in
-    Sainath et al., 2015), here along the tokens of an embedding; `naive_filterbank` is the plain
-    form.
+    Sainath et al., 2015), here along the tokens of an embedding; `naive_filterbank` is the
+    unfused form.
 
     Args:
         x: (B, N, D), N = H + T, any floating type.
         analysis: (M, K), the filters h_m; tap 0 is on the current token.
         weights: (M,), the weights a_m; or a tf_mask (B, T, M) of a_m(t).
         runs: (B, N) from `segment_runs`: filters stop at document borders.
-        kernel_sizes: a multi-scale bank: the filters form as many groups of equal size, and each
-            reads only its first so many taps; the longest is K. None: all of K.
+        kernel_sizes: for a multi-scale bank, the number of taps used by each of
+            len(kernel_sizes) equal groups of filters; the longest is K. None: K for all.
         history: H, leading tokens that filters read but that have no output.
 
     Returns:
         (B, T, D) in the dtype of x; sums are taken in float32 (float64 for float64).
 
     Raises:
-        ValueError: for shapes, kernel sizes or a history that do not fit.
+        ValueError: for invalid shapes, kernel sizes or history.
 
     Causality: y(t) reads x(t − K + 1 … t).
 
@@ -75,16 +75,16 @@ def noncausal_filterbank(
 
     Args:
         x: (B, T, D), any floating type.
-        analysis: (M, K), the filters h_m, the tap of the newest token first.
+        analysis: (M, K), the filters h_m; tap 0 is on the newest token.
         weights: (M,), or a tf_mask (B, T, M).
         runs: (B, T) from `segment_runs`: filters stop at document borders.
-        kernel_sizes: as in `causal_filterbank`; each group is centred by itself.
+        kernel_sizes: as in `causal_filterbank`; each group is centred separately.
 
     Returns:
         (B, T, D) in the dtype of x.
 
     Raises:
-        ValueError: for shapes or kernel sizes that do not fit.
+        ValueError: for invalid shapes or kernel sizes.
 
     Causality: none; y(t) reads x(t − ⌊K/2⌋ … t + ⌊(K−1)/2⌋).
 
@@ -106,9 +106,9 @@ def naive_filterbank(
     kernel_sizes: Sequence[int] | None = None,
     causal: bool = True,
 ) -> Float[Tensor, "B T D"]:
-    """The same sum as people write it: `conv1d`, ReLU, weighted sum.
+    """The same sum, unfused: `conv1d`, ReLU, weighted sum.
 
-    It stores B·D·M·T values more than once. Kept as the reference of the fused form, and for
+    It stores B·D·M·T values several times. Serves as the reference for the fused form, and for
     second derivatives.
 
     Args:
@@ -116,15 +116,15 @@ def naive_filterbank(
         analysis: (M, K).
         weights: (M,), or a tf_mask (B, T, M).
         kernel_sizes: as in `causal_filterbank`.
-        causal: False for the sum of `noncausal_filterbank`.
+        causal: False to match `noncausal_filterbank`.
 
     Returns:
         (B, T, D) in the dtype of x.
 
     Raises:
-        ValueError: for shapes or kernel sizes that do not fit.
+        ValueError: for invalid shapes or kernel sizes.
 
-    Causality: that of `causal_filterbank`, unless `causal` is False.
+    Causality: as for `causal_filterbank`, unless `causal` is False.
 
     Example:
         >>> x = torch.tensor([[[1.0], [4.0], [2.0]]])
@@ -154,7 +154,7 @@ def _checked(
     kernel_sizes: Sequence[int] | None = None,
     history: int = 0,
 ) -> list[int]:
-    """The kernel size of each group, after checking that everything fits."""
+    """Check the arguments; returns the kernel size of each group."""
     if x.dim() != 3 or analysis.dim() != 2:
         raise ValueError(
             "x must have shape (batch, tokens, channels) and analysis (filters, taps), got "
@@ -177,7 +177,7 @@ def _checked(
     sizes = [K] if kernel_sizes is None else [int(size) for size in kernel_sizes]
     if not sizes or min(sizes) < 1 or max(sizes) != K:
         raise ValueError(
-            f"kernel_sizes must be >= 1 and the longest the {K} taps of analysis, got {sizes}"
+            f"kernel_sizes must be >= 1, the longest equal to the {K} taps of analysis, got {sizes}"
         )
     if M % len(sizes):
         raise ValueError(

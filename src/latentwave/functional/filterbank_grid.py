@@ -1,15 +1,14 @@
-"""How the fused filterbank lays out its windows, so that a GEMM can read them in place.
+"""The memory layout of the fused filterbank, which lets a GEMM read windows in place.
 
-The tokens are cut into segments of S, each with the W − 1 tokens that its windows also reach. A
-block takes some of these signals, one per (batch, segment, channel), as the columns of a matrix
-with S + W − 1 tokens as rows. The windows of all signals at token r of their segment are then its
-rows r … r + W − 1: contiguous memory, without one copy of the signal per tap.
+Tokens are cut into segments of S, each with the W − 1 extra tokens that its windows reach. A block
+holds some of these signals, one per (batch, segment, channel), as the columns of a matrix with
+S + W − 1 tokens as rows. The windows of all signals at token r of their segment are then rows
+r … r + W − 1: contiguous memory, without one copy of the signal per tap.
 
-A block is one such matrix, or P of them: lanes, (P, rows, C), one per (batch, segment). Threads
-that share a batched GEMM by lanes share the element-wise work on its result by the same lanes, so
-that values stay in the cache of the core that made them. That pays in the backward pass. The
-forward pass has one lane and gets the same from a result with its signals in rows, in which the
-weighted sums are fast, too.
+A block is one such matrix, or P lanes, (P, rows, C), one per (batch, segment). In the backward
+pass, threads split a batched GEMM and the element-wise work on its result by the same lanes, so
+values stay in the cache of the core that made them. The forward pass uses one lane and gets the
+same effect by keeping signals in rows, where the weighted sums are fast too.
 """
 
 from __future__ import annotations
@@ -23,24 +22,24 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Elements of the (M, R) matrix: what stays in a core's level-2 cache, and what fills a GPU.
+# Elements of the (M, R) matrix: enough to fit a core's level-2 cache, or to fill a GPU.
 _ELEMENTS_PER_THREAD = 150_000
 _ELEMENTS_PER_GPU = 2**24
 _LONGEST_SEGMENT = 64
-# What one more GEMM costs, in multiplications per column (measured at 2000 columns).
+# Cost of an extra GEMM, in multiplications per column (measured at 2000 columns).
 _GEMM_OVERHEAD = 2000
 _FEWEST_COLUMNS, _MOST_COLUMNS = 64, 256  # of a lane
 
 
 class Band(NamedTuple):
-    """Filters that share a GEMM: theirs among the M, and theirs among the rows of a window."""
+    """Filters that share a GEMM: their range in M, and their rows in a window."""
 
     filters: slice
     lags: slice
 
     @property
     def shape(self) -> tuple[int, int]:
-        """How many of both."""
+        """The number of filters and of lags."""
         return len(range(self.filters.stop)[self.filters]), len(range(self.lags.stop)[self.lags])
 
     @property
@@ -49,7 +48,7 @@ class Band(NamedTuple):
         return math.prod(self.shape)
 
     def join(self, other: Band) -> Band:
-        """Both, `other` behind this one, padded to the lags that either reads."""
+        """This band followed by `other`, padded to the lags that either reads."""
         lags = slice(min(self.lags.start, other.lags.start), max(self.lags.stop, other.lags.stop))
         return Band(slice(self.filters.start, other.filters.stop), lags)
 
@@ -69,12 +68,12 @@ class Block(NamedTuple):
 
     @property
     def num_pairs(self) -> int:
-        """How many (batch, segment) there are."""
+        """The number of (batch, segment) pairs."""
         return len(self.batch) * len(self.segments)
 
     @property
     def num_lanes(self) -> int:
-        """P: the pairs, or 1."""
+        """P, the number of pairs, or 1."""
         return self.num_pairs if self.in_lanes else 1
 
     def cut(self, value: Tensor) -> Tensor:
@@ -87,7 +86,7 @@ class Block(NamedTuple):
         return value[..., b.start : b.stop, s.start : s.stop, :]
 
     def matrices(self, memory: Tensor, rows: int) -> Tensor:
-        """The front of a flat buffer as P lanes, (P, rows, C)."""
+        """The start of a flat buffer as P lanes, (P, rows, C)."""
         P, size = self.num_lanes, math.prod(self.shape)
         return memory[: rows * size].view(P, rows, size // P)
 
@@ -100,12 +99,12 @@ class Block(NamedTuple):
 
 
 class Placement:
-    """Where the taps of every filter stand among the rows of a window.
+    """The position of every filter's taps in the rows of a window.
 
     Args:
         num_filters: M.
         kernel_sizes: one per scale of M / len(kernel_sizes) filters.
-        causal: windows end at their token; else they are centred on it.
+        causal: True: windows end at their token; False: they are centred on it.
 
     Attributes:
         W: rows of a window, the oldest token first.
@@ -127,7 +126,7 @@ class Placement:
         return scales
 
     def place(self, analysis: Tensor, dtype: torch.dtype) -> Tensor:
-        """The taps by rows of a window, oldest token first: (M, W), zero where none is."""
+        """The taps as rows of a window, oldest token first: (M, W), zero elsewhere."""
         placed = analysis.new_zeros(self.M, self.W, dtype=dtype)
         for scale in self.scales():
             K = scale.shape[1]
@@ -144,7 +143,7 @@ class Placement:
 
 
 class Grid(Placement):
-    """How the windows of one call are laid out and cut into blocks.
+    """The layout of one call's windows and their division into blocks.
 
     Args:
         x: (B, history + T, D).
@@ -167,7 +166,7 @@ class Grid(Placement):
     ) -> None:
         super().__init__(num_filters, kernel_sizes, causal)
         self.B, self.D, self.T = x.shape[0], x.shape[2], x.shape[1] - history
-        # Older history than windows reach is cropped, missing history is zero.
+        # Crop history beyond the windows; missing history is zero.
         self.crop, self.pad = max(history - self.past, 0), max(self.past - history, 0)
 
         on_cpu = x.device.type == "cpu"
@@ -179,7 +178,7 @@ class Grid(Placement):
         self.S = math.ceil(self.T / max(1, self.num_segments))
         self.L = self.S + self.W - 1
         self.blocks = list(self._blocks(columns, in_lanes)) if values else []
-        # The most columns and the most lanes that a block has.
+        # The largest number of columns and lanes of any block.
         self.R = max((math.prod(block.shape) for block in self.blocks), default=0)
         self.P = max((block.num_lanes for block in self.blocks), default=0)
 
@@ -197,7 +196,7 @@ class Grid(Placement):
                     yield Block(b, s, d, in_lanes)
 
     def bands(self) -> list[Band]:
-        """Scales, joined where that is cheaper than another GEMM."""
+        """Scales, joined where that is cheaper than a separate GEMM."""
         bands: list[Band] = []
         for scale in self.scales():
             joint = bands[-1].join(scale) if bands else scale
@@ -208,18 +207,18 @@ class Grid(Placement):
         return bands
 
     def windows(self, value: Tensor, fill: int = 0) -> Tensor:
-        """Segments and what their windows reach, (L, B, segments, C), of (B, history + T, C)."""
+        """Split (B, history + T, C) into overlapping segments, (L, B, segments, C)."""
         value = value[:, self.crop :]
-        behind = self.num_segments * self.S + self.W - 1 - self.pad - value.shape[1]
-        padded = F.pad(value, (0, 0, self.pad, behind), value=fill)
+        after = self.num_segments * self.S + self.W - 1 - self.pad - value.shape[1]
+        padded = F.pad(value, (0, 0, self.pad, after), value=fill)
         return padded.unfold(1, self.L, self.S).permute(3, 0, 1, 2)
 
     def documents(self, runs: Tensor | None) -> Tensor | None:
-        """The document of each token, as `windows`: (L, B, segments, 1); −1 is none."""
+        """The document of each token, laid out like `windows`: (L, B, segments, 1); −1 is none."""
         return None if runs is None else self.windows(runs.unsqueeze(-1), fill=-1)
 
     def new_sum(self, x: Tensor, dtype: torch.dtype) -> Tensor:
-        """What `add_windows` adds to: the padded signal, with room for a whole last segment."""
+        """The buffer for `add_windows`, padded to a whole last segment."""
         tokens = (self.num_segments + 1) * self.S + self.W
         return x.new_zeros(self.B, tokens, self.D, dtype=dtype)
 
@@ -232,21 +231,21 @@ class Grid(Placement):
             some = rows[:, :, r : r + self.S]
             first = block.segments.start * self.S + r
             tokens = total[b.start : b.stop, first : first + ns * self.S, d.start : d.stop]
-            # Cutting an axis in two is a view whatever the strides are.
+            # Splitting an axis is a view for any strides.
             tokens.view(nb, ns, self.S, nd)[:, :, : some.shape[2]] += some
 
     def sum_to_tokens(self, total: Tensor, like: Tensor) -> Tensor:
         """The finished sum as (B, history + T, D) in the dtype of `like`."""
-        kept = total[:, self.pad : self.pad + like.shape[1] - self.crop]
-        return F.pad(kept, (0, 0, self.crop, 0)).to(like.dtype).contiguous()
+        tokens = total[:, self.pad : self.pad + like.shape[1] - self.crop]
+        return F.pad(tokens, (0, 0, self.crop, 0)).to(like.dtype).contiguous()
 
     def per_token(self, value: Tensor) -> Tensor:
-        """What belongs to the outputs, (S, B, segments, C), of (B, T, C)."""
+        """Split (B, T, C) into segments of outputs, (S, B, segments, C)."""
         padded = F.pad(value, (0, 0, 0, self.num_segments * self.S - self.T))
         return padded.view(self.B, self.num_segments, self.S, value.shape[-1]).permute(2, 0, 1, 3)
 
     def new_per_token(self, like: Tensor, channels: int) -> Tensor:
-        """Zeros laid out as `per_token` lays out."""
+        """Zeros in the layout of `per_token`."""
         zeros = like.new_zeros(self.B, self.num_segments, self.S, channels)
         return zeros.permute(2, 0, 1, 3)
 
@@ -267,7 +266,7 @@ class Windows:
             self._documents = of_pairs.transpose(0, 1)
 
     def at(self, r: int) -> tuple[Tensor, Tensor | None]:
-        """The windows (P, W, C) of token r; where (P, W, pairs, 1) they are other documents."""
+        """The windows (P, W, C) of token r, and a mask (P, W, pairs, 1) of other documents."""
         window = self._lanes[:, r : r + self._W]
         if self._documents is None:
             return window, None
@@ -277,14 +276,14 @@ class Windows:
 
 
 def clear(lanes: Tensor, foreign: Tensor) -> Tensor:
-    """Lanes (P, W, C) with zeros where their pairs are `foreign`."""
+    """Zero the entries of lanes (P, W, C) that are `foreign`."""
     P, W, C = lanes.shape
     per_pair = lanes.view(P, W, foreign.shape[2], -1)
     return per_pair.masked_fill(foreign, 0).view(P, W, C)
 
 
 def ranges(length: int, size: int) -> Iterator[range]:
-    """Cut 0 … length − 1 into pieces of about equal length, at most `size`; longest first."""
+    """Split 0 … length − 1 into nearly equal pieces of at most `size`, longest first."""
     pieces = math.ceil(length / size)
     edges = [-(-length * i // pieces) for i in range(pieces + 1)]
     return (range(a, b) for a, b in itertools.pairwise(edges))

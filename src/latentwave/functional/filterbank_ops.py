@@ -9,9 +9,9 @@ Backward: with the gates g = [z > 0], fixed weights a and the incoming gradient 
     ∂ analysis = a ⊙ G,   ∂ a_m = Σ_k analysis_mk G_mk,   because ReLU(z) = g · z
     ∂ rows     = ((a ⊙ taps)ᵀ · g) ⊙ dy             (K, R)
 
-so that neither a nor dy multiplies the large (M, R) matrix, and the overlap-add of ∂ rows is a
-sum of contiguous rows. A tf_mask differs within the columns, so it does multiply g. In the code
-of the backward pass the columns are spread over P lanes, the first axis of every matrix.
+so neither a nor dy multiplies the large (M, R) matrix, and the overlap-add of ∂ rows sums
+contiguous rows. A tf_mask varies across columns, so it does multiply g. In the backward code the
+columns are split into P lanes, the first axis of every matrix.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def fused_filterbank(  # noqa: PLR0917
             block.unfolded(rows).copy_(block.cut(signal))
             windows = Windows(grid, block, rows, documents)
             weighting.enter(block)
-            z = z.view(-1, grid.M)  # signals in rows: threads share them all along
+            z = z.view(-1, grid.M)  # signals in rows, so that threads keep their signals
             subbands = [z[:, band.filters] for band in bands]
             for r, y_r in enumerate(y[0]):
                 window = windows.at(r)[0][0]
@@ -100,7 +100,7 @@ def fused_filterbank_backward(  # noqa: PLR0917
     history: int,
     causal: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of x, analysis and weights, from that of the output, (B, T, D)."""
+    """The gradients of x, analysis and weights from that of the output, (B, T, D)."""
     grid = Grid(x, analysis.shape[0], kernel_sizes, history=history, causal=causal, in_lanes=True)
     if not grid.blocks:
         return (
@@ -119,8 +119,8 @@ def fused_filterbank_backward(  # noqa: PLR0917
     memory = [x.new_empty(height * grid.R, dtype=dtype) for height in heights]
     band_memory = [x.new_empty(height * grid.R, dtype=dtype) for height in (grid.M, grid.W)]
     with full_precision(x.device):
-        weighed = weighting.weigh(placed)
-        adjoint_taps = [weighed[band.filters, band.lags].t().contiguous() for band in bands]
+        weighted = weighting.weigh(placed)
+        adjoint_taps = [weighted[band.filters, band.lags].t().contiguous() for band in bands]
         for block in grid.blocks:
             P = block.num_lanes
             rows, grad_rows, dy, scaled = (
@@ -131,7 +131,7 @@ def fused_filterbank_backward(  # noqa: PLR0917
             grad_rows.zero_()
             windows = Windows(grid, block, rows, documents)
             weighting.enter(block)
-            # Everything of a band that does not depend on the token; bands share their memory.
+            # Everything that does not depend on the token; bands share memory.
             plan = [
                 (
                     band,
@@ -228,7 +228,7 @@ def _(  # noqa: PLR0917
     )
 
 
-def _remember(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+def _save_for_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     *tensors, ctx.kernel_sizes, ctx.history, ctx.causal = inputs
     ctx.save_for_backward(*tensors)
 
@@ -244,5 +244,5 @@ def _no_second_derivative(ctx: Any, *grads: Tensor) -> None:
     )
 
 
-fused_filterbank.register_autograd(_backward, setup_context=_remember)
+fused_filterbank.register_autograd(_backward, setup_context=_save_for_backward)
 fused_filterbank_backward.register_autograd(_no_second_derivative)

@@ -1,4 +1,4 @@
-"""How the fused filterbank weighs its sub-bands, and what their weights get as a gradient."""
+"""Sub-band weights of the fused filterbank, and their gradients."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from latentwave.functional.filterbank_grid import Band, Block, Grid
 
 
 class FixedWeights:
-    """Weights (M,): they and their gradient stay outside of the blocks."""
+    """Weights (M,), applied, like their gradient, outside the blocks."""
 
     def __init__(self, weights: Tensor, dtype: torch.dtype) -> None:
         self._weights = weights.to(dtype)
@@ -57,7 +57,7 @@ class TokenWeights:
         self._channels = block.shape[2]
 
     def _per_pair(self, lanes: Tensor) -> Tensor:
-        """Lanes (P, n, C) as (pairs, n, channels), a view: a lane is one pair, or all are."""
+        """A view of lanes (P, n, C) as (pairs, n, channels); a lane holds one pair or all."""
         P, n, _ = lanes.shape
         return lanes.view(P, n, -1, self._channels).transpose(1, 2).view(-1, n, self._channels)
 
@@ -76,21 +76,21 @@ class TokenWeights:
         per_pair.mul_(self._masks[r, :, band.filters].unsqueeze(-1))
 
     def leave(self, block: Block) -> None:
-        """End a block: blocks that share tokens hold different channels, so their sums add."""
+        """End a block; blocks with the same tokens hold different channels, so their sums add."""
         part = block.cut_pairs(self._grad)
         part += self._grads.view(part.shape)
 
     def weigh(self, placed: Tensor) -> Tensor:
-        """The taps of the adjoint; the gates hold the weights."""
+        """The taps of the adjoint; the gates already include the weights."""
         return placed
 
     def finish(self, analysis: Tensor, product: Tensor) -> Tensor:
-        """∂ tf_mask; G is ∂ analysis already."""
+        """∂ tf_mask; G already is ∂ analysis."""
         return self._grid.to_tokens(self._grad)
 
 
 def weighting_of(grid: Grid, weights: Tensor, dtype: torch.dtype) -> FixedWeights | TokenWeights:
-    """The one that fits weights (M,), or a tf_mask (B, T, M)."""
+    """The weighting for weights (M,) or a tf_mask (B, T, M)."""
     if weights.dim() == 1:
         return FixedWeights(weights, dtype)
     return TokenWeights(grid, weights, dtype)

@@ -1,4 +1,4 @@
-"""The causal FIR filter of the house: every convolution over tokens goes through it."""
+"""The causal FIR filter, which every convolution over tokens goes through."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ def causal_fir(
 
         y_c(t) = Σ_{k=0}^{K−1} taps_c(k) · x_c(t−k)
 
-    Signals are zero before the first token; with `runs`, terms of another document than t's
-    count as zero. The kernel's first taps are summed directly; the later ones act on whole
-    blocks of older tokens only, through block FFTs, so no output ever depends on a later token,
-    not even by rounding, and time and memory grow linearly with T (see `fir_forms`).
+    Signals are zero before the first token; with `runs`, terms from other documents count as
+    zero. The first taps are summed directly; later taps use block FFTs over whole blocks of older
+    tokens, so no output ever depends on a later token, not even by rounding, and time and memory
+    grow linearly with T (see `fir_forms`).
 
     Reference: partitioned convolution without look-ahead (Gardner, 1995), here with blocks that
-    also stop at document borders.
+    stop at document borders.
 
     Args:
         x: (B, T, C), any floating type.
         taps: (C, K), any floating type; `taps[:, 0]` multiplies the current token.
         runs: (B, T) from `segment_runs`, or None for one document.
-        history: leading tokens of x whose outputs are not wanted, as a streaming state gives.
+        history: leading tokens of x, such as a streaming state, for which no output is returned.
 
     Returns:
         (B, T − history, C) in the dtype of x; sums are taken in float32 (float64 for float64).
 
     Raises:
-        ValueError: if the taps do not fit the channels, or history is not in 0 … T.
+        ValueError: if the taps do not match the channels, or history is not in 0 … T.
 
     Causality: y(t) reads x(t − K + 1 … t).
 
@@ -64,7 +64,7 @@ def causal_fir(
     taps = taps if taps.dtype == wide else taps.to(wide)
     outputs = T - history
     if B == 0 or C == 0 or outputs == 0:
-        # The sum of nothing, tied to the inputs so that gradients stay defined.
+        # An empty sum that keeps gradients to the inputs defined.
         return x[:, history:] * taps.sum()
     if taps.shape[1] <= LAG_TAPS and torch.compiler.is_compiling():
         return _shifted_sum(x, taps.unbind(1), runs, outputs)
@@ -84,16 +84,16 @@ def dynamic_fir(
         y_c(t) = Σ_{k=0}^{K−1} taps_{g(c)}(t, k) · x_c(t−k),   g(c) = ⌊c·G / C⌋
 
     Args:
-        x: (B, N, C), N = H + T: the H tokens before the outputs are only read. Any floating type.
-        taps: (B, T, K, G), one kernel per token and group of C / G neighbouring channels, or its K
-            parts, (B, T, G) for each lag.
-        runs: (B, N) from `segment_runs`: terms of another document than t's count as zero.
+        x: (B, N, C), N = H + T, any floating type; the first H tokens have no output.
+        taps: (B, T, K, G), one kernel per token and group of C / G neighbouring channels, or a
+            list of K lags, each (B, T, G).
+        runs: (B, N) from `segment_runs`: terms from other documents count as zero.
 
     Returns:
         (B, T, C) in the dtype of x; sums are taken in float32 (float64 for float64).
 
     Raises:
-        ValueError: if the taps do not fit the channels or the tokens.
+        ValueError: if the taps do not match the channels or the tokens.
 
     Causality: y(t) reads x(t − K + 1 … t) and the taps of t.
 
@@ -116,7 +116,7 @@ def dynamic_fir(
             f"got {K} for {T} tokens and {G} groups"
         )
     if isinstance(taps, Tensor) and T == 1 and N >= K and not torch.compiler.is_compiling():
-        # One more token of a stream: one reduction.
+        # One streamed token: a single reduction.
         newest_first = x[:, N - K :].flip(1).to(accumulation_dtype(x.dtype))
         if runs is not None:
             same_document = (runs[:, N - K :] == runs[:, -1:]).flip(1)
@@ -133,10 +133,10 @@ def dynamic_fir(
 
 
 def _single_outputs(x: Tensor, taps: Tensor, runs: Tensor | None, outputs: int) -> Tensor:
-    """The last few outputs, each one reduction over its window; nothing that can be left out."""
+    """The last few outputs, each one reduction over its window."""
     T, K = x.shape[1], taps.shape[1]
     newest_last = taps.flip(1).T
-    if outputs == 1 and T == K and runs is None:  # one more token: as few operations as can be
+    if outputs == 1 and T == K and runs is None:  # one streamed token: minimal operations
         return (x.to(taps.dtype) * newest_last).sum(1, keepdim=True).to(x.dtype)
     results = []
     for t in range(T - outputs, T):
@@ -152,7 +152,7 @@ def _single_outputs(x: Tensor, taps: Tensor, runs: Tensor | None, outputs: int) 
 
 
 def _shifted_sum(x: Tensor, factors: Sequence[Tensor], runs: Tensor | None, outputs: int) -> Tensor:
-    """Σ_k factors[k] · x(t−k), one multiply-add per tap, which a compiler fuses with others.
+    """Σ_k factors[k] · x(t−k), one multiply-add per tap, which compilers can fuse.
 
     x is (B, history + outputs, …), each factor broadcasts to (B, outputs, …).
     """
@@ -176,7 +176,7 @@ def _convolve(x: Tensor, taps: Tensor, runs: Tensor | None) -> Tensor:
 
 
 def _convolve_reversed(x: Tensor, taps: Tensor, runs: Tensor | None) -> Tensor:
-    """The adjoint of the filter: the same one, run from the last token to the first."""
+    """The adjoint of the filter: the same filter, run backwards in time."""
     reversed_runs = None if runs is None else runs.flip(1)
     return _convolve(x.flip(1), taps, reversed_runs).flip(1)
 
@@ -205,7 +205,7 @@ class _Convolve(torch.autograd.Function):
 
 
 class _Correlate(torch.autograd.Function):
-    """c(k) = Σ_{b,t} y(t) · x(t−k), the gradient of the taps; bilinear as well."""
+    """c(k) = Σ_{b,t} y(t) · x(t−k), the gradient of the taps; also bilinear."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, num_taps: int, runs: Tensor | None) -> Tensor:

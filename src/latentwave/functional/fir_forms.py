@@ -1,10 +1,10 @@
-"""How the causal FIR filter is computed: direct sums for the first taps, block FFTs for the rest.
+"""The causal FIR filter: direct sums for the first taps, block FFTs for the rest.
 
-Both act on (B, T, C) in the accumulation type and know nothing of gradients. The tail of a long
-kernel, the taps from lag P on, is cut at lags P, 4P, 16P, …. The part that starts at lag P works
-on blocks of P tokens: every term of it that reaches block n comes from a whole block before n, so
-the block itself, and all later ones, are never read. Between two blocks the filter is a Toeplitz
-matrix, which a circular convolution of size 2P applies.
+Both work on (B, T, C) in the accumulation dtype, without gradients. The tail of a long kernel,
+from lag P on, is split at lags P, 4P, 16P, …. The part that starts at lag P works on blocks of P
+tokens: block n receives terms only from whole blocks before n, so the block itself and later ones
+are never read. Between two blocks the filter is a Toeplitz matrix, applied by a circular
+convolution of size 2P.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from torch.nn import functional as F
 from latentwave.functional.averages import full_precision
 
 LAG_TAPS = 8
-"""Up to so many taps, one pass over memory per tap beats a depthwise convolution."""
+"""Up to this many taps, one pass over memory per tap beats a depthwise convolution."""
 DIRECT_TAPS = 128
-"""The crossover: up to so many taps are summed directly, later ones go through block FFTs.
+"""The crossover: this many taps are summed directly, later ones use block FFTs.
 
-Measured by `benchmarks/bench_learnable.py`, which prints both sides of it.
+Measured by `benchmarks/bench_learnable.py`, which prints both sides.
 """
 DOCUMENT_DIRECT_TAPS = 16
-"""The same with document borders, where direct sums need one masked pass per tap."""
+"""The crossover with document borders, where direct sums need one masked pass per tap."""
 GRAM_TAPS = 64
-"""Up to so many taps, their gradient is a matrix product over frames, beyond it takes FFTs."""
+"""Up to this many taps, their gradient is a matrix product over frames; beyond, it uses FFTs."""
 CHUNK_VALUES = 2**18
-"""Long sequences are filtered in chunks of about so many values, so that workspaces stay in the
-CPU's cache and do not grow with T; other devices take one chunk, for every chunk is a launch."""
+"""Long sequences are filtered in chunks of about this many values, so that workspaces stay in the
+CPU's cache and do not grow with T; other devices use one chunk, to save launches."""
 
 
 def convolve(x: Tensor, taps: Tensor, runs: Tensor | None) -> Tensor:
@@ -66,7 +66,7 @@ def _chunks(x: Tensor, num_taps: int) -> Iterator[tuple[int, int]]:
     if x.device.type != "cpu":
         yield 0, num_tokens
         return
-    # A chunk reads num_taps − 1 tokens before itself again: keep that a small share.
+    # A chunk rereads the num_taps − 1 tokens before it: keep that share small.
     length = max(CHUNK_VALUES // (B * C), 8 * num_taps)
     borders = (
         [*range(0, num_tokens, length), num_tokens] if num_tokens >= 2 * length else [0, num_tokens]
@@ -153,7 +153,7 @@ def _correlation_by_lags(x: Tensor, y: Tensor, num_taps: int, runs: Tensor | Non
 
 
 def _correlation_by_frames(x: Tensor, y: Tensor, num_taps: int) -> Tensor:
-    """One frame of y against the frame of x that ends with it and starts as much earlier."""
+    """Correlate each frame of y with the frame of x of twice its length that ends with it."""
     T, C = x.shape[1:]
     hop = 1 << (num_taps - 1).bit_length()
     missing = -T % hop
@@ -165,8 +165,8 @@ def _correlation_by_frames(x: Tensor, y: Tensor, num_taps: int) -> Tensor:
         return lags[:, :num_taps]
     with full_precision(x.device):
         gram = torch.bmm(newer.flatten(1, 2).mT, older.flatten(1, 2))
-    # gram[:, i, j] pairs y at hop + i with x at j. Read in rows one entry longer, it slides by one
-    # column per row, so that the entries of one lag, hop + i − j, stand in one column, j − i.
+    # gram[:, i, j] pairs y at hop + i with x at j. Viewed with rows one entry longer, it shifts by
+    # one column per row, so that entries with the same lag, hop + i − j, share column j − i.
     slid = F.pad(gram.flatten(1), (0, hop)).view(C, hop, 2 * hop + 1)
     return slid.sum(1)[:, 1 : hop + 1].flip(1)[:, :num_taps]
 
@@ -187,7 +187,7 @@ def _correlation_with_borders(x: Tensor, y: Tensor, num_taps: int, runs: Tensor)
             lags[:, (j - 1) * low : (j + 1) * low] += torch.fft.irfft(products, 2 * low).roll(
                 low, -1
             )
-        # Lags from `low` on: the first `low` of them belong to the part before.
+        # Keep lags from `low` on: earlier ones belong to the previous part.
         part = F.pad(lags, (0, max(0, high - lags.shape[1])))[:, low:high]
         parts.append(part)
     return torch.cat(parts, dim=1)
@@ -195,20 +195,19 @@ def _correlation_with_borders(x: Tensor, y: Tensor, num_taps: int, runs: Tensor)
 
 @dataclass(frozen=True)
 class _Blocks:
-    """Cutting T tokens into blocks, and which pairs of blocks belong to one document.
+    """T tokens cut into blocks, and which pairs of blocks share a document.
 
-    Runs of one document are contiguous, so two blocks share at most one document: the one that
-    the earlier block ends with and the later one starts with.
+    Documents are contiguous, so two blocks share at most one: the last of the earlier block and the
+    first of the later one.
     """
 
     size: int
     count: int
-    reach: int
-    """How many blocks back the taps reach."""
+    reach: int  # how many blocks back the taps reach
     tail: Tensor | None = None
-    """(B, N, P): tokens of the document that their block ends with."""
+    """(B, N, P): whether a token is in the last document of its block."""
     head: Tensor | None = None
-    """(B, N, P): tokens of the document that their block starts with."""
+    """(B, N, P): whether a token is in the first document of its block."""
     first: Tensor | None = None
     last: Tensor | None = None
 
@@ -218,7 +217,7 @@ class _Blocks:
         reach = min((high - 2) // size + 1, count - 1)
         if runs is None:
             return _Blocks(size, count, reach)
-        # Behind the last token any run will do: nothing there is read.
+        # Padding after the last token is never read, so its run does not matter.
         cut = F.pad(runs, (0, count * size - num_tokens)).view(-1, count, size)
         first, last = cut[..., 0], cut[..., -1]
         return _Blocks(
@@ -239,7 +238,7 @@ class _Blocks:
         return blocks if keep is None else blocks * keep.unsqueeze(1)
 
     def connect(self, spectra: Tensor, distance: int) -> Tensor:
-        """Silence blocks that end in another document than the one `distance` later starts with."""
+        """Zero blocks whose last document differs from the first one `distance` blocks later."""
         if self.first is None or self.last is None:
             return spectra
         same = self.last[:, : self.count - distance] == self.first[:, distance:]
@@ -247,7 +246,7 @@ class _Blocks:
 
 
 def _spectra_of_taps(taps: Tensor, blocks: _Blocks) -> Tensor:
-    """(C, reach, P + 1): for each distance j the taps at lags jP − P … jP + P − 1, circularly."""
+    """(C, reach, P + 1): for each distance j, the taps at lags jP − P … jP + P − 1, circular."""
     P = blocks.size
     width = (blocks.reach + 1) * P
     lags = F.pad(taps, (P, max(0, width - P - taps.shape[1])))[:, :width]

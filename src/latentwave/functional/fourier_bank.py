@@ -1,4 +1,4 @@
-"""Analysis filters to start from: a windowed Fourier (constant-Q) bank."""
+"""Initial analysis filters: a windowed Fourier (constant-Q) bank."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def windowed_fourier_bank(
         f_m = lowest · (highest / lowest)^((j + 1/2) / J),   j = ⌊m/2⌋,   J = ⌈M/2⌉
 
     with a Hann window w that is nowhere zero, and n such that Σ_τ h_m(τ)² = 1. Phases of ± 45°
-    make both filters of a pair non-zero at every frequency, the Nyquist frequency included.
+    make both filters of a pair non-zero at every frequency, including Nyquist.
 
     Reference: constant-Q transform (Brown, 1991), here with one window length per call; banks of
     several lengths, one octave each, make the Q constant.
@@ -48,7 +48,7 @@ def windowed_fourier_bank(
         )
     if not 0 < lowest <= highest <= 1 / 2:
         raise ValueError(
-            "the edges must fulfil 0 < lowest <= highest <= 1/2 cycles per token, got "
+            "the edges must satisfy 0 < lowest <= highest <= 1/2 cycles per token, got "
             f"lowest={lowest}, highest={highest}"
         )
     M, K = num_filters, kernel_size

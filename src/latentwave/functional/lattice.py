@@ -1,4 +1,4 @@
-"""Orthogonal low-pass filters by angles, so that learning them keeps them orthogonal."""
+"""Orthogonal low-pass filters parametrised by angles, so that they stay orthogonal in training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TOLERANCE = 1e-6
 
 
 def lattice_angles(lowpass: FloatArray) -> FloatArray:
-    """The rotation angles of an orthogonal low-pass filter, those of `lattice_lowpass`.
+    """The rotation angles of an orthogonal low-pass filter, the inverse of `lattice_lowpass`.
 
     Peels off one rotation and two taps at a time.
 
@@ -25,11 +25,10 @@ def lattice_angles(lowpass: FloatArray) -> FloatArray:
             `orthogonal_lowpass`.
 
     Returns:
-        (F/2 − 1,), radians. The angle of the first rotation is left out: it is π/4 minus the
-        others.
+        (F/2 − 1,), radians, without the first angle, which is π/4 minus the others.
 
     Raises:
-        ValueError: if the length is odd or below 2, or the angles do not give the filter back: it
+        ValueError: if the length is odd or below 2, or the angles do not reproduce the filter: it
             is not orthogonal, or as long as db12 or coif15, whose end taps are too small.
 
     Reference: the paraunitary lattice of Vaidyanathan and Hoang (1988).
@@ -52,8 +51,8 @@ def lattice_angles(lowpass: FloatArray) -> FloatArray:
     error = np.abs(lattice_lowpass(torch.from_numpy(found)[None])[0].numpy() - lowpass).max()
     if error > _TOLERANCE:
         raise ValueError(
-            f"the angles of this filter of {len(lowpass)} taps give another one, up to "
-            f"{error:.2g} away: it is not orthogonal, or its end taps are too small to tell them"
+            f"the angles of this filter of {len(lowpass)} taps do not reproduce it (error "
+            f"{error:.2g}): it is not orthogonal, or its end taps are too small"
         )
     return found
 
@@ -63,8 +62,8 @@ def lattice_lowpass(angles: Float[Tensor, "C M"]) -> Float[Tensor, "C 2*M+2"]:
 
         (h_0, g_0) = rotation(θ_0) · (1, z⁻¹),   (h_m, g_m) = rotation(θ_m) · (h_{m−1}, z⁻² g_{m−1})
 
-    with θ_0 = π/4 − Σ_m θ_m, which puts the gain of g at zero frequency to 0 and of h to √2,
-    divided out at the end. Shifts of h by two taps stay orthonormal whatever the angles.
+    with θ_0 = π/4 − Σ_m θ_m, which sets the gain at zero frequency to 0 for g and to √2 for h,
+    divided out at the end. Shifts of h by two taps stay orthonormal for any angles.
 
     Args:
         angles: (C, M), radians, M >= 0.
@@ -99,7 +98,7 @@ def cascade_kernels(
     Args:
         lowpass: (C, F), tap 0 on the current token.
         levels: (C,), the level of each channel, 1 … deepest.
-        deepest: the highest of them, which fixes K.
+        deepest: the highest level, which determines K.
 
     Returns:
         (C, (F − 1)(2^deepest − 1) + 1); channels of lower levels end in zeros.

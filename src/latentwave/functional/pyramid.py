@@ -16,19 +16,19 @@ def pyramid_sum(
     weights: Float[Tensor, "K C"],
     runs: Int[Tensor, "B T"] | None = None,
 ) -> Float[Tensor, "B T C"]:
-    """Weigh every channel's averages over the last 2, 4, …, 2^K tokens and add them.
+    """A weighted sum of every channel's averages over the last 2, 4, …, 2^K tokens.
 
         y_c(t) = Σ_{k=1}^{K} weights_{k,c} · avg_{2^k}(x_c)(t)
         avg_{2w}(t) = (avg_w(t) + avg_w(t − w)) / 2,   avg_1 = x
 
-    A filter that reaches 2^K tokens back for 3K operations per value. The averages are not stored
-    for the backward pass but taken anew, one level at a time when compiled. Signals are zero
+    A filter that reaches 2^K tokens back with 3K operations per value. The backward pass recomputes
+    the averages instead of storing them, one level at a time when compiled. Signals are zero
     before the first token.
 
     Args:
         x: (B, T, C), any floating type.
         weights: (K, C), row k − 1 for the averages over 2^k tokens.
-        runs: (B, T) from `segment_runs`: terms of another document than t's count as zero.
+        runs: (B, T) from `segment_runs`: terms from other documents count as zero.
 
     Returns:
         (B, T, C) in the dtype of x; sums are taken in float32 (float64 for float64).

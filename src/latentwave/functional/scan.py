@@ -1,4 +1,4 @@
-"""Exponentially decaying sums over tokens, in linear time and without loss of precision."""
+"""Exponentially decaying sums over tokens, in linear time and at full precision."""
 
 from __future__ import annotations
 
@@ -24,17 +24,16 @@ def decaying_sums(
 
         s_c(t) = x_c(t) + d_c · s_c(t−1),   d_c = exp(log_decay_c),   s_c(−1) = 0
 
-    On a CPU all blocks of 32 tokens run the recursion at once; the sums at their ends are the
-    same recursion with the decay d^32, and each block then receives d^{i+1} times the sum before
-    it. Elsewhere, and when compiled, sums double their reach, s_{2w}(t) = s_w(t) + d^w s_w(t−w):
-    more operations, but log2 T launches. Powers of d come from its logarithm, which keeps their
-    rounding error at that of one exponential however slow the decay, and nothing is ever divided
-    by a vanishing power.
+    On a CPU, all blocks of 32 tokens run the recursion at once; the sums at their ends follow the
+    same recursion with decay d^32, and each block then adds d^{i+1} times the sum before it.
+    Elsewhere, and when compiled, sums double their reach, s_{2w}(t) = s_w(t) + d^w s_w(t−w): more
+    operations, but log2 T launches. Powers of d are computed from its logarithm, so they have the
+    rounding error of one exponential at any decay, and nothing is divided by a vanishing power.
 
     Args:
         x: (B, T, C), any floating type.
         log_decay: (C,), natural logarithms of the decays, negative.
-        runs: (B, T) from `segment_runs`: the sum starts anew at document borders.
+        runs: (B, T) from `segment_runs`: sums restart at document borders.
 
     Returns:
         (B, T, C) in float32 (float64 for float64 input).
@@ -110,7 +109,7 @@ def _scan(x: Tensor, log_decay: Tensor, runs: Tensor | None) -> Tensor:
         _run_blocks(sums.unsqueeze(1), log_decay, None if runs is None else runs.unsqueeze(1))
         return sums
     N, missing = -(-T // BLOCK_TOKENS), -T % BLOCK_TOKENS
-    # A copy either way: the blocks are summed in place.
+    # Copy in both cases, because the blocks are summed in place.
     copy = (
         F.pad(x, (0, 0, 0, missing)) if missing else x.clone(memory_format=torch.contiguous_format)
     )
@@ -134,7 +133,7 @@ def _scan(x: Tensor, log_decay: Tensor, runs: Tensor | None) -> Tensor:
 
 
 def _run_blocks(sums: Tensor, log_decay: Tensor, runs: Tensor | None) -> None:
-    """The recursion inside all blocks of (B, N, L, C) at once, in place."""
+    """Run the recursion in all blocks of (B, N, L, C) at once, in place."""
     decay = log_decay.exp()
     for i in range(1, sums.shape[2]):
         before = sums[:, :, i - 1]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def segment_runs(segment_ids: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
-    """Number the runs of equal ids, so that an id used twice still names two documents.
+    """Number the runs of equal ids, so that a reused id still means a new document.
 
         r(t) = r(t−1) + [id(t) ≠ id(t−1)],   r(0) = 0
 
@@ -17,7 +17,7 @@ def segment_runs(segment_ids: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
 
     Returns:
         (B, T), int64, non-decreasing over the tokens; two tokens belong to the same
-        document exactly when their runs are equal.
+        document if and only if their runs are equal.
 
     Causality: r(t) reads ids up to t.
 

@@ -1,4 +1,4 @@
-"""Models' side: attach mixers, carry their state, save and load, prove causality."""
+"""The model side: attach mixers, carry their state, save and load them, prove causality."""
 
 from latentwave.hub.attach import attach, detach
 from latentwave.hub.attached import AttachedMixer, all_mixers, attached_mixers

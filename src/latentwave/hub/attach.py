@@ -1,4 +1,4 @@
-"""Insert mixers between or inside the decoder layers of a model, and take them out again."""
+"""Insert mixers between or inside the decoder layers of a model, and remove them again."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from latentwave.hub.swapping import restore_class
 from latentwave.mixers import MixerConfig, build_mixer
 from latentwave.mixers.option_types import fits, in_words
 
-FORMAT_VERSION = 1  # of the mixers' entry in the model's configuration
+FORMAT_VERSION = 1  # of the mixer entry in the model configuration
 
-_NOT_OURS = f"the entry {CONFIG_NAME!r} is not one that attach wrote: "
-_FORM: dict[str, Any] = {  # of such an entry
+_NOT_OURS = f"the entry {CONFIG_NAME!r} was not written by attach: "
+_FORM: dict[str, Any] = {  # required keys and their types
     "format_version": int,
     "context_length": int,
     "mixers": Sequence[Any],
 }
-_PLAIN_FORM: dict[str, Any] = {
+_PLAIN_FORM: dict[str, Any] = {  # additional keys for plain PyTorch models
     "layers": str | None,
     "modules": Mapping[str, str],
     "channels": int,
@@ -62,49 +62,49 @@ def attach(
 ) -> Model:
     """Insert mixers between or inside the decoder layers of a model, in place.
 
-    Names of the backbone's own weights do not change; mixers with parameters add theirs as
-    `….latentwave_mixer.*` behind a layer and as `….latentwave_mixer_mlp.*`,
-    `….latentwave_mixer_qkv_q_proj.*` and so on inside. The model keeps working with `generate`,
-    whose cache then carries the mixers' state too. The configuration remembers the mixers.
-    Plain PyTorch decoders say where their layers are; see `documents` and `streaming` for what
-    their mixers need to be told.
+    The backbone's weights keep their names. Mixer parameters are added as
+    `….latentwave_mixer.*` after a layer, and as `….latentwave_mixer_mlp.*`,
+    `….latentwave_mixer_qkv_q_proj.*` and so on inside one. `generate` keeps working: its cache
+    also carries the mixers' state. The mixers are recorded in the model configuration.
+    For plain PyTorch decoders, pass `layers`; `documents` and `streaming` tell their mixers about
+    packed documents, padding and cached decoding.
 
     Reference: "attention", "qkv", "mlp" and "mlp_hidden" are the points A to D of the canon layers
     (Allen-Zhu, 2025), for any mixer.
 
     Args:
-        model: a transformers decoder such as `GPT2LMHeadModel`, or any module with decoder layers
-            that map (B, T, D) to (B, T, D).
+        model: a transformers decoder such as `GPT2LMHeadModel`, or any module whose decoder
+            layers map (B, T, D) to (B, T, D).
         mixer: a kind (see `list_mixers`), a `MixerConfig`, or "best": the mixer, options and points
-            that reached a loss soonest in the measurements that the docs show. A later version may
-            choose others; a saved model keeps those that it was trained with. Or a list of
-            pairs, each a mixer and its points (None: its default), no two at one point:
-            [("kv_shift", "qkv"), (MixerConfig(…), ["attention", "mlp"])].
-        layers: for models that are not of transformers: the dotted name of the list that holds the
+            that reached a given loss soonest in the measurements shown in the docs. A later version
+            may choose others; a saved model keeps the ones it was trained with. Or a list of
+            (mixer, points) pairs, where points None means the default and no two mixers share a
+            point: [("kv_shift", "qkv"), (MixerConfig(…), ["attention", "mlp"])].
+        layers: for models outside transformers: the dotted name of the list that holds the
             layers, such as "transformer.h", the list itself, or the layers.
-        modules: the paths of "attention" and "mlp" inside a layer, such as {"mlp": "mlp"}; by
-            default they are found by their names.
-        placement: which layers: "between" means every layer but the last, "all" every layer, a
-            list of indices those layers. Default: "between" for "block", "all" for other points.
-        points: where in such a layer, one or several; default: what `default_points(kind)` says,
-            "block" for most kinds. "block": behind it.
-            "attention": the normalised input of attention. "qkv": queries, keys and values, a
-            mixer for each projection, before heads are formed. "attention_output": what the
+        modules: the paths of "attention" and "mlp" inside a layer, such as {"mlp": "mlp"};
+            default: found by name.
+        placement: which layers: "between" (every layer but the last), "all", or a list of
+            indices. Default: "between" for "block", "all" for other points.
+        points: where in each layer, one or several; default: `default_points(kind)`, which is
+            "block" for most kinds. "block": after the layer.
+            "attention": the normalised input of attention. "qkv": queries, keys and values, one
+            mixer per projection, before heads are split. "attention_output": what the
             attention module returns, before it is added to the residual stream. "mlp": the
             normalised input of the MLP. "mlp_hidden": the outputs of its hidden projections,
-            before the activation. "mlp_output": what it returns, before it is added.
-        context_length: tokens that the mixers are laid out for; default: what the model's
-            configuration says (`max_position_embeddings`, `block_size`).
-        channels: D, the width between layers; default: what the configuration or a norm says.
-        **options: of the mixer.
+            before the activation. "mlp_output": what the MLP returns, before it is added.
+        context_length: number of tokens the mixers are built for; default: from the model
+            configuration (`max_position_embeddings`, `block_size`).
+        channels: D, the width between layers; default: from the configuration or a norm.
+        **options: options of the mixer.
 
     Returns:
         The same model.
 
     Raises:
-        UserError: if mixers are attached already, the decoder layers or a point in them cannot
-            be found, a layer stands twice in the model, or a name is unknown.
-        ValueError: for an option value that the mixer refuses.
+        UserError: if mixers are already attached, the decoder layers or a point in them cannot
+            be found, a layer appears twice in the model, or a name is unknown.
+        ValueError: for an invalid option value.
 
     Causality: a causal mixer leaves the model causal; `assert_causal` proves it.
 
@@ -126,9 +126,9 @@ def attach(
     placed = as_placed(mixer, options, placement, points)
     if any(parameter.is_meta for parameter in model.parameters()):
         raise UserError(
-            f"this {type(model).__name__} is on the meta device: its weights are not there yet, "
-            "and mixers that start from values of their own would lose them. Load the weights "
-            "first, or let from_pretrained of a checkpoint with mixers do both"
+            f"this {type(model).__name__} is on the meta device: its weights are not loaded yet, "
+            "and mixers attached now would lose their initial values. Load the weights first, or "
+            "use latentwave.from_pretrained for a checkpoint with mixers"
         )
     _refuse_attached(model)
     decoder = find_decoder(model) if layers is None else plain_decoder(model, layers, channels)
@@ -137,7 +137,7 @@ def attach(
     entry = _insert(model, decoder, placed, context_length=context_length, modules=modules)
     remember_mixers(model, entry)
     for each in all_mixers(model):
-        for module in each.mixer.modules():  # transformers is not to initialise them again
+        for module in each.mixer.modules():  # keep transformers from initialising them again
             module._is_hf_initialized = True  # type: ignore[assignment]
     return model
 
@@ -150,16 +150,16 @@ def _insert(
     context_length: int | None,
     modules: Mapping[str, str] | None,
 ) -> dict[str, Any]:
-    """Put the mixers in; returns what the configuration is to remember."""
+    """Insert the mixers; return the entry for the configuration."""
     if context_length is None:
         context_length = decoder.context_length
     if context_length is None:
         raise UserError(
-            f"{type(model).__name__} has no configuration that says how long its context is: "
+            f"{type(model).__name__} has no configuration that gives its context length: "
             "pass context_length"
         )
 
-    # All are built before any is inserted, so that a refusal leaves the model as it was.
+    # Build all of them first, so that an error leaves the model unchanged.
     mixers = [
         (site, build_mixer(own, channels=site.channels, context_length=context_length))
         for site, config in _find_all(decoder, placed, modules)
@@ -176,7 +176,9 @@ def _insert(
     for index in sorted({site.layer_index for site in sites}):
         mix_layer(decoder.layers[index], [site for site in sites if site.layer_index == index])
     anchor: Any = decoder.module
-    anchor._mixed_layers = tuple(decoder.layers)  # no submodules, so that no name changes
+    anchor._mixed_layers = tuple(
+        decoder.layers
+    )  # a tuple registers no submodules, so no name changes
     anchor._mixed_list = decoder.name
     where: dict[str, Any] = {}
     if decoder.config is None:
@@ -193,7 +195,7 @@ def _insert(
 
 
 def _config_at(site: Site, config: MixerConfig, decoder: Decoder) -> MixerConfig | None:
-    """The mixer at a site, None where it does not stand."""
+    """The mixer for a site; None if this projection gets none."""
     if site.point != "qkv" or decoder.config is None:
         return config
     num_heads, shared = head_counts(decoder.config)
@@ -206,15 +208,14 @@ def _refuse_attached(model: nn.Module) -> None:
     if is_attached(model):
         kinds = sorted({each.mixer.kind for each in all_mixers(model)})
         raise UserError(
-            f"mixers are attached already ({', '.join(kinds)}): call detach(model) first, or give "
-            "all of them to one call, as a list"
+            f"mixers are already attached ({', '.join(kinds)}): call detach(model) first, or pass "
+            "all of them in one call, as a list"
         )
 
 
 def _find_all(
     decoder: Decoder, placed: Sequence[Placed], modules: Mapping[str, str] | None
 ) -> list[tuple[Site, MixerConfig]]:
-    """All places in layers, by mixer, point and layer."""
     found = [
         (site, one.config)
         for one in placed
@@ -233,30 +234,30 @@ def _find_all(
         layer = decoder.layers[site.layer_index]
         if hasattr(layer.get_submodule(site.holder), site.name):
             raise UserError(
-                f"{type(layer).__name__} {site.layer_index} has an attribute {site.name!r} already"
+                f"{type(layer).__name__} {site.layer_index} already has an attribute {site.name!r}"
             )
         module = site.module(layer)
         first = owners.setdefault(id(module), site.layer_index)
         if first != site.layer_index:
             raise UserError(
-                f"the {site.path} of {type(layer).__name__} {site.layer_index} is that of layer "
-                f"{first} too, and a mixer would take the tokens of both for one sequence: give "
-                "each layer a module of its own"
+                f"{type(layer).__name__} {site.layer_index} shares its {site.path} with layer "
+                f"{first}, so a mixer would see the tokens of both as one sequence: give "
+                "each layer its own module"
             )
     return found
 
 
 def attach_from_config(model: Model, saved: Any, where: str) -> Model:
-    """Attach what a configuration remembers (its entry "latentwave").
+    """Attach the mixers recorded in a configuration (its entry "latentwave").
 
     Args:
         model: without mixers.
         saved: the entry.
-        where: the file that it comes from, for messages.
+        where: the file it comes from, for messages.
 
     Raises:
-        UserError: if the entry is not one that `attach` wrote, or has what this version does not
-            know, or what does not fit the model.
+        UserError: if the entry was not written by `attach`, is unknown to this version, or does
+            not fit the model.
     """
     try:
         _check_entry(saved, _FORM if isinstance(model, PreTrainedModel) else _FORM | _PLAIN_FORM)
@@ -293,11 +294,11 @@ def _check_entry(saved: Any, form: Mapping[str, Any]) -> None:
             got = reprlib.repr(saved[name]) if name in saved else "nothing"
             raise UserError(_NOT_OURS + f"{name} must be {in_words(hint)}, got {got}")
     if not saved["mixers"]:
-        raise UserError(_NOT_OURS + "mixers must be one or more, got []")
+        raise UserError(_NOT_OURS + "mixers must name at least one mixer, got []")
 
 
 def detach(model: Model) -> Model:
-    """Take the mixers out again, in place; the backbone's weights stay as they are.
+    """Remove the mixers in place; the backbone's weights stay as they are.
 
     Returns:
         The same model.

@@ -1,4 +1,4 @@
-"""The mixers that are attached to a model."""
+"""Find the mixers attached to a model."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from latentwave.mixers import Mixer
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AttachedMixer:
-    """A mixer and where it stands.
+    """A mixer and its position in the model.
 
     Attributes:
-        layer_index: of its decoder layer.
+        layer_index: index of its decoder layer.
         point: see `attach`.
-        name: among the layer's submodules; its weights stand under it in a checkpoint.
+        name: its name in the layer, and in the checkpoint keys of its weights.
         mixer: the module.
     """
 
@@ -31,7 +31,7 @@ class AttachedMixer:
 
 
 def find_anchor(model: nn.Module) -> Any:
-    """The module that the attached layers are noted at, the model or one inside; None without."""
+    """The module of the model that records the attached layers; None if there is none."""
     return next((m for m in model.modules() if hasattr(m, "_mixed_layers")), None)
 
 
@@ -41,7 +41,7 @@ def is_attached(model: nn.Module) -> bool:
 
 
 def all_mixers(model: nn.Module) -> list[AttachedMixer]:
-    """The mixers of a model, at whatever point, layer by layer; empty without any."""
+    """All mixers of a model, at any point, layer by layer; empty if there are none."""
     return [
         AttachedMixer(
             layer_index=site.layer_index,
@@ -55,12 +55,12 @@ def all_mixers(model: nn.Module) -> list[AttachedMixer]:
 
 
 def attached_mixers(model: nn.Module) -> dict[int, Mixer]:
-    """The mixers behind layers, by the index of the layer; see `all_mixers` for those inside."""
+    """The mixers after layers, by layer index; `all_mixers` also lists those inside layers."""
     return {each.layer_index: each.mixer for each in all_mixers(model) if each.name == MIXER_NAME}
 
 
 def _unwrapped(module: nn.Module) -> Mixer:
-    """The mixer in use; PEFT wraps the one it trains behind the original."""
+    """The mixer in use: PEFT keeps the one it trains after the original."""
     return list(_outermost(module))[-1]
 
 

@@ -13,23 +13,23 @@ from transformers import cache_utils
 from latentwave.errors import UserError
 from latentwave.mixers import MixerState
 
-# Up to this length a history is copied at every call, which is then cheaper than to manage room.
+# Histories up to this length are copied at every call, which is cheaper than managing spare room.
 _SHORT = 16
 
 
 class MixerStates:
     """The states of all mixers of a model, as one more layer at the end of a cache.
 
-    Whatever the ecosystem does to the layers of a cache (reorder them for beam search, expand and
-    select batches, crop, reset, copy) it thereby does to the mixers' state too.
+    Everything done to the layers of a cache (reordering for beam search, expanding and selecting
+    batches, cropping, resetting, copying) is therefore done to the mixers' state too.
 
     Args:
-        static: keep every tensor where it is, as static caches do for compiled graphs.
-        is_sliding: what the layer answers to whoever looks for one with a sliding window, or
-            without: it has to be none of those looked for.
+        static: keep every tensor at its address, as static caches do for compiled graphs.
+        is_sliding: the layer's answer when transformers looks for a layer with or without a
+            sliding window; chosen so that this one is never picked.
     """
 
-    # What transformers asks of layers, answered so that this one stands in nobody's way.
+    # Attributes that transformers reads from cache layers; these values are neutral.
     supports_early_init = False
     is_compileable = True
     is_initialized = True
@@ -38,7 +38,7 @@ class MixerStates:
     def __init__(self, *, static: bool, is_sliding: bool) -> None:
         self.static = static
         self.is_sliding = is_sliding
-        self.past_tokens: int | Tensor = 0  # before the call that is under way
+        self.past_tokens: int | Tensor = 0  # before the current call
         self._sites: dict[str, SiteState] = {}
 
     def of(self, site: str) -> SiteState:
@@ -49,23 +49,23 @@ class MixerStates:
 
     @property
     def num_bytes(self) -> int:
-        """Memory of all states, the spare room of growing ones included."""
+        """Memory of all states, including spare room in growing buffers."""
         return sum(site.num_bytes for site in self._sites.values())
 
     @property
     def is_croppable(self) -> bool:
-        """Whether tokens can be taken back."""
+        """Whether tokens can be removed again."""
         return not any(site.is_recurrent for site in self._sites.values())
 
     def crop(self, tokens_to_remove: int) -> None:
-        """Take back the last −tokens_to_remove tokens.
+        """Remove the last −tokens_to_remove tokens.
 
         Raises:
             UserError: if a mixer is recurrent.
         """
         if not self.is_croppable:
             raise UserError(
-                "a recurrent mixer cannot take tokens back, so its cache cannot be cropped: "
+                "a recurrent mixer cannot undo tokens, so its cache cannot be cropped: "
                 "generate without assisted decoding or prompt lookup"
             )
         for site in self._sites.values():
@@ -93,12 +93,12 @@ class MixerStates:
             site.change(lambda tensor: tensor[indices.to(tensor.device)])
 
     def offload(self) -> None:
-        """States are short: they stay where they are."""
+        """Do nothing: states are too small to be worth moving."""
 
     prefetch = offload
 
     def get_max_length(self) -> int:
-        """Without a limit."""
+        """No limit."""
         return -1
 
 
@@ -106,17 +106,19 @@ class SiteState(MixerState):
     """The state of one mixer.
 
     Attributes:
-        num_padded: (B,), how many samples of this call are padding, which stands at its end and
-            is not kept; None without padding.
+        num_padded: (B,), how many samples at the end of this call are padding, which is not
+            stored; None without padding.
 
     Args:
-        states: of all mixers.
+        states: the states of all mixers.
     """
 
     def __init__(self, states: MixerStates) -> None:
         super().__init__()
         self.num_padded: Tensor | None = None
-        self._floor: dict[str, int] = {}  # of samples written when rows came to differ in padding
+        self._floor: dict[
+            str, int
+        ] = {}  # samples that a crop must leave, set once rows differ in padding
         self._states = states
         self._num_written: dict[str, int] = {}  # samples in the buffers of `_tensors`
 
@@ -127,7 +129,7 @@ class SiteState(MixerState):
 
     @property
     def is_recurrent(self) -> bool:
-        """Whether it holds values that are replaced, not extended."""
+        """Whether it holds values that are replaced rather than extended."""
         return len(self._num_written) < len(self._tensors)
 
     def extend(self, name: str, new: Tensor, *, history: int) -> Tensor:
@@ -137,13 +139,14 @@ class SiteState(MixerState):
         buffer = self._tensors.get(name)
         if buffer is not None and (len(buffer), buffer.shape[2]) != (len(new), new.shape[2]):
             raise ValueError(
-                f"the cache holds the mixers' state of {len(buffer)} sequences with "
-                f"{buffer.shape[2]} channels, this call has {len(new)} with {new.shape[2]}"
+                f"the cache holds mixer state for {len(buffer)} sequences with "
+                f"{buffer.shape[2]} channels, but this call has {len(new)} with {new.shape[2]}: "
+                "start from an empty cache"
             )
         if self._states.static:
             return self._shift(name, buffer, new, history)
         if buffer is not None and self._num_written[name] < history:
-            buffer = self._refilled(name, buffer, history)
+            buffer = self._pad_cropped(name, buffer, history)
         self._derived.pop(name, None)
         if (
             history <= _SHORT
@@ -158,15 +161,15 @@ class SiteState(MixerState):
                 stop = self._num_written[name]
                 old = buffer[:, stop - history : stop].to(new.dtype)
             both = torch.cat([old, new], dim=1)
-            kept = both if self.num_padded is None else self.newest(both, history)
-            self._tensors[name], self._num_written[name] = kept, kept.shape[1]
+            stored = both if self.num_padded is None else self.newest(both, history)
+            self._tensors[name], self._num_written[name] = stored, stored.shape[1]
             if self.num_padded is not None:
                 self._floor[name] = history
             return both
         return self._append(name, buffer, new, history)
 
     def _shift(self, name: str, buffer: Tensor | None, new: Tensor, history: int) -> Tensor:
-        """In place, so that a compiled graph finds the state where it was."""
+        """Shift in place, so that the state keeps its address for compiled graphs."""
         if buffer is None:
             buffer = new.new_zeros(len(new), history, new.shape[2])
             if not torch.compiler.is_compiling():
@@ -178,27 +181,27 @@ class SiteState(MixerState):
         return both
 
     def _append(self, name: str, buffer: Tensor | None, new: Tensor, history: int) -> Tensor:
-        """Write behind the old samples, into spare room, without copying the past each time."""
+        """Append to spare room in the buffer, so that the past is not copied at every call."""
         B, T, C = new.shape
         stop = 0 if buffer is None else self._num_written[name]
         foreign = buffer is not None and buffer.is_inference() != torch.is_inference_mode_enabled()
         if buffer is None or foreign or buffer.shape[1] < stop + T:
-            # Room for one more history makes copies rare enough not to count.
-            roomy = new.new_empty(B, 2 * history + T + 64, C)
-            roomy[:, :history] = 0 if buffer is None else buffer[:, stop - history : stop]
-            self._tensors[name], buffer, stop = roomy, roomy, history
+            # With room for one more history, copies are too rare to matter.
+            grown = new.new_empty(B, 2 * history + T + 64, C)
+            grown[:, :history] = 0 if buffer is None else buffer[:, stop - history : stop]
+            self._tensors[name], buffer, stop = grown, grown, history
         buffer[:, stop : stop + T] = new
         self._num_written[name] = stop + T
         return buffer[:, stop - history : stop + T]
 
-    def _refilled(self, name: str, buffer: Tensor, history: int) -> Tensor:
-        """A buffer that was cropped to less than a history; before the first token are zeros."""
+    def _pad_cropped(self, name: str, buffer: Tensor, history: int) -> Tensor:
+        """Prepend zeros to a buffer that was cropped to less than its history."""
         stop, past_tokens = self._num_written[name], int(self._states.past_tokens)
         if stop < past_tokens:
             raise UserError(
                 f"the cache was cropped to {past_tokens} tokens, further back than the mixers' "
-                f"state reaches ({stop} of {history} tokens are left): crop at most the tokens "
-                "of the last call, or start again from an empty cache"
+                f"state reaches ({stop} of {history} tokens are left): crop no more than the "
+                "tokens of the last call, or start from an empty cache"
             )
         zeros = buffer.new_zeros(len(buffer), history, buffer.shape[2])
         buffer = torch.cat([zeros, buffer[:, :stop]], dim=1)
@@ -206,7 +209,7 @@ class SiteState(MixerState):
         return buffer
 
     def newest(self, signal: Shaped[Tensor, "B N C"], count: int) -> Shaped[Tensor, "B {count} C"]:
-        """See `MixerState.newest`: without the padding at its end."""
+        """See `MixerState.newest`; skips the padding at the end."""
         if self.num_padded is None:
             return super().newest(signal, count)
         start = signal.shape[1] - count - self.num_padded.to(signal.device)
@@ -226,16 +229,16 @@ class SiteState(MixerState):
             old.copy_(value)
 
     def recall(self, name: str) -> Tensor | None:
-        """See `MixerState.recall`; compiled graphs keep nothing that they can compute anew."""
+        """See `MixerState.recall`; compiled graphs recompute instead."""
         return None if torch.compiler.is_compiling() else super().recall(name)
 
     def remember(self, name: str, value: Tensor | None) -> None:
-        """See `MixerState.remember`: sums over padding are not those that go on."""
+        """See `MixerState.remember`; sums over padding are not kept."""
         if not torch.compiler.is_compiling():
             super().remember(name, value if self.num_padded is None else None)
 
     def crop(self, num_tokens: int) -> None:
-        """Take back the last tokens."""
+        """Remove the last tokens."""
         for name, written in self._num_written.items():
             left = written - num_tokens
             self._num_written[name] = left if left >= self._floor.get(name, 0) else 0
@@ -248,23 +251,23 @@ class SiteState(MixerState):
         self._derived.clear()
 
     def clone(self) -> MixerState:
-        """Refused: copy the whole cache instead.
+        """Not supported: copy the whole cache instead.
 
         Raises:
             UserError: always.
         """
-        raise UserError("this state lives in a transformers cache: copy.deepcopy the cache")
+        raise UserError("this state lives in a transformers cache: use copy.deepcopy(cache)")
 
 
 def states_in(cache: cache_utils.Cache, num_layers: int) -> MixerStates:
-    """The mixers' states in a cache; a fresh one gets room for them.
+    """The mixers' states in a cache, added if the cache is empty.
 
     Args:
-        cache: any cache of transformers.
-        num_layers: decoder layers of the model.
+        cache: any transformers cache.
+        num_layers: number of decoder layers in the model.
 
     Raises:
-        UserError: if the cache holds tokens that the mixers did not see, or has no layers.
+        UserError: if the cache holds tokens that the mixers have not seen, or has no layers.
     """
     layers: list[Any] | None = getattr(cache, "layers", None)
     if layers is None:
@@ -284,7 +287,7 @@ def states_in(cache: cache_utils.Cache, num_layers: int) -> MixerStates:
                 f"the cache holds {num_tokens} tokens that the mixers have not seen: "
                 "fill it through this model, with the mixers attached and in eval mode"
             )
-    while len(layers) < num_layers:  # a cache without a config makes its layers lazily
+    while len(layers) < num_layers:  # a cache without a config creates its layers lazily
         layers.append((cache.layer_class_to_replicate or cache_utils.DynamicLayer)())
     attends = [layer for layer in layers if isinstance(layer, cache_utils.CacheLayerMixin)]
     states = MixerStates(

@@ -1,4 +1,4 @@
-"""What the mixers need to know of one forward pass, and how it reaches them."""
+"""The context of a forward pass that mixers need, and how it reaches them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from latentwave.hub.padding import Padding
 
 
 class Call:
-    """The facts of one forward pass of a decoder.
+    """The context of one forward pass of a decoder.
 
     Attributes:
-        states: the mixers' memory of the sequence so far; None: there is none to keep.
+        states: the mixers' state of the sequence so far; None if it is not kept.
         segment_ids: (B, T), the documents of packed sequences.
-        padding: what of the tokens is padding; None: nothing.
-        given: whether the user has given them, for all models that run meanwhile.
-        task: the backward pass in which the call was opened, −1 outside of any.
+        padding: which tokens are padding; None if none are.
+        from_user: set by `documents` or `streaming`, for all models that run inside.
+        backward_pass: the backward pass that the call was made in, −1 outside of any.
     """
 
     def __init__(
@@ -33,17 +33,17 @@ class Call:
         segment_ids: Tensor | None = None,
         padding: Padding | None = None,
         *,
-        given: bool = False,
+        from_user: bool = False,
     ) -> None:
         self.states = states
         self.segment_ids = segment_ids
         self.padding = padding
-        self.given = given
-        self.task = _backward_pass()
+        self.from_user = from_user
+        self.backward_pass = _backward_pass()
 
 
 class _Current(threading.local):
-    """The call that this thread is in; compilers can trace it, other than context variables."""
+    """This thread's current call; unlike a context variable, compilers can trace it."""
 
     def __init__(self) -> None:
         self.call: Call | None = None
@@ -51,14 +51,14 @@ class _Current(threading.local):
 
 CURRENT = _Current()
 
-# The calls in which layers were run that a backward pass may run again, by the layers' inputs.
-_remembered: Any = WeakTensorKeyDictionary()
+# Calls of layers that a backward pass may run again, keyed by the layers' inputs.
+_calls_by_input: Any = WeakTensorKeyDictionary()
 _lock = threading.Lock()
 
 
 @contextlib.contextmanager
-def opened(call: Call | None) -> Iterator[None]:
-    """Make the facts those of the thread's current call."""
+def use_call(call: Call | None) -> Iterator[None]:
+    """Make a call the thread's current one."""
     before = CURRENT.call
     CURRENT.call = call
     try:
@@ -70,42 +70,42 @@ def opened(call: Call | None) -> Iterator[None]:
 def _backward_pass() -> int:
     if torch.compiler.is_compiling():
         return -1
-    task: int = torch._C._current_graph_task_id()
-    return task
+    graph_task: int = torch._C._current_graph_task_id()
+    return graph_task
 
 
 def call_of(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
-    """The facts for a layer that is called.
+    """The call that a run of a layer belongs to.
 
-    Gradient checkpointing runs layers again in the backward pass, when other facts may be
-    current, or none. What the layer reads tells which call it belongs to.
+    Gradient checkpointing runs layers again in the backward pass, when another call may be
+    current, or none. The layer's input then identifies the call.
 
     Raises:
-        UserError: if the layer is run again and that cannot be told.
+        UserError: if the layer is run again and its call cannot be identified.
     """
     call = CURRENT.call
     if torch.compiler.is_compiling():
         return call
     x = args[0] if args else next(iter(kwargs.values()), None)
-    task = _backward_pass()
-    if task == -1 or (call is not None and call.task == task):
+    backward_pass = _backward_pass()
+    if backward_pass == -1 or (call is not None and call.backward_pass == backward_pass):
         if isinstance(x, Tensor) and layer.training:
             with _lock:
-                _remembered[x] = call
-            vars(layer)["_mixed_remembers"] = True
+                _calls_by_input[x] = call
+            vars(layer)["_mixed_recorded"] = True
         return call
     with _lock:
-        remembered: list[tuple[Tensor, Call | None]] = list(_remembered.items())
-    for tensor, its_call in reversed(remembered):
-        # Reentrant checkpointing hands on another tensor of the same values in the same place.
+        recorded: list[tuple[Tensor, Call | None]] = list(_calls_by_input.items())
+    for tensor, recorded_call in reversed(recorded):
+        # Reentrant checkpointing passes another tensor that shares the same memory.
         if isinstance(x, Tensor) and (
             tensor is x or (tensor.data_ptr() == x.data_ptr() and tensor.shape == x.shape)
         ):
-            return its_call
-    if call is None and getattr(layer, "_mixed_remembers", False):
+            return recorded_call
+    if call is None and getattr(layer, "_mixed_recorded", False):
         raise UserError(
-            "a layer with mixers is run again in the backward pass, and its documents, padding or "
-            "state cannot be told: checkpoint each layer by itself, or call backward() inside "
-            "lw.documents"
+            "a layer with mixers was run again in the backward pass, and its documents, padding or "
+            "state cannot be determined: checkpoint each layer by itself, or call backward() "
+            "inside lw.documents"
         )
     return call

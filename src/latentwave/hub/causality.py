@@ -30,27 +30,26 @@ def assert_causal(
 ) -> None:
     """Prove on random inputs that no output depends on a later token.
 
-    For several positions t: all tokens from t on are changed, and outputs before t must stay the
-    same, to the bit by default; and the gradient of the outputs before t with respect to the
-    inputs from t on must be exactly zero. Both are checked after every decoder layer, so the
-    message names the first one that leaks.
+    For several positions t, all tokens from t on are changed: outputs before t must not change,
+    to the bit by default, and their gradient with respect to inputs from t on must be exactly
+    zero. Both are checked after every decoder layer, so the message names the first that leaks.
 
     Args:
-        model: a transformers decoder, with mixers or without, any other model that maps token
-            ids to (B, T, …), or a single mixer. It is run in eval mode and left as it was.
-        input_ids: (B, T), the tokens to begin with; default: random ones of a transformers
-            decoder's vocabulary.
-        num_tokens: T of random sequences; default: 64, or the model's `max_position_embeddings`
-            or the mixer's context length if that is smaller.
+        model: a transformers decoder, with or without mixers, any other model that maps token
+            ids to (B, T, …), or a single mixer. It is run in eval mode and left unchanged.
+        input_ids: (B, T), the tokens to start from; default: random ones from the vocabulary of
+            a transformers decoder.
+        num_tokens: T of the random sequences; default: 64, or the model's
+            `max_position_embeddings` or the mixer's context length if that is smaller.
         tolerance: largest change of an output that passes, for hardware whose sums depend on
             the whole batch.
-        seed: of the test inputs.
+        seed: seed of the test inputs.
 
     Raises:
         CausalityError: if an output depends on a later token; says which layer, how, and by how
             much.
-        UserError: if there are fewer than two tokens, no input_ids for a model that is not of
-            transformers, or no embedding of them is found in it.
+        UserError: if there are fewer than two tokens, or if a model outside transformers gets no
+            input_ids or has no embedding for them.
 
     Example:
         >>> from latentwave.mixers import build_mixer
@@ -68,8 +67,8 @@ def assert_causal(
         outputs = _run(trial, trial.x, record)
         if not outputs:
             raise UserError(
-                f"{type(model).__name__} has no output for each of {num_tokens} tokens to look "
-                "at: attach mixers, whose layers are looked at, or return all logits"
+                f"{type(model).__name__} gives no output for each of {num_tokens} tokens, so there "
+                "is nothing to check: return all logits, or attach mixers to check their layers"
             )
         for cut in cuts:
             changed = trial.x.clone()
@@ -84,7 +83,7 @@ def _check_outputs(
 ) -> None:
     for name, output in before.items():
         change = (after[name][:, :cut] - output[:, :cut]).abs().flatten(2).amax(dim=(0, 2))
-        # A NaN is a change too.
+        # Negated so that NaN counts as a change.
         moved = (~(change <= tolerance)).nonzero()
         if len(moved):
             token = int(moved[0])
@@ -96,14 +95,14 @@ def _check_outputs(
 
 @dataclasses.dataclass(frozen=True)
 class _Trial:
-    """How to run a model, and what to look at on the way.
+    """How to run a model, and which outputs to check.
 
     Attributes:
-        run: takes `x`.
-        x: token ids (B, T), or the signal (B, T, D) of a mixer.
-        draw: another x.
-        stages: what is compared, by the words for it in a message.
-        embeddings: what may look up token ids, for gradients.
+        run: runs the model on `x`.
+        x: token ids (B, T), or the input (B, T, D) of a mixer.
+        draw: draws another x.
+        stages: modules whose outputs are compared, by their description in messages.
+        embeddings: modules that may look up the token ids, for gradients.
     """
 
     run: Callable[[Tensor], object]
@@ -134,10 +133,10 @@ def _trial(
         options = {"use_cache": False}
         embeddings = [model.get_input_embeddings(), *embeddings]
         size = decoder.config.vocab_size if decoder.config else 0
-        # Not the padding, whose embedding is zero: norms of it have no gradient.
+        # Skip the padding token: its embedding is zero, and norms have no gradient there.
         padding = getattr(decoder.config, "pad_token_id", None) or 0
     elif input_ids is None:
-        raise UserError(f"{type(model).__name__} is no model of transformers: pass input_ids")
+        raise UserError(f"{type(model).__name__} is not a transformers model: pass input_ids")
     else:
         stages["the model's output"] = model
         sizes = [each.num_embeddings for each in embeddings if isinstance(each, nn.Embedding)]
@@ -153,7 +152,7 @@ def _trial(
         if input_ids is None:
             drawn = torch.randint(size - 1, (2, num_tokens), generator=random)
             return (drawn + (drawn >= padding)).to(first.device)
-        # Tokens that are there, for some of a vocabulary may be no input.
+        # Shuffle the given tokens, because others in the vocabulary may be invalid inputs.
         order = torch.randperm(input_ids.numel(), generator=random).to(input_ids.device)
         return input_ids.flatten()[order].view_as(input_ids)
 
@@ -174,8 +173,8 @@ def _check_gradients(trial: _Trial, record: dict[str, Tensor], cut: int) -> None
         stages = dict(record)
         if not leaves:
             raise UserError(
-                "no embedding of the token ids was found in the model, so there is nothing to "
-                "take gradients of: it needs an nn.Embedding that is called with them"
+                "no embedding of the token ids was found in the model, so gradients cannot be "
+                "checked: the model must pass them to an nn.Embedding"
             )
         for name, output in stages.items():
             past = output[:, :cut].square().sum()
@@ -190,13 +189,13 @@ def _check_gradients(trial: _Trial, record: dict[str, Tensor], cut: int) -> None
 
 @contextlib.contextmanager
 def _leaves(trial: _Trial) -> Iterator[list[Tensor]]:
-    """What embeddings make of the token ids, as tensors to take gradients of."""
+    """Collect the embeddings of the token ids as leaves for gradients."""
     leaves: list[Tensor] = []
 
     def hook(module: nn.Module, args: tuple[object, ...], output: Tensor) -> Tensor | None:
         ids = args[0] if args else None
         if not isinstance(ids, Tensor) or not torch.equal(ids, trial.x):
-            return None  # of positions
+            return None  # an embedding of positions
         leaf = output.detach().requires_grad_()
         leaves.append(leaf)
         return leaf.clone()  # some models scale it in place
@@ -228,7 +227,7 @@ def _longest(model: nn.Module) -> int:
 
 @contextlib.contextmanager
 def _recording(trial: _Trial) -> Iterator[dict[str, Tensor]]:
-    """The outputs of the stages that have tokens in their second dimension."""
+    """Record the stage outputs that have tokens in their second dimension."""
     record: dict[str, Tensor] = {}
 
     def recorder(name: str) -> Callable[[nn.Module, object, object], None]:

@@ -22,10 +22,10 @@ from latentwave.errors import UserError
 from latentwave.hub.attached import all_mixers, is_attached
 from latentwave.hub.register import initialise, restore_mixers
 
-# What transformers has itself; others are fetched from the Hub, or may be.
-_OWN_IMPLEMENTATIONS = (None, "eager", "sdpa", "flex_attention", "grouped_mm", "batched_mm")
+# Implementations built into transformers; others may be code fetched from the Hub.
+_BUILT_IN_IMPLEMENTATIONS = (None, "eager", "sdpa", "flex_attention", "grouped_mm", "batched_mm")
 _AUTO_CLASSES = (AutoModelForCausalLM, AutoModelForAudioClassification)
-# What finds the files, of the configuration as of the weights.
+# Options that locate files, for the configuration as well as the weights.
 _LOCATION = (
     "cache_dir",
     "force_download",
@@ -38,39 +38,39 @@ _LOCATION = (
 
 
 def from_pretrained(path: str | Path, **options: Any) -> Any:
-    """Load a model with its mixers, from a folder that `save_pretrained` wrote or from the Hub.
+    """Load a model with its mixers, from a `save_pretrained` folder or from the Hub.
 
-    It is `from_pretrained` of the class that was saved, and strict: weights that are missing, left
-    over or of another shape are an error. Nothing is patched: what other threads build meanwhile
-    is not touched (but transformers itself loads one model at a time per process). No code of a
-    checkpoint is run, and weights are read from safetensors only.
+    This runs the saved class's `from_pretrained`, strictly: missing, unexpected or mismatched
+    weights are an error. Nothing is patched, so models built in other threads are unaffected
+    (but transformers itself loads one model at a time per process). No code from the checkpoint
+    is run, and weights are read from safetensors only.
 
     Args:
-        path: the folder, or the id of a model on the Hub.
-        **options: of transformers' `from_pretrained`, such as `dtype`, `device_map`, `revision`,
-            `token` or `attn_implementation`. Three loosen the check of weights:
-            `ignore_mismatched_sizes=True` initialises those of another shape; a `config` with
-            mixers puts new ones into a plain model; `output_loading_info=True` returns what was
-            missing or left over instead of raising.
+        path: the folder, or a model id on the Hub.
+        **options: options of transformers' `from_pretrained`, such as `dtype`, `device_map`,
+            `revision`, `token` or `attn_implementation`. Three relax the check of weights:
+            `ignore_mismatched_sizes=True` initialises mismatched weights; a `config` with
+            mixers adds new ones to a plain model; `output_loading_info=True` returns missing and
+            unexpected weights instead of raising.
 
     Returns:
-        The model in eval mode, by default on the CPU and in the precision that was saved; mixers
-        are attached if the configuration has any. With `output_loading_info=True`, the model and
-        what transformers says about its weights.
+        The model in eval mode, by default on the CPU and in the saved precision, with mixers if
+        the configuration has any. With `output_loading_info=True`, the model and transformers'
+        loading info.
 
     Raises:
-        UserError: if the folder, its configuration or its weights are missing, damaged, or do
-            not fit each other, with the names of the weights; for `trust_remote_code` and weights
-            other than safetensors.
+        UserError: if the folder, its configuration or its weights are missing, damaged or
+            inconsistent, naming the weights; for `trust_remote_code` and weights other than
+            safetensors.
     """
     if options.pop("trust_remote_code", False):
         raise UserError(
-            "from_pretrained runs no code of a checkpoint: load the model with transformers, then "
-            "use load_mixers, instead of trust_remote_code=True"
+            "from_pretrained does not run checkpoint code: instead of trust_remote_code=True, load "
+            "the model with transformers, then use load_mixers"
         )
     if options.pop("use_safetensors", True) is False or options.get("gguf_file") is not None:
         raise UserError(
-            "from_pretrained reads safetensors only: leave out use_safetensors=False and gguf_file"
+            "from_pretrained reads safetensors only: drop use_safetensors=False and gguf_file"
         )
     folder = Path(path, options.get("subfolder") or "")
     num_tensors = None
@@ -86,7 +86,8 @@ def from_pretrained(path: str | Path, **options: Any) -> Any:
     layers = getattr(config, "num_hidden_layers", None)
     if num_tensors is not None and isinstance(layers, int) and layers > num_tensors:
         raise UserError(
-            f"config.json of {path} says {layers} layers, its weights are {num_tensors} tensors"
+            f"config.json of {path} declares {layers} layers, but its weights hold only "
+            f"{num_tensors} tensors: one of the files is damaged"
         )
     cls = _class(path, config)
     load: Any = _restoring(cls).from_pretrained
@@ -96,12 +97,12 @@ def from_pretrained(path: str | Path, **options: Any) -> Any:
             use_safetensors=True,
             trust_remote_code=False,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # they are refused below, all at once
+            ignore_mismatched_sizes=True,  # checked below, all at once
             **options,
         )
     except UserError:
         raise
-    except Exception as error:  # whatever transformers makes of a damaged folder
+    except Exception as error:  # a damaged folder can raise anything
         raise UserError(f"{path} cannot be loaded: {_short(error)}") from error
     mismatched = set() if ignore_mismatched else info["mismatched_keys"]
     new = _initialise_missing(model, {*info["missing_keys"], *_names(info["mismatched_keys"])})
@@ -111,8 +112,8 @@ def from_pretrained(path: str | Path, **options: Any) -> Any:
             missing -= new
         elif new and missing >= {name for name, _ in _tensors_of_mixers(model)}:
             raise UserError(
-                f"the configuration of {path} has mixers, its weights have none: it was saved from "
-                "a configuration that is shared with another model. Pass config= without the "
+                f"the configuration of {path} has mixers, but its weights have none: it was "
+                "saved with a configuration shared with another model. Pass config= without the "
                 'entry "latentwave" to load it plain, or with it to attach new mixers'
             )
         _check_fit(path, missing, info["unexpected_keys"], mismatched)
@@ -120,7 +121,7 @@ def from_pretrained(path: str | Path, **options: Any) -> Any:
 
 
 def _restoring(cls: type[PreTrainedModel]) -> type[PreTrainedModel]:
-    """A class whose objects get their mixers when they are built and are of `cls` from then on."""
+    """A subclass whose constructor attaches the mixers and then sets the class back to `cls`."""
 
     def build(self: PreTrainedModel, config: PretrainedConfig, *args: Any, **options: Any) -> None:
         cls.__init__(self, config, *args, **options)
@@ -143,7 +144,7 @@ def _tensors_of_mixers(model: PreTrainedModel) -> list[tuple[str, Any]]:
 
 
 def _initialise_missing(model: PreTrainedModel, names: set[str]) -> set[str]:
-    """Give mixers their own initial values where none were loaded; returns the names of these."""
+    """Initialise mixer tensors that were not loaded; returns their names."""
     missing = {name: tensor for name, tensor in _tensors_of_mixers(model) if name in names}
     if missing:
         ids = {id(tensor) for tensor in missing.values()}
@@ -179,21 +180,21 @@ def _config(path: str | Path, options: Mapping[str, Any]) -> PretrainedConfig:
         found: PretrainedConfig = AutoConfig.from_pretrained(
             config or path, trust_remote_code=False, **location
         )
-    except Exception as error:  # whatever transformers makes of a damaged file
+    except Exception as error:  # a damaged file can raise anything
         raise UserError(
-            f"{path} has no configuration of a model (config.json): {_short(error)}"
+            f"{path} has no model configuration (config.json): {_short(error)}"
         ) from error
     return found
 
 
 def _refuse_kernels(path: str | Path, config: PretrainedConfig) -> None:
-    """Attention that a checkpoint asks for may be code of the Hub; transformers saves none."""
+    """Refuse checkpoints that ask for kernels, which may be code from the Hub."""
     for kind in ("attn_implementation", "experts_implementation"):
         asked = getattr(config, f"_{kind}", None)
-        if asked not in _OWN_IMPLEMENTATIONS:
+        if asked not in _BUILT_IN_IMPLEMENTATIONS:
             raise UserError(
                 f"config.json of {path} asks for the {kind} {asked!r}, which may be code to "
-                f"download: pass attn_implementation to choose one yourself"
+                "download: pass attn_implementation to choose one yourself"
             )
     for part in vars(config).values():
         if isinstance(part, PretrainedConfig):
@@ -201,19 +202,19 @@ def _refuse_kernels(path: str | Path, config: PretrainedConfig) -> None:
 
 
 def _class(path: str | Path, config: PretrainedConfig) -> Any:
-    """The class that was saved, a causal language model if the configuration does not say."""
+    """The saved class; a causal language model if the configuration names none."""
     for name in config.architectures or ():
         cls = _registered(config).get(name) or getattr(transformers, name, None)
         if isinstance(cls, type) and issubclass(cls, PreTrainedModel):
             return cls
     cls = AutoModelForCausalLM._model_mapping.get(type(config), None)
     if cls is None:
-        raise UserError(f"{path} is a {config.model_type!r}, which is no model that generates text")
+        raise UserError(f"{path} is a {config.model_type!r}, which cannot generate text")
     return cls
 
 
 def _registered(config: PretrainedConfig) -> dict[str, type]:
-    """Classes that others have registered for the configuration's class, by their names."""
+    """Classes registered with transformers for this configuration class, by name."""
     found: list[Any] = [auto._model_mapping.get(type(config), None) for auto in _AUTO_CLASSES]
     return {cls.__name__: cls for cls in found if isinstance(cls, type)}
 
@@ -223,13 +224,13 @@ def _short(error: Exception) -> str:
 
 
 def _check_weights(folder: Path) -> int:
-    """Refuse what is damaged or leads elsewhere before anything is built; counts the tensors."""
+    """Refuse damaged files and files outside the folder up front; returns the number of tensors."""
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} is not a saved model: it has no config.json")
     if (folder / "adapter_config.json").exists():
         raise UserError(
-            f"{folder} has an adapter (adapter_config.json), which leads to another model: load "
-            "that one, then the adapter with PEFT"
+            f"{folder} holds an adapter (adapter_config.json) for another model: load that model, "
+            "then the adapter with PEFT"
         )
     index = folder / SAFE_WEIGHTS_INDEX_NAME
     names, count = [SAFE_WEIGHTS_NAME], 0
@@ -244,11 +245,11 @@ def _check_weights(folder: Path) -> int:
                     raise UserError(f"{folder / name} holds no weights")
                 count += len(weights.keys())
     except FileNotFoundError as error:
-        raise UserError(f"{folder} lacks the weights file {error.filename or names}") from error
+        raise UserError(f"{folder} has no weights file {error.filename or names}") from error
     except UserError:
         raise
     except (SafetensorError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(f"the weights in {folder} are damaged: {error}") from error
     except RecursionError as error:
-        raise UserError(f"the weights in {folder} are damaged: {index} is no index") from error
+        raise UserError(f"the weights in {folder} are damaged: {index} is not an index") from error
     return count

@@ -1,4 +1,4 @@
-"""What a model's configuration remembers of its mixers."""
+"""The mixer entry in a model's configuration."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _ENTRY = "_latentwave_entry"
 
 
 def saved_mixers(model: nn.Module) -> Any:
-    """The entry of the mixers in the configuration of a model's decoder, None without one.
+    """The mixer entry in the configuration of a model's decoder; None if there is none.
 
-    A plain PyTorch model keeps it itself.
+    A plain PyTorch model holds it as an attribute.
     """
     if not isinstance(model, PreTrainedModel):
         return vars(model).get(_ENTRY)
@@ -23,12 +23,12 @@ def saved_mixers(model: nn.Module) -> Any:
 
 
 def remember_mixers(model: nn.Module, entry: dict[str, Any]) -> None:
-    """Write the entry into the configuration of the decoder, inside a larger one or not.
+    """Write the entry into the decoder's configuration, which may be nested in a larger one.
 
-    Models that are built from one configuration object share it. A model with a head is given its
-    own, so that others are not saved with its mixers. A model without one (`model.base_model`)
-    may stand inside another, which has to be saved with them and whose settings it follows: it
-    keeps what it shares, unless mixers of another model stand there already.
+    Models built from one configuration object share it. A model with a head gets its own copy, so
+    that other models are not saved with its mixers. A model without a head (`model.base_model`)
+    may be part of another, which must be saved with the mixers and whose settings it follows: it
+    keeps the shared object, unless that already holds another model's mixers.
     """
     if not isinstance(model, PreTrainedModel):
         vars(model)[_ENTRY] = entry
@@ -42,7 +42,7 @@ def remember_mixers(model: nn.Module, entry: dict[str, Any]) -> None:
 
 
 def forget_mixers(model: nn.Module) -> None:
-    """Remove the entry, but not from what another model shares."""
+    """Remove the entry, but not from a configuration shared with another model."""
     if not isinstance(model, PreTrainedModel):
         vars(model).pop(_ENTRY, None)
         return
@@ -61,10 +61,10 @@ def _decoder_config(model: PreTrainedModel) -> PretrainedConfig:
 
 
 def _give_own_config(model: PreTrainedModel) -> None:
-    """Replace a model's configuration by a copy of its own, in all of its modules."""
+    """Replace a model's configuration with its own copy, in all its modules."""
     own = copy.deepcopy(model.config)
     replaced = {id(model.config): own}
-    for name, part in vars(model.config).items():  # a language model's inside a larger one
+    for name, part in vars(model.config).items():  # such as text_config
         if isinstance(part, PretrainedConfig):
             replaced[id(part)] = getattr(own, name)
     for module in model.modules():

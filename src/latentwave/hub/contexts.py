@@ -1,4 +1,4 @@
-"""What users tell the mixers of models that have no argument for it."""
+"""Context managers that pass documents, padding and state to mixers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from latentwave.errors import UserError
 from latentwave.hub.attached import find_anchor
 from latentwave.hub.cache import MixerStates
-from latentwave.hub.calls import CURRENT, Call, opened
+from latentwave.hub.calls import CURRENT, Call, use_call
 from latentwave.hub.mixed import MixedDecoder, MixedLayer, MixedPart, check_layers
 from latentwave.hub.padding import Padding
 
@@ -19,15 +19,15 @@ from latentwave.hub.padding import Padding
 def documents(
     segment_ids: Tensor | None = None, *, padding_mask: Tensor | None = None
 ) -> Iterator[None]:
-    """Tell the mixers of the models that run in the `with` block what their tokens are.
+    """Tell the mixers of models run in the `with` block about documents and padding.
 
-    It holds for the thread that enters the block. `backward()` may come after the block, with
-    gradient checkpointing too if each layer is checkpointed by itself; around layers that are
-    compiled one by one and checkpointed from outside, it has to come inside.
+    Applies to the thread that enters the block. `backward()` may come after the block, even with
+    gradient checkpointing if each layer is checkpointed by itself; if layers are compiled one by
+    one and checkpointed from outside, call it inside.
 
     Args:
-        segment_ids: (B, T), integers: no mixer reaches across a change of them.
-        padding_mask: (B, T), True or 1 for real tokens; padded ones are left out.
+        segment_ids: (B, T), integers: no mixer reaches across a change of id.
+        padding_mask: (B, T), True or 1 for real tokens; mixers skip padding.
 
     Example:
         >>> import torch
@@ -35,8 +35,8 @@ def documents(
         ...     pass  # loss = model(tokens, targets)
     """
     outer = CURRENT.call
-    states = outer.states if outer is not None and outer.given else None
-    with opened(Call(states, segment_ids, Padding.of(padding_mask), given=True)):
+    states = outer.states if outer is not None and outer.from_user else None
+    with use_call(Call(states, segment_ids, Padding.of(padding_mask), from_user=True)):
         yield
 
 
@@ -44,21 +44,21 @@ def documents(
 def streaming(model: nn.Module) -> Iterator[MixerStates]:
     """Let each call of a plain PyTorch decoder continue where the last one in the block ended.
 
-    A model that decodes with a cache of its own needs it, for its mixers have to remember too:
-    chunks of any length, one token included, then give what the whole sequence gives. Without the
-    block every call begins a new sequence, and nothing can notice that the model itself continues
-    one. Models of transformers need it not: their `past_key_values` carry the mixers' state.
+    Use it around a model that decodes with its own cache, so that its mixers keep state too:
+    chunks of any length, even single tokens, then give the same result as the whole sequence.
+    Outside the block every call starts a new sequence, even if the model itself continues one.
+    transformers models do not need it: their `past_key_values` carry the mixers' state.
 
     Args:
-        model: with mixers.
+        model: a plain PyTorch model with mixers.
 
     Yields:
-        The state of all mixers. It can be `reset`, cropped (`crop(-n)` takes n tokens back), and
-        its batch repeated and selected, as caches of transformers can.
+        The state of all mixers. Like a transformers cache, it can be reset and cropped
+        (`crop(-n)` removes the last n tokens), and its batch repeated and selected.
 
     Raises:
-        UserError: for a model without mixers, one of transformers, or one in which a layer was
-            copied or stands twice since.
+        UserError: for a model without mixers, a transformers model, or a model whose layers were
+            copied or repeated after mixers were attached.
 
     Example:
         >>> from latentwave.hub import attach
@@ -72,12 +72,12 @@ def streaming(model: nn.Module) -> Iterator[MixerStates]:
         isinstance(module, MixedLayer | MixedPart) for module in modules
     ):
         raise UserError(
-            f"streaming is for plain PyTorch decoders with mixers, got {type(model).__name__}: "
-            "models of transformers keep the mixers' state in their past_key_values"
+            f"streaming needs a plain PyTorch decoder with mixers, got {type(model).__name__}: "
+            "transformers models keep the mixers' state in their past_key_values"
         )
     anchor = find_anchor(model)
     if anchor._mixed_list is not None:
         check_layers(anchor)
     states = MixerStates(static=False, is_sliding=False)
-    with opened(Call(states, given=True)):
+    with use_call(Call(states, from_user=True)):
         yield states

@@ -1,4 +1,4 @@
-"""Where a transformers model keeps its decoder layers."""
+"""Find the decoder layers of a transformers model."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from latentwave.errors import UserError
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Decoder:
-    """The part of a model that runs the layers, one after the other.
+    """The part of a model that runs the decoder layers in order.
 
     Attributes:
-        module: the module whose forward loops over the layers, or any around it.
-        layers: the decoder layers, first one first.
-        config: the configuration of transformers that describes them, if there is one.
-        channels: of the stream between them.
-        context_length: tokens that they are made for, if that is known.
-        name: of the list of layers among the submodules of `module`; None for a plain model
-            whose user gave layers that stand in no one list.
+        module: the module whose forward loops over the layers, or one that contains it.
+        layers: the decoder layers in order.
+        config: their transformers configuration, if there is one.
+        channels: width of the residual stream between them.
+        context_length: number of tokens they are built for, if known.
+        name: path of the list of layers inside `module`; None for a plain model whose layers do
+            not come from a single list.
     """
 
     module: nn.Module
@@ -40,17 +40,17 @@ class Decoder:
             if any(layer is other for other in self.layers[:index]):
                 raise UserError(
                     f"decoder layer {index} is the same {type(layer).__name__} as an earlier "
-                    "one: mixers would take the tokens of both for one sequence; give each layer "
-                    "a module of its own"
+                    "one, so a mixer would see the tokens of both as one sequence: give each "
+                    "layer its own module"
                 )
 
 
 def find_decoder(model: nn.Module) -> Decoder:
     """Find the decoder layers of a causal language model.
 
-    The rule: the one list of modules that has `config.num_hidden_layers` entries, at least one
-    of them with an attention module inside. Of several, the one whose owner carries the language
-    model's own configuration.
+    They are the one list of `config.num_hidden_layers` modules, at least one of which contains
+    an attention module. Among several such lists, it is the one whose owner holds the language
+    model's configuration.
 
     Args:
         model: any transformers decoder.
@@ -59,14 +59,13 @@ def find_decoder(model: nn.Module) -> Decoder:
         The module that runs the layers, the layers and their configuration.
 
     Raises:
-        UserError: for encoder-decoders and cross-attention, and when no list or more than one
-            fits.
+        UserError: for encoder-decoders and cross-attention, and if no list or several fit.
     """
     config = getattr(model, "config", None)
     if not isinstance(config, PretrainedConfig):
         raise UserError(
-            f"{type(model).__name__} is no model of transformers: say where its decoder layers "
-            'are, as in layers="transformer.h"'
+            f"{type(model).__name__} is not a transformers model: pass the path of its decoder "
+            'layers, as in layers="transformer.h"'
         )
     config = config.get_text_config(decoder=True)
     if config.is_encoder_decoder or getattr(config, "add_cross_attention", False):
@@ -86,8 +85,8 @@ def find_decoder(model: nn.Module) -> Decoder:
     if not found:
         raise UserError(
             f"{type(model).__name__} has no list of num_hidden_layers = {num_layers} modules with "
-            "attention inside, so there is no telling where mixers should go: they need a "
-            "decoder whose layers stand in one nn.ModuleList"
+            "attention inside, so its decoder layers cannot be found: use a model whose layers "
+            "are in one nn.ModuleList"
         )
     if len(found) > 1:
         described = ", ".join(f"{type(owner).__name__}.{name}" for owner, name, _ in found)
@@ -107,21 +106,22 @@ def find_decoder(model: nn.Module) -> Decoder:
 
 
 class _ReachedError(Exception):
-    """The first layer was reached: its input."""
+    """Raised with the input of the first layer when a run reaches it."""
 
 
 def check_form(decoder: Decoder, *, between: bool) -> None:
-    """Try whether mixers can serve the layers of a transformers decoder.
+    """Check that mixers can run in the layers of a transformers decoder.
 
-    It is run on two tokens up to its first layer, whose input tells. A decoder that takes other
-    inputs than token ids, or is sharded, is not tried.
+    Runs the decoder on two tokens and checks the input of its first layer. Skips decoders that
+    are sharded or do not take token ids.
 
     Args:
         decoder: without mixers.
-        between: whether mixers are to stand between the layers.
+        between: whether mixers will stand between the layers.
 
     Raises:
-        UserError: if its signal is not (B, T, D) there, or its cache is one of its own.
+        UserError: if that input is not (B, T, D), or the decoder does not accept a transformers
+            cache.
     """
     model: Any = decoder.module
     weight = next(model.parameters(), None)
@@ -146,7 +146,7 @@ def check_form(decoder: Decoder, *, between: bool) -> None:
                     if signal is None:
                         return
                     raise UserError(
-                        f"{type(model).__name__} cannot run with the cache of transformers that "
+                        f"{type(model).__name__} cannot run with the transformers cache that "
                         f"carries the mixers' state: {error}"
                     ) from error
     finally:
@@ -154,15 +154,15 @@ def check_form(decoder: Decoder, *, between: bool) -> None:
     shape = tuple(signal.shape) if isinstance(signal, Tensor) else ()
     if shape != (1, 2, decoder.channels) and (between or len(shape) == 3):
         raise UserError(
-            f"the layers of {type(model).__name__} read a signal of shape {shape} for (1, 2) "
+            f"the layers of {type(model).__name__} take an input of shape {shape} for (1, 2) "
             f"tokens, but mixers need (batch, tokens, {decoder.channels}): choose points inside "
-            "the layers where it has that form, or another model"
+            "the layers where the signal has that shape, or another model"
         )
 
 
 @contextlib.contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Run a model as in evaluation, and leave it as it was."""
+    """Put a model in eval mode for the block."""
     training = [module for module in model.modules() if module.training]
     model.train(False)
     try:
@@ -173,10 +173,10 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
 
 
 def decoder_layers(model: nn.Module) -> list[nn.Module]:
-    """The decoder layers of a model, first one first.
+    """The decoder layers of a model, in order.
 
     Raises:
-        UserError: if they cannot be told.
+        UserError: if they cannot be found.
     """
     for module in model.modules():
         layers: tuple[nn.Module, ...] | None = getattr(module, "_mixed_layers", None)
@@ -186,7 +186,7 @@ def decoder_layers(model: nn.Module) -> list[nn.Module]:
 
 
 def _are_layers(modules: nn.ModuleList) -> bool:
-    """Whether at least one has attention; others may convolve or recur instead."""
+    """Whether at least one has attention; the others may be convolutional or recurrent."""
     return any(
         "attn" in name or "attention" in name
         for module in modules
@@ -195,7 +195,7 @@ def _are_layers(modules: nn.ModuleList) -> bool:
 
 
 def head_counts(config: PretrainedConfig) -> tuple[int, int]:
-    """Heads of queries, and of keys and values."""
+    """The number of query heads, and of key and value heads."""
     num_heads: int = config.num_attention_heads
     if getattr(config, "multi_query", False) and not getattr(
         config, "new_decoder_architecture", False
@@ -206,6 +206,6 @@ def head_counts(config: PretrainedConfig) -> tuple[int, int]:
 
 
 def uncompiled(layer: nn.Module) -> nn.Module:
-    """The layer itself, which `torch.compile` puts into another module."""
+    """The layer inside the wrapper of `torch.compile`, or the layer itself."""
     inner = getattr(layer, "_orig_mod", layer)
     return inner if isinstance(inner, nn.Module) else layer

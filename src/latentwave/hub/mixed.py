@@ -1,4 +1,4 @@
-"""The classes that modules of a model get while mixers are attached."""
+"""The classes given to modules of a model while mixers are attached."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from transformers import DynamicCache, PretrainedConfig
 
 from latentwave.errors import UserError
 from latentwave.hub.cache import states_in
-from latentwave.hub.calls import CURRENT, Call, call_of, opened
+from latentwave.hub.calls import CURRENT, Call, call_of, use_call
 from latentwave.hub.padding import Padding, find_documents, find_padding
 from latentwave.hub.points import Site
 from latentwave.hub.swapping import Swapped, restore_class, swap_class
 
 _CALL = "latentwave_call"
-_NO_BATCHES = (
-    "continuous batching keeps the requests of a batch apart in its own paged cache, which has no "
-    "room for the mixers' state: use generate() with a padded batch, or detach(model) first"
+_NO_CONTINUOUS_BATCHING = (
+    "continuous batching uses its own paged cache, which cannot hold the mixers' state: "
+    "use generate() with a padded batch, or detach(model) first"
 )
 
 
 class _Watching(Swapped):
-    """A module that notices when one is replaced whose input or output is mixed."""
+    """A module that reattaches mixers when a mixed child module is replaced."""
 
     _mixed_children: frozenset[str]
-    # Held in a tuple, the layer is no submodule, so that no name in a checkpoint changes.
+    # A tuple does not register the layer as a submodule, so checkpoint names stay the same.
     _mixed_at: tuple[nn.Module, tuple[Site, ...]]
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute, as adapters and quantisation do with modules."""
         super().__setattr__(name, value)
         if name in self._mixed_children:
-            _follow(self._mixed_at[0])
+            _reattach(self._mixed_at[0])
 
 
 class MixedPart(_Watching):
-    """A module inside a decoder layer whose input or output is mixed, or one that holds such."""
+    """A module inside a decoder layer with a mixed input or output, or a parent of one."""
 
     _mixed_argument: str
 
@@ -61,37 +61,37 @@ class MixedPart(_Watching):
 
 
 class MixedLayer(_Watching):
-    """A decoder layer with mixers behind or inside it, which are its submodules."""
+    """A decoder layer with mixers after or inside it, held as its submodules."""
 
-    _mixed_parts: dict[str, nn.Module]  # by their paths
+    _mixed_parts: dict[str, nn.Module]  # by path
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the layer; gradient checkpointing keeps the facts of the call with its arguments."""
+        """Run the layer; the call is an argument, so that gradient checkpointing keeps it."""
         if self._mixed_at[0] is not self:
             raise UserError(
-                f"this {type(self).__name__} is a copy of a layer with mixers: copy whole models, "
-                "or attach after the layers are copied"
+                f"this {type(self).__name__} is a copy of a layer with mixers: copy the whole "
+                "model, or copy layers before you attach mixers"
             )
         patched = self.__dict__.get("forward")
         ours = getattr(patched, "__func__", None) is type(self).forward
         if patched is not None and not ours and "_old_forward" not in self.__dict__:
             raise UserError(
-                f"something has put another forward on this {type(self).__name__}, which leaves "
-                "out its mixers: let it patch the class, or modules inside the layer"
+                f"the forward of this {type(self).__name__} was patched, which bypasses its "
+                "mixers: patch the class, or modules inside the layer"
             )
         for path, part in self._mixed_parts.items():
             if self.get_submodule(path) is not part:
-                _follow(self)
+                _reattach(self)
         call = call_of(self, args, kwargs)
         if call is not None:
             kwargs[_CALL] = call
         return super().__call__(*args, **kwargs)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the layer and the mixer behind it."""
+        """Run the layer, then its mixers."""
         call = kwargs.pop(_CALL, None)
         if call is not CURRENT.call:  # the backward pass runs it again
-            with opened(call):
+            with use_call(call):
                 return self._run(args, kwargs)
         return self._run(args, kwargs)
 
@@ -104,7 +104,7 @@ class MixedLayer(_Watching):
 
 
 def mix_layer(module: nn.Module, sites: Sequence[Site]) -> None:
-    """Run the mixers of a layer from now on; they are submodules of it already."""
+    """Make a layer run its mixers, which are already its submodules."""
     layer: Any = module
     layer._mixed_at, layer._mixed_parts = (layer, tuple(sites)), {}
     children: dict[str, set[str]] = {"": set()}
@@ -119,12 +119,12 @@ def mix_layer(module: nn.Module, sites: Sequence[Site]) -> None:
             layer._mixed_parts[path] = part
             part._mixed_at = layer, tuple(site for site in sites if site.path == path)
             part._mixed_argument = next(iter(inspect.signature(part.forward).parameters))
-        if not isinstance(part, nn.ModuleList | nn.ModuleDict):  # which are never called
+        if not isinstance(part, nn.ModuleList | nn.ModuleDict):  # these are never called
             swap_class(part, MixedPart if path else MixedLayer)
 
 
 def sites_of(layer: nn.Module) -> tuple[Site, ...]:
-    """Where mixers stand in a layer; nowhere if it has none."""
+    """The sites of a layer's mixers; empty if it has none."""
     sites: tuple[Site, ...] = vars(layer).get("_mixed_at", (layer, ()))[1]
     return sites
 
@@ -140,13 +140,13 @@ def unmix_layer(module: nn.Module) -> None:
 
 
 @torch.compiler.disable(  # type: ignore[untyped-decorator, no-untyped-call]
-    reason="a module that is mixed was replaced: run the model once before"
+    reason="a mixed module was replaced: run the model once before compiling"
 )
-def _follow(layer: Any) -> None:
-    """Move to the modules that stand in the places of those that were mixed.
+def _reattach(layer: Any) -> None:
+    """Move mixers from replaced modules to their replacements.
 
-    Adapters and quantisation replace linear maps by others, which may hold the old one: its
-    output is then a part of the signal only.
+    Adapters and quantisation replace linear maps by modules that may contain the old one, whose
+    output is then only part of the signal.
     """
     sites = layer._mixed_at[1]
     unmix_layer(layer)
@@ -154,20 +154,20 @@ def _follow(layer: Any) -> None:
 
 
 def _mix(layer: nn.Module, site: Site, signal: Tensor) -> Tensor:
-    """Run the mixer of a site with what the current call says."""
+    """Run the mixer of a site with the state, documents and padding of the current call."""
     mixer = getattr(layer.get_submodule(site.holder) if site.holder else layer, site.name)
     call = CURRENT.call
-    if call is None:  # the layer is called by itself
+    if call is None:  # the layer runs on its own
         alone: Tensor = mixer(signal)
         return alone
     state = None
-    # As for attention, a layer that will be run again cannot write into a cache.
+    # As in attention, a layer that will be rerun must not write into the cache.
     rerun = layer.training and getattr(layer, "gradient_checkpointing", False)
     padding, segment_ids, mask = call.padding, call.segment_ids, None
     if call.states is not None and not rerun:
         state = call.states.of(f"{site.layer_index}.{site.name}")
         state.num_padded = None if padding is None else padding.num_padded
-    # Layers of one model may be on several devices.
+    # Layers of a model may be on different devices.
     if segment_ids is not None:
         segment_ids = segment_ids.to(signal.device)
     if padding is not None:
@@ -184,32 +184,32 @@ def _mix_output(layer: nn.Module, site: Site, output: Any) -> Any:
 
 
 class MixedModel(Swapped):
-    """A transformers model with mixers anywhere inside."""
+    """A transformers model that contains mixers."""
 
     def init_continuous_batching(self, *args: Any, **kwargs: Any) -> Any:
-        """Refuse what `generate_batch` begins with, in the caller's thread.
+        """Refuse continuous batching early, in the caller's thread.
 
         Raises:
-            UserError: always, as long as there are mixers.
+            UserError: while mixers are attached.
         """
         if any(isinstance(module, MixedDecoder) for module in self.modules()):
-            raise UserError(_NO_BATCHES)
+            raise UserError(_NO_CONTINUOUS_BATCHING)
         return super().init_continuous_batching(*args, **kwargs)  # type: ignore[misc]
 
 
 def mix_models(model: nn.Module) -> None:
-    """Let the generating models among a model and its modules know that there are mixers."""
+    """Swap the class of every generating model in a model to `MixedModel`."""
     for module in model.modules():
         generates = hasattr(type(module), "init_continuous_batching")
         if generates and not isinstance(module, MixedModel):
             swap_class(module, MixedModel)
-            _name_documents(module)
+            _add_segment_ids_argument(module)
 
 
-def _name_documents(model: nn.Module) -> None:
-    """Put `segment_ids` into the signature of a mixed model's forward, if it hands them on.
+def _add_segment_ids_argument(model: nn.Module) -> None:
+    """Add `segment_ids` to the signature of a forward that accepts extra keyword arguments.
 
-    The Trainer drops what that does not name from the items of a data set.
+    The Trainer drops data set columns that the signature does not name.
     """
     cls: Any = type(model)
     plain = cls._swapped_from.forward
@@ -230,12 +230,12 @@ def _name_documents(model: nn.Module) -> None:
 
 
 class MixedDecoder(MixedModel):
-    """A transformers decoder, which finds out what the mixers need to know of a call."""
+    """A transformers decoder that provides the mixers with the context of each call."""
 
     _mixed_arguments: tuple[str, ...]
     _mixed_config: PretrainedConfig
-    _mixed_list: str  # the name of the list of its layers
-    _mixed_entries: list[nn.Module]  # what stood there when it was last looked at
+    _mixed_list: str  # path of its list of layers
+    _mixed_entries: list[nn.Module]  # the list at the last check
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the decoder."""
@@ -246,23 +246,23 @@ class MixedDecoder(MixedModel):
         ):
             check_layers(self)
             self._mixed_entries = entries
-        with opened(self._facts(kwargs)):
+        with use_call(self._call_from(kwargs)):
             return super().__call__(**kwargs)
 
-    def _facts(self, kwargs: dict[str, Any]) -> Call | None:
+    def _call_from(self, kwargs: dict[str, Any]) -> Call | None:
         if kwargs.get("cache") is not None:
-            raise UserError(_NO_BATCHES)
+            raise UserError(_NO_CONTINUOUS_BATCHING)
         names = ("input_ids", "inputs_embeds", "hidden_states")
         tokens = next((kwargs[name] for name in names if kwargs.get(name) is not None), None)
         if tokens is None:
-            return None  # the model says so itself
+            return None  # the model raises its own error
         segment_ids = kwargs.pop("segment_ids", None)
         if segment_ids is None:
             segment_ids = kwargs.get("seq_idx")
-        given = CURRENT.call if CURRENT.call is not None and CURRENT.call.given else Call()
+        outer = CURRENT.call if CURRENT.call is not None and CURRENT.call.from_user else Call()
         if segment_ids is None:
-            segment_ids = given.segment_ids
-        # Models are given other configurations, and these change.
+            segment_ids = outer.segment_ids
+        # The configuration may have been replaced or changed since attach.
         config = getattr(self, "config", self._mixed_config).get_text_config(decoder=True)
         cache = kwargs.get("past_key_values")
         if cache is None and self._wants_cache(config, kwargs.get("use_cache")):
@@ -280,7 +280,7 @@ class MixedDecoder(MixedModel):
         elif segment_ids is None:
             segment_ids = find_documents(kwargs["attention_mask"], tokens.shape[1])
         mask = find_padding(kwargs.get("attention_mask"), tokens.shape[1], cache, config)
-        padding = given.padding if mask is None else Padding.of(mask)
+        padding = outer.padding if mask is None else Padding.of(mask)
         return Call(states, segment_ids, padding)
 
     def _wants_cache(self, config: PretrainedConfig, use_cache: bool | None) -> bool:
@@ -290,7 +290,7 @@ class MixedDecoder(MixedModel):
 
 
 def mix_decoder(module: nn.Module, config: PretrainedConfig) -> None:
-    """Tell the mixers in a transformers decoder what they need to know, from now on."""
+    """Make a transformers decoder provide its mixers with the context of each call."""
     decoder: Any = module
     decoder._mixed_arguments = tuple(inspect.signature(decoder.forward).parameters)
     decoder._mixed_config = config
@@ -306,13 +306,13 @@ def unmix_decoder(module: nn.Module) -> None:
 
 
 @torch.compiler.disable(  # type: ignore[untyped-decorator, no-untyped-call]
-    reason="the list of layers changed: run the model once before"
+    reason="the list of layers changed: run the model once before compiling"
 )
 def check_layers(anchor: Any) -> None:
-    """Refuse copies of layers with mixers, and one that stands in their list twice.
+    """Raise UserError if layers with mixers were copied or repeated.
 
     Args:
-        anchor: the module at which the layers and the name of their list are noted.
+        anchor: the module that records the layers and the path of their list.
     """
     layers = list(anchor.get_submodule(anchor._mixed_list)._modules.values())
     mixed = [each for layer in layers for each in layer.modules() if "_mixed_parts" in vars(each)]
@@ -320,15 +320,15 @@ def check_layers(anchor: Any) -> None:
     if len(mixed) > len({id(each) for each in mixed} & own):
         raise UserError(
             f"the {len(own)} decoder layers were copied or repeated after mixers were attached "
-            f"(there are {len(layers)} now), and one mixer would be taken for two: replicate the "
-            "layers first, then attach"
+            f"(there are {len(layers)} now), so layers would share a mixer: replicate the layers "
+            "first, then attach"
         )
 
 
 def _documents(position_ids: Tensor | None, tokens: Tensor) -> Tensor | None:
-    """Packed documents that positions alone tell: each begins where they do not go on by one.
+    """Packed documents from position ids: each starts where they do not increase by one.
 
-    As in attention, which separates them by the same rule if there is neither a mask nor a cache.
+    Attention uses the same rule when there is neither a mask nor a cache.
     """
     if position_ids is None or position_ids.dim() != 2 or position_ids.shape[1] != tokens.shape[1]:
         return None

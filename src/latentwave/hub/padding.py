@@ -1,4 +1,4 @@
-"""What an attention mask of any form tells: which tokens are padding, where documents begin."""
+"""Find padding and document boundaries in an attention mask of any form."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from latentwave.errors import UserError
 
 
 class Padding(NamedTuple):
-    """How padding is left out: it moves behind the real tokens, and takes no filter time there.
+    """How padding is skipped: it moves after the real tokens, where no filter sees it.
 
-    So padding anywhere changes nothing for the tokens around it, as in attention.
+    Padding therefore never affects the tokens around it, as in attention.
 
     Attributes:
-        places: (B, T), where each token of a call moves.
-        mask: (B, T), True for real tokens, after they have moved.
-        num_padded: (B,), the others.
+        positions: (B, T), where each token moves.
+        mask: (B, T), True for real tokens, after the move.
+        num_padded: (B,), the number of padding tokens.
     """
 
-    places: Tensor
+    positions: Tensor
     mask: Tensor
     num_padded: Tensor
 
     @classmethod
     def of(cls, mask: Tensor | None) -> Padding | None:
-        """From (B, T), True or 1 for real tokens; None if there is no padding."""
+        """Build from a mask (B, T), True or 1 for real tokens; None for no mask."""
         if mask is None:
             return None
         mask = mask.bool()
         num_real = mask.sum(dim=1, keepdim=True)
-        behind = num_real + (~mask).cumsum(dim=1)
-        places = torch.where(mask, mask.cumsum(dim=1), behind) - 1
+        after_real = num_real + (~mask).cumsum(dim=1)
+        positions = torch.where(mask, mask.cumsum(dim=1), after_real) - 1
         moved = torch.arange(mask.shape[1], device=mask.device) < num_real
-        return cls(places, moved, mask.shape[1] - num_real[:, 0])
+        return cls(positions, moved, mask.shape[1] - num_real[:, 0])
 
     def move(self, signal: Tensor) -> Tensor:
-        """The tokens of (B, T) or (B, T, C) in their new places."""
+        """Move the tokens of (B, T) or (B, T, C) to their new positions."""
         return torch.zeros_like(signal).scatter(1, self._index(signal), signal)
 
     def move_back(self, signal: Tensor) -> Tensor:
@@ -48,29 +48,29 @@ class Padding(NamedTuple):
         return signal.gather(1, self._index(signal))
 
     def _index(self, signal: Tensor) -> Tensor:
-        places = self.places.to(signal.device)
-        return places if signal.dim() == 2 else places.unsqueeze(-1).expand_as(signal)
+        index = self.positions.to(signal.device)
+        return index if signal.dim() == 2 else index.unsqueeze(-1).expand_as(signal)
 
 
 def find_padding(
     attention_mask: Any, num_tokens: int, cache: Cache | None, config: PretrainedConfig
 ) -> Tensor | None:
-    """Tell the real ones among the new tokens.
+    """Find which of the new tokens are real.
 
     Args:
-        attention_mask: (batch, past + new), 1 for real tokens: its last part counts. Or
-            (batch, 1, new or 1, keys), boolean or to be added to the scores, as static caches and
-            encoders are run with: a token is padding when it may not even attend to itself. Or
-            such masks by type of layer.
-        num_tokens: new tokens.
-        cache: of the call, before the new tokens are in it.
-        config: of the decoder.
+        attention_mask: (batch, past + new), 1 for real tokens, of which the new part is used. Or
+            (batch, 1, new or 1, keys), boolean or added to the scores, as static caches and
+            encoders use: a token is padding if it may not even attend to itself. Or a dict of
+            such masks by layer type.
+        num_tokens: number of new tokens.
+        cache: the cache before the new tokens are added.
+        config: the decoder's configuration.
 
     Returns:
         (batch, new), boolean, True for real tokens; None if all are real.
 
     Raises:
-        UserError: for a mask of another form.
+        UserError: for any other kind of mask.
     """
     kind, attention_mask = _one_of(attention_mask)
     types = getattr(config, "layer_types", None) or []
@@ -81,27 +81,27 @@ def find_padding(
         return _unless_all_real(attention_mask[:, attention_mask.shape[1] - num_tokens :].bool())
     if isinstance(attention_mask, Tensor) and attention_mask.dim() == 4:
         rows = keys = torch.arange(num_tokens, device=attention_mask.device)
-        if attention_mask.shape[2] == 1:  # one row for all
+        if attention_mask.shape[2] == 1:  # all tokens share one row
             rows = torch.zeros_like(rows)
         if cache is not None:
-            _, first_key = cache.get_mask_sizes(num_tokens, layer_index)  # of a sliding window
+            _, first_key = cache.get_mask_sizes(num_tokens, layer_index)  # > 0 in a window
             keys = keys + cache.get_seq_length() - first_key
         return _unless_all_real(_allows(attention_mask[:, 0, rows, keys]))
     raise UserError(
-        "mixers need the attention mask as (batch, tokens), 1 for real tokens, to tell which "
-        f"tokens are padding; got {type(attention_mask).__name__}"
+        "mixers need an attention mask of shape (batch, tokens), 1 for real tokens, to find "
+        f"padding; got {type(attention_mask).__name__}"
         + (f" of shape {tuple(attention_mask.shape)}" if hasattr(attention_mask, "shape") else "")
     )
 
 
 def find_documents(attention_mask: Any, num_tokens: int) -> Tensor | None:
-    """Packed documents that a block-diagonal mask tells, of a call without a cache.
+    """Packed documents from a block-diagonal mask, for a call without a cache.
 
-    A token begins one that may not attend to the real token before it.
+    A token that may not attend to the previous real token starts a new document.
 
     Args:
-        attention_mask: as for `find_padding`; only (batch, 1, tokens, tokens) tells documents.
-        num_tokens: of the call.
+        attention_mask: as for `find_padding`; only (batch, 1, tokens, tokens) shows documents.
+        num_tokens: number of tokens in the call.
 
     Returns:
         (batch, tokens), integers; None if there is one document.
@@ -113,8 +113,8 @@ def find_documents(attention_mask: Any, num_tokens: int) -> Tensor | None:
         return None
     allowed = _allows(mask[:, 0])
     real = allowed.diagonal(dim1=1, dim2=2)
-    places = torch.arange(num_tokens, device=mask.device)
-    last = torch.where(real, places, -1).cummax(dim=1).values
+    positions = torch.arange(num_tokens, device=mask.device)
+    last = torch.where(real, positions, -1).cummax(dim=1).values
     before = torch.cat([torch.full_like(last[:, :1], -1), last[:, :-1]], dim=1)
     joined = allowed.gather(2, before.clamp(min=0).unsqueeze(-1)).squeeze(-1)
     begins = real & (before >= 0) & ~joined
@@ -124,7 +124,6 @@ def find_documents(attention_mask: Any, num_tokens: int) -> Tensor | None:
 
 
 def _one_of(attention_mask: Any) -> tuple[str, Any]:
-    """The first mask of several by type of layer, and that type."""
     if not isinstance(attention_mask, dict):
         return "", attention_mask
     given = {kind: mask for kind, mask in attention_mask.items() if mask is not None}
@@ -136,8 +135,8 @@ def _allows(mask: Tensor) -> Tensor:
 
 
 def _unless_all_real(mask: Tensor) -> Tensor | None:
-    """Compilers would have to guess; other devices to be waited for, which decoding does anyway."""
+    """None if all tokens are real, where checking needs neither a guess nor an extra sync."""
     if torch.compiler.is_compiling() or (mask.is_cuda and torch.cuda.is_current_stream_capturing()):
         return mask
-    asks = mask.device.type == "cpu" or mask.shape[1] == 1
-    return None if asks and mask.all() else mask
+    can_check = mask.device.type == "cpu" or mask.shape[1] == 1  # decoding syncs anyway
+    return None if can_check and mask.all() else mask

@@ -1,4 +1,4 @@
-"""Parameter groups for optimizers: what of a model with mixers takes weight decay."""
+"""Optimizer parameter groups: which parameters of a model with mixers get weight decay."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from latentwave.mixers import Mixer
 
 
 def mixer_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """All parameters of all mixers inside a model, each once.
+    """All parameters of all mixers inside a model, each once, frozen ones included.
 
-    They are found by their modules, so it does not matter where mixers stand or what wraps the
-    model or the mixers (PEFT, DDP, FSDP2). Frozen ones are included.
+    Mixers are found by class, wherever they are and whatever wraps them or the model (PEFT, DDP,
+    FSDP2).
 
     Args:
         model: any module.
 
     Returns:
-        The parameters, in the order of the modules; empty without mixers.
+        The parameters in module order; empty if there are no mixers.
     """
     mixers = (module for module in model.modules() if isinstance(module, Mixer))
     return list({id(p): p for mixer in mixers for p in mixer.parameters()}.values())
 
 
 def parameter_groups(model: nn.Module, *, weight_decay: float) -> list[dict[str, Any]]:
-    """Two groups for an optimizer: matrices of the backbone with weight decay, the rest without.
+    """Two optimizer groups: backbone matrices with weight decay, everything else without.
 
-    Decayed is every trainable parameter of the backbone with two dimensions or more, embeddings
-    and output head included, as nanoGPT and transformers' Trainer do it. Not decayed are biases,
-    norms, and every parameter of a mixer whatever its shape: decay pulls a kernel towards zero,
-    which is no filter at all, and a gate towards whatever its zero means.
+    Weight decay applies to every trainable backbone parameter with at least two dimensions,
+    embeddings and output head included, as in nanoGPT and transformers' Trainer. Biases, norms
+    and all mixer parameters of any shape are exempt: decay would pull a kernel towards zero,
+    which filters nothing, and a gate towards whatever zero happens to mean for it.
 
-    Muon is for matrices that map channels to channels, never for those of mixers: give it the
-    matrices of the decoder layers among the first group, and the rest to AdamW.
+    Muon is for matrices that map channels to channels, never for mixer parameters: give it the
+    decoder layers' matrices from the first group, and everything else to AdamW.
 
     Args:
         model: with or without mixers, wrapped or not.
-        weight_decay: of the first group.
+        weight_decay: weight decay of the first group.
 
     Returns:
-        The groups, as `torch.optim` takes them; one without parameters is left out.
+        The groups in the format of `torch.optim`; empty groups are dropped.
 
     Example:
         >>> import torch

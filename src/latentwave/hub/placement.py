@@ -1,4 +1,4 @@
-"""Which mixers stand where: what a caller asks for, and what a configuration remembers of it."""
+"""Which mixers go where: as requested by the caller, and as saved in a configuration."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from latentwave.mixers.option_types import fits, in_words
 from latentwave.mixers.registry import as_config
 
 Placement = Literal["between", "all"] | Sequence[int]
-_FORM: dict[str, Any] = {  # of what a configuration remembers of one mixer
+_FORM: dict[str, Any] = {  # a mixer's entry in a configuration
     "kind": str,
     "options": Mapping[str, Any],
     "placement": Sequence[int] | str | None,
@@ -28,12 +28,12 @@ Mixers = str | MixerConfig | Sequence[tuple[str | MixerConfig, str | Sequence[st
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Placed:
-    """One mixer, and where copies of it stand.
+    """One mixer, and where copies of it go.
 
     Attributes:
-        config: kind and options; of the kind that a preset stands for.
-        points: where in a layer, in the order in which it passes them.
-        placement: in which layers; None: what each point has by default.
+        config: kind and options, with presets resolved.
+        points: where in a layer, in the order the layer runs them.
+        placement: in which layers; None means the default of each point.
     """
 
     config: MixerConfig
@@ -41,7 +41,7 @@ class Placed:
     placement: Placement | None
 
     def __post_init__(self) -> None:
-        """Write the placement out where all points have the same default.
+        """Fill in the placement if all points share one default.
 
         Raises:
             UserError: for options that cannot be saved.
@@ -55,13 +55,13 @@ class Placed:
         """The indices of the layers that have it at a point.
 
         Raises:
-            UserError: if the placement names others than there are.
+            UserError: if the placement names layers that do not exist.
         """
         placement = _default_placement(point) if self.placement is None else self.placement
         return _chosen_layers(placement, num_layers)
 
     def entry(self) -> dict[str, Any]:
-        """Plain values, for the model's configuration."""
+        """As plain values, for the model configuration."""
         return {
             "kind": self.config.kind,
             "options": copy.deepcopy(dict(self.config.options)),
@@ -71,10 +71,10 @@ class Placed:
 
     @classmethod
     def from_entry(cls, entry: Any) -> Placed:
-        """What `entry` gave.
+        """Read an entry that `entry` wrote.
 
         Raises:
-            UserError: for something else than such an entry, and for unknown names or values.
+            UserError: if it is not such an entry, or has unknown names or values.
         """
         if not isinstance(entry, Mapping):
             raise UserError(f"a mixer must be a mapping, got {reprlib.repr(entry)}")
@@ -95,10 +95,10 @@ def as_placed(
     placement: Placement | None,
     points: str | Sequence[str] | None,
 ) -> tuple[Placed, ...]:
-    """What `attach` was asked for.
+    """The mixers and positions that a call of `attach` requests.
 
     Raises:
-        UserError: for unknown names, for points or options beside a list of mixers, and for two
+        UserError: for unknown names, for points or options next to a list of mixers, and for two
             mixers at one point.
     """
     placement = as_placement(placement)
@@ -106,8 +106,8 @@ def as_placed(
         return (_one(as_config(mixer, options), placement, points),)
     if options or points is not None:
         raise UserError(
-            "of several mixers each comes with its own points, and its options in a MixerConfig: "
-            f"got also {', '.join([*options, *(['points'] if points is not None else [])])}"
+            "with a list of mixers, pass points in each pair and options in a MixerConfig; "
+            f"also got {', '.join([*options, *(['points'] if points is not None else [])])}"
         )
     try:
         pairs = [(each, where) for each, where in mixer]
@@ -115,7 +115,7 @@ def as_placed(
         pairs = []
     if not pairs:
         raise UserError(
-            "mixer must be a kind, a MixerConfig, or a list of pairs of these and their points, "
+            "mixer must be a kind, a MixerConfig, or a list of pairs of a mixer and its points, "
             f'such as [("kv_shift", "qkv"), ("dynamic_conv", "mlp")], got {mixer!r}'
         )
     placed = tuple(_one(as_config(each, {}), placement, where) for each, where in pairs)
@@ -125,20 +125,20 @@ def as_placed(
             if point in taken:
                 raise UserError(
                     f"{taken[point]!r} and {one.config.kind!r} cannot both stand at the point "
-                    f'{point!r}: put them into one "chain", which runs them one behind the other'
+                    f'{point!r}: put them into one "chain", which runs them one after the other'
                 )
             taken[point] = one.config.kind
     return placed
 
 
 def as_placement(placement: Any) -> Placement | None:
-    """Plain values, whatever holds the indices.
+    """Convert any sequence of indices to a list of plain integers.
 
     Raises:
-        UserError: for something else.
+        UserError: for anything that is not a placement.
     """
     if placement is None or isinstance(placement, str):
-        return cast("Placement | None", placement)  # words are looked at where layers are chosen
+        return cast("Placement | None", placement)  # words are checked in _chosen_layers
     try:
         return [operator.index(index) for index in placement]
     except TypeError:
@@ -155,7 +155,7 @@ def _one(
 
 
 def _check_savable(config: MixerConfig) -> None:
-    """A model that cannot be saved should not be trained."""
+    """Raise now rather than after training, when the model cannot be saved."""
     for name, value in config.options.items():
         try:
             json.dumps(value)

@@ -1,4 +1,4 @@
-"""Put a mixer where the weights of its layer are."""
+"""Move a mixer to the device and precision of its layer, and shard it alike."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from latentwave.mixers import Mixer
 
 
 def like_layer(mixer: Mixer, module: nn.Module, layer: nn.Module) -> Mixer:
-    """Move a mixer to where floating-point weights are, in their precision.
+    """Move a mixer to the device and dtype of the floating-point weights of its module.
 
-    Those of the module that it filters, or of the whole layer where that one is quantised.
+    If the module is quantised, the weights of the whole layer decide.
     """
     weights = itertools.chain(_floating_parameters(module), _floating_parameters(layer))
     weight = next(weights, None)
@@ -22,9 +22,9 @@ def like_layer(mixer: Mixer, module: nn.Module, layer: nn.Module) -> Mixer:
 
 
 def shard_like(mixer: Mixer, layer: nn.Module) -> None:
-    """Shard a mixer as FSDP2 has sharded its layer, in which it has no part when it comes later."""
+    """Shard a mixer like its layer if FSDP2 has already sharded that."""
     if mixer.num_parameters and any(c.__name__ == "FSDPModule" for c in type(layer).__mro__):
-        from torch.distributed.fsdp import fully_shard  # slow to load, and rarely needed
+        from torch.distributed.fsdp import fully_shard  # slow to import, rarely needed
         from torch.distributed.tensor import DTensor
 
         sharded = (p for p in layer.parameters() if isinstance(p, DTensor))

@@ -1,4 +1,4 @@
-"""Where a decoder of plain PyTorch keeps its layers, as the user says."""
+"""Find the layers of a plain PyTorch decoder from what the user passes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from latentwave.hub.decoder import Decoder, uncompiled
 
 Layers = str | nn.Module | Iterable[nn.Module]
 
-# What configurations of known training scripts call the length of the context.
+# Names for the context length in the configurations of known training scripts.
 _LENGTHS = ("block_size", "max_position_embeddings", "max_seq_len", "sequence_len", "n_ctx")
 
 
@@ -26,7 +26,7 @@ def plain_decoder(model: nn.Module, layers: Layers, channels: int | None) -> Dec
         channels: D; None: read from the layers' norms.
 
     Raises:
-        UserError: if there are no such layers, one stands there twice, or D cannot be told.
+        UserError: if there are no such layers, one appears twice, or D cannot be determined.
     """
     name = layers if isinstance(layers, str) else None
     if isinstance(layers, str):
@@ -45,8 +45,8 @@ def plain_decoder(model: nn.Module, layers: Layers, channels: int | None) -> Dec
         container = container.values()
     if not isinstance(container, Iterable):
         raise UserError(
-            f"layers={layers!r} is a {type(container).__name__}: name the list that holds the "
-            "decoder layers"
+            f"layers={layers!r} is a {type(container).__name__}: pass the list of decoder layers, "
+            "or its path"
         )
     found = [uncompiled(layer) for layer in container]
     inside = {id(module) for module in model.modules()}
@@ -67,7 +67,7 @@ def plain_decoder(model: nn.Module, layers: Layers, channels: int | None) -> Dec
 
 
 def _width(layers: Iterable[nn.Module]) -> int:
-    """The width of the first norm, which stands on the stream between the layers."""
+    """The width of the first norm, which reads the residual stream."""
     for layer in layers:
         for module in layer.modules():
             weight = getattr(module, "weight", None)
@@ -77,4 +77,4 @@ def _width(layers: Iterable[nn.Module]) -> int:
         for module in layer.modules():
             if isinstance(module, nn.Linear):
                 return module.in_features
-    raise UserError("the width of the layers cannot be told: pass channels")
+    raise UserError("cannot determine the width of the layers: pass channels")

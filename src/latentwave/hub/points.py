@@ -1,4 +1,4 @@
-"""The points of a decoder layer at which mixers can stand."""
+"""The points of a decoder layer where mixers can be inserted."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from torch import nn
 
 from latentwave.errors import UserError
 
-# In the order in which a layer passes them, the block last.
+# In the order a layer runs them, the block last.
 Point = Literal["attention", "qkv", "attention_output", "mlp", "mlp_hidden", "mlp_output", "block"]
 POINTS: tuple[Point, ...] = get_args(Point)
 
-# The name of a mixer behind its decoder layer, among the layer's submodules. The names of others
-# start with it, see `Site`.
+# The submodule name of a mixer after its decoder layer, and the prefix of all others (see `Site`).
 MIXER_NAME = "latentwave_mixer"
 
 _ATTENTION = ("attn", "attention")
 _MLP = ("mlp", "feed_forward", "ffn")
-# Names of projections; of each list the first group that is there as a whole.
+# Names of projections: the first group that is complete is used.
 _QUERY_KEY_VALUE = (
     ("q_proj", "k_proj", "v_proj"),
     ("c_attn",),
@@ -46,18 +45,18 @@ _HIDDEN = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Site:
-    """One place for one mixer in one decoder layer.
+    """The position of one mixer in one decoder layer.
 
     Attributes:
-        layer_index: of the decoder layer.
+        layer_index: index of the decoder layer.
         point: see `attach`.
-        name: of the mixer among the layer's submodules: `latentwave_mixer`,
-            `latentwave_mixer_mlp`, `latentwave_mixer_qkv_q_proj`, ….
-        path: of the module inside the layer whose input or output is mixed; "" is the layer.
-        before: whether that is its input.
+        name: submodule name of the mixer: `latentwave_mixer`, `latentwave_mixer_mlp`,
+            `latentwave_mixer_qkv_q_proj`, ….
+        path: path of the module inside the layer whose input or output is mixed; "" is the layer.
+        before: True to mix the input, False to mix the output.
         channels: width of the signal.
-        holder: path of the module inside the layer that has the mixer as a submodule: the layer,
-            "", unless that is a list, into which nothing may come.
+        holder: path of the module that holds the mixer: "" for the layer, another module if the
+            layer is a list or dict, which cannot take extra entries.
     """
 
     layer_index: int
@@ -69,12 +68,12 @@ class Site:
     holder: str = ""
 
     def module(self, layer: nn.Module) -> nn.Module:
-        """What stands at `path` now: other libraries replace modules, as PEFT does."""
+        """The module currently at `path`; libraries such as PEFT replace modules."""
         return layer.get_submodule(self.path)
 
 
 def point_of(name: str) -> Point | None:
-    """The point of the mixer of that name among a layer's submodules; None for no mixer.
+    """The point encoded in a mixer's submodule name; None if it is not a mixer.
 
     Example:
         >>> point_of("latentwave_mixer"), point_of("latentwave_mixer_qkv_q_proj"), point_of("mlp")
@@ -82,7 +81,7 @@ def point_of(name: str) -> Point | None:
     """
     if name == MIXER_NAME:
         return "block"
-    # The longest first: "mlp" begins the names of others.
+    # Longest first: "mlp" is a prefix of other points.
     for point in sorted(POINTS, key=len, reverse=True):
         if f"{name}_".startswith(f"{MIXER_NAME}_{point}_"):
             return point
@@ -90,10 +89,10 @@ def point_of(name: str) -> Point | None:
 
 
 def as_points(points: str | Sequence[str]) -> tuple[Point, ...]:
-    """Points in the order in which a layer passes them, the block last.
+    """Sort points into the order a layer runs them, the block last.
 
     Raises:
-        UserError: for an unknown point, or for none.
+        UserError: for an unknown point, or an empty list.
 
     Example:
         >>> as_points(["block", "mlp", "attention"])
@@ -117,26 +116,25 @@ def find_sites(
     hidden_size: int,
     modules: Mapping[str, str] | None = None,
 ) -> list[Site]:
-    """The places for mixers at one point of one decoder layer.
+    """The mixer sites at one point of one decoder layer.
 
-    Attention and MLP are the layer's children that have attn or attention, or mlp, feed_forward
-    or ffn in their names, and matrices inside, which norms and dropouts have not. Projections are
-    found inside them by the names that decoders of transformers give them, where they have a
-    number of output features as `nn.Linear` and `Conv1D` have.
+    Attention is the child with attn or attention in its name, the MLP the one with mlp,
+    feed_forward or ffn; both must contain matrices, which excludes norms and dropouts.
+    Projections are found inside them by the names that transformers decoders use, if they have
+    output features as `nn.Linear` and `Conv1D` do.
 
     Args:
         layer: a decoder layer.
-        layer_index: its position.
+        layer_index: its index.
         point: where in the layer.
         hidden_size: channels between the layers.
-        modules: the paths of "attention" and "mlp" inside the layer, where they are not to be
-            looked for.
+        modules: paths of "attention" and "mlp" inside the layer; overrides the search by name.
 
     Returns:
-        One site, or one for each projection.
+        One site, or one per projection.
 
     Raises:
-        UserError: if the layer has no such place, or more than one; it says what was looked for.
+        UserError: if no module or several fit; the message says what was searched for.
     """
     where = f"{type(layer).__name__} {layer_index}"
     if point == "block":
@@ -190,7 +188,7 @@ def find_sites(
 def _check_called(module: nn.Module, where: str) -> None:
     if isinstance(module, nn.ModuleList | nn.ModuleDict):
         raise UserError(
-            f"{where} is a {type(module).__name__}, which is never called: name a module inside "
+            f"{where} is a {type(module).__name__}, which is never called: pass a module inside "
             'it, as in modules={"mlp": "1"}'
         )
 
@@ -209,7 +207,7 @@ def _find_part(layer: nn.Module, named: Sequence[str], point: Point, where: str)
     raise UserError(
         f"{where} has {len(found) or 'no'} modules for point {point!r}: looked for one with "
         f"{' or '.join(named)} in its name and matrices inside, among {children}. Choose other "
-        "points, or with placement=[…] the layers that have it"
+        "points, or choose layers that have one with placement=[…]"
     )
 
 
@@ -218,7 +216,7 @@ def _find_projections(
 ) -> Iterator[tuple[str, int]]:
     module = layer.get_submodule(part)
     groups = _QUERY_KEY_VALUE if point == "qkv" else _HIDDEN
-    # Some attention modules hold another; MLPs that hold others are mixtures of experts.
+    # Attention modules may be nested; an MLP that contains MLPs is a mixture of experts.
     owners = dict(module.named_modules(prefix=part)) if point == "qkv" else {part: module}
     for path, owner in owners.items():
         for group in groups:
@@ -228,19 +226,19 @@ def _find_projections(
     looked_for = ", ".join("+".join(group) for group in groups)
     raise UserError(
         f"{where} has no projections for point {point!r}: looked for linear maps named "
-        f"{looked_for} in its {part} ({type(module).__name__}). Choose other points, or with "
-        "placement=[…] the layers that have them"
+        f"{looked_for} in its {part} ({type(module).__name__}). Choose other points, or choose "
+        "layers that have them with placement=[…]"
     )
 
 
 def _has_matrices(module: nn.Module) -> bool:
-    """Whether there are weights inside, which quantised layers keep as buffers or packed."""
+    """Whether it contains matrices; quantised layers keep them as buffers or packed."""
     tensors = itertools.chain(module.parameters(), module.buffers())
     return any(tensor.dim() >= 2 for tensor in tensors) or any(map(_width, module.modules()))
 
 
 def _width(module: object) -> int | None:
-    """Output features of a linear map, quantised or adapted ones and GPT-2's Conv1D included."""
+    """Output features of a linear map, including quantised, adapted and GPT-2's Conv1D ones."""
     if not isinstance(module, nn.Module):
         return None
     widths = (getattr(module, name, None) for name in ("out_features", "outfeatures", "nf"))

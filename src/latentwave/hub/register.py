@@ -1,4 +1,4 @@
-"""Opt in: transformers' own classes restore mixers."""
+"""Opt in to restoring mixers through transformers' own classes."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from latentwave.hub.mixed import mix_models
 from latentwave.mixers import Mixer
 
 _LOCK = threading.Lock()
-_PATCHED: dict[str, tuple[Any, Any]] = {}  # by method: transformers' own, and ours
+_PATCHED: dict[str, tuple[Any, Any]] = {}  # by method: the original and ours
 _active: list[Registration] = []
 
 
 class Registration:
-    """What `register` returns; leaving its `with` block, or `undo`, ends it."""
+    """Returned by `register`; ends with its `with` block or `undo`."""
 
     def undo(self) -> None:
-        """Give transformers its own methods back, unless another registration still holds.
+        """Restore transformers' own methods, unless another registration is still active.
 
-        Doing it twice changes nothing. Models keep the mixers that they were given.
+        Calling it twice is harmless. Existing models keep their mixers.
         """
         with _LOCK:
             if self in _active:
                 _active.remove(self)
             if not _active:
                 for name, (original, ours) in _PATCHED.items():
-                    if vars(PreTrainedModel)[name] is ours:  # else others have wrapped it
+                    if vars(PreTrainedModel)[name] is ours:  # otherwise someone else has wrapped it
                         setattr(PreTrainedModel, name, original)
 
     def __enter__(self) -> Registration:
@@ -52,16 +52,15 @@ class Registration:
 
 
 def register() -> Registration:
-    """Let all model classes of transformers restore mixers, `AutoModelForCausalLM` and its kin too.
+    """Make all transformers model classes restore mixers, including `AutoModelForCausalLM`.
 
-    While it holds, a model that is built from a configuration with mixers gets them at the end of
-    its constructor, before weights are initialised or loaded, and what transformers initialises of
-    a mixer it initialises as the mixer does. So whatever loads models by name (the Trainer,
-    pipelines, evaluation harnesses) gets them with their mixers. `lw.from_pretrained` needs none
-    of this.
+    While active, a model built from a configuration with mixers gets them at the end of its
+    constructor, before weights are initialised or loaded, and transformers initialises mixers
+    with their own `reset_parameters`. Tools that load models by name (the Trainer, pipelines,
+    evaluation harnesses) then get them with mixers. `lw.from_pretrained` works without it.
 
-    It replaces two methods of `PreTrainedModel` for the whole process, in all of its threads; no
-    code of a checkpoint is run.
+    It replaces two methods of `PreTrainedModel` for the whole process, in all threads; no code
+    from a checkpoint is run.
 
     Returns:
         The registration: use it in a `with` statement, or call its `undo`.
@@ -112,9 +111,9 @@ def _initialising(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def restore_mixers(model: PreTrainedModel) -> None:
-    """Attach the mixers of the configuration to a new model, which has none yet."""
+    """Attach the mixers recorded in the configuration to a newly built model."""
     saved = saved_mixers(model)
-    if saved is not None and is_attached(model):  # by the constructor of a model inside
+    if saved is not None and is_attached(model):  # done by the constructor of a nested model
         mix_models(model)
     elif saved is not None:
         name = model.config.name_or_path
@@ -123,7 +122,7 @@ def restore_mixers(model: PreTrainedModel) -> None:
 
 @torch.no_grad()
 def initialise(mixer: Mixer, is_loaded: Callable[[Tensor], bool]) -> None:
-    """Reset the parameters of a mixer, but for those that were loaded."""
+    """Reset the tensors of a mixer, except those that were loaded."""
     tensors = [*mixer.parameters(), *mixer.buffers()]
     loaded = [(tensor, tensor.clone()) for tensor in tensors if is_loaded(tensor)]
     mixer.reset_parameters()

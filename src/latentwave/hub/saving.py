@@ -1,4 +1,4 @@
-"""Save and load the mixers alone, as adapters are."""
+"""Save and load only the mixers, like adapters."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 def save_mixers(model: nn.Module, path: str | Path) -> None:
-    """Write the mixers of a model into a folder: a few kilobytes, without the backbone.
+    """Write the mixers of a model, without the backbone, into a folder: a few kilobytes.
 
-    `mixers.safetensors` holds their tensors by layer and name, in the precision that they have;
-    `mixers.json` what they are and where they stand. Files of earlier calls are replaced.
+    `mixers.safetensors` holds their tensors by layer and name, in their current precision;
+    `mixers.json` describes the mixers and their positions. Existing files are replaced.
 
     Args:
-        model: with mixers, wrapped by PEFT or not: then those that it trains are written.
-        path: the folder; made if need be.
+        model: with mixers. If PEFT wraps it, the mixers that PEFT trains are written.
+        path: the folder; created if needed.
 
     Raises:
         UserError: if the model has no mixers.
@@ -49,7 +49,7 @@ def save_mixers(model: nn.Module, path: str | Path) -> None:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _tensors(inner).items()}
     weights = save(tensors, {"format": "pt"})
     described = {**entry, "sha256": hashlib.sha256(weights).hexdigest()}
-    # The description comes last: it knows the weights that belong to it.
+    # The description comes last, because it holds the hash of the weights.
     _replace(folder / WEIGHTS_NAME, weights)
     _replace(folder / DESCRIPTION_NAME, (json.dumps(described, indent=2) + "\n").encode())
 
@@ -58,16 +58,16 @@ def load_mixers(model: Model, path: str | Path) -> Model:
     """Load mixers that `save_mixers` wrote into a model with a backbone of the same shape.
 
     Args:
-        model: without mixers, to which they are attached, or with mixers of the same kind,
-            options and points, whose values are replaced; wrapped by PEFT or not.
+        model: without mixers, to attach them; or with mixers of the same kind, options and
+            points, to replace their values. May be wrapped by PEFT.
         path: the folder.
 
     Returns:
-        The same model; after an error it is what it was.
+        The same model; an error leaves it unchanged.
 
     Raises:
-        UserError: if the files are missing or damaged, or do not fit the model: it names the
-            options or the tensors and their shapes.
+        UserError: if the files are missing or damaged, or do not fit the model; names the
+            options, or the tensors and their shapes.
     """
     folder = Path(path)
     described, saved = _read(folder)
@@ -91,13 +91,12 @@ def load_mixers(model: Model, path: str | Path) -> Model:
 
 
 def _without_adapters(model: nn.Module) -> nn.Module:
-    """The model inside a PEFT model."""
     unwrap = getattr(model, "get_base_model", None)
     return cast(nn.Module, model if unwrap is None else unwrap())
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers of the mixers, named without whatever wraps the model."""
+    """Parameters and buffers of the mixers, with names that do not depend on wrappers."""
     return {
         f"{each.layer_index}.{each.name}.{name}": tensor
         for each in all_mixers(model)
@@ -109,7 +108,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     description, weights_file = folder / DESCRIPTION_NAME, folder / WEIGHTS_NAME
     for file in (description, weights_file):
         if not file.is_file():
-            raise UserError(f"{folder} holds no mixers that save_mixers wrote: there is no {file}")
+            raise UserError(f"{folder} was not written by save_mixers: there is no {file}")
     try:
         described = json.loads(description.read_bytes())
     except (ValueError, RecursionError) as error:
@@ -119,8 +118,8 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     weights = weights_file.read_bytes()
     if hashlib.sha256(weights).hexdigest() != described.pop("sha256"):
         raise UserError(
-            f"{weights_file} is damaged, or not the file that {DESCRIPTION_NAME} was written "
-            "with: save the mixers again"
+            f"{weights_file} is damaged, or does not belong to {DESCRIPTION_NAME}: save the "
+            "mixers again"
         )
     try:
         return described, load(weights)
@@ -129,7 +128,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _check_same(saved: Mapping[str, Any], own: Mapping[str, Any], folder: Path) -> None:
-    # As a file would hold them: tuples are lists there.
+    # Through JSON, because saved tuples are lists.
     own = json.loads(json.dumps(own))
     different = [
         f"{name}: saved {saved.get(name)!r}, model {own.get(name)!r}"
@@ -138,7 +137,7 @@ def _check_same(saved: Mapping[str, Any], own: Mapping[str, Any], folder: Path) 
     ]
     if different:
         raise UserError(
-            f"the mixers in {folder} are others than those attached ({'; '.join(different)}): "
+            f"the mixers in {folder} differ from those attached ({'; '.join(different)}): "
             "call detach(model) first to replace them"
         )
 
@@ -156,7 +155,7 @@ def _check_shapes(saved: Mapping[str, Tensor], own: Mapping[str, Tensor], folder
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
+    """Write a file atomically."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_bytes(content)

@@ -17,30 +17,30 @@ from latentwave.mixers.filterbank import Bank, Init
 from latentwave.mixers.registry import register_mixer
 from latentwave.mixers.state import MixerState
 
-_MOST_LAYERS = 64  # of the mask's Transformer, which is to be small beside the model
+_MAX_LAYERS = 64  # of the mask's Transformer, which should be small next to the model
 
 
 @register_mixer("adaptive_filterbank")
 class AdaptiveFilterbankMixer(Bank):
-    """A filterbank whose weights a small Transformer chooses for every token.
+    """A filterbank whose weights are predicted for every token by a small Transformer.
 
         y_i(t) = x_i(t) + Σ_m a_m(t) · ReLU( Σ_{τ=0}^{K−1} h_m(τ) · x_i(t−τ) )
         a(t) = Transformer(x(≤ t)) ∈ ℝ^M
 
-    a is a time-frequency mask in the manner of source separation, so the filter varies along the
-    context. The Transformer reads the embeddings, normalised, through windowed attention with a
-    penalty that grows with distance, so that neither positions nor an unbounded past enter. Its
-    last projection starts at 0: the mixer starts as the identity.
+    a is a time-frequency mask as in source separation, so the filter varies along the context.
+    The Transformer reads the normalised embeddings with windowed attention and a distance penalty,
+    so it depends on neither absolute positions nor an unbounded past. Its last projection starts
+    at 0, so the mixer starts as the identity.
 
     Reference: masks as in Conv-TasNet (Luo and Mesgarani, 2019); distance penalties as in ALiBi
     (Press et al., 2022).
 
     Attributes:
         analysis: (M, K), see `Bank`.
-        embed_weight, embed_bias: (W, D) and (W,), from the embeddings into the Transformer of
+        embed_weight, embed_bias: (W, D) and (W,), the input projection of the Transformer of
             width W.
         layers: its `MaskLayer`s.
-        mask_weight, mask_bias: (M, W) and (M,), from there to the mask; 0 at the start.
+        mask_weight, mask_bias: (M, W) and (M,), the projection to the mask; 0 at the start.
 
     Args:
         channels: D.
@@ -49,14 +49,14 @@ class AdaptiveFilterbankMixer(Bank):
         kernel_size: see `FilterbankMixer`.
         kernel_sizes: see `FilterbankMixer`.
         init: see `FilterbankMixer`.
-        causal: see `FilterbankMixer`; with False the attention looks ahead as far as back.
+        causal: see `FilterbankMixer`; if False, attention looks as far ahead as back.
         mask_width: width of the Transformer, at most 8 D or 1024.
-        mask_layers: its layers, at most 64.
-        mask_heads: its attention heads; they divide the width.
-        mask_window: tokens that one layer attends to, the current one included, at most L.
+        mask_layers: number of its layers, at most 64.
+        mask_heads: number of its attention heads; must divide the width.
+        mask_window: tokens that one layer attends to, including the current one, at most L.
 
     Raises:
-        ValueError: as `FilterbankMixer`, and for sizes of the Transformer that do not fit.
+        ValueError: as for `FilterbankMixer`, and for invalid sizes of the Transformer.
 
     Causality: y(t) reads x(t − receptive_field + 1 … t); with causal=False, both sides.
 
@@ -91,8 +91,8 @@ class AdaptiveFilterbankMixer(Bank):
             causal=causal,
         )
         self._check_width("mask_width", mask_width)
-        if not 1 <= mask_layers <= _MOST_LAYERS:
-            raise ValueError(f"mask_layers must be between 1 and {_MOST_LAYERS}, got {mask_layers}")
+        if not 1 <= mask_layers <= _MAX_LAYERS:
+            raise ValueError(f"mask_layers must be between 1 and {_MAX_LAYERS}, got {mask_layers}")
         if mask_heads < 1 or mask_width % mask_heads:
             raise ValueError(f"mask_heads must divide mask_width={mask_width}, got {mask_heads}")
         if not 1 <= mask_window <= context_length:
@@ -112,7 +112,7 @@ class AdaptiveFilterbankMixer(Bank):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """The bank's filters, the Transformer's random weights, and a mask of 0."""
+        """Reset the filters and the Transformer, with a mask of 0."""
         super().reset_parameters()
         reset_linear(self.embed_weight, self.embed_bias)
         for layer in self.layers:
@@ -122,7 +122,7 @@ class AdaptiveFilterbankMixer(Bank):
 
     @property
     def receptive_field(self) -> int:
-        """The longest of the filters and the stacked attention windows."""
+        """The longer of the filters and the stacked attention windows."""
         sides = 1 if self.causal else 2
         attended = 1 + sides * len(self.layers) * (self.mask_window - 1)
         return max(self.kernel_size, attended)
@@ -140,7 +140,7 @@ class AdaptiveFilterbankMixer(Bank):
         segment_ids: Int[Tensor, "B T"] | None = None,
         padding_mask: Bool[Tensor, "B T"] | None = None,
     ) -> Float[Tensor, "B T M"]:
-        """The weights a_m(t) that the mixer gives to its sub-bands, for analysis.
+        """The sub-band weights a_m(t), for analysis.
 
         Args:
             x: (B, T, D), as for `forward`.
@@ -150,7 +150,7 @@ class AdaptiveFilterbankMixer(Bank):
         Returns:
             (B, T, M), one weight per token and filter, unbounded and of either sign.
 
-        Causality: that of the mixer.
+        Causality: as for the mixer.
         """
         if padding_mask is not None:
             x = x.masked_fill(~padding_mask.unsqueeze(-1), 0.0)
@@ -158,7 +158,7 @@ class AdaptiveFilterbankMixer(Bank):
 
     @property
     def history(self) -> int:
-        """What the filters and one attention window look back."""
+        """Past tokens that the filters or one attention window read."""
         return max(self.kernel_size, self.mask_window) - 1
 
     def _mix(
@@ -188,26 +188,26 @@ class AdaptiveFilterbankMixer(Bank):
 
 
 def _normalised(u: Tensor) -> Tensor:
-    # The linear map behind it has a scale of its own.
+    # No learned scale: the linear map that follows has its own.
     return F.rms_norm(u, u.shape[-1:], eps=1e-5)
 
 
 class MaskLayer(nn.Module):
     """A pre-norm Transformer layer whose attention is bounded to a window.
 
-    Queries are taken in blocks as long as the window, each with the keys that it can reach, so
-    that time and memory are linear in T.
+    Queries are processed in blocks of one window with the keys they can reach, so time and memory
+    are linear in T.
 
     Args:
         width: C.
-        num_heads: heads; head h of H lowers its logits by 2^{−8h/H} per token of distance.
-        window: tokens attended to, the current one included.
-        causal: False looks ahead as far as back.
-        name: under which keys and values are kept in a state.
+        num_heads: H; head h lowers its logits by 2^{−8h/H} per token of distance.
+        window: tokens attended to, including the current one.
+        causal: if False, look as far ahead as back.
+        name: name of the keys and values in a state.
 
     Attributes:
-        qkv: (3C, C), to queries, keys and values.
-        out: (C, C), from the heads back.
+        qkv: (3C, C), the projection to queries, keys and values.
+        out: (C, C), the output projection.
         mlp_in, mlp_in_bias: (4C, C) and (4C,).
         mlp_out, mlp_out_bias: (C, 4C) and (C,).
     """
@@ -216,7 +216,7 @@ class MaskLayer(nn.Module):
         super().__init__()
         self.num_heads, self.window, self.name = num_heads, window, name
         self.ahead = 0 if causal else window - 1
-        # Plain matrices: adapters and quantisers that look for linear layers must not find them.
+        # Plain matrices, so that adapters and quantisers looking for linear layers skip them.
         self.qkv = nn.Parameter(torch.empty(3 * width, width))
         self.out = nn.Parameter(torch.empty(width, width))
         self.mlp_in = nn.Parameter(torch.empty(4 * width, width))
@@ -226,7 +226,7 @@ class MaskLayer(nn.Module):
         self._slopes = Constant(2.0 ** (-8.0 * np.arange(1, num_heads + 1) / num_heads))
 
     def reset_parameters(self) -> None:
-        """Random weights, as those of linear layers."""
+        """Random weights, as for linear layers."""
         for weight in (self.qkv, self.out):
             reset_linear(weight)
         reset_linear(self.mlp_in, self.mlp_in_bias)
@@ -244,8 +244,8 @@ class MaskLayer(nn.Module):
         Args:
             u: (B, T, C).
             valid: (B, T, 1), zero for padded tokens.
-            runs: (B, ≥ T), documents, ending with those of the T tokens.
-            state: where keys and values of the past are kept.
+            runs: (B, ≥ T), document numbers; the last T are those of u.
+            state: holds past keys and values.
 
         Returns:
             (B, T, C).
@@ -259,7 +259,7 @@ class MaskLayer(nn.Module):
     ) -> Tensor:
         (B, T, C), past, H = u.shape, self.window - 1, self.num_heads
         q, k, v = F.linear(u, self.qkv).chunk(3, dim=-1)
-        # Whether a token counts travels with its key, so that it is cached and cropped with it.
+        # Append the padding flag to the keys, so that it is cached and cropped with them.
         kv = torch.cat([k, v, valid.to(k.dtype)], dim=-1)
         if state is None:
             kv = F.pad(kv, (0, 0, past, 0))
@@ -283,14 +283,14 @@ class MaskLayer(nn.Module):
             runs = F.pad(runs, (past + T - runs.shape[1], missing + self.ahead), value=-1)
             documents = runs.unfold(1, reach, Q).flatten(0, 1)
             allowed = allowed & (documents[:, None] == documents[:, past : past + Q, None])
-        # A padded token sees itself, because a softmax over nothing is not a number.
+        # Padded tokens attend to themselves, because a softmax over nothing is NaN.
         allowed = (allowed | (distance == 0)).unsqueeze(1)
         penalty = (
             -self._slopes.on(u.device, accumulation_dtype(q.dtype))[:, None, None] * distance.abs()
         )
         bias = penalty.to(q.dtype).masked_fill(~allowed, float("-inf"))
         q, k, v = (
-            # Attention kernels read aligned rows, and a key in kv stands at odd places.
+            # Attention kernels need aligned rows, and the keys in kv are not.
             t.reshape(B * blocks, -1, H, C // H).transpose(1, 2).contiguous()
             for t in (q, kv[..., :C], kv[..., C:-1])
         )

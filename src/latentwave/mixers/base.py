@@ -1,4 +1,4 @@
-"""The contract that every mixer keeps."""
+"""The base class and contract of all mixers."""
 
 from __future__ import annotations
 
@@ -15,36 +15,38 @@ from torch.nn import functional as F
 from latentwave.functional import segment_runs
 from latentwave.mixers.state import MixerState
 
-_LARGEST = 2**24  # channels, or tokens of context, so that options are bounded by what memory holds
+_LARGEST = (
+    2**24
+)  # limit on channels and context tokens, which bounds the memory options can ask for
 
 
 class Mixer(nn.Module, abc.ABC):
     """A layer that mixes tokens within each channel: (B, T, D) → (B, T, D).
 
-    Subclasses write `_mix`; `forward` checks the inputs and zeroes padded tokens for all.
+    Subclasses implement `_mix`; `forward` checks the inputs and zeroes padded tokens.
 
     Attributes:
-        kind: the name under which the mixer is registered.
-        points: where in a decoder layer it stands unless a caller says otherwise.
+        kind: the name the mixer is registered under.
+        points: its default points in a decoder layer.
         causal: whether y(t) depends on x(≤ t) only.
-        tail_share: 0 where no output reads beyond the receptive field; a recursive filter, whose
-            response never ends, says which share of its weight lies beyond.
-        check_finite: whether every input is searched for NaN and infinities, for debugging; it
-            waits for the device at each call and breaks compiled graphs.
+        tail_share: the share of the filter weight beyond the receptive field; 0 except for
+            recursive filters, whose response never ends.
+        check_finite: whether to check every input for NaN and infinities, for debugging; this
+            synchronises with the device at each call and breaks compiled graphs.
         fade_gate: (mixed channels,) of a mixer that fades in, see `add_fade_gate`; otherwise None.
-        marker: a number in checkpoints, see `add_marker`; otherwise None.
+        marker: a scalar in checkpoints, see `add_marker`; otherwise None.
 
     Args:
         channels: D, the embedding coordinates.
         context_length: L, the tokens that the backbone is trained on.
 
     Raises:
-        ValueError: if either is no integer, below 1 or above 2^24.
+        ValueError: if either is not an integer from 1 to 2^24.
     """
 
     kind: ClassVar[str]
     points: ClassVar[tuple[str, ...]] = ("block",)
-    _signal: ClassVar[str] = "x"  # under which a state keeps the samples
+    _signal: ClassVar[str] = "x"  # name of the samples in a state
     fade_gate: nn.Parameter | None
     marker: Tensor | None
     causal: bool = True
@@ -73,8 +75,8 @@ class Mixer(nn.Module, abc.ABC):
 
         Args:
             x: (B, T, D), any floating type.
-            state: where the last call on this sequence ended; it is updated. Chunks of any
-                length give the whole to rounding. None starts and forgets.
+            state: the state after the last call on this sequence, updated in place. Chunks of
+                any length match the whole up to rounding. None starts fresh and keeps nothing.
             segment_ids: (B, T), integers; no filter reaches across a change of id. A state that
                 was started with ids needs them at every call.
             padding_mask: (B, T), True for real tokens; padded ones count as zeros.
@@ -83,8 +85,8 @@ class Mixer(nn.Module, abc.ABC):
             (B, T, D) in the dtype of x.
 
         Raises:
-            ValueError: for shapes that do not fit; with `check_finite`, for a NaN or an infinity
-                in a token that is not padded.
+            ValueError: for wrong shapes; with `check_finite`, for a NaN or an infinity in a token
+                that is not padded.
 
         Causality: y(t) reads x(t − receptive_field + 1 … t), unless `causal` is False.
         """
@@ -102,7 +104,7 @@ class Mixer(nn.Module, abc.ABC):
             x = x.masked_fill(~padding_mask.unsqueeze(-1), 0.0)
         if self.check_finite:
             self._refuse_non_finite(x)
-        # Contiguous, because layers that follow may view it as rows, as GPT-2's do.
+        # Contiguous, because following layers may view it as rows, as GPT-2 does.
         y = self._mix(x, state, self._runs(state, segment_ids), padding_mask).contiguous()
         if self.fade_gate is None:
             return y
@@ -113,8 +115,8 @@ class Mixer(nn.Module, abc.ABC):
     def add_fade_gate(self) -> None:
         """Let the mixer fade in: y = x + g · (mix(x) − x), with a learnable g per mixed channel.
 
-        g starts at 0, so that a mixer of any kind starts as the identity, to the bit, and can be
-        added to a trained model.
+        g starts at 0, so any mixer starts exactly as the identity and can be added to a trained
+        model.
         """
         start, stop = self.mixed_range
         self.fade_gate = nn.Parameter(torch.zeros(stop - start))
@@ -123,22 +125,22 @@ class Mixer(nn.Module, abc.ABC):
     def options_at(
         cls, projection: str, num_heads: int, num_key_value_heads: int
     ) -> dict[str, Any] | None:
-        """What a mixer on the queries, keys or values has to know of them.
+        """Extra options for a mixer on queries, keys or values.
 
         Args:
             projection: the name of the linear map whose output it mixes.
-            num_heads: of queries.
-            num_key_value_heads: of keys, and as many of values.
+            num_heads: number of query heads.
+            num_key_value_heads: number of key heads, and of value heads.
 
         Returns:
-            Options; None where it does not stand.
+            The options; None if the mixer does not apply to this projection.
         """
         return {}
 
     def reset_parameters(self) -> None:
-        """Give every parameter its initial value, in place; each mixer resets its own.
+        """Set every parameter to its initial value, in place; subclasses reset their own.
 
-        For models that are laid out without values and initialised later.
+        For models that are built on the meta device and initialised later.
         """
         if self.fade_gate is not None:
             nn.init.zeros_(self.fade_gate)
@@ -146,16 +148,16 @@ class Mixer(nn.Module, abc.ABC):
             nn.init.ones_(self.marker)
 
     def add_marker(self) -> None:
-        """Let a mixer without parameters leave a tensor in checkpoints.
+        """Give a mixer without parameters a tensor in checkpoints; nothing computes with it.
 
-        Nothing computes with it. Whatever loads the checkpoint without mixers then warns of a
-        tensor that found no place, instead of computing something else in silence.
+        Loading the checkpoint without mixers then warns of an unexpected tensor, instead of
+        silently computing something else.
         """
         if next(self.parameters(), None) is None:
             self.marker = torch.ones((), dtype=torch.int64)
 
     def _check_width(self, name: str, value: int) -> None:
-        """Refuse sizes inside a mixer that are far beyond the model's, before they are built."""
+        """Refuse sizes far beyond the model's before anything is allocated."""
         largest = max(1024, 8 * self.channels)
         if not 1 <= value <= largest:
             raise ValueError(
@@ -164,29 +166,27 @@ class Mixer(nn.Module, abc.ABC):
 
     @property
     def mixed_range(self) -> tuple[int, int]:
-        """The first mixed channel, and the one behind the last."""
+        """The range of mixed channels, start and stop."""
         return 0, self.channels
 
     def fade_flops(self, num_tokens: int) -> int:
-        """What the gate adds to `flops`: three operations per mixed channel and token."""
+        """FLOPs that the gate adds to `flops`: three per mixed channel and token."""
         return 0 if self.fade_gate is None else 3 * len(self.fade_gate) * num_tokens
 
     @property
     def history(self) -> int:
-        """Tokens before a chunk that a state keeps."""
+        """The number of past tokens that a state keeps."""
         return self.receptive_field - 1
 
     def _runs(self, state: MixerState | None, segment_ids: Tensor | None) -> Tensor | None:
-        """The documents of the new tokens, and of the history before them if there is a state."""
+        """The documents of the new tokens, and with a state those of the history before them."""
         if segment_ids is None:
             if state is not None and "segment_ids" in state:
                 raise ValueError("this state was started with segment_ids: pass them at every call")
             return None
         if state is not None:
             if self._signal in state and "segment_ids" not in state:
-                raise ValueError(
-                    "this state was started without segment_ids: start a new one for them"
-                )
+                raise ValueError("this state was started without segment_ids: start a new one")
             ids = segment_ids.unsqueeze(-1)
             segment_ids = state.extend("segment_ids", ids, history=self.history).squeeze(-1)
         return segment_runs(segment_ids)
@@ -208,9 +208,9 @@ class Mixer(nn.Module, abc.ABC):
         runs: Tensor | None,
         padding_mask: Tensor | None,
     ) -> Tensor:
-        """The mixer itself; padded tokens of x are zero already.
+        """Mix x, whose padded tokens are already zero.
 
-        `runs` number the documents as `segment_runs` does, (B, T), or (B, history + T) with a
+        `runs` numbers the documents as `segment_runs` does: (B, T), or (B, history + T) with a
         state.
         """
 
@@ -223,20 +223,20 @@ class Mixer(nn.Module, abc.ABC):
     def flops(self, num_tokens: int) -> int:
         """Floating-point operations of one forward pass over `num_tokens` tokens (B = 1).
 
-        A multiplication and an addition count one each.
+        Each multiplication or addition counts as one.
         """
 
     @property
     def num_parameters(self) -> int:
-        """Trainable scalars."""
+        """Number of trainable scalars."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
     @torch.no_grad()
     def impulse_response(self) -> Float[Tensor, "D R"]:
         """Each channel's output 0 … R−1 tokens after a unit impulse, R the receptive field.
 
-        The impulse stands behind R−1 zero tokens, so that boundaries play no part. A mixer with
-        a non-linearity answers with its response to this one input.
+        R−1 zero tokens before the impulse rule out boundary effects. For a nonlinear mixer this is
+        the response to this one input.
         """
         R = self.receptive_field
         dtype = next((p.dtype for p in self.parameters()), torch.get_default_dtype())
@@ -248,5 +248,5 @@ class Mixer(nn.Module, abc.ABC):
         return response[0, R - 1 :].T
 
     def new_state(self) -> MixerState:
-        """An empty state, to be passed to every call on one batch of sequences."""
+        """An empty state; pass it to every call on one batch of sequences."""
         return MixerState()

@@ -1,4 +1,4 @@
-"""Several mixers at one place, one after the other."""
+"""Several mixers in a row, at one point."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from latentwave.mixers.base import Mixer
 from latentwave.mixers.registry import MixerConfig, build_mixer, register_mixer
 from latentwave.mixers.state import MixerState, PartState
 
-_MOST = 64
+_MAX_MIXERS = 64
 _DEFAULT = ({"kind": "wavelet"}, {"kind": "short_conv"})
 
 
 @register_mixer("chain")
 class ChainMixer(Mixer):
-    """Several mixers one after the other: each reads what the one before it gives.
+    """Several mixers in a row: each reads the output of the previous one.
 
         y = mix_N( … mix_2( mix_1(x) ) … )
 
     Attributes:
-        mixers: the modules, first one first.
+        mixers: the modules in order.
 
     Args:
         channels: D.
         context_length: L.
-        mixers: for each its kind and options, {"kind": "wavelet", "options": {"fraction": 0.5}},
-            options may be left out, and a chain may be one of them. Default: `wavelet`, whose
-            averages see far, then `short_conv`, which learns what is near.
+        mixers: kind and options of each, {"kind": "wavelet", "options": {"fraction": 0.5}};
+            options are optional, and chains may be nested. Default: `wavelet`, whose averages
+            reach far, then `short_conv`, which learns the near past.
 
     Raises:
-        UserError: for an entry that names no mixer, or an unknown kind or option.
-        ValueError: for no mixers, and for a value that one of them refuses.
+        UserError: for an entry without a kind, or an unknown kind or option.
+        ValueError: for an empty list, and for an invalid option value.
 
     Causality: y(t) reads x(t − receptive_field + 1 … t), if all of them are causal.
 
@@ -63,26 +63,26 @@ class ChainMixer(Mixer):
             for each in mixers
         )
         self.causal = all(mixer.causal for mixer in self._each())
-        # Exact for filters of gain 1: what lies beyond the sum lies beyond one of them.
+        # Exact for filters of gain 1: weight beyond the sum is beyond one of them.
         self.tail_share = sum(mixer.tail_share for mixer in self._each())
 
     @property
     def receptive_field(self) -> int:
-        """Each mixer but the first adds what it reads beyond the current token."""
+        """One token, plus the past tokens that each mixer reads."""
         return 1 + sum(mixer.receptive_field - 1 for mixer in self._each())
 
     def flops(self, num_tokens: int) -> int:
-        """The mixers' operations, those of their gates included."""
+        """The sum over the mixers, including their gates."""
         return sum(mixer.flops(num_tokens) + mixer.fade_flops(num_tokens) for mixer in self._each())
 
     @property
     def mixed_range(self) -> tuple[int, int]:
-        """From the first channel that one of them mixes to the last."""
+        """The smallest range that covers the channels of all mixers."""
         starts, stops = zip(*(mixer.mixed_range for mixer in self._each()), strict=True)
         return min(starts), max(stops)
 
     def reset_parameters(self) -> None:
-        """Those of each mixer."""
+        """Reset every mixer."""
         super().reset_parameters()
         for mixer in self._each():
             mixer.reset_parameters()
@@ -100,7 +100,7 @@ class ChainMixer(Mixer):
         runs: Tensor | None,
         padding_mask: Tensor | None,
     ) -> Tensor:
-        # Each zeroes the padded tokens again, which the one before may have filled.
+        # Each mixer zeroes the padded tokens again, since the previous one may have filled them.
         for position, mixer in enumerate(self.mixers):
             x = mixer(
                 x,
@@ -112,12 +112,14 @@ class ChainMixer(Mixer):
 
 
 def _refuse_long(mixers: Sequence[Any]) -> None:
-    """Count the mixers of a chain, those of chains inside it included, before any is built."""
+    """Check the number of mixers, nested chains included, before any is built."""
     pending, found = list(mixers), 0
     while pending:
         entry, found = pending.pop(), found + 1
-        if found > _MOST:
-            raise ValueError(f"a chain has at most {_MOST} mixers, those of chains inside included")
+        if found > _MAX_MIXERS:
+            raise ValueError(
+                f"a chain can have at most {_MAX_MIXERS} mixers, including nested chains"
+            )
         options = entry.get("options") if isinstance(entry, Mapping) else None
         inner = options.get("mixers") if isinstance(options, Mapping) else None
         pending += inner if isinstance(inner, list | tuple) else []
@@ -126,7 +128,7 @@ def _refuse_long(mixers: Sequence[Any]) -> None:
 def _config(entry: Any) -> MixerConfig:
     if not isinstance(entry, Mapping) or "kind" not in entry or set(entry) - {"kind", "options"}:
         raise UserError(
-            'a mixer of a chain is given as {"kind": …, "options": {…}}, options may be left '
-            f"out; got {entry!r}"
+            'a mixer in a chain must be {"kind": …, "options": {…}}, where options are optional, '
+            f"got {entry!r}"
         )
     return MixerConfig(kind=entry["kind"], options=entry.get("options") or {})

@@ -1,4 +1,4 @@
-"""What mixers that act on a share of the channels have in common."""
+"""Base classes of mixers that act on a share of the channels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from latentwave.mixers.state import MixerState
 class ChannelMixer(Mixer):
     """A mixer of the first or last C = fraction · D channels; the others pass unchanged.
 
-    Subclasses write `_mix_channels`, which sees the mixed channels only.
+    Subclasses implement `_mix_channels`, which sees only the mixed channels.
 
     Args:
         channels: D.
@@ -27,7 +27,7 @@ class ChannelMixer(Mixer):
         residual: add the result to the channel instead of replacing it.
 
     Raises:
-        ValueError: for values out of range; the message has the value.
+        ValueError: for values out of range.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class ChannelMixer(Mixer):
 
     @property
     def mixed_range(self) -> tuple[int, int]:
-        """The first mixed channel, and the one behind the last."""
+        """The range of mixed channels, start and stop."""
         return self.first_mixed, self.first_mixed + self.num_mixed
 
     def _mix(
@@ -63,10 +63,10 @@ class ChannelMixer(Mixer):
             result = self._mix_channels(x, state, runs, padding_mask)
             return x + result if self.residual else result
         start, stop = self.mixed_range
-        own = x[..., start:stop]
-        result = self._mix_channels(own, state, runs, padding_mask)
+        channels = x[..., start:stop]
+        result = self._mix_channels(channels, state, runs, padding_mask)
         if self.residual:
-            result = own + result
+            result = channels + result
         return torch.cat([x[..., :start], result, x[..., stop:]], dim=-1)
 
     @abc.abstractmethod
@@ -77,7 +77,7 @@ class ChannelMixer(Mixer):
         runs: Tensor | None,
         padding_mask: Tensor | None,
     ) -> Tensor:
-        """The mixed channels, (B, T, C) → (B, T, C); padded tokens are zero already."""
+        """Mix the channels, (B, T, C) → (B, T, C); padded tokens are already zero."""
 
     def extra_repr(self) -> str:
         """The options, for `print(model)`."""
@@ -94,7 +94,7 @@ class FirMixer(ChannelMixer):
         """The kernels, (C, K), tap 0 on the current token."""
 
     def flops(self, num_tokens: int) -> int:
-        """A multiplication and an addition per tap, as if every tap were summed directly."""
+        """A multiplication and an addition per tap, as in direct convolution."""
         per_channel = 2 * self.receptive_field - 1 + self.residual
         return self.num_mixed * per_channel * num_tokens
 
@@ -112,7 +112,6 @@ class FirMixer(ChannelMixer):
         return causal_fir(x, self._taps_for(x), runs=runs, history=history)
 
     def _taps_for(self, x: Tensor) -> Tensor:
-        """The kernels where x is."""
         return self.taps()
 
 
@@ -122,7 +121,7 @@ def _num_mixed(channels: int, fraction: float) -> int:
     exact = channels * fraction
     if not math.isclose(exact, round(exact), abs_tol=1e-6) or round(exact) < 1:
         raise ValueError(
-            f"fraction={fraction} of {channels} channels is {exact:g}: not a whole number >= 1; "
+            f"fraction={fraction} of {channels} channels is {exact:g}, not a whole number >= 1: "
             "choose another fraction or an even width"
         )
     return round(exact)

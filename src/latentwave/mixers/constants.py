@@ -1,4 +1,4 @@
-"""Constants of mixers, safe from what happens to parameters and buffers."""
+"""Constants of mixers, unaffected by casts and loading, unlike buffers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from torch import Tensor, nn
 class Constant:
     """A fixed array that a mixer computes with.
 
-    Unlike a buffer it keeps its precision when a model is cast to bfloat16, its values when a
-    model is laid out on the meta device and filled from a checkpoint, and is not broadcast between
-    processes at every step. Copies on other devices are made when first asked for.
+    Unlike a buffer, it keeps its precision when the model is cast to bfloat16 and its values when
+    the model is built on the meta device, and it is not broadcast between processes at every step.
+    Copies for other devices are made on first use.
 
     Args:
         values: float64 or int64; copied.
@@ -27,29 +27,29 @@ class Constant:
 
     def __init__(self, values: NDArray[Any]) -> None:
         cpu = torch.from_numpy(np.array(values))
-        self._own = cpu
+        self._original = cpu
         self._copies: dict[tuple[torch.device, torch.dtype], Tensor] = {
             (cpu.device, cpu.dtype): cpu
         }
 
     def on(self, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
-        """The array on a device, rounded before it goes there; not to be written to."""
-        key = (device, self._own.dtype if dtype is None else dtype)
+        """The array on a device, rounded before the transfer; do not write to it."""
+        key = (device, self._original.dtype if dtype is None else dtype)
         copy = self._copies.get(key)
         if copy is None:
-            with torch.inference_mode(False):  # so that training can use it later
-                copy = self._copies[key] = self._own.to(key[1]).to(device)
+            with torch.inference_mode(False):  # so that training can use it
+                copy = self._copies[key] = self._original.to(key[1]).to(device)
         return copy
 
 
 @torch.no_grad()
 def fill(parameter: nn.Parameter, values: NDArray[Any]) -> None:
-    """Write an array of the same shape into a parameter of any device and type."""
+    """Write an array into a parameter of the same shape, on any device and of any dtype."""
     parameter.copy_(torch.from_numpy(values).to(parameter.dtype))
 
 
 def reset_linear(weight: Tensor, bias: Tensor | None = None) -> None:
-    """Initialise a (rows, columns) matrix and its bias as `nn.Linear` does."""
+    """Initialise a (rows, columns) matrix and its bias like `nn.Linear`."""
     bound = weight.shape[1] ** -0.5
     nn.init.uniform_(weight, -bound, bound)
     if bias is not None:

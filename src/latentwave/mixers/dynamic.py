@@ -1,4 +1,4 @@
-"""Short kernels that the current token chooses."""
+"""Short kernels predicted from the current token."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from latentwave.mixers.state import MixerState
 
 
 class DynamicMixer(Mixer):
-    """A mixer that adds to each token a short filter of the last K, chosen by the token itself.
+    """A mixer that adds a short filter over the last K tokens, predicted from the current token.
 
     Attributes:
         kernel_size: K.
@@ -28,12 +28,12 @@ class DynamicMixer(Mixer):
 
     @property
     def receptive_field(self) -> int:
-        """The kernel, K tokens."""
+        """K tokens."""
         return self.kernel_size
 
     @abc.abstractmethod
     def token_taps(self, x: Tensor) -> Tensor | Sequence[Tensor]:
-        """The kernels that the tokens of x choose, as `dynamic_fir` takes them."""
+        """The kernel of each token of x, in the format of `dynamic_fir`."""
 
     def _mix(
         self,
@@ -52,10 +52,10 @@ class DynamicConvMixer(DynamicMixer):
 
         y(t) = x(t) + Σ_{j=0}^{W−1} (b_j + [U V x(t)]_j) ⊙ x(t−j)
 
-    U starts at 0, and b at 0 as well, so the mixer starts as the identity. With `kernel_size=1` it
-    is a gate that mixes no tokens: the control which tells how much of a gain is due to mixing.
+    U and, by default, b start at 0, so the mixer starts as the identity. With `kernel_size=1` it is
+    a gate that mixes no tokens: a control that shows how much of a gain comes from mixing.
 
-    Reference: dynamic convolution (Wu et al., 2019), here of low rank, per channel and without a
+    Reference: dynamic convolution (Wu et al., 2019), here low-rank, per channel and without a
     softmax over the taps.
 
     Attributes:
@@ -66,13 +66,13 @@ class DynamicConvMixer(DynamicMixer):
     Args:
         channels: D.
         context_length: L.
-        kernel_size: W, 1 … L; default 4, or L where that is shorter.
+        kernel_size: W, 1 … L; default 4, or L if that is shorter.
         rank: R, 1 … D; default D / 32, at least 1.
-        init: of b: "zero", or "haar": averages over 2, 4, … tokens up to W, each in an equal
-            share of the channels.
+        init: initial value of b: "zero", or "haar": averages over 2, 4, … tokens up to W, each in
+            an equal share of the channels.
 
     Raises:
-        ValueError: for values out of range; the message has the value.
+        ValueError: for values out of range.
 
     Causality: y(t) reads x(t − W + 1 … t).
 
@@ -107,26 +107,26 @@ class DynamicConvMixer(DynamicMixer):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Kernels as `init` says, and no part that depends on the token."""
+        """Set the kernels according to `init`, and U to 0."""
         super().reset_parameters()
         fill(self.kernels, self._initial)
         reset_linear(self.down)
         nn.init.zeros_(self.up)
 
     def token_taps(self, x: Tensor) -> Tensor | Sequence[Tensor]:
-        """The kernels that the tokens of x choose, as `dynamic_fir` takes them."""
+        """The kernel of each token of x, in the format of `dynamic_fir`."""
         if x.shape[1] == 1:
             chosen = x[:, 0] @ self.down.T
             taps = torch.addmm(self.kernels.view(-1), chosen, self.up.view(self.rank, -1))
             return taps.view(-1, 1, self.kernel_size, self.channels)
-        # b is one more row of U, for a constant 1: as an addition it would be copied and summed
-        # apart. A product for each lag, because the gradient of one for all is slow on CPUs.
+        # b is one more row of U with constant input 1; a separate addition costs a copy and a sum.
+        # One product per lag, because the gradient of a single product is slow on CPUs.
         chosen = F.pad(F.linear(x, self.down), (0, 1), value=1.0)
         rows = torch.cat([self.up, self.kernels.unsqueeze(0)])
         return [chosen @ each for each in rows.unbind(1)]
 
     def flops(self, num_tokens: int) -> int:
-        """The two products, adding b, and a multiplication and an addition per tap."""
+        """The two products, the addition of b, and two operations per tap."""
         W, R = self.kernel_size, self.rank
         return self.channels * (2 * R + 2 * R * W + W + 2 * W) * num_tokens
 
@@ -138,11 +138,11 @@ class DynamicConvMixer(DynamicMixer):
         )
 
 
-# Chosen by the compute that it saved at three sizes on a strong plain decoder: results/ladder-gpu.
+# Chosen for the compute it saved at three sizes on a strong plain decoder: results/ladder-gpu.
 register_preset(
     "best",
     kind="dynamic_conv",
     options={},
     points=("mlp",),
-    doc="four taps per channel that the token chooses, before the MLP",
+    doc="four taps per channel, predicted from the token, before the MLP",
 )

@@ -16,19 +16,18 @@ from latentwave.mixers.constants import Constant, fill
 from latentwave.mixers.registry import register_mixer
 from latentwave.mixers.state import MixerState
 
-_LONGEST = 10**9  # tokens
+_MAX_SPAN = 10**9  # tokens
 
 
 @register_mixer("ema")
 class EmaMixer(ChannelMixer):
-    """Replace a share of the channels by exponential moving averages of different rates.
+    """Replace a share of the channels with exponential moving averages of different rates.
 
         y_j(t) = α_j · x_j(t) + (1 − α_j) · y_j(t−1),   y_j(−1) = 0
         α_j = 2 / (s_j + 1)
 
-    The spans s_j run geometrically from `shortest` to `longest` over the channels; span s weighs
-    the past with the centre of mass of a moving average over s tokens. The state is one number
-    per channel.
+    The spans s_j run geometrically from `shortest` to `longest` over the channels; span s has the
+    same centre of mass as a moving average over s tokens. The state is one number per channel.
 
     Reference: the recurrent averages of Mega (Ma et al., 2023) in their simplest form; spans as
     in the moving averages of WaveletGPT (Verma, 2024).
@@ -37,16 +36,16 @@ class EmaMixer(ChannelMixer):
         channels: D.
         context_length: L.
         shortest: span of the first mixed channel in tokens, > 1.
-        longest: span of the last one; default L.
+        longest: span of the last mixed channel; default L.
         learnable: whether the rates are parameters.
         fraction: share of channels that are mixed, in (0, 1].
         mixed: which end of the channels is mixed, "last" or "first".
         residual: add the average to the channel instead of replacing it.
 
     Raises:
-        ValueError: for values out of range; the message has the value.
+        ValueError: for values out of range.
 
-    Causality: y(t) reads x(0 … t), all but `tail_share` of it x(t − receptive_field + 1 … t).
+    Causality: y(t) reads x(0 … t), with all but `tail_share` of the weight in the receptive field.
 
     Example:
         >>> mixer = EmaMixer(2, 16, shortest=3.0, longest=3.0)
@@ -74,9 +73,9 @@ class EmaMixer(ChannelMixer):
         )
         if longest is None:
             longest = max(float(context_length), shortest)
-        if not 1 < shortest <= longest <= _LONGEST:
+        if not 1 < shortest <= longest <= _MAX_SPAN:
             raise ValueError(
-                f"spans must satisfy 1 < shortest <= longest <= {_LONGEST}, got "
+                f"spans must satisfy 1 < shortest <= longest <= {_MAX_SPAN}, got "
                 f"shortest={shortest}, longest={longest}"
             )
         self.learnable = learnable
@@ -89,25 +88,25 @@ class EmaMixer(ChannelMixer):
             self._rates, self._log_decay = Constant(rates), Constant(np.log1p(-rates))
 
     def reset_parameters(self) -> None:
-        """The rates of the spans."""
+        """Reset the rates to those of the spans."""
         super().reset_parameters()
         if self.learnable:
             fill(self.rate_logits, self._initial)
 
     def rates(self) -> Tensor:
-        """α of each mixed channel, (C,); fixed ones in float64 on the CPU."""
+        """α of each mixed channel, (C,); fixed rates are float64 on the CPU."""
         if self.learnable:
             return self.rate_logits.sigmoid()
         return self._rates.on(torch.device("cpu"), torch.float64)
 
     @property
     def history(self) -> int:
-        """One token: that of the last average."""
+        """One token, that of the last average."""
         return 1
 
     @property
     def receptive_field(self) -> int:
-        """Tokens that hold all but `tail_share` of the slowest channel's weight.
+        """Tokens that carry all but `tail_share` of the slowest channel's weight.
 
         The weight beyond R tokens is (1 − α)^R; the response itself never ends.
         """
@@ -145,9 +144,9 @@ class EmaMixer(ChannelMixer):
             elif before.shape != (B, C):
                 raise ValueError(
                     f"the state holds averages of shape {tuple(before.shape)} (batch, channels), "
-                    f"this call needs {(B, C)}: one state serves one mixer and one batch"
+                    f"but this call needs {(B, C)}: use one state per mixer and batch"
                 )
-            # The last average is the sum at one token earlier.
+            # The last average stands for the sum up to the previous token.
             signal = torch.cat([before.to(wide).unsqueeze(1), signal], dim=1)
         averages = decaying_sums(signal, log_decay, runs)
         if state is not None:

@@ -23,19 +23,19 @@ _DEFAULT_KERNEL_SIZE = 32
 
 
 class Bank(Mixer):
-    """What the filterbanks share: the analysis filters, and how a call reads the past.
+    """Base of the filterbanks: the analysis filters and their application.
 
     Attributes:
-        analysis: (M, K), the filters; tap 0 is on the current token. In a multi-scale bank the
-            taps beyond a filter's own scale are zero, are never read and get no gradient.
-        kernel_sizes: the taps of each group of M / len(kernel_sizes) filters.
+        analysis: (M, K), the filters; tap 0 is on the current token. In a multi-scale bank, taps
+            beyond a filter's scale are zero, never read and get no gradient.
+        kernel_sizes: number of taps in each group of M / len(kernel_sizes) filters.
 
     Args:
         channels: D.
         context_length: L.
         num_filters: M, at most 8 D or 1024.
-        kernel_size: K, one for all; default 32.
-        kernel_sizes: several, instead of `kernel_size`.
+        kernel_size: K for all filters; default 32.
+        kernel_sizes: several sizes instead of `kernel_size`.
         init: see `FilterbankMixer`.
         causal: see `FilterbankMixer`.
 
@@ -79,7 +79,7 @@ class Bank(Mixer):
             if self.init == "random":
                 filters[:, :K].normal_(std=1 / math.sqrt(K))
             else:
-                # A scale starts at one cycle per window and ends where the next one starts.
+                # Each scale runs from one cycle per window to the start of the next shorter one.
                 shorter = [size for size in self.kernel_sizes if size < K]
                 highest = min(1 / max(shorter), 1 / 2) if shorter else 1 / 2
                 filters[:, :K] = windowed_fourier_bank(group, K, min(1 / K, highest), highest)
@@ -92,22 +92,22 @@ class Bank(Mixer):
         )
 
     def _bank_flops(self) -> int:
-        """Per token: the filters, the ReLU, the weighted sum, the residual."""
+        """Per token: filters, ReLU, weighted sum and residual."""
         taps = self.num_filters // len(self.kernel_sizes) * sum(self.kernel_sizes)
         return self.channels * (2 * taps + 3 * self.num_filters)
 
     def _runs(self, state: MixerState | None, segment_ids: Tensor | None) -> Tensor | None:
         if state is not None and not self.causal:
             raise ValueError(
-                f"a {self.kind} with causal=False reads tokens that are still to come: it cannot "
-                "run with a state, call it on whole sequences"
+                f"a {self.kind} with causal=False reads future tokens, so it cannot run with a "
+                "state: call it on whole sequences"
             )
         return super()._runs(state, segment_ids)
 
     def _filter(
         self, x: Tensor, weights: Tensor, state: MixerState | None, runs: Tensor | None
     ) -> Tensor:
-        """Add the weighted sub-bands to x; `runs` reach back at least as far as filters."""
+        """Add the weighted sub-bands to x; `runs` must cover the filters' past."""
         history = 0
         signal = x
         if state is not None:
@@ -126,13 +126,13 @@ class Bank(Mixer):
 
 @register_mixer("filterbank")
 class FilterbankMixer(Bank):
-    """Split every channel into M sub-bands, rectify, weigh them, and add their sum.
+    """Split every channel into M sub-bands, rectify and weight them, and add their sum.
 
         y_i(t) = x_i(t) + Σ_m a_m · ReLU( Σ_{τ=0}^{K−1} h_m(τ) · x_i(t−τ) )
 
-    A two-layer convolutional network along the token axis, the same for all channels. The
-    weights start at 0, so the mixer starts as the identity: it may be attached to a trained
-    model. (In the first step only the weights move; the filters follow.)
+    A two-layer convolutional network along the token axis, shared by all channels. The weights
+    start at 0, so the mixer starts as the identity and can be attached to a trained model. (Only
+    the weights change in the first step; the filters follow.)
 
     Reference: a learned front end as in audio recognition (Sainath et al., 2015), here on the
     activations of a language model.
@@ -146,16 +146,16 @@ class FilterbankMixer(Bank):
         context_length: L.
         num_filters: M, at most 8 D or 1024.
         kernel_size: K taps, 32 by default, at most L.
-        kernel_sizes: a multi-scale bank, e.g. [4, 8, 16, 32, 64]: as many groups of M /
-            len(kernel_sizes) filters, each with its own number of taps.
-        init: of the filters: "random" (normal), or "fourier": windowed cosines in quadrature at
+        kernel_sizes: sizes of a multi-scale bank, e.g. [4, 8, 16, 32, 64]: one group of
+            M / len(kernel_sizes) filters per size.
+        init: initial filters: "random" (normal), or "fourier": windowed cosines in quadrature at
             log-spaced frequencies; in a multi-scale bank each scale covers the octaves from one
             cycle per window up to the next shorter scale (constant Q).
-        causal: False centres the filters on the token, for encoders; there is no state then.
+        causal: False centres the filters on the token, for encoders, without streaming state.
 
     Raises:
-        ValueError: for kernels longer than the context, M that is not divisible into its
-            scales, and other values out of range; at a call, for a state with causal=False.
+        ValueError: for kernels longer than the context, M not divisible by the number of scales,
+            and other values out of range; at a call, for a state with causal=False.
 
     Causality: y(t) reads x(t − K + 1 … t); with causal=False, K tokens around t.
 
@@ -192,7 +192,7 @@ class FilterbankMixer(Bank):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """The filters, and weights of 0."""
+        """Reset the filters, and the weights to 0."""
         super().reset_parameters()
         nn.init.zeros_(self.weights)
 
@@ -202,7 +202,7 @@ class FilterbankMixer(Bank):
         return self.kernel_size
 
     def flops(self, num_tokens: int) -> int:
-        """Filters (a multiplication and an addition per tap), ReLU, weighted sum, residual."""
+        """Filters (two operations per tap), ReLU, weighted sum and residual."""
         return self._bank_flops() * num_tokens
 
     def _mix(
@@ -225,12 +225,12 @@ def _checked_sizes(
         kernel_sizes = [_DEFAULT_KERNEL_SIZE if kernel_size is None else kernel_size]
     elif kernel_size is not None:
         raise ValueError(
-            "kernel_size and kernel_sizes exclude each other, got "
+            "pass either kernel_size or kernel_sizes, got "
             f"kernel_size={kernel_size}, kernel_sizes={list(kernel_sizes)}"
         )
     sizes = [int(size) for size in kernel_sizes]
     if not sizes or min(sizes) < 1:
-        raise ValueError(f"kernel sizes must be >= 1 and at least one, got {sizes}")
+        raise ValueError(f"kernel_sizes must be one or more sizes >= 1, got {sizes}")
     if max(sizes) > context_length:
         raise ValueError(
             f"kernel sizes must not exceed the context length {context_length}, got {sizes}"

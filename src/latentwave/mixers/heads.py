@@ -1,4 +1,4 @@
-"""Mixers of the heads of keys and values."""
+"""Mixers for key and value heads."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _FUSED = ("c_attn", "qkv_proj", "Wqkv")
 
 
 def head_roles(projection: str, num_heads: int, num_key_value_heads: int | None = None) -> str:
-    """What each head of a projection's output is: one letter of q, k and v per head.
+    """The role of each head in a projection's output: one letter, q, k or v, per head.
 
     Args:
-        projection: the name of the linear map among those of attention.
+        projection: the name of the linear map in the attention module.
         num_heads: query heads.
         num_key_value_heads: key heads, as many as value heads; default: as many as query heads.
 
@@ -28,12 +28,12 @@ def head_roles(projection: str, num_heads: int, num_key_value_heads: int | None 
         A string with one letter per head, in the order of the output's channels.
 
     Raises:
-        ValueError: for a projection of another name.
+        ValueError: for an unknown projection name.
 
     Example:
         >>> head_roles("k_proj", 4, 2), head_roles("qkv_proj", 4, 2)
         ('kk', 'qqqqkkvv')
-        >>> head_roles("query_key_value", 4, 2)  # groups that each hold their keys and values
+        >>> head_roles("query_key_value", 4, 2)  # each group has its own keys and values
         'qqkvqqkv'
     """
     shared = num_heads if num_key_value_heads is None else num_key_value_heads
@@ -46,7 +46,7 @@ def head_roles(projection: str, num_heads: int, num_key_value_heads: int | None 
         if projection in (f"{role}_proj", names):
             return role * counts[role]
     raise ValueError(
-        f"there are no heads known of a projection {projection!r}: known are q_proj, k_proj, "
+        f"the heads of projection {projection!r} are unknown: known names are q_proj, k_proj, "
         f"v_proj, query, key, value, query_key_value, {', '.join(_FUSED)}"
     )
 
@@ -55,16 +55,16 @@ class HeadMixer(FirMixer):
     """Filters some heads of a projection with two taps; the others pass unchanged.
 
     Attributes:
-        shifts: the roles of the heads that it filters, see `head_roles`.
+        shifts: the roles of the filtered heads, see `head_roles`.
 
     Args:
         channels: D, the width of the projection's output.
         context_length: L, at least 2.
-        heads: one letter of q, k and v per head of D / len(heads) channels, as `head_roles` gives
-            them; default: one head of keys.
+        heads: one letter, q, k or v, per head of D / len(heads) channels, as from `head_roles`;
+            default: one key head.
 
     Raises:
-        ValueError: for heads that do not divide the channels, or none to filter.
+        ValueError: if the heads do not divide the channels, or none of them is filtered.
     """
 
     points = ("qkv",)
@@ -76,8 +76,8 @@ class HeadMixer(FirMixer):
             raise ValueError(f"context_length must be >= 2 for a shift, got {context_length}")
         if not set(heads) <= set("qkv") or not set(heads) & set(self.shifts):
             raise ValueError(
-                f"heads must have one letter of q, k and v per head, and one of "
-                f"{' and '.join(self.shifts)} among them, got {heads!r}"
+                f"heads must have one letter, q, k or v, per head, including at least one "
+                f"{' or '.join(self.shifts)}, got {heads!r}"
             )
         if channels % len(heads):
             raise ValueError(f"{len(heads)} heads cannot share {channels} channels equally")
@@ -89,7 +89,7 @@ class HeadMixer(FirMixer):
     def options_at(
         cls, projection: str, num_heads: int, num_key_value_heads: int
     ) -> dict[str, Any] | None:
-        """The heads of the projection; None if it has none to filter."""
+        """The heads of the projection; None if none of them is filtered."""
         heads = head_roles(projection, num_heads, num_key_value_heads)
         return {"heads": heads} if set(heads) & set(cls.shifts) else None
 
@@ -105,7 +105,7 @@ class HeadMixer(FirMixer):
 
 @register_mixer("kv_shift")
 class KvShiftMixer(HeadMixer):
-    """Two learned taps for each head of keys and values.
+    """Two learned taps for each key and value head.
 
         y_h(t) = a_{h,0} · x_h(t) + a_{h,1} · x_h(t−1)
 
@@ -114,7 +114,7 @@ class KvShiftMixer(HeadMixer):
     Reference: KV shifting attention (Xu et al., 2024), whose taps start at random.
 
     Attributes:
-        kernels: (heads of keys and values, 2), a.
+        kernels: (key and value heads, 2), a.
 
     Args:
         channels: see `HeadMixer`.
@@ -135,7 +135,7 @@ class KvShiftMixer(HeadMixer):
 
     def __init__(self, channels: int, context_length: int, *, heads: str = "k") -> None:
         super().__init__(channels, context_length, heads=heads)
-        # Each head's row among the kernels, and behind them one that leaves queries alone.
+        # The kernel row of each head; the row after the last leaves queries unchanged.
         num_filtered = int(self._filtered.sum())
         rows = np.where(self._filtered, self._filtered.cumsum() - 1, num_filtered)
         self._rows = Constant(rows.repeat(self.head_width))
@@ -145,7 +145,7 @@ class KvShiftMixer(HeadMixer):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Kernels that leave keys and values as they are."""
+        """Set the kernels to the identity."""
         super().reset_parameters()
         self.kernels.zero_()
         self.kernels[:, 0] = 1.0
@@ -159,25 +159,25 @@ class KvShiftMixer(HeadMixer):
 
 @register_mixer("key_offset")
 class KeyOffsetMixer(HeadMixer):
-    """Take half of the rotary pairs of every key from the token before.
+    """Take half of the rotary pairs of every key from the previous token.
 
         y_i(t) = x_i(t − 1)   for the channels i of the slower half of a key head's pairs
 
-    Queries, values and the other pairs pass unchanged. No parameters. It stands before the
-    rotation, so that a key keeps its own position.
+    Queries, values and the other pairs pass unchanged. No parameters. It runs before the rotation,
+    so a key keeps its own position.
 
-    Reference: the key offset of modded-nanogpt (Jordan et al., 2025), there behind the rotation,
-    on pairs that do not rotate.
+    Reference: the key offset of modded-nanogpt (Jordan et al., 2025), which runs after the
+    rotation, on pairs that do not rotate.
 
     Args:
         channels: see `HeadMixer`.
         context_length: see `HeadMixer`.
-        heads: see `HeadMixer`; a head has an even number of channels, at least 4.
+        heads: see `HeadMixer`; heads need an even number of channels, at least 4.
         interleaved: whether pairs are neighbours, (0, 1), (2, 3) …, as in GPT-J, or half a head
             apart, as in most models.
 
     Raises:
-        ValueError: see `HeadMixer`, and for heads that are not made of two pairs or more.
+        ValueError: see `HeadMixer`, and for heads with fewer than two pairs.
 
     Causality: y(t) reads x(t − 1) and x(t).
 
@@ -200,7 +200,9 @@ class KeyOffsetMixer(HeadMixer):
         super().__init__(channels, context_length, heads=heads)
         width = self.head_width
         if width < 4 or width % 2:
-            raise ValueError(f"a head must be an even number of channels, at least 4, got {width}")
+            raise ValueError(
+                f"a head must have an even number of channels, at least 4, got {width}"
+            )
         self.interleaved = interleaved
         pairs = np.arange(width) // 2 if interleaved else np.arange(width) % (width // 2)
         slower = pairs >= width // 2 - width // 4

@@ -14,10 +14,10 @@ KernelInit = Literal["zero", "haar"]
 
 
 def short_kernel(kernel_size: int | None, context_length: int, init: KernelInit) -> int:
-    """The taps of a short kernel: by default 4, or L where that is shorter.
+    """The number of taps of a short kernel; default 4, or L if that is shorter.
 
     Raises:
-        ValueError: if it does not fit into the context, or what it starts as does not fit into it.
+        ValueError: if it is longer than the context or too short for its initial values.
     """
     if init not in get_args(KernelInit):
         raise ValueError(f'init must be "zero" or "haar", got {init!r}')

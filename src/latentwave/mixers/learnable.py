@@ -1,4 +1,4 @@
-"""Learnable wavelet mixing: each channel has a causal kernel that starts as a wavelet's."""
+"""Learnable wavelet mixing: one causal kernel per channel, initialised from a wavelet."""
 
 from __future__ import annotations
 
@@ -25,34 +25,33 @@ class LearnableWaveletMixer(FirMixer):
 
         y_j(t) = Σ_{m=0}^{M−1} h_j(m) · x_j(t−m),   h_j = the level-k(j) cascade at first
 
-    With `orthogonal`, what is learned are the lattice angles of each channel's low-pass filter,
-    which stays orthogonal with gain 1 at zero frequency, and h_j is its cascade: F/2 − 1 scalars
-    per channel (Haar is taken as the four-tap filter with two zeros, since two taps leave
-    nothing to learn).
+    With `orthogonal`, the mixer learns the lattice angles of each channel's low-pass filter, which
+    stays orthogonal with gain 1 at zero frequency, and h_j is its cascade: F/2 − 1 scalars per
+    channel (Haar is padded with zeros to four taps, since two taps leave nothing to learn).
 
-    Reference: the learnable form of WaveletGPT (Verma, 2024); the lattice is that of Vaidyanathan
-    and Hoang (1988).
+    Reference: the learnable form of WaveletGPT (Verma, 2024); lattice of Vaidyanathan and Hoang
+    (1988).
 
     Args:
         channels: D.
         context_length: L.
-        wavelet: the wavelet of the initial kernels, by its PyWavelets name.
+        wavelet: the PyWavelets name of the initial wavelet.
         fraction: share of channels that are mixed, in (0, 1]; fraction · D must be whole.
         mixed: which end of the channels is mixed, "last" or "first".
-        num_levels: K; by default the deepest level whose kernel fits into L.
+        num_levels: K; default: the deepest level whose kernel fits into L.
         level: one level for all mixed channels instead of 1 … K.
         schedule: "halving": each level has half as many channels as the one below, up to
-            num_levels; or a list of levels that get the mixed channels in equal shares, with as
-            many entries as channels an explicit level for each.
+            num_levels; or a list of levels that share the mixed channels equally (one entry per
+            channel sets each level explicitly).
         max_taps: the longest kernel, 2 … L; channels whose kernel would be longer start at the
-            deepest level that fits (for Haar: the cut kernel, scaled to gain 1). The default, 16
-            for free kernels and L for orthogonal ones, keeps the parameters at 0.5 % (0.03 %) of
-            the published model.
+            deepest level that fits (for Haar: the truncated kernel, scaled to gain 1). The default,
+            16 for free kernels and L for orthogonal ones, keeps the parameters at 0.5 % (0.03 %)
+            of the published model.
         orthogonal: learn angles instead of taps.
         residual: add the result to the channel instead of replacing it.
 
     Raises:
-        ValueError: for values out of range; the message has the value.
+        ValueError: for values out of range.
 
     Causality: y(t) reads x(t − receptive_field + 1 … t).
 
@@ -96,7 +95,7 @@ class LearnableWaveletMixer(FirMixer):
         self.wavelet = wavelet
         self.max_taps = max_taps
         self.orthogonal = orthogonal
-        asked = channel_levels(
+        requested = channel_levels(
             self.num_mixed,
             context_length,
             wavelet=wavelet,
@@ -110,7 +109,7 @@ class LearnableWaveletMixer(FirMixer):
                 f"max_taps must be >= {len(lowpass)} to hold the filter of the wavelet "
                 f"{wavelet!r}{' as angles' if orthogonal else ''}, got {max_taps}"
             )
-        self.levels = [min(k, deepest) for k in asked]
+        self.levels = [min(k, deepest) for k in requested]
         self._num_taps = cascade_length(len(lowpass), max(self.levels))
         if orthogonal:
             self._initial = np.tile(lattice_angles(lowpass), (self.num_mixed, 1))
@@ -124,7 +123,7 @@ class LearnableWaveletMixer(FirMixer):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """The wavelet's kernels, or its angles."""
+        """Reset the kernels or angles to those of the wavelet."""
         super().reset_parameters()
         fill(self.angles if self.orthogonal else self.kernels, self._initial)
 

@@ -1,4 +1,4 @@
-"""Which wavelet level each mixed channel has."""
+"""Assign wavelet levels to mixed channels."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def channel_levels(
         num_mixed: C.
         context_length: L, the tokens that the longest kernel may span.
         wavelet: the name of an orthogonal wavelet.
-        num_levels: K; default the deepest level whose kernel fits.
+        num_levels: K; default: the deepest level whose kernel fits.
         level: one level for all channels.
-        schedule: "halving", or levels that get the channels in equal shares: level j·n // C of n,
-            with n = C an explicit level for each channel.
+        schedule: "halving", or n levels that share the channels equally: channel j gets entry
+            j·n // C.
 
     Raises:
-        ValueError: for an unknown wavelet or schedule, more than one of the options (but
-            num_levels goes with "halving"), or a level whose kernel does not fit.
+        ValueError: for an unknown wavelet or schedule, more than one of the options (except
+            num_levels with "halving"), or a level whose kernel does not fit.
 
     Example:
         >>> channel_levels(
@@ -55,7 +55,7 @@ def channel_levels(
     given = [option is not None for option in (num_levels, level, schedule)]
     if sum(given) > 1 and not (halving and level is None):
         raise ValueError(
-            'num_levels, level and schedule exclude each other (but "halving" goes with '
+            'pass only one of num_levels, level and schedule ("halving" may be combined with '
             "num_levels), got "
             f"num_levels={num_levels}, level={level}, schedule={schedule}"
         )
@@ -80,7 +80,7 @@ def channel_levels(
         name = "num_levels"
         K = deepest if num_levels is None else num_levels
         evenly = (1 + j * K // num_mixed for j in range(num_mixed))
-        # The bits of a whole number are 1 + the logarithm, without its rounding.
+        # bit_length of an integer is 1 + ⌊log2⌋, free of rounding.
         halved = (min(K, (num_mixed // left).bit_length()) for left in range(num_mixed, 0, -1))
         levels = [K, *(halved if halving else evenly)]
     for k in levels:
@@ -93,12 +93,12 @@ def channel_levels(
 
 
 def dyadic_levels(num_levels: int | None, context_length: int, default: int | None = None) -> int:
-    """How many windows of 2, 4, … tokens, after checking that the longest fits.
+    """The number of windows of 2, 4, … tokens, checked against the context length.
 
     Args:
-        num_levels: what was asked for, or None.
+        num_levels: the requested number, or None.
         context_length: L, the tokens that the longest window may span.
-        default: for None, cut to what fits; None: as many as fit.
+        default: used if num_levels is None, capped at what fits; None: as many as fit.
 
     Raises:
         ValueError: if they do not fit.

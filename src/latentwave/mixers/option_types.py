@@ -1,4 +1,4 @@
-"""Whether the value of an option is of the type that a mixer's constructor declares."""
+"""Check option values against the types that a mixer's constructor declares."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NUMBERS: dict[Any, type] = {int: numbers.Integral, float: numbers.Real}
 
 
 def declared_types(constructor: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations of a constructor by argument; none where they name what is not there."""
+    """The type hints of a constructor by argument; empty if they cannot be resolved."""
     try:
         return get_type_hints(constructor)
     except (NameError, AttributeError, TypeError):
@@ -19,11 +19,11 @@ def declared_types(constructor: Callable[..., Any]) -> dict[str, Any]:
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Whether a value is of a type, without any conversion.
+    """Whether a value matches a type hint, without conversion.
 
-    An integer fits a float, NumPy's scalars fit Python's, a bool is no number, and a string no
-    sequence. Which values of its types a `Literal` has, and what a list of mappings holds, is left
-    to the constructor, whose refusal says more.
+    An integer fits a float and NumPy scalars fit Python's; a bool is not a number and a string is
+    not a sequence. The values of a `Literal` and the contents of a list of mappings are left to
+    the constructor, whose errors say more.
 
     Example:
         >>> fits(2, float), fits(2.0, int | None), fits([8, 4], Sequence[int] | None)
@@ -52,7 +52,7 @@ def fits(value: Any, hint: Any) -> bool:
 
 
 def in_words(hint: Any) -> str:
-    """A type as an error message names it.
+    """A type hint as text for error messages.
 
     Example:
         >>> in_words(Sequence[int] | Literal["halving"] | None)

@@ -23,12 +23,12 @@ class PyramidMixer(ChannelMixer):
 
         y_c(t) = x_c(t) + Σ_{k=1}^{K} a_{k,c} · avg_{2^k}(x_c)(t)
 
-    The averages come from one another by doubling: a receptive field of 2^K tokens, up to L, for
-    3K operations and K parameters per channel. The weights start at 0, so the mixer starts as the
-    identity.
+    Each average is computed from the previous one by doubling: a receptive field of 2^K tokens, up
+    to L, for 3K operations and K parameters per channel. The weights start at 0, so the mixer
+    starts as the identity.
 
-    Reference: the fixed averages of WaveletGPT (Verma, 2024), all of them in each channel, with
-    learned weights.
+    Reference: the fixed averages of WaveletGPT (Verma, 2024), here all of them in each channel,
+    with learned weights.
 
     Attributes:
         weights: (K, C), a.
@@ -36,12 +36,12 @@ class PyramidMixer(ChannelMixer):
     Args:
         channels: D.
         context_length: L.
-        num_levels: K >= 1, 2^K at most L; by default the most that fit.
+        num_levels: K >= 1, 2^K at most L; default: as many as fit.
         fraction: share of channels that are mixed, in (0, 1].
         mixed: which end of the channels is mixed, "last" or "first".
 
     Raises:
-        ValueError: for values out of range; the message has the value.
+        ValueError: for values out of range.
 
     Causality: y(t) reads x(t − 2^K + 1 … t).
 
@@ -63,14 +63,14 @@ class PyramidMixer(ChannelMixer):
         super().__init__(channels, context_length, fraction=fraction, mixed=mixed, residual=True)
         self.num_levels = num_levels = dyadic_levels(num_levels, context_length)
         windows = 2 ** np.arange(1, num_levels + 1)
-        # For running sums: where the sample stands that leaves each window, and 1 / window.
+        # For running sums: the index of the sample that leaves each window, and 1 / window.
         self._newest_first, self._leaving = Constant(windows - 1), Constant(windows[-1] - windows)
         self._scale = Constant(1.0 / windows[:, None])
         self.weights = nn.Parameter(torch.empty(num_levels, self.num_mixed))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Weights of 0."""
+        """Set the weights to 0."""
         super().reset_parameters()
         nn.init.zeros_(self.weights)
 
@@ -81,11 +81,11 @@ class PyramidMixer(ChannelMixer):
 
     @property
     def history(self) -> int:
-        """One token more than the windows reach: running sums drop the oldest."""
+        """One token more than the longest window, because running sums subtract the oldest."""
         return self.receptive_field
 
     def flops(self, num_tokens: int) -> int:
-        """Per level an addition, a halving, a multiplication and an addition; the residual."""
+        """Per level two additions, a halving and a multiplication, plus the residual."""
         return self.num_mixed * (4 * self.num_levels + 1) * num_tokens
 
     def extra_repr(self) -> str:
@@ -105,7 +105,7 @@ class PyramidMixer(ChannelMixer):
         samples = state.extend("x", x, history=self.history)
         if not can_slide(x, runs):
             return pyramid_sum(samples, self.weights, runs)[:, self.history :]
-        # Constant work at any window; in float64 the sums do not drift.
+        # Constant work for any window; float64 sums do not drift.
         if sums is None:
             prefix = samples.flip(1).cumsum(1, dtype=torch.float64)
             sums = prefix[:, self._newest_first.on(x.device)]

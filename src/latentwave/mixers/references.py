@@ -1,4 +1,4 @@
-"""The simple mixers that a fair comparison needs: one scale, four taps, one token."""
+"""Simple reference mixers for comparisons: one scale, four taps, one token."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from latentwave.mixers.wavelet import WaveletMixer
 
 @register_mixer("moving_average")
 class MovingAverageMixer(WaveletMixer):
-    """Replace a share of the channels by moving averages over one window: a single scale.
+    """Replace a share of the channels with moving averages over one window: a single scale.
 
         y_j(t) = (1/w) · Σ_{m=0}^{w−1} x_j(t−m)
 
@@ -33,7 +33,7 @@ class MovingAverageMixer(WaveletMixer):
         residual: add the average to the channel instead of replacing it.
 
     Raises:
-        ValueError: for values out of range; the message has the value.
+        ValueError: for values out of range.
 
     Causality: y(t) reads x(t − w + 1 … t).
 
@@ -57,9 +57,7 @@ class MovingAverageMixer(WaveletMixer):
         residual: bool = False,
     ) -> None:
         if window is not None and level is not None:
-            raise ValueError(
-                f"window and level exclude each other, got window={window}, level={level}"
-            )
+            raise ValueError(f"pass either window or level, got window={window}, level={level}")
         if level is None:
             window = 4 if window is None else window
             if window < 2 or window > context_length or window & (window - 1):
@@ -85,7 +83,7 @@ class ShortConvMixer(FirMixer):
 
         y_j(t) = x_j(t) + Σ_{k=0}^{K−1} taps_j(k) · x_j(t−k)
 
-    It starts as the identity, or adding averages.
+    It starts as the identity, or adds averages with init="haar".
 
     Reference: the canon layer (Allen-Zhu, 2025) and the short convolutions of linear-attention
     models, without an activation.
@@ -93,15 +91,15 @@ class ShortConvMixer(FirMixer):
     Args:
         channels: D.
         context_length: L.
-        kernel_size: K, 1 … L; default 4, or L where that is shorter.
+        kernel_size: K, 1 … L; default 4, or L if that is shorter.
         fraction: share of channels that are mixed, in (0, 1].
         mixed: which end of the channels is mixed, "last" or "first".
-        residual: whether x is added; without, tap 0 starts at 1, the identity again.
-        init: of the taps: "zero", or "haar": averages over 2, 4, … tokens up to K, each in an
+        residual: whether x is added; if False, tap 0 starts at 1, again the identity.
+        init: initial taps: "zero", or "haar": averages over 2, 4, … tokens up to K, each in an
             equal share of the channels.
 
     Raises:
-        ValueError: for values out of range; the message has the value.
+        ValueError: for values out of range.
 
     Causality: y(t) reads x(t − K + 1 … t).
 
@@ -134,13 +132,13 @@ class ShortConvMixer(FirMixer):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Kernels as `init` says."""
+        """Set the kernels according to `init`."""
         super().reset_parameters()
         fill(self.kernels, self._initial)
 
     @property
     def receptive_field(self) -> int:
-        """The kernel, K tokens."""
+        """K tokens."""
         return self.kernel_size
 
     def taps(self) -> Tensor:
@@ -154,7 +152,7 @@ class ShortConvMixer(FirMixer):
 
 @register_mixer("token_shift")
 class TokenShiftMixer(FirMixer):
-    """Mix each token with the one before, by a learned gate per channel (one-token smear).
+    """Mix each token with the previous one by a learned gate per channel (one-token smear).
 
         y_j(t) = (1 − g_j) · x_j(t) + g_j · x_j(t−1),   g_j = σ(gate_j)
 
@@ -169,7 +167,7 @@ class TokenShiftMixer(FirMixer):
         mixed: which end of the channels is mixed, "last" or "first".
 
     Raises:
-        ValueError: for values out of range; the message has the value.
+        ValueError: for values out of range.
 
     Causality: y(t) reads x(t − 1) and x(t).
 
@@ -198,7 +196,7 @@ class TokenShiftMixer(FirMixer):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """The initial share of the token before."""
+        """Reset the gate to `initial_gate`."""
         super().reset_parameters()
         nn.init.constant_(self.gate, math.log(self.initial_gate / (1.0 - self.initial_gate)))
 

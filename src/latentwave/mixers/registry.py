@@ -1,4 +1,4 @@
-"""Names of mixers, their options, and how to build one."""
+"""Register mixers by name, check their options, and build them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _REGISTRY: dict[str, type[Mixer]] = {}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Preset:
-    """A kind that is another one with options and a place of its own.
+    """A named mixer with preset options and points.
 
     Attributes:
-        kind: the other one.
-        options: its options; those that a caller gives come first.
-        points: where in a layer it stands unless a caller says otherwise.
-        doc: what it is, in a line.
+        kind: the kind it builds.
+        options: its options; the caller's take precedence.
+        points: its default points in a decoder layer.
+        doc: a one-line description.
     """
 
     kind: str
@@ -43,8 +43,8 @@ class MixerConfig:
 
     Attributes:
         kind: one of `list_mixers()`.
-        options: keyword arguments of that mixer, and `gated` and `check_finite`, which every
-            mixer has. Those of a preset come on top of its own, see `resolved`.
+        options: keyword arguments of that mixer, plus `gated` and `check_finite`, which every
+            mixer has. For a preset, they override its own, see `resolved`.
     """
 
     kind: str
@@ -54,8 +54,8 @@ class MixerConfig:
         """Check kind, option names and the types of their values.
 
         Raises:
-            UserError: for an unknown kind or option, with the nearest names, or for a value of
-                another type than the option has.
+            UserError: for an unknown kind or option, suggesting the nearest name, or for a value
+                of the wrong type.
         """
         cls = _find(self.kind)
         known = option_names(cls)
@@ -77,7 +77,7 @@ class MixerConfig:
                 )
 
     def resolved(self) -> MixerConfig:
-        """The same mixer with the kind and all the options that a preset stands for.
+        """The same mixer with presets replaced by their kind and options.
 
         Example:
             >>> MixerConfig(kind="best", options={"kernel_size": 8}).resolved().options
@@ -92,10 +92,10 @@ class MixerConfig:
     def at_projection(
         self, projection: str, *, num_heads: int, num_key_value_heads: int
     ) -> MixerConfig | None:
-        """The mixer as it stands on the output of a projection of attention.
+        """The config for the output of one attention projection.
 
         Returns:
-            The config with what `Mixer.options_at` adds; None if the mixer does not stand there.
+            The config plus `Mixer.options_at`; None if the mixer does not apply to it.
         """
         added = _find(self.kind).options_at(projection, num_heads, num_key_value_heads)
         if added is None:
@@ -104,7 +104,7 @@ class MixerConfig:
 
 
 def register_mixer(kind: str) -> Callable[[MixerClass], MixerClass]:
-    """Class decorator: make a `Mixer` known under `kind`.
+    """Class decorator: register a `Mixer` under `kind`.
 
     Its constructor takes (channels, context_length, *, options with defaults).
 
@@ -132,16 +132,16 @@ def register_preset(
     doc: str,
     points: Sequence[str] = ("block",),
 ) -> None:
-    """Make a mixer with options of its own known under a name, as if it were a kind.
+    """Register a mixer with preset options under a name that can be used like a kind.
 
-    What is built, and what a saved model remembers, is the kind that it stands for.
+    Models are built and saved with the underlying kind.
 
     Args:
         name: the name.
         kind: a registered mixer.
-        options: of that mixer; those that a caller gives come first.
-        doc: what it is, in a line.
-        points: where in a layer it stands unless a caller says otherwise.
+        options: options of that mixer; the caller's take precedence.
+        doc: a one-line description.
+        points: its default points in a decoder layer.
 
     Raises:
         ValueError: if the name is taken.
@@ -158,7 +158,7 @@ def register_preset(
 
 
 def list_mixers() -> list[str]:
-    """The kinds that `build_mixer` and `attach` know, presets included, sorted.
+    """The kinds that `build_mixer` and `attach` accept, including presets, sorted.
 
     Example:
         >>> "wavelet" in list_mixers(), "best" in list_mixers()
@@ -168,7 +168,7 @@ def list_mixers() -> list[str]:
 
 
 def default_points(kind: str) -> tuple[str, ...]:
-    """Where in a decoder layer a mixer stands unless a caller says otherwise.
+    """The default points of a mixer in a decoder layer.
 
     Raises:
         UserError: for an unknown kind.
@@ -190,16 +190,16 @@ def build_mixer(
         mixer: a kind, or a `MixerConfig` (then without further options).
         channels: D.
         context_length: L, the tokens that the backbone is trained on.
-        **options: of that kind; see its class. Every kind also takes two more. `gated` (False):
-            start as the identity and fade in, see `Mixer.add_fade_gate`. `check_finite` (False):
-            refuse NaN and infinities in the input, for debugging.
+        **options: options of that kind; see its class. Every kind also has `gated` (False), to
+            start as the identity and fade in, see `Mixer.add_fade_gate`; and `check_finite`
+            (False), to refuse NaN and infinities in the input, for debugging.
 
     Returns:
         The module.
 
     Raises:
         UserError: for an unknown kind or option.
-        ValueError: for a value that the mixer refuses.
+        ValueError: for an invalid option value.
 
     Example:
         >>> build_mixer("wavelet", channels=8, context_length=16).receptive_field
@@ -216,11 +216,11 @@ def build_mixer(
 
 
 def as_config(mixer: str | MixerConfig, options: Mapping[str, Any]) -> MixerConfig:
-    """One config from what the public functions accept."""
+    """A config from a kind with options, or from a config."""
     if isinstance(mixer, MixerConfig):
         if options:
             raise UserError(
-                "options belong inside the MixerConfig when one is given, got also "
+                "put options inside the MixerConfig when you pass one, also got "
                 + ", ".join(sorted(options))
             )
         return mixer
@@ -236,11 +236,11 @@ def option_names(cls: type[Mixer]) -> list[str]:
 
 def _refuse_taken(name: str) -> None:
     if name in list_mixers():
-        raise ValueError(f"a mixer named {name!r} is registered already: {_find(name)}")
+        raise ValueError(f"a mixer named {name!r} is already registered: {_find(name)}")
 
 
 def _find(kind: str) -> type[Mixer]:
-    """The class of a kind, or of the kind that a preset stands for."""
+    """The class of a kind or preset."""
     if isinstance(kind, str) and kind in _PRESETS:
         kind = _PRESETS[kind].kind
     if not isinstance(kind, str) or kind not in _REGISTRY:

@@ -1,4 +1,4 @@
-"""What a mixer remembers between two calls on the same sequence."""
+"""The state that a mixer carries between calls on the same sequence."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import Tensor
 class MixerState:
     """The streaming tensors of one mixer, empty before the first token.
 
-    Filters see the past through `extend`, which is the whole contract between a mixer and its
-    memory: it hands out old and new samples together and keeps what the next call needs. Other
-    homes of the same tensors, such as the cache of a Hugging Face model, subclass this.
+    Filters read the past through `extend` alone: it returns old and new samples together and
+    stores what the next call needs. Subclasses keep the same tensors elsewhere, such as in the
+    cache of a Hugging Face model.
 
     Example:
         >>> state = MixerState()
@@ -33,18 +33,18 @@ class MixerState:
     def extend(
         self, name: str, new: Shaped[Tensor, "B T C"], *, history: int
     ) -> Shaped[Tensor, "B {history}+T C"]:
-        """Put `new` behind the last `history` samples and remember the last `history` of both.
+        """Append `new` to the last `history` samples and store the last `history` of both.
 
         Args:
-            name: which signal of the mixer.
+            name: name of the mixer's signal.
             new: (B, T, C), the new samples.
-            history: how many older samples to hand out; the same at every call.
+            history: number of past samples to return; the same at every call.
 
         Returns:
-            (B, history + T, C): zeros where there is no past yet.
+            (B, history + T, C), with zeros before the first token.
 
         Raises:
-            ValueError: if batch size, channels or history differ from those before.
+            ValueError: if batch size, channels or history differ from earlier calls.
         """
         B, _, C = new.shape
         old = self._tensors.get(name)
@@ -53,8 +53,8 @@ class MixerState:
         elif tuple(old.shape) != (B, history, C):
             raise ValueError(
                 f"the state of {name!r} holds {tuple(old.shape)} samples (batch, history, "
-                f"channels), this call needs {(B, history, C)}: one state serves one mixer and "
-                "one batch"
+                f"channels), but this call needs {(B, history, C)}: use one state per mixer and "
+                "batch"
             )
         old = old if old.dtype == new.dtype else old.to(new.dtype)
         both = torch.cat([old, new], dim=1)
@@ -63,7 +63,7 @@ class MixerState:
         return both
 
     def newest(self, signal: Shaped[Tensor, "B N C"], count: int) -> Shaped[Tensor, "B {count} C"]:
-        """The last `count` samples of a signal, which the next call goes on from."""
+        """The last `count` samples of a signal, where the next call continues."""
         return signal[:, signal.shape[1] - count :]
 
     def get(self, name: str) -> Tensor | None:
@@ -75,15 +75,15 @@ class MixerState:
         self._tensors[name] = value
 
     def recall(self, name: str) -> Tensor | None:
-        """What `remember` kept at the last call, or None if it no longer fits the samples.
+        """The value that `remember` stored at the last call, or None if it is out of date.
 
-        A derived value, such as a running sum, saves work but no information: mixers compute it
-        anew from the samples when it is gone.
+        A derived value, such as a running sum, only saves work: mixers recompute it from the
+        samples when it is missing.
         """
         return self._derived.get(name)
 
     def remember(self, name: str, value: Tensor | None) -> None:
-        """Keep a value derived from the samples up to now of the signal `name`, until the next."""
+        """Store a value derived from the samples of `name`; the next `extend` discards it."""
         if value is None:
             self._derived.pop(name, None)
         else:
@@ -97,11 +97,11 @@ class MixerState:
 
 
 class PartState(MixerState):
-    """The part of a state that belongs to one of several mixers which share it.
+    """One mixer's part of a state that several mixers share.
 
     Args:
         whole: the shared state.
-        prefix: put before the names of the part's signals.
+        prefix: prefix of the part's signal names.
 
     Example:
         >>> whole = MixerState()
@@ -146,5 +146,5 @@ class PartState(MixerState):
         self._whole.remember(self._prefix + name, value)
 
     def clone(self) -> MixerState:
-        """An independent copy of the whole state, seen as this part."""
+        """The same part of an independent copy of the whole state."""
         return PartState(self._whole.clone(), self._prefix)

@@ -33,38 +33,38 @@ from latentwave.mixers.state import MixerState
 
 @register_mixer("wavelet")
 class WaveletMixer(ChannelMixer):
-    """Replace a share of the channels by causal wavelet approximations of fixed levels.
+    """Replace a share of the channels with causal wavelet approximations of fixed levels.
 
         y_j = a_{k(j)},   a_0 = x_j,   a_k(t) = Σ_n g(n) · a_{k−1}(t − 2^{k−1} n)
         k(j) = 1 + ⌊j·K / C⌋
 
     for the C = fraction · D mixed channels, K levels and the wavelet's low-pass filter g of gain
     1; the other channels pass unchanged. With Haar, g = (1/2, 1/2), the approximation is the
-    moving average over w = 2^k tokens. Each channel keeps its level in every layer. No
+    moving average over w = 2^k tokens. Each channel has the same level in every layer. No
     parameters.
 
-    Reference: WaveletGPT (Verma, 2024). Beyond it: other shares, halves, schedules and wavelets,
+    Reference: WaveletGPT (Verma, 2024), extended by other shares, halves, schedules and wavelets,
     the residual form and the boundary "mean".
 
     Args:
         channels: D.
         context_length: L; no kernel is longer.
-        wavelet: the name of an orthogonal wavelet of PyWavelets.
+        wavelet: the PyWavelets name of an orthogonal wavelet.
         fraction: share of channels that are mixed, in (0, 1]; fraction · D must be whole.
         mixed: which end of the channels is mixed, "last" or "first".
-        num_levels: K; by default the deepest level whose kernel of (F−1)(2^K − 1) + 1 taps fits
-            into L: ⌊log2 L⌋ for Haar (F = 2).
+        num_levels: K; default: the deepest level whose kernel of (F−1)(2^K − 1) + 1 taps fits
+            into L, ⌊log2 L⌋ for Haar (F = 2).
         level: one level for all mixed channels (the single-scale ablation) instead of 1 … K.
         schedule: "halving": each level has half as many channels as the one below, up to
-            num_levels; or a list of levels that get the mixed channels in equal shares, with as
-            many entries as channels an explicit level for each.
-        boundary: "zero": signals are zero before the first token (the paper's); "mean": divide
-            by the tokens that the window really holds. Other wavelets than Haar have negative
-            taps, whose sum over part of a window may vanish, so they know "zero" only.
+            num_levels; or a list of levels that share the mixed channels equally (one entry per
+            channel sets each level explicitly).
+        boundary: "zero": signals are zero before the first token (as in the paper); "mean": divide
+            by the number of tokens actually in the window. Wavelets other than Haar have negative
+            taps, whose sum over part of a window may vanish, so they support only "zero".
         residual: add the approximation to the channel instead of replacing it.
 
     Raises:
-        ValueError: for values out of range; the message has the value.
+        ValueError: for values out of range.
 
     Causality: y(t) reads x(t − receptive_field + 1 … t).
 
@@ -103,8 +103,8 @@ class WaveletMixer(ChannelMixer):
         self._haar = self._filter_length == 2
         if boundary == "mean" and not self._haar:
             raise ValueError(
-                f'boundary="mean" is for the wavelet "haar", got wavelet={wavelet!r}: the part of '
-                "a window after the first token has no positive weight there to divide by"
+                f'boundary="mean" needs wavelet="haar", got wavelet={wavelet!r}, whose taps may '
+                'sum to zero over part of a window: use boundary="zero"'
             )
         self.wavelet = wavelet
         self.boundary: Boundary = boundary
@@ -117,20 +117,20 @@ class WaveletMixer(ChannelMixer):
             schedule=schedule,
         )
 
-        # The recursion over levels wants the channels in order of level.
+        # The recursion over levels needs the channels sorted by level.
         order = sorted(range(self.num_mixed), key=self.levels.__getitem__)
         self._group_sizes = [self.levels.count(k) for k in range(1, max(self.levels) + 1)]
         self._in_order = order == list(range(self.num_mixed))
         back = sorted(range(self.num_mixed), key=order.__getitem__)
         self._order, self._back = Constant(np.array(order)), Constant(np.array(back))
         self._lowpass = Constant(lowpass)
-        # Whole kernels, one row per level, for decoding token by token; Haar needs none.
+        # Full kernels, one row per level, for token-by-token decoding; Haar needs none.
         kernels = np.zeros((len(self._group_sizes), 0 if self._haar else self.receptive_field))
         if not self._haar:
             for k, row in enumerate(kernels, start=1):
                 row[: cascade_length(self._filter_length, k)] = cascade_taps(wavelet, k)
         self._kernels = Constant(kernels)
-        # Haar's running sums: their 1/w, and where in the history the sample stands that leaves.
+        # For Haar's running sums: the index of the sample that leaves each window, and 1 / w.
         windows = np.array([2**k for k in self.levels])
         self._leaving = Constant((self.history - windows)[None])
         self._channels = Constant(np.arange(self.num_mixed)[None])
@@ -138,7 +138,7 @@ class WaveletMixer(ChannelMixer):
 
     @property
     def history(self) -> int:
-        """One token more than kernels reach for Haar, whose running sums drop the oldest."""
+        """The kernel's past; one more for Haar, whose running sums subtract the oldest token."""
         return self.receptive_field - (0 if self._haar else 1)
 
     @property
@@ -147,7 +147,7 @@ class WaveletMixer(ChannelMixer):
         return cascade_length(self._filter_length, max(self.levels))
 
     def flops(self, num_tokens: int) -> int:
-        """Per level one addition (Haar, and one division at the end) or one short filter."""
+        """Per level one short filter; for Haar one addition, and a division at the end."""
         if self._haar:
             per_token = sum(self.levels) + self.num_mixed
         else:
@@ -172,7 +172,7 @@ class WaveletMixer(ChannelMixer):
             return self._slide(x, state)
         if not (self._haar and self._in_order) or self.residual or state is not None:
             return super()._mix(x, state, runs, padding_mask)
-        # The averages can be taken inside a copy of x, without cutting and joining channels.
+        # Average inside a copy of x, without splitting and joining channels.
         return causal_moving_average(
             x,
             self._group_sizes,
@@ -195,8 +195,8 @@ class WaveletMixer(ChannelMixer):
             valid = x.new_ones(B, T) if padding_mask is None else padding_mask.to(x.dtype)
         if state is not None:
             history = self.history
-            # Whether a token counts travels as one more channel, so that it is cached, reordered
-            # and cropped with the samples.
+            # Append the padding flag as a channel, so that it is cached, reordered and cropped
+            # with the samples.
             signal = x if valid is None else torch.cat([x, valid.unsqueeze(-1)], dim=-1)
             x = state.extend("x", signal, history=history)
             if valid is not None:
@@ -219,31 +219,31 @@ class WaveletMixer(ChannelMixer):
         return result if self._in_order else result[..., self._back.on(x.device)]
 
     def _slide(self, x: Tensor, state: MixerState) -> Tensor:
-        """One more token: s(t) = s(t − 1) + x(t) − x(t − w), constant work at any window.
+        """Process one token: s(t) = s(t − 1) + x(t) − x(t − w), constant work for any window.
 
         In float64 the sum does not drift: after 10^6 tokens its error is still far below
-        float32's rounding. Few operations, since at this size each costs more than its sums.
+        float32's rounding. Uses few operations, because launch overhead dominates at this size.
         """
         start, stop = self.mixed_range
-        own = x if self.num_mixed == self.channels else x[..., start:stop]
+        channels = x if self.num_mixed == self.channels else x[..., start:stop]
         sums = state.recall("x")
-        samples = state.extend("x", own, history=self.history)
+        samples = state.extend("x", channels, history=self.history)
         if sums is None:
             ordered = samples if self._in_order else samples[..., self._order.on(x.device)]
             sums = last_window_sums(ordered, self._group_sizes, torch.float64).unsqueeze(1)
             sums = sums if self._in_order else sums[..., self._back.on(x.device)]
         else:
-            sums = sums + own
+            sums = sums + channels
             sums -= samples[:, self._leaving.on(x.device), self._channels.on(x.device)]
         state.remember("x", sums)
         averages = sums * self._scale.on(x.device)
         if self.residual:
-            averages = own + averages
-        # Compilers can trace it, other than to write into a part of a tensor.
+            averages = channels + averages
+        # Unlike assignment to a slice, compilers can trace this.
         return torch.slice_scatter(x, averages, dim=-1, start=start, end=stop)
 
     def _few_outputs(self, x: Tensor, runs: Tensor | None, history: int) -> Tensor:
-        """A whole kernel over the last tokens costs less than the cascade over all of them."""
+        """Apply full kernels to the last tokens, cheaper than the cascade over all of them."""
         results = []
         groups = torch.split(x, self._group_sizes, dim=-1)
         kernels = self._kernels.on(x.device, accumulation_dtype(x.dtype))

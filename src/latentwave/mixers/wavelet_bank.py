@@ -1,4 +1,4 @@
-"""A small bank of wavelet bands that the current token weighs."""
+"""A small bank of wavelet bands weighted by the current token."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ class WaveletBankMixer(DynamicMixer):
 
         y_g(t) = x_g(t) + Σ_m a_{m,g}(t) · (h_m ∗ x_g)(t),   a(t) = A x(t) + b
 
-    for each group g of channels, with the bands h: the token itself, the token before, the Haar
-    detail (x(t) − x(t−1)) / 2, and averages over 4, 8, …, 2^J tokens. A and b start at 0: the mixer
-    starts as the identity. The bands are weighed before they filter, Σ_m a_m(t) h_m, so that the
-    work per channel is one kernel of 2^J taps however many bands there are.
+    for each group g of channels, with the bands h: the token itself, the previous token, the Haar
+    detail (x(t) − x(t−1)) / 2, and averages over 4, 8, …, 2^J tokens. A and b start at 0, so the
+    mixer starts as the identity. The bands are combined before filtering, Σ_m a_m(t) h_m, so the
+    work per channel is one kernel of 2^J taps for any number of bands.
 
-    Reference: the averages of WaveletGPT (Verma, 2024) with weights that follow the context, as
-    the masks of source separation do (Luo and Mesgarani, 2019), here without a network.
+    Reference: the averages of WaveletGPT (Verma, 2024) with weights that depend on the context,
+    like masks in source separation (Luo and Mesgarani, 2019), here without a network.
 
     Attributes:
-        weights: (M·G, D), A; rows m·G … (m + 1)·G − 1 weigh band m.
+        weights: (M·G, D), A; rows m·G … (m + 1)·G − 1 are for band m.
         bias: (M·G,), b.
         bands: (M, 2^J), h, tap 0 on the current token, if `learned`; otherwise None.
 
     Args:
         channels: D.
         context_length: L.
-        num_levels: J >= 1, 2^J at most L; default 3, or the most that fit. The averages are over
-            4, …, 2^J tokens: none with J = 1.
-        num_groups: G, which divides D; default D / 32, at least 1, or the next smaller divisor.
-        learned: whether the bands are learned too, starting at those above.
+        num_levels: J >= 1, 2^J at most L; default 3, or as many as fit. The averages cover
+            4, …, 2^J tokens; with J = 1 there are none.
+        num_groups: G, a divisor of D; default: D / 32, at least 1, or the next smaller divisor.
+        learned: whether the bands are learned too, starting from those above.
 
     Raises:
-        ValueError: for values out of range; the message has the value.
+        ValueError: for values out of range.
 
     Causality: y(t) reads x(t − 2^J + 1 … t).
 
@@ -90,7 +90,7 @@ class WaveletBankMixer(DynamicMixer):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """The bands as they are defined, all with weight 0."""
+        """Reset the bands, with all weights 0."""
         super().reset_parameters()
         if self.bands is not None:
             fill(self.bands, self._initial)
@@ -98,18 +98,18 @@ class WaveletBankMixer(DynamicMixer):
         nn.init.zeros_(self.bias)
 
     def filters(self) -> Tensor:
-        """The bands, (M, 2^J), in the type and on the device of the weights."""
+        """The bands, (M, 2^J), with the dtype and device of the weights."""
         if self.bands is not None:
             return self.bands
         return self._fixed.on(self.weights.device, self.weights.dtype)
 
     def token_taps(self, x: Tensor) -> Tensor:
-        """The kernels that the tokens of x choose, (B, T, 2^J, G)."""
+        """The kernel of each token of x, (B, T, 2^J, G)."""
         weights = F.linear(x, self.weights, self.bias)
         return self.filters().T @ weights.view(*x.shape[:2], self.num_bands, self.num_groups)
 
     def flops(self, num_tokens: int) -> int:
-        """The weights, the weighted bands, and a multiplication and an addition per tap."""
+        """The weights, the combined kernels, and two operations per tap."""
         M, G, K = self.num_bands, self.num_groups, self.kernel_size
         return (
             2 * M * G * self.channels + M * G + 2 * M * K * G + 2 * K * self.channels

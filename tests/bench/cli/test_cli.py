@@ -169,7 +169,7 @@ def test_prepare_says_what_it_made(workplace, capsys):
         (["train", "{}/recipe.yaml", "--seed", "-1"], "restriction v>=0"),
         (["train", "{}/recipe.yaml", "--contestants", "{{}}"], "the recipe has no contestants"),
         (["compare", "{}/recipe.yaml", "--backbone.num_layers", "1"], "needs at least 2 layers"),
-        (["evaluate", "{}/foreign"], "foreign has no configuration of a model"),
+        (["evaluate", "{}/foreign"], "foreign has no model configuration"),
         (
             ["evaluate", "{}/nothing"],
             "nothing/run.json is damaged (it has changed since it was written)",

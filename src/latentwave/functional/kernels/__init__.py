@@ -1,4 +1,4 @@
-"""Triton kernels for GPUs, all of them optional: a plain form stands beside each."""
+"""Optional Triton kernels for GPUs; each has a plain PyTorch counterpart."""
 
 from latentwave.functional.kernels.operators import TRITON, decaying_scan, takes, window_sums
 

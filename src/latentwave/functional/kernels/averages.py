@@ -1,4 +1,4 @@
-"""Dyadic window sums on a GPU: every channel in one pass, whatever its window.
+"""Dyadic window sums on a GPU: every channel in one pass, for any window.
 
 A tile of tokens is the product of a band of zeros and ones, which also knows the documents, with
 the tokens that its windows reach. Wide windows cost more multiplications, which a GPU has to
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from latentwave.functional.kernels.documents import PRECISION, document_bounds
 
-_TOKENS, _SOURCES = 64, 32  # of a tile, and of a step over what it reads
+_TOKENS, _SOURCES = 64, 32  # tokens per tile, and per step over its inputs
 _CHANNELS = (64, 32, 16)
 
 

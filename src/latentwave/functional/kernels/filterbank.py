@@ -1,4 +1,4 @@
-"""The filterbank on a GPU: windows in registers, and no value per filter ever in memory.
+"""The filterbank on a GPU: windows in registers, sub-bands never in memory.
 
 All three kernels take tiles of windows, rows (token, channel) by W lags, and multiply them by the
 taps of some filters at a time:
@@ -7,7 +7,7 @@ taps of some filters at a time:
     analysis   G += gatesᵀ · windows, with the gates [z > 0] ⊙ dy; one partial sum per program
     signal     dx(n) = Σ_t Σ_m gate_m(t) · a_m taps_m(n − t), n of one tile, t of all that reach it
 
-z is computed again in each. No sum is atomic, so results are the same in every run. Products of
+Each recomputes z. No sum is atomic, so results are identical in every run. Products of
 bfloat16 and float16 are summed in float32; float32 is multiplied as three TF32 products, whose
 error is that of float32.
 """
@@ -33,13 +33,13 @@ from latentwave.functional.kernels.filterbank_tiles import (
 from latentwave.functional.kernels.operators import takes
 
 LONGEST_WINDOW = 128
-"""A window lies in registers, so longer kernels are left to the other form."""
+"""Windows are kept in registers, so longer kernels use the plain form."""
 _TAP_BYTES = 8192
-_PROGRAMS = 1024  # of the sums over tokens: several for every multiprocessor
+_PROGRAMS = 1024  # for the sums over tokens: several per multiprocessor
 
 
 def supports(x: Tensor, kernel_sizes: Sequence[int], history: int) -> bool:
-    """Whether the kernels take a call; the other form takes all.
+    """Whether the kernels support a call; the plain form supports all.
 
     Args:
         x: (B, history + T, D).
@@ -117,11 +117,11 @@ def filterbank_backward(
 
 
 class _Call(NamedTuple):
-    """What the kernels of one call share."""
+    """The arguments shared by the kernels of one call."""
 
     x: Tensor
     taps: Tensor
-    """(WP, MP): the taps by lags, zero where there are none."""
+    """(WP, MP): the taps by lag, zero elsewhere."""
     weights: Tensor
     first: Tensor
     """(B, N): where the document of each token starts, and in `last` where it ends."""
@@ -133,7 +133,7 @@ class _Call(NamedTuple):
     D: int
     M: int
     start: int
-    """Where the window of the first output starts, negative before the first token."""
+    """Start of the first output's window; negative before the first token."""
     tile_tokens: int
     channel_tiles: int
     constants: dict[str, int | bool | str]

@@ -1,4 +1,4 @@
-"""What one program of each filterbank kernel does; `filterbank` says how they fit together."""
+"""The programs of the filterbank kernels; see `filterbank` for how they fit together."""
 
 # mypy: disable-error-code="no-untyped-def,untyped-decorator,import-not-found,import-untyped"
 # ruff: noqa: PLR0917
@@ -7,7 +7,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-# One kernel for all lengths: chunks and steps of streaming compile nothing new.
+# One kernel for all lengths, so that streaming chunks and steps never recompile.
 _LENGTHS = ("N", "T", "M", "W", "start", "history", "tiles")
 
 

@@ -1,4 +1,4 @@
-"""Which operators run as Triton kernels, and those that exist as kernels only."""
+"""Dispatch to Triton kernels, and operators that exist only as kernels."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import torch
 from torch import Tensor
 
 TRITON = find_spec("triton") is not None
-"""Whether Triton is installed; the modules beside this one need it."""
-_MOST_BATCHES = 65535  # of one axis of a kernel's grid
+"""Whether Triton is installed; the other modules here need it."""
+_MAX_BATCHES = 65535  # limit of one axis of a kernel's grid
 _DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 
 
 def takes(x: Tensor) -> bool:
-    """Whether the kernels take (B, T, C); the plain forms take every device and type."""
+    """Whether the kernels support (B, T, C); the plain forms support every device and dtype."""
     return (
         TRITON
         and x.device.type == "cuda"
         and x.dtype in _DTYPES
         and x.numel() > 0
-        and x.shape[0] <= _MOST_BATCHES
-        # Triton's own minimum. A compiler cannot trace the question; it needs Triton anyway.
+        and x.shape[0] <= _MAX_BATCHES
+        # Triton's own minimum. Compilers cannot trace this check, and need Triton anyway.
         and (torch.compiler.is_compiling() or torch.cuda.get_device_capability(x.device)[0] >= 8)
     )
 

@@ -1,4 +1,4 @@
-"""Exponentially decaying sums on a GPU: a scan inside chunks, a carry from chunk to chunk.
+"""Exponentially decaying sums on a GPU: a scan inside each chunk, and a carry between chunks.
 
 Decays are kept as logarithms, and added: the product of many rounded decays would drift.
 """
@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-_TOKENS, _CHANNELS = 64, 16  # of a chunk
+_TOKENS, _CHANNELS = 64, 16  # per chunk
 
 
 def decaying_scan(x: Tensor, log_decay: Tensor, runs: Tensor | None) -> Tensor:
@@ -47,7 +47,7 @@ def _scan(
         value = tl.load(x + at, mask=wanted, other=0.0).to(tl.float32)
         logs = decay + tl.zeros((BT, BC), tl.float32)
         if HAS_RUNS:
-            # Not by their order: the adjoint's runs are those of reversed tokens.
+            # Compare for equality, not order: the adjoint passes runs of reversed tokens.
             own = tl.load(runs + b.to(tl.int64) * T + t, mask=t < T, other=0)
             before = tl.load(runs + b.to(tl.int64) * T + t - 1, mask=(t > 0) & (t < T), other=0)
             starts = own != before
