@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader
 
 from latentwave.bench.data import CorpusConfig, GridWindows, RandomWindows, TokenStore, prepare
 from latentwave.bench.data.audio import CODECS
-from latentwave.bench.data.music.midi import symusic
 from latentwave.bench.data.music.codec import TOKENIZERS
+from latentwave.bench.data.music.midi import symusic
 from latentwave.bench.training import BackboneConfig, ContestantConfig, build_model
 
 T, B = 256, 16  # tokens of a window, windows of a batch
