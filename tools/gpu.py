@@ -125,6 +125,8 @@ def _shrink(values: dict[str, Any]) -> None:
         return
     chosen = ("none", "dynamic_conv-mlp")
     values["contestants"] = {name: values["contestants"][name] for name in chosen}
+    if "controls" in values:
+        values["controls"] = [name for name in values["controls"] if name in chosen]
     values["settings"] = {"strong": values["settings"]["strong"]}
     tiny = {"seeds": [0], "budgets": [1, 2]}
     values["sizes"] = {"a": tiny, "b": tiny | {"backbone": {"hidden_size": 32}}}

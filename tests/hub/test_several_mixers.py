@@ -64,5 +64,5 @@ def test_lists_that_say_nothing_clear_are_refused(mixers, more, message):
 
 def test_a_second_call_is_refused_with_what_is_there():
     model = lw.attach(gpt2(), [("ema", "mlp"), ("kv_shift", None)])
-    with pytest.raises(UserError, match=r"already \(ema, kv_shift\).*as a list"):
+    with pytest.raises(UserError, match=r"already attached \(ema, kv_shift\).*as a list"):
         lw.attach(model, "best")

@@ -57,7 +57,7 @@ class MixerStates:
         """Whether tokens can be removed again."""
         return not any(site.is_recurrent for site in self._sites.values())
 
-    def crop(self, tokens_to_remove: int) -> None:
+    def crop(self, tokens_to_remove: int | Tensor) -> None:
         """Remove the last −tokens_to_remove tokens.
 
         Raises:
@@ -69,7 +69,7 @@ class MixerStates:
                 "generate without assisted decoding or prompt lookup"
             )
         for site in self._sites.values():
-            site.crop(abs(tokens_to_remove))
+            site.crop(abs(int(tokens_to_remove)))
 
     def reset(self) -> None:
         """Forget all tokens."""
