@@ -98,6 +98,10 @@ def test_every_branch_is_there(finished, store):
         assert point.tokens == pytest.approx(point.budget * parameters[point.size], rel=0.1)
 
 
+def test_without_time_it_counts_only_what_is_left(finished, store):
+    assert run_ladder(finished, store, resume=True, limit_minutes=0, console=QUIET) == 0
+
+
 def test_what_is_written_is_read(finished, store, tmp_path):
     results = assemble(finished, store, command="latentwave ladder x")
     results.write(tmp_path)

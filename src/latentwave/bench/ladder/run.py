@@ -98,7 +98,11 @@ def run_ladder(
             f"{len(failed)} of the ladder's trunks or searches failed, {place} with "
             f"{type(first).__name__}: {first}; the others are kept"
         ) from first
-    return len(waiting) + ladder.num_trunks(cells)
+    searched = {cell: searches[ladder.searched(cell)].is_finished() for cell in cells}
+    finished = [
+        u for cell in cells if searched[cell] for u in ladder.units(cell) if u.is_finished()
+    ]
+    return len(waiting) + ladder.num_trunks(cells) - len(finished)
 
 
 class Ladder:
