@@ -8,6 +8,7 @@ import pytest
 from latentwave.bench.ladder.laws import fit_law
 from latentwave.bench.ladder.multipliers import held_out_checks, multipliers_of
 from latentwave.bench.ladder.promotion import describe_promotion, promotions_of
+from latentwave.bench.ladder.results import Interval
 from tests.bench.ladder.made_up import SIZES, TRUE, made_up
 
 BUDGETS = (5, 10, 20, 40, 80)
@@ -127,3 +128,10 @@ def test_tokens_alone_promote_nothing():
     assert found.lasts.passed
     assert not found.promoted
     assert describe_promotion(found).endswith("steps were not timed")
+
+
+def test_one_seed_shows_no_interval():
+    found = promotion([1.5] * 4)
+    alone = found.saves.model_copy(update={"value": Interval(mean=1.5, low=1.5, high=1.5)})
+    said = describe_promotion(found.model_copy(update={"saves": alone}))
+    assert "saves seconds: yes (least 1.50, " in said

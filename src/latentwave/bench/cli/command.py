@@ -57,7 +57,7 @@ def add_recipe_arguments(parser: ArgumentParser) -> None:
         "--recipe", action="config", help="YAML file; may stand first without --recipe"
     )
     parser.add_argument("--output", type=Path | None, help="folder (default: runs/NAME…)")
-    parser.add_argument("--resume", action="store_true", help="go on in a folder that exists")
+    parser.add_argument("--resume", action="store_true", help="continue in an existing folder")
     parser.add_class_arguments(training.Recipe)
 
 

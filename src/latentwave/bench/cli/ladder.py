@@ -15,10 +15,10 @@ def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("recipe", type=Path, help="YAML file of a ladder")
     parser.add_argument("--jobs", type=int, default=1, help="trunks side by side")
     parser.add_argument("--output", type=Path | None, help="folder (default: runs/NAME)")
-    parser.add_argument("--resume", action="store_true", help="go on in a folder that exists")
+    parser.add_argument("--resume", action="store_true", help="continue in an existing folder")
     parser.add_argument("--only", type=list[str] | None, help="sizes to train, such as '[s, m]'")
     parser.add_argument(
-        "--limit_minutes", type=float | None, help="start nothing more after so long"
+        "--limit_minutes", type=float | None, help="start nothing new after this many minutes"
     )
     parser.add_argument(
         "--plan", action="store_true", help="say what it would cost on this machine, and stop"

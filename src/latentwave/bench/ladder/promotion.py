@@ -67,12 +67,12 @@ def describe_promotion(promotion: Promotion) -> str:
         ...     )
         ... )
         'strong best: not promoted; saves tokens: yes (least 1.20 [1.10, 1.30], 1M at 20); beats \
-controls: not tested; keeps it with size: not tested; steps were not timed'
+controls: not tested; lasts with size: not tested; steps were not timed'
     """
     parts = [
         ("saves " + promotion.measure, promotion.saves, "least {:.2f}", "[{:.2f}, {:.2f}]"),
         ("beats controls", promotion.beats_controls, "least {:+.3f} nats", "[{:+.3f}, {:+.3f}]"),
-        ("keeps it with size", promotion.lasts, "largest ÷ smallest {:.2f}", "[{:.2f}, {:.2f}]"),
+        ("lasts with size", promotion.lasts, "largest ÷ smallest {:.2f}", "[{:.2f}, {:.2f}]"),
     ]
     verdict = "promoted" if promotion.promoted else "not promoted"
     lines = [f"{promotion.setting} {promotion.contestant}: {verdict}"]
@@ -81,8 +81,9 @@ controls: not tested; keeps it with size: not tested; steps were not timed'
             lines.append(f"{title}: not tested")
             continue
         shown = mean.format(check.value.mean)
-        if check.value.low is not None and check.value.high is not None:
-            shown += " " + ends.format(check.value.low, check.value.high)
+        low, high = check.value.low, check.value.high
+        if low is not None and high is not None and low < high:  # one seed spans no interval
+            shown += " " + ends.format(low, high)
         lines.append(f"{title}: {'yes' if check.passed else 'no'} ({shown}, {check.where})")
     if promotion.measure == "tokens":
         lines.append("steps were not timed")
