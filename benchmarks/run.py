@@ -40,6 +40,8 @@ def main() -> int:
     if unknown := set(options.groups) - set(found):
         parser.error(f"there is no benchmark {', '.join(unknown)}; choose {', '.join(found)}")
     output = options.output or (None if options.groups or options.quick else OUTPUT)
+    if output is not None and (output.is_dir() or not output.parent.is_dir()):
+        parser.error(f"--output must be a file in an existing folder, got {output}")
 
     # Before the benchmarks, which are load, and the file, which changes the checkout.
     environment, load, began = describe_environment(), os.getloadavg()[0], time.perf_counter()

@@ -68,6 +68,14 @@ def test_every_target_has_its_row(tmp_path, names):
     assert again.read_text() == (tmp_path / "rows.json").read_text()
 
 
+def test_where_the_file_cannot_be_is_said_before_anything_runs(tmp_path):
+    command = [sys.executable, str(ROOT / "benchmarks" / "run.py"), "--output"]
+    for place in (tmp_path, tmp_path / "none" / "rows.json"):
+        done = subprocess.run([*command, str(place)], capture_output=True, text=True)
+        assert done.returncode == 2
+        assert f"a file in an existing folder, got {place}" in done.stderr
+
+
 def test_one_that_fails_takes_no_rows_along(tmp_path):
     for name in ("run.py", "measure.py"):
         shutil.copy(ROOT / "benchmarks" / name, tmp_path)

@@ -94,3 +94,5 @@ def test_dynamic_taps_fit_the_signal():
         ValueError, match=r"the 3 tokens and for groups of the 4 channels.* 3 groups"
     ):
         dynamic_fir(torch.zeros(1, 3, 4), torch.zeros(1, 3, 2, 3))
+    with pytest.raises(ValueError, match="at least one lag, got an empty list"):
+        dynamic_fir(torch.zeros(1, 3, 4), [])

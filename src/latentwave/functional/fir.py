@@ -109,6 +109,8 @@ def dynamic_fir(
     if isinstance(taps, Tensor):
         _, T, K, G = taps.shape
     else:
+        if not taps:
+            raise ValueError("taps must have at least one lag, got an empty list")
         (_, T, G), K = taps[0].shape, len(taps)
     if C % G or T > N:
         raise ValueError(
