@@ -3,6 +3,7 @@ import torch
 
 from latentwave.functional import causal_fir, dynamic_fir
 from latentwave.mixers import DynamicConvMixer, WaveletBankMixer
+from latentwave.mixers.dynamic import MOST_FUSED_RANKS
 from tests.mixers.cases import randomize
 
 
@@ -23,6 +24,17 @@ def test_taps_that_do_not_change_are_a_fir_filter():
         per_token = taps.T.expand(2, T, 4, 3)
         for each in (per_token, per_token.unbind(2)):
             torch.testing.assert_close(dynamic_fir(x, each), expected[:, 30 - T :])
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize("rank", [1, MOST_FUSED_RANKS, MOST_FUSED_RANKS + 1])
+def test_compiled_taps_of_any_rank_equal_eager_ones(rank):
+    mixer = randomize(DynamicConvMixer(8, 16, rank=rank)).double()
+    x = torch.randn(2, 12, 8, dtype=torch.float64)
+    inputs = [x.requires_grad_(), *mixer.parameters()]
+    compiled = torch.compile(mixer, fullgraph=True, backend="aot_eager")
+    got, expected = (torch.autograd.grad(f(x).square().sum(), inputs) for f in (compiled, mixer))
+    torch.testing.assert_close(got, expected)
 
 
 @pytest.mark.parametrize("mixer", [DynamicConvMixer(8, 16), WaveletBankMixer(8, 16)])

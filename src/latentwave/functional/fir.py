@@ -67,7 +67,8 @@ def causal_fir(
         # An empty sum that keeps gradients to the inputs defined.
         return x[:, history:] * taps.sum()
     if taps.shape[1] <= LAG_TAPS and torch.compiler.is_compiling():
-        return _shifted_sum(x, taps.unbind(1), runs, outputs)
+        # Rows of neighbouring channels, because compiled loads with a stride are slow.
+        return _shifted_sum(x, taps.T.contiguous().unbind(0), runs, outputs)
     if outputs <= SINGLE_OUTPUTS and history > 0:
         return _single_outputs(x, taps, runs, outputs)
     return _convolve(x, taps[:, :T], runs)[:, history:]

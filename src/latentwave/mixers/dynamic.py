@@ -16,6 +16,9 @@ from latentwave.mixers.kernels import KernelInit, initial_kernels, short_kernel
 from latentwave.mixers.registry import register_mixer, register_preset
 from latentwave.mixers.state import MixerState
 
+# A compiled product of more ranks than this is faster as a product of matrices.
+MOST_FUSED_RANKS = 4
+
 
 class DynamicMixer(Mixer):
     """A mixer that adds a short filter over the last K tokens, predicted from the current token.
@@ -119,11 +122,21 @@ class DynamicConvMixer(DynamicMixer):
             chosen = x[:, 0] @ self.down.T
             taps = torch.addmm(self.kernels.view(-1), chosen, self.up.view(self.rank, -1))
             return taps.view(-1, 1, self.kernel_size, self.channels)
+        chosen = F.linear(x, self.down)
+        if torch.compiler.is_compiling() and self.rank <= MOST_FUSED_RANKS:
+            return [self._fused_taps(chosen, lag) for lag in range(self.kernel_size)]
         # b is one more row of U with constant input 1; a separate addition costs a copy and a sum.
         # One product per lag, because the gradient of a single product is slow on CPUs.
-        chosen = F.pad(F.linear(x, self.down), (0, 1), value=1.0)
+        chosen = F.pad(chosen, (0, 1), value=1.0)
         rows = torch.cat([self.up, self.kernels.unsqueeze(0)])
         return [chosen @ each for each in rows.unbind(1)]
+
+    def _fused_taps(self, chosen: Tensor, lag: int) -> Tensor:
+        """The products written out, which a compiler fuses with the filter: no tap is stored."""
+        taps = self.kernels[lag]
+        for number, row in zip(chosen.unbind(-1), self.up[:, lag], strict=True):
+            taps = taps + number.unsqueeze(-1) * row
+        return taps
 
     def flops(self, num_tokens: int) -> int:
         """The two products, the addition of b, and two operations per tap."""
