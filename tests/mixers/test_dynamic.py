@@ -3,7 +3,7 @@ import torch
 
 from latentwave.functional import causal_fir, dynamic_fir
 from latentwave.mixers import DynamicConvMixer, WaveletBankMixer
-from latentwave.mixers.dynamic import MOST_FUSED_RANKS
+from latentwave.mixers.dynamic import FUSED_RANK
 from tests.mixers.cases import randomize
 
 
@@ -27,7 +27,7 @@ def test_taps_that_do_not_change_are_a_fir_filter():
 
 
 @pytest.mark.unchecked
-@pytest.mark.parametrize("rank", [1, MOST_FUSED_RANKS, MOST_FUSED_RANKS + 1])
+@pytest.mark.parametrize("rank", [1, FUSED_RANK, FUSED_RANK + 1])
 def test_compiled_taps_of_any_rank_equal_eager_ones(rank):
     mixer = randomize(DynamicConvMixer(8, 16, rank=rank)).double()
     x = torch.randn(2, 12, 8, dtype=torch.float64)

@@ -16,8 +16,9 @@ from latentwave.mixers.kernels import KernelInit, initial_kernels, short_kernel
 from latentwave.mixers.registry import register_mixer, register_preset
 from latentwave.mixers.state import MixerState
 
-# A compiled product of more ranks than this is faster as a product of matrices.
-MOST_FUSED_RANKS = 4
+# Up to this rank, compilers fuse the taps with the filter. One was as good as eight:
+# results/screening-rank.
+FUSED_RANK = 4
 
 
 class DynamicMixer(Mixer):
@@ -70,7 +71,7 @@ class DynamicConvMixer(DynamicMixer):
         channels: D.
         context_length: L.
         kernel_size: W, 1 … L; default 4, or L if that is shorter.
-        rank: R, 1 … D; default D / 32, at least 1.
+        rank: R, 1 … D; default D / 32, but 1 … 4.
         init: initial value of b: "zero", or "haar": averages over 2, 4, … tokens up to W, each in
             an equal share of the channels.
 
@@ -99,7 +100,7 @@ class DynamicConvMixer(DynamicMixer):
     ) -> None:
         super().__init__(channels, context_length)
         kernel_size = short_kernel(kernel_size, context_length, init)
-        rank = max(1, channels // 32) if rank is None else rank
+        rank = min(max(1, channels // 32), FUSED_RANK) if rank is None else rank
         if not 1 <= rank <= channels:
             raise ValueError(f"rank must be between 1 and the {channels} channels, got {rank}")
         self.kernel_size, self.rank, self.init = kernel_size, rank, init
@@ -123,7 +124,7 @@ class DynamicConvMixer(DynamicMixer):
             taps = torch.addmm(self.kernels.view(-1), chosen, self.up.view(self.rank, -1))
             return taps.view(-1, 1, self.kernel_size, self.channels)
         chosen = F.linear(x, self.down)
-        if torch.compiler.is_compiling() and self.rank <= MOST_FUSED_RANKS:
+        if torch.compiler.is_compiling() and self.rank <= FUSED_RANK:
             return [self._fused_taps(chosen, lag) for lag in range(self.kernel_size)]
         # b is one more row of U with constant input 1; a separate addition costs a copy and a sum.
         # One product per lag, because the gradient of a single product is slow on CPUs.
