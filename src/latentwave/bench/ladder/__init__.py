@@ -8,7 +8,6 @@ from latentwave.bench.ladder.recipe import (
     RateSearchConfig,
     SettingConfig,
     SizeConfig,
-    ladder_from_dict,
     load_ladder,
 )
 from latentwave.bench.ladder.results import LadderResults, read_ladder
@@ -26,7 +25,6 @@ __all__ = [
     "SizeConfig",
     "assemble",
     "describe_promotion",
-    "ladder_from_dict",
     "load_ladder",
     "load_search",
     "plan_ladder",

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import with_config
+
 from latentwave.bench.data import CorpusConfig
 from latentwave.bench.ladder.laws import ONE_SIZE
 from latentwave.bench.training import (
@@ -18,8 +20,9 @@ from latentwave.bench.training import (
     read_recipe_file,
 )
 from latentwave.bench.training.checks import check_name, check_seeds
-from latentwave.bench.training.contestant import contestant_from_dict
+from latentwave.bench.training.files import STRICT
 from latentwave.bench.training.optimizers import first_decay_step
+from latentwave.bench.training.recipe import config_from_dict
 from latentwave.errors import UserError
 
 
@@ -77,6 +80,7 @@ class RateSearchConfig:
             raise UserError(f"search.factors must be > 0 and ascending, got {factors}")
 
 
+@with_config(STRICT)
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LadderRecipe:
     """A complete ladder."""
@@ -195,32 +199,9 @@ class LadderRecipe:
         return dataclasses.asdict(self)
 
 
-def ladder_from_dict(values: Mapping[str, Any], source: str = "the recipe") -> LadderRecipe:
-    """The inverse of `LadderRecipe.to_dict`; raises `UserError` for a key that does not fit."""
-    groups: dict[str, Any] = {
-        "corpus": CorpusConfig,
-        "backbone": BackboneConfig,
-        "training": TrainingConfig,
-        "search": RateSearchConfig,
-    }
-    tables: dict[str, Any] = {
-        "contestants": lambda **own: contestant_from_dict(own),
-        "sizes": SizeConfig,
-        "settings": SettingConfig,
-    }
-    try:
-        made = {name: cls(**values[name]) for name, cls in groups.items() if name in values}
-        for name, cls in tables.items():
-            if name in values:
-                made[name] = {key: cls(**(own or {})) for key, own in values[name].items()}
-        return LadderRecipe(**{**values, **made})
-    except (TypeError, AttributeError) as error:
-        raise UserError(f"{source} does not fit: {error}") from error
-
-
 def load_ladder(path: str | Path) -> LadderRecipe:
     """Read the recipe of a ladder from a YAML file; raises `UserError` if it does not fit."""
-    return ladder_from_dict(read_recipe_file(Path(path)), str(path))
+    return config_from_dict(LadderRecipe, read_recipe_file(Path(path)), str(path))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,17 +5,21 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
+from pydantic import with_config
 
 from latentwave.bench.data import CorpusConfig
+from latentwave.bench.data.json_files import validated
 from latentwave.bench.training.backbone import BackboneConfig
 from latentwave.bench.training.checks import check_name, check_seeds, check_values, number
-from latentwave.bench.training.contestant import ContestantConfig, contestant_from_dict
+from latentwave.bench.training.contestant import ContestantConfig
+from latentwave.bench.training.files import STRICT
 from latentwave.bench.training.settings import TrainingConfig
 from latentwave.errors import UserError
 
+T = TypeVar("T")
 _LONGEST_RECIPE_BYTES = 1 << 20
 _MOST_NODES = 20_000  # of a recipe, anchors written out
 
@@ -48,6 +52,7 @@ class TuningConfig:
         check_seeds("tuning.seeds", self.seeds)
 
 
+@with_config(STRICT)
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
     """A complete experiment: one backbone on one corpus, with and without mixers.
@@ -132,32 +137,23 @@ class Recipe:
 
 
 def recipe_from_dict(values: Mapping[str, Any], source: str = "the recipe") -> Recipe:
-    """The inverse of `Recipe.to_dict`.
+    """The inverse of `Recipe.to_dict`; see `config_from_dict`."""
+    return config_from_dict(Recipe, values, source)
 
-    Args:
-        values: nested dictionaries.
-        source: named in errors.
+
+def config_from_dict(schema: type[T], values: Mapping[str, Any], source: str) -> T:
+    """Nested plain values as a configuration; `source` is named in errors.
 
     Raises:
         UserError: for a key that does not exist, one that is missing, or a value out of range.
     """
     try:
-        groups: dict[str, Any] = {
-            name: kind(**values.get(name, {}))
-            for name, kind in (
-                ("corpus", CorpusConfig),
-                ("backbone", BackboneConfig),
-                ("training", TrainingConfig),
-                ("tuning", TuningConfig),
-            )
-        }
-        groups["contestants"] = {
-            name: contestant_from_dict(options or {})
-            for name, options in values.get("contestants", {}).items()
-        }
-        return Recipe(**{**values, **groups})
-    except (TypeError, AttributeError) as error:  # an unknown or missing key, a list for a map
-        raise UserError(f"{source} does not fit: {error}") from error
+        config: T = validated(values, schema)
+    except ValueError as error:
+        fault = str(error)
+        *_, ours = fault.partition("Value error, ")
+        raise UserError(ours or f"{source} does not fit: {fault}") from error
+    return config
 
 
 def load_recipe(path: str | Path) -> Recipe:
