@@ -15,7 +15,8 @@ import yaml
 from filelock import FileLock
 from rich.console import Console
 
-from latentwave.bench.comparison import Job, Workers, compare, workers
+from latentwave.bench.comparison import Workers, compare, workers
+from latentwave.bench.comparison.workers import Job
 from latentwave.bench.data import prepare
 from latentwave.bench.training import ContestantConfig, describe_run
 from latentwave.bench.training.progress import PlainConsole
@@ -125,7 +126,7 @@ def test_what_ray_loses_or_a_run_refuses_is_one_line(monkeypatch, tmp_path, expe
         "shutdown": lambda: None,
     }.items():
         monkeypatch.setattr(ray, name, fake)
-    job = Job(recipe=recipe.to_dict(), contestant="none", seed=0, folder=str(tmp_path / "run"))
+    job = Job(recipe=recipe, contestant="none", seed=0, folder=tmp_path / "run")
     with pytest.raises(UserError, match=said) as caught:
         Workers(ray_address="local").run([job], store, QUIET)
     assert "\n" not in str(caught.value)
@@ -138,7 +139,7 @@ def test_progress_of_all_runs_together(monkeypatch, experiment, tmp_path, termin
     recipe, store = experiment
     monkeypatch.setattr(workers, "train", lambda *_, **__: None)
     jobs = [
-        Job(recipe=recipe.to_dict(), contestant="none", seed=seed, folder=str(tmp_path / str(seed)))
+        Job(recipe=recipe, contestant="none", seed=seed, folder=tmp_path / str(seed))
         for seed in range(3)
     ]
     (tmp_path / "0").mkdir()

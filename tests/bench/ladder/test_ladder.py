@@ -17,13 +17,13 @@ from latentwave.bench.cli.main import main
 from latentwave.bench.data import prepare
 from latentwave.bench.ladder import (
     Ladder,
-    LadderRecipe,
     assemble,
     load_ladder,
     plan_ladder,
     read_ladder,
     run_ladder,
 )
+from latentwave.bench.ladder.recipe import LadderRecipe
 from latentwave.bench.training.recipe import config_from_dict
 from latentwave.errors import UserError
 from tests.processes import ENVIRONMENT, ROOT

@@ -13,8 +13,8 @@ from latentwave.bench.training import (
     ContestantConfig,
     TrainingConfig,
     build_model,
-    list_checkpoints,
 )
+from latentwave.bench.training.checkpoint import list_checkpoints
 from latentwave.bench.training.optimizers import (
     BatchedMuon,
     make_optimizer,

@@ -14,17 +14,17 @@ from latentwave.bench.report import summary_table, write_report
 from latentwave.bench.report.headline import write_headline
 from latentwave.bench.training import (
     BackboneConfig,
-    Classification,
     ContestantConfig,
     Recipe,
     TrainingConfig,
     evaluate_on_split,
     load_run,
-    newest_checkpoint,
     open_objective,
     read_result,
     train,
 )
+from latentwave.bench.training.checkpoint import newest_checkpoint
+from latentwave.bench.training.objective import Classification
 from latentwave.bench.training.wave_encoder import WaveEncoderForAudioClassification
 from latentwave.errors import UserError
 from tests.bench.data.tasks import made

@@ -164,8 +164,6 @@ def test_a_run_goes_on_with_more_processes(engine, alone, together):
 @pytest.mark.parametrize("name", ["ddp", "fsdp2"])
 def test_a_run_goes_on_with_fewer_processes(name, together, text, store, tmp_path):
     folder = cut(together / name, tmp_path / "run")
-    path = folder / "checkpoints" / "checkpoint-4" / "manifest.json"
-    assert json.loads(path.read_text())["num_processes"] == 2
     result = train(recipe_with(text), "learnable", 0, store, folder, resume=True, console=quiet())
     assert losses(folder) == pytest.approx(losses(together / name), rel=1e-5)
     assert result.environment["num_processes"] == 1

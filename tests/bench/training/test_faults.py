@@ -1,6 +1,5 @@
 """What can go wrong with a run: damaged files, kills, killed processes, full disks."""
 
-import contextlib
 import json
 import os
 import shutil
@@ -18,12 +17,11 @@ from safetensors.torch import load_file
 
 import latentwave.bench.training.run as run_module
 from latentwave.bench.training import (
-    list_checkpoints,
     load_run,
-    newest_checkpoint,
     read_result,
     train,
 )
+from latentwave.bench.training.checkpoint import list_checkpoints, newest_checkpoint
 from latentwave.errors import UserError
 from tests.bench.training.conftest import losses
 from tests.processes import ENVIRONMENT, run_processes
@@ -182,7 +180,6 @@ CHECKPOINT_DAMAGES = {
     "flipped header": lambda c: flipped(c / "state.safetensors", 0.01),
     "truncated": lambda c: os.truncate(c / "state.safetensors", 1000),
     "lost file": lambda c: (c / "trainer_state.json").unlink(),
-    "flipped step": lambda c: replace(c / "manifest.json", '"step": ', '"step": 1'),
     "another file's name": lambda c: replace(c / "manifest.json", "trainer_state", "other"),
 }
 
@@ -277,25 +274,6 @@ def test_every_write_that_fails_is_one_line(target, error, run_one, tmp_path, mo
     monkeypatch.setattr(target, refuse)
     with pytest.raises(UserError, match=r"(space|large).*start.*--resume"):
         run_one(tmp_path / "run")
-
-
-def test_ctrl_c_that_python_swallows_still_ends_the_run(run_one, tmp_path, monkeypatch):
-    training_step = run_module.RunTrainer.training_step
-
-    def pressed(self, *arguments):
-        if self.state.global_step == 3:
-            with contextlib.suppress(KeyboardInterrupt):  # as a garbage collection does
-                signal.raise_signal(signal.SIGINT)
-        return training_step(self, *arguments)
-
-    monkeypatch.setattr(run_module.RunTrainer, "training_step", pressed)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            run_one(tmp_path / "run")
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def test_a_run_that_was_killed_at_its_very_beginning(run_one, tmp_path):

@@ -9,11 +9,11 @@ from latentwave.bench.training import (
     Recipe,
     TrainingConfig,
     TuningConfig,
-    build_classifier,
     build_model,
     load_recipe,
     recipe_from_dict,
 )
+from latentwave.bench.training.models import build_classifier
 from latentwave.errors import UserError
 from latentwave.hub import all_mixers
 from latentwave.mixers import build_mixer

@@ -11,12 +11,11 @@ from transformers import AutoTokenizer
 from latentwave.bench.data import GridWindows, prepare
 from latentwave.bench.training import (
     evaluate_loss,
-    list_checkpoints,
     load_run,
-    newest_checkpoint,
     read_result,
     train,
 )
+from latentwave.bench.training.checkpoint import list_checkpoints, newest_checkpoint
 from latentwave.bench.training.trainer import RunTrainer
 from latentwave.errors import UserError
 from tests.bench.training.conftest import QUIET, losses

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 import latentwave as lw
-from latentwave.bench.training import BackboneConfig, ContestantConfig, build_classifier
+from latentwave.bench.training import BackboneConfig, ContestantConfig
+from latentwave.bench.training.models import build_classifier
 from latentwave.bench.training.wave_encoder import (
     WaveEncoderConfig,
     WaveEncoderForAudioClassification,

@@ -63,13 +63,7 @@ def measure_step_seconds(
 
     A step is a forward and a backward pass over a batch of the recipe, clipping and the recipe's
     optimizer, with what the recipe compiles or recomputes. The first round warms up and is not
-    counted.
-
-    Returns:
-        For each contestant the seconds of one step, as many as rounds.
-
-    Raises:
-        UserError: if a contestant cannot be built.
+    counted; the others each give a number of seconds for every contestant.
     """
     step_of = {name: _stepper(recipe.as_seen_by(name), name, store) for name in recipe.contestants}
     seconds: dict[str, list[float]] = {name: [] for name in step_of}

@@ -37,6 +37,7 @@ from latentwave.bench.training import (
 from latentwave.bench.training.files import PARTIAL, RECORD, write_json
 from latentwave.bench.training.processes import is_main, num_processes
 from latentwave.bench.training.progress import PlainConsole
+from latentwave.bench.training.result import differences
 from latentwave.errors import UserError
 
 _BUDGET, _CLOCK, _TUNING = "budget.json", "clock.json", "tuning"
@@ -93,7 +94,7 @@ def compare(
             # Finished runs are reused, so they must be runs of this recipe.
             record = describe_run(own, name, seed, store)
             on_main(functools.partial(check_folder, path, record))
-            jobs.append(Job(recipe=own.to_dict(), contestant=name, seed=seed, folder=str(path)))
+            jobs.append(Job(recipe=own, contestant=name, seed=seed, folder=path))
         workers.run(jobs, store, console)
 
     def tuning_folder(name: str, rate: float, seed: int) -> Path:
@@ -183,7 +184,7 @@ class _Budget:
     budget: str
     num_steps: int
     evaluate_every_steps: int
-    steps: dict[str, PositiveInt]
+    steps: dict[str, PositiveInt] = dataclasses.field(default_factory=dict)
 
 
 def _read_budget(recipe: Recipe, folder: Path) -> _Budget:
@@ -193,21 +194,15 @@ def _read_budget(recipe: Recipe, folder: Path) -> _Budget:
         budget=recipe.budget,
         num_steps=training.num_steps,
         evaluate_every_steps=training.evaluate_every_steps,
-        steps={},
     )
     if not (folder / _BUDGET).exists():
         return own
     known = read_json(folder / _BUDGET, "remove it and go on with --resume", _Budget)
-    then, now = vars(known), vars(own)
-    changed = [
-        f"{key} {then[key]} there, {now[key]} here"
-        for key in now
-        if key != "steps" and then[key] != now[key]
-    ]
-    if changed:
+    now = dataclasses.replace(own, steps=known.steps)
+    if known != now:
         raise UserError(
-            f"{folder} holds a comparison with another budget ({', '.join(changed)}): choose "
-            "another --output, or resume with the recipe that started it"
+            f"{folder} holds a comparison with another budget{differences(vars(known), vars(now))}"
+            ": choose another --output, or resume with the recipe that started it"
         )
     return known
 
@@ -222,18 +217,18 @@ def _with_budgets(
     """The recipe with num_steps for each contestant, the same ones when it is resumed."""
     if recipe.budget == "tokens":
         return recipe
-    contestants = {
-        name: dataclasses.replace(own, num_steps=own.num_steps or budget.steps.get(name))
-        for name, own in recipe.contestants.items()
-    }
     if recipe.budget == "flops":
         cost = {name: own.flops_per_token for name, own in costs.items()}
     elif clock is not None:
-        cost = {name: clock.seconds_per_step(name) for name in contestants}
+        cost = {name: clock.seconds_per_step(name) for name in recipe.contestants}
     else:
         raise UserError(
             'budget "seconds" is measured on one process: run compare without a launcher'
         )
+    contestants = {
+        name: dataclasses.replace(own, num_steps=own.num_steps or budget.steps.get(name))
+        for name, own in recipe.contestants.items()
+    }
     matched = match_budget(dataclasses.replace(recipe, contestants=contestants), cost)
     steps = {name: own.num_steps for name, own in matched.contestants.items()}
     folder.mkdir(parents=True, exist_ok=True)

@@ -74,7 +74,6 @@ class RateSearchConfig:
     sizes: list[str] | None = None
 
     def __post_init__(self) -> None:
-        """Raise `UserError` for factors that do not rise or are not positive."""
         factors = self.factors
         if not factors or factors != sorted(set(factors)) or factors[0] <= 0:
             raise UserError(f"search.factors must be > 0 and ascending, got {factors}")
@@ -102,7 +101,6 @@ class LadderRecipe:
     controls: list[str] = dataclasses.field(default_factory=list)  # that a default has to beat
 
     def __post_init__(self) -> None:
-        """Raise `UserError` for the first name, budget, seed or value that does not fit."""
         check_name("name", self.name)
         for group in ("sizes", "contestants", "settings"):
             for name in getattr(self, group):
@@ -165,7 +163,7 @@ class LadderRecipe:
     def experiment(self, cell: Cell, *, factor: float = 1.0, **training: Any) -> Recipe:
         """The recipe of one contestant's runs, all its learning rates times a factor.
 
-        Further keywords change the training. Raises `UserError` for a value out of range.
+        Further keywords change the training.
         """
         way, rung = self.settings[cell.setting], self.sizes[cell.size]
         try:

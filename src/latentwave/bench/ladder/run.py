@@ -31,22 +31,15 @@ def run_ladder(
 ) -> int:
     """Train what is not there yet; every finished run is on the disk at once.
 
-    Args:
-        ladder: what is trained, and where.
-        store: its corpus.
-        jobs: processes side by side, each with an equal share of the cores and of an accelerator.
-        resume: go on in an existing folder.
-        sizes: only these.
-        limit_minutes: start nothing more after so long; what runs then is finished.
-        console: where progress is shown.
+    `jobs` processes share the cores and accelerators equally. After `limit_minutes` nothing more
+    is started; what runs then is finished. If some runs fail, the others end first.
 
     Returns:
         Units (a search, or a trunk with its branches) that are left to do.
 
     Raises:
         UserError: for an existing folder (without resume), a run folder that holds another
-            recipe's run, jobs < 1, a search in which every rate diverged, or a worker that died;
-            after all others have ended, if some failed.
+            recipe's run, a search in which every rate diverged, or a worker that died.
     """
     console = console or Console(stderr=True)
     folder = ladder.folder
@@ -137,8 +130,8 @@ class Ladder:
             steps = steps_for(self.recipe, cell.size, search.budget, num_parameters)
             runs: list[Run] = []
             for factor in search.factors if len(search.factors) > 1 else ():
-                recipe = self._recipe(cell, factor, _ending(steps, "wsd"))
-                runs.append((f"factor-{factor:g}", recipe, None))
+                own = self.recipe.experiment(cell, factor=factor, **_ending(steps, "wsd"))
+                runs.append((f"factor-{factor:g}", own, None))
             found[cell] = Unit(
                 folder=self.folder.joinpath(*cell, "search"),
                 contestant=cell.contestant,
@@ -153,11 +146,7 @@ class Ladder:
         return dict(zip(self.recipe.search.factors, self.searches()[cell].losses(), strict=False))
 
     def factor(self, cell: Cell) -> float:
-        """The factor of the learning rates that a cell trains with.
-
-        Raises:
-            UserError: if every rate of its search diverged.
-        """
+        """The factor of the learning rates that a cell trains with."""
         losses = self.search_losses(self.searched(cell))
         finite = {factor: loss for factor, loss in losses.items() if math.isfinite(loss)}
         if losses and not finite:
@@ -168,7 +157,7 @@ class Ladder:
         return min(finite, key=finite.__getitem__) if finite else self.recipe.search.factors[0]
 
     def cells(self, sizes: Sequence[str] | None = None) -> list[Cell]:
-        """All that is trained, or that at some sizes; raises `UserError` for an unknown size."""
+        """All that is trained, or that at some sizes."""
         unknown = [size for size in sizes or () if size not in self.recipe.sizes]
         if unknown:
             known = ", ".join(self.recipe.sizes)
@@ -182,14 +171,14 @@ class Ladder:
     def units(self, cell: Cell) -> list[Unit]:
         """The trunks of a cell with their branches, one unit for each seed."""
         rung, factor = self.rungs[cell.size], self.factor(cell)
-        trunk = _ending(rung.branch_steps[-1], "constant") | {
-            "save_at_steps": rung.branch_steps[:-1]
-        }
-        runs: list[Run] = [(TRUNK, self._recipe(cell, factor, trunk), None)]
+        ending = _ending(rung.branch_steps[-1], "constant")
+        ending["save_at_steps"] = rung.branch_steps[:-1]
+        trunk = self.recipe.experiment(cell, factor=factor, **ending)
+        runs: list[Run] = [(TRUNK, trunk, None)]
         for budget, steps, start in zip(
             rung.budgets, rung.num_steps, rung.branch_steps, strict=True
         ):
-            branch = self._recipe(cell, factor, _ending(steps, "wsd"))
+            branch = self.recipe.experiment(cell, factor=factor, **_ending(steps, "wsd"))
             runs.append((branch_name(budget), branch, start))
         return [
             Unit(
@@ -205,9 +194,6 @@ class Ladder:
     def seed_folder(self, cell: Cell, seed: int) -> Path:
         """Where a trunk and its branches lie."""
         return self.folder.joinpath(*cell, f"seed{seed}")
-
-    def _recipe(self, cell: Cell, factor: float, training: dict[str, Any]) -> dict[str, Any]:
-        return self.recipe.experiment(cell, factor=factor, **training).to_dict()
 
 
 def branch_name(budget: float) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -30,12 +29,10 @@ class BatchedMuon(Muon):
     """
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One step."""
-        loss = _evaluated(closure)
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One step; without closures."""
         for group in self.param_groups:
             self._step_group(group)
-        return loss
 
     def _step_group(self, group: dict[str, Any]) -> None:
         parameters = [p for p in group["params"] if p.grad is not None]
@@ -78,11 +75,6 @@ def _orthogonalised(matrices: Tensor, group: dict[str, Any]) -> Tensor:
     return X if wide else X.mT
 
 
-def _evaluated(closure: Callable[[], float] | None) -> float | None:
-    with torch.enable_grad():
-        return None if closure is None else closure()
-
-
 class MuonWithAdamW(Optimizer):
     """Muon for the first group and AdamW for the others, as one optimizer.
 
@@ -91,10 +83,6 @@ class MuonWithAdamW(Optimizer):
 
     Reference: Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024); its
     updates are scaled to the root mean square of AdamW's (Liu et al., 2025, "match_rms_adamw").
-
-    Args:
-        muon: on two-dimensional parameters.
-        adamw: on all others.
     """
 
     def __init__(self, muon: BatchedMuon, adamw: AdamW) -> None:
@@ -107,13 +95,10 @@ class MuonWithAdamW(Optimizer):
         self._adamw.param_groups[:] = self.param_groups[1:]
         self._muon.state = self._adamw.state = self.state
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One step of both."""
-        loss = _evaluated(closure)
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One step of both; without closures."""
         self._muon.step()
         self._adamw.step()
-        return loss
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """See `torch.optim.Optimizer.load_state_dict`."""
@@ -126,13 +111,6 @@ def make_optimizer(model: PreTrainedModel, settings: TrainingConfig) -> Optimize
 
     Weight decay is that of `latentwave.parameter_groups`. Muon takes the decayed matrices inside
     the decoder layers, so none of a mixer, whose matrices do not map channels to channels.
-
-    Args:
-        model: whole or sharded.
-        settings: say which optimizer and its rates.
-
-    Raises:
-        UserError: for Muon on a sharded model.
     """
     groups = parameter_groups(model, weight_decay=settings.weight_decay)
     options: dict[str, Any] = {

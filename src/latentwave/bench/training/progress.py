@@ -36,11 +36,7 @@ def without_controls(text: str) -> str:
 
 
 class PlainConsole(Console):
-    """A console for text of others: control characters in it are shown, brackets are no markup.
-
-    Args:
-        **options: of rich's console.
-    """
+    """A console for text of others: control characters in it are shown, brackets are no markup."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"highlight": False, "markup": False, **options})
@@ -68,13 +64,7 @@ def quiet_transformers() -> Iterator[None]:
 
 
 class ProgressCallback(TrainerCallback):
-    """A bar with loss, tokens/s and time left; lines instead where there is no terminal.
-
-    Args:
-        console: where to.
-        label: the run's name.
-        tokens_per_step: of the training.
-    """
+    """A bar with loss, tokens/s and time left; lines where there is no terminal."""
 
     def __init__(self, console: Console, label: str, tokens_per_step: int) -> None:
         self._console = console
@@ -118,7 +108,7 @@ class ProgressCallback(TrainerCallback):
         if "eval_loss" in logs and self._bar is None:
             self._console.print(
                 f"{self._label}: step {state.global_step}/{state.max_steps}, "
-                f"{self._figures(state)}, {self._left(state)} left",
+                f"{self._figures(state)}",
                 highlight=False,
                 soft_wrap=True,
             )
@@ -135,10 +125,3 @@ class ProgressCallback(TrainerCallback):
         if steps:
             parts.append(f"{steps * self._tokens_per_step / seconds:,.0f} tokens/s")
         return ", ".join(parts)
-
-    def _left(self, state: TrainerState) -> str:
-        steps = state.global_step - self._first_step
-        if not steps:
-            return "?"
-        left = (time.monotonic() - self._started) / steps * (state.max_steps - state.global_step)
-        return f"{int(left) // 60}:{int(left) % 60:02d}"

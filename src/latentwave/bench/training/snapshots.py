@@ -26,13 +26,6 @@ def snapshot_steps(num_steps: int, evaluate_every_steps: int) -> list[int]:
     The first and the last evaluation are among them; between them distances grow geometrically,
     since filters move most at the beginning.
 
-    Args:
-        num_steps: of the run.
-        evaluate_every_steps: distance of its evaluations.
-
-    Returns:
-        Ascending steps.
-
     Example:
         >>> snapshot_steps(40, 10)
         [0, 10, 20, 30, 40]
@@ -64,18 +57,15 @@ class SnapshotCallback(TrainerCallback):
     Each file is there whole or not at all; runs whose mixers have no parameters get none. A
     resumed run removes what is later than its checkpoint and writes it anew. All processes take
     part, because parameters that FSDP2 shards are gathered from them; the first one writes.
-
-    Args:
-        folder: of the snapshots.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, run: Path) -> None:
+        self._run = run
 
     def on_train_begin(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
         """Remove what an interrupted run wrote after its checkpoint."""
         if is_main():
-            for step, path in _snapshots(self._folder).items():
+            for step, path in list_snapshots(self._run).items():
                 if step > state.global_step:
                     path.unlink()
 
@@ -86,20 +76,15 @@ class SnapshotCallback(TrainerCallback):
         parameters = mixer_parameters(kwargs["model"])
         tensors = {name: whole_tensor(parameter) for name, parameter in parameters.items()}
         if tensors and is_main():
-            self._folder.mkdir(exist_ok=True)
-            path = self._folder / f"step-{state.global_step}.safetensors"
+            path = self._run / SNAPSHOTS / f"step-{state.global_step}.safetensors"
+            path.parent.mkdir(exist_ok=True)
             write_durably(path, save(tensors, metadata={"step": str(state.global_step)}))
 
 
 def list_snapshots(run: Path) -> dict[int, Path]:
     """The snapshots of a run by their steps, ascending; empty if it has none."""
-    return _snapshots(run / SNAPSHOTS)
-
-
-def _snapshots(folder: Path) -> dict[int, Path]:
-    numbered = (
-        (path.stem.removeprefix("step-"), path) for path in folder.glob("step-*.safetensors")
-    )
+    files = (run / SNAPSHOTS).glob("step-*.safetensors")
+    numbered = ((path.stem.removeprefix("step-"), path) for path in files)
     return dict(sorted((int(number), path) for number, path in numbered if number.isdecimal()))
 
 

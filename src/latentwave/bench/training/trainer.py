@@ -12,8 +12,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from transformers import Trainer, TrainingArguments
 
 from latentwave.bench.data import RandomWindows, TokenBatches
-from latentwave.bench.training.checkpoint import load_checkpoint, load_generators, save_checkpoint
-from latentwave.bench.training.curve import Clock
+from latentwave.bench.training.checkpoint import load_checkpoint, save_checkpoint
+from latentwave.bench.training.curve import Stopwatch
 from latentwave.bench.training.engine import Wrapper, found_wrapper, reshard, windows_per_process
 from latentwave.bench.training.files import CHECKPOINTS
 from latentwave.bench.training.objective import Objective
@@ -30,18 +30,10 @@ class RunTrainer(Trainer):
     The Trainer's own evaluation counts windows twice that do not divide by the processes. Training
     ends at the first evaluation whose loss is not finite.
 
-    Args:
-        run: folder of the run.
-        objective: what is trained and measured.
-        seed: of the batches.
-        wrapper: what must wrap the model in training. A model for FSDP2 is sharded already.
-        clock: whose seconds stand beside each evaluation; one of the callbacks.
-        **options: of the Trainer.
-
     Raises:
-        RuntimeError: at the start of training, if something else wraps the model, or its
-            precision is not the recipe's: some combinations of options make libraries fall back
-            to another engine in silence.
+        RuntimeError: at the start of training, if something else than the expected wrapper is
+            around the model, or its precision is not the recipe's: some combinations of options
+            make libraries fall back to another engine in silence.
     """
 
     def __init__(
@@ -51,7 +43,7 @@ class RunTrainer(Trainer):
         objective: Objective,
         seed: int,
         wrapper: Wrapper,
-        clock: Clock,
+        stopwatch: Stopwatch,
         **options: Any,
     ) -> None:
         super().__init__(
@@ -63,7 +55,7 @@ class RunTrainer(Trainer):
         self._run = run
         self._objective = objective
         self._settings = objective.recipe.training
-        self._clock = clock
+        self._clock = stopwatch
         self._batches: TokenBatches | None = None
         self._expected = (wrapper, _PRECISIONS[self._settings.precision])
         if wrapper != "DistributedDataParallel":
@@ -176,22 +168,9 @@ class RunTrainer(Trainer):
         optimizer: Any = self.optimizer
         return self.model, optimizer.optimizer, self.lr_scheduler  # type: ignore[return-value]
 
-    def _load_rng_state(self, checkpoint: str | None) -> None:
-        if checkpoint is not None:
-            load_generators(Path(checkpoint), self.args.seed)
-
 
 def training_arguments(recipe: Recipe, seed: int, folder: Path) -> TrainingArguments:
-    """What transformers' Trainer is told.
-
-    Args:
-        recipe: as the contestant sees it.
-        seed: of the run.
-        folder: of the run.
-
-    Raises:
-        UserError: if the batch cannot be shared by the processes.
-    """
+    """What transformers' Trainer is told, by a recipe as the contestant sees it."""
     settings = recipe.training
     windows = windows_per_process(settings)
     arguments = TrainingArguments(
