@@ -86,45 +86,6 @@ def test_what_was_measured_and_is_damaged_is_measured_again(compared, tmp_path):
     assert losses(again) == losses(results)
 
 
-def edit(path, change):
-    values = json.loads(path.read_text())
-    change(values)
-    path.write_text(json.dumps(values))
-
-
-RESULT = "none-seed0/result.json"
-DAMAGES = {
-    "empty": (RESULT, lambda folder: (folder / RESULT).write_text(""), "remove it and go on"),
-    "another run's": (
-        RESULT,
-        lambda folder: shutil.copy(folder / "none-seed1/result.json", folder / RESULT),
-        "remove it and go on",
-    ),
-    "another loss": (
-        RESULT,
-        lambda folder: edit(folder / RESULT, lambda values: values.update(final_loss=0.1)),
-        "remove it and go on",
-    ),
-    "deep": (RESULT, lambda folder: (folder / RESULT).write_text("[" * 10**5), "remove it"),
-    "a record of nothing": (
-        "none-seed0/run.json",
-        lambda folder: (folder / "none-seed0/run.json").write_text("[]"),
-        "another folder",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", DAMAGES)
-def test_a_damaged_run_is_refused_when_resumed(compared, tmp_path, name):
-    recipe, store, folder, _ = compared
-    file, damage, remedy = DAMAGES[name]
-    copy = tmp_path / "out"
-    shutil.copytree(folder, copy)
-    damage(copy)
-    with pytest.raises(UserError, match=rf"{file} is .*{remedy}"):
-        compare(recipe, store, copy, resume=True, console=Console(quiet=True))
-
-
 @pytest.mark.parametrize(
     "make",
     [

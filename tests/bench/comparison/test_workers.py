@@ -98,10 +98,7 @@ REFUSED = UserError("another process is training")
     ("make", "said"),
     [
         (lambda errors: errors.OutOfMemoryError("Task was killed\nTop 10 memory users:"), LOST),
-        (lambda errors: errors.NodeDiedError("Task was killed\nlong story"), LOST),
-        (lambda errors: errors.WorkerCrashedError(), LOST),
         (lambda errors: errors.RayActorError(), LOST),
-        (lambda errors: errors.ObjectLostError("00", None, "stack\nof calls"), LOST),
         (
             lambda errors: errors.RayTaskError("f", "trace", REFUSED).as_instanceof_cause(),
             "^another process is training$",

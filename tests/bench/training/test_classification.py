@@ -5,7 +5,6 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from rich.console import Console
 
 from latentwave.bench.comparison import compare, read_results
@@ -319,13 +318,3 @@ def test_a_model_of_other_classes_is_refused(finished, listops):
     model.config.id2label[9] = "nine"
     with pytest.raises(UserError, match=r"the model knows 10 classes .* has others"):
         evaluate_on_split(model, listops, "test")
-
-
-def test_contestants_of_one_seed_start_from_the_same_backbone(listops):
-    objective = open_objective(recipe_of(LISTOPS, "encoder"), listops)
-    plain, mixed = (
-        objective.build(contestant, 3).state_dict()
-        for contestant in (ContestantConfig(), NONCAUSAL)
-    )
-    assert all(torch.equal(plain[name], mixed[name]) for name in plain)
-    assert len(mixed) > len(plain)

@@ -17,6 +17,7 @@ from latentwave.bench.training import (
     ContestantConfig,
     build_model,
     evaluate_loss,
+    load_run,
     read_result,
     train,
 )
@@ -150,8 +151,13 @@ def test_the_run_says_what_wrapped_the_model(name, together):
     assert wrapper in (together / f"said-{name}-0.txt").read_text()
 
 
-def test_separate_documents_are_another_task(alone):
+def test_separate_documents_are_another_task(alone, store):
     assert_differ(losses(alone / "separate"), losses(alone / "learnable"))
+    model, _ = load_run(alone / "separate")
+    grid, borders = store.split("validation"), store.borders("validation")
+    apart = evaluate_loss(model, GridWindows(grid, 32, 7, borders))
+    assert apart == pytest.approx(losses(alone / "separate")[-1], rel=1e-5)
+    assert apart != pytest.approx(evaluate_loss(model, GridWindows(grid, 32, 7)), rel=1e-4)
 
 
 @pytest.mark.parametrize("engine", ["ddp", "fsdp2"])

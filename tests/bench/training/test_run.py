@@ -21,7 +21,7 @@ from latentwave.errors import UserError
 from tests.bench.training.conftest import QUIET, losses
 from tests.comparing import assert_differ
 from tests.processes import ENVIRONMENT
-from tests.tiny import tiny_recipe, write_text
+from tests.tiny import tiny_recipe
 
 
 def test_a_run_learns_and_records(finished):
@@ -54,21 +54,6 @@ def test_same_seed_same_curve_other_seed_other_curve(finished, run_one, tmp_path
     _, result = finished
     assert losses(run_one(tmp_path / "a")) == losses(result)
     assert_differ(run_one(tmp_path / "b", seed=1).final_loss, result.final_loss)
-
-
-def test_documents_are_kept_apart_if_asked(tmp_path):
-    folder = tmp_path / "texts"
-    folder.mkdir()
-    for index in range(300):
-        write_text(folder / f"{index:03}.txt", num_words=9, seed=index)
-    recipe = tiny_recipe(folder, training={"separate_documents": True})
-    store = prepare(recipe.corpus)
-    result = train(recipe, "wavelet", 0, store, tmp_path / "run", console=QUIET)
-    model, _ = load_run(tmp_path / "run")
-    grid, borders = store.split("validation"), store.borders("validation")
-    apart = evaluate_loss(model, GridWindows(grid, 32, 8, borders))
-    assert apart == pytest.approx(result.final_loss, rel=1e-5)
-    assert apart != pytest.approx(evaluate_loss(model, GridWindows(grid, 32, 8)), rel=1e-4)
 
 
 def test_documents_of_one_token_predict_nothing(tmp_path):

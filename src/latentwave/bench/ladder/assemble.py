@@ -137,7 +137,7 @@ def cell_cost(
 def _searches(ladder: Ladder) -> list[RateSearch]:
     factors = ladder.recipe.search.factors
     found = []
-    for cell, unit in ladder.searches().items():
+    for cell, unit in ladder.searches.items():
         if unit.runs and unit.is_finished():
             chosen = ladder.factor(cell)
             found_losses = ladder.search_losses(cell)

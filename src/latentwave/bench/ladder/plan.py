@@ -32,7 +32,7 @@ def plan_ladder(ladder: Ladder, store: TokenStore, *, rounds: int = 2) -> list[R
     Searches that the ladder's folder holds already count nothing.
     """
     plans = []
-    searches = ladder.searches()
+    searches = ladder.searches
     for setting in ladder.recipe.settings:
         for size, rung in ladder.rungs.items():
             recipe = with_all_contestants(ladder, setting, size)

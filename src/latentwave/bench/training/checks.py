@@ -33,10 +33,6 @@ def number(
 def check_values(config: Any, group: str = "") -> None:
     """Check every field of a configuration against its annotation and the bounds of `number`.
 
-    Args:
-        config: a dataclass.
-        group: its name in a recipe; empty for the recipe itself.
-
     Raises:
         UserError: with name and value, for another type, a word that a Literal does not have, a
             number out of range or not finite.

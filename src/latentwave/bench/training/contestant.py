@@ -92,19 +92,11 @@ class ContestantConfig:
             as_placed([(each.config, each.points) for each in self.placed], {}, None, None)
 
     def backbone_on(self, backbone: BackboneConfig) -> BackboneConfig:
-        """The contestant's backbone, made from the recipe's.
-
-        Raises:
-            UserError: for a value out of range.
-        """
+        """The contestant's backbone, made from the recipe's."""
         return dataclasses.replace(backbone, **self.backbone)
 
     def settings_on(self, settings: TrainingConfig) -> TrainingConfig:
-        """The contestant's training, made from the recipe's.
-
-        Raises:
-            UserError: for a value out of range.
-        """
+        """The contestant's training, made from the recipe's."""
         rate, steps = self.learning_rate, self.num_steps
         return dataclasses.replace(
             settings,

@@ -126,10 +126,6 @@ def classification_metrics(
 
     The mean is over the classes that some document has: without one there is no precision.
 
-    Args:
-        logits: (N, classes).
-        labels: (N,) classes, or (N, classes) of 0 and 1.
-
     Returns:
         "accuracy" in [0, 1], or "map" in [0, 1] (NaN without any positive label).
     """
@@ -222,9 +218,6 @@ def model_folder(folder: Path) -> Path:
 
 def load_run(folder: Path) -> tuple[PreTrainedModel, Codec]:
     """The model of a finished run, and what its tokens mean.
-
-    Args:
-        folder: of a run, or of any model saved with mixers and a codec.
 
     Raises:
         UserError: if there is no model, its files are not those that the run wrote, or its

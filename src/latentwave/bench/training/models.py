@@ -58,15 +58,6 @@ def build_model(
     The backbone's weights depend on the seed alone, not on the contestant: mixers are built
     after it.
 
-    Args:
-        backbone: the decoder.
-        contestant: what is attached to it.
-        vocab_size: tokens of the corpus.
-        seed: of the initial weights.
-
-    Returns:
-        The model, in training mode, without a cache.
-
     Raises:
         UserError: if the backbone is no decoder, or the mixer refuses it or an option's value.
     """
@@ -112,9 +103,6 @@ def build_classifier(
         vocab_size: tokens of the corpus; 0 for raw samples.
         sample_rate: of raw samples, in Hz.
         seed: of the initial weights.
-
-    Returns:
-        The model, in training mode.
 
     Raises:
         UserError: if backbone and corpus do not fit, or the mixer refuses the backbone.

@@ -210,12 +210,7 @@ class Classification(Objective):
 
 
 def open_objective(recipe: Recipe, store: TokenStore) -> Objective:
-    """What a recipe learns on a corpus: its `task`, or else what the corpus is made for.
-
-    Raises:
-        UserError: if the corpus does not fit the task or the backbone, or the extra `tasks` is
-            not installed.
-    """
+    """What a recipe learns on a corpus: its `task`, or else what the corpus is made for."""
     labelled = store.metadata.class_names is not None
     task = recipe.task or (Classification.task if labelled else LanguageModelling.task)
     kind = Classification if task == Classification.task else LanguageModelling

@@ -203,6 +203,10 @@ class _Run:
             }
             stack.enter_context(_quiet())
             stopwatch = Stopwatch()
+            model: Any = self.model
+            model.to(self.arguments.device)
+            if wrapper == "FSDPModule (fully_shard)":
+                shard_model(self.model)
             trainer = RunTrainer(
                 self.folder,
                 objective=self.objective,
@@ -215,8 +219,6 @@ class _Run:
                 callbacks=self._callbacks(stack, stopwatch),
             )
             trainer.remove_callback(PrinterCallback)
-            if wrapper == "FSDPModule (fully_shard)":
-                shard_model(self.model)
             if is_main() and num_processes() > 1:
                 self._say(execution)
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)

@@ -89,11 +89,7 @@ def list_snapshots(run: Path) -> dict[int, Path]:
 
 
 def read_snapshot(path: Path) -> dict[str, Tensor]:
-    """The parameters of one snapshot by their names in the model.
-
-    Raises:
-        UserError: if the file is damaged.
-    """
+    """The parameters of one snapshot by their names in the model."""
     try:
         if not path.is_file():
             raise OSError("not a regular file")

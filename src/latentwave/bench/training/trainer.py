@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from transformers import Trainer, TrainingArguments
+from transformers import PreTrainedModel, Trainer, TrainingArguments
 
 from latentwave.bench.data import RandomWindows, TokenBatches
 from latentwave.bench.training.checkpoint import load_checkpoint, save_checkpoint
@@ -44,10 +44,16 @@ class RunTrainer(Trainer):
         seed: int,
         wrapper: Wrapper,
         stopwatch: Stopwatch,
+        model: PreTrainedModel,
         **options: Any,
     ) -> None:
+        optimizer = make_optimizer(model, objective.recipe.training)
         super().__init__(
-            data_collator=objective.collate, train_dataset=objective.training_set(seed), **options
+            model=model,
+            data_collator=objective.collate,
+            train_dataset=objective.training_set(seed),
+            optimizers=(optimizer, make_schedule(optimizer, objective.recipe.training)),
+            **options,
         )
         if objective.mean_loss:
             # Otherwise the Trainer takes the loss for a sum over all tokens of a step.
@@ -68,23 +74,6 @@ class RunTrainer(Trainer):
                 return prepare(model, device_placement=False, evaluation_mode=True)
 
             self.accelerator.prepare_model = prepare_model
-
-    def create_optimizer(self, model: Any = None) -> Optimizer:
-        """The recipe's, see `make_optimizer`."""
-        if self.optimizer is None:
-            trained: Any = self.model
-            self.optimizer = make_optimizer(trained, self._settings)
-        return self.optimizer
-
-    def create_scheduler(
-        self, num_training_steps: int, optimizer: Optimizer | None = None
-    ) -> LRScheduler:
-        """The recipe's, see `make_schedule`."""
-        if self.lr_scheduler is None:
-            prepared: Any = self.optimizer if optimizer is None else optimizer
-            plain = getattr(prepared, "optimizer", prepared)
-            self.lr_scheduler = make_schedule(plain, self._settings)
-        return self.lr_scheduler
 
     def get_train_dataloader(self) -> Any:
         """Batches made on the training device where the objective can, else the Trainer's own."""
