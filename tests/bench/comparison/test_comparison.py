@@ -5,26 +5,13 @@ import shutil
 
 import pytest
 import torch
-from rich.console import Console
 
 from latentwave.bench.comparison import Estimate, compare, read_results
 from latentwave.bench.comparison.results import Speedups
-from latentwave.bench.data import prepare
 from latentwave.bench.training import ContestantConfig
 from latentwave.errors import UserError
 from latentwave.mixers import list_mixers
-from tests.tiny import tiny_recipe, write_text
-
-
-@pytest.fixture(scope="module")
-def compared(tmp_path_factory):
-    base = tmp_path_factory.mktemp("compare")
-    recipe = tiny_recipe(write_text(base / "words.txt"), seeds=[0, 1])
-    store = prepare(recipe.corpus, base / "store")
-    results = compare(
-        recipe, store, base / "out", command="latentwave compare x", console=Console(quiet=True)
-    )
-    return recipe, store, base / "out", results
+from tests.bench.comparison.conftest import QUIET
 
 
 def test_results_have_the_form_of_the_design(compared):
@@ -59,7 +46,7 @@ def test_finished_runs_are_kept_when_seeds_are_added(compared):
     recipe, store, folder, results = compared
     stamps = {path: path.stat().st_mtime_ns for path in folder.glob("*/result.json")}
     more = dataclasses.replace(recipe, seeds=[0, 1, 2])
-    extended = compare(more, store, folder, resume=True, console=Console(quiet=True))
+    extended = compare(more, store, folder, resume=True, console=QUIET)
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
     curve = extended.contestants["wavelet"].curve
     assert [p.losses[:2] for p in curve] == [p.losses for p in results.contestants["wavelet"].curve]
@@ -82,7 +69,7 @@ def test_what_was_measured_and_is_damaged_is_measured_again(compared, tmp_path):
     clock["values"]["step_seconds"] = {"none": [1.0]}
     (copy / "clock.json").write_text(json.dumps(clock))
     (copy / "wavelet-seed0" / "result.json").unlink()
-    again = compare(recipe, store, copy, resume=True, console=Console(quiet=True))
+    again = compare(recipe, store, copy, resume=True, console=QUIET)
     assert losses(again) == losses(results)
 
 
@@ -135,7 +122,7 @@ def test_every_kind_of_mixer_trains(compared, tmp_path):
         kind: ContestantConfig(kind=kind, options=smaller.get(kind, {})) for kind in list_mixers()
     }
     every = dataclasses.replace(recipe, contestants=recipe.contestants | kinds, seeds=[0])
-    results = compare(every, store, tmp_path / "out", console=Console(quiet=True))
+    results = compare(every, store, tmp_path / "out", console=QUIET)
     for kind in kinds:
         contestant = results.contestants[kind]
         assert contestant.final_loss.mean < contestant.curve[0].loss

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -27,8 +26,6 @@ from latentwave.bench.data import TokenStore
 from latentwave.bench.data.json_files import read_json
 from latentwave.bench.training import (
     Recipe,
-    check_folder,
-    describe_run,
     on_main,
     open_objective,
     read_result,
@@ -88,15 +85,6 @@ def compare(
     clock = on_main(lambda: _clock(recipe, store, folder, time_again))
     planned = on_main(lambda: _with_budgets(recipe, costs, clock, budget, folder))
 
-    def run_all(runs: dict[Path, tuple[Recipe, str, int]]) -> None:
-        jobs = []
-        for path, (own, name, seed) in runs.items():
-            # Finished runs are reused, so they must be runs of this recipe.
-            record = describe_run(own, name, seed, store)
-            on_main(functools.partial(check_folder, path, record))
-            jobs.append(Job(recipe=own, contestant=name, seed=seed, folder=path))
-        workers.run(jobs, store, console)
-
     def tuning_folder(name: str, rate: float, seed: int) -> Path:
         return folder / _TUNING / f"{name}-lr{rate:g}-seed{seed}"
 
@@ -104,26 +92,24 @@ def compare(
         runs = [read_result(tuning_folder(name, rate, seed)) for seed in recipe.tuning.seeds]
         return worst(run.final_loss for run in runs)
 
-    run_all(
-        {
-            tuning_folder(name, rate, seed): (own, name, seed)
-            for (name, rate), own in tuning_recipes(planned).items()
-            for seed in own.seeds
-        }
-    )
+    searches = [
+        Job(recipe=own, contestant=name, seed=seed, folder=tuning_folder(name, rate, seed))
+        for (name, rate), own in tuning_recipes(planned).items()
+        for seed in own.seeds
+    ]
+    workers.run(searches, store, console)
     planned, tuning = choose_rates(planned, tuning_loss)
     folders = {
         name: [folder / f"{name}-seed{seed}" for seed in recipe.seeds]
         for name in recipe.contestants
     }
     # Seed by seed, so that an interrupted comparison still has complete pairs.
-    run_all(
-        {
-            folders[name][index]: (planned, name, seed)
-            for index, seed in enumerate(recipe.seeds)
-            for name in recipe.contestants
-        }
-    )
+    runs = [
+        Job(recipe=planned, contestant=name, seed=seed, folder=folders[name][index])
+        for index, seed in enumerate(recipe.seeds)
+        for name in recipe.contestants
+    ]
+    workers.run(runs, store, console)
     results = summarize(
         recipe,
         {name: [read_result(path) for path in own] for name, own in folders.items()},

@@ -19,7 +19,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from latentwave.bench.data import TokenStore
-from latentwave.bench.training import Recipe, prepared_store, train
+from latentwave.bench.training import (
+    Recipe,
+    check_folder,
+    describe_run,
+    on_main,
+    prepared_store,
+    train,
+)
 from latentwave.bench.training.files import RESULT
 from latentwave.bench.training.processes import is_main
 from latentwave.bench.training.progress import PlainConsole
@@ -79,6 +86,7 @@ class Workers:
         saved.
         """
         console = console or PlainConsole(stderr=True)
+        on_main(lambda: _check(jobs, store))
         waiting = [job for job in jobs if not (job.folder / RESULT).exists()]
         done, finished = len(jobs) - len(waiting), self._finished(waiting, store, console)
         here = self == Workers() and is_main() and console.is_terminal
@@ -100,6 +108,12 @@ class Workers:
         if self.jobs > 1 and len(waiting) > 1:
             return run_side_by_side(run_job, waiting, min(self.jobs, len(waiting)))
         return run_side_by_side(lambda job: _train(job, store, console), waiting, 1)
+
+
+def _check(jobs: Sequence[Job], store: TokenStore) -> None:
+    """Finished runs are taken as they are, so they must be those that the recipes mean."""
+    for job in jobs:
+        check_folder(job.folder, describe_run(job.recipe, job.contestant, job.seed, store))
 
 
 def _train(job: Job, store: TokenStore, console: Console) -> None:

@@ -18,9 +18,7 @@ from latentwave.bench.training import (
     BASELINE,
     ContestantConfig,
     Recipe,
-    check_folder,
     describe_environment,
-    describe_run,
     read_recipe_file,
     read_result,
     recipe_from_dict,
@@ -114,12 +112,16 @@ def run_search(
     workers = workers or Workers()
 
     def train(settings: Sequence[Setting], seeds: Sequence[int]) -> dict[str, Tried]:
-        jobs: dict[tuple[str, int], Job] = {}
         by_name = {_name(setting): setting for setting in settings}
-        for (name, setting), seed in itertools.product(by_name.items(), seeds):
-            own, path = applied(search.base, setting), folder / name / f"seed{seed}"
-            check_folder(path, describe_run(own, BASELINE, seed, store))
-            jobs[name, seed] = Job(recipe=own, contestant=BASELINE, seed=seed, folder=path)
+        jobs = {
+            (name, seed): Job(
+                recipe=applied(search.base, setting),
+                contestant=BASELINE,
+                seed=seed,
+                folder=folder / name / f"seed{seed}",
+            )
+            for (name, setting), seed in itertools.product(by_name.items(), seeds)
+        }
         workers.run(list(jobs.values()), store, console)
 
         def loss(name: str, seed: int) -> float | None:

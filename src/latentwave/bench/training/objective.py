@@ -38,6 +38,7 @@ class Objective(abc.ABC):
         mean_loss: whether a model's loss is the mean over its batch, whatever the Trainer asks.
         collate: makes a batch of items; None for the Trainer's own way.
         tokens_per_step: that a training step reads, on average.
+        final_split: the whole split that a finished model is measured on; None: it is not.
     """
 
     task: str
@@ -45,6 +46,7 @@ class Objective(abc.ABC):
     mean_loss: bool = False
     collate: Collate | None = None
     tokens_per_step: int
+    final_split: str | None = None
 
     def __init__(self, recipe: Recipe, store: TokenStore) -> None:
         self.recipe = recipe
@@ -71,12 +73,6 @@ class Objective(abc.ABC):
     @abc.abstractmethod
     def one_item(self) -> tuple[dict[str, Any], int]:
         """Inputs of one typical item, B = 1, and their tokens: what costs are counted for."""
-
-    def final_metrics(
-        self, model: PreTrainedModel, batch_size: int
-    ) -> tuple[dict[str, float], str | None]:
-        """Metrics of a finished model over a whole split, and its name; none by default."""
-        return {}, None
 
 
 class LanguageModelling(Objective):
@@ -151,6 +147,8 @@ class Classification(Objective):
         if isinstance(codec, PcmCodec):
             self._sound = wave_config(recipe.backbone, codec.sample_rate)
         self.collate: Collate = collator(self._sound, store)
+        self.final_split = "test" if len(store.split("test")) else "validation"
+        self.final_split = "test" if len(store.split("test")) else "validation"
         length = torch.tensor(int(self._training_examples.lengths.mean()))
         self._item = torch.zeros(1, int(length))
         self._item_tokens = int(self._sound.num_frames(length) if self._sound else length)
@@ -185,13 +183,6 @@ class Classification(Objective):
     ) -> dict[str, float]:
         """See `evaluate_classifier`."""
         return evaluate_classifier(model, items, self.collate, batch_size)
-
-    def final_metrics(
-        self, model: PreTrainedModel, batch_size: int
-    ) -> tuple[dict[str, float], str | None]:
-        """Over the whole test split, or validation where there is no test."""
-        split = "test" if len(self.store.split("test")) else "validation"
-        return self.evaluate(model, self._examples(split), batch_size), split
 
     def one_item(self) -> tuple[dict[str, Any], int]:
         """A document of the mean length."""

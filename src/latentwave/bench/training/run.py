@@ -224,8 +224,9 @@ class _Run:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
             result = on_main(lambda: self._result(trainer.state, start_from, execution))
             if result.diverged_at is None:
-                metrics, split = trainer.final_metrics()
-                result = dataclasses.replace(result, metrics=metrics, metrics_split=split)
+                if split := self.objective.final_split:
+                    metrics = trainer.measure(self.objective.evaluation_set(split, None))
+                    result = dataclasses.replace(result, metrics=metrics, metrics_split=split)
                 weights = _whole_weights(self.model)
                 on_main(lambda: self._save_model(weights))
             on_main(lambda: write_result(self.folder, result))

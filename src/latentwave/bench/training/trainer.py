@@ -61,7 +61,7 @@ class RunTrainer(Trainer):
         self._run = run
         self._objective = objective
         self._settings = objective.recipe.training
-        self._clock = stopwatch
+        self._stopwatch = stopwatch
         self._batches: TokenBatches | None = None
         self._expected = (wrapper, _PRECISIONS[self._settings.precision])
         if wrapper != "DistributedDataParallel":
@@ -117,11 +117,8 @@ class RunTrainer(Trainer):
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
         """Loss and metrics, every item counted once, whatever the number of processes."""
-        model: Any = self.model_wrapped
-        items: Any = self.eval_dataset if eval_dataset is None else eval_dataset
-        measured = self._objective.evaluate(model, items, self.args.per_device_eval_batch_size)
-        reshard(model)
-        measured |= {"seconds": self._clock.seconds}
+        measured = self.measure(self.eval_dataset if eval_dataset is None else eval_dataset)
+        measured |= {"seconds": self._stopwatch.seconds}
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in measured.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(
@@ -131,12 +128,12 @@ class RunTrainer(Trainer):
             self.control.should_training_stop, self.control.should_save = True, False
         return metrics
 
-    def final_metrics(self) -> tuple[dict[str, float], str | None]:
-        """See `Objective.final_metrics`."""
+    def measure(self, items: Any) -> dict[str, float]:
+        """Loss and metrics over items, by the objective."""
         model: Any = self.model_wrapped
-        found = self._objective.final_metrics(model, self.args.per_device_eval_batch_size)
+        measured = self._objective.evaluate(model, items, self.args.per_device_eval_batch_size)
         reshard(model)
-        return found
+        return measured
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         trained, optimizer, _ = self._trained()
