@@ -125,13 +125,8 @@ def cell_cost(
 ) -> CellCost:
     """What a contestant costs at one size; `speed` is in tokens per second."""
     cost = contestant_cost(ladder.recipe.experiment(cell), cell.contestant, store)
-    return CellCost(
-        **cell._asdict(),
-        num_parameters=cost.num_parameters,
-        num_mixer_parameters=cost.num_mixer_parameters,
-        flops_per_token=cost.flops_per_token,
-        tokens_per_second=speed,
-    )
+    counted = cost.model_dump(exclude={"peak_memory_bytes", "decoding"})
+    return CellCost(**cell._asdict(), **counted, tokens_per_second=speed)
 
 
 def _searches(ladder: Ladder) -> list[RateSearch]:

@@ -9,7 +9,6 @@ import shutil
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -95,13 +94,10 @@ def load_checkpoint(
     except (OSError, RuntimeError, SafetensorError) as error:
         raise UserError(f"{checkpoint} does not fit this run: {error}") from error
     step = checkpoint_step(checkpoint)
-    whole: dict[str, Any] = optimizer.state_dict()
-    count = torch.tensor(float(step))
-    whole["state"] = {
-        index: (tensors if "momentum_buffer" in tensors else {"step": count.clone()} | tensors)
-        for index, tensors in enumerate(states.values())
-    }
-    optimizer.load_state_dict(whole)
+    for parameter, tensors in states.items():
+        if "momentum_buffer" not in tensors:  # AdamW counts, Muon does not
+            tensors["step"] = torch.tensor(float(step), device=parameter.device)
+        optimizer.state[parameter] = tensors
     rewind_schedule(scheduler, step)
 
 

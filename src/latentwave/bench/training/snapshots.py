@@ -11,11 +11,11 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerState
 
+from latentwave import hub
 from latentwave.bench.training.checkpoint import whole_tensor
 from latentwave.bench.training.files import SNAPSHOTS, write_durably
 from latentwave.bench.training.processes import is_main
 from latentwave.errors import UserError
-from latentwave.mixers import Mixer
 
 MOST_SNAPSHOTS = 24
 
@@ -42,13 +42,9 @@ def snapshot_steps(num_steps: int, evaluate_every_steps: int) -> list[int]:
 
 def mixer_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     """The trainable parameters of all mixers, by their names in the model."""
-    return {
-        f"{prefix}.{name}" if prefix else name: parameter
-        for prefix, module in model.named_modules()
-        if isinstance(module, Mixer)
-        for name, parameter in module.named_parameters()
-        if parameter.requires_grad
-    }
+    own = {id(parameter) for parameter in hub.mixer_parameters(model)}
+    named = model.named_parameters()
+    return {name: p for name, p in named if id(p) in own and p.requires_grad}
 
 
 class SnapshotCallback(TrainerCallback):
