@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -10,7 +9,12 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.optim import AdamW, Muon, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
-from transformers import PreTrainedModel
+from transformers import (
+    PreTrainedModel,
+    get_constant_schedule_with_warmup,
+    get_cosine_schedule_with_warmup,
+    get_wsd_schedule,
+)
 
 from latentwave.bench.training.settings import TrainingConfig
 from latentwave.errors import UserError
@@ -144,19 +148,15 @@ def make_optimizer(model: PreTrainedModel, settings: TrainingConfig) -> Optimize
 def make_schedule(optimizer: Optimizer, settings: TrainingConfig) -> LambdaLR:
     """The learning rate of every step, as a factor of its peak."""
     warmup, num_steps = settings.num_warmup_steps, settings.num_steps
-    stable = first_decay_step(num_steps, settings.decay_fraction)
-
-    def factor(step: int) -> float:
-        if step < warmup:
-            return step / warmup
-        if settings.schedule == "cosine":
-            done = (step - warmup) / max(1, num_steps - warmup)
-            return max(0.0, 0.5 * (1 + math.cos(math.pi * done)))
-        if settings.schedule == "constant" or step <= stable:
-            return 1.0
-        return max(0.0, (num_steps - step) / (num_steps - stable))
-
-    return LambdaLR(optimizer, factor)
+    schedule: LambdaLR
+    if settings.schedule == "cosine":
+        schedule = get_cosine_schedule_with_warmup(optimizer, warmup, num_steps)
+    elif settings.schedule == "constant":
+        schedule = get_constant_schedule_with_warmup(optimizer, warmup)
+    else:
+        decay = num_steps - first_decay_step(num_steps, settings.decay_fraction)
+        schedule = get_wsd_schedule(optimizer, warmup, decay, num_steps, decay_type="linear")
+    return schedule
 
 
 def rewind_schedule(scheduler: LRScheduler, step: int) -> None:
