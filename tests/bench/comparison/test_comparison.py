@@ -10,7 +10,6 @@ from latentwave.bench.comparison import Estimate, compare, read_results
 from latentwave.bench.comparison.results import Speedups
 from latentwave.bench.training import ContestantConfig
 from latentwave.errors import UserError
-from latentwave.mixers import list_mixers
 from tests.bench.comparison.conftest import QUIET
 
 
@@ -111,18 +110,3 @@ def test_refusals_come_before_any_training(compared, tmp_path):
     with pytest.raises(UserError, match="got 9"):
         compare(broken, store, tmp_path / "c")
     assert not any((tmp_path / name).exists() for name in "abc")
-
-
-@pytest.mark.slow
-def test_every_kind_of_mixer_trains(compared, tmp_path):
-    recipe, store, *_ = compared
-    # The defaults of these are made for longer contexts than the tiny one.
-    smaller = {"filterbank": {"num_filters": 6}, "adaptive_filterbank": {"num_filters": 6}}
-    kinds = {
-        kind: ContestantConfig(kind=kind, options=smaller.get(kind, {})) for kind in list_mixers()
-    }
-    every = dataclasses.replace(recipe, contestants=recipe.contestants | kinds, seeds=[0])
-    results = compare(every, store, tmp_path / "out", console=QUIET)
-    for kind in kinds:
-        contestant = results.contestants[kind]
-        assert contestant.final_loss.mean < contestant.curve[0].loss
