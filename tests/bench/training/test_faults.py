@@ -10,7 +10,6 @@ import time
 
 import pytest
 import yaml
-from rich.console import Console
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -22,7 +21,7 @@ from latentwave.bench.training import (
 )
 from latentwave.bench.training.checkpoint import list_checkpoints, newest_checkpoint
 from latentwave.errors import UserError
-from tests.bench.training.conftest import losses, said_by
+from tests.bench.training.conftest import QUIET, losses, said_by
 from tests.processes import ENVIRONMENT, run_processes
 
 DEEP = 100_000
@@ -261,7 +260,7 @@ def _train_until_killed(rank, run, recipe, store):
     run_module.RunTrainer = Doomed
     begin = time.monotonic()
     with pytest.raises(UserError) as error:
-        train(recipe, "learnable", 0, store, run, console=Console(quiet=True))
+        train(recipe, "learnable", 0, store, run, console=QUIET)
     said = {"message": str(error.value), "seconds": time.monotonic() - begin}
     (run.parent / "said.json").write_text(json.dumps(said))
     os._exit(0)  # nobody is left to say goodbye to
