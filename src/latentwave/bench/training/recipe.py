@@ -166,13 +166,20 @@ def read_recipe_file(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is too long for a recipe: {path.stat().st_size:,} bytes")
     try:
         text = path.read_text(encoding="utf-8")
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
-            raise UserError(f"{path} refers to anchors (*…): a recipe writes them out")
-        values = yaml.safe_load(text)
+        values = _WithoutAnchors(text).get_single_data()
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not a YAML file: {' '.join(str(error).split())}") from error
-    except (RecursionError, ValueError) as error:  # deeply nested; a date that does not exist
+    except (RecursionError, ValueError) as error:  # too deep, anchors, no date
         raise UserError(f"{path} is not a recipe: {error}") from error
     if not isinstance(values, dict):
         raise UserError(f"{path} holds no recipe: expected keys and values")
     return values
+
+
+class _WithoutAnchors(yaml.SafeLoader):
+    """Anchors within anchors would make a short file long."""
+
+    def compose_node(self, parent: Any, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise ValueError("it refers to an anchor (*…), which a recipe writes out")
+        return super().compose_node(parent, index)
