@@ -128,7 +128,10 @@ def test_no_recipe_says_a_thing_twice(path):
         (lambda: Recipe(name="x", contestants={"../x": ContestantConfig()}), "names a folder"),
         (lambda: Recipe(name="x", contestants={}).contestant("y"), "no contestant 'y'"),
         (lambda: recipe_from_dict({"name": "x", "contestants": {}, "bogus": 1}), "bogus"),
-        (lambda: recipe_from_dict({"name": "x", "training": {"steps": 1}}), "steps"),
+        (
+            lambda: recipe_from_dict({"name": "x", "contestants": {}, "training": {"steps": 1}}),
+            "training.steps",
+        ),
         (lambda: recipe_from_dict({"name": "x", "contestants": ["none"]}), "does not fit"),
     ],
 )
