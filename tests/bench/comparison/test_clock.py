@@ -4,13 +4,14 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 from latentwave.bench.comparison.clock import (
     Clock,
+    busy_cores,
     measure_step_seconds,
     read_measured,
-    seconds_of_others,
     write_measured,
 )
 from latentwave.bench.data import prepare
@@ -30,11 +31,12 @@ def test_steps_of_all_contestants_are_timed_and_dear_ones_take_longer(tmp_path):
 
 def test_work_of_other_processes_is_seen_and_own_work_is_not():
     def busy(seconds, own):
-        began, before = time.perf_counter(), seconds_of_others()
+        began, this = time.perf_counter(), psutil.Process()
+        busy_cores(this)
         while time.perf_counter() < began + seconds:
             if not own:
                 time.sleep(0.05)
-        return (seconds_of_others() - before) / seconds
+        return busy_cores(this)
 
     other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:

@@ -5,26 +5,12 @@ import shutil
 
 import pytest
 import torch
-from rich.console import Console
 
 from latentwave.bench.comparison import Estimate, compare, read_results
 from latentwave.bench.comparison.results import Speedups
-from latentwave.bench.data import prepare
 from latentwave.bench.training import ContestantConfig
 from latentwave.errors import UserError
-from latentwave.mixers import list_mixers
-from tests.tiny import tiny_recipe, write_text
-
-
-@pytest.fixture(scope="module")
-def compared(tmp_path_factory):
-    base = tmp_path_factory.mktemp("compare")
-    recipe = tiny_recipe(write_text(base / "words.txt"), seeds=[0, 1])
-    store = prepare(recipe.corpus, base / "store")
-    results = compare(
-        recipe, store, base / "out", command="latentwave compare x", console=Console(quiet=True)
-    )
-    return recipe, store, base / "out", results
+from tests.bench.comparison.conftest import QUIET
 
 
 def test_results_have_the_form_of_the_design(compared):
@@ -59,7 +45,7 @@ def test_finished_runs_are_kept_when_seeds_are_added(compared):
     recipe, store, folder, results = compared
     stamps = {path: path.stat().st_mtime_ns for path in folder.glob("*/result.json")}
     more = dataclasses.replace(recipe, seeds=[0, 1, 2])
-    extended = compare(more, store, folder, resume=True, console=Console(quiet=True))
+    extended = compare(more, store, folder, resume=True, console=QUIET)
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
     curve = extended.contestants["wavelet"].curve
     assert [p.losses[:2] for p in curve] == [p.losses for p in results.contestants["wavelet"].curve]
@@ -82,47 +68,8 @@ def test_what_was_measured_and_is_damaged_is_measured_again(compared, tmp_path):
     clock["values"]["step_seconds"] = {"none": [1.0]}
     (copy / "clock.json").write_text(json.dumps(clock))
     (copy / "wavelet-seed0" / "result.json").unlink()
-    again = compare(recipe, store, copy, resume=True, console=Console(quiet=True))
+    again = compare(recipe, store, copy, resume=True, console=QUIET)
     assert losses(again) == losses(results)
-
-
-def edit(path, change):
-    values = json.loads(path.read_text())
-    change(values)
-    path.write_text(json.dumps(values))
-
-
-RESULT = "none-seed0/result.json"
-DAMAGES = {
-    "empty": (RESULT, lambda folder: (folder / RESULT).write_text(""), "remove it and go on"),
-    "another run's": (
-        RESULT,
-        lambda folder: shutil.copy(folder / "none-seed1/result.json", folder / RESULT),
-        "remove it and go on",
-    ),
-    "another loss": (
-        RESULT,
-        lambda folder: edit(folder / RESULT, lambda values: values.update(final_loss=0.1)),
-        "remove it and go on",
-    ),
-    "deep": (RESULT, lambda folder: (folder / RESULT).write_text("[" * 10**5), "remove it"),
-    "a record of nothing": (
-        "none-seed0/run.json",
-        lambda folder: (folder / "none-seed0/run.json").write_text("[]"),
-        "another folder",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", DAMAGES)
-def test_a_damaged_run_is_refused_when_resumed(compared, tmp_path, name):
-    recipe, store, folder, _ = compared
-    file, damage, remedy = DAMAGES[name]
-    copy = tmp_path / "out"
-    shutil.copytree(folder, copy)
-    damage(copy)
-    with pytest.raises(UserError, match=rf"{file} is .*{remedy}"):
-        compare(recipe, store, copy, resume=True, console=Console(quiet=True))
 
 
 @pytest.mark.parametrize(
@@ -163,18 +110,3 @@ def test_refusals_come_before_any_training(compared, tmp_path):
     with pytest.raises(UserError, match="got 9"):
         compare(broken, store, tmp_path / "c")
     assert not any((tmp_path / name).exists() for name in "abc")
-
-
-@pytest.mark.slow
-def test_every_kind_of_mixer_trains(compared, tmp_path):
-    recipe, store, *_ = compared
-    # The defaults of these are made for longer contexts than the tiny one.
-    smaller = {"filterbank": {"num_filters": 6}, "adaptive_filterbank": {"num_filters": 6}}
-    kinds = {
-        kind: ContestantConfig(kind=kind, options=smaller.get(kind, {})) for kind in list_mixers()
-    }
-    every = dataclasses.replace(recipe, contestants=recipe.contestants | kinds, seeds=[0])
-    results = compare(every, store, tmp_path / "out", console=Console(quiet=True))
-    for kind in kinds:
-        contestant = results.contestants[kind]
-        assert contestant.final_loss.mean < contestant.curve[0].loss

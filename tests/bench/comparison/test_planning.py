@@ -2,11 +2,9 @@ import dataclasses
 import math
 
 import pytest
-from rich.console import Console
 
 from latentwave.bench.comparison import compare
 from latentwave.bench.comparison.planning import choose_rates, match_budget, worst
-from latentwave.bench.data import prepare
 from latentwave.bench.training import (
     ContestantConfig,
     Recipe,
@@ -15,9 +13,7 @@ from latentwave.bench.training import (
     read_result,
 )
 from latentwave.errors import UserError
-from tests.tiny import tiny_recipe, write_text
-
-QUIET = Console(quiet=True)
+from tests.bench.comparison.conftest import QUIET
 
 
 def recipe_of(**contestants):
@@ -67,17 +63,10 @@ def test_the_worst_seed_counts():
     assert worst([1.0, math.inf]) == math.inf
 
 
-@pytest.fixture(scope="module")
-def experiment(tmp_path_factory):
-    base = tmp_path_factory.mktemp("planned")
-    recipe = tiny_recipe(write_text(base / "words.txt"))
-    return recipe, prepare(recipe.corpus, base / "store")
-
-
 def test_a_tuned_comparison_trains_with_the_chosen_rates(experiment, tmp_path):
     recipe, store = experiment
     tuning = TuningConfig(learning_rates=[1e-5, 1e-2], num_steps=4, seeds=[1000, 1001])
-    tuned = dataclasses.replace(recipe, tuning=tuning)
+    tuned = dataclasses.replace(recipe, tuning=tuning, seeds=[0])
     results = compare(tuned, store, tmp_path / "out", console=QUIET)
     for name, contestant in results.contestants.items():
         assert contestant.learning_rate == results.tuning[name].chosen == 1e-2
@@ -104,7 +93,7 @@ def test_matched_budgets_are_kept_when_resumed(experiment, tmp_path, budget):
     recipe, store = experiment
     dear = ContestantConfig(kind="filterbank", options={"num_filters": 64, "kernel_size": 16})
     matched = dataclasses.replace(
-        recipe, budget=budget, contestants=recipe.contestants | {"dear": dear}
+        recipe, budget=budget, contestants=recipe.contestants | {"dear": dear}, seeds=[0]
     )
     folder = tmp_path / "out"
     results = compare(matched, store, folder, console=QUIET)

@@ -1,11 +1,22 @@
+import dataclasses
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
-from latentwave.bench.comparison import loss_by_position, token_losses
-from latentwave.bench.comparison.positions import position_edges
+from latentwave.bench.comparison import Estimate, compare, loss_by_position
+from latentwave.bench.comparison.positions import position_edges, token_losses
 from latentwave.bench.data import DocumentBorders, GridWindows
-from latentwave.bench.training import BackboneConfig, ContestantConfig, build_model, evaluate_loss
+from latentwave.bench.training import (
+    BackboneConfig,
+    ContestantConfig,
+    build_model,
+    evaluate_loss,
+    load_run,
+)
+from latentwave.errors import UserError
+from tests.bench.comparison.conftest import QUIET
 
 VOCABULARY, CONTEXT = 11, 24
 
@@ -53,19 +64,62 @@ def test_masked_labels_are_left_out(model, tokens):
     assert np.nanmean(losses) == pytest.approx(evaluate_loss(model, windows, 4), rel=1e-5)
 
 
-@pytest.mark.unchecked
-def test_wrong_numbers_are_refused(model):
-    with pytest.raises(ValueError, match="at least 1, got 0"):
-        token_losses(model, [])
-    with pytest.raises(ValueError, match="batch_size=0"):
-        token_losses(model, [{}], 0)
-    with pytest.raises(ValueError, match="num_positions=0"):
-        position_edges(0)
-
-
 @pytest.mark.parametrize("count", [1, 2, 3, 63, 64, 511, 1000])
 def test_bins_hold_every_position_once_and_grow(count):
     edges = position_edges(count)
     widths = np.diff(edges)
     assert (edges[0], edges[-1], widths.min() > 0) == (0, count, True)
     assert (np.diff(widths[:-1]) >= 0).all()
+
+
+@pytest.fixture
+def longer(experiment):
+    """The experiment on a backbone that can read beyond what it was trained on."""
+    recipe, store = experiment
+    rotary = dataclasses.replace(recipe.backbone, architecture="llama")
+    recipe = dataclasses.replace(recipe, backbone=rotary, longer_contexts=[128], seeds=[0])
+    return recipe, store
+
+
+def test_finished_runs_are_read_at_longer_contexts(longer, tmp_path):
+    recipe, store = longer
+    wild = {"wild": ContestantConfig(learning_rate=1e9)}
+    recipe = dataclasses.replace(recipe, contestants=recipe.contestants | wild)
+    results = compare(recipe, store, tmp_path / "out", console=QUIET)
+    contestants = dict(results.contestants)
+    diverged = contestants.pop("wild")
+    nothing = Estimate(mean=None)
+    assert diverged.final_loss == diverged.gain == diverged.speedup.steps == nothing
+    assert diverged.contexts[0].loss == [nothing] * 3
+    for name, contestant in contestants.items():
+        (measured,) = contestant.contexts
+        assert measured.context == 128
+        assert measured.edges == [0, 31, 63, 127]
+        bins = [estimate.mean for estimate in measured.loss]
+        model, _ = load_run(tmp_path / "out" / f"{name}-seed0")
+        whole = evaluate_loss(model, GridWindows(store.split("validation"), 128))
+        weighted = sum(b * n for b, n in zip(bins, (31, 32, 64), strict=True)) / 127
+        assert weighted == pytest.approx(whole, rel=1e-4)
+        # The first bin reads no further back than training did.
+        assert bins[0] == pytest.approx(contestant.final_loss.mean, rel=0.1)
+
+
+def test_what_cannot_be_read_is_refused_before_training(longer, tmp_path, monkeypatch):
+    recipe, store = longer
+    learned = dataclasses.replace(recipe, backbone=BackboneConfig(context_length=32))
+    with pytest.raises(UserError, match="'none': its learned positions end at 32"):
+        compare(learned, store, tmp_path / "a")
+    short = dataclasses.replace(recipe, longer_contexts=[32])
+    with pytest.raises(UserError, match=r"\[32\] must exceed backbone.context_length=32"):
+        compare(short, store, tmp_path / "b")
+    few = store.split("validation").size
+    beyond = dataclasses.replace(recipe, longer_contexts=[few + 1])
+    with pytest.raises(UserError, match=rf"\[{few + 1}\] exceed the {few:,} tokens of the valid"):
+        compare(beyond, store, tmp_path / "c")
+    objective = SimpleNamespace(task="classification")
+    monkeypatch.setattr(
+        "latentwave.bench.comparison.positions.open_objective", lambda *_: objective
+    )
+    with pytest.raises(UserError, match=r"\[128\] are measured on language models only"):
+        compare(recipe, store, tmp_path / "d")
+    assert not list(tmp_path.iterdir())

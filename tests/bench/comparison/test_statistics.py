@@ -7,16 +7,14 @@ from hypothesis import strategies as st
 
 from latentwave.bench.comparison import (
     Estimate,
-    Evaluation,
     compare_contestants,
     derive,
-    estimate,
-    estimate_ratio,
     first_crossing,
     highest_coverage,
     seeds_needed,
-    speedup,
 )
+from latentwave.bench.comparison.results import Evaluation
+from latentwave.bench.comparison.statistics import estimate, estimate_ratio, speedup
 from latentwave.errors import UserError
 from tests.bench.comparison.made_up import made_up_results
 
@@ -54,8 +52,6 @@ def test_intervals():
     three = estimate([1.0, 2.0, 3.0])
     assert 1 <= three.low < three.mean == 2 < three.high <= 3
     assert estimate([1.0, 2.0, 3.0]) == three
-    with pytest.raises(ValueError, match="at least one"):
-        estimate([])
 
 
 def straight(finals):
@@ -105,10 +101,6 @@ def test_a_ratio_of_the_other_way_round_is_one_over_it(ratios):
 def test_ratios_that_have_no_logarithm():
     assert estimate_ratio([0.0, 2.0]) == Estimate(mean=0.0)
     assert estimate_ratio([math.nan, 2.0]) == Estimate(mean=None)
-    with pytest.raises(ValueError, match=r"got \[-1.0\]"):
-        estimate_ratio([-1.0])
-    with pytest.raises(ValueError, match="at least one"):
-        estimate_ratio([])
 
 
 @pytest.mark.parametrize("num_seeds", [3, 6])
@@ -127,10 +119,6 @@ def test_seeds_that_a_confidence_needs():
     assert highest_coverage(1) == 0
     assert [seeds_needed(c) for c in (0.5, 0.75, 0.9, 0.95, 0.99)] == [2, 3, 5, 6, 8]
     assert highest_coverage(5) < 0.95 <= highest_coverage(6)
-    with pytest.raises(ValueError, match="got 0"):
-        highest_coverage(0)
-    with pytest.raises(ValueError, match="got 1.0"):
-        seeds_needed(1.0)
 
 
 def test_two_contestants_are_compared_seed_by_seed():

@@ -13,30 +13,15 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from filelock import FileLock
-from rich.console import Console
 
-from latentwave.bench.comparison import Job, Workers, compare, workers
-from latentwave.bench.data import prepare
+from latentwave.bench.comparison import Workers, compare, workers
+from latentwave.bench.comparison.workers import Job
 from latentwave.bench.training import ContestantConfig, describe_run
 from latentwave.bench.training.progress import PlainConsole
 from latentwave.bench.training.result import open_folder
 from latentwave.errors import UserError
+from tests.bench.comparison.conftest import QUIET
 from tests.processes import ENVIRONMENT
-from tests.tiny import tiny_recipe, write_text
-
-QUIET = Console(quiet=True)
-
-
-@pytest.fixture(scope="module")
-def experiment(tmp_path_factory):
-    base = tmp_path_factory.mktemp("workers")
-    recipe = tiny_recipe(write_text(base / "words.txt"), seeds=[0, 1])
-    return recipe, prepare(recipe.corpus, base / "store")
-
-
-@pytest.fixture(scope="module")
-def serial(experiment, tmp_path_factory):
-    return compare(*experiment, tmp_path_factory.mktemp("serial") / "out", console=QUIET)
 
 
 def losses(results):
@@ -63,16 +48,16 @@ def refusing(recipe, store, folder):
 
 
 @pytest.mark.slow
-def test_processes_give_what_one_process_gives(experiment, serial, tmp_path):
-    close(compare(*experiment, tmp_path / "out", workers=Workers(jobs=2)), serial)
+def test_processes_give_what_one_process_gives(experiment, compared, tmp_path):
+    close(compare(*experiment, tmp_path / "out", workers=Workers(jobs=2)), compared[-1])
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.slow
-def test_a_local_ray_gives_what_one_process_gives(experiment, serial, tmp_path):
+def test_a_local_ray_gives_what_one_process_gives(experiment, compared, tmp_path):
     pytest.importorskip("ray")
     workers = Workers(ray_address="local")
-    close(compare(*experiment, tmp_path / "out", workers=workers), serial)
+    close(compare(*experiment, tmp_path / "out", workers=workers), compared[-1])
 
 
 @pytest.mark.slow
@@ -97,10 +82,7 @@ REFUSED = UserError("another process is training")
     ("make", "said"),
     [
         (lambda errors: errors.OutOfMemoryError("Task was killed\nTop 10 memory users:"), LOST),
-        (lambda errors: errors.NodeDiedError("Task was killed\nlong story"), LOST),
-        (lambda errors: errors.WorkerCrashedError(), LOST),
         (lambda errors: errors.RayActorError(), LOST),
-        (lambda errors: errors.ObjectLostError("00", None, "stack\nof calls"), LOST),
         (
             lambda errors: errors.RayTaskError("f", "trace", REFUSED).as_instanceof_cause(),
             "^another process is training$",
@@ -125,7 +107,7 @@ def test_what_ray_loses_or_a_run_refuses_is_one_line(monkeypatch, tmp_path, expe
         "shutdown": lambda: None,
     }.items():
         monkeypatch.setattr(ray, name, fake)
-    job = Job(recipe=recipe.to_dict(), contestant="none", seed=0, folder=str(tmp_path / "run"))
+    job = Job(recipe=recipe, contestant="none", seed=0, folder=tmp_path / "run")
     with pytest.raises(UserError, match=said) as caught:
         Workers(ray_address="local").run([job], store, QUIET)
     assert "\n" not in str(caught.value)
@@ -138,10 +120,10 @@ def test_progress_of_all_runs_together(monkeypatch, experiment, tmp_path, termin
     recipe, store = experiment
     monkeypatch.setattr(workers, "train", lambda *_, **__: None)
     jobs = [
-        Job(recipe=recipe.to_dict(), contestant="none", seed=seed, folder=str(tmp_path / str(seed)))
+        Job(recipe=recipe, contestant="none", seed=seed, folder=tmp_path / str(seed))
         for seed in range(3)
     ]
-    (tmp_path / "0").mkdir()
+    open_folder(tmp_path / "0", describe_run(recipe, "none", 0, store), resume=False)
     (tmp_path / "0" / "result.json").touch()
     shown = io.StringIO()
     console = PlainConsole(file=shown, force_terminal=terminal, width=80)
@@ -154,7 +136,7 @@ def test_progress_of_all_runs_together(monkeypatch, experiment, tmp_path, termin
 
 
 @pytest.mark.slow
-def test_a_killed_comparison_goes_on_where_it_stopped(experiment, serial, tmp_path):
+def test_a_killed_comparison_goes_on_where_it_stopped(experiment, compared, tmp_path):
     recipe, store = experiment
     slow = dataclasses.replace(
         recipe,
@@ -177,7 +159,7 @@ def test_a_killed_comparison_goes_on_where_it_stopped(experiment, serial, tmp_pa
     _wait_for_workers_to_end(folder)
     results = compare(slow, store, folder, resume=True, console=QUIET)
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in finished.items())
-    close(results, serial)
+    close(results, compared[-1])
 
 
 def _wait_for_workers_to_end(folder):

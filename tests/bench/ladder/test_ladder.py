@@ -18,17 +18,22 @@ from latentwave.bench.data import prepare
 from latentwave.bench.ladder import (
     Ladder,
     assemble,
-    ladder_from_dict,
     load_ladder,
     plan_ladder,
     read_ladder,
     run_ladder,
 )
+from latentwave.bench.ladder.recipe import LadderRecipe
+from latentwave.bench.training.recipe import config_from_dict
 from latentwave.errors import UserError
 from tests.processes import ENVIRONMENT, ROOT
 from tests.tiny import write_text
 
 QUIET = Console(quiet=True)
+
+
+def recipe_of(text, **changes):
+    return config_from_dict(LadderRecipe, values(text, **changes), "the recipe")
 
 
 def values(text, **changes):
@@ -66,13 +71,13 @@ def text(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def store(text, tmp_path_factory):
-    recipe = ladder_from_dict(values(text))
+    recipe = recipe_of(text)
     return prepare(recipe.corpus, tmp_path_factory.mktemp("store") / "store")
 
 
 @pytest.fixture(scope="module")
 def finished(text, store, tmp_path_factory):
-    ladder = Ladder(ladder_from_dict(values(text)), store, tmp_path_factory.mktemp("l") / "ladder")
+    ladder = Ladder(recipe_of(text), store, tmp_path_factory.mktemp("l") / "ladder")
     assert run_ladder(ladder, store, console=QUIET) == 0
     return ladder
 
@@ -117,7 +122,7 @@ def test_what_is_written_is_read(finished, store, tmp_path):
 
 
 def test_a_plan_counts_what_would_be_trained(store, text, tmp_path):
-    ladder = Ladder(ladder_from_dict(values(text)), store, tmp_path / "not-there")
+    ladder = Ladder(recipe_of(text), store, tmp_path / "not-there")
     small, middle = rungs = plan_ladder(ladder, store, rounds=1)
     assert not ladder.folder.exists()
     assert (small.num_runs, middle.num_runs) == (2 * (2 * 3 + 2), 2 * 2)
@@ -180,13 +185,13 @@ def test_a_branch_that_was_deleted_is_trained_again(finished, store, text, tmp_p
 
 def test_another_recipe_is_refused_on_resume(finished, store, text):
     training = values(text)["training"] | {"learning_rate": 0.02}
-    other = Ladder(ladder_from_dict(values(text, training=training)), store, finished.folder)
+    other = Ladder(recipe_of(text, training=training), store, finished.folder)
     with pytest.raises(UserError, match=r"learning_rate .* there, .* here"):
         run_ladder(other, store, resume=True, console=QUIET)
 
 
 def test_what_cannot_start_leaves_no_folder(finished, store, text, tmp_path):
-    ladder = Ladder(ladder_from_dict(values(text)), store, tmp_path / "none")
+    ladder = Ladder(recipe_of(text), store, tmp_path / "none")
     with pytest.raises(UserError, match="jobs must be >= 1, got 0"):
         run_ladder(ladder, store, jobs=0, console=QUIET)
     with pytest.raises(UserError, match="no size xl; it has s, m"):
@@ -200,9 +205,9 @@ def test_what_cannot_start_leaves_no_folder(finished, store, text, tmp_path):
     ("changes", "message"),
     [
         ({"sizes": {}}, "at least one size"),
-        ({"sizes": {"s": {}}, "budgets": [1, 2]}, r"at least 3 budgets .* got \[1, 2\]"),
+        ({"sizes": {"s": {}}, "budgets": [1, 2]}, r"at least 3 budgets .* got \[1.0, 2.0\]"),
         ({"controls": ["that"]}, "controls names that"),
-        ({"budgets": [4, 2]}, r"budgets must be > 0 and rise, got \[4, 2\]"),
+        ({"budgets": [4, 2]}, r"budgets must be > 0 and rise, got \[4.0, 2.0\]"),
         ({"budgets": [0.1, 0.11]}, "must rise and come after the 2 steps of warm-up"),
         ({"contestants": {"it": {"kind": "ema"}}}, "plain backbone as contestant 'none'"),
         ({"contestants": {"none": {}, "../x": {"kind": "ema"}}}, "names a folder"),
@@ -217,7 +222,7 @@ def test_what_cannot_start_leaves_no_folder(finished, store, text, tmp_path):
 )
 def test_mistakes_are_one_line(changes, message, text, store, tmp_path):
     with pytest.raises(UserError, match=message):
-        Ladder(ladder_from_dict(values(text, **changes)), store, tmp_path / "x")
+        Ladder(recipe_of(text, **changes), store, tmp_path / "x")
 
 
 def test_the_command_of_a_missing_recipe(capsys, tmp_path):

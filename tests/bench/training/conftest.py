@@ -1,12 +1,15 @@
 """One text, its store and one finished run that all tests of training share, unchanged."""
 
+import dataclasses
 import shutil
+import warnings
 
 import pytest
 from rich.console import Console
 
 from latentwave.bench.data import prepare
 from latentwave.bench.training import ContestantConfig, train
+from latentwave.errors import UserError
 from tests.tiny import tiny_recipe, write_text
 
 QUIET = Console(quiet=True)
@@ -41,10 +44,12 @@ def recipe_with(text):
 def run_one(recipe_with, store):
     """Runs on that text; `learnable` has mixers with parameters."""
 
-    def run(folder, contestant="learnable", seed=0, *, resume=False, start_from=None, **training):
+    def run(folder, contestant="learnable", seed=0, *, dropout=0.0, **training):
+        options = {name: training.pop(name) for name in ("resume", "start_from") & training.keys()}
         recipe = recipe_with(**training)
-        options = {"resume": resume, "console": QUIET, "start_from": start_from}
-        return train(recipe, contestant, seed, store, folder, **options)
+        backbone = dataclasses.replace(recipe.backbone, dropout=dropout)
+        recipe = dataclasses.replace(recipe, backbone=backbone)
+        return train(recipe, contestant, seed, store, folder, console=QUIET, **options)
 
     return run
 
@@ -67,3 +72,13 @@ def interrupted(finished, tmp_path):
 
 def losses(result):
     return [(point.step, point.tokens, point.loss) for point in result.curve]
+
+
+def said_by(action):
+    """What comes of an action, or the one line of a refusal."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return action()
+        except UserError as error:
+            return str(error)

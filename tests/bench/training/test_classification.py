@@ -5,8 +5,6 @@ import json
 
 import numpy as np
 import pytest
-import torch
-from rich.console import Console
 
 from latentwave.bench.comparison import compare, read_results
 from latentwave.bench.data import CorpusConfig, prepare
@@ -14,20 +12,21 @@ from latentwave.bench.report import summary_table, write_report
 from latentwave.bench.report.headline import write_headline
 from latentwave.bench.training import (
     BackboneConfig,
-    Classification,
     ContestantConfig,
     Recipe,
     TrainingConfig,
     evaluate_on_split,
     load_run,
-    newest_checkpoint,
     open_objective,
     read_result,
     train,
 )
+from latentwave.bench.training.checkpoint import newest_checkpoint
+from latentwave.bench.training.objective import Classification
 from latentwave.bench.training.wave_encoder import WaveEncoderForAudioClassification
 from latentwave.errors import UserError
 from tests.bench.data.tasks import made
+from tests.bench.training.conftest import QUIET
 from tests.comparing import assert_differ
 from tests.processes import run_processes
 from tests.tiny import tiny_recipe, write_text
@@ -38,10 +37,6 @@ def _own_home(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LATENTWAVE_HOME", str(tmp_path_factory.mktemp("home")))
         yield
-
-
-def quiet():
-    return Console(quiet=True)
 
 
 def recipe_of(corpus, architecture="llama", **changes):
@@ -91,11 +86,7 @@ def listops():
 @pytest.fixture(scope="module")
 def finished(listops, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "finished"
-    return folder, train(recipe_of(LISTOPS), "mixed", 0, listops, folder, console=quiet())
-
-
-def points(result):
-    return [(point.step, point.loss, point.metrics) for point in result.curve]
+    return folder, train(recipe_of(LISTOPS), "mixed", 0, listops, folder, console=QUIET)
 
 
 def test_a_classifier_learns_and_records(finished):
@@ -135,7 +126,7 @@ def test_accumulated_batches_give_the_same_gradients(listops, tmp_path):
         # GPT-2's loss is a mean whatever the Trainer asks; Adam hides the size of gradients.
         recipe = recipe_of(LISTOPS, "gpt2", training={"gradient_accumulation_steps": parts})
         folder = tmp_path / str(parts)
-        train(recipe, "mixed", 0, listops, folder, console=quiet())
+        train(recipe, "mixed", 0, listops, folder, console=QUIET)
         state = json.loads((newest_checkpoint(folder) / "trainer_state.json").read_text())
         norms.append([entry["grad_norm"] for entry in state["log_history"] if "grad_norm" in entry])
     assert len(norms[0]) == 4
@@ -157,7 +148,7 @@ def test_a_comparison_has_metrics_beside_losses(tmp_path):
     path = str(write_moods(tmp_path / "reviews"))
     corpus = CorpusConfig(name="movie-reviews", path=path, validation=0.2, test=0.2)
     recipe = dataclasses.replace(recipe_of(corpus), seeds=[0, 1])
-    compare(recipe, prepare(corpus), tmp_path / "cmp", console=quiet())
+    compare(recipe, prepare(corpus), tmp_path / "cmp", console=QUIET)
     results = read_results(tmp_path / "cmp")
     assert (results.task, results.loss_unit) == ("classification", "document")
     assert results.metrics_split == "test"
@@ -231,7 +222,7 @@ def test_tagging_raw_sound_finds_pitches(tmp_path):
         },
     )
     folder = tmp_path / "run"
-    result = train(recipe, "mixed", 0, store, folder, console=quiet())
+    result = train(recipe, "mixed", 0, store, folder, console=QUIET)
     assert set(result.metrics) == {"loss", "map"}
     # By chance it is the mean share of clips with a class, about one half.
     assert result.metrics["map"] > 0.85
@@ -245,7 +236,7 @@ def test_tagging_raw_sound_finds_pitches(tmp_path):
 
 def train_sound(rank, recipes, store, folder):
     for name, recipe in recipes.items():
-        train(recipe, "mixed", 0, store, folder / name, console=quiet())
+        train(recipe, "mixed", 0, store, folder / name, console=QUIET)
 
 
 @pytest.mark.slow
@@ -264,7 +255,7 @@ def test_two_processes_give_the_curve_of_one(tmp_path):
             corpus, "encoder", mixer=NONCAUSAL, training=base | small | {"engine": "fsdp2"}
         ),
     }
-    alone = train(recipes["ddp"], "mixed", 0, store, tmp_path / "alone", console=quiet())
+    alone = train(recipes["ddp"], "mixed", 0, store, tmp_path / "alone", console=QUIET)
     run_processes(2, train_sound, tmp_path / "two", recipes, store, tmp_path / "two")
     for name, wrapper in (("ddp", "DistributedDataParallel"), ("fsdp2", "FSDPModule")):
         together = read_result(tmp_path / "two" / name)
@@ -280,7 +271,7 @@ def test_two_processes_give_the_curve_of_one(tmp_path):
 @pytest.mark.parametrize("architecture", ["gpt2", "encoder"])
 def test_other_backbones_classify_too(architecture, listops, tmp_path):
     recipe = recipe_of(LISTOPS, architecture, training={"num_steps": 2, "save_every_steps": 2})
-    result = train(recipe, "mixed", 0, listops, tmp_path / "run", console=quiet())
+    result = train(recipe, "mixed", 0, listops, tmp_path / "run", console=QUIET)
     model, _ = load_run(tmp_path / "run")
     measured, _ = evaluate_on_split(model, listops, "test")
     assert measured == pytest.approx(result.metrics, rel=1e-5)
@@ -319,13 +310,3 @@ def test_a_model_of_other_classes_is_refused(finished, listops):
     model.config.id2label[9] = "nine"
     with pytest.raises(UserError, match=r"the model knows 10 classes .* has others"):
         evaluate_on_split(model, listops, "test")
-
-
-def test_contestants_of_one_seed_start_from_the_same_backbone(listops):
-    objective = open_objective(recipe_of(LISTOPS, "encoder"), listops)
-    plain, mixed = (
-        objective.build(contestant, 3).state_dict()
-        for contestant in (ContestantConfig(), NONCAUSAL)
-    )
-    assert all(torch.equal(plain[name], mixed[name]) for name in plain)
-    assert len(mixed) > len(plain)

@@ -1,6 +1,5 @@
 """What can go wrong with a run: damaged files, kills, killed processes, full disks."""
 
-import contextlib
 import json
 import os
 import shutil
@@ -8,24 +7,21 @@ import signal
 import subprocess
 import sys
 import time
-import warnings
 
 import pytest
 import yaml
-from rich.console import Console
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 import latentwave.bench.training.run as run_module
 from latentwave.bench.training import (
-    list_checkpoints,
     load_run,
-    newest_checkpoint,
     read_result,
     train,
 )
+from latentwave.bench.training.checkpoint import list_checkpoints, newest_checkpoint
 from latentwave.errors import UserError
-from tests.bench.training.conftest import losses
+from tests.bench.training.conftest import QUIET, losses, said_by
 from tests.processes import ENVIRONMENT, run_processes
 
 DEEP = 100_000
@@ -37,20 +33,13 @@ def flipped(path, place=0.5, bit=1):
     path.write_bytes(data)
 
 
-def replaced(path, make):
-    path.unlink()
-    make(path)
-
-
 DAMAGES = {
     "missing": lambda path: path.unlink(),
-    "empty": lambda path: path.write_bytes(b""),
     "truncated": lambda path: os.truncate(path, path.stat().st_size * 2 // 3),
     "flipped": flipped,
     "wrong JSON": lambda path: path.write_text('{"seed": ["x"], "files": 3, "curve": {"a": 1}}'),
     "deep JSON": lambda path: path.write_text("[" * DEEP + "]" * DEEP),
-    "directory": lambda path: replaced(path, lambda free: free.mkdir()),
-    "FIFO": lambda path: replaced(path, os.mkfifo),
+    "FIFO": lambda path: (path.unlink(), os.mkfifo(path)),
 }
 
 
@@ -59,67 +48,35 @@ FEW = ["run.json", "result.json", "model/config.json", "model/manifest.json"]
 UNFINISHED = ["run.json", "checkpoints/checkpoint-8/trainer_state.json"]
 
 
-def said_by(action):
-    """What comes of an action, or the one line of a refusal."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return action()
-        except UserError as error:
-            return str(error)
-
-
-def check_damage(run, damage, expected, run_one):
-    """Whether damaged files change nothing; else each reader refuses them in one line."""
-    outcomes = [
-        said_by(lambda: losses(run_one(run, resume=True))),
-        said_by(lambda: losses(read_result(run))),
-        said_by(lambda: state_of(run)),
-    ]
-    for outcome, intact in zip(outcomes, expected, strict=True):
-        assert outcome == intact or (isinstance(outcome, str) and "\n" not in outcome), outcome
-    return outcomes == expected
-
-
 def state_of(run):
     return {name: tensor.tolist() for name, tensor in load_run(run)[0].state_dict().items()}
 
 
-def check_files(files, damage, finished, run_one, tmp_path, *, ended):
-    run, (whole, result) = tmp_path / "run", finished
-    expected = [losses(result), losses(result), state_of(whole)]
-    counts = {"identical": 0, "refused": 0}
-    for file in files:
-        shutil.rmtree(run, ignore_errors=True)
-        shutil.copytree(whole, run)
-        if not ended:
-            (run / "result.json").unlink()
-            shutil.rmtree(run / "model")
-        DAMAGES[damage](run / file)
-        same = check_damage(run, damage, expected, run_one)
-        counts["identical" if same else "refused"] += 1
-    print(f"{damage}, {'finished' if ended else 'unfinished'} run: {counts}")
-    return counts
-
-
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damage_is_mended_or_named(damage, finished, run_one, tmp_path):
-    counts = check_files(FEW, damage, finished, run_one, tmp_path, ended=True)
-    assert counts["identical"] >= 2  # the model is made again
-    assert counts["refused"] >= 1
-    counts = check_files(UNFINISHED, damage, finished, run_one, tmp_path, ended=False)
-    assert counts["identical"] >= 1  # the older checkpoint is taken
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("ended", [True, False])
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_damage_to_any_file(damage, ended, finished, run_one, tmp_path):
-    every = [path for path in finished[0].rglob("*") if path.is_file() and path.name != ".lock"]
-    gone = () if ended else ("model", "result.json", "tensorboard")
-    files = [str(path.relative_to(finished[0])) for path in every]
-    files = [file for file in files if not file.startswith(gone or "tensorboard")]
-    check_files(files, damage, finished, run_one, tmp_path, ended=ended)
+    """Each reader finds what it finds in an intact run, or refuses in one line."""
+    run, (whole, result) = tmp_path / "run", finished
+    intact = [losses(result), losses(result), state_of(whole)]
+    # The model is made again; of an unfinished run the older checkpoint is taken.
+    for files, ended, least_mended in ((FEW, True, 2), (UNFINISHED, False, 1)):
+        mended = 0
+        for file in files:
+            shutil.rmtree(run, ignore_errors=True)
+            shutil.copytree(whole, run)
+            if not ended:
+                (run / "result.json").unlink()
+                shutil.rmtree(run / "model")
+            DAMAGES[damage](run / file)
+            outcomes = [
+                said_by(lambda: losses(run_one(run, resume=True))),
+                said_by(lambda: losses(read_result(run))),
+                said_by(lambda: state_of(run)),
+            ]
+            for outcome, wanted in zip(outcomes, intact, strict=True):
+                refused = isinstance(outcome, str) and "\n" not in outcome
+                assert outcome == wanted or refused, outcome
+            mended += outcomes == intact
+        assert least_mended <= mended < len(files)
 
 
 @pytest.fixture
@@ -171,18 +128,11 @@ def test_kills_at_operations_on_files(number, finished, run_one, tmp_path, monke
     assert not list(folder.rglob("*.partial"))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", range(1, 29))
-def test_kills_at_all_operations(number, finished, run_one, tmp_path, monkeypatch):
-    test_kills_at_operations_on_files(number, finished, run_one, tmp_path, monkeypatch)
-
-
 CHECKPOINT_DAMAGES = {
     "flipped weights": lambda c: flipped(c / "state.safetensors"),
     "flipped header": lambda c: flipped(c / "state.safetensors", 0.01),
     "truncated": lambda c: os.truncate(c / "state.safetensors", 1000),
     "lost file": lambda c: (c / "trainer_state.json").unlink(),
-    "flipped step": lambda c: replace(c / "manifest.json", '"step": ', '"step": 1'),
     "another file's name": lambda c: replace(c / "manifest.json", "trainer_state", "other"),
 }
 
@@ -279,25 +229,6 @@ def test_every_write_that_fails_is_one_line(target, error, run_one, tmp_path, mo
         run_one(tmp_path / "run")
 
 
-def test_ctrl_c_that_python_swallows_still_ends_the_run(run_one, tmp_path, monkeypatch):
-    training_step = run_module.RunTrainer.training_step
-
-    def pressed(self, *arguments):
-        if self.state.global_step == 3:
-            with contextlib.suppress(KeyboardInterrupt):  # as a garbage collection does
-                signal.raise_signal(signal.SIGINT)
-        return training_step(self, *arguments)
-
-    monkeypatch.setattr(run_module.RunTrainer, "training_step", pressed)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            run_one(tmp_path / "run")
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def test_a_run_that_was_killed_at_its_very_beginning(run_one, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json.partial").write_text('{"contes')
@@ -329,7 +260,7 @@ def _train_until_killed(rank, run, recipe, store):
     run_module.RunTrainer = Doomed
     begin = time.monotonic()
     with pytest.raises(UserError) as error:
-        train(recipe, "learnable", 0, store, run, console=Console(quiet=True))
+        train(recipe, "learnable", 0, store, run, console=QUIET)
     said = {"message": str(error.value), "seconds": time.monotonic() - begin}
     (run.parent / "said.json").write_text(json.dumps(said))
     os._exit(0)  # nobody is left to say goodbye to

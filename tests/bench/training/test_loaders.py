@@ -10,6 +10,7 @@ from latentwave.bench.data import CorpusConfig, load_codec, prepare
 from latentwave.bench.training import load_run
 from latentwave.errors import UserError
 from latentwave.hub import from_pretrained
+from tests.bench.training.conftest import said_by
 from tests.tiny import write_text
 
 MAP = {name: f"code.{name}" for name in ("AutoConfig", "AutoModelForCausalLM")}
@@ -46,14 +47,6 @@ def folder(finished, tmp_path, monkeypatch):
     (folder / "code.py").write_text(f"open({str(tmp_path / 'was here')!r}, 'w')\n")
     yield folder
     assert not (tmp_path / "was here").exists()
-
-
-def said_by(action):
-    """What comes of an action, or the line of its refusal."""
-    try:
-        return action()
-    except UserError as error:
-        return str(error)
 
 
 def change(path, **values):

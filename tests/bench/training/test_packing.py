@@ -1,106 +1,42 @@
-"""Packed documents in training: filters, attention and positions stop at their borders."""
+"""Packed documents in transformers' own Trainer: mixers see their borders."""
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments, set_seed
+from transformers import Trainer, TrainingArguments
 
-from latentwave import attach
+from latentwave.bench.training import BackboneConfig, ContestantConfig, build_model
+from latentwave.hub import attached_mixers
 
-LENGTHS = [9, 3, 12]
-VOCABULARY = 20
-
-
-def documents():
-    generator = torch.Generator().manual_seed(3)
-    return [torch.randint(VOCABULARY, (n,), generator=generator) for n in LENGTHS]
+LENGTHS = torch.tensor([9, 3, 12])
 
 
-def labels(ids):
-    result = ids.clone()
-    result[0] = -100  # the first token of a document is not predicted from another one
-    return result
-
-
-def packed(*borders):
-    """All documents in one row, with what tells their borders."""
-    told = {
-        "position_ids": torch.cat([torch.arange(n) for n in LENGTHS]),
-        "segment_ids": torch.repeat_interleave(torch.arange(3), torch.tensor(LENGTHS)),
-    }
-    ids = told["segment_ids"]
-    apart = (ids[:, None] == ids) & (torch.arange(len(ids))[:, None] >= torch.arange(len(ids)))
-    told["attention_mask"] = torch.where(apart, 0.0, torch.finfo(torch.float32).min)[None]
-    item = {
-        "input_ids": torch.cat(documents()),
-        "labels": torch.cat([labels(ids) for ids in documents()]),
-    }
-    return [item | {name: told[name] for name in borders}]
-
-
-def alone():
-    """One row for each document, filled up behind it."""
-    items = []
-    for ids in documents():
-        missing = (0, sum(LENGTHS) - len(ids))
-        pad = torch.nn.functional.pad
-        items.append(
-            {
-                "input_ids": pad(ids, missing),
-                "labels": pad(labels(ids), missing, value=-100),
-                "attention_mask": pad(torch.ones_like(ids), missing),
-            }
+@pytest.mark.parametrize("names", [["segment_ids", "position_ids"], ["position_ids"]])
+def test_the_trainer_hands_borders_to_mixers(names, tmp_path):
+    sizes = {"num_layers": 2, "hidden_size": 16, "num_heads": 2, "intermediate_size": 32}
+    backbone = BackboneConfig(context_length=32, **sizes)
+    model = build_model(backbone, ContestantConfig(kind="wavelet"), vocab_size=20, seed=0)
+    seen = []
+    for mixer in attached_mixers(model).values():
+        mixer.register_forward_pre_hook(
+            lambda module, args, kwargs: seen.append(kwargs["segment_ids"]), with_kwargs=True
         )
-    return items
-
-
-def trained(kind, items, folder):
-    set_seed(0)
-    config = GPT2Config(
-        vocab_size=VOCABULARY,
-        n_positions=32,
-        n_embd=12,
-        n_layer=3,
-        n_head=2,
-        resid_pdrop=0.0,
-        embd_pdrop=0.0,
-        attn_pdrop=0.0,
-        use_cache=False,
-        bos_token_id=None,
-        eos_token_id=None,
-    )
-    options = {"kernel_size": 8} if kind == "filterbank" else {}
-    model = attach(GPT2LMHeadModel(config), kind, context_length=16, **options)
+    tokens = torch.randint(20, (24,))
+    borders = {
+        "segment_ids": torch.repeat_interleave(torch.arange(3), LENGTHS),
+        "position_ids": torch.cat([torch.arange(n) for n in LENGTHS]),
+    }
+    item = {"input_ids": tokens, "labels": tokens} | {name: borders[name] for name in names}
     arguments = TrainingArguments(
-        output_dir=str(folder),
-        max_steps=3,
-        per_device_train_batch_size=len(items),
-        # With momentum in the place of Adam, rounding is not blown up to whole steps.
-        optim="sgd",
-        learning_rate=0.1,
-        lr_scheduler_type="constant",
-        train_sampling_strategy="sequential",
+        output_dir=str(tmp_path),
+        max_steps=1,
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,
         use_cpu=True,
         dataloader_pin_memory=False,
     )
-    Trainer(model=model, args=arguments, train_dataset=items * 3).train()
-    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
-
-
-@pytest.mark.parametrize("kind", ["wavelet", "learnable_wavelet", "filterbank", "ema"])
-def test_packed_training_equals_separate_documents(kind, tmp_path):
-    expected = trained(kind, alone(), tmp_path)
-    both = packed("position_ids", "segment_ids")
-    torch.testing.assert_close(trained(kind, both, tmp_path), expected)
-    # Positions alone tell them too, to mixers as to attention.
-    positions = packed("position_ids")
-    torch.testing.assert_close(trained(kind, positions, tmp_path), expected)
-    # Nor need positions tell them, where attention has a mask of blocks, alone or not; of GPT-2's
-    # learned positions those of the documents are kept, so that all else is the same.
-    for borders in (["segment_ids", "attention_mask"], ["attention_mask"]):
-        masked = packed("position_ids", *borders)
-        torch.testing.assert_close(trained(kind, masked, tmp_path), expected)
-    difference = (trained(kind, packed(), tmp_path) - expected).abs().max()
-    assert difference > 1e-3, "the borders made no difference: the test cannot fail"
+    Trainer(model=model, args=arguments, train_dataset=[item] * 8).train()
+    assert seen
+    for segments in seen:
+        changes = segments[0].diff().nonzero().flatten() + 1
+        assert changes.tolist() == LENGTHS.cumsum(0)[:-1].tolist()

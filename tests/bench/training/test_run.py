@@ -11,18 +11,16 @@ from transformers import AutoTokenizer
 from latentwave.bench.data import GridWindows, prepare
 from latentwave.bench.training import (
     evaluate_loss,
-    list_checkpoints,
     load_run,
-    newest_checkpoint,
     read_result,
     train,
 )
-from latentwave.bench.training.trainer import RunTrainer
+from latentwave.bench.training.checkpoint import list_checkpoints
 from latentwave.errors import UserError
 from tests.bench.training.conftest import QUIET, losses
 from tests.comparing import assert_differ
 from tests.processes import ENVIRONMENT
-from tests.tiny import tiny_recipe, write_text
+from tests.tiny import tiny_recipe
 
 
 def test_a_run_learns_and_records(finished):
@@ -57,21 +55,6 @@ def test_same_seed_same_curve_other_seed_other_curve(finished, run_one, tmp_path
     assert_differ(run_one(tmp_path / "b", seed=1).final_loss, result.final_loss)
 
 
-def test_documents_are_kept_apart_if_asked(tmp_path):
-    folder = tmp_path / "texts"
-    folder.mkdir()
-    for index in range(300):
-        write_text(folder / f"{index:03}.txt", num_words=9, seed=index)
-    recipe = tiny_recipe(folder, training={"separate_documents": True})
-    store = prepare(recipe.corpus)
-    result = train(recipe, "wavelet", 0, store, tmp_path / "run", console=QUIET)
-    model, _ = load_run(tmp_path / "run")
-    grid, borders = store.split("validation"), store.borders("validation")
-    apart = evaluate_loss(model, GridWindows(grid, 32, 8, borders))
-    assert apart == pytest.approx(result.final_loss, rel=1e-5)
-    assert apart != pytest.approx(evaluate_loss(model, GridWindows(grid, 32, 8)), rel=1e-4)
-
-
 def test_documents_of_one_token_predict_nothing(tmp_path):
     folder = tmp_path / "letters"
     folder.mkdir()
@@ -82,23 +65,6 @@ def test_documents_of_one_token_predict_nothing(tmp_path):
         UserError, match="each of the 50 tokens of the split is a document of its own"
     ):
         train(recipe, "none", 0, prepare(recipe.corpus), tmp_path / "run", console=QUIET)
-
-
-def test_an_interrupted_run_resumes_to_the_same_curve(finished, run_one, tmp_path, monkeypatch):
-    def power_cut(self, *arguments):
-        if self.state.global_step == 7:
-            raise RuntimeError("power cut")
-        return training_step(self, *arguments)
-
-    training_step, folder = RunTrainer.training_step, tmp_path / "run"
-    with monkeypatch.context() as patch:
-        patch.setattr(RunTrainer, "training_step", power_cut)
-        with pytest.raises(RuntimeError, match="power cut"):
-            run_one(folder)
-    assert newest_checkpoint(folder).name == "checkpoint-4"
-    with pytest.raises(UserError, match=r"exists: choose another with --output, or.*--resume"):
-        run_one(folder)
-    assert losses(run_one(folder, resume=True)) == losses(finished[1])
 
 
 def test_killed_in_the_middle_and_resumed(recipe_with, store, run_one, tmp_path):
@@ -125,6 +91,8 @@ train(recipe, "learnable", 0, prepare(recipe.corpus, pathlib.Path(sys.argv[3])),
     process.kill()
     process.wait()
     assert not (folder / "result.json").exists()
+    with pytest.raises(UserError, match=r"exists: choose another with --output, or.*--resume"):
+        run_one(folder, **training)
     resumed = run_one(folder, resume=True, **training)
     assert losses(resumed) == losses(run_one(tmp_path / "whole", **training))
 

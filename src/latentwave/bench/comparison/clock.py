@@ -29,9 +29,6 @@ from latentwave.bench.training.optimizers import make_optimizer
 from latentwave.bench.training.processes import on_cpu
 from latentwave.errors import UserError
 
-# user, nice, system, idle, iowait, irq, softirq, steal; what follows is counted in these already.
-_SUMMED = 8
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Clock:
@@ -50,9 +47,10 @@ class Clock:
 
 def take_clock(recipe: Recipe, store: TokenStore) -> Clock:
     """Time the steps of all contestants, and how busy others keep the machine meanwhile."""
-    began, before = time.perf_counter(), seconds_of_others()
+    own = psutil.Process()
+    busy_cores(own)
     seconds = measure_step_seconds(recipe, store)
-    busy = max(0.0, seconds_of_others() - before) / (time.perf_counter() - began)
+    busy = busy_cores(own)
     return Clock(step_seconds=seconds, busy_cores=busy, environment=describe_environment())
 
 
@@ -63,13 +61,7 @@ def measure_step_seconds(
 
     A step is a forward and a backward pass over a batch of the recipe, clipping and the recipe's
     optimizer, with what the recipe compiles or recomputes. The first round warms up and is not
-    counted.
-
-    Returns:
-        For each contestant the seconds of one step, as many as rounds.
-
-    Raises:
-        UserError: if a contestant cannot be built.
+    counted; the others each give a number of seconds for every contestant.
     """
     step_of = {name: _stepper(recipe.as_seen_by(name), name, store) for name in recipe.contestants}
     seconds: dict[str, list[float]] = {name: [] for name in step_of}
@@ -122,11 +114,10 @@ def _stepper(recipe: Recipe, name: str, store: TokenStore) -> Callable[[int], fl
     return step
 
 
-def seconds_of_others() -> float:
-    """Seconds that cores have worked for other processes than this one; differences count."""
-    system, own = psutil.cpu_times(), psutil.Process().cpu_times()
-    idle = system.idle + getattr(system, "iowait", 0.0)
-    return float(sum(system[:_SUMMED]) - idle - own.user - own.system)
+def busy_cores(own: psutil.Process) -> float:
+    """Cores that other processes than this one have kept busy since the last call."""
+    every = psutil.cpu_percent() * (psutil.cpu_count() or 1)
+    return max(0.0, float(every - own.cpu_percent()) / 100)
 
 
 def read_measured(path: Path, setting: Any, schema: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -27,8 +26,6 @@ from latentwave.bench.data import TokenStore
 from latentwave.bench.data.json_files import read_json
 from latentwave.bench.training import (
     Recipe,
-    check_folder,
-    describe_run,
     on_main,
     open_objective,
     read_result,
@@ -37,6 +34,7 @@ from latentwave.bench.training import (
 from latentwave.bench.training.files import PARTIAL, RECORD, write_json
 from latentwave.bench.training.processes import is_main, num_processes
 from latentwave.bench.training.progress import PlainConsole
+from latentwave.bench.training.result import differences
 from latentwave.errors import UserError
 
 _BUDGET, _CLOCK, _TUNING = "budget.json", "clock.json", "tuning"
@@ -87,15 +85,6 @@ def compare(
     clock = on_main(lambda: _clock(recipe, store, folder, time_again))
     planned = on_main(lambda: _with_budgets(recipe, costs, clock, budget, folder))
 
-    def run_all(runs: dict[Path, tuple[Recipe, str, int]]) -> None:
-        jobs = []
-        for path, (own, name, seed) in runs.items():
-            # Finished runs are reused, so they must be runs of this recipe.
-            record = describe_run(own, name, seed, store)
-            on_main(functools.partial(check_folder, path, record))
-            jobs.append(Job(recipe=own.to_dict(), contestant=name, seed=seed, folder=str(path)))
-        workers.run(jobs, store, console)
-
     def tuning_folder(name: str, rate: float, seed: int) -> Path:
         return folder / _TUNING / f"{name}-lr{rate:g}-seed{seed}"
 
@@ -103,26 +92,24 @@ def compare(
         runs = [read_result(tuning_folder(name, rate, seed)) for seed in recipe.tuning.seeds]
         return worst(run.final_loss for run in runs)
 
-    run_all(
-        {
-            tuning_folder(name, rate, seed): (own, name, seed)
-            for (name, rate), own in tuning_recipes(planned).items()
-            for seed in own.seeds
-        }
-    )
+    searches = [
+        Job(recipe=own, contestant=name, seed=seed, folder=tuning_folder(name, rate, seed))
+        for (name, rate), own in tuning_recipes(planned).items()
+        for seed in own.seeds
+    ]
+    workers.run(searches, store, console)
     planned, tuning = choose_rates(planned, tuning_loss)
     folders = {
         name: [folder / f"{name}-seed{seed}" for seed in recipe.seeds]
         for name in recipe.contestants
     }
     # Seed by seed, so that an interrupted comparison still has complete pairs.
-    run_all(
-        {
-            folders[name][index]: (planned, name, seed)
-            for index, seed in enumerate(recipe.seeds)
-            for name in recipe.contestants
-        }
-    )
+    runs = [
+        Job(recipe=planned, contestant=name, seed=seed, folder=folders[name][index])
+        for index, seed in enumerate(recipe.seeds)
+        for name in recipe.contestants
+    ]
+    workers.run(runs, store, console)
     results = summarize(
         recipe,
         {name: [read_result(path) for path in own] for name, own in folders.items()},
@@ -183,7 +170,7 @@ class _Budget:
     budget: str
     num_steps: int
     evaluate_every_steps: int
-    steps: dict[str, PositiveInt]
+    steps: dict[str, PositiveInt] = dataclasses.field(default_factory=dict)
 
 
 def _read_budget(recipe: Recipe, folder: Path) -> _Budget:
@@ -193,21 +180,15 @@ def _read_budget(recipe: Recipe, folder: Path) -> _Budget:
         budget=recipe.budget,
         num_steps=training.num_steps,
         evaluate_every_steps=training.evaluate_every_steps,
-        steps={},
     )
     if not (folder / _BUDGET).exists():
         return own
     known = read_json(folder / _BUDGET, "remove it and go on with --resume", _Budget)
-    then, now = vars(known), vars(own)
-    changed = [
-        f"{key} {then[key]} there, {now[key]} here"
-        for key in now
-        if key != "steps" and then[key] != now[key]
-    ]
-    if changed:
+    now = dataclasses.replace(own, steps=known.steps)
+    if known != now:
         raise UserError(
-            f"{folder} holds a comparison with another budget ({', '.join(changed)}): choose "
-            "another --output, or resume with the recipe that started it"
+            f"{folder} holds a comparison with another budget{differences(vars(known), vars(now))}"
+            ": choose another --output, or resume with the recipe that started it"
         )
     return known
 
@@ -222,18 +203,18 @@ def _with_budgets(
     """The recipe with num_steps for each contestant, the same ones when it is resumed."""
     if recipe.budget == "tokens":
         return recipe
-    contestants = {
-        name: dataclasses.replace(own, num_steps=own.num_steps or budget.steps.get(name))
-        for name, own in recipe.contestants.items()
-    }
     if recipe.budget == "flops":
         cost = {name: own.flops_per_token for name, own in costs.items()}
     elif clock is not None:
-        cost = {name: clock.seconds_per_step(name) for name in contestants}
+        cost = {name: clock.seconds_per_step(name) for name in recipe.contestants}
     else:
         raise UserError(
             'budget "seconds" is measured on one process: run compare without a launcher'
         )
+    contestants = {
+        name: dataclasses.replace(own, num_steps=own.num_steps or budget.steps.get(name))
+        for name, own in recipe.contestants.items()
+    }
     matched = match_budget(dataclasses.replace(recipe, contestants=contestants), cost)
     steps = {name: own.num_steps for name, own in matched.contestants.items()}
     folder.mkdir(parents=True, exist_ok=True)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -17,6 +16,7 @@ from transformers import DynamicCache, PreTrainedModel
 from latentwave.bench.comparison.results import DecodingCost, ModelCost
 from latentwave.bench.data import TokenStore
 from latentwave.bench.training import Recipe, open_objective
+from latentwave.bench.training.evaluation import in_mode
 from latentwave.hub import all_mixers
 from latentwave.hub.cache import MixerStates
 from latentwave.hub.points import point_of
@@ -62,7 +62,7 @@ def measure_cost(
 
     forward = _flops(model, placed, num_tokens)
     # Dropout draws from a generator that the caller may go on with.
-    with _mode(model, training=True), torch.random.fork_rng(devices=[]):
+    with in_mode(model, training=True), torch.random.fork_rng(devices=[]):
         peak = peak_training_bytes(model, loss)
     return ModelCost(
         num_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
@@ -77,9 +77,8 @@ def _decoding(model: PreTrainedModel, num_tokens: int) -> DecodingCost:
     """Of the last token of a context, the others in the cache."""
     cache = DynamicCache(config=model.config)
     tokens = torch.zeros(1, num_tokens, dtype=torch.int64, device=model.device)
-    if num_tokens > 1:
-        with _mode(model, training=False), torch.no_grad():
-            model(input_ids=tokens[:, :-1], past_key_values=cache, use_cache=True)
+    with in_mode(model, training=False), torch.no_grad():
+        model(input_ids=tokens[:, :-1], past_key_values=cache, use_cache=True)
     last = {"input_ids": tokens[:, -1:], "past_key_values": cache, "use_cache": True}
     flops = _flops(model, last, 1)
     layers: list[Any] = cache.layers
@@ -99,7 +98,7 @@ def _flops(model: PreTrainedModel, inputs: dict[str, Any], num_tokens: int) -> i
     # The counter sees matrix products, which fused attention kernels hide on some devices.
     model.set_attn_implementation("eager")
     counter = FlopCounterMode(display=False)
-    with _mode(model, training=False), torch.no_grad(), counter:
+    with in_mode(model, training=False), torch.no_grad(), counter:
         model(**inputs)
     model.set_attn_implementation(attention)
     # Matrix products inside mixers belong to the mixers' own count.
@@ -113,40 +112,27 @@ def _flops(model: PreTrainedModel, inputs: dict[str, Any], num_tokens: int) -> i
     return int(counter.get_total_flops()) - inside_mixers + own
 
 
-@contextmanager
-def _mode(model: PreTrainedModel, *, training: bool) -> Iterator[None]:
-    before = model.training
-    model.train(training)
-    try:
-        yield
-    finally:
-        model.train(before)
-
-
 def peak_training_bytes(model: torch.nn.Module, loss_of: Callable[[], Tensor]) -> int:
     """The most bytes of tensors that live at once in a forward and a backward pass.
 
     Parameters, buffers, gradients and all that the backward pass needs are in it, the optimizer's
     moments are not: AdamW's are twice the parameters. On a CPU tensors are counted, see
     `LiveBytes`, so that the number is the same every time; on a GPU it is the most that torch's
-    allocator had handed out. The model's gradients are as before afterwards.
+    allocator had handed out. The model has no gradients afterwards.
     """
+    model.zero_grad()
     parameters = list(model.parameters())
-    gradients = [parameter.grad for parameter in parameters]
-    for parameter in parameters:
-        parameter.grad = None
-    device = next((p.device for p in parameters), torch.device("cpu"))
-    try:
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-            loss_of().backward()  # type: ignore[no-untyped-call]
-            return int(torch.cuda.max_memory_allocated(device))
+    device = parameters[0].device
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        loss_of().backward()  # type: ignore[no-untyped-call]
+        peak = torch.cuda.max_memory_allocated(device)
+    else:
         with LiveBytes([*parameters, *model.buffers()]) as live:
             loss_of().backward()  # type: ignore[no-untyped-call]
-        return int(live.peak)
-    finally:
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
+        peak = live.peak
+    model.zero_grad()
+    return int(peak)
 
 
 class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]

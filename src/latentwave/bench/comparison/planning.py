@@ -12,12 +12,7 @@ from latentwave.errors import UserError
 
 
 def check_baselines(recipe: Recipe) -> None:
-    """See that every contestant is measured against one that is there.
-
-    Raises:
-        UserError: without a plain backbone "none", for a baseline that is missing, or one that is
-            itself measured against a third contestant.
-    """
+    """Refuse a recipe without the plain backbone, or with baselines that are not there."""
     contestants = recipe.contestants
     names = ", ".join(contestants)
     if BASELINE not in contestants:
@@ -101,9 +96,6 @@ def choose_rates(
     `final_loss` is that of a contestant with a rate, in nats, of the worst of the search's seeds;
     NaN where one diverged. Returns the recipe with a learning rate for each contestant, and what
     was found of each.
-
-    Raises:
-        UserError: if every rate of a contestant diverged.
     """
     rates = recipe.tuning.learning_rates
     contestants, found = dict(recipe.contestants), dict[str, RateSearch]()

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch.nn import functional as F
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset
 from transformers import PreTrainedModel
 
 from latentwave.bench.comparison.clock import read_measured, write_measured
@@ -20,6 +20,7 @@ from latentwave.bench.comparison.results import LossByPosition
 from latentwave.bench.comparison.statistics import estimate
 from latentwave.bench.data import GridWindows, TokenStore
 from latentwave.bench.training import Recipe, load_run, open_objective, read_result
+from latentwave.bench.training.evaluation import in_mode
 from latentwave.errors import UserError
 
 _IGNORED = -100
@@ -40,28 +41,16 @@ def token_losses(
     Returns:
         (N, L), float64, nats; entry (n, t) is for token t + 1 of window n, given tokens 0 … t.
         NaN where nothing is to be predicted (the label is masked).
-
-    Raises:
-        ValueError: for no windows, or a batch size below 1.
     """
-    count = len(windows)  # type: ignore[arg-type]
-    if count < 1 or batch_size < 1:
-        raise ValueError(
-            f"windows and batch_size must be at least 1, got {count} and batch_size={batch_size}"
-        )
-    training = model.training
-    model.train(False)
     parts = []
-    for first in range(0, count, batch_size):
-        batch = default_collate([windows[i] for i in range(first, min(first + batch_size, count))])
-        labels = batch.pop("labels")[:, 1:]
-        inputs = {name: tensor.to(model.device) for name, tensor in batch.items()}
-        logits = model(**inputs, use_cache=False).logits[:, :-1].float().transpose(1, 2)
-        losses = F.cross_entropy(
-            logits, labels.to(logits.device), reduction="none", ignore_index=_IGNORED
-        )
-        parts.append(losses.double().cpu().masked_fill(labels == _IGNORED, math.nan).numpy())
-    model.train(training)
+    with in_mode(model, training=False):
+        for batch in DataLoader(windows, batch_size):
+            labels = batch.pop("labels")[:, 1:].to(model.device)
+            inputs = {name: tensor.to(model.device) for name, tensor in batch.items()}
+            logits = model(**inputs, use_cache=False).logits[:, :-1].float().transpose(1, 2)
+            losses = F.cross_entropy(logits, labels, reduction="none", ignore_index=_IGNORED)
+            losses = losses.double().masked_fill(labels == _IGNORED, math.nan)
+            parts.append(losses.cpu().numpy())
     return np.concatenate(parts)
 
 
@@ -88,15 +77,10 @@ def position_edges(num_positions: int) -> list[int]:
     Returns:
         Ascending borders from 0 to L; bin i holds the positions edges[i] ≤ t < edges[i + 1].
 
-    Raises:
-        ValueError: for a number below 1.
-
     Example:
         >>> position_edges(31)
         [0, 1, 2, 3, 5, 7, 10, 15, 22, 31]
     """
-    if num_positions < 1:
-        raise ValueError(f"num_positions must be >= 1, got num_positions={num_positions}")
     # Position t is predicted from t + 1 tokens, and these are counted from 1.
     borders = (round(2 ** (step / 2)) - 1 for step in itertools.count())
     inside = itertools.takewhile(lambda border: border < num_positions, borders)
@@ -104,34 +88,27 @@ def position_edges(num_positions: int) -> list[int]:
 
 
 def check_longer_contexts(recipe: Recipe, store: TokenStore) -> None:
-    """See that every contestant can read contexts longer than in training.
-
-    Raises:
-        UserError: for learned positions, which end where training ended, a context that is not
-            longer or that the validation split cannot fill, or a task that predicts no tokens.
-    """
+    """See that every contestant can read contexts longer than in training."""
     contexts, trained = recipe.longer_contexts, recipe.backbone.context_length
     if not contexts:
         return
     num_tokens = len(store.split("validation"))
-    reason = None
+    backbones = {name: recipe.as_seen_by(name).backbone for name in recipe.contestants}
+    learned = [name for name, own in backbones.items() if own.learns_positions]
     if open_objective(recipe, store).task != "language-model":
         reason = "are measured on language models only: leave them out"
     elif max(contexts) > num_tokens:
         reason = f"exceed the {num_tokens:,} tokens of the validation split"
     elif min(contexts) <= trained:
         reason = f"must exceed backbone.context_length={trained}"
+    elif learned:
+        reason = (
+            f"cannot be read by contestant {learned[0]!r}: its learned positions end at {trained}; "
+            'use backbone.positions "rotary" or "none"'
+        )
     else:
-        for name in recipe.contestants:
-            backbone = recipe.as_seen_by(name).backbone
-            if backbone.architecture == "gpt2" and backbone.positions in (None, "learned"):
-                reason = (
-                    f"cannot be read by contestant {name!r}: its learned positions end at "
-                    f'{trained}; use backbone.positions "rotary" or "none"'
-                )
-                break
-    if reason is not None:
-        raise UserError(f"longer_contexts {contexts} {reason}")
+        return
+    raise UserError(f"longer_contexts {contexts} {reason}")
 
 
 def measure_longer_contexts(

@@ -130,9 +130,7 @@ def derive(
     }
 
 
-def compare_contestants(
-    results: Results, first: str, second: str, *, confidence: float = 0.95
-) -> Estimate:
+def compare_contestants(results: Results, first: str, second: str) -> Estimate:
     """How much higher one contestant's final loss is than another's, paired seed by seed.
 
         mean over seeds of ( final loss of `first` − final loss of `second` )
@@ -153,7 +151,7 @@ def compare_contestants(
             raise UserError(f"the results have no contestant {name!r}, only {found}")
     ends = (results.contestants[name].curve[-1].losses for name in (first, second))
     pairs = zip(*ends, strict=True)
-    return estimate([_number(a) - _number(b) for a, b in pairs], confidence=confidence)
+    return estimate([_number(a) - _number(b) for a, b in pairs])
 
 
 def _losses(curve: Sequence[Evaluation]) -> list[list[float]]:

@@ -19,7 +19,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from latentwave.bench.data import TokenStore
-from latentwave.bench.training import prepared_store, recipe_from_dict, train
+from latentwave.bench.training import (
+    Recipe,
+    check_folder,
+    describe_run,
+    on_main,
+    prepared_store,
+    train,
+)
 from latentwave.bench.training.files import RESULT
 from latentwave.bench.training.processes import is_main
 from latentwave.bench.training.progress import PlainConsole
@@ -36,10 +43,10 @@ _KEPT = "what was saved is kept: go on with --resume"
 class Job:
     """One training run."""
 
-    recipe: dict[str, Any]  # as `Recipe.to_dict` gives it
+    recipe: Recipe
     contestant: str
     seed: int  # of weights and batches
-    folder: str  # of the run; what is there already is kept and gone on with
+    folder: Path  # of the run; what is there already is kept and gone on with
     working_folder: str = dataclasses.field(default_factory=os.getcwd)  # of relative paths
 
 
@@ -61,7 +68,6 @@ class Workers:
     gpus_per_run: float = 0.0
 
     def __post_init__(self) -> None:
-        """Raise `UserError` for a value out of range."""
         if self.jobs < 1 or self.cpus_per_run < 1 or self.gpus_per_run < 0:
             raise UserError(
                 "jobs and cpus_per_run must be >= 1 and gpus_per_run >= 0, got "
@@ -76,14 +82,12 @@ class Workers:
     def run(self, jobs: Sequence[Job], store: TokenStore, console: Console | None = None) -> None:
         """Execute independent jobs; a job whose run is finished costs nothing.
 
-        The store is the corpus of all their recipes, for jobs of this process. The console shows
-        progress of all jobs together, and of each of this process.
-
-        Raises:
-            UserError: what a run refuses; if a worker dies. Other runs keep what they saved.
+        The store is the corpus of all their recipes. If a worker dies, other runs keep what they
+        saved.
         """
         console = console or PlainConsole(stderr=True)
-        waiting = [job for job in jobs if not (Path(job.folder) / RESULT).exists()]
+        on_main(lambda: _check(jobs, store))
+        waiting = [job for job in jobs if not (job.folder / RESULT).exists()]
         done, finished = len(jobs) - len(waiting), self._finished(waiting, store, console)
         here = self == Workers() and is_main() and console.is_terminal
         columns = TextColumn("[bold]all runs"), BarColumn(bar_width=24), MofNCompleteColumn()
@@ -106,15 +110,20 @@ class Workers:
         return run_side_by_side(lambda job: _train(job, store, console), waiting, 1)
 
 
+def _check(jobs: Sequence[Job], store: TokenStore) -> None:
+    """Finished runs are taken as they are, so they must be those that the recipes mean."""
+    for job in jobs:
+        check_folder(job.folder, describe_run(job.recipe, job.contestant, job.seed, store))
+
+
 def _train(job: Job, store: TokenStore, console: Console) -> None:
-    recipe, folder = recipe_from_dict(job.recipe), Path(job.folder)
-    train(recipe, job.contestant, job.seed, store, folder, resume=True, console=console)
+    train(job.recipe, job.contestant, job.seed, store, job.folder, resume=True, console=console)
 
 
 def run_job(job: Job) -> None:
     """Execute one job in a process of its own; raises `UserError` for what the run refuses."""
     os.chdir(job.working_folder)
-    store = prepared_store(recipe_from_dict(job.recipe).corpus)
+    store = prepared_store(job.recipe.corpus)
     # Bars of several runs would overwrite each other, so each prints lines.
     _train(job, store, PlainConsole(stderr=True, force_terminal=False))
 
@@ -125,19 +134,11 @@ def run_side_by_side(
     jobs: int,
     is_late: Callable[[], bool] = lambda: False,
 ) -> Ended[T]:
-    """Call a function with each task of a list, in order, and tell which have ended.
+    """Call a function with each task of a list, in order, and yield those that have ended.
 
-    Args:
-        function: of one task; one that can be pickled, for several processes.
-        waiting: the tasks; emptied from the front, and the caller may put more into it.
-        jobs: processes, each with an equal share of the cores; 1: this one, where errors rise.
-        is_late: whether nothing more is to be started.
-
-    Yields:
-        A task that has ended, and its error.
-
-    Raises:
-        UserError: if a process dies.
+    The list is emptied from the front, and the caller may put more into it. Several processes
+    share the cores equally, and each task comes with its error; one job is done in this process,
+    where errors rise. When it is late, nothing more is started.
     """
     if jobs == 1:
         while waiting and not is_late():

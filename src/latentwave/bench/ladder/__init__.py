@@ -2,31 +2,16 @@
 
 from latentwave.bench.ladder.assemble import assemble, time_steps
 from latentwave.bench.ladder.plan import RungPlan, plan_ladder
-from latentwave.bench.ladder.promotion import describe_promotion
-from latentwave.bench.ladder.recipe import (
-    LadderRecipe,
-    RateSearchConfig,
-    SettingConfig,
-    SizeConfig,
-    ladder_from_dict,
-    load_ladder,
-)
+from latentwave.bench.ladder.recipe import load_ladder
 from latentwave.bench.ladder.results import LadderResults, read_ladder
 from latentwave.bench.ladder.run import Ladder, run_ladder
-from latentwave.bench.ladder.search import SearchRecipe, load_search, run_search
+from latentwave.bench.ladder.search import load_search, run_search
 
 __all__ = [
     "Ladder",
-    "LadderRecipe",
     "LadderResults",
-    "RateSearchConfig",
     "RungPlan",
-    "SearchRecipe",
-    "SettingConfig",
-    "SizeConfig",
     "assemble",
-    "describe_promotion",
-    "ladder_from_dict",
     "load_ladder",
     "load_search",
     "plan_ladder",

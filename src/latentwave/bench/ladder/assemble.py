@@ -125,19 +125,14 @@ def cell_cost(
 ) -> CellCost:
     """What a contestant costs at one size; `speed` is in tokens per second."""
     cost = contestant_cost(ladder.recipe.experiment(cell), cell.contestant, store)
-    return CellCost(
-        **cell._asdict(),
-        num_parameters=cost.num_parameters,
-        num_mixer_parameters=cost.num_mixer_parameters,
-        flops_per_token=cost.flops_per_token,
-        tokens_per_second=speed,
-    )
+    counted = cost.model_dump(exclude={"peak_memory_bytes", "decoding"})
+    return CellCost(**cell._asdict(), **counted, tokens_per_second=speed)
 
 
 def _searches(ladder: Ladder) -> list[RateSearch]:
     factors = ladder.recipe.search.factors
     found = []
-    for cell, unit in ladder.searches().items():
+    for cell, unit in ladder.searches.items():
         if unit.runs and unit.is_finished():
             chosen = ladder.factor(cell)
             found_losses = ladder.search_losses(cell)

@@ -55,14 +55,8 @@ class Law(Record):
 def fit_law(points: Points, start: Law | None = None) -> Law:
     """Fit a law to annealed runs, of several sizes or of one.
 
-    Several starts, the best is kept. With one size its floor is a single number, E.
-
-    Args:
-        points: at least five with several sizes, three with one; finite.
-        start: begin here alone, for points that differ little from those of this law.
-
-    Raises:
-        ValueError: for fewer points than the law has parameters.
+    Several starts, the best is kept; or one, the law of points that differ little from these. With
+    one size its floor is a single number, E, and three points are enough; else it takes five.
     """
     N, D, L = np.array([(n, d, loss) for n, d, loss in points], dtype=np.float64).T
     several = len(set(N)) > 1

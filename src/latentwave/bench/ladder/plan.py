@@ -32,7 +32,7 @@ def plan_ladder(ladder: Ladder, store: TokenStore, *, rounds: int = 2) -> list[R
     Searches that the ladder's folder holds already count nothing.
     """
     plans = []
-    searches = ladder.searches()
+    searches = ladder.searches
     for setting in ladder.recipe.settings:
         for size, rung in ladder.rungs.items():
             recipe = with_all_contestants(ladder, setting, size)
@@ -53,7 +53,7 @@ def plan_ladder(ladder: Ladder, store: TokenStore, *, rounds: int = 2) -> list[R
                 if cell in searches and not searches[cell].is_finished():
                     search = searches[cell].runs
                     plan.num_runs += len(search)
-                    steps += sum(values["training"]["num_steps"] for _, values, _ in search)
+                    steps += sum(own.training.num_steps for _, own, _ in search)
                 tokens = steps * recipe.training.batch_size * recipe.backbone.context_length
                 plan.tokens += tokens
                 plan.flops += tokens * cell_cost(ladder, store, cell).flops_per_token

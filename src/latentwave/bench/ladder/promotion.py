@@ -51,24 +51,7 @@ def promotions_of(
 
 
 def describe_promotion(promotion: Promotion) -> str:
-    """One line: the verdict, and the weakest point of each part of the rule.
-
-    Example:
-        >>> part = Check(passed=True, where="1M at 20", value=Interval(mean=1.2, low=1.1, high=1.3))
-        >>> describe_promotion(
-        ...     Promotion(
-        ...         setting="strong",
-        ...         contestant="best",
-        ...         measure="tokens",
-        ...         saves=part,
-        ...         beats_controls=None,
-        ...         lasts=None,
-        ...         promoted=False,
-        ...     )
-        ... )
-        'strong best: not promoted; saves tokens: yes (least 1.20 [1.10, 1.30], 1M at 20); beats \
-controls: not tested; lasts with size: not tested; steps were not timed'
-    """
+    """One line: the verdict, and the weakest point of each part of the rule."""
     parts = [
         ("saves " + promotion.measure, promotion.saves, "least {:.2f}", "[{:.2f}, {:.2f}]"),
         ("beats controls", promotion.beats_controls, "least {:+.3f} nats", "[{:+.3f}, {:+.3f}]"),

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import with_config
+
 from latentwave.bench.data import CorpusConfig
 from latentwave.bench.ladder.laws import ONE_SIZE
 from latentwave.bench.training import (
@@ -18,8 +20,9 @@ from latentwave.bench.training import (
     read_recipe_file,
 )
 from latentwave.bench.training.checks import check_name, check_seeds
-from latentwave.bench.training.contestant import contestant_from_dict
+from latentwave.bench.training.files import STRICT
 from latentwave.bench.training.optimizers import first_decay_step
+from latentwave.bench.training.recipe import config_from_dict
 from latentwave.errors import UserError
 
 
@@ -71,12 +74,12 @@ class RateSearchConfig:
     sizes: list[str] | None = None
 
     def __post_init__(self) -> None:
-        """Raise `UserError` for factors that do not rise or are not positive."""
         factors = self.factors
         if not factors or factors != sorted(set(factors)) or factors[0] <= 0:
             raise UserError(f"search.factors must be > 0 and ascending, got {factors}")
 
 
+@with_config(STRICT)
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LadderRecipe:
     """A complete ladder."""
@@ -98,7 +101,6 @@ class LadderRecipe:
     controls: list[str] = dataclasses.field(default_factory=list)  # that a default has to beat
 
     def __post_init__(self) -> None:
-        """Raise `UserError` for the first name, budget, seed or value that does not fit."""
         check_name("name", self.name)
         for group in ("sizes", "contestants", "settings"):
             for name in getattr(self, group):
@@ -161,7 +163,7 @@ class LadderRecipe:
     def experiment(self, cell: Cell, *, factor: float = 1.0, **training: Any) -> Recipe:
         """The recipe of one contestant's runs, all its learning rates times a factor.
 
-        Further keywords change the training. Raises `UserError` for a value out of range.
+        Further keywords change the training.
         """
         way, rung = self.settings[cell.setting], self.sizes[cell.size]
         try:
@@ -195,32 +197,9 @@ class LadderRecipe:
         return dataclasses.asdict(self)
 
 
-def ladder_from_dict(values: Mapping[str, Any], source: str = "the recipe") -> LadderRecipe:
-    """The inverse of `LadderRecipe.to_dict`; raises `UserError` for a key that does not fit."""
-    groups: dict[str, Any] = {
-        "corpus": CorpusConfig,
-        "backbone": BackboneConfig,
-        "training": TrainingConfig,
-        "search": RateSearchConfig,
-    }
-    tables: dict[str, Any] = {
-        "contestants": lambda **own: contestant_from_dict(own),
-        "sizes": SizeConfig,
-        "settings": SettingConfig,
-    }
-    try:
-        made = {name: cls(**values[name]) for name, cls in groups.items() if name in values}
-        for name, cls in tables.items():
-            if name in values:
-                made[name] = {key: cls(**(own or {})) for key, own in values[name].items()}
-        return LadderRecipe(**{**values, **made})
-    except (TypeError, AttributeError) as error:
-        raise UserError(f"{source} does not fit: {error}") from error
-
-
 def load_ladder(path: str | Path) -> LadderRecipe:
     """Read the recipe of a ladder from a YAML file; raises `UserError` if it does not fit."""
-    return ladder_from_dict(read_recipe_file(Path(path)), str(path))
+    return config_from_dict(LadderRecipe, read_recipe_file(Path(path)), str(path))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

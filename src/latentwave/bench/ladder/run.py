@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import time
 from collections.abc import Sequence
@@ -31,22 +32,15 @@ def run_ladder(
 ) -> int:
     """Train what is not there yet; every finished run is on the disk at once.
 
-    Args:
-        ladder: what is trained, and where.
-        store: its corpus.
-        jobs: processes side by side, each with an equal share of the cores and of an accelerator.
-        resume: go on in an existing folder.
-        sizes: only these.
-        limit_minutes: start nothing more after so long; what runs then is finished.
-        console: where progress is shown.
+    `jobs` processes share the cores and accelerators equally. After `limit_minutes` nothing more
+    is started; what runs then is finished. If some runs fail, the others end first.
 
     Returns:
         Units (a search, or a trunk with its branches) that are left to do.
 
     Raises:
         UserError: for an existing folder (without resume), a run folder that holds another
-            recipe's run, jobs < 1, a search in which every rate diverged, or a worker that died;
-            after all others have ended, if some failed.
+            recipe's run, a search in which every rate diverged, or a worker that died.
     """
     console = console or Console(stderr=True)
     folder = ladder.folder
@@ -56,53 +50,45 @@ def run_ladder(
         raise UserError(
             f"the folder {folder} exists: choose another with --output, or go on with --resume"
         )
-    searches, cells = ladder.searches(), ladder.cells(sizes)
+    searches, cells = ladder.searches, ladder.cells(sizes)
     for unit in searches.values():
         unit.check(store)
     deadline = math.inf if limit_minutes is None else time.monotonic() + 60 * limit_minutes
     needed = dict.fromkeys(ladder.searched(cell) for cell in cells)
     waiting = [searches[cell] for cell in needed if not searches[cell].is_finished()]
-    total, done = len(waiting) + ladder.num_trunks(cells), 0
+    unsearched, total = list(cells), ladder.num_left(cells)
     failed: dict[Path, BaseException] = {}
 
     def is_late() -> bool:
         return time.monotonic() > deadline
 
-    def add_ready() -> int:
-        """Let trunks wait whose search has ended, the dearest first; how many have ended too."""
-        ready = (
-            [] if is_late() else [c for c in cells if searches[ladder.searched(c)].is_finished()]
-        )
-        units = [unit for cell in ready for unit in ladder.units(cell)]
-        for unit in units:
+    def add_ready() -> None:
+        """Let trunks wait whose search has ended, the dearest first."""
+        ready = [cell for cell in unsearched if searches[ladder.searched(cell)].is_finished()]
+        unsearched[:] = [cell for cell in unsearched if cell not in ready]
+        for unit in (unit for cell in ready for unit in ladder.units(cell)):
             unit.check(store)
-        cells[:] = [cell for cell in cells if cell not in ready]
-        missing = [unit for unit in units if not unit.is_finished()]
-        waiting.extend(missing)
+            if not unit.is_finished():
+                waiting.append(unit)
         waiting.sort(key=lambda unit: -unit.cost)
-        return len(units) - len(missing)
 
-    total -= add_ready()
+    add_ready()
     with contextlib.closing(run_side_by_side(run_unit, waiting, jobs, is_late)) as ended:
-        for unit, error in ended:
+        for count, (unit, error) in enumerate(ended, start=1):
             if error is not None:  # the others need not suffer from it
                 failed[unit.folder] = error
                 continue
-            total, done = total - add_ready(), done + 1
+            add_ready()
             losses = " ".join(f"{loss:.4f}" for loss in unit.losses())
             where = "/".join(unit.folder.parts[-4:])
-            console.print(f"[{done}/{total}] {where}: {losses}", soft_wrap=True, markup=False)
+            console.print(f"[{count}/{total}] {where}: {losses}", soft_wrap=True, markup=False)
     if failed:
         place, first = next(iter(failed.items()))
         raise UserError(
             f"{len(failed)} of the ladder's trunks or searches failed, {place} with "
             f"{type(first).__name__}: {first}; the others are kept"
         ) from first
-    searched = {cell: searches[ladder.searched(cell)].is_finished() for cell in cells}
-    finished = [
-        u for cell in cells if searched[cell] for u in ladder.units(cell) if u.is_finished()
-    ]
-    return len(waiting) + ladder.num_trunks(cells) - len(finished)
+    return ladder.num_left(cells)
 
 
 class Ladder:
@@ -128,6 +114,7 @@ class Ladder:
         with_it = [place for place in places if place in self.recipe.cells()]
         return with_it[-1] if with_it else cell
 
+    @functools.cached_property
     def searches(self) -> dict[Cell, Unit]:
         """The searches for rates; without any to choose from, each is finished at once."""
         search = self.recipe.search
@@ -137,8 +124,8 @@ class Ladder:
             steps = steps_for(self.recipe, cell.size, search.budget, num_parameters)
             runs: list[Run] = []
             for factor in search.factors if len(search.factors) > 1 else ():
-                recipe = self._recipe(cell, factor, _ending(steps, "wsd"))
-                runs.append((f"factor-{factor:g}", recipe, None))
+                own = self.recipe.experiment(cell, factor=factor, **_ending(steps, "wsd"))
+                runs.append((f"factor-{factor:g}", own, None))
             found[cell] = Unit(
                 folder=self.folder.joinpath(*cell, "search"),
                 contestant=cell.contestant,
@@ -150,14 +137,10 @@ class Ladder:
 
     def search_losses(self, cell: Cell) -> dict[float, float]:
         """Final losses of a finished search by factor; empty without a choice."""
-        return dict(zip(self.recipe.search.factors, self.searches()[cell].losses(), strict=False))
+        return dict(zip(self.recipe.search.factors, self.searches[cell].losses(), strict=False))
 
     def factor(self, cell: Cell) -> float:
-        """The factor of the learning rates that a cell trains with.
-
-        Raises:
-            UserError: if every rate of its search diverged.
-        """
+        """The factor of the learning rates that a cell trains with."""
         losses = self.search_losses(self.searched(cell))
         finite = {factor: loss for factor, loss in losses.items() if math.isfinite(loss)}
         if losses and not finite:
@@ -168,28 +151,35 @@ class Ladder:
         return min(finite, key=finite.__getitem__) if finite else self.recipe.search.factors[0]
 
     def cells(self, sizes: Sequence[str] | None = None) -> list[Cell]:
-        """All that is trained, or that at some sizes; raises `UserError` for an unknown size."""
+        """All that is trained, or that at some sizes."""
         unknown = [size for size in sizes or () if size not in self.recipe.sizes]
         if unknown:
             known = ", ".join(self.recipe.sizes)
             raise UserError(f"the ladder has no size {', '.join(unknown)}; it has {known}")
         return [cell for cell in self.recipe.cells() if sizes is None or cell.size in sizes]
 
-    def num_trunks(self, cells: Sequence[Cell]) -> int:
-        """One for each seed."""
-        return sum(len(self.recipe.sizes[cell.size].seeds) for cell in cells)
+    def num_left(self, cells: Sequence[Cell]) -> int:
+        """Searches and trunks that are still to be trained for these cells."""
+        needed = dict.fromkeys(self.searched(cell) for cell in cells)
+        left = sum(not self.searches[cell].is_finished() for cell in needed)
+        for cell in cells:
+            if self.searches[self.searched(cell)].is_finished():
+                left += sum(not unit.is_finished() for unit in self.units(cell))
+            else:
+                left += len(self.recipe.sizes[cell.size].seeds)
+        return left
 
     def units(self, cell: Cell) -> list[Unit]:
         """The trunks of a cell with their branches, one unit for each seed."""
         rung, factor = self.rungs[cell.size], self.factor(cell)
-        trunk = _ending(rung.branch_steps[-1], "constant") | {
-            "save_at_steps": rung.branch_steps[:-1]
-        }
-        runs: list[Run] = [(TRUNK, self._recipe(cell, factor, trunk), None)]
+        ending = _ending(rung.branch_steps[-1], "constant")
+        ending["save_at_steps"] = rung.branch_steps[:-1]
+        trunk = self.recipe.experiment(cell, factor=factor, **ending)
+        runs: list[Run] = [(TRUNK, trunk, None)]
         for budget, steps, start in zip(
             rung.budgets, rung.num_steps, rung.branch_steps, strict=True
         ):
-            branch = self._recipe(cell, factor, _ending(steps, "wsd"))
+            branch = self.recipe.experiment(cell, factor=factor, **_ending(steps, "wsd"))
             runs.append((branch_name(budget), branch, start))
         return [
             Unit(
@@ -205,9 +195,6 @@ class Ladder:
     def seed_folder(self, cell: Cell, seed: int) -> Path:
         """Where a trunk and its branches lie."""
         return self.folder.joinpath(*cell, f"seed{seed}")
-
-    def _recipe(self, cell: Cell, factor: float, training: dict[str, Any]) -> dict[str, Any]:
-        return self.recipe.experiment(cell, factor=factor, **training).to_dict()
 
 
 def branch_name(budget: float) -> str:

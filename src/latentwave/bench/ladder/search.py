@@ -12,15 +12,13 @@ from typing import Any
 
 from rich.console import Console
 
-from latentwave.bench.comparison import Job, Workers
+from latentwave.bench.comparison.workers import Job, Workers
 from latentwave.bench.data import TokenStore
 from latentwave.bench.training import (
     BASELINE,
     ContestantConfig,
     Recipe,
-    check_folder,
     describe_environment,
-    describe_run,
     read_recipe_file,
     read_result,
     recipe_from_dict,
@@ -74,11 +72,7 @@ def load_search(path: str | Path) -> SearchRecipe:
 
 
 def applied(base: Recipe, setting: Mapping[str, Any]) -> Recipe:
-    """A recipe with the values of a setting.
-
-    Raises:
-        UserError: for a place that the recipe does not have, or a value out of range.
-    """
+    """A recipe with the values of a setting."""
     changes: dict[str, dict[str, Any]] = {"training": {}, "backbone": {}}
     for place, value in setting.items():
         group, _, name = place.partition(".")
@@ -111,30 +105,27 @@ def run_search(
 ) -> list[Tried]:
     """Try all groups, then train the finalists with further seeds, and write search.json.
 
-    Finished runs are taken as they are, so a search that was interrupted goes on.
-
-    Returns:
-        The finalists, the best first.
-
-    Raises:
-        UserError: for a place or value that does not fit, or if everything diverged.
+    Finished runs are taken as they are, so a search that was interrupted goes on. Returns the
+    finalists, the best first.
     """
     console = console or Console(stderr=True)
     workers = workers or Workers()
 
     def train(settings: Sequence[Setting], seeds: Sequence[int]) -> dict[str, Tried]:
-        jobs: dict[tuple[str, int], Job] = {}
         by_name = {_name(setting): setting for setting in settings}
-        for (name, setting), seed in itertools.product(by_name.items(), seeds):
-            own, path = applied(search.base, setting), folder / name / f"seed{seed}"
-            check_folder(path, describe_run(own, BASELINE, seed, store))
-            jobs[name, seed] = Job(
-                recipe=own.to_dict(), contestant=BASELINE, seed=seed, folder=str(path)
+        jobs = {
+            (name, seed): Job(
+                recipe=applied(search.base, setting),
+                contestant=BASELINE,
+                seed=seed,
+                folder=folder / name / f"seed{seed}",
             )
+            for (name, setting), seed in itertools.product(by_name.items(), seeds)
+        }
         workers.run(list(jobs.values()), store, console)
 
         def loss(name: str, seed: int) -> float | None:
-            found = read_result(Path(jobs[name, seed].folder)).final_loss
+            found = read_result(jobs[name, seed].folder).final_loss
             return found if math.isfinite(found) else None
 
         return {

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from latentwave.bench.data import TokenStore
 from latentwave.bench.training import (
+    Recipe,
     check_folder,
     describe_run,
     prepared_store,
     read_result,
-    recipe_from_dict,
     train,
 )
 from latentwave.bench.training.files import CHECKPOINTS, MODEL, RESULT
 
 TRUNK = "trunk"
-Run = tuple[str, dict[str, Any], int | None]
+Run = tuple[str, Recipe, int | None]
 """The name of its folder, its recipe, and the step of the trunk where it begins, or None."""
 
 
@@ -35,7 +33,6 @@ class Unit:
     seed: int  # of weights and batches
     runs: list[Run]  # in order
     cost: float  # tokens times parameters, to start the longest first
-    working_folder: str = dataclasses.field(default_factory=os.getcwd)  # of relative paths
 
     def is_finished(self) -> bool:
         """Whether all results are there; a trunk's is of no use once its branches have ended."""
@@ -49,9 +46,9 @@ class Unit:
 
     def check(self, store: TokenStore) -> None:
         """Finished runs are taken as they are, so they must be those that the recipe means."""
-        for name, values, start in self.runs:
-            own, trunk = recipe_from_dict(values), self._checkpoint(start)
-            record = describe_run(own, self.contestant, self.seed, store, trunk)
+        for name, recipe, start in self.runs:
+            trunk = self._checkpoint(start)
+            record = describe_run(recipe, self.contestant, self.seed, store, trunk)
             check_folder(self.folder / name, record)
 
     def _has(self, name: str) -> bool:
@@ -63,18 +60,17 @@ class Unit:
 
 def run_unit(unit: Unit) -> None:
     """Execute a unit in this process, or go on where it stopped."""
-    os.chdir(unit.working_folder)
     folder, console = unit.folder, Console(quiet=True)
-    store = prepared_store(recipe_from_dict(unit.runs[0][1]).corpus)
+    store = prepared_store(unit.runs[0][1].corpus)
     starts = [unit._checkpoint(start) for name, _, start in unit.runs if not unit._has(name)]
     if not all(start is None or start.is_dir() for start in starts):
         # A branch was removed after its trunk's checkpoints were: the same trunk is made again.
         (folder / TRUNK / RESULT).unlink(missing_ok=True)
-    for name, values, start in unit.runs:
+    for name, recipe, start in unit.runs:
         if unit._has(name):
             continue
         train(
-            recipe_from_dict(values),
+            recipe,
             unit.contestant,
             unit.seed,
             store,

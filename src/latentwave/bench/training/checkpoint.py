@@ -9,7 +9,6 @@ import shutil
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,9 +21,9 @@ from transformers import TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
 from latentwave.bench.data.folders import whole_folder
-from latentwave.bench.training.files import CHECKPOINTS, find_fault, read_manifest, seal_folder
+from latentwave.bench.training.files import CHECKPOINTS, find_fault, seal_folder
 from latentwave.bench.training.optimizers import rewind_schedule, state_tensors
-from latentwave.bench.training.processes import is_main, num_processes, on_all, on_main, rank
+from latentwave.bench.training.processes import is_main, on_main
 from latentwave.errors import UserError
 
 TENSORS = "state.safetensors"
@@ -43,9 +42,6 @@ def save_checkpoint(
 
     What is sharded is gathered by all processes; the first one writes it as one file of
     safetensors. Whatever fails before the end leaves the checkpoints that were there.
-
-    Raises:
-        UserError: if the disk refuses, on every process.
     """
     step = state.global_step
     folder = run / CHECKPOINTS / f"checkpoint-{step}"
@@ -54,8 +50,6 @@ def save_checkpoint(
         whole = whole_tensor(tensor)
         if is_main():
             tensors[name] = whole
-    for number, generators in enumerate(on_all(_generators)):
-        tensors |= {f"rng.{number}.{name}": own for name, own in generators.items()}
 
     def write() -> None:
         # What bears this name already is damaged, or from before the run went back to an older one.
@@ -63,7 +57,7 @@ def save_checkpoint(
         with whole_folder(folder) as partial:
             save_file(tensors, partial / TENSORS)
             state.save_to_json(str(partial / TRAINER_STATE_NAME))
-            seal_folder(partial, step=step, num_processes=num_processes())
+            seal_folder(partial)
         older = [path for path in list_checkpoints(run) if checkpoint_step(path) <= step]
         for path in older[KEPT:]:
             if checkpoint_step(path) not in keep:
@@ -81,21 +75,14 @@ def load_checkpoint(
     """Put a checkpoint into a model, its optimizer and its scheduler, in place.
 
     The number of processes and their engine may differ from those that wrote it.
-
-    Raises:
-        UserError: if it does not fit.
     """
     states = state_tensors(optimizer)
     own = _tensors(model, states)
     try:
         with safe_open(checkpoint / TENSORS, framework="pt") as file, torch.no_grad():
-            saved = {
-                name
-                for name in file.keys()  # noqa: SIM118 - not a dict
-                if not name.startswith("rng.")
-            }
-            if saved != own.keys():
-                odd = ", ".join(sorted(saved ^ own.keys())[:3])
+            names = set(file.keys())
+            if names != own.keys():
+                odd = ", ".join(sorted(names ^ own.keys())[:3])
                 raise UserError(f"{checkpoint} does not fit this run: it differs in {odd} …")
             for name, tensor in own.items():
                 value = file.get_tensor(name)
@@ -107,34 +94,11 @@ def load_checkpoint(
     except (OSError, RuntimeError, SafetensorError) as error:
         raise UserError(f"{checkpoint} does not fit this run: {error}") from error
     step = checkpoint_step(checkpoint)
-    whole: dict[str, Any] = optimizer.state_dict()
-    count = torch.tensor(float(step))
-    whole["state"] = {
-        index: (tensors if "momentum_buffer" in tensors else {"step": count.clone()} | tensors)
-        for index, tensors in enumerate(states.values())
-    }
-    optimizer.load_state_dict(whole)
+    for parameter, tensors in states.items():
+        if "momentum_buffer" not in tensors:  # AdamW counts, Muon does not
+            tensors["step"] = torch.tensor(float(step), device=parameter.device)
+        optimizer.state[parameter] = tensors
     rewind_schedule(scheduler, step)
-
-
-def load_generators(checkpoint: Path, seed: int) -> None:
-    """Go on with the checkpoint's random numbers, which only dropout needs.
-
-    With another number of processes they start afresh, as they do for another process.
-    """
-    with safe_open(checkpoint / TENSORS, framework="pt") as file:
-        start = f"rng.{rank()}."
-        found = {
-            name.removeprefix(start)
-            for name in file.keys()  # noqa: SIM118 - not a dict
-            if name.startswith(start)
-        }
-        if num_processes() != read_manifest(checkpoint)["num_processes"] or not found:
-            torch.manual_seed(seed + 1_000_003 * checkpoint_step(checkpoint) + rank())
-            return
-        torch.set_rng_state(file.get_tensor(f"{start}cpu"))
-        if "cuda" in found and torch.cuda.is_available():
-            torch.cuda.set_rng_state(file.get_tensor(f"{start}cuda"))
 
 
 def newest_checkpoint(run: Path) -> Path | None:
@@ -205,10 +169,3 @@ def _tensors(model: nn.Module, states: dict[nn.Parameter, dict[str, Tensor]]) ->
         for key, tensor in tensors.items():
             found[f"optimizer.{named[parameter]}.{key}"] = tensor
     return found
-
-
-def _generators() -> dict[str, Tensor]:
-    states = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        states["cuda"] = torch.cuda.get_rng_state()
-    return states

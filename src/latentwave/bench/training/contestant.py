@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 from latentwave.bench.training.backbone import BackboneConfig
@@ -93,19 +92,11 @@ class ContestantConfig:
             as_placed([(each.config, each.points) for each in self.placed], {}, None, None)
 
     def backbone_on(self, backbone: BackboneConfig) -> BackboneConfig:
-        """The contestant's backbone, made from the recipe's.
-
-        Raises:
-            UserError: for a value out of range.
-        """
+        """The contestant's backbone, made from the recipe's."""
         return dataclasses.replace(backbone, **self.backbone)
 
     def settings_on(self, settings: TrainingConfig) -> TrainingConfig:
-        """The contestant's training, made from the recipe's.
-
-        Raises:
-            UserError: for a value out of range.
-        """
+        """The contestant's training, made from the recipe's."""
         rate, steps = self.learning_rate, self.num_steps
         return dataclasses.replace(
             settings,
@@ -135,20 +126,3 @@ class ContestantConfig:
         if self.kind is None:
             return self.mixers
         return [MixerEntry(kind=self.kind, options=self.options, points=self.points)]
-
-
-def contestant_from_dict(values: Mapping[str, Any]) -> ContestantConfig:
-    """A contestant from plain values.
-
-    Raises:
-        UserError: for a mixer or a value that does not fit.
-        TypeError: for an unknown key.
-    """
-    mixers = values.get("mixers") or []
-    try:
-        entries = [MixerEntry(**each) for each in mixers]
-    except TypeError as error:
-        raise UserError(
-            f"mixers must be a list of {{kind, options, points}}, got {mixers!r} ({error})"
-        ) from error
-    return ContestantConfig(**{**values, "mixers": entries})

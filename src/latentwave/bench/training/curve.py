@@ -32,13 +32,7 @@ class CurvePoint:
 
 
 def logged_curve(state: TrainerState, tokens_per_step: int, after: int = -1) -> list[CurvePoint]:
-    """The evaluations that the Trainer has logged, which are part of its checkpoints.
-
-    Args:
-        state: of the Trainer.
-        tokens_per_step: of the training.
-        after: leave out evaluations up to this step.
-    """
+    """The evaluations after a step that the Trainer has logged: they are in its checkpoints."""
     points = []
     for entry in state.log_history:
         measured = {
@@ -67,13 +61,10 @@ def to_the_end(curve: list[CurvePoint], num_steps: int, every: int) -> list[Curv
     ]
 
 
-class Clock(TrainerCallback):
+class Stopwatch(TrainerCallback):
     """Counts the seconds of training; it stands still during evaluations and saves.
 
     A resumed run goes on from the last evaluation before its checkpoint.
-
-    Attributes:
-        seconds: so far.
     """
 
     def __init__(self) -> None:

@@ -53,11 +53,7 @@ def found_wrapper(model: nn.Module) -> str:
 
 
 def windows_per_process(settings: TrainingConfig) -> int:
-    """Windows of one forward pass: batch_size / (processes · accumulation).
-
-    Raises:
-        UserError: if that is no whole number.
-    """
+    """Windows of one forward pass: batch_size / (processes · accumulation), a whole number."""
     parts = num_processes() * settings.gradient_accumulation_steps
     if settings.batch_size % parts:
         raise UserError(
@@ -70,11 +66,7 @@ def windows_per_process(settings: TrainingConfig) -> int:
 
 
 def prepare_model(model: PreTrainedModel, settings: TrainingConfig) -> bool:
-    """Recompute activations and compile, in place, as the recipe says.
-
-    Returns:
-        Whether the model is compiled; where that is impossible a warning says why.
-    """
+    """Recompute activations and compile, in place; whether compiling was possible here."""
     if settings.gradient_checkpointing:
         # The name changes with transformers 6.
         enable: Callable[[], Any] = getattr(

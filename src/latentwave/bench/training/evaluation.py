@@ -1,21 +1,32 @@
-"""The loss of a finished model, and finding that model."""
+"""What a finished model is worth: its loss, its metrics, and finding it."""
 
 from __future__ import annotations
 
+import contextlib
+import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.data import Dataset, default_collate
 from transformers import PreTrainedModel
 
-from latentwave.bench.data import Codec, load_codec
+from latentwave.bench.data import Codec, TokenStore, load_codec
+from latentwave.bench.data.tasks.examples import LabelledExamples, PadExamples
 from latentwave.bench.training.files import MANIFEST, MODEL, RECORD, RESULT, find_fault
+from latentwave.bench.training.models import MULTI_LABEL, SINGLE_LABEL
 from latentwave.bench.training.processes import num_processes, on_all, rank
 from latentwave.bench.training.progress import quiet_transformers
 from latentwave.bench.training.result import read_result
+from latentwave.bench.training.wave_encoder import WaveEncoderConfig
 from latentwave.errors import UserError
 from latentwave.hub import from_pretrained
+
+Collate = Callable[[list[dict[str, Tensor]]], dict[str, Tensor]]
 
 
 @torch.no_grad()
@@ -37,20 +48,13 @@ def evaluate_loss(
     Raises:
         UserError: if no token is predicted.
     """
-    training = model.training
-    model.train(False)
     total, tokens = 0.0, 0
-    count, step = len(windows), batch_size * num_processes()  # type: ignore[arg-type]
-    for first in range(0, count, step):
-        own = range(count)[first + rank() * batch_size :][:batch_size]
-        # A process without windows of its own runs one for nothing: sharded models need all.
-        batch = default_collate([windows[index] for index in own or [0]])
-        inputs = {name: tensor.to(model.device) for name, tensor in batch.items()}
-        loss = float(model(**inputs, use_cache=False).loss)
-        predicted = int((batch["labels"][:, 1:] != -100).sum())
-        if own and predicted:
-            total, tokens = total + loss * predicted, tokens + predicted
-    model.train(training)
+    with in_mode(model, training=False):
+        for inputs, counts in _own_batches(model, windows, batch_size, default_collate):
+            loss = float(model(**inputs, use_cache=False).loss)
+            predicted = int((inputs["labels"][:, 1:] != -100).sum())
+            if counts and predicted:
+                total, tokens = total + loss * predicted, tokens + predicted
     parts = on_all(lambda: (total, tokens))
     tokens = sum(part for _, part in parts)
     if not tokens:
@@ -59,6 +63,130 @@ def evaluate_loss(
             "documents, or separate_documents false"
         )
     return sum(part for part, _ in parts) / tokens
+
+
+@torch.no_grad()
+def evaluate_classifier(
+    model: PreTrainedModel,
+    items: Dataset[dict[str, Tensor]],
+    collate: Collate,
+    batch_size: int = 16,
+) -> dict[str, float]:
+    """Mean loss and accuracy, or mean average precision; processes share the work.
+
+    Returns:
+        "loss" in nats per document (multi-label: per document and class) and the metrics of
+        `classification_metrics`, the same on every process.
+    """
+    parts = []
+    with in_mode(model, training=False):
+        for inputs, counts in _own_batches(model, items, batch_size, collate):
+            truth = inputs.pop("labels")
+            logits = model(**inputs).logits
+            if counts:
+                parts.append((logits.float().cpu(), truth.cpu()))
+    parts = [part for of_one in on_all(lambda: parts) for part in of_one]
+    all_logits, all_labels = (torch.cat(each) for each in zip(*parts, strict=True))
+    if all_labels.dim() == 1:
+        loss = F.cross_entropy(all_logits, all_labels)
+    else:
+        loss = F.binary_cross_entropy_with_logits(all_logits, all_labels)
+    return {"loss": float(loss)} | classification_metrics(all_logits, all_labels)
+
+
+def _own_batches(
+    model: PreTrainedModel, items: Dataset[dict[str, Tensor]], batch_size: int, collate: Collate
+) -> Iterator[tuple[dict[str, Tensor], bool]]:
+    """This process's share of the items as inputs of a model, and whether a batch counts.
+
+    A process without items of its own runs one for nothing: sharded models need all.
+    """
+    count, step = len(items), batch_size * num_processes()  # type: ignore[arg-type]
+    for first in range(0, count, step):
+        own = range(count)[first + rank() * batch_size :][:batch_size]
+        batch = collate([items[index] for index in own or [0]])
+        yield {name: tensor.to(model.device) for name, tensor in batch.items()}, bool(own)
+
+
+@contextlib.contextmanager
+def in_mode(model: PreTrainedModel, *, training: bool) -> Iterator[None]:
+    """A model in training or evaluation mode, and back in its own afterwards."""
+    before = model.training
+    model.train(training)
+    try:
+        yield
+    finally:
+        model.train(before)
+
+
+def classification_metrics(
+    logits: Float[Tensor, "N C"], labels: Shaped[Tensor, " N"] | Shaped[Tensor, "N C"]
+) -> dict[str, float]:
+    """Accuracy, or for several labels per document the macro mean average precision.
+
+    The mean is over the classes that some document has: without one there is no precision.
+
+    Returns:
+        "accuracy" in [0, 1], or "map" in [0, 1] (NaN without any positive label).
+    """
+    functional = require_metrics()
+    if labels.dim() == 1:
+        accuracy = functional.multiclass_accuracy
+        return {"accuracy": float(accuracy(logits, labels, logits.shape[1], average="micro"))}
+    # Sigmoids of large logits are all 1: ranks are taken of the logits, scaled into [0, 1].
+    scores = logits.double()
+    scores = (scores - scores.min()) / (scores.max() - scores.min()).clamp(min=1e-12)
+    truth = labels.long()
+    precisions = [
+        float(functional.binary_average_precision(scores[:, index], truth[:, index]))
+        for index in truth.any(dim=0).nonzero().flatten()
+    ]
+    return {"map": sum(precisions) / len(precisions) if precisions else math.nan}
+
+
+def require_metrics() -> Any:
+    """Torchmetrics' functions for classification; a UserError without the extra `tasks`."""
+    try:
+        from torchmetrics.functional import classification
+    except ImportError as error:
+        raise UserError(
+            "classifiers cannot be measured without torchmetrics: pip install 'latentwave[tasks]'"
+        ) from error
+    return classification
+
+
+def is_classifier(model: PreTrainedModel) -> bool:
+    """Whether a model gives classes, not tokens."""
+    return getattr(model.config, "problem_type", None) in (SINGLE_LABEL, MULTI_LABEL)
+
+
+def collator(sound: WaveEncoderConfig | None, store: TokenStore) -> PadExamples:
+    """Batches are padded with the token after the vocabulary; sound to at least one frame."""
+    if sound is None:
+        return PadExamples(pad_token=store.metadata.vocab_size)
+    return PadExamples(min_length=sound.first_frame_samples)
+
+
+def evaluate_on_split(
+    model: PreTrainedModel, store: TokenStore, split: str, batch_size: int = 16
+) -> tuple[dict[str, float], int]:
+    """What `evaluate_classifier` gives for a whole split, and its number of documents.
+
+    Raises:
+        UserError: if the corpus has other classes than the model, or the split is empty.
+    """
+    config = model.config
+    names = tuple(name for _, name in sorted((config.id2label or {}).items()))
+    if names != store.metadata.class_names:
+        raise UserError(
+            f"the model knows {len(names)} classes ({', '.join(names[:3])} …), the corpus "
+            f"{store.metadata.corpus!r} has others: it was trained on another corpus"
+        )
+    sound = config if isinstance(config, WaveEncoderConfig) else None
+    longest = sound.max_samples() if sound else config.max_position_embeddings
+    examples = LabelledExamples(store, split, longest)
+    measured = evaluate_classifier(model, examples, collator(sound, store), batch_size)
+    return measured, len(examples)
 
 
 def model_folder(folder: Path) -> Path:
@@ -90,9 +218,6 @@ def model_folder(folder: Path) -> Path:
 
 def load_run(folder: Path) -> tuple[PreTrainedModel, Codec]:
     """The model of a finished run, and what its tokens mean.
-
-    Args:
-        folder: of a run, or of any model saved with mixers and a codec.
 
     Raises:
         UserError: if there is no model, its files are not those that the run wrote, or its

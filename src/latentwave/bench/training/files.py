@@ -55,48 +55,34 @@ def write_sealed(path: Path, values: dict[str, Any]) -> None:
 
 
 def read_sealed(path: Path, remedy: str) -> dict[str, Any]:
-    """What `write_sealed` wrote.
-
-    Raises:
-        UserError: if the file is missing, or not what was written.
-    """
+    """What `write_sealed` wrote; a UserError if the file is missing or has changed."""
     values = read_json(path, remedy)
     if values.pop(_SEAL, None) != digest(values):
         raise UserError(f"{path} is damaged (it has changed since it was written): {remedy}")
     return values
 
 
-def seal_folder(folder: Path, **facts: Any) -> None:
-    """Write manifest.json: facts, and size and SHA-256 of every file in the folder."""
+def seal_folder(folder: Path) -> None:
+    """Write manifest.json: size and SHA-256 of every file in the folder."""
     files = {
         path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)}
         for path in sorted(folder.iterdir())
     }
-    write_sealed(folder / MANIFEST, facts | {"files": files})
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """What `seal_folder` wrote, once all files are seen to be those that were sealed.
-
-    Raises:
-        UserError: for the first file that is missing or has changed.
-    """
-    manifest = read_sealed(folder / MANIFEST, "the folder cannot be trusted")
-    for name, expected in manifest["files"].items():
-        path = folder / name
-        if not path.is_file():
-            raise UserError(f"{path} is missing")
-        if path.stat().st_size != expected["bytes"]:
-            raise UserError(f"{path} has {path.stat().st_size} bytes, not {expected['bytes']}")
-        if _sha256(path) != expected["sha256"]:
-            raise UserError(f"{path} has changed since it was written")
-    return manifest
+    write_sealed(folder / MANIFEST, {"files": files})
 
 
 def find_fault(folder: Path) -> str | None:
-    """What is wrong with the files of a sealed folder, None if nothing is."""
+    """What is wrong with a file of a sealed folder, None if all are as they were sealed."""
     try:
-        read_manifest(folder)
+        manifest = read_sealed(folder / MANIFEST, "the folder cannot be trusted")
+        for name, expected in manifest["files"].items():
+            path = folder / name
+            if not path.is_file():
+                return f"{path} is missing"
+            if path.stat().st_size != expected["bytes"]:
+                return f"{path} has {path.stat().st_size} bytes, not {expected['bytes']}"
+            if _sha256(path) != expected["sha256"]:
+                return f"{path} has changed since it was written"
     except (UserError, OSError) as error:
         return str(error)
     return None

@@ -1,18 +1,23 @@
-"""Backbones by recipe, with or without mixers."""
+"""Backbones by recipe, with or without mixers: decoders, and models with a head for classes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import psutil
 import torch
 from transformers import (
     GPT2Config,
+    GPT2ForSequenceClassification,
     GPT2LMHeadModel,
     GPTNeoXConfig,
     GPTNeoXForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    LlamaForSequenceClassification,
+    ModernBertConfig,
+    ModernBertForSequenceClassification,
     PreTrainedModel,
     Qwen3Config,
     Qwen3ForCausalLM,
@@ -25,8 +30,24 @@ from latentwave.bench.training.backbone import POSITIONS, BackboneConfig
 from latentwave.bench.training.contestant import ContestantConfig
 from latentwave.bench.training.processes import num_processes, on_cpu
 from latentwave.bench.training.settings import TrainingConfig
+from latentwave.bench.training.wave_encoder import (
+    WaveEncoderConfig,
+    WaveEncoderForAudioClassification,
+    encoder_defaults,
+)
 from latentwave.errors import UserError
 from latentwave.hub import attach
+
+SINGLE_LABEL, MULTI_LABEL = "single_label_classification", "multi_label_classification"
+# GPT-2's GELU as one fused kernel; transformers' "gelu_new" is the same function in eight.
+_GELU = "gelu_pytorch_tanh"
+# Names of the projections whose output is added to the residual stream.
+_RESIDUAL_OUTPUTS = (
+    "o_proj.weight",
+    "down_proj.weight",
+    "attention.dense.weight",
+    "dense_4h_to_h.weight",
+)
 
 
 def build_model(
@@ -36,15 +57,6 @@ def build_model(
 
     The backbone's weights depend on the seed alone, not on the contestant: mixers are built
     after it.
-
-    Args:
-        backbone: the decoder.
-        contestant: what is attached to it.
-        vocab_size: tokens of the corpus.
-        seed: of the initial weights.
-
-    Returns:
-        The model, in training mode, without a cache.
 
     Raises:
         UserError: if the backbone is no decoder, or the mixer refuses it or an option's value.
@@ -64,7 +76,73 @@ def build_model(
             for name, parameter in model.named_parameters():
                 if name.endswith(_RESIDUAL_OUTPUTS):
                     parameter.div_((2 * backbone.num_layers) ** 0.5)
-    return attach_contestant(model, backbone, contestant)
+    return _attach_contestant(model, backbone, contestant)
+
+
+def build_classifier(
+    backbone: BackboneConfig,
+    contestant: ContestantConfig,
+    *,
+    class_names: Sequence[str],
+    multi_label: bool,
+    vocab_size: int,
+    sample_rate: int | None = None,
+    seed: int,
+) -> PreTrainedModel:
+    """Build a contestant with random weights and a head for these classes.
+
+    Decoders classify by their last token; encoders by the mean over tokens. The token after the
+    vocabulary stands for padding. Raw samples go through the strided convolutions of
+    `WaveEncoderForAudioClassification` first.
+
+    Args:
+        backbone: decoder or encoder.
+        contestant: what is attached to it.
+        class_names: of the labels.
+        multi_label: several labels per document.
+        vocab_size: tokens of the corpus; 0 for raw samples.
+        sample_rate: of raw samples, in Hz.
+        seed: of the initial weights.
+
+    Raises:
+        UserError: if backbone and corpus do not fit, or the mixer refuses the backbone.
+    """
+    architecture = backbone.architecture
+    if backbone.positions is not None:
+        raise UserError(
+            "backbone.positions is a choice of language models; classifiers have their "
+            f"architecture's own, so it must be null, got {backbone.positions!r}"
+        )
+    if sample_rate is not None and architecture != "encoder":
+        raise UserError(
+            f'raw sound is classified by backbone.architecture "encoder", got {architecture!r}'
+        )
+    later = [each.kind for each in contestant.placed if each.options.get("causal") is False]
+    if architecture != "encoder" and later:
+        raise UserError(
+            f"mixer {later[0]!r} with causal=False reads later tokens, the decoder "
+            f'{architecture!r} does not: use backbone.architecture "encoder"'
+        )
+    check_size(backbone, vocab_size)
+    head: dict[str, Any] = {
+        "id2label": dict(enumerate(class_names)),
+        "label2id": {name: index for index, name in enumerate(class_names)},
+        "problem_type": MULTI_LABEL if multi_label else SINGLE_LABEL,
+    }
+    tokens = head | {"vocab_size": vocab_size + 1, "pad_token_id": vocab_size}
+    set_seed(seed)
+    model: PreTrainedModel
+    if sample_rate is not None:
+        model = WaveEncoderForAudioClassification(wave_config(backbone, sample_rate, **head))
+    elif architecture == "encoder":
+        encoder = ModernBertConfig(**_encoder_options(backbone), **tokens)
+        model = ModernBertForSequenceClassification(encoder)
+    elif architecture == "gpt2":
+        model = GPT2ForSequenceClassification(_gpt2_config(backbone, **tokens))
+    else:
+        config = LlamaConfig(**_sizes(backbone, **tokens))
+        model = LlamaForSequenceClassification(config)  # type: ignore[no-untyped-call]
+    return _attach_contestant(model, backbone, contestant)
 
 
 def check_size(
@@ -78,17 +156,8 @@ def check_size(
     """Refuse sizes that this machine cannot hold, before anything is built.
 
     Counted is the least that is needed: the matrices, with gradients and the optimizer's state if
-    they are trained, and for one pass of this process its logits and every layer's input.
-
-    Args:
-        backbone: what is built.
-        vocab_size: of its embeddings.
-        training: how it is trained, if it is.
-        tokens_per_step: of the training.
-        num_logits: for each of these tokens.
-
-    Raises:
-        UserError: with what is needed and what there is.
+    they are trained, and for one pass of this process every layer's input and `num_logits` for
+    each of its tokens.
     """
     width, layers = backbone.hidden_size, backbone.num_layers
     per_layer = 4 * width**2 + 2 * width * backbone.intermediate_size
@@ -109,53 +178,21 @@ def check_size(
         )
 
 
-def _language_model(backbone: BackboneConfig, vocab_size: int) -> PreTrainedModel:
-    sizes = _sizes(backbone, vocab_size)
-    if backbone.architecture == "llama":
-        sizes["num_key_value_heads"] = backbone.num_heads
-        if backbone.qk_norm:  # Qwen 3 is Llama with normalised queries and keys
-            return Qwen3ForCausalLM(
-                Qwen3Config(head_dim=backbone.hidden_size // backbone.num_heads, **sizes)
-            )
-        if backbone.positions == "none":  # SmolLM3 is Llama that may do without rotary positions
-            return SmolLM3ForCausalLM(
-                SmolLM3Config(no_rope_layers=[0] * backbone.num_layers, **sizes)
-            )
-        return LlamaForCausalLM(llama_config(backbone, vocab_size))
-    if backbone.positions == "rotary":
-        # GPT-NeoX with sequential residuals is GPT-2 but for its positions and untied biases.
-        config = GPTNeoXConfig(
-            use_parallel_residual=False,
-            rope_parameters={
-                "rope_type": "default",
-                "rope_theta": 10000.0,
-                "partial_rotary_factor": 1,
-            },
-            hidden_dropout=backbone.dropout,
-            attention_dropout=backbone.dropout,
-            hidden_act=_GELU,
-            **sizes,
-        )
-        return GPTNeoXForCausalLM(config)
-    model = GPT2LMHeadModel(gpt2_config(backbone, vocab_size))
-    if backbone.positions == "none":
-        # GPT-2 adds position embeddings: zeros that stay zeros are none.
-        embeddings: torch.Tensor = model.transformer.wpe.weight
-        embeddings.requires_grad_(False).zero_()
-    return model
+def wave_config(backbone: BackboneConfig, sample_rate: int, **head: Any) -> WaveEncoderConfig:
+    """The encoder on raw sound that a recipe asks for; `head` describes the classes."""
+    return WaveEncoderConfig(
+        frontend_channels=backbone.frontend_channels,
+        frontend_kernel_sizes=backbone.frontend_kernel_sizes,
+        frontend_strides=backbone.frontend_strides,
+        sample_rate=sample_rate,
+        **_encoder_options(backbone),
+        **head,
+    )
 
 
-def attach_contestant(
+def _attach_contestant(
     model: PreTrainedModel, backbone: BackboneConfig, contestant: ContestantConfig
 ) -> PreTrainedModel:
-    """Attach a contestant's mixers to a backbone, in place.
-
-    Returns:
-        The model, in training mode.
-
-    Raises:
-        UserError: if the mixer refuses the backbone or an option's value.
-    """
     if contestant.placed:
         try:
             attach(
@@ -171,8 +208,44 @@ def attach_contestant(
     return model
 
 
-def gpt2_config(backbone: BackboneConfig, vocab_size: int, **others: Any) -> GPT2Config:
-    """GPT-2 of a recipe's sizes; `others` are further fields of its configuration."""
+def _language_model(backbone: BackboneConfig, vocab_size: int) -> PreTrainedModel:
+    sizes = _sizes(backbone, vocab_size=vocab_size)
+    if backbone.architecture == "llama":
+        heads, width = backbone.num_heads, backbone.hidden_size
+        if backbone.qk_norm:  # Qwen 3 is Llama with normalised queries and keys
+            return Qwen3ForCausalLM(
+                Qwen3Config(num_key_value_heads=heads, head_dim=width // heads, **sizes)
+            )
+        if backbone.positions == "none":  # SmolLM3 is Llama that may do without rotary positions
+            rotary = [0] * backbone.num_layers
+            return SmolLM3ForCausalLM(
+                SmolLM3Config(num_key_value_heads=heads, no_rope_layers=rotary, **sizes)
+            )
+        return LlamaForCausalLM(LlamaConfig(**sizes))
+    if backbone.positions == "rotary":
+        # GPT-NeoX with sequential residuals is GPT-2 but for its positions and untied biases.
+        config = GPTNeoXConfig(
+            use_parallel_residual=False,
+            rope_parameters={
+                "rope_type": "default",
+                "rope_theta": 10000.0,
+                "partial_rotary_factor": 1,
+            },
+            hidden_dropout=backbone.dropout,
+            attention_dropout=backbone.dropout,
+            hidden_act=_GELU,
+            **sizes,
+        )
+        return GPTNeoXForCausalLM(config)
+    model = GPT2LMHeadModel(_gpt2_config(backbone, vocab_size=vocab_size))
+    if backbone.positions == "none":
+        # GPT-2 adds position embeddings: zeros that stay zeros are none.
+        embeddings: torch.Tensor = model.transformer.wpe.weight
+        embeddings.requires_grad_(False).zero_()
+    return model
+
+
+def _gpt2_config(backbone: BackboneConfig, **fields: Any) -> GPT2Config:
     return GPT2Config(
         n_positions=backbone.context_length,
         n_embd=backbone.hidden_size,
@@ -183,19 +256,13 @@ def gpt2_config(backbone: BackboneConfig, vocab_size: int, **others: Any) -> GPT
         embd_pdrop=backbone.dropout,
         attn_pdrop=backbone.dropout,
         activation_function=_GELU,
-        **_common(backbone, vocab_size) | others,
+        **_common(backbone) | fields,
     )
 
 
-def llama_config(backbone: BackboneConfig, vocab_size: int, **others: Any) -> LlamaConfig:
-    """Llama of a recipe's sizes; `others` are further fields of its configuration."""
-    return LlamaConfig(**_sizes(backbone, vocab_size) | others)
-
-
-def _common(backbone: BackboneConfig, vocab_size: int) -> dict[str, Any]:
+def _common(backbone: BackboneConfig) -> dict[str, Any]:
     """What all decoders' configurations call by one name."""
     return {
-        "vocab_size": vocab_size,
         "initializer_range": backbone.initializer_range,
         "tie_word_embeddings": backbone.tie_embeddings,
         "use_cache": False,
@@ -206,23 +273,30 @@ def _common(backbone: BackboneConfig, vocab_size: int) -> dict[str, Any]:
     }
 
 
-def _sizes(backbone: BackboneConfig, vocab_size: int) -> dict[str, Any]:
-    """The sizes by the names that all configurations but GPT-2's have for them."""
-    return _common(backbone, vocab_size) | {
-        "max_position_embeddings": backbone.context_length,
+def _sizes(backbone: BackboneConfig, **fields: Any) -> dict[str, Any]:
+    """A decoder's configuration by the names that all but GPT-2's have, and further fields."""
+    return (
+        _common(backbone)
+        | {
+            "max_position_embeddings": backbone.context_length,
+            "hidden_size": backbone.hidden_size,
+            "num_hidden_layers": backbone.num_layers,
+            "num_attention_heads": backbone.num_heads,
+            "intermediate_size": backbone.intermediate_size,
+        }
+        | fields
+    )
+
+
+def _encoder_options(backbone: BackboneConfig) -> dict[str, Any]:
+    return encoder_defaults(backbone.num_layers) | {
         "hidden_size": backbone.hidden_size,
         "num_hidden_layers": backbone.num_layers,
         "num_attention_heads": backbone.num_heads,
         "intermediate_size": backbone.intermediate_size,
+        "max_position_embeddings": backbone.context_length,
+        "embedding_dropout": backbone.dropout,
+        "mlp_dropout": backbone.dropout,
+        "attention_dropout": backbone.dropout,
+        "classifier_dropout": backbone.dropout,
     }
-
-
-# GPT-2's GELU as one fused kernel; transformers' "gelu_new" is the same function in eight.
-_GELU = "gelu_pytorch_tanh"
-# Names of the projections whose output is added to the residual stream.
-_RESIDUAL_OUTPUTS = (
-    "o_proj.weight",
-    "down_proj.weight",
-    "attention.dense.weight",
-    "dense_4h_to_h.weight",
-)

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Sequence
+import functools
 from typing import Any
 
+import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 from transformers import PreTrainedModel
 
-from latentwave.bench.data import TokenStore
+from latentwave.bench.data import GridWindows, RandomWindows, TokenStore
+from latentwave.bench.data.tasks.codecs import PcmCodec
+from latentwave.bench.data.tasks.examples import LabelledExamples, ShuffledExamples, even_indices
+from latentwave.bench.data.windows import DocumentBorders
 from latentwave.bench.training.contestant import ContestantConfig
+from latentwave.bench.training.evaluation import (
+    Collate,
+    collator,
+    evaluate_classifier,
+    evaluate_loss,
+    require_metrics,
+)
+from latentwave.bench.training.models import build_classifier, build_model, wave_config
 from latentwave.bench.training.recipe import Recipe
-
-Collate = Callable[[Sequence[dict[str, Tensor]]], dict[str, Tensor]]
+from latentwave.bench.training.wave_encoder import WaveEncoderConfig
+from latentwave.errors import UserError
 
 
 class Objective(abc.ABC):
@@ -26,10 +38,7 @@ class Objective(abc.ABC):
         mean_loss: whether a model's loss is the mean over its batch, whatever the Trainer asks.
         collate: makes a batch of items; None for the Trainer's own way.
         tokens_per_step: that a training step reads, on average.
-
-    Args:
-        recipe: the experiment.
-        store: its corpus.
+        final_split: the whole split that a finished model is measured on; None: it is not.
     """
 
     task: str
@@ -37,6 +46,7 @@ class Objective(abc.ABC):
     mean_loss: bool = False
     collate: Collate | None = None
     tokens_per_step: int
+    final_split: str | None = None
 
     def __init__(self, recipe: Recipe, store: TokenStore) -> None:
         self.recipe = recipe
@@ -64,8 +74,135 @@ class Objective(abc.ABC):
     def one_item(self) -> tuple[dict[str, Any], int]:
         """Inputs of one typical item, B = 1, and their tokens: what costs are counted for."""
 
-    def final_metrics(
-        self, model: PreTrainedModel, batch_size: int
-    ) -> tuple[dict[str, float], str | None]:
-        """Metrics of a finished model over a whole split, and its name; none by default."""
-        return {}, None
+
+class LanguageModelling(Objective):
+    """The next token, over windows of context_length tokens."""
+
+    task = "language-model"
+    loss_unit = "token"
+
+    def __init__(self, recipe: Recipe, store: TokenStore) -> None:
+        super().__init__(recipe, store)
+        if not store.metadata.vocab_size:
+            raise UserError(
+                f"the corpus {store.metadata.corpus!r} holds raw samples without a vocabulary: "
+                'they can be classified (task "classification"), not predicted as tokens'
+            )
+        self._window = recipe.backbone.context_length
+        self.tokens_per_step = recipe.training.batch_size * self._window
+
+    def training_set(self, seed: int) -> RandomWindows:
+        """Windows at random places."""
+        settings = self.recipe.training
+        num_windows = settings.num_steps * settings.batch_size
+        tokens = self.store.split("train")
+        return RandomWindows(tokens, self._window, num_windows, seed, self._borders("train"))
+
+    def evaluation_set(self, split: str, limit: int | None) -> GridWindows:
+        """Evenly spaced windows."""
+        return GridWindows(self.store.split(split), self._window, limit, self._borders(split))
+
+    def build(self, contestant: ContestantConfig, seed: int) -> PreTrainedModel:
+        """A causal language model, see `build_model`."""
+        vocab_size = self.store.metadata.vocab_size
+        return build_model(self.recipe.backbone, contestant, vocab_size=vocab_size, seed=seed)
+
+    def evaluate(
+        self, model: PreTrainedModel, items: Dataset[dict[str, Tensor]], batch_size: int
+    ) -> dict[str, float]:
+        """Nats per predicted token."""
+        return {"loss": evaluate_loss(model, items, batch_size)}
+
+    def one_item(self) -> tuple[dict[str, Any], int]:
+        """A whole context."""
+        tokens = torch.zeros(1, self._window, dtype=torch.int64)
+        return {"input_ids": tokens, "use_cache": False}, self._window
+
+    def _borders(self, split: str) -> DocumentBorders | None:
+        """Where documents begin, if windows keep them apart."""
+        return self.store.borders(split) if self.recipe.training.separate_documents else None
+
+
+class Classification(Objective):
+    """The class of each document, or all its classes, from at most context_length tokens.
+
+    A step reads batch_size documents, padded to the longest of them; tokens are counted as if
+    all were of the mean length of the training documents. Tokens of raw sound are frames.
+    """
+
+    task = "classification"
+    loss_unit = "document"
+    mean_loss = True
+
+    def __init__(self, recipe: Recipe, store: TokenStore) -> None:
+        super().__init__(recipe, store)
+        require_metrics()
+        if store.metadata.class_names is None:
+            raise UserError(
+                f"the corpus {store.metadata.corpus!r} has no labels: it trains language models "
+                '(task "language-model"), not classifiers'
+            )
+        codec = store.codec
+        self._sound: WaveEncoderConfig | None = None
+        if isinstance(codec, PcmCodec):
+            self._sound = wave_config(recipe.backbone, codec.sample_rate)
+        self.collate: Collate = collator(self._sound, store)
+        self.final_split = "test" if len(store.split("test")) else "validation"
+        self.final_split = "test" if len(store.split("test")) else "validation"
+        length = torch.tensor(int(self._training_examples.lengths.mean()))
+        self._item = torch.zeros(1, int(length))
+        self._item_tokens = int(self._sound.num_frames(length) if self._sound else length)
+        self.tokens_per_step = recipe.training.batch_size * self._item_tokens
+
+    def training_set(self, seed: int) -> ShuffledExamples:
+        """Documents in random order, epoch after epoch."""
+        settings = self.recipe.training
+        num_examples = settings.num_steps * settings.batch_size
+        return ShuffledExamples(self._training_examples, num_examples, seed)
+
+    def evaluation_set(self, split: str, limit: int | None) -> Dataset[dict[str, Tensor]]:
+        """Evenly spaced documents."""
+        examples = self._examples(split)
+        return Subset(examples, even_indices(len(examples), limit))
+
+    def build(self, contestant: ContestantConfig, seed: int) -> PreTrainedModel:
+        """See `build_classifier`."""
+        metadata = self.store.metadata
+        return build_classifier(
+            self.recipe.backbone,
+            contestant,
+            class_names=metadata.class_names or (),
+            multi_label=metadata.multi_label,
+            vocab_size=metadata.vocab_size,
+            sample_rate=self._sound.sample_rate if self._sound else None,
+            seed=seed,
+        )
+
+    def evaluate(
+        self, model: PreTrainedModel, items: Dataset[dict[str, Tensor]], batch_size: int
+    ) -> dict[str, float]:
+        """See `evaluate_classifier`."""
+        return evaluate_classifier(model, items, self.collate, batch_size)
+
+    def one_item(self) -> tuple[dict[str, Any], int]:
+        """A document of the mean length."""
+        if self._sound:
+            return {"input_values": self._item}, self._item_tokens
+        return {"input_ids": self._item.long()}, self._item_tokens
+
+    def _examples(self, split: str) -> LabelledExamples:
+        context = self.recipe.backbone.context_length
+        longest = self._sound.max_samples() if self._sound else context
+        return LabelledExamples(self.store, split, longest)
+
+    @functools.cached_property
+    def _training_examples(self) -> LabelledExamples:
+        return self._examples("train")
+
+
+def open_objective(recipe: Recipe, store: TokenStore) -> Objective:
+    """What a recipe learns on a corpus: its `task`, or else what the corpus is made for."""
+    labelled = store.metadata.class_names is not None
+    task = recipe.task or (Classification.task if labelled else LanguageModelling.task)
+    kind = Classification if task == Classification.task else LanguageModelling
+    return kind(recipe, store)

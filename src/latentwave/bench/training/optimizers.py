@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,7 +9,12 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.optim import AdamW, Muon, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
-from transformers import PreTrainedModel
+from transformers import (
+    PreTrainedModel,
+    get_constant_schedule_with_warmup,
+    get_cosine_schedule_with_warmup,
+    get_wsd_schedule,
+)
 
 from latentwave.bench.training.settings import TrainingConfig
 from latentwave.errors import UserError
@@ -30,12 +33,10 @@ class BatchedMuon(Muon):
     """
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One step."""
-        loss = _evaluated(closure)
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One step; without closures."""
         for group in self.param_groups:
             self._step_group(group)
-        return loss
 
     def _step_group(self, group: dict[str, Any]) -> None:
         parameters = [p for p in group["params"] if p.grad is not None]
@@ -78,11 +79,6 @@ def _orthogonalised(matrices: Tensor, group: dict[str, Any]) -> Tensor:
     return X if wide else X.mT
 
 
-def _evaluated(closure: Callable[[], float] | None) -> float | None:
-    with torch.enable_grad():
-        return None if closure is None else closure()
-
-
 class MuonWithAdamW(Optimizer):
     """Muon for the first group and AdamW for the others, as one optimizer.
 
@@ -91,10 +87,6 @@ class MuonWithAdamW(Optimizer):
 
     Reference: Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024); its
     updates are scaled to the root mean square of AdamW's (Liu et al., 2025, "match_rms_adamw").
-
-    Args:
-        muon: on two-dimensional parameters.
-        adamw: on all others.
     """
 
     def __init__(self, muon: BatchedMuon, adamw: AdamW) -> None:
@@ -107,13 +99,10 @@ class MuonWithAdamW(Optimizer):
         self._adamw.param_groups[:] = self.param_groups[1:]
         self._muon.state = self._adamw.state = self.state
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One step of both."""
-        loss = _evaluated(closure)
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One step of both; without closures."""
         self._muon.step()
         self._adamw.step()
-        return loss
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """See `torch.optim.Optimizer.load_state_dict`."""
@@ -126,13 +115,6 @@ def make_optimizer(model: PreTrainedModel, settings: TrainingConfig) -> Optimize
 
     Weight decay is that of `latentwave.parameter_groups`. Muon takes the decayed matrices inside
     the decoder layers, so none of a mixer, whose matrices do not map channels to channels.
-
-    Args:
-        model: whole or sharded.
-        settings: say which optimizer and its rates.
-
-    Raises:
-        UserError: for Muon on a sharded model.
     """
     groups = parameter_groups(model, weight_decay=settings.weight_decay)
     options: dict[str, Any] = {
@@ -166,19 +148,15 @@ def make_optimizer(model: PreTrainedModel, settings: TrainingConfig) -> Optimize
 def make_schedule(optimizer: Optimizer, settings: TrainingConfig) -> LambdaLR:
     """The learning rate of every step, as a factor of its peak."""
     warmup, num_steps = settings.num_warmup_steps, settings.num_steps
-    stable = first_decay_step(num_steps, settings.decay_fraction)
-
-    def factor(step: int) -> float:
-        if step < warmup:
-            return step / warmup
-        if settings.schedule == "cosine":
-            done = (step - warmup) / max(1, num_steps - warmup)
-            return max(0.0, 0.5 * (1 + math.cos(math.pi * done)))
-        if settings.schedule == "constant" or step <= stable:
-            return 1.0
-        return max(0.0, (num_steps - step) / (num_steps - stable))
-
-    return LambdaLR(optimizer, factor)
+    schedule: LambdaLR
+    if settings.schedule == "cosine":
+        schedule = get_cosine_schedule_with_warmup(optimizer, warmup, num_steps)
+    elif settings.schedule == "constant":
+        schedule = get_constant_schedule_with_warmup(optimizer, warmup)
+    else:
+        decay = num_steps - first_decay_step(num_steps, settings.decay_fraction)
+        schedule = get_wsd_schedule(optimizer, warmup, decay, num_steps, decay_type="linear")
+    return schedule
 
 
 def rewind_schedule(scheduler: LRScheduler, step: int) -> None:

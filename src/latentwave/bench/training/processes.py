@@ -48,11 +48,7 @@ def on_cpu() -> bool:
 
 
 def start_processes(timeout_seconds: int) -> None:
-    """Join the other processes of the launcher, once; one process alone does nothing.
-
-    Args:
-        timeout_seconds: how long to wait for a process that does not answer.
-    """
+    """Join the other processes of the launcher, once; one process alone does nothing."""
     if int(os.environ.get("WORLD_SIZE", "1")) < 2 or dist.is_initialized():
         return
     backend = "gloo"
@@ -64,11 +60,7 @@ def start_processes(timeout_seconds: int) -> None:
 
 
 def on_main(work: Callable[[], T]) -> T:
-    """Let the first process work; all get its result, or raise its error.
-
-    Args:
-        work: what only one process may do; its result is sent to the others.
-    """
+    """Let the first process work; all get its result, or raise its error."""
     if num_processes() == 1:
         return work()
     return on_all(lambda: work() if is_main() else None)[0]  # type: ignore[return-value]
@@ -77,8 +69,7 @@ def on_main(work: Callable[[], T]) -> T:
 def on_all(work: Callable[[], T]) -> list[T]:
     """Let every process work; all get all results, or raise the first error of any.
 
-    Args:
-        work: must not need the others after it may have failed.
+    The work must not need the others after it may have failed.
     """
     if num_processes() == 1:
         return [work()]
@@ -102,45 +93,11 @@ def prepared_store(config: CorpusConfig) -> TokenStore:
 
 
 @contextlib.contextmanager
-def heeded_interrupts() -> Iterator[Callable[[], None]]:
-    """Remember Ctrl-C: raised in a garbage collection, Python would swallow it.
-
-    Yields:
-        Raises KeyboardInterrupt if it was pressed; to be called at every step.
-    """
-    pressed: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        pressed.append(number)
-        raise KeyboardInterrupt
-
-    def heed() -> None:
-        if pressed:
-            raise KeyboardInterrupt
-
-    before = signal.getsignal(signal.SIGINT)
-    listens = threading.current_thread() is threading.main_thread() and (
-        before is signal.default_int_handler
-    )
-    if listens:
-        signal.signal(signal.SIGINT, note)
-    try:
-        yield heed
-    finally:
-        if listens:
-            signal.signal(signal.SIGINT, before)
-
-
-@contextlib.contextmanager
 def explained_ends(hint: Callable[[], str]) -> Iterator[None]:
-    """Say in one line what ended a run of several processes from outside.
+    """Say in one line what ended a run of several processes from outside, and what to do.
 
-    Args:
-        hint: what the user can do; asked when it happens.
-
-    Raises:
-        UserError: if another process has died or does not answer.
-        SystemExit: 143 after SIGTERM, which launchers send when another process has died.
+    Another process that has died or does not answer is a UserError; SIGTERM, which launchers send
+    then, ends this one with 143.
     """
 
     def stop(number: int, frame: FrameType | None) -> None:

@@ -13,7 +13,6 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -36,11 +35,7 @@ def without_controls(text: str) -> str:
 
 
 class PlainConsole(Console):
-    """A console for text of others: control characters in it are shown, brackets are no markup.
-
-    Args:
-        **options: of rich's console.
-    """
+    """A console for text of others: control characters in it are shown, brackets are no markup."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"highlight": False, "markup": False, **options})
@@ -68,20 +63,23 @@ def quiet_transformers() -> Iterator[None]:
 
 
 class ProgressCallback(TrainerCallback):
-    """A bar with loss, tokens/s and time left; lines instead where there is no terminal.
-
-    Args:
-        console: where to.
-        label: the run's name.
-        tokens_per_step: of the training.
-    """
+    """A bar with loss, tokens/s and time left; lines where there is no terminal."""
 
     def __init__(self, console: Console, label: str, tokens_per_step: int) -> None:
         self._console = console
         self._label = label
         self._tokens_per_step = tokens_per_step
-        self._bar: Progress | None = None
-        self._task = TaskID(0)
+        self._bar = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task(label, total=None, figures="")
         self._first_step = 0
         self._started = 0.0
         self._losses: dict[str, float] = {}
@@ -89,25 +87,12 @@ class ProgressCallback(TrainerCallback):
     def on_train_begin(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
         """Show the bar."""
         self._first_step, self._started = state.global_step, time.monotonic()
-        if self._console.is_terminal:
-            columns = (
-                TextColumn("[bold]{task.description}"),
-                BarColumn(bar_width=24),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[figures]}"),
-                TimeRemainingColumn(),
-                TextColumn("left"),
-            )
-            self._bar = Progress(*columns, console=self._console)
-            self._task = self._bar.add_task(
-                self._label, total=state.max_steps, completed=state.global_step, figures=""
-            )
-            self._bar.start()
+        self._bar.reset(self._task, total=state.max_steps, completed=state.global_step)
+        self._bar.start()
 
     def on_step_end(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
         """Move the bar."""
-        if self._bar is not None:
-            self._bar.update(self._task, completed=state.global_step, figures=self._figures(state))
+        self._bar.update(self._task, completed=state.global_step, figures=self._figures(state))
 
     def on_log(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Remember the losses; print a line for each evaluation where there is no bar."""
@@ -115,19 +100,17 @@ class ProgressCallback(TrainerCallback):
         for name, shown in (("loss", "loss"), ("eval_loss", "validation")):
             if name in logs:
                 self._losses[shown] = logs[name]
-        if "eval_loss" in logs and self._bar is None:
+        if "eval_loss" in logs and not self._console.is_terminal:
             self._console.print(
                 f"{self._label}: step {state.global_step}/{state.max_steps}, "
-                f"{self._figures(state)}, {self._left(state)} left",
+                f"{self._figures(state)}",
                 highlight=False,
                 soft_wrap=True,
             )
 
     def close(self) -> None:
         """Leave the terminal as it was, also after an error."""
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        self._bar.stop()
 
     def _figures(self, state: TrainerState) -> str:
         parts = [f"{name} {value:.3f}" for name, value in sorted(self._losses.items())]
@@ -135,10 +118,3 @@ class ProgressCallback(TrainerCallback):
         if steps:
             parts.append(f"{steps * self._tokens_per_step / seconds:,.0f} tokens/s")
         return ", ".join(parts)
-
-    def _left(self, state: TrainerState) -> str:
-        steps = state.global_step - self._first_step
-        if not steps:
-            return "?"
-        left = (time.monotonic() - self._started) / steps * (state.max_steps - state.global_step)
-        return f"{int(left) // 60}:{int(left) % 60:02d}"

@@ -5,19 +5,22 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
+from pydantic import with_config
 
 from latentwave.bench.data import CorpusConfig
+from latentwave.bench.data.json_files import validated
 from latentwave.bench.training.backbone import BackboneConfig
 from latentwave.bench.training.checks import check_name, check_seeds, check_values, number
-from latentwave.bench.training.contestant import ContestantConfig, contestant_from_dict
+from latentwave.bench.training.contestant import ContestantConfig
+from latentwave.bench.training.files import STRICT
 from latentwave.bench.training.settings import TrainingConfig
 from latentwave.errors import UserError
 
+T = TypeVar("T")
 _LONGEST_RECIPE_BYTES = 1 << 20
-_MOST_NODES = 20_000  # of a recipe, anchors written out
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,6 +51,7 @@ class TuningConfig:
         check_seeds("tuning.seeds", self.seeds)
 
 
+@with_config(STRICT)
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
     """A complete experiment: one backbone on one corpus, with and without mixers.
@@ -101,11 +105,7 @@ class Recipe:
             )
 
     def contestant(self, name: str) -> ContestantConfig:
-        """The contestant of that name.
-
-        Raises:
-            UserError: if there is none.
-        """
+        """The contestant of that name."""
         if name not in self.contestants:
             raise UserError(
                 f"the recipe has no contestant {name!r}, only {', '.join(self.contestants)}"
@@ -113,11 +113,7 @@ class Recipe:
         return self.contestants[name]
 
     def as_seen_by(self, name: str) -> Recipe:
-        """The recipe with the backbone and the training of one contestant.
-
-        Raises:
-            UserError: if there is none of that name.
-        """
+        """The recipe with the backbone and the training of one contestant."""
         contestant = self.contestant(name)
         return dataclasses.replace(
             self,
@@ -132,40 +128,27 @@ class Recipe:
 
 
 def recipe_from_dict(values: Mapping[str, Any], source: str = "the recipe") -> Recipe:
-    """The inverse of `Recipe.to_dict`.
+    """The inverse of `Recipe.to_dict`; see `config_from_dict`."""
+    return config_from_dict(Recipe, values, source)
 
-    Args:
-        values: nested dictionaries.
-        source: named in errors.
+
+def config_from_dict(schema: type[T], values: Mapping[str, Any], source: str) -> T:
+    """Nested plain values as a configuration; `source` is named in errors.
 
     Raises:
         UserError: for a key that does not exist, one that is missing, or a value out of range.
     """
     try:
-        groups: dict[str, Any] = {
-            name: kind(**values.get(name, {}))
-            for name, kind in (
-                ("corpus", CorpusConfig),
-                ("backbone", BackboneConfig),
-                ("training", TrainingConfig),
-                ("tuning", TuningConfig),
-            )
-        }
-        groups["contestants"] = {
-            name: contestant_from_dict(options or {})
-            for name, options in values.get("contestants", {}).items()
-        }
-        return Recipe(**{**values, **groups})
-    except (TypeError, AttributeError) as error:  # an unknown or missing key, a list for a map
-        raise UserError(f"{source} does not fit: {error}") from error
+        config: T = validated(values, schema)
+    except ValueError as error:
+        fault = str(error)
+        *_, ours = fault.partition("Value error, ")
+        raise UserError(ours or f"{source} does not fit: {fault}") from error
+    return config
 
 
 def load_recipe(path: str | Path) -> Recipe:
-    """Read a recipe from a YAML file.
-
-    Raises:
-        UserError: if the file is missing, no YAML, or does not fit.
-    """
+    """Read a recipe from a YAML file."""
     return recipe_from_dict(read_recipe_file(Path(path)), str(path))
 
 
@@ -183,26 +166,20 @@ def read_recipe_file(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is too long for a recipe: {path.stat().st_size:,} bytes")
     try:
         text = path.read_text(encoding="utf-8")
-        root = yaml.compose(text, yaml.SafeLoader)
-        if root is not None and _num_nodes(root, {}) > _MOST_NODES:
-            raise UserError(f"{path} is too large for a recipe once its anchors are written out")
-        values = yaml.safe_load(text)
+        values = _WithoutAnchors(text).get_single_data()
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not a YAML file: {' '.join(str(error).split())}") from error
-    except (RecursionError, ValueError) as error:  # deeply nested; a date that does not exist
+    except (RecursionError, ValueError) as error:  # too deep, anchors, no date
         raise UserError(f"{path} is not a recipe: {error}") from error
     if not isinstance(values, dict):
         raise UserError(f"{path} holds no recipe: expected keys and values")
     return values
 
 
-def _num_nodes(node: yaml.Node, counted: dict[int, int]) -> int:
-    """Values below a node, those behind anchors as often as they are named."""
-    if id(node) not in counted:
-        counted[id(node)] = _MOST_NODES + 1  # of a node that holds itself
-        children = node.value if isinstance(node, yaml.CollectionNode) else []
-        flat = (
-            each for child in children for each in (child if isinstance(child, tuple) else (child,))
-        )
-        counted[id(node)] = 1 + sum(_num_nodes(each, counted) for each in flat)
-    return counted[id(node)]
+class _WithoutAnchors(yaml.SafeLoader):
+    """Anchors within anchors would make a short file long."""
+
+    def compose_node(self, parent: Any, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise ValueError("it refers to an anchor (*…), which a recipe writes out")
+        return super().compose_node(parent, index)

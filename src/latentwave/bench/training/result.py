@@ -68,16 +68,7 @@ class RunResult:
 
 
 def open_folder(folder: Path, record: dict[str, Any], resume: bool) -> None:
-    """Start the folder of a run with run.json, or see that it holds this very run.
-
-    Args:
-        folder: of the run.
-        record: what the run is, as plain values.
-        resume: whether the folder may exist.
-
-    Raises:
-        UserError: if it exists and may not, or holds something else.
-    """
+    """Start the folder of a run with run.json, or see that it holds this very run."""
     if _is_free(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_sealed(folder / RECORD, record | {"environment": describe_environment()})
@@ -90,18 +81,14 @@ def open_folder(folder: Path, record: dict[str, Any], resume: bool) -> None:
 
 
 def check_folder(folder: Path, record: dict[str, Any]) -> None:
-    """See that the folder of a run is missing, empty, or holds this very run.
-
-    Raises:
-        UserError: if it holds something else.
-    """
+    """See that the folder of a run is missing, empty, or holds this very run."""
     if _is_free(folder):
         return
     if not folder.is_dir() or not (folder / RECORD).exists():
         raise UserError(f"{folder} exists and is not a run of latentwave: choose another --output")
     before, wanted = _comparable(read_record(folder)), _comparable(record)
     changed = [
-        key + _differences(before.get(key), wanted[key])
+        key + differences(before.get(key), wanted[key])
         for key in wanted
         if before.get(key) != wanted[key]
     ]
@@ -120,18 +107,14 @@ def _is_free(folder: Path) -> bool:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """What run.json says that a run is; empty for a model that was only saved.
-
-    Raises:
-        UserError: if it is damaged.
-    """
+    """What run.json says that a run is; empty for a model that was only saved."""
     path = folder / RECORD
     if not path.exists():
         return {}
     return read_sealed(path, "restore it, or train again in another folder")
 
 
-def _differences(known: Any, wanted: Any) -> str:
+def differences(known: Any, wanted: Any) -> str:
     """Which entries differ, for people: " (learning_rate 0.008 there, 0.016 here)"."""
     if not isinstance(known, dict) or not isinstance(wanted, dict):
         return ""
@@ -147,11 +130,7 @@ def _comparable(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_result(folder: Path) -> RunResult:
-    """Read a finished run.
-
-    Raises:
-        UserError: if the folder holds none, or one that is damaged or of another run.
-    """
+    """A finished run; a UserError if there is none, or one that is damaged or of another run."""
     path = folder / RESULT
     if not path.exists():
         raise UserError(f"{folder} holds no finished run: it has no {RESULT}")
@@ -174,11 +153,7 @@ def write_result(folder: Path, result: RunResult) -> None:
 
 @contextlib.contextmanager
 def owned_folder(folder: Path) -> Iterator[None]:
-    """Own an existing folder while a run trains into it; a process that dies gives it up.
-
-    Raises:
-        UserError: if another process trains into it.
-    """
+    """Own an existing folder while a run trains into it; a process that dies gives it up."""
     try:
         lock = FileLock(folder / LOCK).acquire(timeout=0)
     except Timeout:

@@ -6,18 +6,14 @@ import contextlib
 import dataclasses
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
 from safetensors import SafetensorError
-from transformers import (
-    PreTrainedModel,
-    TrainerCallback,
-    TrainerState,
-)
+from transformers import PreTrainedModel, TrainerCallback, TrainerState
 from transformers.integrations.integration_utils import TensorBoardCallback
 from transformers.trainer_callback import PrinterCallback
 
@@ -30,7 +26,7 @@ from latentwave.bench.training.checkpoint import (
     resume_hint,
     whole_tensor,
 )
-from latentwave.bench.training.curve import Clock, logged_curve, to_the_end
+from latentwave.bench.training.curve import Stopwatch, logged_curve, to_the_end
 from latentwave.bench.training.engine import expected_wrapper, prepare_model, shard_model
 from latentwave.bench.training.environment import describe_environment
 from latentwave.bench.training.files import (
@@ -44,10 +40,9 @@ from latentwave.bench.training.files import (
     seal_folder,
 )
 from latentwave.bench.training.models import check_size
-from latentwave.bench.training.objective import Objective
+from latentwave.bench.training.objective import Objective, open_objective
 from latentwave.bench.training.processes import (
     explained_ends,
-    heeded_interrupts,
     is_main,
     num_processes,
     on_main,
@@ -64,7 +59,6 @@ from latentwave.bench.training.result import (
     write_result,
 )
 from latentwave.bench.training.snapshots import SnapshotCallback
-from latentwave.bench.training.tasks import open_objective
 from latentwave.bench.training.trainer import RunTrainer, training_arguments
 from latentwave.errors import UserError
 
@@ -94,7 +88,7 @@ def train(
 
     Args:
         recipe: the experiment.
-        contestant: one of its contestants.
+        contestant: its name in the recipe.
         seed: of initial backbone weights and batches.
         store: the corpus of the recipe.
         folder: of the run.
@@ -103,9 +97,6 @@ def train(
         start_from: a checkpoint of another run with this contestant and seed, from which this one
             branches off: weights, optimizer and batches go on from there, the learning rate
             follows this recipe's schedule.
-
-    Returns:
-        The finished run.
 
     Raises:
         UserError: if the folder exists (without resume) or holds a run of another recipe, if
@@ -144,18 +135,7 @@ def describe_run(
     store: TokenStore,
     start_from: Path | None = None,
 ) -> dict[str, Any]:
-    """What a run is, as its run.json records it: folders that hold another are refused.
-
-    Args:
-        recipe: the experiment.
-        contestant: one of its contestants.
-        seed: of initial backbone weights and batches.
-        store: the corpus of the recipe.
-        start_from: the checkpoint that it branches off from.
-
-    Returns:
-        Plain values.
-    """
+    """What a run is, as its run.json records it: folders that hold another are refused."""
     recipe = recipe.as_seen_by(contestant)
     return {
         "contestant": contestant,
@@ -207,7 +187,11 @@ class _Run:
             on_main(lambda: _remove_partial(self.folder))
             checkpoint = on_main(lambda: newest_checkpoint(self.folder))
             if checkpoint is None and start_from is not None:
-                on_main(lambda: _check_start(start_from))
+                fault = on_main(lambda: find_fault(start_from))
+                if fault is not None:
+                    raise UserError(
+                        f"cannot start from {start_from}: it is damaged or missing ({fault})"
+                    )
                 checkpoint = start_from
             self.arguments.eval_on_start = checkpoint is None
             wrapper = expected_wrapper(self.settings)
@@ -217,44 +201,45 @@ class _Run:
                 "compiled": prepare_model(self.model, self.settings),
                 "device": str(self.arguments.device),
             }
-            if num_processes() > 1:
-                # Dropout must differ from process to process.
-                torch.manual_seed(self.seed + 1_000_003 * rank())
             stack.enter_context(_quiet())
-            clock = Clock()
+            stopwatch = Stopwatch()
+            model: Any = self.model
+            model.to(self.arguments.device)
+            if wrapper == "FSDPModule (fully_shard)":
+                shard_model(self.model)
             trainer = RunTrainer(
                 self.folder,
                 objective=self.objective,
                 seed=self.seed,
                 wrapper=wrapper,
-                clock=clock,
+                stopwatch=stopwatch,
                 model=self.model,
                 args=self.arguments,
                 eval_dataset=self.validation,
-                callbacks=self._callbacks(stack, clock),
+                callbacks=self._callbacks(stack, stopwatch),
             )
             trainer.remove_callback(PrinterCallback)
-            if wrapper == "FSDPModule (fully_shard)":
-                shard_model(self.model)
             if is_main() and num_processes() > 1:
                 self._say(execution)
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
             result = on_main(lambda: self._result(trainer.state, start_from, execution))
             if result.diverged_at is None:
-                metrics, split = trainer.final_metrics()
-                result = dataclasses.replace(result, metrics=metrics, metrics_split=split)
+                if split := self.objective.final_split:
+                    metrics = trainer.measure(self.objective.evaluation_set(split, None))
+                    result = dataclasses.replace(result, metrics=metrics, metrics_split=split)
                 weights = _whole_weights(self.model)
                 on_main(lambda: self._save_model(weights))
             on_main(lambda: write_result(self.folder, result))
             return result
 
-    def _callbacks(self, stack: contextlib.ExitStack, clock: Clock) -> list[TrainerCallback]:
+    def _callbacks(
+        self, stack: contextlib.ExitStack, stopwatch: Stopwatch
+    ) -> list[TrainerCallback]:
         """What every process does beside training, and what the first one writes and shows."""
-        heed = stack.enter_context(heeded_interrupts())
-        callbacks: list[TrainerCallback] = [_EveryStep(self.settings.save_at_steps, heed)]
-        if self.settings.snapshots:  # before the clock, which stands still meanwhile
-            callbacks.append(SnapshotCallback(self.folder / SNAPSHOTS))
-        callbacks.append(clock)
+        callbacks: list[TrainerCallback] = [_EveryStep(self.settings.save_at_steps, self.seed)]
+        if self.settings.snapshots:  # before the stopwatch, which stands still meanwhile
+            callbacks.append(SnapshotCallback(self.folder))
+        callbacks.append(stopwatch)
         if not is_main():
             return callbacks
         label = f"{self.contestant}, seed {self.seed}"
@@ -310,12 +295,6 @@ class _Run:
             ) from error
 
 
-def _check_start(checkpoint: Path) -> None:
-    fault = find_fault(checkpoint)
-    if fault is not None:
-        raise UserError(f"cannot start from {checkpoint}: it is damaged or missing ({fault})")
-
-
 def _whole_weights(model: PreTrainedModel) -> dict[str, Any]:
     """Parameters and buffers on the CPU; tied ones stay the same tensor."""
     own = model.state_dict(keep_vars=True)
@@ -331,14 +310,19 @@ def _remove_partial(folder: Path) -> None:
 
 
 class _EveryStep(TrainerCallback):
-    """Asks for checkpoints at given steps, and looks whether Ctrl-C was pressed."""
+    """Seeds dropout by run, step and process, and asks for checkpoints at given steps.
 
-    def __init__(self, save_at_steps: list[int], heed: Callable[[], None]) -> None:
+    So a run that goes on from a checkpoint draws what an uninterrupted one draws.
+    """
+
+    def __init__(self, save_at_steps: list[int], seed: int) -> None:
         self._save_at_steps = frozenset(save_at_steps)
-        self._heed = heed
+        self._seed = seed
+
+    def on_step_begin(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
+        torch.manual_seed(self._seed + 1_000_003 * state.global_step + 7919 * rank())
 
     def on_step_end(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
-        self._heed()
         if state.global_step in self._save_at_steps:
             control.should_save = True
 

@@ -11,11 +11,11 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerState
 
+from latentwave import hub
 from latentwave.bench.training.checkpoint import whole_tensor
 from latentwave.bench.training.files import SNAPSHOTS, write_durably
 from latentwave.bench.training.processes import is_main
 from latentwave.errors import UserError
-from latentwave.mixers import Mixer
 
 MOST_SNAPSHOTS = 24
 
@@ -25,13 +25,6 @@ def snapshot_steps(num_steps: int, evaluate_every_steps: int) -> list[int]:
 
     The first and the last evaluation are among them; between them distances grow geometrically,
     since filters move most at the beginning.
-
-    Args:
-        num_steps: of the run.
-        evaluate_every_steps: distance of its evaluations.
-
-    Returns:
-        Ascending steps.
 
     Example:
         >>> snapshot_steps(40, 10)
@@ -49,13 +42,9 @@ def snapshot_steps(num_steps: int, evaluate_every_steps: int) -> list[int]:
 
 def mixer_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     """The trainable parameters of all mixers, by their names in the model."""
-    return {
-        f"{prefix}.{name}" if prefix else name: parameter
-        for prefix, module in model.named_modules()
-        if isinstance(module, Mixer)
-        for name, parameter in module.named_parameters()
-        if parameter.requires_grad
-    }
+    own = {id(parameter) for parameter in hub.mixer_parameters(model)}
+    named = model.named_parameters()
+    return {name: p for name, p in named if id(p) in own and p.requires_grad}
 
 
 class SnapshotCallback(TrainerCallback):
@@ -64,18 +53,15 @@ class SnapshotCallback(TrainerCallback):
     Each file is there whole or not at all; runs whose mixers have no parameters get none. A
     resumed run removes what is later than its checkpoint and writes it anew. All processes take
     part, because parameters that FSDP2 shards are gathered from them; the first one writes.
-
-    Args:
-        folder: of the snapshots.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, run: Path) -> None:
+        self._run = run
 
     def on_train_begin(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
         """Remove what an interrupted run wrote after its checkpoint."""
         if is_main():
-            for step, path in _snapshots(self._folder).items():
+            for step, path in list_snapshots(self._run).items():
                 if step > state.global_step:
                     path.unlink()
 
@@ -86,29 +72,20 @@ class SnapshotCallback(TrainerCallback):
         parameters = mixer_parameters(kwargs["model"])
         tensors = {name: whole_tensor(parameter) for name, parameter in parameters.items()}
         if tensors and is_main():
-            self._folder.mkdir(exist_ok=True)
-            path = self._folder / f"step-{state.global_step}.safetensors"
+            path = self._run / SNAPSHOTS / f"step-{state.global_step}.safetensors"
+            path.parent.mkdir(exist_ok=True)
             write_durably(path, save(tensors, metadata={"step": str(state.global_step)}))
 
 
 def list_snapshots(run: Path) -> dict[int, Path]:
     """The snapshots of a run by their steps, ascending; empty if it has none."""
-    return _snapshots(run / SNAPSHOTS)
-
-
-def _snapshots(folder: Path) -> dict[int, Path]:
-    numbered = (
-        (path.stem.removeprefix("step-"), path) for path in folder.glob("step-*.safetensors")
-    )
+    files = (run / SNAPSHOTS).glob("step-*.safetensors")
+    numbered = ((path.stem.removeprefix("step-"), path) for path in files)
     return dict(sorted((int(number), path) for number, path in numbered if number.isdecimal()))
 
 
 def read_snapshot(path: Path) -> dict[str, Tensor]:
-    """The parameters of one snapshot by their names in the model.
-
-    Raises:
-        UserError: if the file is damaged.
-    """
+    """The parameters of one snapshot by their names in the model."""
     try:
         if not path.is_file():
             raise OSError("not a regular file")

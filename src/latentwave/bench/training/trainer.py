@@ -9,11 +9,11 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from transformers import Trainer, TrainingArguments
+from transformers import PreTrainedModel, Trainer, TrainingArguments
 
 from latentwave.bench.data import RandomWindows, TokenBatches
-from latentwave.bench.training.checkpoint import load_checkpoint, load_generators, save_checkpoint
-from latentwave.bench.training.curve import Clock
+from latentwave.bench.training.checkpoint import load_checkpoint, save_checkpoint
+from latentwave.bench.training.curve import Stopwatch
 from latentwave.bench.training.engine import Wrapper, found_wrapper, reshard, windows_per_process
 from latentwave.bench.training.files import CHECKPOINTS
 from latentwave.bench.training.objective import Objective
@@ -30,18 +30,10 @@ class RunTrainer(Trainer):
     The Trainer's own evaluation counts windows twice that do not divide by the processes. Training
     ends at the first evaluation whose loss is not finite.
 
-    Args:
-        run: folder of the run.
-        objective: what is trained and measured.
-        seed: of the batches.
-        wrapper: what must wrap the model in training. A model for FSDP2 is sharded already.
-        clock: whose seconds stand beside each evaluation; one of the callbacks.
-        **options: of the Trainer.
-
     Raises:
-        RuntimeError: at the start of training, if something else wraps the model, or its
-            precision is not the recipe's: some combinations of options make libraries fall back
-            to another engine in silence.
+        RuntimeError: at the start of training, if something else than the expected wrapper is
+            around the model, or its precision is not the recipe's: some combinations of options
+            make libraries fall back to another engine in silence.
     """
 
     def __init__(
@@ -51,11 +43,17 @@ class RunTrainer(Trainer):
         objective: Objective,
         seed: int,
         wrapper: Wrapper,
-        clock: Clock,
+        stopwatch: Stopwatch,
+        model: PreTrainedModel,
         **options: Any,
     ) -> None:
+        optimizer = make_optimizer(model, objective.recipe.training)
         super().__init__(
-            data_collator=objective.collate, train_dataset=objective.training_set(seed), **options
+            model=model,
+            data_collator=objective.collate,
+            train_dataset=objective.training_set(seed),
+            optimizers=(optimizer, make_schedule(optimizer, objective.recipe.training)),
+            **options,
         )
         if objective.mean_loss:
             # Otherwise the Trainer takes the loss for a sum over all tokens of a step.
@@ -63,7 +61,7 @@ class RunTrainer(Trainer):
         self._run = run
         self._objective = objective
         self._settings = objective.recipe.training
-        self._clock = clock
+        self._stopwatch = stopwatch
         self._batches: TokenBatches | None = None
         self._expected = (wrapper, _PRECISIONS[self._settings.precision])
         if wrapper != "DistributedDataParallel":
@@ -76,23 +74,6 @@ class RunTrainer(Trainer):
                 return prepare(model, device_placement=False, evaluation_mode=True)
 
             self.accelerator.prepare_model = prepare_model
-
-    def create_optimizer(self, model: Any = None) -> Optimizer:
-        """The recipe's, see `make_optimizer`."""
-        if self.optimizer is None:
-            trained: Any = self.model
-            self.optimizer = make_optimizer(trained, self._settings)
-        return self.optimizer
-
-    def create_scheduler(
-        self, num_training_steps: int, optimizer: Optimizer | None = None
-    ) -> LRScheduler:
-        """The recipe's, see `make_schedule`."""
-        if self.lr_scheduler is None:
-            prepared: Any = self.optimizer if optimizer is None else optimizer
-            plain = getattr(prepared, "optimizer", prepared)
-            self.lr_scheduler = make_schedule(plain, self._settings)
-        return self.lr_scheduler
 
     def get_train_dataloader(self) -> Any:
         """Batches made on the training device where the objective can, else the Trainer's own."""
@@ -136,11 +117,8 @@ class RunTrainer(Trainer):
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
         """Loss and metrics, every item counted once, whatever the number of processes."""
-        model: Any = self.model_wrapped
-        items: Any = self.eval_dataset if eval_dataset is None else eval_dataset
-        measured = self._objective.evaluate(model, items, self.args.per_device_eval_batch_size)
-        reshard(model)
-        measured |= {"seconds": self._clock.seconds}
+        measured = self.measure(self.eval_dataset if eval_dataset is None else eval_dataset)
+        measured |= {"seconds": self._stopwatch.seconds}
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in measured.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(
@@ -150,12 +128,12 @@ class RunTrainer(Trainer):
             self.control.should_training_stop, self.control.should_save = True, False
         return metrics
 
-    def final_metrics(self) -> tuple[dict[str, float], str | None]:
-        """See `Objective.final_metrics`."""
+    def measure(self, items: Any) -> dict[str, float]:
+        """Loss and metrics over items, by the objective."""
         model: Any = self.model_wrapped
-        found = self._objective.final_metrics(model, self.args.per_device_eval_batch_size)
+        measured = self._objective.evaluate(model, items, self.args.per_device_eval_batch_size)
         reshard(model)
-        return found
+        return measured
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         trained, optimizer, _ = self._trained()
@@ -176,22 +154,9 @@ class RunTrainer(Trainer):
         optimizer: Any = self.optimizer
         return self.model, optimizer.optimizer, self.lr_scheduler  # type: ignore[return-value]
 
-    def _load_rng_state(self, checkpoint: str | None) -> None:
-        if checkpoint is not None:
-            load_generators(Path(checkpoint), self.args.seed)
-
 
 def training_arguments(recipe: Recipe, seed: int, folder: Path) -> TrainingArguments:
-    """What transformers' Trainer is told.
-
-    Args:
-        recipe: as the contestant sees it.
-        seed: of the run.
-        folder: of the run.
-
-    Raises:
-        UserError: if the batch cannot be shared by the processes.
-    """
+    """What transformers' Trainer is told, by a recipe as the contestant sees it."""
     settings = recipe.training
     windows = windows_per_process(settings)
     arguments = TrainingArguments(

@@ -108,15 +108,7 @@ class WaveFrontend(nn.Module):
     def forward(
         self, x: Float[Tensor, "B N"], mask: Bool[Tensor, "B N"]
     ) -> tuple[Float[Tensor, "B T D"], Bool[Tensor, "B T"]]:
-        """Frames of a batch and which of them are real.
-
-        Args:
-            x: (B, N), samples, padded on the right.
-            mask: (B, N), True for real samples.
-
-        Returns:
-            (B, T, D) and (B, T).
-        """
+        """Frames of a batch and which of them are real."""
         x = x.masked_fill(~mask, 0.0)
         lengths = mask.sum(dim=1, keepdim=True)
         power = x.square().sum(dim=1, keepdim=True) / lengths.clamp(min=1)

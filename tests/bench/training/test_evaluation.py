@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from latentwave.bench.training.metrics import classification_metrics
+from latentwave.bench.training.evaluation import classification_metrics
 from latentwave.errors import UserError
 
 
