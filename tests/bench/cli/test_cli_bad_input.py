@@ -9,7 +9,7 @@ import time
 import pytest
 import yaml
 
-from latentwave.bench.cli import command as command_module
+from latentwave.bench.cli import shared
 from latentwave.bench.cli.main import main
 from latentwave.bench.training.progress import PlainConsole
 from tests.processes import ENVIRONMENT
@@ -149,8 +149,8 @@ def test_control_characters_are_shown_not_obeyed(capsys):
     assert r"a\x1b]0;title\x1b[2J\u202eb" in shown  # rich drops others itself
     refused_line = refused(capsys, "report", f"/nowhere/{HOSTILE}")
     assert "\x1b" not in refused_line
-    assert isinstance(command_module.OUT, PlainConsole)
-    assert isinstance(command_module.ERR, PlainConsole)
+    assert isinstance(shared.OUT, PlainConsole)
+    assert isinstance(shared.ERR, PlainConsole)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
