@@ -145,7 +145,6 @@ def test_a_file_in_the_folder_s_place_is_refused_before_anything_is_measured(wor
         (["{}/none", "--num_windows", "0"], "num_windows must be >= 1, got 0"),
         (["{}/none", "--num_new_tokens", "-1"], "num_new_tokens must be >= 0, got -1"),
         (["{}/none", "--split", "all"], "Got value: all"),
-        (["{}/none", "--output", "{}/words.txt", "--num_windows", "1", *FEW], "is not a folder"),
     ],
 )
 def test_mistakes_get_one_line_and_exit_code_2(workplace, arguments, message, capsys):

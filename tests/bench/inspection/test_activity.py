@@ -23,7 +23,7 @@ def through(mixer):
             parameter.normal_(std=0.5)
     x = torch.randn(1, T, CHANNELS)
     y = mixer(x).detach()
-    passage = Passage(name="m", before=x[0].numpy(), after=y[0].numpy())
+    passage = Passage(before=x[0].numpy(), after=y[0].numpy())
     return kernels_of("m", mixer), passage
 
 
@@ -38,7 +38,7 @@ def test_sub_bands_add_up_to_what_the_bank_adds(kind):
         mixer.analysis[:3, 4:] = 0
         kernels = kernels_of("m", mixer)
         x = torch.from_numpy(passage.before)[None]
-        passage = Passage(name="m", before=passage.before, after=mixer(x)[0].numpy())
+        passage = Passage(before=passage.before, after=mixer(x)[0].numpy())
     found = token_activity(mixer, kernels, passage)
     assert found.signed
     added = (passage.after - passage.before).mean(axis=1)
@@ -118,7 +118,7 @@ def test_the_plane_is_that_of_the_largest_variance():
     plane = np.linalg.qr(rng.normal(size=(6, 2)))[0].T
     points = rng.normal(size=(40, 2)) * [5, 2]
     both = (points @ plane + 3 + 1e-3 * rng.normal(size=(40, 6))).astype(np.float32)
-    path = embedding_path(Passage(name="m", before=both[:20], after=both[20:]))
+    path = embedding_path(Passage(before=both[:20], after=both[20:]))
     assert path.explained.sum() == pytest.approx(1, abs=1e-4)
     assert path.explained[0] > path.explained[1]
     found = np.concatenate([path.before, path.after])
@@ -131,6 +131,6 @@ def test_the_plane_is_that_of_the_largest_variance():
 
 def test_one_token_and_one_channel_have_a_path():
     point = np.ones((1, 1), dtype=np.float32)
-    path = embedding_path(Passage(name="m", before=point, after=3 * point))
+    path = embedding_path(Passage(before=point, after=3 * point))
     np.testing.assert_allclose(path.before, [[-1, 0]])
     np.testing.assert_allclose(path.after, [[1, 0]])

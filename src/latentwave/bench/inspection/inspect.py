@@ -58,11 +58,6 @@ class InspectedRun:
         """Those of the mixers."""
         return sum(mixer.num_parameters for mixer in named_mixers(self.model).values())
 
-    @property
-    def kinds(self) -> list[str]:
-        """The kinds of its mixers, sorted; empty for a plain backbone."""
-        return sorted({mixer.kind for mixer in named_mixers(self.model).values()})
-
 
 @dataclasses.dataclass(kw_only=True)
 class Inspection:
