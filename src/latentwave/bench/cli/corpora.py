@@ -36,7 +36,7 @@ def prepare(corpus: str, *, fields: dict[str, Any], output: Path | None = None) 
     """Turn a corpus into a memory-mapped token store.
 
     Args:
-        corpus: a file or folder, whose kind is guessed; or a name, see docs/data.md
+        corpus: a file or folder, whose kind is guessed; or a name
         fields: of its configuration
         output: folder of the store (default: in the cache)
     """

@@ -8,7 +8,7 @@ import shlex
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from transformers.utils import logging
 from latentwave.bench import comparison, data, training
 from latentwave.bench.cli import corpora, evaluation, generate, runs
 from latentwave.bench.cli.shared import tell
+from latentwave.bench.data.download import CATALOGUE
 from latentwave.errors import UserError
 
 Command = Callable[..., None]
@@ -44,6 +45,8 @@ _FIELDS: dict[str, type[data.CorpusConfig | training.Recipe]] = {
     "train": training.Recipe,
     "compare": training.Recipe,
 }
+# Listed in the help of commands that take one.
+_NAMES: dict[str, Iterable[str]] = {"download": CATALOGUE, "prepare": data.CORPORA}
 _NO_OPTIONS = {"fields", "workers", "command"}
 _LATER_SECONDS = 3.0
 
@@ -110,13 +113,20 @@ def _command_parser(name: str, function: Command) -> ArgumentParser:
     fields = _FIELDS.get(name)
     by_position = [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
     shown = ["RECIPE"] if fields is training.Recipe else [each.upper() for each in by_position]
+    description = (inspect.getdoc(function) or "").partition("\n\nArgs:")[0]
+    if name in _NAMES:
+        description += f" Names: {', '.join(_NAMES[name])}."
     parser = ArgumentParser(
         usage=" ".join(["latentwave", name, *shown, "[options]"]),
-        description=(inspect.getdoc(function) or "").partition("\n\nArgs:")[0],
+        description=description,
         exit_on_error=False,
     )
     if fields is training.Recipe:
-        parser.add_argument("--recipe", action="config", help="YAML file; may stand first alone")
+        parser.add_argument(
+            "--recipe",
+            action="config",
+            help="YAML file; if it stands first, --recipe may be omitted",
+        )
     skipped: set[str | int] = set(_NO_OPTIONS)
     for each in parameters:
         if each.default is False:

@@ -99,19 +99,14 @@ def record_passages(
 
 
 @torch.no_grad()
-def token_activity(mixer: Mixer, kernels: Kernels, passage: Passage) -> TokenActivity | None:
-    """How active each kernel of a mixer is at each token, rows as in `kernels`.
-
-    None for a filterbank that looks ahead, which no language model has.
-    """
+def token_activity(mixer: Mixer, kernels: Kernels, passage: Passage) -> TokenActivity:
+    """How active each kernel of a mixer is at each token, rows as in `kernels`."""
     if not isinstance(mixer, Bank):
         start, stop = mixer.mixed_range
         power = np.zeros((len(kernels.taps), len(passage.after)))
         np.add.at(power, kernels.row_of, passage.after[:, start:stop].T.astype(np.float64) ** 2)
         size = np.sqrt(power / kernels.counts[:, None])
         return TokenActivity(tf_mask=None, activity=size, signed=False)
-    if not mixer.causal:
-        return None
     x = torch.from_numpy(passage.before)[None].to(mixer.analysis)
     segment_ids = runs = tf_mask = None
     if passage.segment_ids is not None:

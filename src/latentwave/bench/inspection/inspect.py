@@ -200,9 +200,7 @@ def _follow(
         if each.name in passages:
             passage = passages[each.name]
             seen.paths[each.name] = embedding_path(passage)
-            activity = token_activity(mixers[each.name], each, passage)
-            if activity is not None:
-                seen.activity[each.name] = activity
+            seen.activity[each.name] = token_activity(mixers[each.name], each, passage)
 
 
 def _context(model: PreTrainedModel) -> int:

@@ -192,8 +192,11 @@ def _final_metrics(
 
 def _price(subject: ContestantResults, baseline: ContestantResults) -> str:
     parts = []
-    for words in ("parameters", "FLOPs per token", "tokens per second"):
-        field = words.replace(" ", "_").lower().replace("parameters", "num_parameters")
+    for field, words in (
+        ("num_parameters", "parameters"),
+        ("flops_per_token", "FLOPs per token"),
+        ("tokens_per_second", "tokens per second"),
+    ):
         mine, theirs = getattr(subject, field), getattr(baseline, field)
         if mine is None or not theirs:
             continue
