@@ -17,7 +17,6 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,6 +40,16 @@ TRAINED: dict[str, dict[str, Any] | None] = {
 }
 
 
+class Decoder(NamedTuple):
+    """A decoder and the batch that it is trained on."""
+
+    layers: int
+    width: int
+    heads: int
+    batch: int
+    tokens: int
+
+
 class Sizes(NamedTuple):
     """What is measured: (B, T, D) of single operators, and whole decoders."""
 
@@ -48,7 +57,7 @@ class Sizes(NamedTuple):
     matrix: int
     filterbank: tuple[int, int, int]
     mixers: list[tuple[int, int, int]]
-    decoders: dict[str, dict[str, int]]
+    decoders: dict[str, Decoder]
 
 
 LARGE = Sizes(
@@ -57,14 +66,8 @@ LARGE = Sizes(
     filterbank=(64, 512, 128),
     mixers=[(16, 2048, 768), (32, 512, 128)],
     decoders={
-        "papers' size": {"layers": 10, "width": 128, "heads": 8, "batch": 64, "tokens": 512},
-        "GPT-2 small's width": {
-            "layers": 4,
-            "width": 768,
-            "heads": 12,
-            "batch": 16,
-            "tokens": 1024,
-        },
+        "papers' size": Decoder(layers=10, width=128, heads=8, batch=64, tokens=512),
+        "GPT-2 small's width": Decoder(layers=4, width=768, heads=12, batch=16, tokens=1024),
     },
 )
 TINY = Sizes(
@@ -72,7 +75,7 @@ TINY = Sizes(
     matrix=128,
     filterbank=(2, 40, 8),
     mixers=[(2, 40, 16)],
-    decoders={"tiny": {"layers": 2, "width": 16, "heads": 2, "batch": 2, "tokens": 32}},
+    decoders={"tiny": Decoder(layers=2, width=16, heads=2, batch=2, tokens=32)},
 )
 
 
@@ -190,7 +193,7 @@ def filterbanks(bench: Bench, sizes: Sizes) -> None:
                 analysis = torch.randn(M, K, device=bench.device, dtype=dtype) / K**0.5
                 weights = torch.randn(shape, device=bench.device, dtype=dtype) / M
                 inputs = [tensor.requires_grad_() for tensor in (x, analysis, weights)]
-                group = f"filterbank {B}x{T}x{D}, M {M}, K {K}, {weighting}, {_name(dtype)}"
+                group = f"filterbank {B}x{T}x{D}, M {M}, K {K}, {weighting}, {str(dtype)[6:]}"
                 moved = 5 * x.nbytes + 3 * weights.nbytes
                 # z, z again for the backward pass, and the two products of its adjoint.
                 work = 4 * 2 * M * K * B * T * D
@@ -255,37 +258,28 @@ def mixers(bench: Bench, sizes: Sizes) -> None:
 def training(bench: Bench, sizes: Sizes) -> None:
     """A step of AdamW under bfloat16, each contestant beside the plain decoder."""
     for title, size in sizes.decoders.items():
-        plain: dict[str, float | None] = {}
+        num_tokens = size.batch * size.tokens
         for how in ("eager", "compiled layers"):
+            group, reference = f"training step, {title}, {how}", None
             for name, options in TRAINED.items():
-                if options and options.get("mixer", "wavelet") not in list_mixers():
-                    continue
                 step, work = _training_step(bench.device, size, options, how != "eager")
-                before = len(bench.left_out)
-                seconds = bench.row(
-                    f"training step, {title}, {how}", name, step, flops=work, **_tokens(size)
-                )
+                seconds = bench.row(group, name, step, flops=work, tokens=num_tokens)
                 if name == "none":
-                    plain[how] = seconds
-                reference = plain.get(how)
-                if seconds and reference and len(bench.left_out) == before:
+                    reference = seconds
+                if seconds and reference:
                     bench.write(
-                        group=f"training step, {title}, {how}",
+                        group=group,
                         name=f"{name} / none",
                         ratio=seconds / reference,
-                        tokens_per_second=round(size["batch"] * size["tokens"] / seconds),
+                        tokens_per_second=round(num_tokens / seconds),
                     )
 
 
-def _tokens(size: dict[str, int]) -> dict[str, int]:
-    return {"tokens": size["batch"] * size["tokens"]}
-
-
 def _training_step(
-    device: torch.device, size: dict[str, int], options: dict[str, Any] | None, compiled: bool
+    device: torch.device, size: Decoder, options: dict[str, Any] | None, compiled: bool
 ) -> tuple[Callable[[], object], float]:
     torch.manual_seed(0)
-    model = GPT2LMHeadModel(_config(size["width"], size["tokens"], size["layers"], size["heads"]))
+    model = GPT2LMHeadModel(_config(size.width, size.tokens, size.layers, size.heads))
     if options is not None:
         lw.attach(model, **options)
     nn.Module.to(model, device).train()
@@ -293,13 +287,11 @@ def _training_step(
         torch.compiler.reset()
         for layer in decoder_layers(model):
             layer.compile(dynamic=False)
-    fused = device.type == "cuda"
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=fused)
-    shape = (size["batch"], size["tokens"])
-    ids = torch.randint(model.config.vocab_size, shape, device=device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=device.type == "cuda")
+    ids = torch.randint(model.config.vocab_size, (size.batch, size.tokens), device=device)
 
     def step() -> object:
-        with _autocast(device):
+        with torch.autocast(device.type, dtype=torch.bfloat16):
             loss = model(input_ids=ids, labels=ids, use_cache=False).loss
         loss.backward()
         optimizer.step()
@@ -307,12 +299,8 @@ def _training_step(
         return loss
 
     matrices = sum(p.numel() for p in model.parameters() if p.dim() > 1)
-    attention = 2 * size["layers"] * size["tokens"] * size["width"]
-    return step, 3 * (2 * matrices + attention) * shape[0] * shape[1]
-
-
-def _autocast(device: torch.device) -> AbstractContextManager[Any]:
-    return torch.autocast(device.type, dtype=torch.bfloat16)
+    attention = 2 * size.layers * size.tokens * size.width
+    return step, 3 * (2 * matrices + attention) * size.batch * size.tokens
 
 
 def _decoder_layer(width: int, tokens: int) -> nn.Module:
@@ -345,10 +333,6 @@ def _config(width: int, tokens: int, layers: int, heads: int) -> GPT2Config:
         attn_pdrop=0.0,
         activation_function="gelu_pytorch_tanh",
     )
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 PHASES = {"filterbanks": filterbanks, "training": training, "mixers": mixers}

@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib
+import itertools
 import json
 import math
 import sys
@@ -192,39 +193,36 @@ def main() -> None:
     done = [json.loads(line)["run"] for line in lines]
     checkouts = {"nanogpt": options.nanogpt, "nanochat": options.nanochat}
     sys.path[:0] = [str(path) for path in checkouts.values() if path]
-    for size, tokens in zip(options.sizes, options.tokens, strict=True):
-        for reference in [name for name, path in checkouts.items() if path]:
-            for batch_size in options.batch_sizes:
-                for factor in options.factors:
-                    run = Run(
-                        reference=reference,
-                        size=size,
-                        batch_size=batch_size,
-                        factor=factor,
-                        context_length=options.context_length,
-                        num_steps=tokens // (batch_size * options.context_length),
-                    )
-                    if dataclasses.asdict(run) in done:
-                        continue
-                    start = time.perf_counter()
-                    loss = train(
-                        run,
-                        store,
-                        seed=options.seed,
-                        num_windows=options.num_windows,
-                        device=device,
-                    )
-                    seconds = time.perf_counter() - start
-                    print(f"{run} {loss:.4f} in {seconds:.0f} s", flush=True)
-                    record = {
-                        "run": dataclasses.asdict(run),
-                        "seed": options.seed,
-                        "final_loss": loss,
-                        "seconds": seconds,
-                        "environment": describe_environment(),
-                    }
-                    with options.output.open("a") as file:
-                        file.write(json.dumps(record) + "\n")
+    chosen = itertools.product(
+        zip(options.sizes, options.tokens, strict=True),
+        [name for name, path in checkouts.items() if path],
+        options.batch_sizes,
+        options.factors,
+    )
+    for (size, tokens), reference, batch_size, factor in chosen:
+        run = Run(
+            reference=reference,
+            size=size,
+            batch_size=batch_size,
+            factor=factor,
+            context_length=options.context_length,
+            num_steps=tokens // (batch_size * options.context_length),
+        )
+        if dataclasses.asdict(run) in done:
+            continue
+        start = time.perf_counter()
+        loss = train(run, store, seed=options.seed, num_windows=options.num_windows, device=device)
+        seconds = time.perf_counter() - start
+        print(f"{run} {loss:.4f} in {seconds:.0f} s", flush=True)
+        record = {
+            "run": dataclasses.asdict(run),
+            "seed": options.seed,
+            "final_loss": loss,
+            "seconds": seconds,
+            "environment": describe_environment(),
+        }
+        with options.output.open("a") as file:
+            file.write(json.dumps(record) + "\n")
 
 
 if __name__ == "__main__":

@@ -102,3 +102,20 @@ main(rows)
     assert [row.what for row in found.rows] == ["first", "first", "second"]
     assert [(row.ours, row.reference, row.ratio) for row in found.rows] == [(2.0, 4.0, 3.0)] * 3
     assert json.loads((tmp_path / "rows.json").read_text())["rows"][0]["met"] is True
+
+
+@pytest.mark.parametrize(
+    "phases",
+    [["filterbanks"], pytest.param(["training", "mixers"], marks=pytest.mark.slow)],
+    ids="-".join,
+)
+def test_the_gpu_benchmark_runs_at_tiny_size_on_a_cpu(tmp_path, phases):
+    output = tmp_path / "rows.jsonl"
+    command = [sys.executable, "benchmarks/bench_gpu.py", str(output), "--tiny"]
+    subprocess.run([*command, "--phases", *phases], cwd=ROOT, check=True)
+    rows = [json.loads(line) for line in output.read_text().splitlines()]
+    assert not [row for row in rows if "error" in row]
+    timed = [row for row in rows if "milliseconds" in row]
+    assert len(timed) > 10
+    # The ceilings come first, so they have no floor themselves.
+    assert all(row["floor_milliseconds"] > 0 for row in timed if row["group"] != "ceiling")

@@ -1,18 +1,111 @@
-"""The numbers in the docs are what the code gives."""
+"""The code, commands and numbers of README.md and docs/ are what the code gives."""
 
+import contextlib
+import io
+import json
+import os
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import latentwave as lw
-from latentwave.bench.comparison import measure_cost
-from latentwave.bench.training import BackboneConfig, ContestantConfig, build_model
+from latentwave.bench.cli.main import main
+from latentwave.bench.comparison import highest_coverage, measure_cost, seeds_needed
+from latentwave.bench.data import prepare
+from latentwave.bench.training import BackboneConfig, ContestantConfig, build_model, train
 from latentwave.hub import all_mixers
+from tests.tiny import tiny_recipe, write_text
 
-PAGE = (Path(__file__).parents[1] / "docs" / "mixers.md").read_text()
+ROOT = Path(__file__).parents[1]
+
+
+def read(page):
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def python_blocks(page):
+    return re.findall(r"```python\n(.*?)```", read(page), flags=re.S)
+
+
+def run_code(code, folder):
+    """What code prints in an interpreter of its own."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    return tmp_path_factory.mktemp("page")
+
+
+def test_the_code_of_the_readme_and_of_the_mixers_page_runs(workplace):
+    blocks = python_blocks("README.md")
+    assert blocks
+    run_code("\n".join([*blocks, "lw.detach(model)", *python_blocks("docs/mixers.md")]), workplace)
+
+
+def test_the_code_of_your_training_script_runs(workplace):
+    run_code("\n".join(python_blocks("docs/your-training-script.md")), workplace)
+    assert (workplace / "mixers" / "mixers.safetensors").stat().st_size < 20_000
+
+
+def test_bring_your_model_runs_with_its_harness_command_offline(workplace, monkeypatch, capsys):
+    page = "docs/bring-your-model.md"
+    assert "trainable parameters" in run_code("\n".join(python_blocks(page)), workplace)
+    monkeypatch.chdir(workplace)
+    monkeypatch.setenv("LATENTWAVE_HOME", str(workplace / "home"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    lines = Path("tasks/prose.jsonl").read_text().splitlines()
+    text = write_text(workplace / "words.txt")
+    text.write_text(text.read_text() + "".join(json.loads(line)["text"] for line in lines))
+    recipe = tiny_recipe(text)
+    train(recipe, "wavelet", 0, prepare(recipe.corpus), workplace / "RUN")
+    capsys.readouterr()
+    command = re.search(r"```sh\nlatentwave (.*?)\n```", read(page)).group(1)
+    arguments = shlex.split(command)
+    assert main(arguments) == 0
+    assert "bits_per_byte" in capsys.readouterr().out
+    figures = json.loads(Path("prose.json").read_text())
+    assert 1 < figures["results"]["prose"]["bits_per_byte,none"] < 10
+    assert main([*arguments[:2], "--tasks", "[other]", "--include_path", "tasks"]) == 2
+    assert "knows no task other; known are: prose" in capsys.readouterr().err
+
+
+def test_the_example_of_measuring_prints_what_it_says(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    page = read("docs/measuring.md")
+    code, printed = re.search(r"```python\n(.*?)```\n\n    (.*?)\n", page, flags=re.S).groups()
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        exec(code, {})  # noqa: S102
+    assert output.getvalue().strip() == printed
+    for name in re.findall(r"recipes/[\w-]+\.yaml", page):
+        assert (ROOT / name).is_file()
+
+
+def test_the_coverages_of_measuring():
+    rows = re.findall(r"^\| (\d) \| (\d+) %", read("docs/measuring.md"), flags=re.M)
+    assert [int(seeds) for seeds, _ in rows] == [2, 3, 4, 5, 6]
+    for seeds, percent in rows:
+        assert 100 * highest_coverage(int(seeds)) == pytest.approx(int(percent), abs=0.51)
+    assert seeds_needed(0.95) == 6
+
+
+MIXERS = read("docs/mixers.md")
 ROWS = re.findall(
-    r"^\| `(\w+)` \| ([\d,]+) \| ([\d.]+) % \| ([\d.]+) % \| (\d+) \|", PAGE, flags=re.M
+    r"^\| `(\w+)` \| ([\d,]+) \| ([\d.]+) % \| ([\d.]+) % \| (\d+) \|", MIXERS, flags=re.M
 )
 
 
@@ -20,8 +113,8 @@ ROWS = re.findall(
 def plain_flops():
     model = build_model(BackboneConfig(), ContestantConfig(), vocab_size=27, seed=0)
     cost = measure_cost(model, 512)
-    assert f"{cost.num_parameters:,} parameters" in PAGE
-    assert f"{cost.flops_per_token / 1e6:.1f} MFLOP" in PAGE
+    assert f"{cost.num_parameters:,} parameters" in MIXERS
+    assert f"{cost.flops_per_token / 1e6:.1f} MFLOP" in MIXERS
     return cost.flops_per_token
 
 

@@ -33,7 +33,6 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[1]
-PHASES = ("tests", "bench", "search", "ladder")
 _KEPT = {".json", ".jsonl", ".log", ".png", ".txt", ".html"}
 
 
@@ -160,23 +159,30 @@ def bench(lease: Lease) -> dict[str, Any]:
 
 def search(lease: Lease) -> dict[str, Any]:
     """The plain decoder's settings."""
-    folder = lease.output / "search"
-    command = ["-m", "latentwave", "search", lease.recipe("baseline-search.yaml")]
-    code = lease.run(
-        "search", [*command, "--jobs", str(lease.options.jobs), "--output", str(folder)]
-    )
+    code, folder = _latentwave(lease, "search", "baseline-search.yaml")
     return {"exit_code": code, "runs": len(list(folder.rglob("result.json")))}
 
 
 def ladder(lease: Lease) -> dict[str, Any]:
-    """Sizes and budgets; what runs when the time is over goes on at the next call."""
-    folder = lease.output / "ladder"
-    command = ["-m", "latentwave", "ladder", lease.recipe("ladder-gpu.yaml"), "--resume"]
-    limit = ["--limit_minutes", str(0.8 * lease.options.minutes)]
-    code = lease.run(
-        "ladder", [*command, *limit, "--jobs", str(lease.options.jobs), "--output", str(folder)]
-    )
+    """Sizes and budgets; what runs when the time is over continues at the next call."""
+    limit = ["--resume", "--limit_minutes", str(0.8 * lease.options.minutes)]
+    code, folder = _latentwave(lease, "ladder", "ladder-gpu.yaml", *limit)
     return {"exit_code": code, "branches": len(list(folder.rglob("branch-*/result.json")))}
+
+
+def _latentwave(lease: Lease, name: str, recipe: str, *more: str) -> tuple[int, Path]:
+    """The exit code of a command, and the folder that it wrote."""
+    folder = lease.output / name
+    command = ["-m", "latentwave", name, lease.recipe(recipe), "--output", str(folder), *more]
+    return lease.run(name, [*command, "--jobs", str(lease.options.jobs)]), folder
+
+
+PHASES: dict[str, Callable[[Lease], dict[str, Any]]] = {
+    "tests": tests,
+    "bench": bench,
+    "search": search,
+    "ladder": ladder,
+}
 
 
 def pack(output: Path) -> Path:
@@ -199,16 +205,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--corpus", type=Path, help="a text, plain or packed by xz")
     parser.add_argument("--tiny", action="store_true", help="a rehearsal on the CPU")
     lease = Lease(parser.parse_args(arguments))
-    phases: dict[str, Callable[[Lease], dict[str, Any]]] = {
-        "tests": tests,
-        "bench": bench,
-        "search": search,
-        "ladder": ladder,
-    }
     summary = {}
     for name in lease.options.phases:
         start = time.monotonic()
-        summary[name] = phases[name](lease) | {"seconds": round(time.monotonic() - start)}
+        summary[name] = PHASES[name](lease) | {"seconds": round(time.monotonic() - start)}
         print(f"{name}: {summary[name]}", flush=True)
         (lease.output / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
     print(f"all of it: {pack(lease.output)}")

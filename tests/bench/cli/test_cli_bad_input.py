@@ -9,7 +9,7 @@ import time
 import pytest
 import yaml
 
-from latentwave.bench.cli import command as command_module
+from latentwave.bench.cli import shared
 from latentwave.bench.cli.main import main
 from latentwave.bench.training.progress import PlainConsole
 from tests.processes import ENVIRONMENT
@@ -94,9 +94,8 @@ RECIPES = {
 }
 
 
-@pytest.mark.parametrize("command", ["train", "compare"])
 @pytest.mark.parametrize("content", [*RECIPES, "a FIFO", "a folder"])
-def test_files_that_are_no_recipes(command, content, tmp_path, capsys):
+def test_files_that_are_no_recipes(content, tmp_path, capsys):
     path = tmp_path / "recipe.yaml"
     if content == "a FIFO":
         os.mkfifo(path)
@@ -104,7 +103,7 @@ def test_files_that_are_no_recipes(command, content, tmp_path, capsys):
         path.mkdir()
     else:
         path.write_bytes(RECIPES[content])
-    assert str(path) in refused(capsys, command, path)
+    assert str(path) in refused(capsys, "train", path)
 
 
 @pytest.mark.parametrize(
@@ -149,8 +148,8 @@ def test_control_characters_are_shown_not_obeyed(capsys):
     assert r"a\x1b]0;title\x1b[2J\u202eb" in shown  # rich drops others itself
     refused_line = refused(capsys, "report", f"/nowhere/{HOSTILE}")
     assert "\x1b" not in refused_line
-    assert isinstance(command_module.OUT, PlainConsole)
-    assert isinstance(command_module.ERR, PlainConsole)
+    assert isinstance(shared.OUT, PlainConsole)
+    assert isinstance(shared.ERR, PlainConsole)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])

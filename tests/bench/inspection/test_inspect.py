@@ -8,18 +8,18 @@ from latentwave.bench.inspection import InspectedRun, inspect_runs
 from latentwave.bench.training import evaluate_loss, train
 from latentwave.errors import UserError
 from tests.comparing import assert_differ, assert_same
-from tests.inspected import look_into, tokens_of, train_runs
+from tests.inspected import look_into, tokens_of
 from tests.tiny import tiny_recipe, write_text
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("runs")
+@pytest.fixture
+def folder(runs):
+    return runs[0]
 
 
-@pytest.fixture(scope="module")
-def store(folder):
-    return train_runs(folder, "none", "wavelet", "adaptive")
+@pytest.fixture
+def store(runs):
+    return runs[1]
 
 
 def test_everything_is_seen_and_measured_on_the_same_windows(folder, store):
@@ -78,6 +78,7 @@ def test_documents_that_are_apart_count_for_themselves(tmp_path):
 def test_samples_are_the_same_each_time(folder, store):
     first, again = (look_into(folder, store, "wavelet", num_windows=2) for _ in range(2))
     assert first.samples == again.samples
+    assert "no parameters" in first.notes[0]
 
 
 def test_a_plain_backbone_still_has_losses(folder, store):
@@ -87,10 +88,6 @@ def test_a_plain_backbone_still_has_losses(folder, store):
     assert "without mixers" in seen.notes[0]
     assert seen.overall.difference is None
     assert seen.samples
-
-
-def test_fixed_kernels_are_said_to_be_fixed(folder, store):
-    assert "no parameters" in look_into(folder, store, "wavelet").notes[0]
 
 
 def test_without_a_corpus_a_text_still_has_masks(folder, store):
@@ -118,5 +115,3 @@ def test_runs_on_other_tokens_are_refused(folder, store, tmp_path):
     stranger = InspectedRun(name="x", folder=tmp_path, model=run.model, codec=CharacterCodec("abc"))
     with pytest.raises(UserError, match="reads other tokens than"):
         inspect_runs([run, stranger], store)
-    with pytest.raises(UserError, match="num_windows must be >= 1, got 0"):
-        look_into(folder, store, "none", num_windows=0)

@@ -40,11 +40,6 @@ def test_a_wider_filter_has_more_bandwidth_and_zero_has_none():
     assert centre[2] == bandwidth[2] == 0
 
 
-def test_levels_order_the_centres():
-    centre, _ = centre_and_bandwidth(haar_taps(np.arange(1, 8), 128))
-    assert (np.diff(centre) < 0).all()
-
-
 def test_decibels_have_a_floor():
     assert decibels(np.array([0.0, 10.0])).tolist() == [-80.0, 20.0]
 

@@ -16,11 +16,10 @@ TUNED = {"losses": {"0.001": 2.0, "0.002": 2.1}, "chosen": 0.001, "at_end_of_gri
 TUNED["num_steps"] = 500
 
 
-def printed(results, width=100, encoding="utf-8"):
-    file = io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="\n")
+def printed(results, width=100):
+    file = io.StringIO()
     print_summary(results, Console(file=file, width=width))
-    file.flush()
-    return file.buffer.getvalue().decode(encoding)
+    return file.getvalue()
 
 
 def strings(row):
@@ -168,18 +167,10 @@ def test_a_name_is_only_text_and_folded_not_cut():
     assert "[red]x[/blue]" in printed(renamed("[red]x[/blue]"))
 
 
-@pytest.mark.parametrize("name", ["\x1b[2J\x1b]0;title\x07x", "a\x9bb", "a\u202eb", "a\rb"])
-def test_no_escape_sequence_reaches_a_terminal(name):
-    text = printed(renamed(name))
+def test_no_escape_sequence_reaches_a_terminal():
+    text = printed(renamed("\x1b[2J\x1b]0;title\x07a\x9bb\u202ec\rd"))
     assert not any(ord(c) < 32 and c != "\n" for c in text)
     assert not {"\x9b", "\u202e"} & set(text)
-
-
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "cp437", "utf-8"])
-def test_any_console_can_show_it(encoding):
-    text = printed(renamed("波-é"), encoding=encoding)
-    assert "2.7" in text
-    assert ("2.7×" in text) == (encoding in ("cp1252", "latin-1", "utf-8"))
 
 
 @pytest.mark.parametrize("num_seeds", [1, 2, 3, 6])

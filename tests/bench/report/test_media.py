@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from latentwave.bench.report import write_piano_rolls, write_sounds
-from latentwave.bench.report.media import piano_roll_charts, sound_charts
+from latentwave.bench.report import piano_roll_charts, sound_charts, write_charts
 
 TIME = np.arange(16000) / 16000
 
@@ -12,7 +11,7 @@ TIME = np.arange(16000) / 16000
 def test_sounds_of_any_length(tmp_path, num_samples):
     tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(num_samples) / 8000)
     sounds = {"real": tone, "$generated": np.full(num_samples, np.nan)}
-    write_sounds(sounds, 8000, tmp_path / "a.png", prompt_seconds=0.01)
+    write_charts(sound_charts(sounds, 8000, prompt_seconds=0.01), tmp_path / "a.png")
     assert imread(tmp_path / "a.png").shape[:2] == (1300, 1625)
 
 
@@ -31,7 +30,8 @@ def test_piano_rolls(tmp_path):
     onset = np.sort(rng.uniform(0, 20, 300))
     pitch, velocity = rng.integers(30, 90, 300), rng.integers(1, 128, 300)
     notes = np.stack([onset, onset + 0.4, pitch, velocity], axis=1)
-    write_piano_rolls({"real": notes, "none": notes[:0]}, tmp_path / "a.png", prompt_seconds=3.0)
+    charts = piano_roll_charts({"real": notes, "none": notes[:0]}, prompt_seconds=3.0)
+    write_charts(charts, tmp_path / "a.png")
     assert imread(tmp_path / "a.png").shape[1] == 1625
     roll = piano_roll_charts({"real": notes})[0].heat_map
     for start, end, pitch, velocity in notes[-5:]:

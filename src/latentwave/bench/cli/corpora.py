@@ -1,66 +1,93 @@
-"""What commands that read a corpus share."""
+"""`latentwave download` and `latentwave prepare`: from published files to tokens."""
 
 from __future__ import annotations
 
-import dataclasses
+import time
 from pathlib import Path
 from typing import Any
 
-from latentwave.bench import data, training
-from latentwave.errors import UserError
+from rich.progress import DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+
+from latentwave.bench import data
+from latentwave.bench.cli.shared import ERR, corpus_config, say
+from latentwave.bench.data.download import CATALOGUE, downloaded, fetch
+
+_MIB = 1 << 20
 
 
-def corpus_config(corpus: str, **options: Any) -> data.CorpusConfig:
-    """The corpus that a name, a file or a folder means.
+def download(name: str | None = None, *, mirror: str | None = None, offline: bool = False) -> None:
+    """Download a published data set, check it and unpack it.
 
     Args:
-        corpus: one of `data.CORPORA`, or a path; a path wins where both are there.
-        **options: further fields of the configuration, None where not given.
-
-    Raises:
-        UserError: if there is neither, or an option does not fit.
+        name: of the data set (default: list them all)
+        mirror: URL of a folder that has the files; tried first
+        offline: use no network; say which file to put where
     """
-    given = {name: value for name, value in options.items() if value is not None}
-    path = Path(corpus).expanduser()
-    if path.exists():
-        if "path" in given:
-            raise UserError(f"{corpus} is a path already: leave --path out")
-        return data.CorpusConfig(name=data.guess_corpus(path), path=corpus, **given)
-    if corpus in data.CORPORA:
-        return data.CorpusConfig(name=corpus, **given)
-    raise UserError(
-        f"there is no file or folder {corpus}, and no corpus of that name; known are: "
-        f"{', '.join(data.CORPORA)}"
+    if name is None:
+        for each in CATALOGUE.values():
+            say(f"{each.name:14} {each.about}; {each.licence}")
+        return
+    say(f"{name}: {_fetch(name, mirror=mirror, offline=offline)}")
+    if CATALOGUE[name].note:
+        say(f"note: {CATALOGUE[name].note}")
+
+
+def prepare(corpus: str, *, fields: dict[str, Any], output: Path | None = None) -> None:
+    """Turn a corpus into a memory-mapped token store.
+
+    Args:
+        corpus: a file or folder, whose kind is guessed; or a name
+        fields: of its configuration
+        output: folder of the store (default: in the cache)
+    """
+    config = corpus_config(corpus, **fields)
+    published = config.kind.download
+    if config.path is None and published is not None and downloaded(published) is None:
+        _fetch(published)
+    started = time.time()
+    store = data.prepare(config, output)
+    seconds = time.time() - started
+    meta = store.metadata
+    units = ", ".join(f"{number:,} {unit}s" for unit, number in meta.num_units.items())
+    sizes = ", ".join(f"{name} {split.num_tokens:,}" for name, split in meta.splits.items())
+    tokens = f"{meta.vocab_size} different" if meta.vocab_size else meta.dtype
+    say(
+        f"{meta.corpus}: {meta.num_documents:,} documents, {units}, {meta.num_tokens:,} tokens "
+        f"({meta.tokenizer}, {tokens}): {sizes}"
     )
+    if left_out := meta.provenance.left_out:
+        names = ", ".join(f"{file.name} ({file.reason})" for file in left_out[:3])
+        more = f" and {len(left_out) - 3:,} more" if len(left_out) > 3 else ""
+        say(f"left out: {names}{more}")
+    if store.prepared_at() < started:
+        say(f"opened in {seconds:.2f} s: it was prepared before")
+    else:
+        say(f"prepared in {seconds:.2f} s: {_speed(store, seconds)}")
+    say(f"store: {store.folder}")
 
 
-def in_tokens_of(run: Path, codec: data.Codec, config: data.CorpusConfig) -> data.CorpusConfig:
-    """The same corpus in the tokens that a run was trained on, if both are text."""
-    if codec.kind == "bytes" and "bytes" in config.kind.tokenizers:
-        return dataclasses.replace(config, tokenizer="bytes")
-    folder = run / "model" if (run / "model").is_dir() else run
-    if (folder / "tokenizer.json").is_file() and "pretrained" in config.kind.tokenizers:
-        return dataclasses.replace(
-            config, tokenizer="pretrained", tokenizer_path=str(folder), vocab_size=None
-        )
-    return config
+def _fetch(name: str, mirror: str | None = None, offline: bool = False) -> Path:
+    """`fetch`, with progress bars on a terminal."""
+    columns = (TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=ERR, disable=not ERR.is_terminal) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def show(file: str, have: int, size: int | None) -> None:
+            if file not in tasks:
+                tasks[file] = progress.add_task(file, total=size)
+            progress.update(tasks[file], completed=have, total=size)
+
+        return fetch(name, mirror=mirror, offline=offline, on_bytes=show)
 
 
-def corpus_of_run(folder: Path) -> data.CorpusConfig:
-    """The corpus that a run was trained on.
-
-    Raises:
-        UserError: if its folder does not say.
-    """
-    record = training.read_record(folder)
-    if not record:
-        raise UserError(f"{folder} does not say what it was trained on: it has no run.json")
-    try:
-        return data.CorpusConfig(**record["corpus"]["config"])
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{folder}/run.json does not say which corpus: {error}") from error
-
-
-def keeps_documents_apart(folder: Path) -> bool:
-    """Whether a run was trained on windows whose documents do not see each other."""
-    return bool(training.read_record(folder).get("training", {}).get("separate_documents", False))
+def _speed(store: data.TokenStore, seconds: float) -> str:
+    """What was done per second, in the unit that people count such a corpus by."""
+    meta, per_second = store.metadata, store.codec.tokens_per_second
+    if store.codec.decodes_to == "text":
+        return f"{meta.num_units['byte'] / _MIB / seconds:,.1f} MiB/s"
+    if per_second is not None:
+        return f"{meta.num_tokens / per_second / seconds:,.0f} seconds of sound/s"
+    speed = f"{meta.num_units[meta.unit] / seconds:,.0f} {meta.unit}s/s"
+    if store.codec.decodes_to == "music":
+        return f"{len(meta.provenance.sources) / seconds:,.1f} files/s, {speed}"
+    return speed

@@ -1,102 +1,102 @@
-"""`latentwave generate`: a trained run goes on with a prompt, in text, sound or music."""
+"""`latentwave generate`: a trained run continues a prompt, in text, sound or music."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from jsonargparse import ArgumentParser, Namespace
-from jsonargparse.typing import NonNegativeInt, PositiveInt
 from numpy.typing import NDArray
 from rich.progress import Progress
 from transformers import TextStreamer, set_seed
 
 from latentwave.bench import data, report, training
-from latentwave.bench.cli.command import ERR, OUT, Command
-from latentwave.bench.cli.corpora import corpus_of_run
+from latentwave.bench.cli.shared import ERR, Split, check_at_least, say, store_of_run
 from latentwave.bench.data.audio import SampleCodec
 from latentwave.bench.data.music import EventCodec
 from latentwave.bench.training.checks import check_seeds
 from latentwave.bench.training.progress import without_controls
 from latentwave.errors import UserError
 
-DEFAULT_PROMPT = "The "
-DEFAULT_NEW_TOKENS = {"text": 200, "media": 1024}
-DEFAULT_PROMPT_TOKENS = 256
-MOST_SECONDS = 100_000
+_TEXT_PROMPT, _TEXT_TOKENS = "The ", 200
+_PROMPT_TOKENS, _MEDIA_TOKENS = 256, 1024
+_MOST_SECONDS = 100_000
 
 
-def _add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("run", type=Path, help="folder of a run")
-    parser.add_argument(
-        "--prompt",
-        type=str | None,
-        help=f'what to go on with (default: "{DEFAULT_PROMPT}"); for sound and music a file',
-    )
-    parser.add_argument(
-        "--prompt_split",
-        type=Literal["train", "validation", "test"] | None,
-        help="go on with sound or music of this split of the run's corpus, chosen by the seed",
-    )
-    parser.add_argument(
-        "--prompt_tokens",
-        type=int | None,
-        help="how many tokens of the file or split to go on with (default: all, or 256)",
-    )
-    parser.add_argument(
-        "--output",
-        type=Path | None,
-        help="file to write, prompt included; text is shown without one, sound and music go into "
-        "the run's folder",
-    )
-    parser.add_argument(
-        "--max_new_tokens",
-        type=int | None,
-        help="default: 200 of text, a second of sound, 1024 of music",
-    )
-    parser.add_argument("--seconds", type=float | None, help="of new sound")
-    parser.add_argument(
-        "--temperature", type=float, default=0.8, help="0 takes the likeliest token"
-    )
-    parser.add_argument(
-        "--top_k", type=PositiveInt, default=40, help="sample from the likeliest only"
-    )
-    parser.add_argument("--seed", type=NonNegativeInt, default=0, help="of the sampling")
+def generate(
+    run: Path,
+    *,
+    prompt: str | None = None,
+    prompt_split: Split | None = None,
+    prompt_tokens: int | None = None,
+    output: Path | None = None,
+    max_new_tokens: int | None = None,
+    seconds: float | None = None,
+    temperature: float = 0.8,
+    top_k: int = 40,
+    seed: int = 0,
+) -> None:
+    """Generate text, sound or music from a trained run.
 
-
-def _run(options: Namespace, _: list[str]) -> None:
-    check_seeds("seed", [options.seed])
-    model, codec = training.load_run(options.run)
+    Args:
+        run: folder of a run
+        prompt: text to continue (default: "The "); for sound and music, a file
+        prompt_split: continue sound or music from this split of the corpus, chosen by the seed
+        prompt_tokens: how many tokens of the file or split to continue (default: all of a file,
+            256 of a split)
+        output: file to write, prompt included (default: text is printed, sound and music go into
+            the run's folder)
+        max_new_tokens: default 200 of text, one second of sound, 1024 of music
+        seconds: of new sound, instead of max_new_tokens
+        temperature: of the sampling; 0 always takes the likeliest token
+        top_k: sample from this many of the likeliest tokens
+        seed: of the sampling
+    """
+    check_seeds("seed", [seed])
+    check_at_least(1, top_k=top_k, prompt_tokens=prompt_tokens)
+    model, codec = training.load_run(run)
     if training.is_classifier(model):
-        raise UserError(f"{options.run} is a classifier: it evaluates, it does not generate")
+        raise UserError(f"{run} is a classifier: it evaluates, it does not generate")
     media = codec if isinstance(codec, data.MediaCodec) else None
-    output = _output(options, media)
-    new = _num_new_tokens(options, media)
-    prompt, real = _prompt(options, codec, new)
-    set_seed(options.seed)
-    streamer = _Shown(codec.tokenizer) if output is None else None
+    if prompt is not None and prompt_split is not None:
+        raise UserError("give --prompt or --prompt_split, not both")
+    real: NDArray[Any] | None = None
+    if media is None:
+        _refuse_for_text(prompt_split=prompt_split, prompt_tokens=prompt_tokens, seconds=seconds)
+        new = _TEXT_TOKENS if max_new_tokens is None else max_new_tokens
+        given = _text_prompt(codec, prompt)
+    else:
+        new = _num_media_tokens(media, max_new_tokens, seconds)
+        if prompt_split is not None:
+            wanted = prompt_tokens or _PROMPT_TOKENS
+            real = _from_corpus(media, run, prompt_split, seed, wanted + new)
+            given = real[:wanted]
+        else:
+            given = _media_prompt(media, prompt, prompt_tokens)
+    path = _output(output, run / f"generated-seed{seed}", media)
+    streamer = _Shown(codec.tokenizer) if path is None else None
+    set_seed(seed)
     with Progress(console=ERR, transient=True, disable=not (media and ERR.is_terminal)) as progress:
         task = progress.add_task("tokens", total=new)
         tokens = training.continue_tokens(
             model,
-            prompt,
+            given,
             new,
-            temperature=options.temperature,
-            top_k=options.top_k,
+            temperature=temperature,
+            top_k=top_k,
             end_token=None if media is None else media.end_token,
             on_progress=lambda more: progress.advance(task, more),
             streamer=streamer,
         )
-    if output is None:
+    if path is None:
         print(flush=True)
         return
-    output.parent.mkdir(parents=True, exist_ok=True)
-    codec.write(tokens, output)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    codec.write(tokens, path)
     if media is None:
-        OUT.print(f"written: {output}", soft_wrap=True)
+        say(f"written: {path}")
     else:
-        _tell(media, tokens, prompt, real, output)
+        _draw(media, tokens, media.seconds(given), real, path)
 
 
 class _Shown(TextStreamer):
@@ -106,128 +106,100 @@ class _Shown(TextStreamer):
         print(without_controls(text), end="", flush=True)
 
 
-def _output(options: Namespace, media: data.MediaCodec | None) -> Path | None:
-    """The file to write; None for text that is shown."""
-    path: Path | None = options.output
-    if path is not None:
-        if media is not None and path.suffix == ".png":
-            raise UserError(
-                f"{path} would be the picture beside it: end --output in {media.suffix}"
-            )
-        for there in [path] + ([] if media is None else [path.with_suffix(".png")]):
-            if there.exists():
-                raise UserError(f"{there} exists: name another --output")
-    elif media is not None:
-        stem, number = options.run / f"generated-seed{options.seed}{media.suffix}", 1
-        path = stem
-        while path.exists() or path.with_suffix(".png").exists():
-            number += 1
-            path = stem.with_stem(f"{stem.stem}-{number}")
-    return path
-
-
-def _num_new_tokens(options: Namespace, media: data.MediaCodec | None) -> int:
-    chosen: int | None = options.max_new_tokens
-    rate = None if media is None else media.tokens_per_second
-    if options.seconds is None:
-        default = DEFAULT_NEW_TOKENS["text" if media is None else "media"]
-        return (rate or default) if chosen is None else chosen
-    if media is None:
-        raise UserError("--seconds is for sound and music; this run reads text")
-    if chosen is not None:
-        raise UserError("give --seconds or --max_new_tokens, not both")
-    if rate is None:
-        raise UserError(
-            f"how long tokens of the kind {media.kind!r} sound is known afterwards: give "
-            "--max_new_tokens instead of --seconds"
-        )
-    if not 0 < options.seconds < MOST_SECONDS:
-        bound = "> 0" if options.seconds < MOST_SECONDS else f"< {MOST_SECONDS:,}"
-        raise UserError(f"seconds must be {bound}, got {options.seconds}")
-    return max(1, round(float(options.seconds) * rate))
-
-
-def _prompt(
-    options: Namespace, codec: data.Codec, new: int
-) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """What to go on with, and with what follows it in the corpus if it is from there."""
-    split, wanted, text = options.prompt_split, options.prompt_tokens, options.prompt
-    if not isinstance(codec, data.MediaCodec):
-        return _text_prompt(options, codec), None
-    if wanted is not None and wanted < 1:
-        raise UserError(f"prompt_tokens must be >= 1, got {wanted}")
-    if text is not None and split is not None:
-        raise UserError("give --prompt or --prompt_split, not both")
-    if text is not None:
-        return codec.encode_prompt(text)[:wanted], None
-    if split is not None:
-        return _corpus_prompt(options, codec, new)
-    if wanted is not None:
-        raise UserError("--prompt_tokens needs --prompt or --prompt_split")
-    return codec.begin(), None
-
-
-def _text_prompt(options: Namespace, codec: data.Codec) -> NDArray[Any]:
-    for option in ("prompt_split", "prompt_tokens"):
-        if options[option] is not None:
-            raise UserError(f"--{option} is for sound and music; this run reads text")
-    if options.prompt is not None:
-        return codec.encode_prompt(options.prompt)
+def _text_prompt(codec: data.Codec, prompt: str | None) -> NDArray[Any]:
+    if prompt is not None:
+        return codec.encode_prompt(prompt)
     try:
-        return codec.encode_prompt(DEFAULT_PROMPT)
-    except UserError:  # the corpus lacks a character of it
+        return codec.encode_prompt(_TEXT_PROMPT)
+    except UserError:  # the vocabulary lacks one of its characters
         return np.zeros(1, dtype=np.int64)
 
 
-def _corpus_prompt(
-    options: Namespace, codec: data.MediaCodec, new: int
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    store = data.prepare(corpus_of_run(options.run))
-    if not store.codec.same_tokens(codec):
-        raise UserError(f"the corpus of {options.run} has other tokens now: train again")
-    tokens, spans = store.split(options.prompt_split), store.spans(options.prompt_split)
+def _media_prompt(
+    codec: data.MediaCodec, prompt: str | None, num_tokens: int | None
+) -> NDArray[Any]:
+    if prompt is not None:
+        return codec.encode_prompt(prompt)[:num_tokens]
+    if num_tokens is not None:
+        raise UserError("--prompt_tokens needs --prompt or --prompt_split")
+    return codec.begin()
+
+
+def _refuse_for_text(**options: object) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise UserError(f"--{name} is for sound and music; this run reads text")
+
+
+def _output(output: Path | None, default: Path, media: data.MediaCodec | None) -> Path | None:
+    """A new file to write, beside which there is no picture either; None for text to print."""
+    if media is None:
+        if output is not None and output.exists():
+            raise UserError(f"{output} exists: name another --output")
+        return output
+    if output is None:
+        number, output = 1, default.with_suffix(media.suffix)
+        while output.exists() or output.with_suffix(".png").exists():
+            number += 1
+            output = default.with_name(f"{default.name}-{number}{media.suffix}")
+        return output
+    if output.suffix == ".png":
+        raise UserError(f"{output} would be the picture beside it: end --output in {media.suffix}")
+    for there in (output, output.with_suffix(".png")):
+        if there.exists():
+            raise UserError(f"{there} exists: name another --output")
+    return output
+
+
+def _num_media_tokens(
+    codec: data.MediaCodec, max_new_tokens: int | None, seconds: float | None
+) -> int:
+    rate = codec.tokens_per_second
+    if seconds is None:
+        return (rate or _MEDIA_TOKENS) if max_new_tokens is None else max_new_tokens
+    if max_new_tokens is not None:
+        raise UserError("give --seconds or --max_new_tokens, not both")
+    if rate is None:
+        raise UserError(
+            f"how long tokens of the kind {codec.kind!r} sound is known afterwards: give "
+            "--max_new_tokens instead of --seconds"
+        )
+    if not 0 < seconds < _MOST_SECONDS:
+        bound = "> 0" if seconds < _MOST_SECONDS else f"< {_MOST_SECONDS:,}"
+        raise UserError(f"seconds must be {bound}, got {seconds}")
+    return max(1, round(seconds * rate))
+
+
+def _from_corpus(
+    codec: data.MediaCodec, run: Path, split: Split, seed: int, num_tokens: int
+) -> NDArray[Any]:
+    """The beginning of a document of the run's corpus; of a recording, a part from the middle."""
+    store = store_of_run(run, codec)
+    spans = store.spans(split)
     if not len(spans):
-        raise UserError(f"the split {options.prompt_split!r} of {store.folder} is empty")
-    wanted = options.prompt_tokens or DEFAULT_PROMPT_TOKENS
-    _, start, stop = spans[options.seed % len(spans)].tolist()
+        raise UserError(f"the split {split!r} of {store.folder} is empty")
+    _, start, stop = spans[seed % len(spans)].tolist()
     if isinstance(codec, SampleCodec):  # recordings often begin with silence
-        start += max(0, stop - start - wanted - new) // 2
-    real = np.array(tokens[start : min(stop, start + wanted + new)])
-    return real[:wanted], real
+        start += max(0, stop - start - num_tokens) // 2
+    return np.array(store.split(split)[start : min(stop, start + num_tokens)])
 
 
-def _tell(
+def _draw(
     codec: data.MediaCodec,
     tokens: NDArray[Any],
-    prompt: NDArray[Any],
+    prompt_seconds: float,
     real: NDArray[Any] | None,
-    output: Path,
+    path: Path,
 ) -> None:
-    """Say what was written, and draw it, beside the real thing if there is one."""
-    given = codec.seconds(prompt)
-    OUT.print(
-        f"{output}: {codec.seconds(tokens):.2f} s, the first {given:.2f} s of it the prompt",
-        soft_wrap=True,
-    )
-    picture = output.with_suffix(".png")
+    """Say what was written, and draw it, below the real thing if there is one."""
+    say(f"{path}: {codec.seconds(tokens):.2f} s, the first {prompt_seconds:.2f} s of it the prompt")
     all_tokens = ({} if real is None else {"real": real}) | {"generated": tokens}
-    try:
-        if isinstance(codec, SampleCodec):
-            sounds = {name: codec.decode(values) for name, values in all_tokens.items()}
-            report.write_sounds(sounds, codec.sample_rate, picture, prompt_seconds=given)
-        elif isinstance(codec, EventCodec):
-            pieces = {name: codec.notes(values) for name, values in all_tokens.items()}
-            report.write_piano_rolls(pieces, picture, prompt_seconds=given)
-    except UserError as error:  # the sound is there, only its picture is missing
-        ERR.print(f"latentwave: warning: {error}", soft_wrap=True)
+    if isinstance(codec, SampleCodec):
+        sounds = {name: codec.decode(values) for name, values in all_tokens.items()}
+        charts = report.sound_charts(sounds, codec.sample_rate, prompt_seconds)
+    elif isinstance(codec, EventCodec):
+        pieces = {name: codec.notes(values) for name, values in all_tokens.items()}
+        charts = report.piano_roll_charts(pieces, prompt_seconds)
     else:
-        OUT.print(f"picture: {picture}", soft_wrap=True)
-
-
-COMMAND = Command(
-    name="generate",
-    arguments="RUN",
-    summary="text, sound or music from a trained run",
-    add_arguments=_add_arguments,
-    run=_run,
-)
+        return
+    say(f"picture: {report.write_charts(charts, path.with_suffix('.png'))}")

@@ -2,53 +2,52 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
-import os
+import shlex
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentError, ArgumentParser
+import docstring_parser
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from transformers.utils import logging
 
-from latentwave.bench.cli import (
-    compare,
-    download,
-    evaluate,
-    generate,
-    harness,
-    inspect,
-    ladder,
-    prepare,
-    report,
-    search,
-    train,
-)
-from latentwave.bench.cli.command import ERR
-from latentwave.bench.training import is_main, rank, read_recipe_file
+from latentwave.bench import comparison, data, training
+from latentwave.bench.cli import corpora, evaluation, generate, runs
+from latentwave.bench.cli.shared import tell
+from latentwave.bench.data.download import CATALOGUE
 from latentwave.errors import UserError
 
+Command = Callable[..., None]
+
 # In the order of the help.
-COMMANDS = {
-    module.COMMAND.name: module.COMMAND
-    for module in (
-        download,
-        prepare,
-        train,
-        compare,
-        ladder,
-        search,
-        evaluate,
-        generate,
-        inspect,
-        harness,
-        report,
-    )
+COMMANDS: dict[str, Command] = {
+    "download": corpora.download,
+    "prepare": corpora.prepare,
+    "train": runs.train,
+    "compare": runs.compare,
+    "ladder": runs.ladder,
+    "search": runs.search,
+    "evaluate": evaluation.evaluate,
+    "generate": generate.generate,
+    "inspect": evaluation.inspect,
+    "harness": evaluation.harness,
+    "report": runs.report,
 }
+# Commands whose `fields`, a configuration's, are options of their own.
+_FIELDS: dict[str, type[data.CorpusConfig | training.Recipe]] = {
+    "prepare": data.CorpusConfig,
+    "train": training.Recipe,
+    "compare": training.Recipe,
+}
+# Listed in the help of commands that take one.
+_NAMES: dict[str, Iterable[str]] = {"download": CATALOGUE, "prepare": data.CORPORA}
+_NO_OPTIONS = {"fields", "workers", "command"}
 _LATER_SECONDS = 3.0
 
 
@@ -64,7 +63,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    os.environ["MPLBACKEND"] = "agg"  # figures are files; a notebook's backend may not be there
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a console may lack characters
@@ -72,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = _parser().parse_args(_with_recipe_option(arguments))
         with warnings.catch_warnings():
             warnings.showwarning = _warn
-            COMMANDS[options.subcommand].run(options[options.subcommand], arguments)
+            _run(options.subcommand, options[options.subcommand], arguments)
     except ArgumentError as error:
         command = arguments[0] + " " if arguments and arguments[0] in COMMANDS else ""
         return _fail(f"{error} (see latentwave {command}--help)")
@@ -87,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise
     except KeyboardInterrupt:
         how = "; run the same command with --resume to go on" if _reads_recipe(arguments) else ""
-        ERR.print(f"latentwave: interrupted{how}")
+        tell(f"latentwave: interrupted{how}")
         return 130
     return 0
 
@@ -99,13 +97,68 @@ def _parser() -> ArgumentParser:
         exit_on_error=False,
     )
     commands = parser.add_subcommands(metavar="COMMAND")
-    for name, command in COMMANDS.items():
-        commands.add_subcommand(name, command.parser(), help=command.summary)
+    for name, function in COMMANDS.items():
+        own = _command_parser(name, function)
+        commands.add_subcommand(name, own, help=str(own.description).partition(".")[0])
     return parser
 
 
+def _command_parser(name: str, function: Command) -> ArgumentParser:
+    """The parameters of a function as arguments of a command: those before the * by position."""
+    parameters = inspect.signature(function).parameters.values()
+    helps = {
+        each.arg_name: each.description
+        for each in docstring_parser.parse_from_object(function).params
+    }
+    fields = _FIELDS.get(name)
+    by_position = [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
+    shown = ["RECIPE"] if fields is training.Recipe else [each.upper() for each in by_position]
+    description = (inspect.getdoc(function) or "").partition("\n\nArgs:")[0]
+    if name in _NAMES:
+        description += f" Names: {', '.join(_NAMES[name])}."
+    parser = ArgumentParser(
+        usage=" ".join(["latentwave", name, *shown, "[options]"]),
+        description=description,
+        exit_on_error=False,
+    )
+    if fields is training.Recipe:
+        parser.add_argument(
+            "--recipe",
+            action="config",
+            help="YAML file; if it stands first, --recipe may be omitted",
+        )
+    skipped: set[str | int] = set(_NO_OPTIONS)
+    for each in parameters:
+        if each.default is False:
+            skipped.add(each.name)
+            parser.add_argument(f"--{each.name}", action="store_true", help=helps[each.name])
+        elif each.name in by_position and each.default is None:
+            skipped.add(each.name)
+            parser.add_argument(each.name, type=str | None, nargs="?", help=helps[each.name])
+    parser.add_function_arguments(function, as_group=False, as_positional=True, skip=skipped)
+    if name == "compare":
+        parser.add_class_arguments(comparison.Workers, "workers")
+    if fields is training.Recipe:
+        parser.add_class_arguments(fields)
+    elif fields is not None:
+        parser.add_class_arguments(fields, skip={"name"}, as_group=False)
+    return parser
+
+
+def _run(name: str, options: Namespace, arguments: list[str]) -> None:
+    function, values = COMMANDS[name], options.as_dict()
+    parameters = inspect.signature(function).parameters
+    given = {key: value for key, value in values.items() if key in parameters}
+    if name in _FIELDS:
+        known = _FIELDS[name].__dataclass_fields__
+        given["fields"] = {key: value for key, value in values.items() if key in known}
+    if "command" in parameters:
+        given["command"] = shlex.join(["latentwave", *arguments])
+    function(**given)
+
+
 def _reads_recipe(arguments: list[str]) -> bool:
-    return any(COMMANDS[name].reads_recipe for name in arguments[:1] if name in COMMANDS)
+    return bool(arguments) and _FIELDS.get(arguments[0]) is training.Recipe
 
 
 def _with_recipe_option(arguments: list[str]) -> list[str]:
@@ -119,20 +172,22 @@ def _with_recipe_option(arguments: list[str]) -> list[str]:
         rest = ["--recipe", *rest]
     for option, path in itertools.pairwise(rest):
         if option == "--recipe":
-            read_recipe_file(Path(path))  # files that the parser would stumble over are refused
+            training.read_recipe_file(
+                Path(path)
+            )  # files that the parser would stumble over are refused
     return [command, *rest]
 
 
 def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
-    if is_main():
-        ERR.print(f"latentwave: warning: {' '.join(str(message).split())}", soft_wrap=True)
+    if training.is_main():
+        tell(f"latentwave: warning: {' '.join(str(message).split())}")
 
 
 def _fail(message: str) -> int:
-    if not is_main():
+    if not training.is_main():
         # Most mistakes are made by all processes; the launcher ends this one when the first has
         # spoken. What happened here alone is said a little later.
         time.sleep(_LATER_SECONDS)
-        message = f"process {rank()}: {message}"
-    ERR.print(f"latentwave: error: {' '.join(message.split())}", soft_wrap=True)
+        message = f"process {training.rank()}: {message}"
+    tell(f"latentwave: error: {' '.join(message.split())}")
     return 2

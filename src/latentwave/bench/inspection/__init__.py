@@ -1,22 +1,16 @@
 """What a trained model's mixers do, in numbers: kernels, masks, paths, losses, samples."""
 
-from latentwave.bench.inspection.activity import EmbeddingPath, TokenActivity
 from latentwave.bench.inspection.inspect import InspectedRun, Inspection, inspect_runs
 from latentwave.bench.inspection.kernels import Kernels, kernels_of, named_mixers
-from latentwave.bench.inspection.losses import LossBin, LossTable, Mean
-from latentwave.bench.inspection.samples import Sample
+from latentwave.bench.inspection.losses import LossTable, Mean
 from latentwave.bench.inspection.spectra import decibels, haar_taps, magnitude_at
 
 __all__ = [
-    "EmbeddingPath",
     "InspectedRun",
     "Inspection",
     "Kernels",
-    "LossBin",
     "LossTable",
     "Mean",
-    "Sample",
-    "TokenActivity",
     "decibels",
     "haar_taps",
     "inspect_runs",

@@ -22,7 +22,6 @@ from latentwave.mixers.filterbank import Bank
 class Passage:
     """One mixer's input and output for one text."""
 
-    name: str  # of the mixer among the model's modules
     before: Float[np.ndarray, "T D"]  # float32, what goes in
     after: Float[np.ndarray, "T D"]  # float32, what comes out
     # the document of each token; None where all are of one
@@ -47,7 +46,6 @@ class TokenActivity:
 class EmbeddingPath:
     """The path of the embeddings of a text in the plane where it is widest."""
 
-    name: str  # of the mixer among the model's modules
     before: Float[np.ndarray, "T 2"]  # its input
     after: Float[np.ndarray, "T 2"]  # its output, in the same coordinates
     explained: Float[np.ndarray, " 2"]  # share of the variance of both that each coordinate holds
@@ -77,7 +75,7 @@ def record_passages(
             before, after = (t.detach()[0].float().cpu().numpy() for t in (x, output))
             ids = kwargs.get("segment_ids")
             ids = None if ids is None else ids[0].cpu().numpy()
-            found[name] = Passage(name=name, before=before, after=after, segment_ids=ids)
+            found[name] = Passage(before=before, after=after, segment_ids=ids)
 
         return record
 
@@ -101,19 +99,14 @@ def record_passages(
 
 
 @torch.no_grad()
-def token_activity(mixer: Mixer, kernels: Kernels, passage: Passage) -> TokenActivity | None:
-    """How active each kernel of a mixer is at each token, rows as in `kernels`.
-
-    None for a filterbank that looks ahead, which no language model has.
-    """
+def token_activity(mixer: Mixer, kernels: Kernels, passage: Passage) -> TokenActivity:
+    """How active each kernel of a mixer is at each token, rows as in `kernels`."""
     if not isinstance(mixer, Bank):
         start, stop = mixer.mixed_range
         power = np.zeros((len(kernels.taps), len(passage.after)))
         np.add.at(power, kernels.row_of, passage.after[:, start:stop].T.astype(np.float64) ** 2)
         size = np.sqrt(power / kernels.counts[:, None])
         return TokenActivity(tf_mask=None, activity=size, signed=False)
-    if not mixer.causal:
-        return None
     x = torch.from_numpy(passage.before)[None].to(mixer.analysis)
     segment_ids = runs = tf_mask = None
     if passage.segment_ids is not None:
@@ -140,7 +133,7 @@ def embedding_path(passage: Passage) -> EmbeddingPath:
 
     Example:
         >>> line = np.array([[0.0, 0.0], [3.0, 4.0]], dtype=np.float32)
-        >>> path = embedding_path(Passage(name="m", before=line, after=line))
+        >>> path = embedding_path(Passage(before=line, after=line))
         >>> path.after[:, 0].round(3), path.explained.round(3)
         (array([-2.5,  2.5]), array([1., 0.]))
     """
@@ -153,7 +146,6 @@ def embedding_path(passage: Passage) -> EmbeddingPath:
     axes = axes * np.where(axes[[0, 1], largest] < 0, -1.0, 1.0)[:, None]
     points = both @ axes[:, :-1].T
     return EmbeddingPath(
-        name=passage.name,
         before=points[: len(passage.before)],
         after=points[len(passage.before) :],
         explained=power[:2] / (power.sum() or 1.0),

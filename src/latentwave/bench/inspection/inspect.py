@@ -58,11 +58,6 @@ class InspectedRun:
         """Those of the mixers."""
         return sum(mixer.num_parameters for mixer in named_mixers(self.model).values())
 
-    @property
-    def kinds(self) -> list[str]:
-        """The kinds of its mixers, sorted; empty for a plain backbone."""
-        return sorted({mixer.kind for mixer in named_mixers(self.model).values()})
-
 
 @dataclasses.dataclass(kw_only=True)
 class Inspection:
@@ -205,9 +200,7 @@ def _follow(
         if each.name in passages:
             passage = passages[each.name]
             seen.paths[each.name] = embedding_path(passage)
-            activity = token_activity(mixers[each.name], each, passage)
-            if activity is not None:
-                seen.activity[each.name] = activity
+            seen.activity[each.name] = token_activity(mixers[each.name], each, passage)
 
 
 def _context(model: PreTrainedModel) -> int:

@@ -3,32 +3,28 @@
 from latentwave.bench.report.comparison import print_summary
 from latentwave.bench.report.comparison_tables import cost_table, summary_table
 from latentwave.bench.report.ladder import print_ladder, print_plan
-from latentwave.bench.report.tables import Cell, Table
+from latentwave.bench.report.media import piano_roll_charts, sound_charts
 from latentwave.bench.report.write import (
-    check_extra,
     make_folder,
+    write_charts,
     write_figures,
     write_inspection,
     write_ladder,
-    write_piano_rolls,
     write_report,
-    write_sounds,
 )
 
 __all__ = [
-    "Cell",
-    "Table",
-    "check_extra",
     "cost_table",
     "make_folder",
+    "piano_roll_charts",
     "print_ladder",
     "print_plan",
     "print_summary",
+    "sound_charts",
     "summary_table",
+    "write_charts",
     "write_figures",
     "write_inspection",
     "write_ladder",
-    "write_piano_rolls",
     "write_report",
-    "write_sounds",
 ]

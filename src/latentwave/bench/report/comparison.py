@@ -5,10 +5,10 @@ from __future__ import annotations
 import yaml
 from rich.console import Console
 
-from latentwave.bench.comparison.results import MEASURES, ContestantResults, Results
+from latentwave.bench.comparison.results import ContestantResults, Results
 from latentwave.bench.report.comparison_charts import comparison_charts
 from latentwave.bench.report.comparison_tables import cost_table, summary_table, tuning_table
-from latentwave.bench.report.formats import format_whole, in_words
+from latentwave.bench.report.formats import MEASURE_WORDS, format_whole, in_words
 from latentwave.bench.report.headline import cautions, write_headline
 from latentwave.bench.report.page import Page, Section
 from latentwave.bench.report.tables import print_table, print_text
@@ -26,9 +26,8 @@ _METHOD = (
 )
 
 
-def print_summary(results: Results, console: Console | None = None) -> None:
+def print_summary(results: Results, console: Console) -> None:
     """Print headline, cautions and tables; a narrow terminal gets each table in parts."""
-    console = console or Console()
     headline = write_headline(results)
     console.print()
     print_text(console, headline.lead, "bold")
@@ -50,7 +49,7 @@ def comparison_page(results: Results) -> Page:
     ends = [own.curve[-1] for own in results.contestants.values()]
     missing = [
         words
-        for measure, words in zip(MEASURES, ("steps", "FLOPs", "seconds"), strict=True)
+        for measure, words in MEASURE_WORDS.items()
         if all(getattr(end, measure) is None for end in ends)
     ]
     pareto = grids.pop("pareto", None)

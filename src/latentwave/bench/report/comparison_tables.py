@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from latentwave.bench.comparison.results import MEASURES, ContestantResults, Estimate, Results
 from latentwave.bench.report.formats import (
+    MEASURE_WORDS,
     MISSING,
     format_bytes,
     format_count,
@@ -49,7 +50,7 @@ def summary_table(results: Results) -> Table:
         "FLOPs\n/token",
         "tokens\n/s",
         "gain\nnats",
-        *(f"speed-up\nin {words}" for words in ("steps", "FLOPs", "seconds")),
+        *(f"speed-up\nin {words}" for words in MEASURE_WORDS.values()),
     ]
     rows = [
         [

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 
 MISSING = "—"
+MEASURE_WORDS = {"steps": "steps", "flops": "FLOPs", "seconds": "seconds"}
 Number = int | float  # JSON has both
 
 

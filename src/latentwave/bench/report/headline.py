@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass
 
 from latentwave.bench.comparison import compare_contestants, highest_coverage, seeds_needed
-from latentwave.bench.comparison.results import MEASURES, ContestantResults, Estimate, Results
+from latentwave.bench.comparison.results import ContestantResults, Estimate, Results
 from latentwave.bench.report.charts import BASELINE_SLOT
 from latentwave.bench.report.formats import (
+    MEASURE_WORDS,
     MISSING,
     format_gain,
     format_gains,
@@ -159,7 +160,7 @@ def _not_told_apart(results: Results, name: str) -> str:
 
 def _all_speedups(subject: ContestantResults) -> str:
     parts = []
-    for measure, words in zip(MEASURES, ("steps", "FLOPs", "seconds"), strict=True):
+    for measure, words in MEASURE_WORDS.items():
         value: Estimate = getattr(subject.speedup, measure)
         if value.mean is not None:
             shown = " ".join(format_speedup(value.mean, value.low, value.high)).strip()
@@ -191,8 +192,11 @@ def _final_metrics(
 
 def _price(subject: ContestantResults, baseline: ContestantResults) -> str:
     parts = []
-    for words in ("parameters", "FLOPs per token", "tokens per second"):
-        field = words.replace(" ", "_").lower().replace("parameters", "num_parameters")
+    for field, words in (
+        ("num_parameters", "parameters"),
+        ("flops_per_token", "FLOPs per token"),
+        ("tokens_per_second", "tokens per second"),
+    ):
         mine, theirs = getattr(subject, field), getattr(baseline, field)
         if mine is None or not theirs:
             continue

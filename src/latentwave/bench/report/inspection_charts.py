@@ -219,11 +219,11 @@ def _map(
 def _paths(inspection: Inspection) -> list[Chart]:
     """The embeddings of a text before and after some mixers, in the plane of both."""
     labels = {each.name: each.label for each in inspection.kernels}
-    paths = list(inspection.paths.values())
+    paths = list(inspection.paths.items())
     tokens = inspection.tokens[:_MOST_LABELLED]
     charts = []
     for index in np.linspace(0, len(paths) - 1, min(_MOST_PATHS, len(paths))).astype(int):
-        path = paths[index]
+        name, path = paths[index]
         sides = {"input": path.before[: len(tokens)], "output": path.after[: len(tokens)]}
         both = np.concatenate(list(sides.values()))
         low, high = both.min(axis=0), both.max(axis=0)
@@ -234,7 +234,7 @@ def _paths(inspection: Inspection) -> list[Chart]:
                 zip(path.explained, low - margin, high + margin, strict=True)
             )
         )
-        label = labels.get(path.name, path.name)
+        label = labels[name]
         for side, points in sides.items():
             across, up = points.T
             line = Series(across, up, slot=None)

@@ -113,7 +113,7 @@ def _details(inspection: Inspection) -> str:
             f"{inspection.num_windows:,} windows of {inspection.window_tokens:,} tokens "
             f"({inspection.measured_on}); errors are those of these windows, not of other seeds."
         ]
-    if run.kinds:
+    if inspection.kernels:
         share = format_share(run.num_mixer_parameters / max(1, run.num_parameters))
         count = format_count(run.num_mixer_parameters)
         words.append(f"The mixers of {run.name} have {count} parameters, {share} of the model.")

@@ -152,8 +152,8 @@ def print_ladder(results: LadderResults, console: Console) -> None:
         print_text(console, f"# {setting}")
         print_text(
             console,
-            "gain over the plain decoder in nats, tokens it needs for the same loss ÷ tokens used, "
-            "by tokens per parameter",
+            "by tokens per parameter: gain in nats over the plain decoder; tokens the plain "
+            "decoder needs for that loss ÷ tokens used",
         )
         budgets = sorted({m.budget for m in own})
         rows = []
@@ -165,7 +165,9 @@ def print_ladder(results: LadderResults, console: Console) -> None:
         heads = ["contestant", "size", "seeds", *(f"{budget:g}" for budget in budgets)]
         print_table(console, make_table(heads, rows))
     if any(m.extrapolated for m in results.multipliers):
-        print_text(console, "* beyond every run of the plain decoder at that size: extrapolated")
+        print_text(
+            console, "* extrapolated: below the loss of every run of the plain decoder at that size"
+        )
     for check in results.held_out:
         print_text(console, f"held out: {_held_out(check)}")
     for each in results.promotions:
@@ -190,7 +192,7 @@ def print_plan(rungs: Sequence[RungPlan], console: Console) -> None:
     ]
     print_table(console, make_table(heads, rows))
     hours = sum(each.hours for each in rungs)
-    print_text(console, f"{hours:.1f} hours on one process; processes side by side share them")
+    print_text(console, f"{hours:.1f} hours in one process; parallel runs divide them")
 
 
 def _settings(results: LadderResults) -> Iterable[str]:

@@ -6,7 +6,11 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
 from latentwave.bench.report.charts import COLOURS, Chart
+from latentwave.bench.report.drawing import inline_svg
 from latentwave.bench.report.formats import printable
 from latentwave.bench.report.tables import Table
 
@@ -42,11 +46,6 @@ def render_page(page: Page) -> str:
 
     Colours follow the reader's choice of light or dark. All texts are escaped.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
-
-    from latentwave.bench.report.drawing import inline_svg
-
     environment = Environment(
         loader=PackageLoader("latentwave.bench.report"),
         autoescape=True,

@@ -1,4 +1,4 @@
-"""Tables of text, for pages and for terminals of any width and encoding."""
+"""Tables of text, for pages and for terminals of any width."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ from rich.text import Text
 from latentwave.bench.report.formats import printable
 
 _LONGEST_NAME = 20  # characters in a line of the first column
-_PLAIN = str.maketrans(
-    {"×": "x", "÷": "/", "−": "-", "–": "-", "—": "-", "’": "'", "“": '"', "”": '"', "…": "..."}
-)
 
 
 @dataclass(frozen=True)
@@ -51,54 +48,37 @@ def make_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str
 
 
 def print_text(console: Console, text: str, style: str = "") -> None:
-    """Print a paragraph, whatever is in it and whatever the console can show."""
-    console.print(Text(for_console(console, text), style=style))
+    """Print a paragraph without what would command the terminal."""
+    console.print(Text(printable(text), style=style))
 
 
 def print_table(console: Console, table: Table) -> None:
     """Print a table whole where it fits; else in parts that each have the first column."""
     everything = range(len(table.heads))
     for gap in (2, 1):
-        if _width(console, whole := _rich_table(console, table, everything, gap)) <= console.width:
+        if _width(console, whole := _rich_table(table, everything, gap)) <= console.width:
             console.print(whole)
             break
     else:
         parts: list[list[int]] = [[0]]
         for i in everything[1:]:
-            wider = _rich_table(console, table, [*parts[-1], i], 2)
+            wider = _rich_table(table, [*parts[-1], i], 2)
             if len(parts[-1]) > 1 and _width(console, wider) > console.width:
                 parts.append([0])
             parts[-1].append(i)
         for number, part in enumerate(parts):
             if number:
                 console.print()
-            console.print(_rich_table(console, table, part, 2))
+            console.print(_rich_table(table, part, 2))
     if table.caption:
         print_text(console, table.caption, "dim")
 
 
-def for_console(console: Console, text: str) -> str:
-    r"""What a console may be sent of a text: no escape sequences, no signs it cannot encode.
-
-    Example:
-        >>> import io
-        >>> file = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-        >>> for_console(Console(file=file), "1.9× \x1b[2J — é")
-        '1.9x ?[2J - ?'
-    """
-    text, encoding = printable(text), console.encoding
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        text = text.translate(_PLAIN).encode(encoding, "replace").decode(encoding)
-    return text
-
-
-def _rich_table(console: Console, table: Table, chosen: Sequence[int], gap: int) -> RichTable:
+def _rich_table(table: Table, chosen: Sequence[int], gap: int) -> RichTable:
     shown = RichTable(box=None, padding=(0, gap, 0, 0), pad_edge=False)
     for i in chosen:
         shown.add_column(
-            Text(for_console(console, table.heads[i]), style="bold"),
+            Text(printable(table.heads[i]), style="bold"),
             justify="right" if i else "left",
             no_wrap=i > 0,
             max_width=None if i else _LONGEST_NAME,
@@ -107,10 +87,7 @@ def _rich_table(console: Console, table: Table, chosen: Sequence[int], gap: int)
     for row in table.rows:
         cells = [(row[i].value, row[i].note and f"\n{row[i].note}") for i in chosen]
         shown.add_row(
-            *(
-                Text.assemble(for_console(console, value), (for_console(console, note), "dim"))
-                for value, note in cells
-            )
+            *(Text.assemble(printable(value), (printable(note), "dim")) for value, note in cells)
         )
     return shown
 

@@ -1,17 +1,14 @@
-"""Write figures and pages; what draws is imported here, when it is needed.
+"""Write figures and pages.
 
 Every function makes its folder if need be, and raises `UserError` where that is a file.
 """
 
 from __future__ import annotations
 
-import importlib
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import Float
 from rich.console import Console
 
 from latentwave.bench.comparison.results import Results
@@ -20,10 +17,10 @@ from latentwave.bench.ladder import LadderResults
 from latentwave.bench.report.charts import Chart, ChartGrid
 from latentwave.bench.report.comparison import comparison_page
 from latentwave.bench.report.comparison_charts import comparison_charts
+from latentwave.bench.report.drawing import write_grid
 from latentwave.bench.report.inspection_charts import inspection_charts
 from latentwave.bench.report.inspection_page import inspection_page
 from latentwave.bench.report.ladder import ladder_charts, ladder_page, print_ladder
-from latentwave.bench.report.media import piano_roll_charts, sound_charts
 from latentwave.bench.report.page import Page, render_page
 from latentwave.bench.training.files import write_durably
 from latentwave.errors import UserError
@@ -68,33 +65,10 @@ def write_ladder(results: LadderResults, folder: str | Path) -> list[Path]:
     return [page, table, *_write_grids(ladder_charts(results), folder)]
 
 
-def write_sounds(
-    sounds: Mapping[str, Float[np.ndarray, " _"]],
-    sample_rate: int,
-    path: Path,
-    *,
-    prompt_seconds: float = 0.0,
-) -> None:
-    """Draw `sound_charts` as a PNG file."""
-    _write_charts(sound_charts(sounds, sample_rate, prompt_seconds), path)
-
-
-def write_piano_rolls(
-    pieces: Mapping[str, Float[np.ndarray, "_ 4"]], path: Path, *, prompt_seconds: float = 0.0
-) -> None:
-    """Draw `piano_roll_charts` as a PNG file."""
-    _write_charts(piano_roll_charts(pieces, prompt_seconds), path)
-
-
-def check_extra() -> None:
-    """Raise `UserError` where what draws is not installed, before hours of measuring."""
-    for name in ("matplotlib", "jinja2"):
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            raise UserError(
-                f'figures and pages cannot be made without {name}: pip install "latentwave[bench]"'
-            ) from error
+def write_charts(charts: Sequence[Chart], path: Path) -> Path:
+    """Draw charts below each other as one PNG file."""
+    (written,) = write_grid(ChartGrid(name=path.stem, title="", charts=charts), path.parent)
+    return written
 
 
 def make_folder(folder: str | Path) -> Path:
@@ -112,11 +86,5 @@ def _write_page(page: Page, path: Path) -> Path:
     return path
 
 
-def _write_charts(charts: Sequence[Chart], path: Path) -> None:
-    _write_grids([ChartGrid(name=path.stem, title="", charts=charts)], path.parent)
-
-
 def _write_grids(grids: Iterable[ChartGrid], folder: Path, *, svg: bool = False) -> list[Path]:
-    from latentwave.bench.report.drawing import write_grid
-
     return [path for grid in grids for path in write_grid(grid, folder, svg=svg)]

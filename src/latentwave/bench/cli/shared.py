@@ -1,0 +1,97 @@
+"""What commands share: consoles, bounds, and the corpus that a run or a name means."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Literal
+
+from latentwave.bench import data, training
+from latentwave.bench.training.progress import PlainConsole
+from latentwave.errors import UserError
+
+# Results go to standard output, progress and faults to standard error.
+OUT = PlainConsole()
+ERR = PlainConsole(stderr=True)
+Split = Literal["train", "validation", "test"]
+
+
+def say(text: str) -> None:
+    """Print a line of results; a terminal wraps it where it likes."""
+    OUT.print(text, soft_wrap=True)
+
+
+def tell(text: str) -> None:
+    """Print a line of progress."""
+    ERR.print(text, soft_wrap=True)
+
+
+def check_at_least(least: int, **values: int | None) -> None:
+    """Refuse options that are too small; None stands for one that was not given."""
+    for name, value in values.items():
+        if value is not None and value < least:
+            raise UserError(f"{name} must be >= {least}, got {value}")
+
+
+def corpus_config(corpus: str, **options: Any) -> data.CorpusConfig:
+    """The corpus that a name, a file or a folder means.
+
+    Args:
+        corpus: one of `data.CORPORA`, or a path; a path wins where both exist.
+        **options: other fields of the configuration; None for those that were not given.
+
+    Raises:
+        UserError: if there is neither, or an option does not fit.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    path = Path(corpus).expanduser()
+    if path.exists():
+        if "path" in given:
+            raise UserError(f"{corpus} is a path already: leave --path out")
+        return data.CorpusConfig(name=data.guess_corpus(path), path=corpus, **given)
+    if corpus in data.CORPORA:
+        return data.CorpusConfig(name=corpus, **given)
+    raise UserError(
+        f"there is no file or folder {corpus}, and no corpus of that name; known are: "
+        f"{', '.join(data.CORPORA)}"
+    )
+
+
+def in_tokens_of(run: Path, codec: data.Codec, config: data.CorpusConfig) -> data.CorpusConfig:
+    """The same corpus in the tokens that a run was trained on, if both are text."""
+    if codec.kind == "bytes" and "bytes" in config.kind.tokenizers:
+        return dataclasses.replace(config, tokenizer="bytes")
+    folder = run / "model" if (run / "model").is_dir() else run
+    if (folder / "tokenizer.json").is_file() and "pretrained" in config.kind.tokenizers:
+        return dataclasses.replace(
+            config, tokenizer="pretrained", tokenizer_path=str(folder), vocab_size=None
+        )
+    return config
+
+
+def corpus_of_run(folder: Path) -> data.CorpusConfig:
+    """The corpus that a run was trained on.
+
+    Raises:
+        UserError: if its folder does not say.
+    """
+    record = training.read_record(folder)
+    if not record:
+        raise UserError(f"{folder} does not say what it was trained on: it has no run.json")
+    try:
+        return data.CorpusConfig(**record["corpus"]["config"])
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{folder}/run.json does not say which corpus: {error}") from error
+
+
+def store_of_run(folder: Path, codec: data.Codec) -> data.TokenStore:
+    """The corpus that a run was trained on, as tokens that still mean the same."""
+    store = data.prepare(corpus_of_run(folder))
+    if not store.codec.same_tokens(codec):
+        raise UserError(f"the corpus of {folder} has other tokens now: train again")
+    return store
+
+
+def keeps_documents_apart(folder: Path) -> bool:
+    """Whether a run was trained on windows whose documents do not see each other."""
+    return bool(training.read_record(folder).get("training", {}).get("separate_documents", False))
