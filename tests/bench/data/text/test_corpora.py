@@ -43,10 +43,10 @@ def test_pieces_of_any_length_read_as_python_does(tmp_path_factory, text, chunk_
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"abc\xffdef", "no UTF-8: 1, the first in line 1"),
-        ("né\n".encode() + b"\xe9t\xe9", "no UTF-8: 2, the first in line 2"),
-        ("é🙂".encode()[:-1], "no UTF-8: 3,"),
-        (b"\xef\xbb\xbfab\xc3(", "no UTF-8: 1,"),
+        (b"abc\xffdef", "invalid bytes: 1, the first in line 1"),
+        ("né\n".encode() + b"\xe9t\xe9", "invalid bytes: 2, the first in line 2"),
+        ("é🙂".encode()[:-1], "invalid bytes: 3,"),
+        (b"\xef\xbb\xbfab\xc3(", "invalid bytes: 1,"),
         (b"abc\ndef\0gh", "a zero byte in line 2"),
         ("text".encode("utf-16"), "a zero byte"),
     ],
@@ -57,7 +57,7 @@ def test_what_is_no_text_is_skipped_with_the_place(
     monkeypatch.setattr(files, "CHUNK_BYTES", chunk_bytes)
     path = tmp_path / "bad.txt"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=rf"bad\.txt is no text, .*{message}"):
+    with pytest.raises(UserError, match=rf"bad\.txt is not UTF-8 text: .*{message}"):
         whole(path, name="text")
 
 
@@ -68,7 +68,9 @@ def test_text_with_few_bad_bytes_is_read_and_the_loss_is_counted(
     monkeypatch.setattr(files, "CHUNK_BYTES", chunk_bytes)
     path = tmp_path / "a.txt"
     path.write_bytes("né\n".encode() * 300 + b"\xff\xc3" + b"end" * 100 + "🙂".encode()[:2])
-    with pytest.warns(UserWarning, match=r"parts of 1 of 1 files: .* no UTF-8: 4, .* line 301$"):
+    with pytest.warns(
+        UserWarning, match=r"parts of 1 of 1 files: .* invalid bytes: 4, .* line 301$"
+    ):
         assert texts(whole(path, name="text")) == ["né\n" * 300 + "end" * 100]
 
 

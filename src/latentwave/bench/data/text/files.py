@@ -48,7 +48,7 @@ def read_text(path: Path, lost: list[str]) -> Iterator[str]:
     for piece in _decoded(path, lost):
         if "\0" in piece:
             line += piece[: piece.index("\0")].count("\n")
-            raise UnusableFileError(f"is no text, a zero byte in line {line}; {remedy}")
+            raise UnusableFileError(f"is not UTF-8 text: a zero byte in line {line}; {remedy}")
         num_read += len(piece)
         text = piece if piece.isascii() else _NO_TEXT.sub("", piece)
         if len(text) < len(piece) and not first:
@@ -57,9 +57,9 @@ def read_text(path: Path, lost: list[str]) -> Iterator[str]:
         line += piece.count("\n")
         yield text
     if num_lost:
-        words = f"bytes that are no UTF-8: {num_lost:,}, the first in line {first}"
+        words = f"invalid bytes: {num_lost:,}, the first in line {first}"
         if num_lost > LOST_SHARE * num_read:
-            raise UnusableFileError(f"is no text, {words}; {remedy}")
+            raise UnusableFileError(f"is not UTF-8 text: {words}; {remedy}")
         lost.append(words)
 
 
