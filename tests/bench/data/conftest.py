@@ -1,13 +1,7 @@
-from pathlib import Path
-
 import pytest
 
 from latentwave.bench.data import CORPORA, CorpusConfig, CorpusKind, Document, Source, prepare
-from latentwave.bench.data.corpora import CodePoints
 from latentwave.bench.data.corpus import Corpus
-from latentwave.bench.data.text.characters import ByteCodec
-
-REAL_TEXT = Path(__file__).parents[4] / "shared" / "data" / "text"
 
 
 @pytest.fixture(autouse=True)
@@ -30,13 +24,6 @@ def store(text_file, tmp_path):
     return prepare(CorpusConfig(name="text", path=str(text_file)), tmp_path / "store")
 
 
-@pytest.fixture(scope="session")
-def real_text():
-    if not REAL_TEXT.is_dir():
-        pytest.skip("the shared texts are not here")
-    return REAL_TEXT
-
-
 class MadeUp(Corpus):
     def __init__(self, documents, class_names=None, multi_label=False):
         super().__init__()
@@ -51,12 +38,9 @@ class MadeUp(Corpus):
 def make(monkeypatch, tmp_path):
     """Prepares documents of a test's own."""
 
-    def build(documents, encoder=ByteCodec, validation=0.25, test=0.25, **options):
+    def build(documents, tokenizer="bytes", validation=0.25, test=0.25, **options):
         kind = CorpusKind(
-            name="made-up",
-            tokenizers=("bytes",),
-            open=lambda _: MadeUp(documents, **options),
-            codec=lambda config, corpus: encoder(),
+            name="made-up", tokenizers=(tokenizer,), read=lambda _: MadeUp(documents, **options)
         )
         monkeypatch.setitem(CORPORA, "made-up", kind)
         config = CorpusConfig(name="made-up", validation=validation, test=test)
@@ -69,4 +53,4 @@ def make(monkeypatch, tmp_path):
 def labelled_store(make):
     texts = [("abcd", 1), ("efg", 0), ("h", 1)]
     documents = [Document(pieces=(text,), label=label) for text, label in texts]
-    return make(documents, CodePoints, class_names=("cat", "dog"))
+    return make(documents, "characters", class_names=("cat", "dog"))

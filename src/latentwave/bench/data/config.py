@@ -7,7 +7,6 @@ import difflib
 from collections.abc import Callable, Collection
 from typing import Literal
 
-from latentwave.bench.data.codec import Codec
 from latentwave.bench.data.corpus import Corpus
 from latentwave.errors import UserError
 
@@ -99,8 +98,6 @@ class CorpusConfig:
                 )
         if kind.needs_path and not self.path and kind.download is None:
             raise UserError(f"the corpus {self.name!r} needs a path: {kind.needs_path}")
-        if self.path is not None and "\0" in self.path:
-            raise UserError(f"path must not hold a zero character, got {self.path!r}")
         for share in ("validation", "test"):
             if not 0.0 <= getattr(self, share) < 1.0:
                 raise UserError(f"{share} must be in [0, 1), got {getattr(self, share)}")
@@ -162,8 +159,7 @@ class CorpusKind:
 
     name: str  # what `CorpusConfig.name` says
     tokenizers: tuple[str, ...]  # the kinds of codec that fit; the first is the default
-    open: Callable[[CorpusConfig], Corpus]  # looks the files up
-    codec: Callable[[CorpusConfig, Corpus], Codec]  # the codec, or what becomes it
+    read: Callable[[CorpusConfig], Corpus]  # looks the files up
     options: tuple[str, ...] = ()  # the further fields of `CorpusConfig` that mean something here
     needs_path: str = ""  # what the path must name; empty where there may be none
     download: str | None = None  # what is read without a path, by its name in the catalogue

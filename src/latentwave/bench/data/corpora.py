@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,6 @@ from latentwave.bench.data.music.corpus import SUFFIXES as MIDI_SUFFIXES
 from latentwave.bench.data.music.corpus import MidiFiles, asap_files, maestro_files
 from latentwave.bench.data.splits import CharacterShares, choose_splits
 from latentwave.bench.data.tasks import codecs, listops, published
-from latentwave.bench.data.tasks.codecs import ListOpsCodec, PcmCodec, PixelCodec
 from latentwave.bench.data.text import tables
 from latentwave.bench.data.text.characters import ByteCodec, CharacterCodec, CodePoints
 from latentwave.bench.data.text.files import TextFiles
@@ -48,7 +47,16 @@ CODECS: dict[str, type[Codec]] = {
 DEFAULT_VOCAB_SIZE = 4096
 
 
-def _encoder(config: CorpusConfig, corpus: Corpus) -> Codec:
+def open_corpus(config: CorpusConfig) -> Corpus:
+    """Look up the files of a corpus."""
+    corpus = config.kind.read(config)
+    if config.tokenizer_name in ("bpe", "pretrained"):
+        return CharacterShares(corpus, config.validation, config.test)
+    return corpus
+
+
+def make_encoder(config: CorpusConfig, corpus: Corpus) -> Codec:
+    """The codec of a corpus, or what becomes it when all has been read."""
     codec = CODECS[config.tokenizer_name]
     if codec is CharacterCodec:
         return CodePoints()
@@ -58,51 +66,6 @@ def _encoder(config: CorpusConfig, corpus: Corpus) -> Codec:
         return PretrainedCodec.open(Path(config.tokenizer_path or "").expanduser())
     options: dict[str, Any] = {"sample_rate": config.rate} if codec.extra == "audio" else {}
     return codec(**options)
-
-
-def _kind(
-    name: str,
-    tokenizers: Collection[type[Codec]],
-    open_: Callable[[CorpusConfig], Corpus],
-    needs_path: str = "",
-    options: str = "",
-    **others: Any,
-) -> CorpusKind:
-    return CorpusKind(
-        name=name,
-        tokenizers=tuple(codec.kind for codec in tokenizers),
-        open=open_,
-        codec=_encoder,
-        options=tuple(f"path {options}".split() if needs_path else options.split()),
-        needs_path=needs_path,
-        **others,
-    )
-
-
-def _text_kind(
-    name: str,
-    open_: Callable[[CorpusConfig], Corpus],
-    needs_path: str = "",
-    options: str = "",
-    tokenizers: Collection[type[Codec]] = _TEXT_CODECS,
-    **others: Any,
-) -> CorpusKind:
-    def opened(config: CorpusConfig) -> Corpus:
-        if config.tokenizer_name in ("bpe", "pretrained"):
-            return CharacterShares(open_(config), config.validation, config.test)
-        return open_(config)
-
-    options += " vocab_size tokenizer_path"
-    return _kind(name, tokenizers, opened, needs_path, options, **others)
-
-
-_Reader = Callable[[Path, CorpusConfig], Corpus]
-
-
-def _labelled_kind(
-    name: str, codec: type[Codec], read: _Reader, *needs: str, **others: Any
-) -> CorpusKind:
-    return _kind(name, (codec,), lambda config: read(corpus_root(config), config), *needs, **others)
 
 
 def _text(config: CorpusConfig) -> Corpus:
@@ -171,103 +134,80 @@ def _asap(config: CorpusConfig) -> Corpus:
     return MidiFiles(Found(root=root, files=files, splits=splits), config.tokenizer_name)
 
 
-def _listops(_: Path, config: CorpusConfig) -> Corpus:
+def _listops(config: CorpusConfig) -> Corpus:
     given: dict[str, Any] = config.given_options()
     return listops.drawn_listops(listops.ListOpsRules(**given))
 
 
+def _add(
+    name: str,
+    tokenizers: tuple[str, ...],
+    read: Callable[[CorpusConfig], Corpus],
+    needs_path: str = "",
+    options: str = "",
+    **others: Any,
+) -> None:
+    """Put a kind of corpus into the table; the options of its path and tokenizers need no word."""
+    given = options.split()
+    given += ["path"] if needs_path else []
+    given += ["vocab_size", "tokenizer_path"] if "bpe" in tokenizers else []
+    given += ["sample_rate"] if CODECS[tokenizers[0]].extra == "audio" else []
+    CORPORA[name] = CorpusKind(
+        name=name,
+        tokenizers=tokenizers,
+        read=read,
+        options=tuple(given),
+        needs_path=needs_path,
+        **others,
+    )
+
+
+_TEXT = tuple(codec.kind for codec in _TEXT_CODECS)
+_BYTES_FIRST = ("bytes", "characters", "bpe", "pretrained")
+_SOUND = tuple(codec.kind for codec in audio.CODECS)
+_MUSIC = tuple(codec.kind for codec in music.CODECS)
 _FOLDER = "or a folder or archive of them"
-_MAESTRO_ZIP = "maestro-v3.0.0-midi.zip, or the folder that it unpacks to"
 _WIKITEXT = "the folder with a file for each split"
 _RULES = " ".join(field.name for field in dataclasses.fields(listops.ListOpsRules))
-_BYTES_FIRST = (ByteCodec, CharacterCodec, BytePairCodec, PretrainedCodec)
 
-
-_KINDS = (
-    _text_kind("python-docs", lambda _: PythonLibrary("docs")),
-    _text_kind("python-code", lambda _: PythonLibrary("code")),
-    _text_kind("text", _text, f"a text file, {_FOLDER}", "pattern split_by"),
-    *(
-        _text_kind(name, _table, f"{what}, {_FOLDER}", "text_field split_by", suffixes=suffixes)
-        for name, what, suffixes in (
-            ("jsonl", "a file of JSON lines", (".jsonl", ".ndjson")),
-            ("csv", "a CSV file", (".csv", ".tsv")),
-            ("parquet", "a Parquet file", (".parquet",)),
-        )
-    ),
-    _text_kind("datasets", _table, "a folder that the library datasets has saved", "text_field"),
-    _text_kind("text8", _text, "the file text8", download="text8"),
-    _text_kind("enwik8", _text, "the file enwik8", "", _BYTES_FIRST, download="enwik8"),
-    _text_kind("wikitext-2", _wikitext, _WIKITEXT, download="wikitext-2"),
-    _text_kind("wikitext-103", _wikitext, _WIKITEXT, download="wikitext-103"),
-    _kind(
-        "audio",
-        audio.CODECS,
-        _audio,
-        f"an audio file, {_FOLDER}",
-        "sample_rate split_by",
-        suffixes=AUDIO_SUFFIXES,
-    ),
-    _kind(
-        "youtubemix",
-        audio.CODECS,
-        _youtubemix,
-        "youtubemix.zip, or the folder that it unpacks to",
-        "sample_rate",
-        download="youtubemix",
-    ),
-    _kind(
-        "music",
-        music.CODECS,
-        _music,
-        f"a MIDI file, {_FOLDER}",
-        "split_by",
-        suffixes=MIDI_SUFFIXES,
-    ),
-    _kind("maestro", music.CODECS, _music, _MAESTRO_ZIP, download="maestro"),
-    _kind("asap", music.CODECS, _asap, "the ASAP dataset, its folder or an archive"),
-    _labelled_kind("listops", ListOpsCodec, _listops, "", _RULES),
-    _labelled_kind("imdb", ByteCodec, published.reviews, "the folder aclImdb, or its archive"),
-    _labelled_kind(
-        "movie-reviews",
-        ByteCodec,
-        published.reviews,
-        "movie_reviews.zip, or a folder with folders pos and neg",
-    ),
-    _labelled_kind("mnist-pixels", PixelCodec, published.mnist, "the folder of the idx files"),
-    _labelled_kind(
-        "cifar10-pixels",
-        PixelCodec,
-        published.cifar10,
-        "the folder cifar-10-batches-bin, or its archive",
-    ),
-    _labelled_kind("digits-pixels", PixelCodec, published.small_digits),
-    _labelled_kind(
-        "fsd50k",
-        PcmCodec,
-        published.fsd50k,
-        "the folder of FSD50K.ground_truth",
-        "sample_rate",
-        download="fsd50k",
-    ),
-    _labelled_kind(
-        "esc",
-        PcmCodec,
-        published.esc,
-        "the folder of ESC-50, or one with labels.csv",
-        "sample_rate fold",
-        download="esc-50",
-    ),
-    _labelled_kind(
-        "spoken-digits",
-        PcmCodec,
-        published.spoken_digits,
-        "the zip archive or folder of the recordings",
-        "sample_rate",
-        sample_rate=8_000,
-    ),
+_add("python-docs", _TEXT, lambda _: PythonLibrary("docs"))
+_add("python-code", _TEXT, lambda _: PythonLibrary("code"))
+_add("text", _TEXT, _text, f"a text file, {_FOLDER}", "pattern split_by")
+for _name, _file, _suffixes in (
+    ("jsonl", "a file of JSON lines", (".jsonl", ".ndjson")),
+    ("csv", "a CSV file", (".csv", ".tsv")),
+    ("parquet", "a Parquet file", (".parquet",)),
+):
+    _options = "text_field split_by"
+    _add(_name, _TEXT, _table, f"{_file}, {_FOLDER}", _options, suffixes=_suffixes)
+_add("datasets", _TEXT, _table, "a folder that the library datasets has saved", "text_field")
+_add("text8", _TEXT, _text, "the file text8", download="text8")
+_add("enwik8", _BYTES_FIRST, _text, "the file enwik8", download="enwik8")
+_add("wikitext-2", _TEXT, _wikitext, _WIKITEXT, download="wikitext-2")
+_add("wikitext-103", _TEXT, _wikitext, _WIKITEXT, download="wikitext-103")
+_add("audio", _SOUND, _audio, f"an audio file, {_FOLDER}", "split_by", suffixes=AUDIO_SUFFIXES)
+_add("youtubemix", _SOUND, _youtubemix, "youtubemix.zip, or its folder", download="youtubemix")
+_add("music", _MUSIC, _music, f"a MIDI file, {_FOLDER}", "split_by", suffixes=MIDI_SUFFIXES)
+_add("maestro", _MUSIC, _music, "maestro-v3.0.0-midi.zip, or its folder", download="maestro")
+_add("asap", _MUSIC, _asap, "the ASAP dataset, its folder or an archive")
+_add("listops", ("listops",), _listops, options=_RULES)
+_add("imdb", ("bytes",), published.reviews, "the folder aclImdb, or its archive")
+_add(
+    "movie-reviews",
+    ("bytes",),
+    published.reviews,
+    "movie_reviews.zip, or a folder with folders pos and neg",
 )
-CORPORA.update({kind.name: kind for kind in _KINDS})
+_add("mnist-pixels", ("pixels",), published.mnist, "the folder of the idx files")
+_CIFAR10 = "the folder cifar-10-batches-bin, or its archive"
+_add("cifar10-pixels", ("pixels",), published.cifar10, _CIFAR10)
+_add("digits-pixels", ("pixels",), published.small_digits)
+_FSD50K = "the folder of FSD50K.ground_truth"
+_add("fsd50k", ("samples",), published.fsd50k, _FSD50K, download="fsd50k")
+_ESC = "the folder of ESC-50, or one with labels.csv"
+_add("esc", ("samples",), published.esc, _ESC, "fold", download="esc-50")
+_DIGITS = "the zip archive or folder of the recordings"
+_add("spoken-digits", ("samples",), published.spoken_digits, _DIGITS, sample_rate=8_000)
 
 
 def guess_corpus(path: Path) -> str:
@@ -283,16 +223,6 @@ def guess_corpus(path: Path) -> str:
     return "text"
 
 
-@dataclasses.dataclass(frozen=True)
-class _SavedCodec:
-    """The kind of a codec, and what `Codec.save` of that kind returned."""
-
-    kind: str
-    sample_rate: int | None = None
-    miditok: str | None = None
-    vocabulary: list[str] | None = None
-
-
 def save_codec(codec: Codec, folder: Path) -> None:
     """Write a codec's files, and which kind it is."""
     text = json.dumps({"kind": codec.kind} | codec.save(folder))
@@ -302,14 +232,12 @@ def save_codec(codec: Codec, folder: Path) -> None:
 def load_codec(folder: Path) -> Codec:
     """Read what `save_codec` wrote into the folder of a store or of a model; else a UserError."""
     path = folder / CODEC_FILE
-    remedy = "it says what tokens are; prepare, or train, again"
-    settings = dataclasses.asdict(read_json(path, remedy, _SavedCodec))
-    kind = settings.pop("kind")
+    settings = read_json(path, "it says what tokens are; prepare, or train, again")
+    kind = settings.pop("kind", None)
     if kind not in CODECS:
         raise UserError(f"{path} names an unknown codec {kind!r}; known are: {', '.join(CODECS)}")
     try:
-        given = {name: value for name, value in settings.items() if value is not None}
-        return CODECS[kind].load(folder, **given)
+        return CODECS[kind].load(folder, **settings)
     except UserError:
         raise
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

@@ -22,8 +22,7 @@ from latentwave.bench.data.codec import optional_package
 from latentwave.bench.data.config import CorpusConfig
 from latentwave.bench.data.corpus import Found, UnusableFileError
 from latentwave.bench.data.download import require
-from latentwave.bench.data.download.archives import unpack
-from latentwave.bench.data.folders import cache_folder, whole_folder
+from latentwave.bench.data.folders import cache_folder, unpack, whole_folder
 from latentwave.bench.data.metadata import SkippedFile
 from latentwave.bench.data.splits import ABOUT, choose_splits
 from latentwave.errors import UserError

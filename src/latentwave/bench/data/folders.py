@@ -1,19 +1,26 @@
-"""Folders that are there completely or not at all."""
+"""Folders that are there completely or not at all, and archives that become folders."""
 
 from __future__ import annotations
 
 import contextlib
 import glob
+import lzma
 import os
 import secrets
 import shutil
+import tarfile
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from latentwave.errors import UserError
 
 ABANDONED_SECONDS = 24 * 3600.0
+# A RuntimeError is an encrypted zip, or one packed by a method that Python does not know.
+_DAMAGED: tuple[type[Exception], ...] = (zipfile.BadZipFile, tarfile.TarError, zlib.error)
+_DAMAGED += (lzma.LZMAError, EOFError, RuntimeError)
 
 
 def cache_folder() -> Path:
@@ -92,3 +99,25 @@ def whole_file(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a zip or tar archive (plain, gzip, bzip2, xz) into a folder, never outside of it.
+
+    A UserError refuses what is damaged, or holds devices or links that lead out of the folder.
+    """
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as zipped:
+                # It leaves out ".." and what makes names absolute.
+                zipped.extractall(folder)  # noqa: S202
+        elif tarfile.is_tarfile(archive):
+            # As a stream: a large archive is decompressed once.
+            with tarfile.open(archive, "r|*") as packed:
+                packed.extractall(folder, filter="data")
+        else:
+            raise UserError(f"{archive} is neither a zip nor a tar archive")
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise UserError(f"{archive} holds {error.filename} twice: it is not unpacked") from error
+    except _DAMAGED as error:
+        raise UserError(f"{archive} is damaged or refused: {error}") from error

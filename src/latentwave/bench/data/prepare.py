@@ -11,7 +11,7 @@ import warnings
 from pathlib import Path
 
 from latentwave.bench.data.config import CorpusConfig
-from latentwave.bench.data.corpora import save_codec
+from latentwave.bench.data.corpora import open_corpus, save_codec
 from latentwave.bench.data.corpus import Corpus
 from latentwave.bench.data.folders import cache_folder, whole_file, whole_folder
 from latentwave.bench.data.metadata import (
@@ -44,7 +44,7 @@ def prepare(config: CorpusConfig, folder: Path | None = None) -> TokenStore:
         UserError: if the corpus is missing, empty or unreadable; if the folder holds something
             else than the store of this corpus; if the disk refuses.
     """
-    corpus = config.kind.open(config)
+    corpus = open_corpus(config)
     memory = _fingerprint_memory(config, corpus)
     known = found = _recall(memory)
     if folder is not None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from latentwave.bench.data.codec import Codec
 from latentwave.bench.data.config import CorpusConfig
+from latentwave.bench.data.corpora import make_encoder
 from latentwave.bench.data.corpus import SPLITS, Corpus, Document, UnreadableDocumentError
 from latentwave.bench.data.metadata import FORMAT_VERSION, Provenance, Split, StoreMetadata
 from latentwave.bench.data.splits import share_sizes
@@ -38,7 +39,7 @@ def write_documents(
     test, those before them the validation; labelled documents are not cut. The metadata that is
     returned with the codec lacks the fingerprint.
     """
-    encoder = config.kind.codec(config, corpus)
+    encoder = make_encoder(config, corpus)
     path, dtype = folder / TOKENS_FILE, np.dtype(encoder.dtype).newbyteorder("<")
     starts, labels = array.array("q"), list[Any]()
     firsts: dict[str | None, int] = {}  # the first token of each split that documents name

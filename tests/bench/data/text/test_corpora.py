@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latentwave.bench.data import CorpusConfig, prepare
-from latentwave.bench.data.corpus import Found, UnusableFileError
-from latentwave.bench.data.text.files import TextFiles, read_text
+from latentwave.bench.data.corpus import Found
+from latentwave.bench.data.text import files
+from latentwave.bench.data.text.files import TextFiles
 from latentwave.bench.data.text.python_library import SEPARATOR, PythonLibrary
 from latentwave.errors import UserError
 
@@ -32,42 +33,45 @@ def test_pieces_of_any_length_read_as_python_does(tmp_path_factory, text, chunk_
     path = tmp_path_factory.mktemp("pieces") / "a.txt"
     path.write_bytes(text.encode())
     lost = []
-    pieces = read_text(path, lost, chunk_bytes=chunk_bytes)
-    assert "".join(pieces) == path.read_text(encoding="utf-8-sig")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "CHUNK_BYTES", chunk_bytes)
+        assert "".join(files.read_text(path, lost)) == path.read_text(encoding="utf-8-sig")
     assert lost == []
 
 
-@pytest.mark.parametrize("chunk_bytes", [1, 2, 3, 4, 1024])
+@pytest.mark.parametrize("chunk_bytes", [1, 3, 1024])
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"abc\xffdef", "invalid UTF-8 at byte 3"),
-        ("né".encode() + b"\xe9t\xe9", "invalid UTF-8 at byte 3"),
-        ("é🙂".encode()[:-1], "invalid UTF-8 at byte 2"),
-        (b"\xef\xbb\xbfab\xc3(", "invalid UTF-8 at byte 5"),
-        (b"abcdef\0gh", "a zero byte at byte 6"),
-        ("text".encode("utf-16"), "at byte [0-9]"),
+        (b"abc\xffdef", "invalid bytes: 1, the first in line 1"),
+        ("né\n".encode() + b"\xe9t\xe9", "invalid bytes: 2, the first in line 2"),
+        ("é🙂".encode()[:-1], "invalid bytes: 3,"),
+        (b"\xef\xbb\xbfab\xc3(", "invalid bytes: 1,"),
+        (b"abc\ndef\0gh", "a zero byte in line 2"),
+        ("text".encode("utf-16"), "a zero byte"),
     ],
 )
-def test_what_is_no_text_is_skipped_with_the_place(tmp_path, content, message, chunk_bytes):
+def test_what_is_no_text_is_skipped_with_the_place(
+    tmp_path, content, message, chunk_bytes, monkeypatch
+):
+    monkeypatch.setattr(files, "CHUNK_BYTES", chunk_bytes)
     path = tmp_path / "bad.txt"
     path.write_bytes(content)
-    with pytest.raises(UnusableFileError, match=rf"^is not UTF-8 text: .*{message}"):
-        list(read_text(path, [], chunk_bytes=chunk_bytes))
-    with pytest.raises(UserError, match=r"bad\.txt is not UTF-8 text"):
+    with pytest.raises(UserError, match=rf"bad\.txt is not UTF-8 text: .*{message}"):
         whole(path, name="text")
 
 
 @pytest.mark.parametrize("chunk_bytes", [1, 7, 1024])
-def test_text_with_few_bad_bytes_is_read_and_the_loss_is_counted(tmp_path, chunk_bytes):
+def test_text_with_few_bad_bytes_is_read_and_the_loss_is_counted(
+    tmp_path, chunk_bytes, monkeypatch
+):
+    monkeypatch.setattr(files, "CHUNK_BYTES", chunk_bytes)
     path = tmp_path / "a.txt"
-    path.write_bytes("né".encode() * 300 + b"\xff\xc3" + b"end" * 100 + "🙂".encode()[:2])
-    lost = []
-    found = "".join(read_text(path, lost, chunk_bytes=chunk_bytes))
-    assert found == "né" * 300 + "end" * 100
-    assert lost == ["4 of 1,204 bytes are invalid UTF-8, the first at byte 900"]
-    with pytest.warns(UserWarning, match=r"skipped parts of 1 of 1 files: .*4 of 1,204 bytes"):
-        assert texts(whole(path, name="text")) == [found]
+    path.write_bytes("né\n".encode() * 300 + b"\xff\xc3" + b"end" * 100 + "🙂".encode()[:2])
+    with pytest.warns(
+        UserWarning, match=r"parts of 1 of 1 files: .* invalid bytes: 4, .* line 301$"
+    ):
+        assert texts(whole(path, name="text")) == ["né\n" * 300 + "end" * 100]
 
 
 def test_a_packed_file_that_breaks_off_is_read_as_far_as_it_goes(tmp_path):
@@ -93,7 +97,7 @@ def test_a_folder_is_its_text_files_in_order(tmp_path):
     (folder / ".hidden/x.txt").write_text("hidden")
     (folder / "b/3.bin").write_bytes(b"Q" * 300_000 + b"\0")  # read in part before it shows
     for _ in range(2):
-        with pytest.warns(UserWarning, match=r"skipped 1 of 5 .*3\.bin .* zero byte at byte 30000"):
+        with pytest.warns(UserWarning, match=r"skipped 1 of 5 .*3\.bin .* zero byte in line 1"):
             store = whole(folder, name="text")
     assert texts(store) == ["one", "two\n", "é"]
     assert store.codec.vocabulary == "\nenotwé"

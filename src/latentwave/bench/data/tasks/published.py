@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from latentwave.bench.data.audio.files import SUFFIXES, AudioFiles, soundfile
 from latentwave.bench.data.config import CorpusConfig
 from latentwave.bench.data.corpus import Corpus, FileCorpus, Label
-from latentwave.bench.data.files import PACKED, find_files, read_csv, reading
+from latentwave.bench.data.files import PACKED, corpus_root, find_files, read_csv, reading
 from latentwave.bench.data.metadata import SkippedFile
 from latentwave.bench.data.splits import Example, LabelledRows, deal_examples
 from latentwave.errors import UserError
@@ -43,11 +43,12 @@ def _require_files(folder: Path, names: list[str], hint: str) -> list[Path]:
     return [path for path in found.values() if path is not None]
 
 
-def reviews(root: Path, config: CorpusConfig) -> Corpus:
+def reviews(config: CorpusConfig) -> Corpus:
     """Film reviews by their bytes: text files in folders `pos` and `neg`.
 
     With folders `train` and `test` above them (aclImdb) the test stays the test.
     """
+    root = corpus_root(config)
     if not root.is_dir():
         raise UserError(f"there is no folder {root}: check the path")
     found = find_files(root, (".txt",), "reviews (text files in folders named pos and neg)")
@@ -74,13 +75,13 @@ class _Reviews(FileCorpus):
                 yield chunk
 
 
-def mnist(folder: Path, config: CorpusConfig) -> LabelledRows:
+def mnist(config: CorpusConfig) -> LabelledRows:
     """MNIST, or a set in its form, from {train,t10k}-{images-idx3,labels-idx1}-ubyte.
 
     Without the training files the test files are dealt to all three splits by shares: a smaller
     stand-in, not the published task.
     """
-    parts = {}
+    parts, folder = {}, corpus_root(config)
     for split, part in (("train", "train"), ("test", "t10k")):
         names = [f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"]
         if split == "test" or any(find_file(folder, name) for name in names):
@@ -113,13 +114,13 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
         return np.frombuffer(content, dtype=np.uint8).reshape(shape)
 
 
-def cifar10(folder: Path, config: CorpusConfig) -> LabelledRows:
+def cifar10(config: CorpusConfig) -> LabelledRows:
     """CIFAR-10 in grey, as in the Long Range Arena, from data_batch_1.bin … 5 and test_batch.bin.
 
     A record is one label byte and 1,024 bytes each of red, green and blue. The Python version is
     pickled and is not read: unpickling runs what the file says.
     """
-    hint = "name the folder cifar-10-batches-bin"
+    folder, hint = corpus_root(config), "name the folder cifar-10-batches-bin"
     if (folder / "data_batch_1").is_file():
         hint = "this is the pickled Python version of CIFAR-10, get the binary one"
     names = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]
@@ -142,7 +143,7 @@ def cifar10(folder: Path, config: CorpusConfig) -> LabelledRows:
     return LabelledRows(examples, CIFAR10, files, (config.validation, 0.0))
 
 
-def small_digits(_: Path, config: CorpusConfig) -> LabelledRows:
+def small_digits(config: CorpusConfig) -> LabelledRows:
     """The 1,797 digits of 8×8 pixels that scikit-learn ships: a quick, small stand-in."""
     try:
         import sklearn
@@ -161,11 +162,12 @@ def small_digits(_: Path, config: CorpusConfig) -> LabelledRows:
     return LabelledRows(examples, DIGITS, {file.name: file}, (config.validation, config.test))
 
 
-def fsd50k(root: Path, config: CorpusConfig) -> AudioFiles:
+def fsd50k(config: CorpusConfig) -> AudioFiles:
     """FSD50K: 200 classes, several per clip, with its published splits.
 
-    `root` holds FSD50K.ground_truth, FSD50K.dev_audio and FSD50K.eval_audio.
+    Its folder holds FSD50K.ground_truth, FSD50K.dev_audio and FSD50K.eval_audio.
     """
+    root = corpus_root(config)
     truth = root / "FSD50K.ground_truth"
     tables = [truth / f"{name}.csv" for name in ("vocabulary", "dev", "eval")]
     vocabulary = read_csv(tables[0], ["index", "name", "mid"], heading=False)
@@ -188,13 +190,14 @@ def fsd50k(root: Path, config: CorpusConfig) -> AudioFiles:
     return _clips(root, rows, names, config.rate, tables)
 
 
-def esc(root: Path, config: CorpusConfig) -> AudioFiles:
+def esc(config: CorpusConfig) -> AudioFiles:
     """ESC-50, or ESC-10, with its five published folds.
 
     One fold is the test, the next one (1 after 5) validates, three are trained on; the published
-    figure is the mean over the five choices of `fold`. `root` holds meta/esc50.csv and audio/, or
-    labels.csv (file, fold, label, class) beside the files.
+    figure is the mean over the five choices of `fold`. The folder holds meta/esc50.csv and audio/,
+    or labels.csv (file, fold, label, class) beside the files.
     """
+    root = corpus_root(config)
     fold = 5 if config.fold is None else config.fold
     if fold not in range(1, 6):
         raise UserError(f"fold must be 1 to 5, got {fold}")
@@ -223,12 +226,12 @@ def esc(root: Path, config: CorpusConfig) -> AudioFiles:
     return _clips(root, rows, [names[label] for label in order], config.rate, [table])
 
 
-def spoken_digits(root: Path, config: CorpusConfig) -> AudioFiles:
+def spoken_digits(config: CorpusConfig) -> AudioFiles:
     """The free spoken digits: DIGIT_SPEAKER_TAKE.wav, in any sub-folder.
 
     Takes 0 to 4 of every speaker and digit are the published test; takes 5 to 9 validate.
     """
-    rows = []
+    rows, root = [], corpus_root(config)
     for name in find_files(root, (".wav",), "recordings named like 7_jackson_32.wav").files:
         match = _SPOKEN.fullmatch(name.rpartition("/")[2])
         if match:

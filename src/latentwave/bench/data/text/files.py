@@ -15,6 +15,7 @@ CHUNK_BYTES = 1 << 17  # small enough to stay in the processor's cache
 LOST_SHARE = 0.01
 # " = Title = " stands alone on its line; sections have more equals signs.
 _TITLE = re.compile(r"^ = (?!=).+(?<!=) = $")
+_NO_TEXT = re.compile("[\udc80-\udcff]")  # bytes that the decoder could not decode
 
 
 class TextFiles(FileCorpus):
@@ -32,64 +33,51 @@ class TextFiles(FileCorpus):
         return _articles(pieces) if self.pieces_are_documents else pieces
 
 
-def read_text(path: Path, lost: list[str], *, chunk_bytes: int = CHUNK_BYTES) -> Iterator[str]:
+def read_text(path: Path, lost: list[str]) -> Iterator[str]:
     r"""Read UTF-8 text in pieces, some of them empty, with "\n" for every line end.
 
-    A byte order mark at the start is dropped. Bytes that are no text are left out and counted.
-
+    A byte order mark at the start is dropped. Bytes that are no text are left out and counted:
     `lost` takes in words for what could not be read.
 
     Raises:
         UnusableFileError: for zero bytes, or more than one in a hundred that are no text.
     """
-    text = _Utf8()
-    newlines = io.IncrementalNewlineDecoder(None, translate=True)
+    remedy = "convert it to UTF-8 or leave it out"
+    num_read = num_lost = first = 0
+    line = 1
+    for piece in _decoded(path, lost):
+        if "\0" in piece:
+            line += piece[: piece.index("\0")].count("\n")
+            raise UnusableFileError(f"is not UTF-8 text: a zero byte in line {line}; {remedy}")
+        num_read += len(piece)
+        text = piece if piece.isascii() else _NO_TEXT.sub("", piece)
+        if len(text) < len(piece) and not first:
+            first = line + _NO_TEXT.split(piece, maxsplit=1)[0].count("\n")
+        num_lost += len(piece) - len(text)
+        line += piece.count("\n")
+        yield text
+    if num_lost:
+        words = f"invalid bytes: {num_lost:,}, the first in line {first}"
+        if num_lost > LOST_SHARE * num_read:
+            raise UnusableFileError(f"is not UTF-8 text: {words}; {remedy}")
+        lost.append(words)
+
+
+def _decoded(path: Path, lost: list[str]) -> Iterator[str]:
+    """Text in which each byte that is none stands as half a character."""
+    decoder = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
+    newlines = io.IncrementalNewlineDecoder(decoder, translate=True)
+    num_bytes = 0
     try:
         with open_unpacked(path) as file:
-            while chunk := file.read(chunk_bytes):
-                yield newlines.decode(text.decode(chunk))
+            while chunk := file.read(CHUNK_BYTES):
+                num_bytes += len(chunk)
+                yield newlines.decode(chunk)
     except (OSError, *DAMAGED_ARCHIVE) as error:
-        if not text.num_bytes:
+        if not num_bytes:
             raise UnusableFileError(f"cannot be read ({error})") from error
-        lost.append(f"it breaks off after {text.num_bytes:,} bytes ({error})")
-    yield newlines.decode(text.decode(b"", final=True), final=True)
-    if text.num_lost > LOST_SHARE * text.num_bytes:
-        raise text.fault("invalid UTF-8", text.first_lost)
-    if text.num_lost:
-        lost.append(
-            f"{text.num_lost:,} of {text.num_bytes:,} bytes are invalid UTF-8, the first at byte "
-            f"{text.first_lost}"
-        )
-
-
-class _Utf8:
-    """Decodes bytes in parts; leaves out and counts what is no text."""
-
-    def __init__(self) -> None:
-        self.num_bytes = self.num_lost = self.first_lost = 0
-        self._decoder = codecs.getincrementaldecoder("utf-8")("ignore")
-
-    def decode(self, chunk: bytes, *, final: bool = False) -> str:
-        zero = chunk.find(b"\0")
-        if zero >= 0:
-            raise self.fault("a zero byte", self.num_bytes + zero)
-        content = self._decoder.getstate()[0] + chunk
-        text, begin = self._decoder.decode(chunk, final), self.num_bytes + len(chunk) - len(content)
-        used = len(text) if text.isascii() else len(text.encode())
-        num_lost = len(content) - used - len(self._decoder.getstate()[0])
-        if num_lost and not self.num_lost:
-            try:
-                content.decode()
-            except UnicodeDecodeError as error:
-                self.first_lost = begin + error.start
-        self.num_bytes += len(chunk)
-        self.num_lost += num_lost
-        return text[1:] if begin == 0 and text.startswith("\ufeff") else text
-
-    def fault(self, what: str, place: int) -> UnusableFileError:
-        return UnusableFileError(
-            f"is not UTF-8 text: {what} at byte {place}; convert it to UTF-8 or leave it out"
-        )
+        lost.append(f"it breaks off after {num_bytes:,} bytes ({error})")
+    yield newlines.decode(b"", final=True)
 
 
 def _articles(pieces: Iterable[str]) -> Iterator[str]:

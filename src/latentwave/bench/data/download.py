@@ -1,26 +1,30 @@
-"""From a name of the table catalogue.yaml to unpacked, checked files."""
+"""Published data sets: from a name of catalogue.yaml to checked, unpacked files."""
 
 from __future__ import annotations
 
 import functools
-import json
+import http.client
 import os
-import warnings
+import shutil
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pooch
 import yaml
 from pydantic.dataclasses import dataclass
 
-from latentwave.bench.data.download.archives import unpack
-from latentwave.bench.data.download.transfer import transfer
-from latentwave.bench.data.folders import cache_folder, whole_file, whole_folder
-from latentwave.bench.data.json_files import read_json, validated
+from latentwave.bench.data.folders import cache_folder, unpack, whole_folder
+from latentwave.bench.data.json_files import validated
 from latentwave.errors import UserError
 
-CONTENT = "content"
-RECORDED = "checksums.json"
+_CONTENT = "content"
+_CHUNK_BYTES = 1 << 18
+_TIMEOUT_SECONDS = 30.0
+_ATTEMPTS = 5
 OnBytes = Callable[[str, int, int | None], None]
 
 
@@ -30,9 +34,8 @@ class RemoteFile:
 
     urls: tuple[str, ...]  # where it lies, the publisher's address first
     # "sha256:…" or "md5:…" as published, or as several independent projects pin it; None where
-    # none is known: the one of the first transfer is then kept and demanded.
+    # none is known.
     checksum: str | None = None
-    num_bytes: int | None = None  # which is demanded; None where not known
     unpack: bool = True  # whether it is an archive to unpack
 
     @property
@@ -62,7 +65,7 @@ CATALOGUE: dict[str, Download] = {
 
 def downloaded(name: str) -> Path | None:
     """What `prepare` reads of a data set that is here already, None if it is not."""
-    content = _home(name) / CONTENT
+    content = _home(name) / _CONTENT
     return content / CATALOGUE[name].inner if content.is_dir() else None
 
 
@@ -109,13 +112,14 @@ def fetch(
     pooch.get_logger().setLevel("ERROR")  # we speak ourselves
     try:
         home.mkdir(parents=True, exist_ok=True)
-        files = [_fetch_file(home, file, mirror, offline, on_bytes) for file in download.files]
-        with whole_folder(home / CONTENT) as partial:
-            for file, remote in zip(files, download.files, strict=True):
-                if remote.unpack:
-                    unpack(file, partial)
+        for file in download.files:
+            _fetch_file(home, file, mirror, offline, on_bytes)
+        with whole_folder(home / _CONTENT) as partial:
+            for file in download.files:
+                if file.unpack:
+                    unpack(home / file.name, partial)
                 else:
-                    (partial / file.name).hardlink_to(file)
+                    (partial / file.name).hardlink_to(home / file.name)
             if not (partial / download.inner).exists():
                 inside = sorted(path.name for path in partial.iterdir())
                 raise UserError(
@@ -124,7 +128,7 @@ def fetch(
                 )
     except OSError as error:
         raise UserError(f"cannot write to {home}: {error.strerror or error}") from error
-    return home / CONTENT / download.inner
+    return home / _CONTENT / download.inner
 
 
 def _home(name: str) -> Path:
@@ -133,70 +137,97 @@ def _home(name: str) -> Path:
 
 def _fetch_file(
     home: Path, file: RemoteFile, mirror: str | None, offline: bool, on_bytes: OnBytes | None
-) -> Path:
-    path = home / file.name
-    recorded = _recorded(home)
-    checksum = file.checksum or recorded.get(file.name)
-    size = f"{file.num_bytes:,} bytes, " if file.num_bytes else ""
-    about = size + (checksum or "no checksum is published")
-    if path.is_file() and (checksum is None or _matches(path, checksum)):
-        _record(home, file, path, recorded)
-        return path
+) -> None:
+    """Bring a file into its folder, unless it is there."""
+    about = file.checksum or "no checksum is published"
     if offline:
-        if path.is_file():
-            raise UserError(f"{path} is not what was published ({about})")
-        raise UserError(
-            f"offline: get {file.name} ({about}) from {file.urls[0]} on another machine, put it "
-            f"into {home}, and run the same command again"
-        )
-    failures = []
-    part = home / f"{file.name}.part"
+        if not _is_published(home / file.name, file.checksum):
+            raise UserError(
+                f"offline: get {file.name} ({about}) from {file.urls[0]} on another machine, put "
+                f"it into {home}, and run the same command again"
+            )
+        return
+    failures, part = [], home / f"{file.name}.part"
+    if file.checksum is None:  # nothing would tell whether what is continued is the same file
+        part.unlink(missing_ok=True)
+    told = on_bytes and functools.partial(on_bytes, file.name)
+    downloader = functools.partial(_transfer, part=part, on_bytes=told)
     urls = [*([f"{mirror.rstrip('/')}/{file.name}"] if mirror else []), *file.urls]
     # What is continued may be another file by now: then the first address is asked again.
     for url in urls[:1] * part.exists() + urls:
-        downloader = functools.partial(
-            transfer,
-            part=part,
-            num_bytes=file.num_bytes,
-            resume=checksum is not None,
-            on_bytes=on_bytes and functools.partial(on_bytes, file.name),
-        )
         try:
-            pooch.retrieve(url, checksum, fname=file.name, path=home, downloader=downloader)
+            pooch.retrieve(url, file.checksum, fname=file.name, path=home, downloader=downloader)
         except UserError as error:
             failures.append(str(error))
         except ValueError as error:  # pooch's word for a wrong checksum
             failures.append(f"{url}: not what was published ({' '.join(str(error).split())})")
         else:
-            _record(home, file, path, recorded)
-            return path
+            return
     raise UserError(
         f"{file.name} cannot be had: {'; '.join(failures)}. Try again later, name a --mirror, or "
         f"put the file ({about}) into {home} yourself"
     )
 
 
-def _record(home: Path, file: RemoteFile, path: Path, recorded: dict[str, str]) -> None:
-    """Keep the checksum of a file that has none published, and say so."""
-    if file.checksum is not None or file.name in recorded:
-        return
-    own = f"sha256:{pooch.file_hash(str(path), 'sha256')}"
-    text = json.dumps(recorded | {file.name: own}, indent=2)
-    with whole_file(home / RECORDED) as partial:
-        partial.write_text(text + "\n", encoding="utf-8")
-    warnings.warn(
-        f"no checksum is published for {file.name}; from now on {own} is demanded "
-        f"({home / RECORDED})",
-        stacklevel=4,
+def _is_published(path: Path, checksum: str | None) -> bool:
+    if checksum is None or not path.is_file():
+        return path.is_file()
+    kind, _, expected = checksum.partition(":")
+    return bool(pooch.file_hash(str(path), kind) == expected)
+
+
+def _transfer(
+    url: str,
+    output_file: Any,
+    _: Any = None,
+    *,
+    part: Path,
+    on_bytes: Callable[[int, int | None], None] | None,
+) -> None:
+    """A downloader for pooch that continues what lies in `part`, which outlives a failure."""
+    if not url.startswith(("http://", "https://")):
+        raise UserError(f"can only download from http and https, got {url}")
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            time.sleep(2.0 ** (attempt - 1))
+        try:
+            _receive(url, part, on_bytes)
+        except urllib.error.HTTPError as error:
+            error.close()
+            if error.code == 416:  # all is here, or another file than before
+                part.unlink(missing_ok=True)
+            elif 400 <= error.code < 500:
+                raise UserError(f"{url}: HTTP {error.code} {error.reason}") from error
+            failure: Exception = error
+        except (OSError, http.client.HTTPException) as error:
+            failure = error
+        else:
+            shutil.move(part, output_file)
+            return
+    kept = part.stat().st_size if part.exists() else 0
+    raise UserError(
+        f"{url}: the transfer failed {_ATTEMPTS} times, last with: {failure}; {kept:,} bytes are "
+        "kept, the same command goes on from there"
     )
 
 
-def _recorded(home: Path) -> dict[str, str]:
-    path = home / RECORDED
-    remedy = "restore it, or delete it if the checksum of the next transfer may be trusted anew"
-    return read_json(path, remedy, dict[str, str]) if path.exists() else {}
-
-
-def _matches(path: Path, checksum: str) -> bool:
-    kind, _, expected = checksum.partition(":")
-    return bool(pooch.file_hash(str(path), kind) == expected)
+def _receive(url: str, part: Path, on_bytes: Callable[[int, int | None], None] | None) -> None:
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"User-Agent": "latentwave", "Accept-Encoding": "identity"}
+    headers |= {"Range": f"bytes={have}-"} if have else {}
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 (checked above)
+    with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310
+        if response.status != 206:
+            have = 0
+        elif not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            raise OSError(f"asked for bytes from {have} on, the server sent others")
+        length = response.headers.get("Content-Length", "")
+        size = have + int(length) if length.isdecimal() else None
+        with part.open("ab" if have else "wb") as file:
+            while chunk := response.read(_CHUNK_BYTES):
+                file.write(chunk)
+                have += len(chunk)
+                if on_bytes is not None:
+                    on_bytes(have, size)
+    if size is not None and have < size:
+        raise OSError(f"the connection was lost after {have:,} of {size:,} bytes")

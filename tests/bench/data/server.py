@@ -11,12 +11,11 @@ class Server:
 
     files: content by path; cut: bytes after which a connection is dropped, once per entry;
     ranges: whether parts may be asked for; codes: errors to answer with first; requests: path and
-    range of what was asked for; tells_length: whether answers do.
+    range of what was asked for.
     """
 
     def __init__(self):
         self.files, self.cut, self.requests, self.ranges, self.codes = {}, [], [], True, []
-        self.tells_length = True
 
     @contextlib.contextmanager
     def running(self):
@@ -52,10 +51,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         else:
             self.send_response(200)
-        if world.tells_length:
-            self.send_header("Content-Length", str(len(content) - start))
-        else:
-            self.close_connection = True
+        self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
         body = content[start:]
         if world.cut:

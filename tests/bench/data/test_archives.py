@@ -1,4 +1,4 @@
-"""Archives that try to leave their folder, or to fill the disk."""
+"""Archives that are damaged, or try to leave their folder."""
 
 import contextlib
 import io
@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from latentwave.bench.data.download import archives
-from latentwave.bench.data.download.archives import unpack
+from latentwave.bench.data.folders import unpack
 from latentwave.errors import UserError
 
 
@@ -55,7 +54,7 @@ def test_files_and_folders(tmp_path, folder, kind):
     assert [str(p.relative_to(folder)) for p in folder.rglob("*.txt")] == ["d/e/f.txt"]
     file = folder / "d/e/f.txt"
     assert file.read_bytes() == b"hello"
-    assert not file.stat().st_mode & (stat.S_ISUID | stat.S_IXUSR | stat.S_IWOTH)
+    assert not file.stat().st_mode & (stat.S_ISUID | stat.S_IWOTH)
 
 
 @pytest.mark.parametrize("name", ["/etc/x", "../x", "a/../../x", "a\\..\\x", "C:/x", "C:x"])
@@ -70,31 +69,13 @@ def test_nothing_is_written_outside(tmp_path, folder, name, make):
 
 def test_links_and_devices(tmp_path, folder):
     link = stat.S_IFLNK | 0o777
-    with pytest.raises(UserError, match="'l' in it is a link or device"):
-        unpack(make_zip(tmp_path / "a.zip", [("l", b"/etc", link), ("l/x", b"x", 0)]), folder)
+    unpack(make_zip(tmp_path / "a.zip", [("l", b"/etc", link)]), folder)
+    assert (folder / "l").read_bytes() == b"/etc"
     for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE):
-        path = make_tar(tmp_path / "a.tar", [(tar_info("l", kind, "/etc"), b""), ("l/x", b"x")])
-        with pytest.raises(UserError, match="'l' in it is a link or device"):
+        path = make_tar(tmp_path / "a.tar", [(tar_info("k", kind, "/etc"), b""), ("k/x", b"x")])
+        with pytest.raises(UserError, match="is damaged or refused: .*k"):
             unpack(path, folder)
-    assert list(folder.iterdir()) == []
-
-
-def test_bombs(tmp_path, folder, monkeypatch):
-    monkeypatch.setattr(archives, "SMALL_BYTES", 1 << 16)
-    zeros = bytes(1 << 22)
-    for path in (
-        make_zip(tmp_path / "a.zip", [("x", zeros, 0)]),
-        make_tar(tmp_path / "a.tgz", [("x", zeros)]),
-        make_tar(tmp_path / "b.txz", [(f"{n}", zeros[: 1 << 20]) for n in range(4)], "w:xz"),
-    ):
-        with pytest.raises(UserError, match="an archive of its size holds at most"):
-            unpack(path, folder)
-    monkeypatch.setattr(archives, "MAX_MEMBERS", 3)
-    with pytest.raises(UserError, match="it holds over 3 files"):
-        unpack(make_zip(tmp_path / "m.zip", [(f"m{n}", b"", 0) for n in range(4)]), folder)
-    monkeypatch.setattr(archives.shutil, "disk_usage", lambda _: type("U", (), {"free": 10}))
-    with pytest.raises(UserError, match="the disk has room for at most 10"):
-        unpack(make_zip(tmp_path / "c.zip", [("x", b"12345678901", 0)]), folder)
+    assert [file.name for file in folder.iterdir()] == ["l"]
 
 
 def test_a_member_that_is_larger_than_it_says(tmp_path, folder):
