@@ -30,7 +30,7 @@ from latentwave.bench.training import describe_environment
 
 # Layers, D, heads, tokens of a window, windows: 0.2 million parameters, and the papers' size.
 SHAPES = [(4, 64, 2, 256, 16), (10, 128, 8, 512, 8)]
-INTERVAL = 50  # steps from one evaluation to the next
+INTERVAL, WARMUP = 50, 100  # steps from one evaluation to the next, and of a rising rate
 
 
 def nanogpt(checkout: Path, shape: tuple[int, ...], steps: int, compiled: bool) -> float:
@@ -40,7 +40,7 @@ def nanogpt(checkout: Path, shape: tuple[int, ...], steps: int, compiled: bool) 
         "dataset": "corpus", "device": "cpu", "dtype": "float32", "compile": compiled,
         "n_layer": layers, "n_embd": width, "n_head": heads, "block_size": window, "bias": True,
         "batch_size": windows, "gradient_accumulation_steps": 1, "max_iters": steps,
-        "lr_decay_iters": steps, "warmup_iters": 100, "learning_rate": 1e-3, "min_lr": 1e-4,
+        "lr_decay_iters": steps, "warmup_iters": WARMUP, "learning_rate": 1e-3, "min_lr": 1e-4,
         "eval_interval": steps + 1, "eval_iters": 1, "log_interval": 1, "out_dir": "out",
     }  # fmt: skip
     command = [
@@ -67,8 +67,8 @@ def latentwave(
             "num_heads": heads, "intermediate_size": 4 * width, "context_length": window,
         },
         "training": {
-            "num_steps": steps, "batch_size": windows, "num_warmup_steps": 100, "compile": compiled,
-            "evaluate_every_steps": INTERVAL, "num_evaluation_windows": 1,
+            "num_steps": steps, "batch_size": windows, "num_warmup_steps": WARMUP,
+            "compile": compiled, "evaluate_every_steps": INTERVAL, "num_evaluation_windows": 1,
             "save_every_steps": steps,
         },
         "contestants": {"none": {}},
@@ -100,8 +100,21 @@ def main() -> int:
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--output", type=Path, help="JSON")
+    parser.add_argument("--output", type=Path, help="JSON, written after each row")
     options = parser.parse_args()
+    if not (options.nanogpt / "train.py").is_file():
+        parser.error(
+            f"--nanogpt must be a checkout of nanoGPT, there is no train.py in {options.nanogpt}"
+        )
+    if not options.corpus.is_file():
+        parser.error(f"--corpus must be a text file, got {options.corpus}")
+    if options.steps <= WARMUP or options.steps % INTERVAL or options.rounds < 1:
+        parser.error(
+            f"--steps must be a multiple of {INTERVAL} above {WARMUP} and --rounds at least 1, got "
+            f"{options.steps} and {options.rounds}"
+        )
+    if options.output and (options.output.is_dir() or not options.output.parent.is_dir()):
+        parser.error(f"--output must be a file in an existing folder, got {options.output}")
     environment, load, began = describe_environment(), os.getloadavg()[0], time.perf_counter()
     corpus = CorpusConfig(name="text", path=str(options.corpus.resolve()))
     rows: list[Row] = []
@@ -123,15 +136,15 @@ def main() -> int:
                 row = ("training loop", setting, what, "tokens/s", ours, theirs)
                 rows.append(compare(*row, against="nanoGPT", at_least=1.0))
                 show(rows[-1])
-    if options.output:
-        Benchmarks(
-            environment=environment,
-            load=load,
-            quick=False,
-            seconds=round(time.perf_counter() - began),
-            failed=[],
-            rows=rows,
-        ).write(options.output)
+                if options.output:
+                    Benchmarks(
+                        environment=environment,
+                        load=load,
+                        quick=False,
+                        seconds=round(time.perf_counter() - began),
+                        failed=[],
+                        rows=rows,
+                    ).write(options.output)
     return 0
 
 
