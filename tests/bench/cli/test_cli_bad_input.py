@@ -152,14 +152,22 @@ def test_control_characters_are_shown_not_obeyed(capsys):
     assert isinstance(shared.ERR, PlainConsole)
 
 
+@pytest.mark.unchecked
+@pytest.mark.parametrize("command", ["train", "compare", "ladder", "search"])
+def test_a_contestant_without_a_value(command, values, tmp_path, capsys):
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(values | {"contestants": {"none": None}}))
+    assert "write none: {}" in refused(capsys, command, tmp_path / "recipe.yaml")
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
 def test_consoles_that_lack_characters(encoding):
     environment = ENVIRONMENT | {"PYTHONIOENCODING": encoding, "MPLBACKEND": "module://not.there"}
     done = subprocess.run(
-        [sys.executable, "-m", "latentwave", "report", "nowhere–♪"],
+        [sys.executable, "-m", "latentwave", "report", "nowhere−÷♪"],
         env=environment,
         capture_output=True,
     )
     assert done.returncode == 2
     assert b"Traceback" not in done.stderr
     assert done.stderr.count(b"\n") == 1
+    assert ("nowhere-/?" if encoding == "ascii" else "nowhere-÷?").encode(encoding) in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import inspect
 import itertools
 import shlex
@@ -49,6 +50,8 @@ _FIELDS: dict[str, type[data.CorpusConfig | training.Recipe]] = {
 _NAMES: dict[str, Iterable[str]] = {"download": CATALOGUE, "prepare": data.CORPORA}
 _NO_OPTIONS = {"fields", "workers", "command"}
 _LATER_SECONDS = 3.0
+# For consoles that lack a character.
+_PLAIN = {"×": "x", "÷": "/", "−": "-", "–": "-", "—": "-", "’": "'", "…": "...", "→": "->"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a console may lack characters
+            stream.reconfigure(errors="latentwave.plain")
     try:
         options = _parser().parse_args(_with_recipe_option(arguments))
         with warnings.catch_warnings():
@@ -172,10 +175,18 @@ def _with_recipe_option(arguments: list[str]) -> list[str]:
         rest = ["--recipe", *rest]
     for option, path in itertools.pairwise(rest):
         if option == "--recipe":
-            training.read_recipe_file(
-                Path(path)
-            )  # files that the parser would stumble over are refused
+            training.read_recipe_file(Path(path))  # refuses what the parser would stumble over
     return [command, *rest]
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """How encoding goes on at a character that a console lacks."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return _PLAIN.get(error.object[error.start], "?"), error.start + 1
+
+
+codecs.register_error("latentwave.plain", _plain)
 
 
 def _warn(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -148,7 +148,6 @@ class Classification(Objective):
             self._sound = wave_config(recipe.backbone, codec.sample_rate)
         self.collate: Collate = collator(self._sound, store)
         self.final_split = "test" if len(store.split("test")) else "validation"
-        self.final_split = "test" if len(store.split("test")) else "validation"
         length = torch.tensor(int(self._training_examples.lengths.mean()))
         self._item = torch.zeros(1, int(length))
         self._item_tokens = int(self._sound.num_frames(length) if self._sound else length)

@@ -173,6 +173,12 @@ def read_recipe_file(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not a recipe: {error}") from error
     if not isinstance(values, dict):
         raise UserError(f"{path} holds no recipe: expected keys and values")
+    contestants = values.get("contestants")
+    for name, value in contestants.items() if isinstance(contestants, dict) else ():
+        if value is None:
+            raise UserError(
+                f"{path}: contestants.{name} is empty: write {name}: {{}} for the plain backbone"
+            )
     return values
 
 
