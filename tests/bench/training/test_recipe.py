@@ -140,6 +140,12 @@ def test_mistakes_are_named(build, message):
         build()
 
 
+def test_a_recipe_may_name_a_part_again(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("name: x\ncontestants: {none: &plain {}, same: *plain}\n")
+    assert load_recipe(path).contestants == dict.fromkeys(("none", "same"), ContestantConfig())
+
+
 def test_a_contestant_sees_its_own_backbone_and_training():
     deeper = ContestantConfig(backbone={"num_layers": 12}, learning_rate=5e-4, num_steps=500)
     recipe = Recipe(name="x", contestants={"none": ContestantConfig(), "deeper": deeper})

@@ -21,6 +21,7 @@ from latentwave.errors import UserError
 
 T = TypeVar("T")
 _LONGEST_RECIPE_BYTES = 1 << 20
+_MOST_NODES = 20_000  # of a recipe, anchors written out
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -166,10 +167,13 @@ def read_recipe_file(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is too long for a recipe: {path.stat().st_size:,} bytes")
     try:
         text = path.read_text(encoding="utf-8")
-        values = _WithoutAnchors(text).get_single_data()
+        root = yaml.compose(text, yaml.SafeLoader)
+        if root is not None and _num_nodes(root, {}) > _MOST_NODES:
+            raise UserError(f"{path} is too large for a recipe once its anchors are written out")
+        values = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not a YAML file: {' '.join(str(error).split())}") from error
-    except (RecursionError, ValueError) as error:  # too deep, anchors, no date
+    except (RecursionError, ValueError) as error:  # deeply nested; a date that does not exist
         raise UserError(f"{path} is not a recipe: {error}") from error
     if not isinstance(values, dict):
         raise UserError(f"{path} holds no recipe: expected keys and values")
@@ -182,10 +186,13 @@ def read_recipe_file(path: Path) -> dict[str, Any]:
     return values
 
 
-class _WithoutAnchors(yaml.SafeLoader):
-    """Anchors within anchors would make a short file long."""
-
-    def compose_node(self, parent: Any, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise ValueError("it refers to an anchor (*…), which a recipe writes out")
-        return super().compose_node(parent, index)
+def _num_nodes(node: yaml.Node, counted: dict[int, int]) -> int:
+    """Values below a node, those behind anchors as often as they are named."""
+    if id(node) not in counted:
+        counted[id(node)] = _MOST_NODES + 1  # of a node that holds itself
+        children = node.value if isinstance(node, yaml.CollectionNode) else []
+        flat = (
+            each for child in children for each in (child if isinstance(child, tuple) else (child,))
+        )
+        counted[id(node)] = 1 + sum(_num_nodes(each, counted) for each in flat)
+    return counted[id(node)]
