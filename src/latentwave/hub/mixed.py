@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -64,6 +64,8 @@ class MixedLayer(_Watching):
     """A decoder layer with mixers after or inside it, held as its submodules."""
 
     _mixed_parts: dict[str, nn.Module]  # by path
+    # Every module on the way to a part, in its owner under its name.
+    _mixed_links: tuple[tuple[nn.Module, str, nn.Module], ...]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the layer; the call is an argument, so that gradient checkpointing keeps it."""
@@ -79,9 +81,10 @@ class MixedLayer(_Watching):
                 f"the forward of this {type(self).__name__} was patched, which bypasses its "
                 "mixers: patch the class, or modules inside the layer"
             )
-        for path, part in self._mixed_parts.items():
-            if self.get_submodule(path) is not part:
+        for owner, name, part in self._mixed_links:
+            if owner._modules.get(name) is not part:
                 _reattach(self)
+                break
         call = call_of(self, args, kwargs)
         if call is not None:
             kwargs[_CALL] = call
@@ -121,6 +124,19 @@ def mix_layer(module: nn.Module, sites: Sequence[Site]) -> None:
             part._mixed_argument = next(iter(inspect.signature(part.forward).parameters))
         if not isinstance(part, nn.ModuleList | nn.ModuleDict):  # these are never called
             swap_class(part, MixedPart if path else MixedLayer)
+    layer._mixed_links = _links(layer, layer._mixed_parts)
+
+
+def _links(layer: nn.Module, paths: Iterable[str]) -> tuple[tuple[nn.Module, str, nn.Module], ...]:
+    """Every step from a layer to its modules at some paths: owner, name and module."""
+    links = {}
+    for path in paths:
+        owner, names = layer, path.split(".")
+        for depth, name in enumerate(names):
+            part = owner.get_submodule(name)
+            links[".".join(names[: depth + 1])] = owner, name, part
+            owner = part
+    return tuple(links.values())
 
 
 def sites_of(layer: nn.Module) -> tuple[Site, ...]:

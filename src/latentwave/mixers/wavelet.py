@@ -132,8 +132,7 @@ class WaveletMixer(ChannelMixer):
         self._kernels = Constant(kernels)
         # For Haar's running sums: the index of the sample that leaves each window, and 1 / w.
         windows = np.array([2**k for k in self.levels])
-        self._leaving = Constant((self.history - windows)[None])
-        self._channels = Constant(np.arange(self.num_mixed)[None])
+        self._leaving = Constant((self.history - windows)[None, None])
         self._scale = Constant(1.0 / windows)
 
     @property
@@ -234,7 +233,8 @@ class WaveletMixer(ChannelMixer):
             sums = sums if self._in_order else sums[..., self._back.on(x.device)]
         else:
             sums = sums + channels
-            sums -= samples[:, self._leaving.on(x.device), self._channels.on(x.device)]
+            leaving = self._leaving.on(x.device)
+            sums -= samples.gather(1, leaving.expand(len(x), -1, -1))
         state.remember("x", sums)
         averages = sums * self._scale.on(x.device)
         if self.residual:
