@@ -1,5 +1,6 @@
 """Runs side by side give what runs one after the other give, and survive being killed."""
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import io
@@ -92,18 +93,18 @@ REFUSED = UserError("another process is training")
 def test_what_ray_loses_or_a_run_refuses_is_one_line(monkeypatch, tmp_path, experiment, make, said):
     ray = pytest.importorskip("ray")
 
-    def lose(_):
-        raise make(ray.exceptions)
+    def lose():
+        future = concurrent.futures.Future()
+        future.set_exception(make(ray.exceptions))
+        return future
 
     recipe, store = experiment
-    remote = SimpleNamespace(remote=lambda *_: "run")
+    remote = SimpleNamespace(remote=lambda *_: SimpleNamespace(future=lose))
     machine = {"Alive": True, "Resources": {"CPU": 2.0}}
     for name, fake in {
         "init": lambda **_: None,
         "nodes": lambda: [machine, {"Alive": False, "Resources": {"CPU": 64.0}}],
         "remote": lambda **_: lambda function: remote,
-        "wait": lambda waiting: (waiting[:1], waiting[1:]),
-        "get": lose,
         "shutdown": lambda: None,
     }.items():
         monkeypatch.setattr(ray, name, fake)
@@ -146,7 +147,7 @@ def test_a_killed_comparison_goes_on_where_it_stopped(experiment, compared, tmp_
     path.write_text(yaml.safe_dump(slow.to_dict()))
     folder = tmp_path / "out"
     command = [sys.executable, "-m", "latentwave", "compare", str(path), "--output", str(folder)]
-    command += ["--workers.jobs", "2"]
+    command += ["--jobs", "2"]
     killed = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 300
     while not list(folder.glob("*/result.json")):

@@ -139,8 +139,8 @@ def _command_parser(name: str, function: Command) -> ArgumentParser:
             skipped.add(each.name)
             parser.add_argument(each.name, type=str | None, nargs="?", help=helps[each.name])
     parser.add_function_arguments(function, as_group=False, as_positional=True, skip=skipped)
-    if name == "compare":
-        parser.add_class_arguments(comparison.Workers, "workers")
+    if "workers" in inspect.signature(function).parameters:
+        parser.add_class_arguments(comparison.Workers)
     if fields is training.Recipe:
         parser.add_class_arguments(fields)
     elif fields is not None:
@@ -155,6 +155,9 @@ def _run(name: str, options: Namespace, arguments: list[str]) -> None:
     if name in _FIELDS:
         known = _FIELDS[name].__dataclass_fields__
         given["fields"] = {key: value for key, value in values.items() if key in known}
+    if "workers" in parameters:
+        known = comparison.Workers.__dataclass_fields__
+        given["workers"] = {key: value for key, value in values.items() if key in known}
     if "command" in parameters:
         given["command"] = shlex.join(["latentwave", *arguments])
     function(**given)

@@ -117,7 +117,7 @@ def ladder(
     recipe: Path,
     *,
     command: str,
-    jobs: int = 1,
+    workers: dict[str, Any],
     output: Path | None = None,
     resume: bool = False,
     only: list[str] | None = None,
@@ -130,7 +130,7 @@ def ladder(
     Args:
         recipe: YAML file of a ladder
         command: as it was typed
-        jobs: runs at a time
+        workers: fields of `comparison.Workers`
         output: folder of the ladder (default: runs/NAME)
         resume: continue the ladder in an existing folder
         only: sizes to train, e.g. '[s, m]' (default: all)
@@ -152,7 +152,7 @@ def ladder(
         left = ladders.run_ladder(
             planned,
             store,
-            jobs=jobs,
+            workers=comparison.Workers(**workers),
             resume=resume,
             sizes=only,
             limit_minutes=limit_minutes,
@@ -166,14 +166,14 @@ def ladder(
         tell(f"{left} trunks or searches are left: go on with --resume")
 
 
-def search(recipe: Path, *, jobs: int = 1, output: Path | None = None) -> None:
+def search(recipe: Path, *, workers: dict[str, Any], output: Path | None = None) -> None:
     """Search for the best settings of the plain decoder, the baseline of ladders.
 
     A search that was interrupted continues.
 
     Args:
         recipe: YAML file with a recipe and groups of settings
-        jobs: runs at a time
+        workers: fields of `comparison.Workers`
         output: folder of the search (default: runs/NAME)
     """
     loaded = ladders.load_search(recipe)
@@ -181,6 +181,6 @@ def search(recipe: Path, *, jobs: int = 1, output: Path | None = None) -> None:
         loaded,
         training.prepared_store(loaded.base.corpus),
         output or Path("runs") / loaded.base.name,
-        workers=comparison.Workers(jobs=jobs),
+        workers=comparison.Workers(**workers),
         console=ERR,
     )

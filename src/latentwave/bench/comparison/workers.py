@@ -5,14 +5,15 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from rich.console import Console
@@ -47,7 +48,6 @@ class Job:
     contestant: str
     seed: int  # of weights and batches
     folder: Path  # of the run; what is there already is kept and gone on with
-    working_folder: str = dataclasses.field(default_factory=os.getcwd)  # of relative paths
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,26 +88,51 @@ class Workers:
         console = console or PlainConsole(stderr=True)
         on_main(lambda: _check(jobs, store))
         waiting = [job for job in jobs if not (job.folder / RESULT).exists()]
-        done, finished = len(jobs) - len(waiting), self._finished(waiting, store, console)
-        here = self == Workers() and is_main() and console.is_terminal
+        done, alone = len(jobs) - len(waiting), self == Workers()
+        # Bars of several runs would overwrite each other, so other processes print lines.
+        function = functools.partial(_train, store, console) if alone else run_job
+        here = alone and is_main() and console.is_terminal
         columns = TextColumn("[bold]all runs"), BarColumn(bar_width=24), MofNCompleteColumn()
         bar = Progress(*columns, TimeElapsedColumn(), console=console, disable=not here)
         task = bar.add_task("", total=len(jobs), completed=done)
         shown = bar if waiting else contextlib.nullcontext()  # above the bars of single runs
-        with contextlib.closing(finished), shown:
+        with contextlib.closing(self.each(function, waiting)) as finished, shown:
             for count, (_, error) in enumerate(finished, start=done + 1):
                 if error is not None:
                     raise error
                 bar.update(task, completed=count)
-                if is_main() and not here:  # workers print lines
+                if is_main() and not here:
                     console.print(f"{count} of {len(jobs)} runs finished", soft_wrap=True)
 
-    def _finished(self, waiting: list[Job], store: TokenStore, console: Console) -> Ended[Job]:
-        if self.ray_address is not None:
-            return _run_on_ray(waiting, self)
-        if self.jobs > 1 and len(waiting) > 1:
-            return run_side_by_side(run_job, waiting, min(self.jobs, len(waiting)))
-        return run_side_by_side(lambda job: _train(job, store, console), waiting, 1)
+    def each(
+        self,
+        function: Callable[[T], object],
+        waiting: list[T],
+        is_late: Callable[[], bool] = lambda: False,
+    ) -> Ended[T]:
+        """Call a function with each task of a list, in order, and yield those that have ended.
+
+        The list is emptied from the front, and the caller may put more into it. Without Ray and
+        further jobs, tasks are done in this process, where errors rise; otherwise each comes with
+        its error. When it is late, nothing more is started.
+        """
+        if self == Workers():
+            while waiting and not is_late():
+                task = waiting.pop(0)
+                function(task)
+                yield task, None
+            return
+        if not waiting:
+            return
+        with _processes(self.jobs) if self.ray_address is None else _ray(self) as (submit, slots):
+            running: dict[concurrent.futures.Future[object], T] = {}
+            while running or (waiting and not is_late()):
+                while waiting and len(running) < slots and not is_late():
+                    task = waiting.pop(0)
+                    running[submit(function, task)] = task
+                first = concurrent.futures.FIRST_COMPLETED
+                for future in concurrent.futures.wait(running, return_when=first).done:
+                    yield running.pop(future), _error_of(future)
 
 
 def _check(jobs: Sequence[Job], store: TokenStore) -> None:
@@ -116,58 +141,29 @@ def _check(jobs: Sequence[Job], store: TokenStore) -> None:
         check_folder(job.folder, describe_run(job.recipe, job.contestant, job.seed, store))
 
 
-def _train(job: Job, store: TokenStore, console: Console) -> None:
+def _train(store: TokenStore, console: Console, job: Job) -> None:
     train(job.recipe, job.contestant, job.seed, store, job.folder, resume=True, console=console)
 
 
 def run_job(job: Job) -> None:
     """Execute one job in a process of its own; raises `UserError` for what the run refuses."""
-    os.chdir(job.working_folder)
     store = prepared_store(job.recipe.corpus)
-    # Bars of several runs would overwrite each other, so each prints lines.
-    _train(job, store, PlainConsole(stderr=True, force_terminal=False))
+    _train(store, PlainConsole(stderr=True, force_terminal=False), job)
 
 
-def run_side_by_side(
-    function: Callable[[T], object],
-    waiting: list[T],
-    jobs: int,
-    is_late: Callable[[], bool] = lambda: False,
-) -> Ended[T]:
-    """Call a function with each task of a list, in order, and yield those that have ended.
+Submit = Callable[[Callable[[T], object], T], concurrent.futures.Future[object]]
 
-    The list is emptied from the front, and the caller may put more into it. Several processes
-    share the cores equally, and each task comes with its error; one job is done in this process,
-    where errors rise. When it is late, nothing more is started.
-    """
-    if jobs == 1:
-        while waiting and not is_late():
-            task = waiting.pop(0)
-            function(task)
-            yield task, None
-        return
+
+@contextlib.contextmanager
+def _processes(jobs: int) -> Iterator[tuple[Submit[Any], int]]:
+    """Processes of this machine, which share its cores equally."""
     context = multiprocessing.get_context("spawn")  # forks would share torch's threads and locks
     arguments = os.getpid(), max(1, (os.cpu_count() or 1) // jobs), context.Value("i", 0)
-    pool = concurrent.futures.ProcessPoolExecutor(
+    with concurrent.futures.ProcessPoolExecutor(
         jobs, context, initializer=_start_worker, initargs=arguments
-    )
-    with pool:
-        running: dict[concurrent.futures.Future[object], T] = {}
+    ) as pool:
         try:
-            while running or (waiting and not is_late()):
-                while waiting and len(running) < jobs and not is_late():
-                    task = waiting.pop(0)
-                    running[pool.submit(function, task)] = task
-                first = concurrent.futures.FIRST_COMPLETED
-                for future in concurrent.futures.wait(running, return_when=first).done:
-                    if isinstance(error := future.exception(), BrokenProcessPool):
-                        raise error
-                    yield running.pop(future), error
-        except BrokenProcessPool as error:
-            raise UserError(
-                f"a worker process died (killed, or out of memory); {_KEPT}, perhaps with fewer "
-                "jobs side by side"
-            ) from error
+            yield pool.submit, jobs
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -191,16 +187,15 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _run_on_ray(jobs: Sequence[Job], workers: Workers) -> Ended[Job]:
+@contextlib.contextmanager
+def _ray(workers: Workers) -> Iterator[tuple[Submit[Any], int]]:
+    """A Ray cluster, as many tasks at a time as it has room for."""
     try:
         import ray
     except ImportError as error:
         raise UserError(
             "runs cannot be spread over a cluster without Ray: pip install 'latentwave[cluster]'"
         ) from error
-    if not jobs:
-        return
-    cpus, gpus = workers.cpus_per_run, workers.gpus_per_run
     address = None if workers.ray_address == _RAY_LOCAL else workers.ray_address
     try:
         ray.init(address=address, include_dashboard=False, configure_logging=False)
@@ -209,39 +204,53 @@ def _run_on_ray(jobs: Sequence[Job], workers: Workers) -> Ended[Job]:
             f"no Ray cluster answers at {workers.ray_address!r}: start one with `ray start "
             f'--head`, or use "{_RAY_LOCAL}" ({error})'
         ) from error
+    cpus, gpus, here = workers.cpus_per_run, workers.gpus_per_run, os.getcwd()
     try:
         nodes: Any = ray.nodes
-        _check_resources(nodes(), {"CPU": cpus, "GPU": gpus})
+        slots = _slots(nodes(), {"CPU": cpus, "GPU": gpus})
         options: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": 0}
-        remote = ray.remote(**options)(_ray_job)
-        waiting = [remote.remote(job, cpus) for job in jobs]
-        for job in jobs:
-            done, waiting = ray.wait(waiting)
-            ray.get(done[0])
-            yield job, None
-    except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, UserError):
-            raise UserError(str(error.cause)) from error
-        raise
-    except ray.exceptions.RayError as error:  # out of memory, a machine or a worker that died
-        reason = str(error).strip().partition("\n")[0]
-        raise UserError(f"Ray lost a run ({type(error).__name__}: {reason}); {_KEPT}") from error
+        remote: Any = ray.remote(**options)(_remotely)
+        yield lambda function, task: remote.remote(function, task, cpus, here).future(), slots
     finally:
         ray.shutdown()
 
 
-def _check_resources(nodes: Sequence[dict[str, Any]], wanted: dict[str, float]) -> None:
-    """Refuse what no machine has: Ray would wait for one for ever."""
+def _slots(nodes: Sequence[dict[str, Any]], wanted: dict[str, float]) -> int:
+    """How many runs fit the machines of a cluster; refuses what none has room for."""
     machines = [node["Resources"] for node in nodes if node["Alive"]]
-    if not any(all(own.get(k, 0) >= n for k, n in wanted.items()) for own in machines):
+    needed = {kind: number for kind, number in wanted.items() if number > 0}
+    slots = sum(
+        min(int(own.get(kind, 0) // number) for kind, number in needed.items()) for own in machines
+    )
+    if not slots:
         most = {kind: max((own.get(kind, 0) for own in machines), default=0) for kind in wanted}
         raise UserError(
             f"no machine of the Ray cluster has cpus_per_run={wanted['CPU']:g} and "
             f"gpus_per_run={wanted['GPU']:g}: the most are {most['CPU']:g} cores and "
             f"{most['GPU']:g} accelerators"
         )
+    return slots
 
 
-def _ray_job(job: Job, threads: int) -> None:
+def _remotely(function: Callable[[T], object], task: T, threads: int, folder: str) -> None:
     torch.set_num_threads(threads)
-    run_job(job)
+    os.chdir(folder)  # of relative paths
+    function(task)
+
+
+def _error_of(future: concurrent.futures.Future[object]) -> BaseException | None:
+    """What a task raised; raises `UserError` itself where a worker died."""
+    error = future.exception()
+    if isinstance(error, BrokenProcessPool):
+        raise UserError(
+            f"a worker process died (killed, or out of memory); {_KEPT}, perhaps with fewer jobs "
+            "side by side"
+        ) from error
+    if error is None or not type(error).__module__.startswith("ray."):
+        return error
+    cause = getattr(error, "cause", None)  # of what was raised by the task itself
+    if cause is not None:
+        return cast(BaseException, cause)
+    # Out of memory, a machine or a worker that died.
+    reason = str(error).strip().partition("\n")[0]
+    raise UserError(f"Ray lost a run ({type(error).__name__}: {reason}); {_KEPT}") from error

@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from latentwave.bench.comparison.workers import run_side_by_side
+from latentwave.bench.comparison import Workers
 from latentwave.bench.data import TokenStore
 from latentwave.bench.ladder.recipe import Cell, LadderRecipe, Rung, rung_of, steps_for
 from latentwave.bench.ladder.units import TRUNK, Run, Unit, run_unit
@@ -24,7 +24,7 @@ def run_ladder(
     ladder: Ladder,
     store: TokenStore,
     *,
-    jobs: int = 1,
+    workers: Workers | None = None,
     resume: bool = False,
     sizes: Sequence[str] | None = None,
     limit_minutes: float | None = None,
@@ -32,8 +32,8 @@ def run_ladder(
 ) -> int:
     """Train what is not there yet; every finished run is on the disk at once.
 
-    `jobs` processes share the cores and accelerators equally. After `limit_minutes` nothing more
-    is started; what runs then is finished. If some runs fail, the others end first.
+    `workers` says where: by default in this process. After `limit_minutes` nothing more is
+    started; what runs then is finished. If some runs fail, the others end first.
 
     Returns:
         Units (a search, or a trunk with its branches) that are left to do.
@@ -44,8 +44,6 @@ def run_ladder(
     """
     console = console or Console(stderr=True)
     folder = ladder.folder
-    if jobs < 1:
-        raise UserError(f"jobs must be >= 1, got {jobs}")
     if folder.exists() and any(folder.iterdir()) and not resume:
         raise UserError(
             f"the folder {folder} exists: choose another with --output, or go on with --resume"
@@ -73,7 +71,7 @@ def run_ladder(
         waiting.sort(key=lambda unit: -unit.cost)
 
     add_ready()
-    with contextlib.closing(run_side_by_side(run_unit, waiting, jobs, is_late)) as ended:
+    with contextlib.closing((workers or Workers()).each(run_unit, waiting, is_late)) as ended:
         for count, (unit, error) in enumerate(ended, start=1):
             if error is not None:  # the others need not suffer from it
                 failed[unit.folder] = error
