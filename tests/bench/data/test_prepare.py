@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from latentwave.bench.data import CorpusConfig, open_store, prepare
+from latentwave.bench.data.corpus import FileCorpus
 from latentwave.bench.data.folders import whole_folder
 from latentwave.bench.data.text.characters import CharacterCodec, CodePoints
-from latentwave.bench.data.text.files import TextFiles
 from latentwave.errors import UserError
 
 prepare_module = sys.modules["latentwave.bench.data.prepare"]
@@ -51,8 +51,8 @@ def test_the_store_holds_the_text(text_file, store):
         assert list(bits) == ["character", "byte"]
         assert bits["character"] == pytest.approx(2.0 / math.log(2))
         assert bits["byte"] == pytest.approx(2.0 / math.log(2) * len(part) / len(part.encode()))
-    assert store.tokenizer(text)["input_ids"] == store.encode_text(text).tolist()
-    assert store.tokenizer.decode(store.encode_text(text)) == text
+    assert store.tokenizer(text)["input_ids"] == store.codec.encode_prompt(text).tolist()
+    assert store.tokenizer.decode(store.codec.encode_prompt(text)) == text
     store.verify()
 
 
@@ -193,7 +193,7 @@ def test_unchanged_sources_are_not_read_again(text_file, tmp_path, monkeypatch):
     first, named = prepare(config(text_file)), prepare(config(text_file), tmp_path / "s")
     path = first.folder
     with monkeypatch.context() as patch:
-        patch.setattr(TextFiles, "documents", None)
+        patch.setattr(FileCorpus, "documents", None)
         assert prepare(config(text_file)) == first
         assert prepare(config(text_file), tmp_path / "s") == named
     old(text_file).write_text(text_file.read_text().replace("nobler", "noblex"))
@@ -204,32 +204,17 @@ def test_unchanged_sources_are_not_read_again(text_file, tmp_path, monkeypatch):
         prepare(config(text_file), tmp_path / "s")
 
 
-def test_a_change_that_keeps_size_and_time_is_seen_while_it_is_young(text_file, tmp_path):
+@pytest.mark.parametrize("is_old", [True, False])
+def test_a_change_that_keeps_size_and_time_is_seen(text_file, tmp_path, is_old, monkeypatch):
+    if is_old:  # as if put in place with its old time
+        monkeypatch.setattr(prepare_module, "_changed_at", lambda status: status.st_mtime)
+        old(text_file)
     prepare(config(text_file), tmp_path / "s")
     status = text_file.stat()
     text_file.write_text(text_file.read_text().replace("nobler", "noblex"))
     os.utime(text_file, ns=(status.st_atime_ns, status.st_mtime_ns))
     with pytest.raises(UserError, match="of changed sources"):
         prepare(config(text_file), tmp_path / "s")
-
-
-def test_a_file_put_in_place_with_its_old_time_is_seen(text_file, tmp_path, monkeypatch):
-    monkeypatch.setattr(prepare_module, "_changed_at", lambda status: status.st_mtime)
-    prepare(config(old(text_file)), tmp_path / "s")
-    stamp = text_file.stat().st_mtime_ns
-    text_file.write_text(text_file.read_text().replace("nobler", "noblex"))
-    os.utime(text_file, ns=(stamp, stamp))
-    with pytest.raises(UserError, match="of changed sources"):
-        prepare(config(text_file), tmp_path / "s")
-
-
-def test_a_damaged_memory_of_fingerprints_is_passed_over(text_file, tmp_path, monkeypatch):
-    monkeypatch.setattr(prepare_module, "_changed_at", lambda status: status.st_mtime)
-    first = prepare(config(old(text_file)))
-    (memory,) = (tmp_path / "home" / "fingerprints").iterdir()
-    for content in (b"", b"\xff\xfe", b"abc"):
-        memory.write_bytes(content)
-        assert prepare(config(text_file)) == first
 
 
 def test_the_first_of_two_preparations_stays(tmp_path):

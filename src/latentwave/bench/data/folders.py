@@ -17,6 +17,7 @@ from pathlib import Path
 
 from latentwave.errors import UserError
 
+PARTIAL = ".partial"
 ABANDONED_SECONDS = 24 * 3600.0
 # A RuntimeError is an encrypted zip, or one packed by a method that Python does not know.
 _DAMAGED: tuple[type[Exception], ...] = (zipfile.BadZipFile, tarfile.TarError, zlib.error)
@@ -90,15 +91,14 @@ def _remove_abandoned(folder: Path) -> None:
                 shutil.rmtree(partial)
 
 
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Give a file to write, which takes its real name when the block ends without a fault."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+def write_durably(path: Path, content: str | bytes) -> None:
+    """Replace a file at once: a reader or a crash finds the old content or the new, never half."""
+    partial = path.with_name(path.name + PARTIAL)
+    with partial.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
 
 
 def unpack(archive: Path, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -11,15 +12,15 @@ import warnings
 from pathlib import Path
 
 from latentwave.bench.data.config import CorpusConfig
-from latentwave.bench.data.corpora import open_corpus, save_codec
+from latentwave.bench.data.corpora import save_codec
 from latentwave.bench.data.corpus import Corpus
-from latentwave.bench.data.folders import cache_folder, whole_file, whole_folder
+from latentwave.bench.data.folders import cache_folder, whole_folder, write_durably
 from latentwave.bench.data.metadata import (
     FORMAT_VERSION,
     METADATA_FILE,
     Source,
     StoreMetadata,
-    file_source,
+    sha256_of,
 )
 from latentwave.bench.data.store import TokenStore, open_store
 from latentwave.bench.data.writer import write_documents
@@ -44,7 +45,7 @@ def prepare(config: CorpusConfig, folder: Path | None = None) -> TokenStore:
         UserError: if the corpus is missing, empty or unreadable; if the folder holds something
             else than the store of this corpus; if the disk refuses.
     """
-    corpus = open_corpus(config)
+    corpus = config.kind.read(config)
     memory = _fingerprint_memory(config, corpus)
     known = found = _recall(memory)
     if folder is not None:
@@ -146,21 +147,17 @@ def _changed_at(status: os.stat_result) -> float:
 
 
 def _recall(memory: Path | None) -> str | None:
-    try:
-        found = "" if memory is None else memory.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
+    if memory is None or not memory.is_file():
         return None
+    found = memory.read_text(encoding="ascii", errors="replace").strip()
     return found if len(found) == 64 else None
 
 
 def _remember(memory: Path, found: str) -> None:
     """Keep a fingerprint; a disk that refuses costs the time of reading again, no more."""
-    try:
+    with contextlib.suppress(OSError):
         memory.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(memory) as partial:
-            partial.write_text(found + "\n", encoding="ascii")
-    except OSError:
-        return
+        write_durably(memory, found + "\n")
 
 
 def _fingerprint(config: CorpusConfig, sources: list[Source]) -> str:
@@ -178,7 +175,7 @@ def _settings(config: CorpusConfig) -> dict[str, object]:
         file = file / "tokenizer.json" if file.is_dir() else file
         if not file.is_file():
             raise UserError(f"there is no tokenizer {file}: name a tokenizer.json or its folder")
-        options["tokenizer_path"] = file_source("", file).sha256
+        options["tokenizer_path"] = sha256_of(file)
     return {
         "format_version": FORMAT_VERSION,
         "corpus": config.name,

@@ -18,7 +18,9 @@ from latentwave.bench.data.text.characters import (
     ByteCodec,
     CharacterCodec,
     CodePoints,
+    Draft,
     fast_tokenizer,
+    text_pieces,
 )
 from latentwave.bench.data.text.subwords import PretrainedCodec
 from latentwave.errors import UserError
@@ -43,14 +45,12 @@ def test_tokens_are_places_in_the_vocabulary_at_every_width(size, dtype):
 @settings(deadline=None, max_examples=100)
 @given(text=st.text(alphabet=st.characters(exclude_categories=()), min_size=1))
 def test_the_vocabulary_is_what_the_text_holds(text):
-    encoder = CodePoints()
-    pieces = [encoder.encode(text[start : start + 3]) for start in range(0, len(text), 3)]
-    codec, table = encoder.finish(pieces)
+    encoder = CodePoints(CharacterCodec.of)
+    points = np.concatenate([encoder.encode(part) for part in text])
+    codec = encoder.finish(Draft(points, np.zeros(1, np.int64), len(text)))
     assert codec.vocabulary == "".join(sorted(set(text)))
-    expected = [codec.vocabulary.index(character) for character in text]
-    assert codec.encode(text).tolist() == expected
-    assert np.concatenate([table[piece] for piece in pieces]).tolist() == expected
-    assert table.dtype == codec.dtype
+    again = "".join(text_pieces(points))
+    assert codec.encode(again).tolist() == [codec.vocabulary.index(each) for each in text]
 
 
 @pytest.mark.parametrize(
@@ -73,11 +73,10 @@ def test_unknown_characters_are_named(text, message):
 
 
 @pytest.mark.parametrize("text", ["", "aaa", "aé—🙂a"])
-def test_units_are_characters_and_bytes(text):
+@pytest.mark.parametrize("codec", [CodePoints(CharacterCodec.of), ByteCodec()])
+def test_units_are_characters_and_bytes(codec, text):
     expected = {"character": len(text), "byte": len(text.encode())}
-    for codec in (CharacterCodec("aé—🙂"), ByteCodec()):
-        assert codec.units_of(codec.encode(text)) == expected
-    assert PretrainedCodec(fast_tokenizer(gpt2())).count_units(text) == expected
+    assert codec.units_of(codec.encode(text)) == expected
 
 
 def test_streams_text(tmp_path, capsys):
@@ -113,14 +112,14 @@ def test_transformers_loads_the_store_and_text_comes_back(tmp_path, tokenizer):
     )
     text = (tmp_path / "a.txt").read_text()
     loaded = AutoTokenizer.from_pretrained(tmp_path / "s")
-    assert loaded(text)["input_ids"] == store.encode_text(text).tolist()
-    assert store.split("train").tolist() == store.encode_text(text).tolist()
-    assert loaded.decode(store.encode_text(text)) == text
+    assert loaded(text)["input_ids"] == store.codec.encode_prompt(text).tolist()
+    assert store.split("train").tolist() == store.codec.encode_prompt(text).tolist()
+    assert loaded.decode(store.codec.encode_prompt(text)) == text
     assert len(loaded) == store.metadata.vocab_size
     codec = load_codec(tmp_path / "s")
     assert codec.same_tokens(store.codec)
     assert not codec.same_tokens(CharacterCodec("xyz"))
-    codec.write(store.encode_text(text), tmp_path / "out.txt")
+    codec.write(store.codec.encode_prompt(text), tmp_path / "out.txt")
     assert (tmp_path / "out.txt").read_bytes() == text.encode()
 
 

@@ -10,8 +10,8 @@ import random
 import statistics
 from collections.abc import Callable, Iterator
 
-from latentwave.bench.data.corpus import SPLITS
-from latentwave.bench.data.splits import Example, LabelledRows
+from latentwave.bench.data.corpus import SPLITS, Document
+from latentwave.bench.data.tasks.rows import LabelledRows
 from latentwave.errors import UserError
 
 DIGITS = tuple("0123456789")
@@ -71,12 +71,12 @@ class ListOpsRules:
 def drawn_listops(rules: ListOpsRules) -> LabelledRows:
     """Expressions drawn by the rules: the same for the same rules on every machine."""
 
-    def examples() -> Iterator[Example]:
+    def examples() -> Iterator[Document]:
         expressions = draw_expressions(rules)
         counts = (rules.num_train, rules.num_validation, rules.num_test)
         for split, count in zip(SPLITS, counts, strict=True):
             for symbols, value in itertools.islice(expressions, count):
-                yield Example(symbols, value, split)
+                yield Document(pieces=[symbols], label=value, split=split)
 
     content = json.dumps(dataclasses.asdict(rules), sort_keys=True)
     return LabelledRows(examples, DIGITS, rules=content)

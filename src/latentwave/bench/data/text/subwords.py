@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from latentwave.bench.data.corpus import Corpus
 from latentwave.bench.data.metadata import token_dtype
 from latentwave.bench.data.text.characters import (
     TOKENIZER_FILE,
+    Draft,
     TextCodec,
     describe_character,
     fast_tokenizer,
     read_tokenizer,
+    text_pieces,
 )
 from latentwave.errors import UserError
 
@@ -101,14 +102,6 @@ class PretrainedCodec(TextCodec):
                     ) from error
             raise UserError(f"the tokenizer cannot encode the text: {error}") from error
 
-    def units_of(self, tokens: NDArray[Any]) -> None:
-        """Tokens do not tell."""
-
-    def count_units(self, piece: str) -> dict[str, int]:
-        """Characters, and bytes of UTF-8."""
-        num_bytes = len(piece) if piece.isascii() else len(piece.encode("utf-8"))
-        return {"character": len(piece), "byte": num_bytes}
-
     @property
     def tokenizer(self) -> PreTrainedTokenizerFast:
         """The tokenizer of transformers."""
@@ -161,8 +154,8 @@ class BytePairCodec(PretrainedCodec):
     kind = "bpe"
 
     @classmethod
-    def train(cls, corpus: Corpus, vocab_size: int) -> BytePairCodec:
-        """Learn at most `vocab_size` tokens, the 256 bytes included, from the documents of "train".
+    def train(cls, draft: Draft, vocab_size: int) -> BytePairCodec:
+        """Learn at most `vocab_size` tokens, the 256 bytes included, from the training texts.
 
         The same documents give the same pairs.
         """
@@ -174,8 +167,8 @@ class BytePairCodec(PretrainedCodec):
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
             show_progress=False,
         )
-        documents = itertools.takewhile(lambda each: each.split == "train", corpus.documents())
-        tokenizer.train_from_iterator(
-            (text for document in documents for text in document.pieces), trainer
-        )
+        training = draft.points[: draft.num_training]
+        borders = draft.pieces[draft.pieces < draft.num_training]
+        texts = ("".join(text_pieces(piece)) for piece in np.split(training, borders[1:]))
+        tokenizer.train_from_iterator(texts, trainer)
         return cls(fast_tokenizer(tokenizer))
