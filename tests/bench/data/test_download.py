@@ -139,20 +139,15 @@ def test_only_http_and_known_names(monkeypatch):
         fetch("text9")
 
 
-def test_offline_says_which_file_to_put_where(server, offer, home, monkeypatch):
+def test_a_file_put_there_by_hand_is_taken(server, offer, home):
+    server.codes = [404]
     with pytest.raises(UserError) as refused:
-        fetch("text8", offline=True)
+        fetch("text8")
     for part in ("text8.zip", SHA256, server.url, str(home)):
         assert part in str(refused.value)
-    monkeypatch.setenv("LATENTWAVE_OFFLINE", "1")
-    with pytest.raises(UserError, match="offline: get text8"):
-        fetch("text8")
-    (home / "text8.zip").write_bytes(ARCHIVE[:-1])
-    with pytest.raises(UserError, match="offline: get text8"):
-        fetch("text8")
     (home / "text8.zip").write_bytes(ARCHIVE)
     assert fetch("text8").read_bytes() == TEXT
-    assert server.requests == []
+    assert len(server.requests) == 1
 
 
 def test_without_a_checksum_a_transfer_starts_anew(server, offer, home):
@@ -174,8 +169,6 @@ def test_another_archive_than_expected(server, offer):
 def test_from_the_command_line(server, offer, capsys):
     assert main(["download"]) == 0
     assert "enwik8" in capsys.readouterr().out
-    assert main(["download", "text8", "--offline"]) == 2
-    assert "offline: get text8.zip" in capsys.readouterr().err
     assert main(["prepare", "text8"]) == 0
     assert "text8: 1 documents, 20,000 characters" in capsys.readouterr().out
     assert main(["download", "text8"]) == 0

@@ -79,11 +79,6 @@ def test_damage_is_mended_or_named(damage, finished, run_one, tmp_path):
         assert least_mended <= mended < len(files)
 
 
-@pytest.fixture
-def copy_of(finished, tmp_path):
-    return lambda: shutil.copytree(finished[0], tmp_path / "copy")
-
-
 class Killed(BaseException):
     """As SIGKILL: nothing after it is run on purpose."""
 
@@ -130,7 +125,6 @@ def test_kills_at_operations_on_files(number, finished, run_one, tmp_path, monke
 
 CHECKPOINT_DAMAGES = {
     "flipped weights": lambda c: flipped(c / "state.safetensors"),
-    "flipped header": lambda c: flipped(c / "state.safetensors", 0.01),
     "truncated": lambda c: os.truncate(c / "state.safetensors", 1000),
     "lost file": lambda c: (c / "trainer_state.json").unlink(),
     "another file's name": lambda c: replace(c / "manifest.json", "trainer_state", "other"),
@@ -162,21 +156,18 @@ def test_checkpoints_hold_no_pickle(finished):
             assert list(load_file(path))
 
 
-def test_a_damaged_model_is_made_again(copy_of, finished, run_one):
-    run = copy_of()
+def test_a_damaged_model_is_made_again(finished, run_one, tmp_path):
+    run = shutil.copytree(finished[0], tmp_path / "copy")
     flipped(run / "model" / "model.safetensors", 0.9)
     with pytest.raises(UserError, match=r"model.safetensors has changed.*--resume"):
         load_run(run)
     with pytest.warns(UserWarning, match="it is made again from the last checkpoint"):
         run_one(run, resume=True)
-    for ours, theirs in zip(
-        load_run(run)[0].parameters(), load_run(finished[0])[0].parameters(), strict=True
-    ):
-        assert bool((ours == theirs).all())
+    assert state_of(run) == state_of(finished[0])
 
 
-def test_a_result_of_another_run_is_refused(copy_of, run_one, tmp_path):
-    run = copy_of()
+def test_a_result_of_another_run_is_refused(finished, run_one, tmp_path):
+    run = shutil.copytree(finished[0], tmp_path / "copy")
     run_one(tmp_path / "other", seed=1)
     shutil.copy(tmp_path / "other" / "result.json", run)
     with pytest.raises(UserError, match=r"result.json is not of the run that run.json describes"):

@@ -65,16 +65,10 @@ def test_code_of_a_checkpoint(loader, theirs, folder):
 
 @pytest.mark.parametrize("loader", [from_pretrained, load_run])
 @pytest.mark.parametrize(
-    "values",
-    [
-        {"attn_implementation": "kernels-community/flash-attn"},
-        {"_attn_implementation": "kernels-community/flash-attn"},
-        {"experts_implementation": "kernels-community/moe"},
-    ],
-    ids=str,
+    "key", ["attn_implementation", "_attn_implementation", "experts_implementation"]
 )
-def test_kernels_that_would_be_fetched(loader, values, folder):
-    change(folder / "config.json", **values)
+def test_kernels_that_would_be_fetched(loader, key, folder):
+    change(folder / "config.json", **{key: "kernels-community/flash-attn"})
     with pytest.raises(UserError, match="may be code to download"):
         loader(folder)
 
@@ -83,15 +77,12 @@ def test_kernels_that_would_be_fetched(loader, values, folder):
     ("file", "values"),
     [
         ("config.json", {"n_layer": "many"}),
-        ("config.json", {"n_head": None}),
         ("config.json", {"n_layer": 10**6}),
         ("config.json", {"n_embd": 10**30}),
         ("config.json", {"activation_function": "nothing"}),
         ("config.json", {"latentwave": {"mixer": {"kind": "wavelet", "options": {"level": "x"}}}}),
         ("config.json", {"quantization_config": {"quant_method": 3}}),
-        ("config.json", {"quantization_config": "none"}),
         ("config.json", {"id2label": 7}),
-        ("generation_config.json", {"temperature": "hot"}),
         ("generation_config.json", {"max_length": [1]}),
         ("tokenizer_config.json", {"model_max_length": {}}),
         ("config.json", "deep"),

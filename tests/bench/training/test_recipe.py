@@ -156,16 +156,20 @@ def test_a_contestant_sees_its_own_backbone_and_training():
     assert recipe.as_seen_by("none").training == recipe.training
 
 
-def test_files_that_are_no_recipes(tmp_path):
-    with pytest.raises(UserError, match="there is no recipe"):
-        load_recipe(tmp_path / "none.yaml")
-    bad = tmp_path / "bad.yaml"
-    bad.write_text("name: [")
-    with pytest.raises(UserError, match="not a YAML file"):
-        load_recipe(bad)
-    bad.write_text("just words")
-    with pytest.raises(UserError, match="holds no recipe"):
-        load_recipe(bad)
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "there is no recipe"),
+        ("name: [", "not a YAML file"),
+        ("just words", "holds no recipe"),
+    ],
+)
+def test_files_that_are_no_recipes(content, message, tmp_path):
+    path = tmp_path / "bad.yaml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(UserError, match=message):
+        load_recipe(path)
 
 
 def test_a_contestant_may_have_several_mixers():

@@ -13,19 +13,18 @@ from latentwave.bench.data.download import CATALOGUE, downloaded, fetch
 _MIB = 1 << 20
 
 
-def download(name: str | None = None, *, mirror: str | None = None, offline: bool = False) -> None:
+def download(name: str | None = None, *, mirror: str | None = None) -> None:
     """Download a published data set, check it and unpack it.
 
     Args:
         name: of the data set (default: list them all)
         mirror: URL of a folder that has the files; tried first
-        offline: use no network; say which file to put where
     """
     if name is None:
         for each in CATALOGUE.values():
             say(f"{each.name:14} {each.about}; {each.licence}")
         return
-    say(f"{name}: {fetch(name, mirror=mirror, offline=offline)}")
+    say(f"{name}: {fetch(name, mirror=mirror)}")
     if CATALOGUE[name].note:
         say(f"note: {CATALOGUE[name].note}")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -73,7 +72,7 @@ def require(name: str) -> Path:
     return found
 
 
-def fetch(name: str, *, mirror: str | None = None, offline: bool = False) -> Path:
+def fetch(name: str, *, mirror: str | None = None) -> Path:
     """Download a data set, check it, and unpack it; do nothing if that was done before.
 
     Files go to `downloads/NAME` in the cache folder. A transfer that breaks off is continued, by
@@ -83,7 +82,6 @@ def fetch(name: str, *, mirror: str | None = None, offline: bool = False) -> Pat
     Args:
         name: of the catalogue.
         mirror: a folder on the web that holds the files under their names; tried first.
-        offline: touch no network, as with LATENTWAVE_OFFLINE=1 in the environment.
 
     Returns:
         What to prepare: a file or folder; a UserError says what else to do.
@@ -94,12 +92,11 @@ def fetch(name: str, *, mirror: str | None = None, offline: bool = False) -> Pat
     if found is not None:
         return found
     download, home = CATALOGUE[name], _home(name)
-    offline = offline or os.environ.get("LATENTWAVE_OFFLINE", "") not in ("", "0")
     pooch.get_logger().setLevel("ERROR")  # we speak ourselves
     try:
         home.mkdir(parents=True, exist_ok=True)
         for file in download.files:
-            _fetch_file(home, file, mirror, offline)
+            _fetch_file(home, file, mirror)
         with whole_folder(home / _CONTENT) as partial:
             for file in download.files:
                 if file.unpack:
@@ -121,16 +118,8 @@ def _home(name: str) -> Path:
     return cache_folder() / "downloads" / name
 
 
-def _fetch_file(home: Path, file: RemoteFile, mirror: str | None, offline: bool) -> None:
+def _fetch_file(home: Path, file: RemoteFile, mirror: str | None) -> None:
     """Bring a file into its folder, unless it is there."""
-    about = file.checksum or "no checksum is published"
-    if offline:
-        if not _is_published(home / file.name, file.checksum):
-            raise UserError(
-                f"offline: get {file.name} ({about}) from {file.urls[0]} on another machine, put "
-                f"it into {home}, and run the same command again"
-            )
-        return
     failures, part = [], home / f"{file.name}.part"
     if file.checksum is None:  # nothing would tell whether what is continued is the same file
         part.unlink(missing_ok=True)
@@ -149,15 +138,9 @@ def _fetch_file(home: Path, file: RemoteFile, mirror: str | None, offline: bool)
     kept = f" ({part.stat().st_size:,} bytes are kept)" if part.exists() else ""
     raise UserError(
         f"{file.name} cannot be had: {'; '.join(failures)}. Try again later{kept}, name a "
-        f"--mirror, or put the file ({about}) into {home} yourself"
+        f"--mirror, or put the file ({file.checksum or 'of no known checksum'}) into {home} "
+        "yourself"
     )
-
-
-def _is_published(path: Path, checksum: str | None) -> bool:
-    if checksum is None or not path.is_file():
-        return path.is_file()
-    kind, _, expected = checksum.partition(":")
-    return bool(pooch.file_hash(str(path), kind) == expected)
 
 
 def _transfer(part: Path, url: str, output_file: Any, _: Any = None) -> None:

@@ -30,7 +30,6 @@ from latentwave.errors import UserError
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".txz")
 PACKED = (".gz", ".bz2", ".xz", ".zst")
 DAMAGED_ARCHIVE = (EOFError, zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error)
-_LONGEST_LINE = 1 << 24
 
 
 def find_corpus(config: CorpusConfig, what: str = "files", *, split_by: str = "tokens") -> Found:
@@ -140,9 +139,7 @@ def read_csv(path: Path, columns: list[str], *, heading: bool = True) -> Iterato
     """
     empty = True
     with reading(path) as file:
-        text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="\n")
-        # Lines in pieces: a compressed line may be longer than the memory.
-        rows = csv.reader(iter(lambda: text.readline(_LONGEST_LINE), ""), strict=True)
+        rows = csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), strict=True)
         head = next(rows, columns) if heading else columns
         missing = [column for column in columns if column not in head]
         if missing:

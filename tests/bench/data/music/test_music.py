@@ -82,9 +82,7 @@ def test_tracks_become_one_instrument_without_drums():
     drums = symusic.Track(is_drum=True, program=0, name="drums")
     drums.notes.append(symusic.Note(0, 10, 40, 100))
     made.tracks.append(drums)
-    tokens = tokenize("midi-like", content(made))
-    assert num_notes("midi-like", tokens) == 300
-    assert detokenize("midi-like", tokens).note_num() == 300
+    assert num_notes("midi-like", tokenize("midi-like", content(made))) == 300
 
 
 def test_the_pedal_holds_notes_until_it_rises_or_the_key_is_struck_again():
@@ -101,12 +99,11 @@ def test_the_pedal_holds_notes_until_it_rises_or_the_key_is_struck_again():
     assert notes_of(made, sustain=False).end.tolist() == [10, 20, 160, 230, 420]
 
 
-def test_music_that_makes_no_sense_can_be_played():
-    rng = np.random.default_rng(0)
-    for kind in TOKENIZERS:
-        tokens = rng.integers(0, len(miditok_tokenizer(kind)), 3000)
-        assert np.isfinite(detokenize(kind, tokens).to("second").end())
-        assert detokenize(kind, np.array([BEGIN])).note_num() == 0
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_music_that_makes_no_sense_can_be_played(kind):
+    tokens = np.random.default_rng(0).integers(0, len(miditok_tokenizer(kind)), 3000)
+    assert np.isfinite(detokenize(kind, tokens).to("second").end())
+    assert detokenize(kind, np.array([BEGIN])).note_num() == 0
 
 
 def test_notes_that_have_not_ended_end_with_the_music():
@@ -157,8 +154,6 @@ def test_files_that_cannot_be_used(file, reason):
 
 @pytest.mark.parametrize("microseconds", [0, 1, 0xFFFFFF])
 def test_one_note_at_any_tempo(microseconds):
-    made = parse_midi(midi(tempo(microseconds), NOTE))
-    assert len(notes_of(made)) == 1
     for kind in TOKENIZERS:
         assert num_notes(kind, tokenize(kind, midi(tempo(microseconds), NOTE))) == 1
 

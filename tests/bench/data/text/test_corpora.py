@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latentwave.bench.data import CorpusConfig, prepare
+from latentwave.bench.data import CorpusConfig, guess_corpus, prepare
 from latentwave.bench.data.text import files
 from latentwave.bench.data.text.python_library import SEPARATOR, PythonLibrary
 from latentwave.errors import UserError
@@ -37,14 +37,13 @@ def test_pieces_of_any_length_read_as_python_does(tmp_path_factory, text, chunk_
     assert lost == []
 
 
-@pytest.mark.parametrize("chunk_bytes", [1, 3, 1024])
+@pytest.mark.parametrize("chunk_bytes", [1, 1024])
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"abc\xffdef", "invalid bytes: 1, the first in line 1"),
         ("né\n".encode() + b"\xe9t\xe9", "invalid bytes: 2, the first in line 2"),
         ("é🙂".encode()[:-1], "invalid bytes: 3,"),
-        (b"\xef\xbb\xbfab\xc3(", "invalid bytes: 1,"),
         (b"abc\ndef\0gh", "a zero byte in line 2"),
         ("text".encode("utf-16"), "a zero byte"),
     ],
@@ -185,14 +184,8 @@ def test_tables_of_other_forms(tmp_path):
     )
     rows.to_parquet(tmp_path / "c.parquet")
     rows.save_to_disk(tmp_path / "d")
-    for name, kind in (
-        ("a.csv", "csv"),
-        ("b.tsv", "csv"),
-        ("c.parquet", "parquet"),
-        ("d", "datasets"),
-    ):
-        from latentwave.bench.data import guess_corpus
-
+    kinds = {"a.csv": "csv", "b.tsv": "csv", "c.parquet": "parquet", "d": "datasets"}
+    for name, kind in kinds.items():
         assert guess_corpus(tmp_path / name) == kind
         with pytest.warns(
             UserWarning, match=r"1 of 3 rows hold no text; row 2: 'text' is NoneType"

@@ -108,10 +108,11 @@ class CharacterCodec(TextCodec):
         tokens: NDArray[Any] = self.table[np.minimum(_code_points(text), len(self.table) - 1)]
         if tokens.size and tokens.max() == self._unknown:
             position = int((tokens == self._unknown).argmax())
+            character = text[position]
             raise UserError(
-                f"{describe_character(text[position])} at position {position} is not one of the "
-                f"{self._unknown} characters of the vocabulary: leave it out, or prepare a corpus "
-                "that contains it"
+                f"character {character!r} (U+{ord(character):04X}) at position {position} is not "
+                f"one of the {self._unknown} characters of the vocabulary: leave it out, or "
+                "prepare a corpus that contains it"
             )
         return tokens.astype(self.dtype, copy=False)
 
@@ -208,11 +209,6 @@ def text_pieces(points: NDArray[Any]) -> Iterator[str]:
     for start in range(0, len(points), _CHUNK_CHARACTERS):
         part = points[start : start + _CHUNK_CHARACTERS]
         yield part.tobytes().decode("utf-32-le", "surrogatepass")
-
-
-def describe_character(character: str) -> str:
-    """A character for an error message, such as "character 'é' (U+00E9)"."""
-    return f"character {character!r} (U+{ord(character):04X})"
 
 
 def fast_tokenizer(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:

@@ -17,7 +17,6 @@ from latentwave.bench.data.text.characters import (
     TOKENIZER_FILE,
     Draft,
     TextCodec,
-    describe_character,
     fast_tokenizer,
     read_tokenizer,
     text_pieces,
@@ -92,15 +91,10 @@ class PretrainedCodec(TextCodec):
         try:
             return self._backend.encode_batch(texts, add_special_tokens=False)
         except Exception as error:  # the library raises nothing more special
-            for character in sorted(set("".join(texts))):
-                try:
-                    self._backend.encode(character, add_special_tokens=False)
-                except Exception:
-                    raise UserError(
-                        f"{describe_character(character)} is not in the vocabulary of the "
-                        "tokenizer: leave it out, or use another tokenizer"
-                    ) from error
-            raise UserError(f"the tokenizer cannot encode the text: {error}") from error
+            raise UserError(
+                f"the tokenizer cannot encode the text ({error}): leave out what is not in its "
+                "vocabulary, or use another tokenizer"
+            ) from error
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerFast:
