@@ -1,7 +1,6 @@
 import hashlib
 import math
 import os
-import subprocess
 import sys
 import time
 
@@ -148,28 +147,6 @@ def test_what_a_killed_preparation_left_is_passed_over_and_removed_later(text_fi
     with whole_folder(folder) as partial:
         (partial / "x").touch()
     assert not killed.exists()
-
-
-def test_killed_in_the_middle_and_prepared_again(tmp_path):
-    """kill -9 of a real process leaves no store; the next call makes a whole one."""
-    path, folder = tmp_path / "long.txt", tmp_path / "stores" / "s"
-    path.write_text("To be, or not to be — that is the question\n" * 400_000)
-    script = (
-        "import sys, pathlib; from latentwave.bench.data import CorpusConfig, prepare; "
-        "prepare(CorpusConfig(name='text', path=sys.argv[1]), pathlib.Path(sys.argv[2]))"
-    )
-    process = subprocess.Popen([sys.executable, "-c", script, str(path), str(folder)])
-    while not any(file.stat().st_size for file in folder.parent.glob(".s.*.partial/tokens.*")):
-        assert process.poll() is None, "ended before it wrote anything"
-        time.sleep(0.002)
-    process.kill()
-    process.wait()
-    assert not folder.exists()
-    with pytest.raises(UserError, match="does not exist"):
-        open_store(folder)
-    store = prepare(config(path), folder)
-    store.verify()
-    assert whole(store) == path.read_text()
 
 
 def old(path):

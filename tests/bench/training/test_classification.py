@@ -54,7 +54,9 @@ def recipe_of(corpus, architecture="llama", mixer=WAVELET, **changes):
     )
     changes["training"] = {"learning_rate": 5e-3} | changes.get("training", {})
     contestants = {"none": ContestantConfig(), "mixed": mixer}
-    return tiny_recipe("unused", corpus=corpus, backbone=backbone, contestants=contestants, **changes)
+    return tiny_recipe(
+        "unused", corpus=corpus, backbone=backbone, contestants=contestants, **changes
+    )
 
 
 def sounds_of(write, folder):

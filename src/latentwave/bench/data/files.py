@@ -11,9 +11,6 @@ import hashlib
 import io
 import lzma
 import os
-import tarfile
-import zipfile
-import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -22,14 +19,13 @@ from latentwave.bench.data.codec import optional_package
 from latentwave.bench.data.config import CorpusConfig
 from latentwave.bench.data.corpus import Found, UnusableFileError
 from latentwave.bench.data.download import require
-from latentwave.bench.data.folders import cache_folder, unpack, whole_folder
+from latentwave.bench.data.folders import DAMAGED, cache_folder, unpack, whole_folder
 from latentwave.bench.data.metadata import SkippedFile
 from latentwave.bench.data.splits import ABOUT, choose_splits
 from latentwave.errors import UserError
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".txz")
 PACKED = (".gz", ".bz2", ".xz", ".zst")
-DAMAGED_ARCHIVE = (EOFError, zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error)
 
 
 def find_corpus(config: CorpusConfig, what: str = "files", *, split_by: str = "tokens") -> Found:
@@ -161,7 +157,7 @@ def reading(path: Path) -> Iterator[Any]:
     try:
         with open_unpacked(path) as file:
             yield file
-    except (OSError, ValueError, csv.Error, UnusableFileError, *DAMAGED_ARCHIVE) as error:
+    except (OSError, ValueError, csv.Error, UnusableFileError, *DAMAGED) as error:
         if isinstance(error, UserError):
             raise
         why = error.strerror if isinstance(error, OSError) else None

@@ -19,9 +19,8 @@ from latentwave.errors import UserError
 
 PARTIAL = ".partial"
 ABANDONED_SECONDS = 24 * 3600.0
-# A RuntimeError is an encrypted zip, or one packed by a method that Python does not know.
-_DAMAGED: tuple[type[Exception], ...] = (zipfile.BadZipFile, tarfile.TarError, zlib.error)
-_DAMAGED += (lzma.LZMAError, EOFError, RuntimeError)
+# What reading a damaged archive or packed file raises.
+DAMAGED = (EOFError, zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error)
 
 
 def cache_folder() -> Path:
@@ -119,5 +118,6 @@ def unpack(archive: Path, folder: Path) -> None:
             raise UserError(f"{archive} is neither a zip nor a tar archive")
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise UserError(f"{archive} holds {error.filename} twice: it is not unpacked") from error
-    except _DAMAGED as error:
+    # A RuntimeError is an encrypted zip, or one packed by a method that Python does not know.
+    except (RuntimeError, *DAMAGED) as error:
         raise UserError(f"{archive} is damaged or refused: {error}") from error

@@ -50,7 +50,6 @@ def write_documents(
     path, dtype = folder / TOKENS_FILE, np.dtype(encoder.dtype).newbyteorder("<")
     starts, pieces, labels = array.array("q"), array.array("q"), list[Any]()
     firsts: dict[str | None, int] = {}  # the first token of each split that documents name
-    faults: list[UserError] = []
     with path.open("wb") as file:
         for document in corpus.documents():
             start, num_pieces = file.tell(), len(pieces)
@@ -61,8 +60,7 @@ def write_documents(
                     pieces.append(file.tell() // dtype.itemsize)
                     tokens = np.ascontiguousarray(encoder.encode(piece), dtype=dtype)
                     file.write(tokens.data)
-            except UnreadableDocumentError as error:
-                faults.append(error)
+            except UnreadableDocumentError:
                 file.seek(start)
                 file.truncate()
                 del pieces[num_pieces:]
@@ -71,10 +69,6 @@ def write_documents(
                 starts.append(start // dtype.itemsize)
                 labels.append(document.label)
     if not starts:
-        if len(faults) > 1:
-            raise UserError(f"none of {len(faults)} documents can be read; the first: {faults[0]}")
-        if faults:
-            raise faults[0]
         what = config.path or f"the corpus {config.name!r}"
         raise UserError(f"{what} is empty: name a file or folder that holds something")
     documents = np.array(starts, dtype=np.int64)
@@ -94,9 +88,8 @@ def write_documents(
         documents, labels = documents[:-1][is_kept], list(itertools.compress(labels, is_kept))
     del draft
     np.save(folder / DOCUMENTS_FILE, documents)
-    label_array = _label_array(labels, corpus)
-    if label_array is not None:
-        np.save(folder / LABELS_FILE, label_array)
+    if corpus.class_names is not None:
+        np.save(folder / LABELS_FILE, _label_array(labels, corpus.class_names, corpus.multi_label))
     return codec, StoreMetadata(
         format_version=FORMAT_VERSION,
         fingerprint="",
@@ -180,19 +173,11 @@ def _units(encoder: Codec, tokens: NDArray[Any]) -> dict[str, int]:
     return dict(total)
 
 
-def _label_array(labels: Sequence[Any], corpus: Corpus) -> NDArray[Any] | None:
+def _label_array(labels: Sequence[Any], names: Sequence[str], multi_label: bool) -> NDArray[Any]:
     """What `labels.npy` holds: (documents,) int64, or (documents, classes) uint8, 0 and 1."""
-    names, is_multi = corpus.class_names, corpus.multi_label
-    if names is None:
-        if any(label is not None for label in labels):
-            raise ValueError("a corpus without class names has labelled documents")
-        return None
+    if not multi_label:
+        return np.array(labels, dtype=np.int64)
     table = np.zeros((len(labels), len(names)), dtype=np.uint8)
     for row, label in zip(table, labels, strict=True):
-        chosen = list(label) if isinstance(label, tuple) else [label]
-        is_known = all(isinstance(index, int) and 0 <= index < len(names) for index in chosen)
-        if is_multi != isinstance(label, tuple) or not is_known:
-            wanted = "a tuple of class indices" if is_multi else "one class index"
-            raise ValueError(f"label must be {wanted} in [0, {len(names)}), got {label!r}")
-        row[chosen] = 1
-    return table if is_multi else table.argmax(axis=1)
+        row[list(label)] = 1
+    return table

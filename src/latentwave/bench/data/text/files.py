@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from latentwave.bench.data.corpus import UnusableFileError
-from latentwave.bench.data.files import DAMAGED_ARCHIVE, open_unpacked
+from latentwave.bench.data.files import open_unpacked
+from latentwave.bench.data.folders import DAMAGED
 
 CHUNK_BYTES = 1 << 17  # small enough to stay in the processor's cache
 LOST_SHARE = 0.01
@@ -59,7 +60,7 @@ def _decoded(path: Path, lost: list[str]) -> Iterator[str]:
             while chunk := file.read(CHUNK_BYTES):
                 num_bytes += len(chunk)
                 yield newlines.decode(chunk)
-    except (OSError, *DAMAGED_ARCHIVE) as error:
+    except (OSError, *DAMAGED) as error:
         if not num_bytes:
             raise UnusableFileError(f"cannot be read ({error})") from error
         lost.append(f"it breaks off after {num_bytes:,} bytes ({error})")

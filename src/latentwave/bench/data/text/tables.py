@@ -11,7 +11,8 @@ from typing import Any
 
 from latentwave.bench.data.codec import optional_package
 from latentwave.bench.data.corpus import UnusableFileError
-from latentwave.bench.data.files import DAMAGED_ARCHIVE, open_unpacked
+from latentwave.bench.data.files import open_unpacked
+from latentwave.bench.data.folders import DAMAGED
 
 
 def read_texts(kind: str, field: str, path: Path, lost: list[str]) -> Iterator[str]:
@@ -30,7 +31,7 @@ def read_texts(kind: str, field: str, path: Path, lost: list[str]) -> Iterator[s
                 continue
             num_texts += 1
             yield text
-    except (OSError, ValueError, csv.Error, *DAMAGED_ARCHIVE) as error:
+    except (OSError, ValueError, csv.Error, *DAMAGED) as error:
         lost.append(f"it breaks off after {num_rows:,} rows ({error})")
     if faults:
         lost.append(f"{len(faults)} of {num_rows} rows hold no text; {faults[0]}")
