@@ -11,7 +11,6 @@ from latentwave.bench.data import CorpusConfig, prepare
 from latentwave.bench.report import summary_table, write_report
 from latentwave.bench.report.headline import write_headline
 from latentwave.bench.training import (
-    BackboneConfig,
     ContestantConfig,
     evaluate_on_split,
     load_run,
@@ -27,7 +26,7 @@ from tests.bench.data.tasks import made
 from tests.bench.training.conftest import QUIET
 from tests.comparing import assert_differ
 from tests.processes import run_processes
-from tests.tiny import tiny_recipe, write_text
+from tests.tiny import tiny_backbone, tiny_recipe, write_text
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -41,13 +40,8 @@ WAVELET = ContestantConfig(kind="wavelet")
 
 
 def recipe_of(corpus, architecture="llama", mixer=WAVELET, **changes):
-    backbone = BackboneConfig(
+    backbone = tiny_backbone(
         architecture=architecture,
-        num_layers=2,
-        hidden_size=16,
-        num_heads=2,
-        intermediate_size=32,
-        context_length=32,
         frontend_channels=4,
         frontend_kernel_sizes=[8, 4],
         frontend_strides=[4, 5],

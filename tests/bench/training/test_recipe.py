@@ -87,10 +87,8 @@ def test_no_recipe_says_a_thing_twice(path):
         (lambda: BackboneConfig(frontend_strides=[4]), r"must be two numbers >= 1, got \[4\]"),
         (lambda: BackboneConfig(hidden_size=10, num_heads=4), "num_heads=4 must divide"),
         (lambda: BackboneConfig(num_layers=0), "num_layers must be >= 1, got 0"),
-        (lambda: BackboneConfig(dropout=1.0), "dropout must be < 1, got 1.0"),
         (lambda: TrainingConfig(learning_rate=0.0), "learning_rate must be > 0, got 0"),
         (lambda: TrainingConfig(num_steps=75), "num_steps=75 must be a multiple of.*=50"),
-        (lambda: TrainingConfig(save_every_steps=70), "save_every_steps=70 must be a multiple"),
         (
             lambda: TrainingConfig(gradient_accumulation_steps=3),
             "gradient_accumulation_steps=3 must divide training.batch_size=16",
@@ -121,8 +119,6 @@ def test_no_recipe_says_a_thing_twice(path):
             lambda: Recipe(name="x", contestants={}, tuning=TuningConfig(num_steps=75)),
             "tuning.num_steps=75 must be a multiple of training.evaluate_every_steps=50",
         ),
-        (lambda: TuningConfig(seeds=[]), r"tuning.seeds must be distinct .* got \[\]"),
-        (lambda: ContestantConfig(kind="nothing"), "no mixer 'nothing'"),
         (lambda: ContestantConfig(options={"level": 1}), "need a kind"),
         (lambda: Recipe(name="x", contestants={}, seeds=[1, 1]), "distinct"),
         (lambda: Recipe(name="x", contestants={"../x": ContestantConfig()}), "names a folder"),
@@ -132,7 +128,6 @@ def test_no_recipe_says_a_thing_twice(path):
             lambda: recipe_from_dict({"name": "x", "contestants": {}, "training": {"steps": 1}}),
             "training.steps",
         ),
-        (lambda: recipe_from_dict({"name": "x", "contestants": ["none"]}), "does not fit"),
     ],
 )
 def test_mistakes_are_named(build, message):

@@ -7,8 +7,8 @@ import difflib
 from collections.abc import Callable, Collection
 from typing import Literal
 
+from latentwave.bench.data.checks import check_values, number
 from latentwave.bench.data.corpus import Corpus
-from latentwave.bench.data.json_files import check_values, number
 from latentwave.errors import UserError
 
 LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000

@@ -37,7 +37,7 @@ class Document:
 
 
 class Corpus(abc.ABC):
-    """Documents that read the same at every pass.
+    """Documents, the same whenever they are read.
 
     Opening a corpus looks files up and reads none of the large ones. Reading its documents
     completes `sources` and `skipped`.
@@ -61,15 +61,6 @@ class Corpus(abc.ABC):
         The pieces of a document are read before the next document is asked for. They may raise
         `UnreadableDocumentError`, after which the corpus goes on with the next document.
         """
-
-    def read_through(self) -> None:
-        """Read everything once, so that `sources` and `skipped` are complete."""
-        for document in self.documents():
-            try:
-                for _ in document.pieces:
-                    pass
-            except UnreadableDocumentError:
-                continue
 
 
 @dataclasses.dataclass(kw_only=True)

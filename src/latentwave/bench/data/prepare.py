@@ -34,12 +34,11 @@ _YOUNG_SECONDS = 2.0
 def prepare(config: CorpusConfig, folder: Path | None = None) -> TokenStore:
     """Build the token store of a corpus, or open the finished one.
 
-    The sources are read in pieces, once unless a tokenizer is trained on them. A store that is
-    there already is opened without reading them, as long as no file has another size or time of
-    change. An interrupted preparation leaves no store. The default folder is
-    `stores/NAME-FINGERPRINT` in the cache folder; the fingerprint covers the configuration, the
-    format version and the content of the sources. A warning names the files that could not be
-    read, or not as a whole.
+    The sources are read in pieces, once. A store that is there already is opened without reading
+    them, as long as no file has another size or time of change. An interrupted preparation leaves
+    no store. The default folder is `stores/NAME-FINGERPRINT` in the cache folder; the fingerprint
+    covers the configuration, the format version and the content of the sources. A warning names
+    the files that could not be read, or not as a whole.
 
     Raises:
         UserError: if the corpus is missing, empty or unreadable; if the folder holds something
@@ -47,22 +46,18 @@ def prepare(config: CorpusConfig, folder: Path | None = None) -> TokenStore:
     """
     corpus = config.kind.read(config)
     memory = _fingerprint_memory(config, corpus)
-    known = found = _recall(memory)
+    # Of what is drawn by rules, these are the source.
+    is_drawn = bool(corpus.sources) and not corpus.files
+    found = _fingerprint(config, corpus.sources) if is_drawn else _recall(memory)
     if folder is not None:
         folder = folder.absolute()
         _check_place(config, folder)
-    elif found is not None:
-        folder = _store_path(config, found)
-    if folder is None or not (folder / METADATA_FILE).exists():
+    place = _store_path(config, found) if folder is None and found else folder
+    if found is None or place is None or not (place / METADATA_FILE).exists():
         found = _write(config, corpus, folder)
-    elif found is None:
-        corpus.read_through()
-        if not corpus.sources:
-            raise UserError(f"the corpus {config.name!r} holds nothing that can be read")
-        found = _fingerprint(config, corpus.sources)
-    if memory is not None and found != known:
-        _remember(memory, found)
-    store = open_store(_store_path(config, found) if folder is None else folder)
+        if memory is not None:
+            _remember(memory, found)
+    store = open_store(folder or _store_path(config, found))
     if store.metadata.fingerprint != found:
         raise UserError(
             f"{folder} holds the store of another corpus ({store.metadata.corpus!r}, fingerprint "

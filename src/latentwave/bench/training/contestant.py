@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from latentwave.bench.data.json_files import check_values, number
+from latentwave.bench.data.checks import check_values, number
 from latentwave.bench.training.backbone import BackboneConfig
 from latentwave.bench.training.settings import TrainingConfig
 from latentwave.errors import UserError

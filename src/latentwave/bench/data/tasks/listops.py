@@ -10,8 +10,8 @@ import random
 import statistics
 from collections.abc import Callable, Iterator
 
+from latentwave.bench.data.checks import check_values, number
 from latentwave.bench.data.corpus import SPLITS, Document
-from latentwave.bench.data.json_files import check_values, number
 from latentwave.bench.data.tasks.rows import LabelledRows
 from latentwave.errors import UserError
 

@@ -41,11 +41,6 @@ class LabelledRows(Corpus):
             digest = hashlib.sha256(rules.encode()).hexdigest()
             self.sources = [Source(name="rules", num_bytes=0, sha256=digest)]
 
-    def read_through(self) -> None:
-        """Read everything once; rules say all that there is to know."""
-        if self.files:
-            super().read_through()
-
     def documents(self) -> Iterator[Document]:
         """One per example."""
         seen, where = set[Any](), ", ".join(self.files) or "the rules"

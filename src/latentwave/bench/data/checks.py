@@ -1,0 +1,74 @@
+"""Checks of what configurations and recipes say."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import operator
+import typing
+from collections.abc import Sequence
+from typing import Any
+
+from latentwave.bench.data.json_files import validated
+from latentwave.errors import UserError
+
+MOST = 10**9  # of any number that has no smaller bound
+_SIGNS = {">=": operator.ge, ">": operator.gt, "<": operator.lt, "<=": operator.le}
+LARGEST_SEED = 2**32 - 1  # NumPy's
+
+
+def number(
+    default: Any,
+    least: float | None = None,
+    *,
+    above: float | None = None,
+    below: float | None = None,
+    most: float = MOST,
+) -> Any:
+    """A field of a configuration with bounds."""
+    bounds = {">=": least, ">": above, "<": below, "<=": most}
+    return dataclasses.field(default=default, metadata=bounds)
+
+
+def check_values(config: Any, group: str = "") -> None:
+    """Check every field of a configuration against its annotation and the bounds of `number`.
+
+    Raises:
+        UserError: with name and value, for another type, a word that a Literal does not have, a
+            number out of range or not finite.
+    """
+    hints = typing.get_type_hints(type(config))
+    for field in dataclasses.fields(config):
+        name = f"{group}.{field.name}" if group else field.name
+        value = getattr(config, field.name)
+        try:
+            json.dumps(value, allow_nan=False, default=str)
+        except ValueError as error:
+            raise UserError(f"{name} must have finite numbers, got {value}") from error
+        try:
+            validated(value, hints[field.name], strict=True)
+        except ValueError as error:
+            fault = str(error).replace("Input should be", "must be")
+            raise UserError(f"{name} {fault}, got {value!r}"[:500]) from error
+        for sign, bound in field.metadata.items():
+            if None not in (value, bound) and not _SIGNS[sign](value, bound):
+                raise UserError(f"{name} must be {sign} {bound}, got {value}")
+
+
+def check_seeds(name: str, seeds: Sequence[int]) -> None:
+    """Refuse seeds that are no seeds, or the same twice, with their name and values."""
+    distinct = len(set(seeds)) == len(seeds) > 0
+    if not distinct or min(seeds) < 0 or max(seeds) > LARGEST_SEED:
+        raise UserError(
+            f"{name} must be distinct numbers from 0 to {LARGEST_SEED}, at least one, got {seeds}"
+        )
+
+
+def check_name(group: str, name: str) -> None:
+    """Refuse a name that cannot be that of a folder; `group` is what recipes call it."""
+    allowed = all(c.isalnum() or c in "._-+" for c in name)
+    if not name or not allowed or name[0] == "." or len(name.encode()) > 150:
+        raise UserError(
+            f"{group}: {name[:200]!r} names a folder: use letters, digits and . _ - + only, at "
+            "most 150"
+        )
