@@ -17,7 +17,7 @@ from typing import Any
 
 from latentwave.bench.data.codec import optional_package
 from latentwave.bench.data.config import CorpusConfig
-from latentwave.bench.data.corpus import Found, UnusableFileError
+from latentwave.bench.data.corpus import Found
 from latentwave.bench.data.download import require
 from latentwave.bench.data.folders import DAMAGED, cache_folder, unpack, whole_folder
 from latentwave.bench.data.metadata import SkippedFile
@@ -157,7 +157,7 @@ def reading(path: Path) -> Iterator[Any]:
     try:
         with open_unpacked(path) as file:
             yield file
-    except (OSError, ValueError, csv.Error, UnusableFileError, *DAMAGED) as error:
+    except (OSError, ValueError, csv.Error, *DAMAGED) as error:
         if isinstance(error, UserError):
             raise
         why = error.strerror if isinstance(error, OSError) else None
