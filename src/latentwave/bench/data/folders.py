@@ -51,25 +51,19 @@ def whole_folder(folder: Path, final: Callable[[], Path] | None = None) -> Itera
         for file in partial.iterdir():
             _force(file)
         _force(partial)
-        if not _rename(partial, folder if final is None else final()):
+        target = folder if final is None else final()
+        with contextlib.suppress(OSError):
+            target.rmdir()  # refused unless empty
+        try:
+            partial.rename(target)
+        except OSError:
+            if not (target.is_dir() and any(target.iterdir())):
+                raise
             shutil.rmtree(partial)
         _force(parent)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-
-
-def _rename(partial: Path, folder: Path) -> bool:
-    """Whether the folder could take its name; False if a full one stands there."""
-    try:
-        with contextlib.suppress(FileNotFoundError):
-            folder.rmdir()  # refused unless empty
-        partial.rename(folder)
-    except OSError:
-        if folder.is_dir() and any(folder.iterdir()):
-            return False
-        raise
-    return True
 
 
 def _force(path: Path) -> None:
