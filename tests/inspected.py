@@ -48,4 +48,4 @@ def look_into(folder, store, *names, **options):
 
 
 def tokens_of(store, text):
-    return np.asarray(store.encode_text(text))
+    return np.asarray(store.codec.encode_prompt(text))

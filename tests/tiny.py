@@ -14,6 +14,11 @@ def write_text(path, num_words=4000, seed=0):
     return path
 
 
+def tiny_backbone(**changes):
+    sizes = {"num_layers": 2, "hidden_size": 16, "num_heads": 2, "intermediate_size": 32}
+    return BackboneConfig(**sizes | {"context_length": 32} | changes)
+
+
 def tiny_recipe(text, **changes):
     training = {
         "num_steps": 8,
@@ -27,9 +32,7 @@ def tiny_recipe(text, **changes):
         **{
             "name": "tiny",
             "corpus": CorpusConfig(name="text", path=str(text)),
-            "backbone": BackboneConfig(
-                num_layers=2, hidden_size=16, num_heads=2, intermediate_size=32, context_length=32
-            ),
+            "backbone": tiny_backbone(),
             "contestants": {
                 "none": ContestantConfig(),
                 "wavelet": ContestantConfig(kind="wavelet"),

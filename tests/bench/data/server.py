@@ -47,6 +47,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         start = 0
         if wanted and world.ranges:
             start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1])
+            if start >= len(content):
+                self.send_error(416)
+                return
             self.send_response(206)
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         else:

@@ -78,13 +78,18 @@ def test_links_and_devices(tmp_path, folder):
     assert [file.name for file in folder.iterdir()] == ["l"]
 
 
-def test_a_member_that_is_larger_than_it_says(tmp_path, folder):
-    path = make_zip(tmp_path / "a.zip", [("x", b"y" * 1000, 0)])
+@pytest.mark.parametrize("kind", ["zip", "w:gz", "w:xz"])
+def test_damaged_archives(tmp_path, folder, kind):
+    members, path = [("x", bytes(range(256)) * 50, 0)], tmp_path / "a"
+    make_zip(path, members) if kind == "zip" else make_tar(path, [members[0][:2]], kind)
     content = bytearray(path.read_bytes())
-    while (place := content.find((1000).to_bytes(4, "little"))) >= 0:
-        content[place : place + 4] = (10).to_bytes(4, "little")
-    path.write_bytes(content)
-    with pytest.raises(UserError, match="is damaged"):
+    half = len(content) // 2
+    content[half : half + 8] = bytes(8)
+    path.write_bytes(content if kind == "zip" else content[:half])
+    with pytest.raises(UserError, match="is damaged or refused|neither a zip nor a tar"):
+        unpack(path, folder)
+    path.write_bytes(b"text")
+    with pytest.raises(UserError, match="neither a zip nor a tar archive"):
         unpack(path, folder)
 
 
@@ -92,23 +97,3 @@ def test_a_file_where_a_folder_must_be(tmp_path, folder):
     path = make_tar(tmp_path / "a.tar", [("x", b"1"), ("x/y", b"2")])
     with pytest.raises(UserError, match=r"holds .*x.* twice|is damaged or refused"):
         unpack(path, folder)
-
-
-def test_damaged_archives(tmp_path, folder):
-    noise = bytes(range(256)) * 50
-    for path in (
-        make_zip(tmp_path / "a.zip", [("x", noise, 0)]),
-        make_tar(tmp_path / "a.tgz", [("x", noise)]),
-        make_tar(tmp_path / "a.txz", [("x", noise)], "w:xz"),
-    ):
-        content = bytearray(path.read_bytes())
-        half = len(content) // 2
-        content[half : half + 8] = bytes(8)
-        path.write_bytes(content if path.suffix == ".zip" else content[:half])
-        with pytest.raises(UserError, match="is damaged or refused|neither a zip nor a tar"):
-            unpack(path, folder)
-        for file in folder.iterdir():
-            file.unlink()
-    (tmp_path / "b").write_bytes(b"text")
-    with pytest.raises(UserError, match="neither a zip nor a tar archive"):
-        unpack(tmp_path / "b", folder)

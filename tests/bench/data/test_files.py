@@ -43,7 +43,7 @@ def config(kind, path, **options):
     return CorpusConfig(name=kind, path=str(path), **options)
 
 
-@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize("kind", ["text", "music"])
 def test_linked_folders_and_files_are_read_once_and_loops_are_named(tmp_path, kind):
     root = tmp_path / "in"
     write(kind, root, "a/1", "a/2")
@@ -64,13 +64,12 @@ def test_linked_folders_and_files_are_read_once_and_loops_are_named(tmp_path, ki
 
 
 @pytest.mark.timeout(30)
-@pytest.mark.parametrize("kind", WRITERS)
-def test_a_pipe_in_place_of_a_file_is_refused(tmp_path, kind):
+def test_a_pipe_in_place_of_a_file_is_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UserError, match="pipe is neither a file nor a folder"):
-        prepare(config(kind, tmp_path / "pipe"))
+        prepare(config("text", tmp_path / "pipe"))
     with pytest.raises(UserError, match="no file or folder .*missing: check the path"):
-        prepare(config(kind, tmp_path / "missing"))
+        prepare(config("text", tmp_path / "missing"))
 
 
 def test_what_is_passed_over_is_counted_and_named(tmp_path, capsys):
@@ -104,8 +103,7 @@ def test_most_files_decide_what_a_folder_is(tmp_path, kind):
     assert guess_corpus(next(tmp_path.glob("B.*"))) == kind
 
 
-@pytest.mark.parametrize("archive_kind", ["zip", "tar", "xztar"])
-@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize(("kind", "archive_kind"), [("text", "xztar"), ("audio", "zip")])
 def test_an_archive_is_read_like_its_folder(tmp_path, kind, archive_kind):
     write(kind, tmp_path / "all" / "in", *"abcd")
     archive = shutil.make_archive(str(tmp_path / "in"), archive_kind, tmp_path / "all", "in")
@@ -192,16 +190,18 @@ def test_no_home_is_one_line(monkeypatch, text_file):
         ({"tokenizer": "words"}, r"no tokenizer 'words'; known are: characters, bytes"),
         ({"name": "text"}, r"needs a path"),
         ({"path": "a.txt"}, r"'python-docs' takes no path, got 'a.txt'"),
-        ({"validation": -0.1}, r"validation must be in \[0, 1\), got -0.1"),
-        ({"test": float("nan")}, r"test must be in \[0, 1\), got nan"),
+        ({"validation": -0.1}, "validation must be >= 0, got -0.1"),
+        ({"test": float("nan")}, "test must have finite numbers, got nan"),
         ({"validation": 0.6, "test": 0.4}, r"validation=0.6 and test=0.4 leave nothing"),
-        ({"name": "listops", "seed": -1}, r"seed must be in \[0, 2\^64\), got -1"),
-        ({"name": "listops", "seed": 2**64}, r"seed must be in \[0, 2\^64\)"),
+        ({"name": "listops", "seed": -1}, "seed must be >= 0, got -1"),
         ({"name": "youtubemix", "split_by": "file"}, "takes no split_by"),
         ({"sample_rate": 8000}, "takes no sample_rate"),
-        ({"name": "audio", "path": "x", "sample_rate": 3}, r"\[1000, 768000\] Hz, got 3"),
-        ({"tokenizer": "bpe", "vocab_size": 10}, r"vocab_size must be in \[256, 1048576\].*got 10"),
-        ({"tokenizer": "bpe", "vocab_size": 10**12}, r"must be in \[256, .*got 1000000000000"),
+        ({"name": "audio", "path": "x", "sample_rate": 3}, "sample_rate must be >= 1000, got 3"),
+        ({"tokenizer": "bpe", "vocab_size": 10}, "vocab_size must be >= 256, got 10"),
+        (
+            {"tokenizer": "bpe", "vocab_size": 10**12},
+            "vocab_size must be <= 1048576",
+        ),
         ({"vocab_size": 500}, "vocab_size=500 is for the tokenizer 'bpe', not for 'char"),
         ({"tokenizer": "pretrained"}, "go together; got 'pretrained' and None"),
         ({"tokenizer_path": "x"}, "go together; got 'characters' and 'x'"),

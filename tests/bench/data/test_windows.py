@@ -1,15 +1,10 @@
-import multiprocessing
-import pickle
-
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader
 
 from latentwave.bench.data import DocumentBorders, GridWindows, RandomWindows
 from latentwave.errors import UserError
 
-METHODS = multiprocessing.get_all_start_methods()
 TOKENS = np.arange(1000, dtype=np.uint16)
 
 
@@ -69,29 +64,6 @@ def test_a_smaller_grid_is_spread_evenly(num):
         assert gaps.min() >= 9
         assert gaps.max() - gaps.min() <= 9
         assert found[-1] + 10 + gaps.max() > 999
-
-
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-@pytest.mark.parametrize("context", [c for c in ("fork", "spawn") if c in METHODS])
-def test_workers_read_the_same_windows(store, context):
-    train = store.split("train")
-    windows = RandomWindows(train, 16, 24, seed=2)
-    alone = [batch["input_ids"] for batch in DataLoader(windows, batch_size=4)]
-    loader = DataLoader(windows, batch_size=4, num_workers=2, multiprocessing_context=context)
-    shared = [batch["input_ids"] for batch in loader]
-    assert torch.equal(torch.cat(alone), torch.cat(shared))
-
-
-@pytest.mark.parametrize("name", ["train", "validation"])
-def test_pickles_hold_the_name_of_the_file_and_not_its_tokens(store, name):
-    tokens = store.split(name)
-    whole, part = GridWindows(tokens, 8), GridWindows(tokens[3:], 8)
-    for windows in (whole, part):
-        copy = pickle.loads(pickle.dumps(windows))  # noqa: S301
-        np.testing.assert_array_equal(copy.tokens, windows.tokens)
-    assert str(store.folder / "tokens.bin").encode() in pickle.dumps(whole)
-    assert tokens.tobytes() not in pickle.dumps(whole)
-    assert isinstance(whole.tokens, np.memmap)
 
 
 @pytest.mark.parametrize("kind", [RandomWindows, GridWindows])

@@ -11,10 +11,7 @@ from latentwave.bench.data import CorpusConfig, prepare
 from latentwave.bench.report import summary_table, write_report
 from latentwave.bench.report.headline import write_headline
 from latentwave.bench.training import (
-    BackboneConfig,
     ContestantConfig,
-    Recipe,
-    TrainingConfig,
     evaluate_on_split,
     load_run,
     open_objective,
@@ -29,7 +26,7 @@ from tests.bench.data.tasks import made
 from tests.bench.training.conftest import QUIET
 from tests.comparing import assert_differ
 from tests.processes import run_processes
-from tests.tiny import tiny_recipe, write_text
+from tests.tiny import tiny_backbone, tiny_recipe, write_text
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,38 +36,26 @@ def _own_home(tmp_path_factory):
         yield
 
 
-def recipe_of(corpus, architecture="llama", **changes):
-    training = {
-        "num_steps": 8,
-        "batch_size": 4,
-        "learning_rate": 5e-3,
-        "num_warmup_steps": 2,
-        "evaluate_every_steps": 2,
-        "num_evaluation_windows": 8,
-        "save_every_steps": 4,
-    } | changes.pop("training", {})
-    mixer = changes.pop("mixer", ContestantConfig(kind="wavelet"))
-    return Recipe(
-        **{
-            "name": "tiny",
-            "corpus": corpus,
-            "backbone": BackboneConfig(
-                architecture=architecture,
-                num_layers=2,
-                hidden_size=16,
-                num_heads=2,
-                intermediate_size=32,
-                context_length=32,
-                frontend_channels=4,
-                frontend_kernel_sizes=[8, 4],
-                frontend_strides=[4, 5],
-            ),
-            "contestants": {"none": ContestantConfig(), "mixed": mixer},
-            "training": TrainingConfig(**training),
-            "seeds": [0],
-        }
-        | changes
+WAVELET = ContestantConfig(kind="wavelet")
+
+
+def recipe_of(corpus, architecture="llama", mixer=WAVELET, **changes):
+    backbone = tiny_backbone(
+        architecture=architecture,
+        frontend_channels=4,
+        frontend_kernel_sizes=[8, 4],
+        frontend_strides=[4, 5],
     )
+    changes["training"] = {"learning_rate": 5e-3} | changes.get("training", {})
+    contestants = {"none": ContestantConfig(), "mixed": mixer}
+    return tiny_recipe(
+        "unused", corpus=corpus, backbone=backbone, contestants=contestants, **changes
+    )
+
+
+def sounds_of(write, folder):
+    pytest.importorskip("soundfile")
+    return CorpusConfig(name="fsd50k", path=str(write(folder / "s")), sample_rate=made.RATE)
 
 
 LISTOPS = CorpusConfig(
@@ -162,16 +147,10 @@ def test_a_comparison_has_metrics_beside_losses(tmp_path):
     assert results.contestants["none"].speedup.steps.mean == 1.0
     table = summary_table(results)
     assert list(table.heads[:3]) == ["contestant", "loss\nnats", "accuracy\ntest"]
-    accuracy = results.contestants["none"].metrics["accuracy"].mean
-    assert table.rows[0][2].value == f"{accuracy:.3f}"
-    details = write_headline(results).details
-    assert "nats per document, the baseline at" in details
-    assert (
-        f"Its test accuracy is {table.rows[1][2].value}, the baseline’s {accuracy:.3f}" in details
-    )
+    assert not any(head.startswith("bits") for head in table.heads)
+    assert "nats per document, the baseline at" in write_headline(results).details
     page = write_report(results, tmp_path / "cmp").read_text()
     assert "validation loss [nats per document]" in page
-    assert not any(head.startswith("bits") for head in table.heads)
     # Both start from the same backbone and read the same documents.
     starts = [results.contestants[name].curve[0].losses for name in ("none", "mixed")]
     assert_differ(starts[0], starts[1])
@@ -204,10 +183,7 @@ NONCAUSAL = ContestantConfig(
 
 
 def test_tagging_raw_sound_finds_pitches(tmp_path):
-    pytest.importorskip("soundfile")
-    corpus = CorpusConfig(
-        name="fsd50k", path=str(write_sounds(tmp_path / "s")), sample_rate=made.RATE
-    )
+    corpus = sounds_of(write_sounds, tmp_path)
     store = prepare(corpus)
     recipe = recipe_of(
         corpus,
@@ -241,10 +217,7 @@ def train_sound(rank, recipes, store, folder):
 
 @pytest.mark.slow
 def test_two_processes_give_the_curve_of_one(tmp_path):
-    pytest.importorskip("soundfile")
-    corpus = CorpusConfig(
-        name="fsd50k", path=str(write_sounds(tmp_path / "s")), sample_rate=made.RATE
-    )
+    corpus = sounds_of(write_sounds, tmp_path)
     store = prepare(corpus)
     # 9 clips to validate cannot be shared fairly.
     base = {"learning_rate": 1e-2, "num_evaluation_windows": 9}
@@ -294,10 +267,7 @@ def test_what_does_not_fit(listops, tmp_path):
 
 
 def test_raw_sound_needs_an_encoder(tmp_path):
-    pytest.importorskip("soundfile")
-    corpus = CorpusConfig(
-        name="fsd50k", path=str(made.fsd50k(tmp_path / "s")), sample_rate=made.RATE
-    )
+    corpus = sounds_of(made.fsd50k, tmp_path)
     store = prepare(corpus)
     with pytest.raises(UserError, match="raw sound is classified by backbone.architecture"):
         open_objective(recipe_of(corpus, "gpt2"), store).build(ContestantConfig(), 0)

@@ -79,11 +79,6 @@ def test_damage_is_mended_or_named(damage, finished, run_one, tmp_path):
         assert least_mended <= mended < len(files)
 
 
-@pytest.fixture
-def copy_of(finished, tmp_path):
-    return lambda: shutil.copytree(finished[0], tmp_path / "copy")
-
-
 class Killed(BaseException):
     """As SIGKILL: nothing after it is run on purpose."""
 
@@ -130,7 +125,6 @@ def test_kills_at_operations_on_files(number, finished, run_one, tmp_path, monke
 
 CHECKPOINT_DAMAGES = {
     "flipped weights": lambda c: flipped(c / "state.safetensors"),
-    "flipped header": lambda c: flipped(c / "state.safetensors", 0.01),
     "truncated": lambda c: os.truncate(c / "state.safetensors", 1000),
     "lost file": lambda c: (c / "trainer_state.json").unlink(),
     "another file's name": lambda c: replace(c / "manifest.json", "trainer_state", "other"),
@@ -162,52 +156,22 @@ def test_checkpoints_hold_no_pickle(finished):
             assert list(load_file(path))
 
 
-def test_a_damaged_model_is_made_again(copy_of, finished, run_one):
-    run = copy_of()
+def test_a_damaged_model_is_made_again(finished, run_one, tmp_path):
+    run = shutil.copytree(finished[0], tmp_path / "copy")
     flipped(run / "model" / "model.safetensors", 0.9)
     with pytest.raises(UserError, match=r"model.safetensors has changed.*--resume"):
         load_run(run)
     with pytest.warns(UserWarning, match="it is made again from the last checkpoint"):
         run_one(run, resume=True)
-    for ours, theirs in zip(
-        load_run(run)[0].parameters(), load_run(finished[0])[0].parameters(), strict=True
-    ):
-        assert bool((ours == theirs).all())
+    assert state_of(run) == state_of(finished[0])
 
 
-def test_a_result_of_another_run_is_refused(copy_of, run_one, tmp_path):
-    run = copy_of()
+def test_a_result_of_another_run_is_refused(finished, run_one, tmp_path):
+    run = shutil.copytree(finished[0], tmp_path / "copy")
     run_one(tmp_path / "other", seed=1)
     shutil.copy(tmp_path / "other" / "result.json", run)
     with pytest.raises(UserError, match=r"result.json is not of the run that run.json describes"):
         run_one(run, resume=True)
-
-
-def test_a_disk_that_takes_no_more(interrupted, recipe_with, run_one, finished, tmp_path):
-    """The old checkpoint stays, one line says what happened, and the run can go on."""
-    shutil.rmtree(interrupted / "checkpoints" / "checkpoint-8")
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(yaml.safe_dump(recipe_with().to_dict()))
-    script = "import resource, sys; from latentwave.bench.cli.main import main; "
-    script += "from latentwave.bench.training import load_recipe, prepared_store; "
-    script += "prepared_store(load_recipe(sys.argv[2]).corpus); "
-    # Less than a checkpoint, more than every other file; Python turns the signal into an error.
-    script += "resource.setrlimit(resource.RLIMIT_FSIZE, (48_000, 48_000)); sys.exit(main())"
-    arguments = ["train", recipe, "--contestant", "learnable", "--output", interrupted, "--resume"]
-    done = subprocess.run(
-        [sys.executable, "-c", script, *map(str, arguments)],
-        env=ENVIRONMENT | {"LATENTWAVE_HOME": str(tmp_path / "home")},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 2, done.stderr
-    *_, last = done.stderr.splitlines()
-    assert last.startswith("latentwave: error: cannot write ")
-    assert "File too large" in last
-    assert "; the last checkpoint is " in last
-    assert "Traceback" not in done.stderr
-    assert [path.name for path in (interrupted / "checkpoints").iterdir()] == ["checkpoint-4"]
-    assert losses(run_one(interrupted, resume=True)) == losses(finished[1])
 
 
 @pytest.mark.parametrize(
@@ -220,13 +184,18 @@ def test_a_disk_that_takes_no_more(interrupted, recipe_with, run_one, finished, 
         ("latentwave.bench.training.result.write_sealed", OSError(28, "No space left")),
     ],
 )
-def test_every_write_that_fails_is_one_line(target, error, run_one, tmp_path, monkeypatch):
+def test_every_write_that_fails_is_one_line(
+    target, error, run_one, finished, tmp_path, monkeypatch
+):
     def refuse(*arguments, **options):
         raise error
 
-    monkeypatch.setattr(target, refuse)
-    with pytest.raises(UserError, match=r"(space|large).*start.*--resume"):
-        run_one(tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(target, refuse)
+        with pytest.raises(UserError, match=r"(space|large).*start.*--resume"):
+            run_one(tmp_path / "run")
+    assert not list(tmp_path.rglob(".*.partial"))
+    assert losses(run_one(tmp_path / "run", resume=True)) == losses(finished[1])
 
 
 def test_a_run_that_was_killed_at_its_very_beginning(run_one, tmp_path):

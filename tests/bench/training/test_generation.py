@@ -2,20 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from latentwave.bench.training import BackboneConfig, ContestantConfig, build_model, continue_tokens
+from latentwave.bench.training import ContestantConfig, build_model, continue_tokens
 from latentwave.errors import UserError
+from tests.tiny import tiny_backbone
 
 
 @pytest.fixture(scope="module", params=["gpt2", "llama"])
 def model(request):
-    backbone = BackboneConfig(
-        architecture=request.param,
-        num_layers=2,
-        hidden_size=16,
-        num_heads=2,
-        intermediate_size=32,
-        context_length=16,
-    )
+    backbone = tiny_backbone(architecture=request.param, context_length=16)
     contestant = ContestantConfig(kind="wavelet")
     model = build_model(backbone, contestant, vocab_size=11, seed=0).eval()
     # As initialised, the likeliest token hardly depends on what was before.

@@ -2,15 +2,14 @@ import pytest
 import torch
 
 import latentwave as lw
-from latentwave.bench.training import BackboneConfig, ContestantConfig, build_model
+from latentwave.bench.training import ContestantConfig, build_model
 from latentwave.errors import UserError
-
-SIZES = {"num_layers": 3, "hidden_size": 16, "num_heads": 2, "intermediate_size": 32}
+from tests.tiny import tiny_backbone
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama"])
 def test_contestants_of_one_seed_start_from_the_same_backbone(architecture):
-    backbone = BackboneConfig(architecture=architecture, context_length=32, **SIZES)
+    backbone = tiny_backbone(architecture=architecture)
     plain, mixed, other = (
         build_model(backbone, contestant, vocab_size=30, seed=seed).state_dict()
         for contestant, seed in [
@@ -25,7 +24,7 @@ def test_contestants_of_one_seed_start_from_the_same_backbone(architecture):
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama"])
 def test_built_models_are_causal(architecture):
-    backbone = BackboneConfig(architecture=architecture, context_length=32, **SIZES)
+    backbone = tiny_backbone(architecture=architecture)
     lw.assert_causal(build_model(backbone, ContestantConfig(kind="wavelet"), vocab_size=30, seed=0))
 
 
@@ -34,10 +33,7 @@ def test_built_models_are_causal(architecture):
     [("gpt2", "rotary"), ("gpt2", "none"), ("llama", "none"), ("gpt2", "learned")],
 )
 def test_without_positions_order_shows_only_through_the_causal_mask(architecture, positions):
-    sizes = SIZES | {"num_layers": 1}
-    backbone = BackboneConfig(
-        architecture=architecture, positions=positions, context_length=32, **sizes
-    )
+    backbone = tiny_backbone(architecture=architecture, positions=positions, num_layers=1)
     model = build_model(backbone, ContestantConfig(), vocab_size=30, seed=0).double().eval()
     lw.assert_causal(model)
     with torch.no_grad():
@@ -52,6 +48,6 @@ def test_without_positions_order_shows_only_through_the_causal_mask(architecture
 
 
 def test_an_odd_width_is_named():
-    backbone = BackboneConfig(**{**SIZES, "hidden_size": 15, "num_heads": 3})
+    backbone = tiny_backbone(hidden_size=15, num_heads=3)
     with pytest.raises(UserError, match=r"mixer 'wavelet': fraction=0.5 of 15 channels"):
         build_model(backbone, ContestantConfig(kind="wavelet"), vocab_size=30, seed=0)

@@ -4,17 +4,16 @@ import pytest
 import torch
 from transformers import Trainer, TrainingArguments
 
-from latentwave.bench.training import BackboneConfig, ContestantConfig, build_model
+from latentwave.bench.training import ContestantConfig, build_model
 from latentwave.hub import attached_mixers
+from tests.tiny import tiny_backbone
 
 LENGTHS = torch.tensor([9, 3, 12])
 
 
 @pytest.mark.parametrize("names", [["segment_ids", "position_ids"], ["position_ids"]])
 def test_the_trainer_hands_borders_to_mixers(names, tmp_path):
-    sizes = {"num_layers": 2, "hidden_size": 16, "num_heads": 2, "intermediate_size": 32}
-    backbone = BackboneConfig(context_length=32, **sizes)
-    model = build_model(backbone, ContestantConfig(kind="wavelet"), vocab_size=20, seed=0)
+    model = build_model(tiny_backbone(), ContestantConfig(kind="wavelet"), vocab_size=20, seed=0)
     seen = []
     for mixer in attached_mixers(model).values():
         mixer.register_forward_pre_hook(

@@ -87,10 +87,8 @@ def test_no_recipe_says_a_thing_twice(path):
         (lambda: BackboneConfig(frontend_strides=[4]), r"must be two numbers >= 1, got \[4\]"),
         (lambda: BackboneConfig(hidden_size=10, num_heads=4), "num_heads=4 must divide"),
         (lambda: BackboneConfig(num_layers=0), "num_layers must be >= 1, got 0"),
-        (lambda: BackboneConfig(dropout=1.0), "dropout must be < 1, got 1.0"),
         (lambda: TrainingConfig(learning_rate=0.0), "learning_rate must be > 0, got 0"),
         (lambda: TrainingConfig(num_steps=75), "num_steps=75 must be a multiple of.*=50"),
-        (lambda: TrainingConfig(save_every_steps=70), "save_every_steps=70 must be a multiple"),
         (
             lambda: TrainingConfig(gradient_accumulation_steps=3),
             "gradient_accumulation_steps=3 must divide training.batch_size=16",
@@ -121,8 +119,6 @@ def test_no_recipe_says_a_thing_twice(path):
             lambda: Recipe(name="x", contestants={}, tuning=TuningConfig(num_steps=75)),
             "tuning.num_steps=75 must be a multiple of training.evaluate_every_steps=50",
         ),
-        (lambda: TuningConfig(seeds=[]), r"tuning.seeds must be distinct .* got \[\]"),
-        (lambda: ContestantConfig(kind="nothing"), "no mixer 'nothing'"),
         (lambda: ContestantConfig(options={"level": 1}), "need a kind"),
         (lambda: Recipe(name="x", contestants={}, seeds=[1, 1]), "distinct"),
         (lambda: Recipe(name="x", contestants={"../x": ContestantConfig()}), "names a folder"),
@@ -132,7 +128,6 @@ def test_no_recipe_says_a_thing_twice(path):
             lambda: recipe_from_dict({"name": "x", "contestants": {}, "training": {"steps": 1}}),
             "training.steps",
         ),
-        (lambda: recipe_from_dict({"name": "x", "contestants": ["none"]}), "does not fit"),
     ],
 )
 def test_mistakes_are_named(build, message):
@@ -156,16 +151,20 @@ def test_a_contestant_sees_its_own_backbone_and_training():
     assert recipe.as_seen_by("none").training == recipe.training
 
 
-def test_files_that_are_no_recipes(tmp_path):
-    with pytest.raises(UserError, match="there is no recipe"):
-        load_recipe(tmp_path / "none.yaml")
-    bad = tmp_path / "bad.yaml"
-    bad.write_text("name: [")
-    with pytest.raises(UserError, match="not a YAML file"):
-        load_recipe(bad)
-    bad.write_text("just words")
-    with pytest.raises(UserError, match="holds no recipe"):
-        load_recipe(bad)
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "there is no recipe"),
+        ("name: [", "not a YAML file"),
+        ("just words", "holds no recipe"),
+    ],
+)
+def test_files_that_are_no_recipes(content, message, tmp_path):
+    path = tmp_path / "bad.yaml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(UserError, match=message):
+        load_recipe(path)
 
 
 def test_a_contestant_may_have_several_mixers():

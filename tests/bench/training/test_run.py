@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from latentwave.bench.data import GridWindows, prepare
+from latentwave.bench.data import GridWindows
 from latentwave.bench.training import (
     evaluate_loss,
     load_run,
@@ -17,10 +17,9 @@ from latentwave.bench.training import (
 )
 from latentwave.bench.training.checkpoint import list_checkpoints
 from latentwave.errors import UserError
-from tests.bench.training.conftest import QUIET, losses
+from tests.bench.training.conftest import losses
 from tests.comparing import assert_differ
 from tests.processes import ENVIRONMENT
-from tests.tiny import tiny_recipe
 
 
 def test_a_run_learns_and_records(finished):
@@ -53,18 +52,6 @@ def test_same_seed_same_curve_other_seed_other_curve(finished, run_one, tmp_path
     _, result = finished
     assert losses(run_one(tmp_path / "a")) == losses(result)
     assert_differ(run_one(tmp_path / "b", seed=1).final_loss, result.final_loss)
-
-
-def test_documents_of_one_token_predict_nothing(tmp_path):
-    folder = tmp_path / "letters"
-    folder.mkdir()
-    for index in range(1000):
-        (folder / f"{index:04}.txt").write_text("ab"[index % 2])
-    recipe = tiny_recipe(folder, training={"separate_documents": True})
-    with pytest.raises(
-        UserError, match="each of the 50 tokens of the split is a document of its own"
-    ):
-        train(recipe, "none", 0, prepare(recipe.corpus), tmp_path / "run", console=QUIET)
 
 
 def test_killed_in_the_middle_and_resumed(recipe_with, store, run_one, tmp_path):

@@ -14,14 +14,12 @@ from latentwave.errors import UserError
 
 
 @pytest.mark.parametrize("every", [1, 7])
-@pytest.mark.parametrize("count", [1, 2, 22, 23, 24, 25, 40, 333, 10_000])
+@pytest.mark.parametrize("count", [1, 23, 24, 25, 333, 10_000])
 def test_few_steps_are_chosen_dense_at_first(every, count):
     steps = snapshot_steps(count * every, every)
-    assert steps[0] == 0
-    assert steps[-1] == count * every
+    assert (steps[0], steps[-1]) == (0, count * every)
     assert len(steps) <= MOST_SNAPSHOTS
     assert count >= MOST_SNAPSHOTS or len(steps) == count + 1
-    assert all(step % every == 0 for step in steps)
     gaps = [b - a for a, b in itertools.pairwise(steps)]
     assert min(gaps) == gaps[0] == every
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 import latentwave as lw
-from latentwave.bench.training import BackboneConfig, ContestantConfig
+from latentwave.bench.training import ContestantConfig
 from latentwave.bench.training.models import build_classifier
 from latentwave.bench.training.wave_encoder import (
     WaveEncoderConfig,
@@ -10,6 +10,7 @@ from latentwave.bench.training.wave_encoder import (
 )
 from latentwave.hub import attached_mixers
 from tests.comparing import assert_differ
+from tests.tiny import tiny_backbone
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -101,14 +102,7 @@ def test_the_loss_reaches_the_front_end():
     [("gpt2", True), ("llama", True), ("encoder", True), ("encoder", False)],
 )
 def test_classifiers_of_tokens_with_mixers(architecture, causal, tmp_path):
-    backbone = BackboneConfig(
-        architecture=architecture,
-        num_layers=3,
-        hidden_size=16,
-        num_heads=2,
-        intermediate_size=32,
-        context_length=64,
-    )
+    backbone = tiny_backbone(architecture=architecture, num_layers=3, context_length=64)
     options = {"causal": causal, "num_filters": 6, "kernel_size": 5}
     model = build_classifier(
         backbone,

@@ -6,28 +6,25 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rich.progress import DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
-
 from latentwave.bench import data
-from latentwave.bench.cli.shared import ERR, corpus_config, say
+from latentwave.bench.cli.shared import corpus_config, say
 from latentwave.bench.data.download import CATALOGUE, downloaded, fetch
 
 _MIB = 1 << 20
 
 
-def download(name: str | None = None, *, mirror: str | None = None, offline: bool = False) -> None:
+def download(name: str | None = None, *, mirror: str | None = None) -> None:
     """Download a published data set, check it and unpack it.
 
     Args:
         name: of the data set (default: list them all)
         mirror: URL of a folder that has the files; tried first
-        offline: use no network; say which file to put where
     """
     if name is None:
         for each in CATALOGUE.values():
             say(f"{each.name:14} {each.about}; {each.licence}")
         return
-    say(f"{name}: {_fetch(name, mirror=mirror, offline=offline)}")
+    say(f"{name}: {fetch(name, mirror=mirror)}")
     if CATALOGUE[name].note:
         say(f"note: {CATALOGUE[name].note}")
 
@@ -43,7 +40,7 @@ def prepare(corpus: str, *, fields: dict[str, Any], output: Path | None = None) 
     config = corpus_config(corpus, **fields)
     published = config.kind.download
     if config.path is None and published is not None and downloaded(published) is None:
-        _fetch(published)
+        fetch(published)
     started = time.time()
     store = data.prepare(config, output)
     seconds = time.time() - started
@@ -64,20 +61,6 @@ def prepare(corpus: str, *, fields: dict[str, Any], output: Path | None = None) 
     else:
         say(f"prepared in {seconds:.2f} s: {_speed(store, seconds)}")
     say(f"store: {store.folder}")
-
-
-def _fetch(name: str, mirror: str | None = None, offline: bool = False) -> Path:
-    """`fetch`, with progress bars on a terminal."""
-    columns = (TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=ERR, disable=not ERR.is_terminal) as progress:
-        tasks: dict[str, TaskID] = {}
-
-        def show(file: str, have: int, size: int | None) -> None:
-            if file not in tasks:
-                tasks[file] = progress.add_task(file, total=size)
-            progress.update(tasks[file], completed=have, total=size)
-
-        return fetch(name, mirror=mirror, offline=offline, on_bytes=show)
 
 
 def _speed(store: data.TokenStore, seconds: float) -> str:

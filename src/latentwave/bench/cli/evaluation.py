@@ -21,8 +21,8 @@ from latentwave.bench.cli.shared import (
     store_of_run,
     tell,
 )
+from latentwave.bench.data.folders import write_durably
 from latentwave.bench.inspection import InspectedRun, inspect_runs
-from latentwave.bench.training.files import write_durably
 from latentwave.errors import UserError
 
 

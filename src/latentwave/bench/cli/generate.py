@@ -13,8 +13,8 @@ from transformers import TextStreamer, set_seed
 from latentwave.bench import data, report, training
 from latentwave.bench.cli.shared import ERR, Split, check_at_least, say, store_of_run
 from latentwave.bench.data.audio import SampleCodec
+from latentwave.bench.data.checks import check_seeds
 from latentwave.bench.data.music import EventCodec
-from latentwave.bench.training.checks import check_seeds
 from latentwave.bench.training.progress import without_controls
 from latentwave.errors import UserError
 

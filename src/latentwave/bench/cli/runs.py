@@ -9,7 +9,7 @@ from latentwave.bench import comparison, training
 from latentwave.bench import ladder as ladders
 from latentwave.bench import report as reports
 from latentwave.bench.cli.shared import ERR, OUT, say, tell
-from latentwave.bench.training.checks import check_seeds
+from latentwave.bench.data.checks import check_seeds
 from latentwave.errors import UserError
 
 

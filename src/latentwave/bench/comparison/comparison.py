@@ -23,6 +23,7 @@ from latentwave.bench.comparison.results import RESULTS, ModelCost, Results, wri
 from latentwave.bench.comparison.summary import summarize
 from latentwave.bench.comparison.workers import Job, Workers
 from latentwave.bench.data import TokenStore
+from latentwave.bench.data.folders import PARTIAL
 from latentwave.bench.data.json_files import read_json
 from latentwave.bench.training import (
     Recipe,
@@ -31,7 +32,7 @@ from latentwave.bench.training import (
     read_result,
     start_processes,
 )
-from latentwave.bench.training.files import PARTIAL, RECORD, write_json
+from latentwave.bench.training.files import RECORD, write_json
 from latentwave.bench.training.processes import is_main, num_processes
 from latentwave.bench.training.progress import PlainConsole
 from latentwave.bench.training.result import differences

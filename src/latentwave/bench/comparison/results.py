@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
+from latentwave.bench.data.folders import write_durably
 from latentwave.bench.data.json_files import read_json
 from latentwave.bench.training.contestant import BASELINE
-from latentwave.bench.training.files import write_durably
 
 RESULTS = "results.json"
 MEASURES: tuple[Literal["steps", "flops", "seconds"], ...] = ("steps", "flops", "seconds")

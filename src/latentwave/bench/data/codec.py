@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 import importlib
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -42,21 +41,9 @@ class Codec(abc.ABC):
     def encode(self, piece: Any) -> NDArray[Any]:
         """The tokens of a piece: (tokens,), of `dtype`."""
 
-    def encode_document(self, pieces: Iterable[Any]) -> Iterator[NDArray[Any]]:
-        """The tokens of a document, in parts."""
-        return map(self.encode, pieces)
-
-    def units_of(self, tokens: NDArray[Any]) -> dict[str, int] | None:
-        """How much some tokens hold, by unit; None where they do not tell, see `count_units`."""
+    def units_of(self, tokens: NDArray[Any]) -> dict[str, int]:
+        """How much some tokens hold, by unit."""
         return {self.unit: len(tokens)}
-
-    def count_units(self, piece: Any) -> dict[str, int]:
-        """How much a piece holds, by unit, where tokens do not tell; documents must name splits."""
-        return {}
-
-    def finish(self, tokens: Iterable[NDArray[Any]]) -> tuple[Codec, NDArray[Any] | None]:
-        """After all documents: the codec and, for provisional tokens, the table of final ones."""
-        return self, None
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Write its own files, if any; returns the settings that `load` needs besides."""

@@ -7,11 +7,11 @@ import difflib
 from collections.abc import Callable, Collection
 from typing import Literal
 
+from latentwave.bench.data.checks import check_values, number
 from latentwave.bench.data.corpus import Corpus
 from latentwave.errors import UserError
 
 LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000
-MOST_VOCAB_SIZE = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,8 +43,8 @@ class CorpusConfig:
         pattern: of the names of a folder's files, such as "*.py" (text).
         text_field: the field or column that holds the text; default: "text" (jsonl, csv, parquet,
             datasets).
-        vocab_size: tokens that are learned from the training text; default: 4096 (tokenizer
-            "bpe").
+        vocab_size: tokens that are learned from the training text, all 256 bytes included; default:
+            4096 (tokenizer "bpe").
         tokenizer_path: a tokenizer.json, or the folder of one (tokenizer "pretrained").
         split_by: how files are divided into splits. "name": by what they or their folders are
             called (train, valid, test), the default where names say so; "tokens": the store is cut
@@ -58,9 +58,9 @@ class CorpusConfig:
     name: str = "python-docs"
     path: str | None = None
     tokenizer: str | None = None
-    validation: float = 0.05
-    test: float = 0.05
-    sample_rate: int | None = None
+    validation: float = number(0.05, 0, below=1)
+    test: float = number(0.05, 0, below=1)
+    sample_rate: int | None = number(None, LOWEST_RATE, most=HIGHEST_RATE)
     fold: int | None = None
     num_train: int | None = None
     num_validation: int | None = None
@@ -69,14 +69,15 @@ class CorpusConfig:
     max_length: int | None = None
     max_depth: int | None = None
     max_arguments: int | None = None
-    seed: int | None = None
+    seed: int | None = number(None, 0, most=2**64 - 1)
     pattern: str | None = None
     text_field: str | None = None
-    vocab_size: int | None = None
+    vocab_size: int | None = number(None, 256, most=1 << 20)
     tokenizer_path: str | None = None
     split_by: Literal["name", "tokens", "file", "folder"] | None = None
 
     def __post_init__(self) -> None:
+        check_values(self)
         if self.name not in CORPORA:
             close = difflib.get_close_matches(self.name, CORPORA, n=1)
             hint = f", did you mean {close[0]!r}" if close else ""
@@ -98,31 +99,14 @@ class CorpusConfig:
                 )
         if kind.needs_path and not self.path and kind.download is None:
             raise UserError(f"the corpus {self.name!r} needs a path: {kind.needs_path}")
-        for share in ("validation", "test"):
-            if not 0.0 <= getattr(self, share) < 1.0:
-                raise UserError(f"{share} must be in [0, 1), got {getattr(self, share)}")
         if self.validation + self.test >= 1.0:
             raise UserError(
                 f"validation={self.validation} and test={self.test} leave nothing to train on: "
                 "their sum must be below 1"
             )
-        if self.seed is not None and not 0 <= self.seed < 1 << 64:
-            raise UserError(f"seed must be in [0, 2^64), got {self.seed}")
-        if not LOWEST_RATE <= self.rate <= HIGHEST_RATE:
-            raise UserError(
-                f"sample_rate must be in [{LOWEST_RATE}, {HIGHEST_RATE}] Hz, got {self.rate}"
-            )
-        self._check_tokenizer(tokenizer)
-
-    def _check_tokenizer(self, tokenizer: str) -> None:
         if self.vocab_size is not None and tokenizer != "bpe":
             raise UserError(
                 f"vocab_size={self.vocab_size} is for the tokenizer 'bpe', not for {tokenizer!r}"
-            )
-        if self.vocab_size is not None and not 256 <= self.vocab_size <= MOST_VOCAB_SIZE:
-            raise UserError(
-                f"vocab_size must be in [256, {MOST_VOCAB_SIZE}], 256 being all bytes, got "
-                f"{self.vocab_size}"
             )
         if (tokenizer == "pretrained") != (self.tokenizer_path is not None):
             raise UserError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import re
 from collections.abc import Callable
@@ -11,10 +12,10 @@ from typing import Any
 
 from latentwave.bench.data import audio, music
 from latentwave.bench.data.audio.files import SUFFIXES as AUDIO_SUFFIXES
-from latentwave.bench.data.audio.files import AudioFiles
+from latentwave.bench.data.audio.files import read_recording
 from latentwave.bench.data.codec import Codec
 from latentwave.bench.data.config import CORPORA, CorpusConfig, CorpusKind
-from latentwave.bench.data.corpus import Corpus, Found
+from latentwave.bench.data.corpus import Corpus, FileCorpus, Found
 from latentwave.bench.data.files import (
     corpus_root,
     find_corpus,
@@ -25,13 +26,13 @@ from latentwave.bench.data.files import (
 from latentwave.bench.data.json_files import read_json
 from latentwave.bench.data.music.corpus import SUFFIXES as MIDI_SUFFIXES
 from latentwave.bench.data.music.corpus import MidiFiles, asap_files, maestro_files
-from latentwave.bench.data.splits import CharacterShares, choose_splits
+from latentwave.bench.data.splits import choose_splits
 from latentwave.bench.data.tasks import codecs, listops, published
-from latentwave.bench.data.text import tables
 from latentwave.bench.data.text.characters import ByteCodec, CharacterCodec, CodePoints
-from latentwave.bench.data.text.files import TextFiles
+from latentwave.bench.data.text.files import read_articles, read_text
 from latentwave.bench.data.text.python_library import PythonLibrary
 from latentwave.bench.data.text.subwords import BytePairCodec, PretrainedCodec
+from latentwave.bench.data.text.tables import read_texts
 from latentwave.errors import UserError
 
 CODEC_FILE = "codec.json"
@@ -47,37 +48,28 @@ CODECS: dict[str, type[Codec]] = {
 DEFAULT_VOCAB_SIZE = 4096
 
 
-def open_corpus(config: CorpusConfig) -> Corpus:
-    """Look up the files of a corpus."""
-    corpus = config.kind.read(config)
-    if config.tokenizer_name in ("bpe", "pretrained"):
-        return CharacterShares(corpus, config.validation, config.test)
-    return corpus
-
-
-def make_encoder(config: CorpusConfig, corpus: Corpus) -> Codec:
+def make_encoder(config: CorpusConfig) -> Codec:
     """The codec of a corpus, or what becomes it when all has been read."""
     codec = CODECS[config.tokenizer_name]
     if codec is CharacterCodec:
-        return CodePoints()
+        return CodePoints(CharacterCodec.of)
     if codec is BytePairCodec:
-        return BytePairCodec.train(corpus, config.vocab_size or DEFAULT_VOCAB_SIZE)
+        vocab_size = config.vocab_size or DEFAULT_VOCAB_SIZE
+        return CodePoints(lambda draft: BytePairCodec.train(draft, vocab_size))
     if codec is PretrainedCodec:
-        return PretrainedCodec.open(Path(config.tokenizer_path or "").expanduser())
+        opened = PretrainedCodec.open(Path(config.tokenizer_path or "").expanduser())
+        return CodePoints(lambda _: opened)
     options: dict[str, Any] = {"sample_rate": config.rate} if codec.extra == "audio" else {}
     return codec(**options)
 
 
 def _text(config: CorpusConfig) -> Corpus:
-    return TextFiles(find_corpus(config))
+    return FileCorpus(find_corpus(config), read_text)
 
 
 def _table(config: CorpusConfig) -> Corpus:
-    if config.name == "datasets":
-        found = tables.find_saved_dataset(corpus_root(config))
-    else:
-        found = find_corpus(config, f"{config.name} files")
-    return tables.TextTables(found, config.name, config.text_field or "text")
+    read = functools.partial(read_texts, config.name, config.text_field or "text")
+    return FileCorpus(find_corpus(config, f"{config.name} files"), read, many=True)
 
 
 def _wikitext(config: CorpusConfig) -> Corpus:
@@ -87,11 +79,15 @@ def _wikitext(config: CorpusConfig) -> Corpus:
             f"{found.root} must hold one file for each split, called as in wiki.train.raw, "
             f"wiki.valid.raw, wiki.test.raw; got {', '.join(list(found.files)[:4])}"
         )
-    return TextFiles(found, articles=True)
+    return FileCorpus(found, read_articles, many=True)
 
 
 def _audio(config: CorpusConfig) -> Corpus:
-    return AudioFiles(find_corpus(config, "audio files"), config.rate)
+    return _recordings(find_corpus(config, "audio files"), config)
+
+
+def _recordings(found: Found, config: CorpusConfig) -> Corpus:
+    return FileCorpus(found, functools.partial(read_recording, config.rate))
 
 
 def _youtubemix(config: CorpusConfig) -> Corpus:
@@ -109,7 +105,7 @@ def _youtubemix(config: CorpusConfig) -> Corpus:
             f"{found.root} holds {len(found.files)} audio files, too few for the splits of "
             "YouTubeMix, which has 241: name the folder that youtubemix.zip unpacks to"
         )
-    return AudioFiles(found, config.rate)
+    return _recordings(found, config)
 
 
 def _number(part: str) -> tuple[int, str]:
@@ -177,10 +173,10 @@ for _name, _file, _suffixes in (
     ("jsonl", "a file of JSON lines", (".jsonl", ".ndjson")),
     ("csv", "a CSV file", (".csv", ".tsv")),
     ("parquet", "a Parquet file", (".parquet",)),
+    ("datasets", "a folder that the library datasets has saved", (".arrow",)),
 ):
     _options = "text_field split_by"
     _add(_name, _TEXT, _table, f"{_file}, {_FOLDER}", _options, suffixes=_suffixes)
-_add("datasets", _TEXT, _table, "a folder that the library datasets has saved", "text_field")
 _add("text8", _TEXT, _text, "the file text8", download="text8")
 _add("enwik8", _BYTES_FIRST, _text, "the file enwik8", download="enwik8")
 _add("wikitext-2", _TEXT, _wikitext, _WIKITEXT, download="wikitext-2")
@@ -212,8 +208,6 @@ _add("spoken-digits", ("samples",), published.spoken_digits, _DIGITS, sample_rat
 
 def guess_corpus(path: Path) -> str:
     """The kind of corpus that a file or folder is: its name in `CORPORA`, "text" if in doubt."""
-    if tables.is_saved_dataset(path):
-        return "datasets"
     names = names_within(path)
     # Sound and music before the tables that may lie beside them.
     for kind in reversed(CORPORA.values()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from latentwave.errors import UserError
 SPLITS = ("train", "validation", "test")
 Label = int | tuple[int, ...]
 """The index of a class, or of all classes of a document in a multi-label corpus."""
+Reader = Callable[[Path, list[str]], Iterable[Any]]
+"""Gives the pieces of a file, as far as it can be read; see `FileCorpus`."""
 
 
 class UnusableFileError(Exception):
@@ -35,7 +37,7 @@ class Document:
 
 
 class Corpus(abc.ABC):
-    """Documents that read the same at every pass.
+    """Documents, the same whenever they are read.
 
     Opening a corpus looks files up and reads none of the large ones. Reading its documents
     completes `sources` and `skipped`.
@@ -60,15 +62,6 @@ class Corpus(abc.ABC):
         `UnreadableDocumentError`, after which the corpus goes on with the next document.
         """
 
-    def read_through(self) -> None:
-        """Read everything once, so that `sources` and `skipped` are complete."""
-        for document in self.documents():
-            try:
-                for _ in document.pieces:
-                    pass
-            except UnreadableDocumentError:
-                continue
-
 
 @dataclasses.dataclass(kw_only=True)
 class Found:
@@ -85,30 +78,40 @@ class FileCorpus(Corpus):
     """Files with one document each, or with many.
 
     A file that cannot be used is counted and passed over. Of one that breaks off, or is damaged
-    in places, the readable part is taken and the loss is counted. The `labels` of a labelled corpus
-    are by the names of its files, and stand for `class_names`; files without one hold the labels.
-    """
+    in places, the readable part is taken and the loss is counted.
 
-    pieces_are_documents = False
+    Args:
+        found: the files.
+        read: gives the pieces of a file; an `UnusableFileError` if nothing of it can be used. The
+            list that it gets beside the path takes in words for what could not be read, such as
+            "the last 3 s are damaged".
+        many: whether every piece is a document of its own.
+        labels: of a labelled corpus, by the names of its files; files without one hold the labels.
+        class_names: what the labels stand for.
+    """
 
     def __init__(
         self,
         found: Found,
+        read: Reader,
+        *,
+        many: bool = False,
         labels: Mapping[str, Label] | None = None,
         class_names: Collection[str] = (),
     ) -> None:
         super().__init__()
-        self.root, self._splits, self._labels = found.root, found.splits or {}, labels
+        self.root, self._read, self._many = found.root, read, many
+        self._splits, self._labels = found.splits or {}, labels
         self.left_out = found.left_out
         ordered = list(found.files)
         if self._splits:
             ordered.sort(key=lambda name: SPLITS.index(self._splits[name]))
         self.files = {name: found.files[name] for name in ordered if found.files[name].is_file()}
-        missing = {name: path for name, path in found.files.items() if name not in self.files}
         self._not_found = found.skipped + [
-            SkippedFile(name=name, reason=f"{path} is missing") for name, path in missing.items()
+            SkippedFile(name=name, reason=f"{path} is missing")
+            for name, path in found.files.items()
+            if name not in self.files
         ]
-        self._seen: dict[str, Source | SkippedFile] = {}
         if labels is not None:
             self.class_names = tuple(class_names)
             self.multi_label = any(isinstance(label, tuple) for label in labels.values())
@@ -116,75 +119,44 @@ class FileCorpus(Corpus):
             check_classes([labels[name] for name in own], self.class_names, str(self.root))
 
     def documents(self) -> Iterator[Document]:
-        """The documents of each file; a UserError if none can be used, or one has changed."""
+        """The documents of each file; a UserError if none can be used."""
         self.sources, self.skipped = [], list(self._not_found)
-        unusable = self._unusable()
-        for name in self.files:
-            if name in unusable:
-                self.skipped.append(unusable[name])
+        for name, path in self.files.items():
+            if self._labels is not None and name not in self._labels:
+                self.sources.append(file_source(name, path))
+                continue
+            pieces, split = self._pieces(name, path), self._splits.get(name)
+            if self._many:
+                yield from (Document(pieces=(piece,), split=split) for piece in pieces)
             else:
-                yield from self._documents_of(name)
+                label = self._labels[name] if self._labels is not None else None
+                yield Document(pieces=pieces, split=split, label=label)
         if not self.sources:
             first = self.skipped[0].reason if self.skipped else f"{self.root} is empty"
             num_files = len(self.files) + len(self._not_found)
             many = f"none of the {num_files} files in {self.root} can be used: "
             raise UserError(many * (len(self.skipped) > 1) + first)
 
-    def _unusable(self) -> dict[str, SkippedFile]:
-        """What an earlier pass could not use."""
-        return {name: seen for name, seen in self._seen.items() if isinstance(seen, SkippedFile)}
-
-    def _documents_of(self, name: str) -> Iterator[Document]:
-        split, pieces = self._splits.get(name), self._pieces(name)
-        if self.pieces_are_documents:
-            is_begun = False
-            try:
-                for piece in pieces:
-                    is_begun = True
-                    yield Document(pieces=(piece,), split=split)
-            except UnreadableDocumentError:
-                if is_begun:
-                    raise
-        elif self._labels is None:
-            yield Document(pieces=pieces, split=split)
-        elif name in self._labels:
-            yield Document(pieces=pieces, split=split, label=self._labels[name])
-        else:
-            self._finish(name, [])
-
-    @abc.abstractmethod
-    def _read(self, name: str, path: Path, lost: list[str]) -> Iterator[Any]:
-        """The pieces of a file; an `UnusableFileError` if nothing of it can be used.
-
-        `lost` takes in words for what could not be read, such as "the last 3 s are damaged".
-        """
-
-    def _pieces(self, name: str) -> Iterator[Any]:
+    def _pieces(self, name: str, path: Path) -> Iterator[Any]:
         lost: list[str] = []
+        is_begun = False
         try:
-            yield from self._read(name, self.files[name], lost)
-            self._finish(name, lost)
+            for piece in self._read(path, lost):
+                is_begun = True
+                yield piece
         except UnusableFileError as error:
-            raise self._skip(name, str(error)) from error
+            why = str(error)
         except OSError as error:
-            raise self._skip(name, f"cannot be read ({error.strerror or error})") from error
-
-    def _skip(self, name: str, words: str) -> UnreadableDocumentError:
-        skipped = SkippedFile(name=name, reason=f"{self.files[name]} {words}")
-        self._seen[name] = skipped
-        self.skipped.append(skipped)
-        return UnreadableDocumentError(skipped.reason)
-
-    def _finish(self, name: str, lost: list[str]) -> None:
-        """Note that a file was read, and what of it was lost."""
-        path = self.files[name]
-        source = file_source(name, path)
-        if self._seen.setdefault(name, source) != source:
-            raise UserError(
-                f"{path} changed while it was being read: prepare the corpus again when the file "
-                "is complete"
-            )
-        self.sources.append(source)
+            why = f"cannot be read ({error.strerror or error})"
+        else:
+            why = ""
+        if why and not (self._many and is_begun):
+            self.skipped.append(SkippedFile(name=name, reason=f"{path} {why}"))
+            if self._many:
+                return
+            raise UnreadableDocumentError(self.skipped[-1].reason)
+        lost += [why] if why else []
+        self.sources.append(file_source(name, path))
         if lost:
             self.skipped.append(SkippedFile(name=name, reason=f"{path}: {'; '.join(lost)}"))
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import functools
-import http.client
-import os
 import shutil
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pooch
 import yaml
+from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.file_download import http_get
 from pydantic.dataclasses import dataclass
 
 from latentwave.bench.data.folders import cache_folder, unpack, whole_folder
@@ -22,10 +18,6 @@ from latentwave.bench.data.json_files import validated
 from latentwave.errors import UserError
 
 _CONTENT = "content"
-_CHUNK_BYTES = 1 << 18
-_TIMEOUT_SECONDS = 30.0
-_ATTEMPTS = 5
-OnBytes = Callable[[str, int, int | None], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,13 +72,7 @@ def require(name: str) -> Path:
     return found
 
 
-def fetch(
-    name: str,
-    *,
-    mirror: str | None = None,
-    offline: bool = False,
-    on_bytes: OnBytes | None = None,
-) -> Path:
+def fetch(name: str, *, mirror: str | None = None) -> Path:
     """Download a data set, check it, and unpack it; do nothing if that was done before.
 
     Files go to `downloads/NAME` in the cache folder. A transfer that breaks off is continued, by
@@ -96,8 +82,6 @@ def fetch(
     Args:
         name: of the catalogue.
         mirror: a folder on the web that holds the files under their names; tried first.
-        offline: touch no network, as with LATENTWAVE_OFFLINE=1 in the environment.
-        on_bytes: is called with the file's name, bytes so far, and its size, None if not told.
 
     Returns:
         What to prepare: a file or folder; a UserError says what else to do.
@@ -108,12 +92,11 @@ def fetch(
     if found is not None:
         return found
     download, home = CATALOGUE[name], _home(name)
-    offline = offline or os.environ.get("LATENTWAVE_OFFLINE", "") not in ("", "0")
     pooch.get_logger().setLevel("ERROR")  # we speak ourselves
     try:
         home.mkdir(parents=True, exist_ok=True)
         for file in download.files:
-            _fetch_file(home, file, mirror, offline, on_bytes)
+            _fetch_file(home, file, mirror)
         with whole_folder(home / _CONTENT) as partial:
             for file in download.files:
                 if file.unpack:
@@ -135,99 +118,38 @@ def _home(name: str) -> Path:
     return cache_folder() / "downloads" / name
 
 
-def _fetch_file(
-    home: Path, file: RemoteFile, mirror: str | None, offline: bool, on_bytes: OnBytes | None
-) -> None:
+def _fetch_file(home: Path, file: RemoteFile, mirror: str | None) -> None:
     """Bring a file into its folder, unless it is there."""
-    about = file.checksum or "no checksum is published"
-    if offline:
-        if not _is_published(home / file.name, file.checksum):
-            raise UserError(
-                f"offline: get {file.name} ({about}) from {file.urls[0]} on another machine, put "
-                f"it into {home}, and run the same command again"
-            )
-        return
     failures, part = [], home / f"{file.name}.part"
     if file.checksum is None:  # nothing would tell whether what is continued is the same file
         part.unlink(missing_ok=True)
-    told = on_bytes and functools.partial(on_bytes, file.name)
-    downloader = functools.partial(_transfer, part=part, on_bytes=told)
     urls = [*([f"{mirror.rstrip('/')}/{file.name}"] if mirror else []), *file.urls]
+    downloader = functools.partial(_transfer, part)
     # What is continued may be another file by now: then the first address is asked again.
     for url in urls[:1] * part.exists() + urls:
         try:
             pooch.retrieve(url, file.checksum, fname=file.name, path=home, downloader=downloader)
-        except UserError as error:
-            failures.append(str(error))
         except ValueError as error:  # pooch's word for a wrong checksum
             failures.append(f"{url}: not what was published ({' '.join(str(error).split())})")
+        except Exception as error:  # of whatever huggingface_hub transfers by
+            failures.append(f"{url}: {' '.join(str(error).split())}")
         else:
             return
+    kept = f" ({part.stat().st_size:,} bytes are kept)" if part.exists() else ""
     raise UserError(
-        f"{file.name} cannot be had: {'; '.join(failures)}. Try again later, name a --mirror, or "
-        f"put the file ({about}) into {home} yourself"
+        f"{file.name} cannot be had: {'; '.join(failures)}. Try again later{kept}, name a "
+        f"--mirror, or put the file ({file.checksum or 'of no known checksum'}) into {home} "
+        "yourself"
     )
 
 
-def _is_published(path: Path, checksum: str | None) -> bool:
-    if checksum is None or not path.is_file():
-        return path.is_file()
-    kind, _, expected = checksum.partition(":")
-    return bool(pooch.file_hash(str(path), kind) == expected)
-
-
-def _transfer(
-    url: str,
-    output_file: Any,
-    _: Any = None,
-    *,
-    part: Path,
-    on_bytes: Callable[[int, int | None], None] | None,
-) -> None:
+def _transfer(part: Path, url: str, output_file: Any, _: Any = None) -> None:
     """A downloader for pooch that continues what lies in `part`, which outlives a failure."""
-    if not url.startswith(("http://", "https://")):
-        raise UserError(f"can only download from http and https, got {url}")
-    for attempt in range(_ATTEMPTS):
-        if attempt:
-            time.sleep(2.0 ** (attempt - 1))
+    with part.open("ab") as file:
         try:
-            _receive(url, part, on_bytes)
-        except urllib.error.HTTPError as error:
-            error.close()
-            if error.code == 416:  # all is here, or another file than before
-                part.unlink(missing_ok=True)
-            elif 400 <= error.code < 500:
-                raise UserError(f"{url}: HTTP {error.code} {error.reason}") from error
-            failure: Exception = error
-        except (OSError, http.client.HTTPException) as error:
-            failure = error
-        else:
-            shutil.move(part, output_file)
-            return
-    kept = part.stat().st_size if part.exists() else 0
-    raise UserError(
-        f"{url}: the transfer failed {_ATTEMPTS} times, last with: {failure}; {kept:,} bytes are "
-        "kept, the same command goes on from there"
-    )
-
-
-def _receive(url: str, part: Path, on_bytes: Callable[[int, int | None], None] | None) -> None:
-    have = part.stat().st_size if part.exists() else 0
-    headers = {"User-Agent": "latentwave", "Accept-Encoding": "identity"}
-    headers |= {"Range": f"bytes={have}-"} if have else {}
-    request = urllib.request.Request(url, headers=headers)  # noqa: S310 (checked above)
-    with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310
-        if response.status != 206:
-            have = 0
-        elif not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-            raise OSError(f"asked for bytes from {have} on, the server sent others")
-        length = response.headers.get("Content-Length", "")
-        size = have + int(length) if length.isdecimal() else None
-        with part.open("ab" if have else "wb") as file:
-            while chunk := response.read(_CHUNK_BYTES):
-                file.write(chunk)
-                have += len(chunk)
-                if on_bytes is not None:
-                    on_bytes(have, size)
-    if size is not None and have < size:
-        raise OSError(f"the connection was lost after {have:,} of {size:,} bytes")
+            http_get(url, file, resume_size=file.tell())
+        except HfHubHTTPError as error:
+            if error.response.status_code == 416:  # all is here, or another file than before
+                part.unlink()
+            raise
+    shutil.move(part, output_file)

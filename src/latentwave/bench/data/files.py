@@ -11,26 +11,21 @@ import hashlib
 import io
 import lzma
 import os
-import tarfile
-import zipfile
-import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from latentwave.bench.data.codec import optional_package
 from latentwave.bench.data.config import CorpusConfig
-from latentwave.bench.data.corpus import Found, UnusableFileError
+from latentwave.bench.data.corpus import Found
 from latentwave.bench.data.download import require
-from latentwave.bench.data.folders import cache_folder, unpack, whole_folder
+from latentwave.bench.data.folders import DAMAGED, cache_folder, unpack, whole_folder
 from latentwave.bench.data.metadata import SkippedFile
 from latentwave.bench.data.splits import ABOUT, choose_splits
 from latentwave.errors import UserError
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".txz")
 PACKED = (".gz", ".bz2", ".xz", ".zst")
-DAMAGED_ARCHIVE = (EOFError, zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error)
-_LONGEST_LINE = 1 << 24
 
 
 def find_corpus(config: CorpusConfig, what: str = "files", *, split_by: str = "tokens") -> Found:
@@ -140,9 +135,7 @@ def read_csv(path: Path, columns: list[str], *, heading: bool = True) -> Iterato
     """
     empty = True
     with reading(path) as file:
-        text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="\n")
-        # Lines in pieces: a compressed line may be longer than the memory.
-        rows = csv.reader(iter(lambda: text.readline(_LONGEST_LINE), ""), strict=True)
+        rows = csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), strict=True)
         head = next(rows, columns) if heading else columns
         missing = [column for column in columns if column not in head]
         if missing:
@@ -164,7 +157,7 @@ def reading(path: Path) -> Iterator[Any]:
     try:
         with open_unpacked(path) as file:
             yield file
-    except (OSError, ValueError, csv.Error, UnusableFileError, *DAMAGED_ARCHIVE) as error:
+    except (OSError, ValueError, csv.Error, *DAMAGED) as error:
         if isinstance(error, UserError):
             raise
         why = error.strerror if isinstance(error, OSError) else None

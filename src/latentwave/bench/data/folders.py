@@ -17,10 +17,10 @@ from pathlib import Path
 
 from latentwave.errors import UserError
 
+PARTIAL = ".partial"
 ABANDONED_SECONDS = 24 * 3600.0
-# A RuntimeError is an encrypted zip, or one packed by a method that Python does not know.
-_DAMAGED: tuple[type[Exception], ...] = (zipfile.BadZipFile, tarfile.TarError, zlib.error)
-_DAMAGED += (lzma.LZMAError, EOFError, RuntimeError)
+# What reading a damaged archive or packed file raises.
+DAMAGED = (EOFError, zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error)
 
 
 def cache_folder() -> Path:
@@ -51,25 +51,19 @@ def whole_folder(folder: Path, final: Callable[[], Path] | None = None) -> Itera
         for file in partial.iterdir():
             _force(file)
         _force(partial)
-        if not _rename(partial, folder if final is None else final()):
+        target = folder if final is None else final()
+        with contextlib.suppress(OSError):
+            target.rmdir()  # refused unless empty
+        try:
+            partial.rename(target)
+        except OSError:
+            if not (target.is_dir() and any(target.iterdir())):
+                raise
             shutil.rmtree(partial)
         _force(parent)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-
-
-def _rename(partial: Path, folder: Path) -> bool:
-    """Whether the folder could take its name; False if a full one stands there."""
-    try:
-        with contextlib.suppress(FileNotFoundError):
-            folder.rmdir()  # refused unless empty
-        partial.rename(folder)
-    except OSError:
-        if folder.is_dir() and any(folder.iterdir()):
-            return False
-        raise
-    return True
 
 
 def _force(path: Path) -> None:
@@ -90,15 +84,14 @@ def _remove_abandoned(folder: Path) -> None:
                 shutil.rmtree(partial)
 
 
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Give a file to write, which takes its real name when the block ends without a fault."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+def write_durably(path: Path, content: str | bytes) -> None:
+    """Replace a file at once: a reader or a crash finds the old content or the new, never half."""
+    partial = path.with_name(path.name + PARTIAL)
+    with partial.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -119,5 +112,6 @@ def unpack(archive: Path, folder: Path) -> None:
             raise UserError(f"{archive} is neither a zip nor a tar archive")
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise UserError(f"{archive} holds {error.filename} twice: it is not unpacked") from error
-    except _DAMAGED as error:
+    # A RuntimeError is an encrypted zip, or one packed by a method that Python does not know.
+    except (RuntimeError, *DAMAGED) as error:
         raise UserError(f"{archive} is damaged or refused: {error}") from error

@@ -136,6 +136,10 @@ def token_dtype(vocab_size: int) -> str:
 
 def file_source(name: str, path: Path) -> Source:
     """A file as a source, under a name."""
+    return Source(name=name, num_bytes=path.stat().st_size, sha256=sha256_of(path))
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return Source(name=name, num_bytes=file.tell(), sha256=digest)
+        return hashlib.file_digest(file, "sha256").hexdigest()

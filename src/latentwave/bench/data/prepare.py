@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -11,15 +12,15 @@ import warnings
 from pathlib import Path
 
 from latentwave.bench.data.config import CorpusConfig
-from latentwave.bench.data.corpora import open_corpus, save_codec
+from latentwave.bench.data.corpora import save_codec
 from latentwave.bench.data.corpus import Corpus
-from latentwave.bench.data.folders import cache_folder, whole_file, whole_folder
+from latentwave.bench.data.folders import cache_folder, whole_folder, write_durably
 from latentwave.bench.data.metadata import (
     FORMAT_VERSION,
     METADATA_FILE,
     Source,
     StoreMetadata,
-    file_source,
+    sha256_of,
 )
 from latentwave.bench.data.store import TokenStore, open_store
 from latentwave.bench.data.writer import write_documents
@@ -33,35 +34,30 @@ _YOUNG_SECONDS = 2.0
 def prepare(config: CorpusConfig, folder: Path | None = None) -> TokenStore:
     """Build the token store of a corpus, or open the finished one.
 
-    The sources are read in pieces, once unless a tokenizer is trained on them. A store that is
-    there already is opened without reading them, as long as no file has another size or time of
-    change. An interrupted preparation leaves no store. The default folder is
-    `stores/NAME-FINGERPRINT` in the cache folder; the fingerprint covers the configuration, the
-    format version and the content of the sources. A warning names the files that could not be
-    read, or not as a whole.
+    The sources are read in pieces, once. A store that is there already is opened without reading
+    them, as long as no file has another size or time of change. An interrupted preparation leaves
+    no store. The default folder is `stores/NAME-FINGERPRINT` in the cache folder; the fingerprint
+    covers the configuration, the format version and the content of the sources. A warning names
+    the files that could not be read, or not as a whole.
 
     Raises:
         UserError: if the corpus is missing, empty or unreadable; if the folder holds something
             else than the store of this corpus; if the disk refuses.
     """
-    corpus = open_corpus(config)
+    corpus = config.kind.read(config)
     memory = _fingerprint_memory(config, corpus)
-    known = found = _recall(memory)
+    # Of what is drawn by rules, these are the source.
+    is_drawn = bool(corpus.sources) and not corpus.files
+    found = _fingerprint(config, corpus.sources) if is_drawn else _recall(memory)
     if folder is not None:
         folder = folder.absolute()
         _check_place(config, folder)
-    elif found is not None:
-        folder = _store_path(config, found)
-    if folder is None or not (folder / METADATA_FILE).exists():
+    place = _store_path(config, found) if folder is None and found else folder
+    if found is None or place is None or not (place / METADATA_FILE).exists():
         found = _write(config, corpus, folder)
-    elif found is None:
-        corpus.read_through()
-        if not corpus.sources:
-            raise UserError(f"the corpus {config.name!r} holds nothing that can be read")
-        found = _fingerprint(config, corpus.sources)
-    if memory is not None and found != known:
-        _remember(memory, found)
-    store = open_store(_store_path(config, found) if folder is None else folder)
+        if memory is not None:
+            _remember(memory, found)
+    store = open_store(folder or _store_path(config, found))
     if store.metadata.fingerprint != found:
         raise UserError(
             f"{folder} holds the store of another corpus ({store.metadata.corpus!r}, fingerprint "
@@ -146,21 +142,17 @@ def _changed_at(status: os.stat_result) -> float:
 
 
 def _recall(memory: Path | None) -> str | None:
-    try:
-        found = "" if memory is None else memory.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
+    if memory is None or not memory.is_file():
         return None
+    found = memory.read_text(encoding="ascii", errors="replace").strip()
     return found if len(found) == 64 else None
 
 
 def _remember(memory: Path, found: str) -> None:
     """Keep a fingerprint; a disk that refuses costs the time of reading again, no more."""
-    try:
+    with contextlib.suppress(OSError):
         memory.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(memory) as partial:
-            partial.write_text(found + "\n", encoding="ascii")
-    except OSError:
-        return
+        write_durably(memory, found + "\n")
 
 
 def _fingerprint(config: CorpusConfig, sources: list[Source]) -> str:
@@ -178,7 +170,7 @@ def _settings(config: CorpusConfig) -> dict[str, object]:
         file = file / "tokenizer.json" if file.is_dir() else file
         if not file.is_file():
             raise UserError(f"there is no tokenizer {file}: name a tokenizer.json or its folder")
-        options["tokenizer_path"] = file_source("", file).sha256
+        options["tokenizer_path"] = sha256_of(file)
     return {
         "format_version": FORMAT_VERSION,
         "corpus": config.name,

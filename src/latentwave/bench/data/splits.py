@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import re
-import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 
-from latentwave.bench.data.corpus import (
-    SPLITS,
-    Corpus,
-    Document,
-    UnreadableDocumentError,
-    check_classes,
-)
-from latentwave.bench.data.metadata import Source, file_source
 from latentwave.errors import UserError
 
 _SPLIT_NAMES = {
@@ -28,7 +17,16 @@ _SPLIT_NAMES = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 # Files about the others.
-ABOUT = ("readme", "license", "licence", "copying", "changelog", "citation")
+ABOUT = (
+    "readme",
+    "license",
+    "licence",
+    "copying",
+    "changelog",
+    "citation",
+    "dataset_",
+    "state.json",
+)
 
 
 def split_of(name: str) -> str | None:
@@ -138,131 +136,3 @@ def share_sizes(total: int, validation: float, test: float) -> dict[str, int]:
     # From the small shares: 1 − 0.05 − 0.05 is a hair below 0.9 and would miss text8's borders.
     sizes = {"validation": round(total * validation), "test": round(total * test)}
     return {"train": total - sum(sizes.values()), **sizes}
-
-
-class CharacterShares(Corpus):
-    """A text corpus whose documents name their split, cut by shares of its characters.
-
-    A tokenizer that is trained on the training text must know that text before there are tokens.
-    The borders are those of the same text with one token per character; where the documents of
-    the corpus name splits these stand, and a missing validation split is cut off the end of the
-    training text.
-    """
-
-    def __init__(self, corpus: Corpus, validation: float, test: float) -> None:
-        super().__init__()
-        self._corpus = corpus
-        self._shares = (validation, test)
-        self._sizes: dict[str, int] | None = None
-        self.files, self.left_out = corpus.files, corpus.left_out
-
-    def documents(self) -> Iterator[Document]:
-        """The documents; one that a border cuts becomes two."""
-        if self._sizes is None:
-            self._sizes = self._count()
-        room = {name: size for name, size in self._sizes.items() if size} or {"train": 0}
-        room[list(room)[-1]] = sys.maxsize  # takes what is left
-        for document in self._corpus.documents():
-            yield from _cut(document, room)
-        self.sources, self.skipped = self._corpus.sources, self._corpus.skipped
-
-    def _count(self) -> dict[str, int]:
-        """How many characters belong to each split in turn."""
-        found: dict[str | None, int] = {}
-        for document in self._corpus.documents():
-            try:
-                number = sum(len(piece) for piece in document.pieces)
-            except UnreadableDocumentError:
-                continue
-            found[document.split] = found.get(document.split, 0) + number
-        if None in found:
-            return share_sizes(found[None], *self._shares)
-        if "validation" in found or "train" not in found:
-            return {name: found.get(name, 0) for name in SPLITS}
-        return share_sizes(found["train"], self._shares[0], 0.0) | {"test": found.get("test", 0)}
-
-
-def _cut(document: Document, room: dict[str, int]) -> Iterator[Document]:
-    """A text cut where the room of a split ends, which it uses up."""
-    pieces, rest = filter(None, document.pieces), ""
-
-    def take(split: str) -> Iterator[str]:
-        nonlocal rest
-        while room[split] and (rest := rest or next(pieces, "")):
-            part, rest = rest[: room[split]], rest[room[split] :]
-            room[split] -= len(part)
-            yield part
-
-    while rest := rest or next(pieces, ""):
-        split = next(name for name in SPLITS if room.get(name))
-        yield Document(pieces=take(split), split=split)
-
-
-@dataclasses.dataclass(frozen=True)
-class Example:
-    """One document, its label and its split."""
-
-    piece: Any  # what the codec encodes
-    label: int  # index of its class
-    split: str = "train"
-
-
-class LabelledRows(Corpus):
-    """A labelled corpus whose files hold many examples each, or that is drawn by rules.
-
-    Args:
-        read: gives the examples, train before validation before test; the same at every call.
-        class_names: what the labels stand for.
-        files: that are read, by name.
-        shares: of the training examples to set apart for validation and test, see `deal_examples`.
-        rules: what a corpus without files is drawn by; equal rules, equal documents.
-    """
-
-    def __init__(
-        self,
-        read: Callable[[], Iterable[Example]],
-        class_names: Collection[str],
-        files: Mapping[str, Path] | None = None,
-        shares: tuple[float, float] = (0.0, 0.0),
-        rules: str = "",
-    ) -> None:
-        super().__init__()
-        self.class_names = names = tuple(class_names)
-        self.files = dict(files or {})
-        self._read, self._shares, self._num_classes = read, shares, len(names)
-        if rules:
-            digest = hashlib.sha256(rules.encode()).hexdigest()
-            self.sources = [Source(name="rules", num_bytes=0, sha256=digest)]
-
-    def read_through(self) -> None:
-        """Read everything once; rules say all that there is to know."""
-        if self.files:
-            super().read_through()
-
-    def documents(self) -> Iterator[Document]:
-        """One per example."""
-        seen, where = set[int](), ", ".join(self.files) or "the rules"
-        for example in self._dealt():
-            if not 0 <= example.label < self._num_classes:
-                raise UserError(
-                    f"{where}: there is a label {example.label}, but the classes are 0 to "
-                    f"{self._num_classes - 1}"
-                )
-            if example.split == "train":
-                seen.add(example.label)
-            yield Document(pieces=[example.piece], split=example.split, label=example.label)
-        check_classes(seen, self.class_names or (), where)
-        if self.files:
-            self.sources = [file_source(name, path) for name, path in self.files.items()]
-
-    def _dealt(self) -> Iterator[Example]:
-        """The examples with their final splits, in order."""
-        if not any(self._shares):
-            yield from self._read()
-            return
-        splits = deal_examples(sum(each.split == "train" for each in self._read()), *self._shares)
-        for split in SPLITS:
-            for index, example in enumerate(self._read()):
-                own = splits[index] if example.split == "train" else example.split
-                if own == split:
-                    yield dataclasses.replace(example, split=split)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import math
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 
 from latentwave.bench.data.codec import Codec
 from latentwave.bench.data.corpora import load_codec
-from latentwave.bench.data.metadata import METADATA_FILE, Split, StoreMetadata
+from latentwave.bench.data.metadata import METADATA_FILE, Split, StoreMetadata, sha256_of
 from latentwave.bench.data.windows import DocumentBorders
 from latentwave.bench.data.writer import DOCUMENTS_FILE, LABELS_FILE, TOKENS_FILE
 from latentwave.errors import UserError
@@ -103,10 +102,6 @@ class TokenStore:
         """The tokenizer, as `AutoTokenizer.from_pretrained(store.folder)` loads it, of text."""
         return self.codec.tokenizer
 
-    def encode_text(self, text: str) -> NDArray[Any]:
-        """The tokens of a text, such as a prompt: (tokens,), of `metadata.dtype`."""
-        return self.codec.encode_prompt(text)
-
     def prepared_at(self) -> float:
         """When the store was written: seconds since 1970."""
         return (self.folder / METADATA_FILE).stat().st_mtime
@@ -115,8 +110,7 @@ class TokenStore:
         """Read all tokens and compare them with their checksum; a UserError if a byte changed."""
         path = self.folder / TOKENS_FILE
         try:
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
+            found = sha256_of(path)
         except OSError as error:
             raise UserError(f"cannot read {path}: {error.strerror or error}") from error
         if found != self.metadata.sha256:

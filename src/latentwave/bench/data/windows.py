@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import abc
-import functools
-import mmap
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,19 +14,6 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from latentwave.errors import UserError
-
-
-def _by_name(array: NDArray[Any]) -> Any:
-    """What maps a file again; pickling its map would copy all of it to each worker."""
-    # Only the map itself knows its true offset; a slice of it repeats the map's.
-    if isinstance(array, np.memmap) and array.ndim == 1 and isinstance(array.base, mmap.mmap):
-        place = (array.dtype, "r", array.offset, array.shape)
-        return functools.partial(np.memmap, str(array.filename), *place)
-    return array
-
-
-def _opened(array: Any) -> Any:
-    return array() if callable(array) else array
 
 
 class DocumentBorders:
@@ -63,12 +48,6 @@ class DocumentBorders:
         stop = self.first_token + num_tokens
         first, last = np.asarray(self.documents).searchsorted([self.first_token + 1, stop])
         return num_tokens - 1 - int(last - first)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"documents": _by_name(self.documents)}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, documents=_opened(state["documents"]))
 
 
 class _Windows(Dataset[dict[str, Tensor]], abc.ABC):
@@ -123,12 +102,6 @@ class _Windows(Dataset[dict[str, Tensor]], abc.ABC):
             labels[position_ids == 0] = -100  # nothing of its own document stands before it
             item |= {"segment_ids": segment_ids, "position_ids": position_ids}
         return item
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"tokens": _by_name(self.tokens)}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, tokens=_opened(state["tokens"]))
 
 
 class RandomWindows(_Windows):

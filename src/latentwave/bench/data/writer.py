@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import array
-import hashlib
+import dataclasses
+import itertools
 import platform
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,16 +17,22 @@ from numpy.typing import NDArray
 from latentwave.bench.data.codec import Codec
 from latentwave.bench.data.config import CorpusConfig
 from latentwave.bench.data.corpora import make_encoder
-from latentwave.bench.data.corpus import SPLITS, Corpus, Document, UnreadableDocumentError
-from latentwave.bench.data.metadata import FORMAT_VERSION, Provenance, Split, StoreMetadata
+from latentwave.bench.data.corpus import SPLITS, Corpus, UnreadableDocumentError
+from latentwave.bench.data.metadata import (
+    FORMAT_VERSION,
+    Provenance,
+    Split,
+    StoreMetadata,
+    sha256_of,
+)
 from latentwave.bench.data.splits import share_sizes
+from latentwave.bench.data.text.characters import CodePoints, Draft, TextCodec, text_pieces
 from latentwave.errors import UserError
 
 TOKENS_FILE = "tokens.bin"
 DOCUMENTS_FILE = "documents.npy"
 LABELS_FILE = "labels.npy"
 _CHUNK_TOKENS = 1 << 16
-_Counts = Counter[str]
 
 
 def write_documents(
@@ -36,65 +43,51 @@ def write_documents(
     Documents without tokens are left out. One that cannot be read to its end is taken back: the
     corpus counts it among the skipped. Splits that documents name stand; only a validation split
     that is missing is cut off the end of the training tokens. Otherwise the last tokens are the
-    test, those before them the validation; labelled documents are not cut. The metadata that is
-    returned with the codec lacks the fingerprint.
+    test, those before them the validation; labelled documents are not cut. Texts are cut by their
+    characters, whatever their tokens become. The metadata that is returned with the codec lacks
+    the fingerprint.
     """
-    encoder = make_encoder(config, corpus)
+    encoder = make_encoder(config)
     path, dtype = folder / TOKENS_FILE, np.dtype(encoder.dtype).newbyteorder("<")
-    starts, labels = array.array("q"), list[Any]()
-    firsts: dict[str | None, int] = {}  # the first token of each split that documents name
-    counted: dict[str | None, _Counts] = {}
-    faults: list[UserError] = []
+    read = _Read()
     with path.open("wb") as file:
-        for document in corpus.documents():
-            start = file.tell()
-            _check_order(firsts, document.split)
-            firsts.setdefault(document.split, start // dtype.itemsize)
-            units = _Counts()
-            try:
-                for tokens in encoder.encode_document(_counted(document, encoder, units)):
-                    file.write(np.ascontiguousarray(tokens, dtype=dtype).data)
-            except UnreadableDocumentError as error:
-                faults.append(error)
-                file.seek(start)
-                file.truncate()
-                continue
-            if file.tell() > start:
-                starts.append(start // dtype.itemsize)
-                labels.append(document.label)
-                counted.setdefault(document.split, _Counts()).update(units)
-    if not starts:
-        if len(faults) > 1:
-            raise UserError(f"none of {len(faults)} documents can be read; the first: {faults[0]}")
-        if faults:
-            raise faults[0]
+        _encode(corpus, encoder, dtype, file, read)
+    if not read.starts:
         what = config.path or f"the corpus {config.name!r}"
         raise UserError(f"{what} is empty: name a file or folder that holds something")
-    codec, tokens = _finished(path, dtype, encoder)
-    with path.open("rb") as written:
-        sha256 = hashlib.file_digest(written, "sha256").hexdigest()
-    np.save(folder / DOCUMENTS_FILE, documents := np.array(starts, dtype=np.int64))
-    label_array = _label_array(labels, corpus)
-    if label_array is not None:
-        np.save(folder / LABELS_FILE, label_array)
-    whole = None if label_array is None else documents
-    places = _cut(firsts, len(tokens), config, whole)
+    documents, labels = np.array(read.starts, dtype=np.int64), read.labels
+    draft = np.memmap(path, dtype, "r")
+    whole = None if corpus.class_names is None else documents
+    places = _cut(read.firsts, len(draft), config, whole)
+    spans = dict(zip(SPLITS, itertools.pairwise(places), strict=True))
+    num_units = {name: _units(encoder, draft[slice(*span)]) for name, span in spans.items()}
+    codec = encoder
+    if isinstance(encoder, CodePoints):
+        codec = text_codec = encoder.finish(Draft(draft, np.array(read.pieces), places[1]))
+        edges = np.unique([*places, *documents])
+        moved = _encode_again(path, draft, text_codec, edges)
+        places = list(moved[np.searchsorted(edges, places)])
+        documents = np.append(moved[np.searchsorted(edges, documents)], moved[-1])
+        is_kept = np.diff(documents) > 0
+        documents, labels = documents[:-1][is_kept], list(itertools.compress(labels, is_kept))
+    del draft
+    np.save(folder / DOCUMENTS_FILE, documents)
+    if corpus.class_names is not None:
+        np.save(folder / LABELS_FILE, _label_array(labels, corpus.class_names, corpus.multi_label))
     return codec, StoreMetadata(
         format_version=FORMAT_VERSION,
         fingerprint="",
         corpus=config.name,
         tokenizer=config.tokenizer_name,
         vocab_size=codec.vocab_size,
-        num_tokens=len(tokens),
-        num_documents=len(starts),
+        num_tokens=int(places[-1]),
+        num_documents=len(documents),
         dtype=codec.dtype,
-        sha256=sha256,
+        sha256=sha256_of(path),
         unit=codec.unit,
         splits={
-            name: Split(
-                start=start, stop=stop, num_units=_units(codec, tokens[start:stop], name, counted)
-            )
-            for name, start, stop in zip(SPLITS, places, places[1:], strict=False)
+            name: Split(start=int(start), stop=int(stop), num_units=num_units[name])
+            for name, (start, stop) in zip(SPLITS, itertools.pairwise(places), strict=True)
         },
         class_names=corpus.class_names,
         multi_label=corpus.multi_label,
@@ -105,6 +98,37 @@ def write_documents(
             python_version=platform.python_version(),
         ),
     )
+
+
+@dataclasses.dataclass
+class _Read:
+    """What was read: places in tokens."""
+
+    starts: array.array[int] = dataclasses.field(default_factory=lambda: array.array("q"))
+    pieces: array.array[int] = dataclasses.field(default_factory=lambda: array.array("q"))
+    labels: list[Any] = dataclasses.field(default_factory=list)
+    firsts: dict[str | None, int] = dataclasses.field(default_factory=dict)  # of named splits
+
+
+def _encode(
+    corpus: Corpus, encoder: Codec, dtype: np.dtype[Any], file: BinaryIO, read: _Read
+) -> None:
+    for document in corpus.documents():
+        start, num_pieces = file.tell(), len(read.pieces)
+        _check_order(read.firsts, document.split)
+        read.firsts.setdefault(document.split, start // dtype.itemsize)
+        try:
+            for piece in document.pieces:
+                read.pieces.append(file.tell() // dtype.itemsize)
+                file.write(np.ascontiguousarray(encoder.encode(piece), dtype=dtype).data)
+        except UnreadableDocumentError:
+            file.seek(start)
+            file.truncate()
+            del read.pieces[num_pieces:]
+            continue
+        if file.tell() > start:
+            read.starts.append(start // dtype.itemsize)
+            read.labels.append(document.label)
 
 
 def _check_order(firsts: Mapping[str | None, int], split: str | None) -> None:
@@ -118,32 +142,21 @@ def _check_order(firsts: Mapping[str | None, int], split: str | None) -> None:
         )
 
 
-def _counted(document: Document, encoder: Codec, units: _Counts) -> Iterator[Any]:
-    for piece in document.pieces:
-        units.update(encoder.count_units(piece))
-        yield piece
-
-
-def _finished(
-    path: Path, dtype: np.dtype[Any], encoder: Codec
-) -> tuple[Codec, NDArray[np.integer[Any]]]:
-    """The codec and the mapped tokens, provisional ones replaced."""
-    tokens = np.memmap(path, dtype, "r")
-    codec, table = encoder.finish(_chunks(tokens))
-    if table is not None:
-        dtype = np.dtype(codec.dtype).newbyteorder("<")
-        partial = path.with_name("tokens.final")
-        with partial.open("wb") as file:
-            for part in _chunks(tokens):
-                file.write(table.take(part).astype(dtype, copy=False).data)
-        del tokens
-        partial.replace(path)
-        tokens = np.memmap(path, dtype, "r")
-    return codec, tokens
-
-
-def _chunks(tokens: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    return (tokens[i : i + _CHUNK_TOKENS] for i in range(0, len(tokens), _CHUNK_TOKENS))
+def _encode_again(
+    path: Path, draft: NDArray[Any], codec: TextCodec, edges: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Put a codec's tokens in the place of a draft's; where each edge of the draft lies now."""
+    dtype = np.dtype(codec.dtype).newbyteorder("<")
+    partial, moved = path.with_name("tokens.final"), [0]
+    with partial.open("wb") as file:
+        for start, stop in itertools.pairwise(edges):
+            for tokens in codec.encode_document(text_pieces(draft[start:stop])):
+                file.write(np.ascontiguousarray(tokens, dtype=dtype).data)
+            moved.append(file.tell() // dtype.itemsize)
+    partial.replace(path)
+    if not moved[-1]:
+        raise UserError("the tokenizer makes no tokens of this corpus: use another tokenizer")
+    return np.array(moved)
 
 
 def _cut(
@@ -167,34 +180,19 @@ def _cut(
     return [0, *places, total]
 
 
-def _units(
-    codec: Codec, tokens: NDArray[Any], split: str, counted: Mapping[str | None, _Counts]
-) -> dict[str, int]:
+def _units(encoder: Codec, tokens: NDArray[Any]) -> dict[str, int]:
     """What the tokens of a split hold."""
-    empty = codec.units_of(tokens[:0])
-    if empty is None and None in counted:
-        raise ValueError(f"{codec.kind!r} tokens tell no units: documents must name splits")
-    if empty is None:
-        return dict(counted.get(split) or dict.fromkeys(counted["train"], 0))
-    total = _Counts(empty)
-    for part in _chunks(tokens):
-        total.update(codec.units_of(part))
+    total = Counter(encoder.units_of(tokens[:0]))
+    for start in range(0, len(tokens), _CHUNK_TOKENS):
+        total.update(encoder.units_of(tokens[start : start + _CHUNK_TOKENS]))
     return dict(total)
 
 
-def _label_array(labels: Sequence[Any], corpus: Corpus) -> NDArray[Any] | None:
+def _label_array(labels: Sequence[Any], names: Sequence[str], multi_label: bool) -> NDArray[Any]:
     """What `labels.npy` holds: (documents,) int64, or (documents, classes) uint8, 0 and 1."""
-    names, is_multi = corpus.class_names, corpus.multi_label
-    if names is None:
-        if any(label is not None for label in labels):
-            raise ValueError("a corpus without class names has labelled documents")
-        return None
+    if not multi_label:
+        return np.array(labels, dtype=np.int64)
     table = np.zeros((len(labels), len(names)), dtype=np.uint8)
     for row, label in zip(table, labels, strict=True):
-        chosen = list(label) if isinstance(label, tuple) else [label]
-        is_known = all(isinstance(index, int) and 0 <= index < len(names) for index in chosen)
-        if is_multi != isinstance(label, tuple) or not is_known:
-            wanted = "a tuple of class indices" if is_multi else "one class index"
-            raise ValueError(f"label must be {wanted} in [0, {len(names)}), got {label!r}")
-        row[chosen] = 1
-    return table if is_multi else table.argmax(axis=1)
+        row[list(label)] = 1
+    return table

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from pydantic import with_config
 
 from latentwave.bench.data import CorpusConfig
+from latentwave.bench.data.checks import check_name, check_seeds
 from latentwave.bench.ladder.laws import ONE_SIZE
 from latentwave.bench.training import (
     BASELINE,
@@ -19,7 +20,6 @@ from latentwave.bench.training import (
     TrainingConfig,
     read_recipe_file,
 )
-from latentwave.bench.training.checks import check_name, check_seeds
 from latentwave.bench.training.files import STRICT
 from latentwave.bench.training.optimizers import first_decay_step
 from latentwave.bench.training.recipe import config_from_dict

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from latentwave.bench.comparison.results import Number, Record
+from latentwave.bench.data.folders import write_durably
 from latentwave.bench.data.json_files import read_json
 from latentwave.bench.ladder.laws import Law
-from latentwave.bench.training.files import write_durably
 from latentwave.errors import UserError
 
 LADDER = "ladder.json"

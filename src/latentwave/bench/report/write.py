@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from latentwave.bench.comparison.results import Results
+from latentwave.bench.data.folders import write_durably
 from latentwave.bench.inspection import Inspection
 from latentwave.bench.ladder import LadderResults
 from latentwave.bench.report.charts import Chart, ChartGrid
@@ -22,7 +23,6 @@ from latentwave.bench.report.inspection_charts import inspection_charts
 from latentwave.bench.report.inspection_page import inspection_page
 from latentwave.bench.report.ladder import ladder_charts, ladder_page, print_ladder
 from latentwave.bench.report.page import Page, render_page
-from latentwave.bench.training.files import write_durably
 from latentwave.errors import UserError
 
 

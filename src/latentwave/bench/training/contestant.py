@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from latentwave.bench.data.checks import check_values, number
 from latentwave.bench.training.backbone import BackboneConfig
-from latentwave.bench.training.checks import check_values, number
 from latentwave.bench.training.settings import TrainingConfig
 from latentwave.errors import UserError
 from latentwave.hub.placement import as_placed

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from pydantic import ConfigDict
 
+from latentwave.bench.data.folders import write_durably
 from latentwave.bench.data.json_files import read_json
+from latentwave.bench.data.metadata import sha256_of
 from latentwave.errors import UserError
 
-PARTIAL = ".partial"
 # What the folder of a run holds.
 RECORD = "run.json"
 RESULT = "result.json"
@@ -24,16 +24,6 @@ TENSORBOARD = "tensorboard"
 # In a sealed folder, such as a checkpoint or a model.
 MANIFEST = "manifest.json"
 _SEAL = "sha256"
-
-
-def write_durably(path: Path, content: str | bytes) -> None:
-    """Replace a file at once: a reader or a crash finds the old content or the new, never half."""
-    partial = path.with_name(path.name + PARTIAL)
-    with partial.open("wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -65,7 +55,7 @@ def read_sealed(path: Path, remedy: str) -> dict[str, Any]:
 def seal_folder(folder: Path) -> None:
     """Write manifest.json: size and SHA-256 of every file in the folder."""
     files = {
-        path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+        path.name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
         for path in sorted(folder.iterdir())
     }
     write_sealed(folder / MANIFEST, {"files": files})
@@ -81,13 +71,8 @@ def find_fault(folder: Path) -> str | None:
                 return f"{path} is missing"
             if path.stat().st_size != expected["bytes"]:
                 return f"{path} has {path.stat().st_size} bytes, not {expected['bytes']}"
-            if _sha256(path) != expected["sha256"]:
+            if sha256_of(path) != expected["sha256"]:
                 return f"{path} has changed since it was written"
     except (UserError, OSError) as error:
         return str(error)
     return None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

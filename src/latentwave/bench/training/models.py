@@ -246,23 +246,20 @@ def _language_model(backbone: BackboneConfig, vocab_size: int) -> PreTrainedMode
 
 
 def _gpt2_config(backbone: BackboneConfig, **fields: Any) -> GPT2Config:
+    sizes = _sizes(backbone, **fields)
     return GPT2Config(
-        n_positions=backbone.context_length,
-        n_embd=backbone.hidden_size,
-        n_layer=backbone.num_layers,
-        n_head=backbone.num_heads,
-        n_inner=backbone.intermediate_size,
+        n_inner=sizes.pop("intermediate_size"),
         resid_pdrop=backbone.dropout,
         embd_pdrop=backbone.dropout,
         attn_pdrop=backbone.dropout,
         activation_function=_GELU,
-        **_common(backbone) | fields,
+        **sizes,
     )
 
 
-def _common(backbone: BackboneConfig) -> dict[str, Any]:
-    """What all decoders' configurations call by one name."""
-    return {
+def _sizes(backbone: BackboneConfig, **fields: Any) -> dict[str, Any]:
+    """A decoder's configuration, and further fields."""
+    own = {
         "initializer_range": backbone.initializer_range,
         "tie_word_embeddings": backbone.tie_embeddings,
         "use_cache": False,
@@ -271,32 +268,21 @@ def _common(backbone: BackboneConfig) -> dict[str, Any]:
         "eos_token_id": None,
         "pad_token_id": None,
     }
+    return _widths(backbone) | own | fields
 
 
-def _sizes(backbone: BackboneConfig, **fields: Any) -> dict[str, Any]:
-    """A decoder's configuration by the names that all but GPT-2's have, and further fields."""
-    return (
-        _common(backbone)
-        | {
-            "max_position_embeddings": backbone.context_length,
-            "hidden_size": backbone.hidden_size,
-            "num_hidden_layers": backbone.num_layers,
-            "num_attention_heads": backbone.num_heads,
-            "intermediate_size": backbone.intermediate_size,
-        }
-        | fields
-    )
-
-
-def _encoder_options(backbone: BackboneConfig) -> dict[str, Any]:
-    return encoder_defaults(backbone.num_layers) | {
+def _widths(backbone: BackboneConfig) -> dict[str, Any]:
+    """The sizes of any model, by the names that transformers' configurations share."""
+    return {
+        "max_position_embeddings": backbone.context_length,
         "hidden_size": backbone.hidden_size,
         "num_hidden_layers": backbone.num_layers,
         "num_attention_heads": backbone.num_heads,
         "intermediate_size": backbone.intermediate_size,
-        "max_position_embeddings": backbone.context_length,
-        "embedding_dropout": backbone.dropout,
-        "mlp_dropout": backbone.dropout,
-        "attention_dropout": backbone.dropout,
-        "classifier_dropout": backbone.dropout,
     }
+
+
+def _encoder_options(backbone: BackboneConfig) -> dict[str, Any]:
+    places = ("embedding", "mlp", "attention", "classifier")
+    dropouts = {f"{place}_dropout": backbone.dropout for place in places}
+    return encoder_defaults(backbone.num_layers) | _widths(backbone) | dropouts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import abc
 import functools
 from typing import Any
 
@@ -29,8 +28,8 @@ from latentwave.bench.training.wave_encoder import WaveEncoderConfig
 from latentwave.errors import UserError
 
 
-class Objective(abc.ABC):
-    """The parts of an experiment that depend on what is learned.
+class LanguageModelling:
+    """The next token, over windows of context_length tokens.
 
     Attributes:
         task: as in a recipe.
@@ -41,65 +40,31 @@ class Objective(abc.ABC):
         final_split: the whole split that a finished model is measured on; None: it is not.
     """
 
-    task: str
-    loss_unit: str
-    mean_loss: bool = False
+    task = "language-model"
+    loss_unit = "token"
+    mean_loss = False
     collate: Collate | None = None
-    tokens_per_step: int
     final_split: str | None = None
 
     def __init__(self, recipe: Recipe, store: TokenStore) -> None:
-        self.recipe = recipe
-        self.store = store
-
-    @abc.abstractmethod
-    def training_set(self, seed: int) -> Dataset[dict[str, Tensor]]:
-        """What all steps read, in order; it depends on the seed alone."""
-
-    @abc.abstractmethod
-    def evaluation_set(self, split: str, limit: int | None) -> Dataset[dict[str, Tensor]]:
-        """The same items at every evaluation, at most `limit`."""
-
-    @abc.abstractmethod
-    def build(self, contestant: ContestantConfig, seed: int) -> PreTrainedModel:
-        """A contestant with random weights."""
-
-    @abc.abstractmethod
-    def evaluate(
-        self, model: PreTrainedModel, items: Dataset[dict[str, Tensor]], batch_size: int
-    ) -> dict[str, float]:
-        """The "loss" over items and further metrics; processes share the work."""
-
-    @abc.abstractmethod
-    def one_item(self) -> tuple[dict[str, Any], int]:
-        """Inputs of one typical item, B = 1, and their tokens: what costs are counted for."""
-
-
-class LanguageModelling(Objective):
-    """The next token, over windows of context_length tokens."""
-
-    task = "language-model"
-    loss_unit = "token"
-
-    def __init__(self, recipe: Recipe, store: TokenStore) -> None:
-        super().__init__(recipe, store)
         if not store.metadata.vocab_size:
             raise UserError(
                 f"the corpus {store.metadata.corpus!r} holds raw samples without a vocabulary: "
                 'they can be classified (task "classification"), not predicted as tokens'
             )
+        self.recipe, self.store = recipe, store
         self._window = recipe.backbone.context_length
         self.tokens_per_step = recipe.training.batch_size * self._window
 
     def training_set(self, seed: int) -> RandomWindows:
-        """Windows at random places."""
+        """Windows at random places, for all steps in order; they depend on the seed alone."""
         settings = self.recipe.training
         num_windows = settings.num_steps * settings.batch_size
         tokens = self.store.split("train")
         return RandomWindows(tokens, self._window, num_windows, seed, self._borders("train"))
 
     def evaluation_set(self, split: str, limit: int | None) -> GridWindows:
-        """Evenly spaced windows."""
+        """Evenly spaced windows, at most `limit`: the same at every evaluation."""
         return GridWindows(self.store.split(split), self._window, limit, self._borders(split))
 
     def build(self, contestant: ContestantConfig, seed: int) -> PreTrainedModel:
@@ -110,11 +75,11 @@ class LanguageModelling(Objective):
     def evaluate(
         self, model: PreTrainedModel, items: Dataset[dict[str, Tensor]], batch_size: int
     ) -> dict[str, float]:
-        """Nats per predicted token."""
+        """The "loss" in nats per predicted token; processes share the work."""
         return {"loss": evaluate_loss(model, items, batch_size)}
 
     def one_item(self) -> tuple[dict[str, Any], int]:
-        """A whole context."""
+        """Inputs of a whole context, B = 1, and its tokens: what costs are counted for."""
         tokens = torch.zeros(1, self._window, dtype=torch.int64)
         return {"input_ids": tokens, "use_cache": False}, self._window
 
@@ -123,11 +88,12 @@ class LanguageModelling(Objective):
         return self.store.borders(split) if self.recipe.training.separate_documents else None
 
 
-class Classification(Objective):
+class Classification:
     """The class of each document, or all its classes, from at most context_length tokens.
 
-    A step reads batch_size documents, padded to the longest of them; tokens are counted as if
-    all were of the mean length of the training documents. Tokens of raw sound are frames.
+    Attributes are those of `LanguageModelling`. A step reads batch_size documents, padded to the
+    longest of them; tokens are counted as if all were of the mean length of the training
+    documents. Tokens of raw sound are frames.
     """
 
     task = "classification"
@@ -135,7 +101,7 @@ class Classification(Objective):
     mean_loss = True
 
     def __init__(self, recipe: Recipe, store: TokenStore) -> None:
-        super().__init__(recipe, store)
+        self.recipe, self.store = recipe, store
         require_metrics()
         if store.metadata.class_names is None:
             raise UserError(
@@ -184,7 +150,7 @@ class Classification(Objective):
         return evaluate_classifier(model, items, self.collate, batch_size)
 
     def one_item(self) -> tuple[dict[str, Any], int]:
-        """A document of the mean length."""
+        """Inputs of a document of the mean length, B = 1, and its tokens."""
         if self._sound:
             return {"input_values": self._item}, self._item_tokens
         return {"input_ids": self._item.long()}, self._item_tokens
@@ -197,6 +163,10 @@ class Classification(Objective):
     @functools.cached_property
     def _training_examples(self) -> LabelledExamples:
         return self._examples("train")
+
+
+Objective = LanguageModelling | Classification
+"""The parts of an experiment that depend on what is learned."""
 
 
 def open_objective(recipe: Recipe, store: TokenStore) -> Objective:

@@ -11,9 +11,9 @@ import yaml
 from pydantic import with_config
 
 from latentwave.bench.data import CorpusConfig
+from latentwave.bench.data.checks import check_name, check_seeds, check_values, number
 from latentwave.bench.data.json_files import validated
 from latentwave.bench.training.backbone import BackboneConfig
-from latentwave.bench.training.checks import check_name, check_seeds, check_values, number
 from latentwave.bench.training.contestant import ContestantConfig
 from latentwave.bench.training.files import STRICT
 from latentwave.bench.training.settings import TrainingConfig

@@ -12,11 +12,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 from pydantic import with_config
 
+from latentwave.bench.data.folders import PARTIAL
 from latentwave.bench.data.json_files import validated
 from latentwave.bench.training.curve import CurvePoint
 from latentwave.bench.training.environment import describe_environment
 from latentwave.bench.training.files import (
-    PARTIAL,
     RECORD,
     RESULT,
     STRICT,

@@ -18,7 +18,7 @@ from transformers.integrations.integration_utils import TensorBoardCallback
 from transformers.trainer_callback import PrinterCallback
 
 from latentwave.bench.data import TokenStore, save_codec
-from latentwave.bench.data.folders import whole_folder
+from latentwave.bench.data.folders import PARTIAL, whole_folder
 from latentwave.bench.training.checkpoint import (
     checkpoint_step,
     list_checkpoints,
@@ -32,7 +32,6 @@ from latentwave.bench.training.environment import describe_environment
 from latentwave.bench.training.files import (
     CHECKPOINTS,
     MODEL,
-    PARTIAL,
     RESULT,
     SNAPSHOTS,
     TENSORBOARD,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar, Literal
 
-from latentwave.bench.training.checks import check_values, number
+from latentwave.bench.data.checks import check_values, number
 from latentwave.errors import UserError
 
 

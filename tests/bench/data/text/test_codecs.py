@@ -2,15 +2,13 @@
 
 import json
 import string
-import sys
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-from transformers import AutoTokenizer, TextStreamer
+from transformers import AutoTokenizer
 
 from latentwave.bench.data import CorpusConfig, load_codec, prepare
 from latentwave.bench.data.text import subwords
@@ -18,7 +16,9 @@ from latentwave.bench.data.text.characters import (
     ByteCodec,
     CharacterCodec,
     CodePoints,
+    Draft,
     fast_tokenizer,
+    text_pieces,
 )
 from latentwave.bench.data.text.subwords import PretrainedCodec
 from latentwave.errors import UserError
@@ -43,21 +43,18 @@ def test_tokens_are_places_in_the_vocabulary_at_every_width(size, dtype):
 @settings(deadline=None, max_examples=100)
 @given(text=st.text(alphabet=st.characters(exclude_categories=()), min_size=1))
 def test_the_vocabulary_is_what_the_text_holds(text):
-    encoder = CodePoints()
-    pieces = [encoder.encode(text[start : start + 3]) for start in range(0, len(text), 3)]
-    codec, table = encoder.finish(pieces)
+    encoder = CodePoints(CharacterCodec.of)
+    points = np.concatenate([encoder.encode(part) for part in text])
+    codec = encoder.finish(Draft(points, np.zeros(1, np.int64), len(text)))
     assert codec.vocabulary == "".join(sorted(set(text)))
-    expected = [codec.vocabulary.index(character) for character in text]
-    assert codec.encode(text).tolist() == expected
-    assert np.concatenate([table[piece] for piece in pieces]).tolist() == expected
-    assert table.dtype == codec.dtype
+    again = "".join(text_pieces(points))
+    assert codec.encode(again).tolist() == [codec.vocabulary.index(each) for each in text]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("abX", r"'X' \(U\+0058\) at position 2 is not one of the 3 characters"),
-        (chr(sys.maxunicode), r"U\+10FFFF\) at position 0"),
         # Beyond the look-up table; its length more than a known character.
         ("ab" + chr(129 + ord("n")), r"at position 2"),
         ("a\udc80", r"U\+DC80\) at position 1"),
@@ -66,29 +63,13 @@ def test_the_vocabulary_is_what_the_text_holds(text):
 def test_unknown_characters_are_named(text, message):
     with pytest.raises(UserError, match=message):
         CharacterCodec("abn").encode(text)
-    assert CharacterCodec("a").encode("").dtype == np.uint8
-    for vocabulary in ("", "aba"):
-        with pytest.raises(ValueError, match=f"distinct characters, got '{vocabulary}'"):
-            CharacterCodec(vocabulary)
 
 
 @pytest.mark.parametrize("text", ["", "aaa", "aé—🙂a"])
-def test_units_are_characters_and_bytes(text):
+@pytest.mark.parametrize("codec", [CodePoints(CharacterCodec.of), ByteCodec()])
+def test_units_are_characters_and_bytes(codec, text):
     expected = {"character": len(text), "byte": len(text.encode())}
-    for codec in (CharacterCodec("aé—🙂"), ByteCodec()):
-        assert codec.units_of(codec.encode(text)) == expected
-    assert PretrainedCodec(fast_tokenizer(gpt2())).count_units(text) == expected
-
-
-def test_streams_text(tmp_path, capsys):
-    codec = CharacterCodec("\n abcdé")
-    codec.save(tmp_path)
-    streamer = TextStreamer(AutoTokenizer.from_pretrained(tmp_path))
-    text = "a bad\n\n  dcéa dé\n cab"
-    for token in codec.encode(text):
-        streamer.put(torch.tensor([int(token)]))
-    streamer.end()
-    assert capsys.readouterr().out == text + "\n"
+    assert codec.units_of(codec.encode(text)) == expected
 
 
 @pytest.fixture
@@ -113,14 +94,14 @@ def test_transformers_loads_the_store_and_text_comes_back(tmp_path, tokenizer):
     )
     text = (tmp_path / "a.txt").read_text()
     loaded = AutoTokenizer.from_pretrained(tmp_path / "s")
-    assert loaded(text)["input_ids"] == store.encode_text(text).tolist()
-    assert store.split("train").tolist() == store.encode_text(text).tolist()
-    assert loaded.decode(store.encode_text(text)) == text
+    assert loaded(text)["input_ids"] == store.codec.encode_prompt(text).tolist()
+    assert store.split("train").tolist() == store.codec.encode_prompt(text).tolist()
+    assert loaded.decode(store.codec.encode_prompt(text)) == text
     assert len(loaded) == store.metadata.vocab_size
     codec = load_codec(tmp_path / "s")
     assert codec.same_tokens(store.codec)
     assert not codec.same_tokens(CharacterCodec("xyz"))
-    codec.write(store.encode_text(text), tmp_path / "out.txt")
+    codec.write(store.codec.encode_prompt(text), tmp_path / "out.txt")
     assert (tmp_path / "out.txt").read_bytes() == text.encode()
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import io
 import os
-import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from jaxtyping import Float32
 
 from latentwave.bench.data.codec import optional_package
 from latentwave.bench.data.config import HIGHEST_RATE, LOWEST_RATE
-from latentwave.bench.data.corpus import Document, FileCorpus, Found, Label, UnusableFileError
+from latentwave.bench.data.corpus import UnusableFileError
 
 # Of the formats that libsndfile reads, those that hold recordings.
 SUFFIXES = frozenset(
@@ -24,19 +22,7 @@ SUFFIXES = frozenset(
 ) | {".rf64", ".snd", ".sph", ".voc", ".w64", ".wav", ".wave"}
 BLOCK_FRAMES = 1 << 16
 SILENCE = 2.0**-15  # one step of 16 bits
-FULL_SCALE = 0.999
-CLIPPED_SHARE = 1e-3
 _UNKNOWN_FRAMES = 1 << 36  # what libsndfile takes an unknown length for, and more
-
-
-@dataclasses.dataclass
-class Reading:
-    """What was noted while a file was read."""
-
-    num_frames: int = 0  # samples that were read, all channels averaged
-    num_full_scale: int = 0  # of them, those at or above full scale in any channel
-    peak: float = 0.0  # the largest magnitude of the average
-    lost: list[str] = dataclasses.field(default_factory=list)  # words for a missing end
 
 
 def soundfile() -> Any:
@@ -45,31 +31,29 @@ def soundfile() -> Any:
 
 
 def read_audio(
-    source: Path | io.BufferedIOBase, sample_rate: int, reading: Reading | None = None
+    source: Path | io.BufferedIOBase, sample_rate: int, lost: list[str] | None = None
 ) -> Iterator[Float32[np.ndarray, " _"]]:
     """Read a file as one channel at one rate, in blocks, as far as it can be decoded.
 
     Channels are averaged, then the rate in hertz is changed. Blocks are (samples,), float32,
-    clipped to [−1, 1]; memory does not grow with the file. `reading` takes notes.
+    clipped to [−1, 1]; memory does not grow with the file. `lost` takes in words for a missing end.
 
     Raises:
         UnusableFileError: if it holds no sound, no numbers, or has an impossible rate.
     """
-    reading = Reading() if reading is None else reading
+    lost = [] if lost is None else lost
     package = soundfile()
     try:
         with _opened(source) as file:
             if not LOWEST_RATE <= file.samplerate <= HIGHEST_RATE:
                 raise UnusableFileError(f"has an impossible sample rate of {file.samplerate} Hz")
-            blocks = _one_channel(file, reading)
+            blocks = _one_channel(file, lost)
             for block in resample(blocks, file.samplerate, sample_rate):
                 yield np.clip(block, -1.0, 1.0)
     except package.LibsndfileError as error:
         raise UnusableFileError(f"is damaged or no audio ({error.error_string})") from error
     except OSError as error:
         raise UnusableFileError(f"cannot be read ({error.strerror or error})") from error
-    if not reading.num_frames:
-        raise UnusableFileError("holds no samples")
 
 
 @contextlib.contextmanager
@@ -116,9 +100,9 @@ class _SeeminglyLong(io.RawIOBase):
         return len(content)
 
 
-def _one_channel(file: Any, reading: Reading) -> Iterator[Float32[np.ndarray, " _"]]:
+def _one_channel(file: Any, lost: list[str]) -> Iterator[Float32[np.ndarray, " _"]]:
     error_type = soundfile().LibsndfileError
-    fault = ""
+    fault, num_frames = "", 0
     block = np.empty((BLOCK_FRAMES, file.channels), dtype=np.float32)
     while not fault:
         block.fill(np.nan)
@@ -129,25 +113,24 @@ def _one_channel(file: Any, reading: Reading) -> Iterator[Float32[np.ndarray, " 
             missing = np.isnan(block).any(axis=1)
             frames = block[: int(missing.argmax()) if missing.any() else len(block)]
             fault = error.error_string
-            if not reading.num_frames + len(frames):
+            if not num_frames + len(frames):
                 raise
         if not len(frames):
             break
         if not np.isfinite(frames).all():
             raise UnusableFileError("holds values that are no numbers")
-        mixed = frames.mean(axis=1, dtype=np.float32)
-        reading.num_frames += len(mixed)
-        reading.num_full_scale += int((np.abs(frames) >= FULL_SCALE).any(axis=1).sum())
-        reading.peak = max(reading.peak, float(np.abs(mixed).max(initial=0.0)))
-        yield mixed
-    seconds = reading.num_frames / file.samplerate
-    if reading.num_frames < file.frames < _UNKNOWN_FRAMES and file.format != "MP3":
-        num_lost = file.frames - reading.num_frames
-        reading.lost.append(
+        num_frames += len(frames)
+        yield frames.mean(axis=1, dtype=np.float32)
+    if not num_frames:
+        raise UnusableFileError("holds no samples")
+    seconds = num_frames / file.samplerate
+    if num_frames < file.frames < _UNKNOWN_FRAMES and file.format != "MP3":
+        num_lost = file.frames - num_frames
+        lost.append(
             f"{num_lost:,} of {file.frames:,} samples, after {seconds:.1f} s, cannot be decoded"
         )
     elif fault and file.frames < _UNKNOWN_FRAMES:
-        reading.lost.append(f"it breaks off after {seconds:.1f} s ({fault})")
+        lost.append(f"it breaks off after {seconds:.1f} s ({fault})")
 
 
 def resample(
@@ -164,38 +147,13 @@ def resample(
     yield stream.resample_chunk(np.empty(0, np.float32), last=True)
 
 
-class AudioFiles(FileCorpus):
-    """Recordings, one document each: one channel of samples in [−1, 1] at one rate in hertz.
-
-    Clipped files are kept, and counted in a warning.
-    """
-
-    def __init__(
-        self,
-        found: Found,
-        sample_rate: int,
-        labels: Mapping[str, Label] | None = None,
-        class_names: Collection[str] = (),
-    ) -> None:
-        super().__init__(found, labels, class_names)
-        self.sample_rate = sample_rate
-        self._clipped: list[str] = []
-
-    def documents(self) -> Iterator[Document]:
-        """One per file."""
-        self._clipped = []
-        yield from super().documents()
-        if self._clipped:
-            warnings.warn(
-                f"{len(self._clipped)} of {len(self.files)} files in {self.root} are clipped, or "
-                f"louder than full scale, and were kept so; the first: {self._clipped[0]}",
-                stacklevel=3,
-            )
-
-    def _read(self, name: str, path: Path, lost: list[str]) -> Iterator[Float32[np.ndarray, " _"]]:
-        reading = Reading(lost=lost)
-        yield from read_audio(path, self.sample_rate, reading)
-        if reading.peak < SILENCE:
-            raise UnusableFileError("is silent")
-        if reading.num_full_scale > CLIPPED_SHARE * reading.num_frames:
-            self._clipped.append(name)
+def read_recording(
+    sample_rate: int, path: Path, lost: list[str]
+) -> Iterator[Float32[np.ndarray, " _"]]:
+    """What `read_audio` gives of a recording that must be heard: silent ones are unusable."""
+    peak = 0.0
+    for block in read_audio(path, sample_rate, lost):
+        peak = max(peak, float(np.abs(block).max(initial=0.0)))
+        yield block
+    if peak < SILENCE:
+        raise UnusableFileError("is silent")

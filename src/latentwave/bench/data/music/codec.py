@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from importlib.metadata import version
 from pathlib import Path
@@ -40,14 +39,6 @@ BEGIN, END = 1, 2
 NUM_SPECIAL = 3  # MidiTok demands the first, PAD
 
 
-@dataclasses.dataclass(frozen=True)
-class Piece:
-    """A tokenized piece of music."""
-
-    tokens: NDArray[np.uint16]  # BEGIN, the events, END
-    num_notes: int  # that the tokens stand for
-
-
 @functools.lru_cache(maxsize=8)
 def miditok_tokenizer(kind: str) -> Any:
     """MidiTok's tokenizer of that kind."""
@@ -65,24 +56,12 @@ def miditok_tokenizer(kind: str) -> Any:
     return getattr(miditok, name)(config)
 
 
-def tokenize(kind: str, content: bytes, lost: list[str] | None = None) -> Piece:
-    """The tokens of the content of a MIDI file, see `parse_midi`."""
+def tokenize(kind: str, content: bytes, lost: list[str] | None = None) -> NDArray[np.uint16]:
+    """The tokens of a MIDI file's content, see `parse_midi`: BEGIN, the events, END."""
     source = parse_midi(content, lost)
     score = beat_score(source) if kind == "remi" else time_score(notes_of(source.to("second")))
     (sequence,) = miditok_tokenizer(kind).encode(score)
-    tokens = np.array([BEGIN, *sequence.ids, END], dtype=np.uint16)
-    return Piece(tokens, num_notes(kind, tokens))
-
-
-def num_notes(kind: str, tokens: NDArray[Any]) -> int:
-    """The notes that tokens stand for."""
-    return int(_is_note(kind)[tokens].sum())
-
-
-@functools.lru_cache(maxsize=8)
-def _is_note(kind: str) -> NDArray[np.bool_]:
-    vocabulary = miditok_tokenizer(kind).vocab
-    return np.array([name.startswith(("NoteOn_", "Pitch_")) for name in vocabulary])
+    return np.array([BEGIN, *sequence.ids, END], dtype=np.uint16)
 
 
 def detokenize(kind: str, tokens: NDArray[Any]) -> Any:
@@ -122,15 +101,17 @@ class EventCodec(MediaCodec):
     end_token = END
 
     def __init__(self) -> None:
-        self.vocab_size = len(miditok_tokenizer(self.kind))
+        vocabulary = miditok_tokenizer(self.kind).vocab
+        self.vocab_size = len(vocabulary)
+        self._is_note = np.array([name.startswith(("NoteOn_", "Pitch_")) for name in vocabulary])
 
-    def encode(self, piece: Piece) -> NDArray[np.uint16]:
-        """The tokens of a piece, which it brings along: BEGIN, events, END."""
-        return piece.tokens
+    def encode(self, piece: NDArray[np.uint16]) -> NDArray[np.uint16]:
+        """A piece, which `tokenize` has made tokens of already."""
+        return piece
 
     def units_of(self, tokens: NDArray[Any]) -> dict[str, int]:
         """The notes that the tokens stand for."""
-        return {self.unit: num_notes(self.kind, tokens)}
+        return {self.unit: int(self._is_note[tokens].sum())}
 
     def begin(self) -> NDArray[np.uint16]:
         """The token before each piece."""
@@ -152,7 +133,7 @@ class EventCodec(MediaCodec):
         if not path.is_file():
             raise UserError(f"the prompt of this model is a MIDI file; there is none at {path}")
         try:
-            return tokenize(self.kind, path.read_bytes()).tokens[:-1]
+            return tokenize(self.kind, path.read_bytes())[:-1]
         except UnusableFileError as fault:
             raise UserError(f"the prompt {path} {fault}") from fault
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import warnings
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from latentwave.bench.data.corpus import SPLITS, Document, FileCorpus, Found, UnusableFileError
 from latentwave.bench.data.files import read_csv
-from latentwave.bench.data.music.codec import Piece, tokenize
+from latentwave.bench.data.music.codec import tokenize
 from latentwave.errors import UserError
 
 SUFFIXES = frozenset((".mid", ".midi"))
@@ -21,53 +22,43 @@ SUFFIXES = frozenset((".mid", ".midi"))
 PARALLEL_BYTES = 1 << 18
 _MOST_WORKERS = 16
 _FILES_AT_ONCE = 8
-_Result = tuple[Piece | None, list[str]]
+Tokens = NDArray[np.uint16]
+_Result = tuple[Tokens | None, list[str]]
 
 
 class MidiFiles(FileCorpus):
     """MIDI files, one document each, in tokens of a kind; processes share large corpora."""
 
     def __init__(self, found: Found, kind: str) -> None:
-        super().__init__(found)
-        self._kind = kind
+        super().__init__(found, self._next)
+        self._work = functools.partial(_tokenize_file, kind)
         self._results: Iterator[_Result] = iter(())
 
     def documents(self) -> Iterator[Document]:
         """One per file."""
-        unusable = self._unusable()
-        paths = [path for name, path in self.files.items() if name not in unusable]
-        with contextlib.closing(tokenize_files(self._kind, paths)) as self._results:
+        paths = list(self.files.values())
+        workers = min(num_cores(), _MOST_WORKERS)
+        if workers < 2 or sum(path.stat().st_size for path in paths) < PARALLEL_BYTES:
+            self._results = map(self._work, paths)
+            yield from super().documents()
+            return
+        with ProcessPoolExecutor(workers) as pool:
+            with warnings.catch_warnings():
+                # Newer Pythons warn of forks in programs with threads; this work takes no lock.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                self._results = pool.map(self._work, paths, chunksize=_FILES_AT_ONCE)
             yield from super().documents()
 
-    def _read(self, name: str, path: Path, lost: list[str]) -> Iterator[Piece]:
-        piece, words = next(self._results)
-        if piece is None:
+    def _next(self, path: Path, lost: list[str]) -> Iterator[Tokens]:
+        tokens, words = next(self._results)
+        if tokens is None:
             raise UnusableFileError("; ".join(words))
         lost += words
-        yield piece
-
-
-def tokenize_files(kind: str, paths: Sequence[Path]) -> Generator[_Result, None, None]:
-    """The tokens of each file, None if it cannot be used, and what was lost or why."""
-    work = functools.partial(_tokenize_file, kind)
-    done = 0
-    workers = min(_num_cores(), _MOST_WORKERS)
-    if workers > 1 and sum(path.stat().st_size for path in paths) >= PARALLEL_BYTES:
-        try:
-            with ProcessPoolExecutor(workers) as pool:
-                with warnings.catch_warnings():
-                    # Newer Pythons warn of forks in programs with threads; this work takes no lock.
-                    warnings.simplefilter("ignore", DeprecationWarning)
-                    results = pool.map(work, paths, chunksize=_FILES_AT_ONCE)
-                for result in results:
-                    done += 1
-                    yield result
-        except BrokenProcessPool:  # processes cannot be had here, or one was killed
-            pass
-    yield from map(work, paths[done:])
+        yield tokens
 
 
 def _tokenize_file(kind: str, path: Path) -> _Result:
+    """The tokens of a file, None if it cannot be used, and what was lost or why."""
     lost: list[str] = []
     try:
         return tokenize(kind, path.read_bytes(), lost), lost
@@ -77,7 +68,8 @@ def _tokenize_file(kind: str, path: Path) -> _Result:
         return None, [f"cannot be read ({error.strerror or error})"]
 
 
-def _num_cores() -> int:
+def num_cores() -> int:
+    """The cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on every system

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -38,15 +37,10 @@ class LabelledExamples(Dataset[Item]):
             raise UserError(
                 f"the {split} split of {store.metadata.corpus!r} has no documents: raise its share"
             )
-        self._arguments = (store, split, max_tokens)
         self._tokens, self._edges = store.split(split), spans[:, 1:]
         self._labels = np.asarray(store.labels)[spans[:, 0]]
         self.max_tokens = max_tokens
         self.lengths = np.minimum(spans[:, 2] - spans[:, 1], max_tokens)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Workers map the tokens again instead of receiving a copy.
-        return LabelledExamples, self._arguments
 
     def __len__(self) -> int:
         return len(self._labels)

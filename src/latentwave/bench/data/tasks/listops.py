@@ -10,8 +10,9 @@ import random
 import statistics
 from collections.abc import Callable, Iterator
 
-from latentwave.bench.data.corpus import SPLITS
-from latentwave.bench.data.splits import Example, LabelledRows
+from latentwave.bench.data.checks import check_values, number
+from latentwave.bench.data.corpus import SPLITS, Document
+from latentwave.bench.data.tasks.rows import LabelledRows
 from latentwave.errors import UserError
 
 DIGITS = tuple("0123456789")
@@ -40,43 +41,33 @@ class ListOpsRules:
     Reference: Nangia and Bowman, 2018, in the form of the Long Range Arena (Tay et al., 2021).
     """
 
-    num_train: int = 96_000
-    num_validation: int = 2_000
-    num_test: int = 2_000
-    min_length: int = 500  # symbols, exclusive
-    max_length: int = 2_000  # symbols, exclusive
-    max_depth: int = 10  # the root has depth 1
-    max_arguments: int = 10  # of one operator
-    seed: int = 0
+    num_train: int = number(96_000, 1)
+    num_validation: int = number(2_000, 1)
+    num_test: int = number(2_000, 0)
+    min_length: int = number(500, 0, most=10**6)  # symbols, exclusive
+    max_length: int = number(2_000, 2, most=10**6)  # symbols, exclusive
+    max_depth: int = number(10, 1, most=100)  # the root has depth 1
+    max_arguments: int = number(10, 2, most=1_000)  # of one operator
+    seed: int = number(0, 0, most=2**32 - 1)
 
     def __post_init__(self) -> None:
-        bounds = {
-            "num_train": (1, 10**9),
-            "num_validation": (1, 10**9),
-            "num_test": (0, 10**9),
-            "min_length": (0, 10**6),
-            "max_length": (self.min_length + 2, 10**6 + 2),
-            "max_depth": (1, 100),
-            "max_arguments": (2, 1_000),
-            "seed": (0, 2**32 - 1),
-        }
-        for name, (least, greatest) in bounds.items():
-            value = getattr(self, name)
-            if not least <= value <= greatest:
-                raise UserError(
-                    f"listops: {name} must be in [{least:,}, {greatest:,}], got {value}"
-                )
+        check_values(self, "listops")
+        if self.max_length < self.min_length + 2:
+            raise UserError(
+                f"listops.max_length must be >= {self.min_length + 2}, as no length lies between "
+                f"{self.min_length} and {self.max_length}"
+            )
 
 
 def drawn_listops(rules: ListOpsRules) -> LabelledRows:
     """Expressions drawn by the rules: the same for the same rules on every machine."""
 
-    def examples() -> Iterator[Example]:
+    def examples() -> Iterator[Document]:
         expressions = draw_expressions(rules)
         counts = (rules.num_train, rules.num_validation, rules.num_test)
         for split, count in zip(SPLITS, counts, strict=True):
             for symbols, value in itertools.islice(expressions, count):
-                yield Example(symbols, value, split)
+                yield Document(pieces=[symbols], label=value, split=split)
 
     content = json.dumps(dataclasses.asdict(rules), sort_keys=True)
     return LabelledRows(examples, DIGITS, rules=content)

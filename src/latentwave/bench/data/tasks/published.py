@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -10,12 +11,13 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from latentwave.bench.data.audio.files import SUFFIXES, AudioFiles, soundfile
+from latentwave.bench.data.audio.files import SUFFIXES, read_recording, soundfile
 from latentwave.bench.data.config import CorpusConfig
-from latentwave.bench.data.corpus import Corpus, FileCorpus, Label
+from latentwave.bench.data.corpus import Corpus, Document, FileCorpus, Label
 from latentwave.bench.data.files import PACKED, corpus_root, find_files, read_csv, reading
 from latentwave.bench.data.metadata import SkippedFile
-from latentwave.bench.data.splits import Example, LabelledRows, deal_examples
+from latentwave.bench.data.splits import deal_examples
+from latentwave.bench.data.tasks.rows import LabelledRows
 from latentwave.errors import UserError
 
 DIGITS = tuple("0123456789")
@@ -65,14 +67,13 @@ def reviews(config: CorpusConfig) -> Corpus:
     found.splits = dict.fromkeys(labels, "test")
     found.splits |= zip(free, deal_examples(len(free), *shares), strict=True)
     found.files = {name: found.files[name] for name in labels}
-    return _Reviews(found, labels, ("negative", "positive"))
+    return FileCorpus(found, _read_bytes, labels=labels, class_names=("negative", "positive"))
 
 
-class _Reviews(FileCorpus):
-    def _read(self, name: str, path: Path, lost: list[str]) -> Iterator[bytes]:
-        with path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                yield chunk
+def _read_bytes(path: Path, _: list[str]) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            yield chunk
 
 
 def mnist(config: CorpusConfig) -> LabelledRows:
@@ -88,7 +89,7 @@ def mnist(config: CorpusConfig) -> LabelledRows:
             parts[split] = _require_files(folder, names, "name the folder of the MNIST files")
     alone = len(parts) == 1
 
-    def examples() -> Iterator[Example]:
+    def examples() -> Iterator[Document]:
         for split, (images, labels) in parts.items():
             pixels, classes = _read_idx(images), _read_idx(labels)
             if pixels.ndim != 3 or classes.shape != pixels.shape[:1]:
@@ -97,7 +98,8 @@ def mnist(config: CorpusConfig) -> LabelledRows:
                     f"shape {classes.shape}, which do not belong together"
                 )
             for image, label in zip(pixels, classes, strict=True):
-                yield Example(image.reshape(-1), int(label), "train" if alone else split)
+                own = "train" if alone else split
+                yield Document(pieces=[image.reshape(-1)], label=int(label), split=own)
 
     files = {path.name: path for paths in parts.values() for path in paths}
     return LabelledRows(examples, DIGITS, files, (config.validation, config.test * alone))
@@ -126,7 +128,7 @@ def cifar10(config: CorpusConfig) -> LabelledRows:
     names = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]
     paths = _require_files(folder, names, hint)
 
-    def examples() -> Iterator[Example]:
+    def examples() -> Iterator[Document]:
         for path in paths:
             split = "test" if path is paths[-1] else "train"
             with reading(path) as file:
@@ -137,7 +139,7 @@ def cifar10(config: CorpusConfig) -> LabelledRows:
                         )
                     planes = np.frombuffer(record[1:], dtype=np.uint8).reshape(3, -1)
                     grey = np.round(_LUMA @ planes).astype(np.uint8)
-                    yield Example(grey, record[0], split)
+                    yield Document(pieces=[grey], label=record[0], split=split)
 
     files = {path.name: path for path in paths}
     return LabelledRows(examples, CIFAR10, files, (config.validation, 0.0))
@@ -153,16 +155,16 @@ def small_digits(config: CorpusConfig) -> LabelledRows:
             "the corpus digits-pixels needs scikit-learn: pip install scikit-learn"
         ) from error
 
-    def examples() -> Iterator[Example]:
+    def examples() -> Iterator[Document]:
         pixels, classes = load_digits(return_X_y=True)
         for image, label in zip(np.round(pixels * (255 / 16)), classes, strict=True):
-            yield Example(image.astype(np.uint8), int(label))
+            yield Document(pieces=[image.astype(np.uint8)], label=int(label), split="train")
 
     file = Path(sklearn.__file__).parent / "datasets" / "data" / "digits.csv.gz"
     return LabelledRows(examples, DIGITS, {file.name: file}, (config.validation, config.test))
 
 
-def fsd50k(config: CorpusConfig) -> AudioFiles:
+def fsd50k(config: CorpusConfig) -> FileCorpus:
     """FSD50K: 200 classes, several per clip, with its published splits.
 
     Its folder holds FSD50K.ground_truth, FSD50K.dev_audio and FSD50K.eval_audio.
@@ -190,7 +192,7 @@ def fsd50k(config: CorpusConfig) -> AudioFiles:
     return _clips(root, rows, names, config.rate, tables)
 
 
-def esc(config: CorpusConfig) -> AudioFiles:
+def esc(config: CorpusConfig) -> FileCorpus:
     """ESC-50, or ESC-10, with its five published folds.
 
     One fold is the test, the next one (1 after 5) validates, three are trained on; the published
@@ -226,7 +228,7 @@ def esc(config: CorpusConfig) -> AudioFiles:
     return _clips(root, rows, [names[label] for label in order], config.rate, [table])
 
 
-def spoken_digits(config: CorpusConfig) -> AudioFiles:
+def spoken_digits(config: CorpusConfig) -> FileCorpus:
     """The free spoken digits: DIGIT_SPEAKER_TAKE.wav, in any sub-folder.
 
     Takes 0 to 4 of every speaker and digit are the published test; takes 5 to 9 validate.
@@ -249,7 +251,7 @@ def _clips(
     class_names: Collection[str],
     sample_rate: int,
     tables: Sequence[Path] = (),
-) -> AudioFiles:
+) -> FileCorpus:
     """Sound files by the rows of a table; what only one of the two knows is skipped and counted."""
     soundfile()
     found = find_files(root, SUFFIXES, "sound files")
@@ -269,4 +271,5 @@ def _clips(
     by_name = {path.relative_to(root).as_posix(): path for path in tables}
     found.splits = splits | dict.fromkeys(by_name, "train")
     found.files = {name: found.files[name] for name in splits} | by_name
-    return AudioFiles(found, sample_rate, labels, class_names)
+    read = functools.partial(read_recording, sample_rate)
+    return FileCorpus(found, read, labels=labels, class_names=class_names)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,16 @@ from latentwave.bench.data.metadata import token_dtype
 from latentwave.errors import UserError
 
 TOKENIZER_FILE = "tokenizer.json"
+_CHUNK_CHARACTERS = 1 << 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Draft:
+    """The code points of all texts of a corpus."""
+
+    points: NDArray[Any]  # (characters,), memory-mapped
+    pieces: NDArray[np.int64]  # where each piece that was read begins
+    num_training: int  # the first characters, which are to be trained on
 
 
 class TextCodec(Codec):
@@ -27,6 +38,10 @@ class TextCodec(Codec):
     unit = "character"
     decodes_to = "text"
     suffix = ".txt"
+
+    def encode_document(self, pieces: Iterable[str]) -> Iterator[NDArray[Any]]:
+        """The tokens of a document, in parts."""
+        return map(self.encode, pieces)
 
     def encode_prompt(self, prompt: str) -> NDArray[Any]:
         """The tokens of a text, see `encode`."""
@@ -73,9 +88,14 @@ class CharacterCodec(TextCodec):
         size = max(map(ord, vocabulary)) + 2
         self.table = np.full(size, self._unknown, dtype=token_dtype(self._unknown + 1))
         self.table[_code_points(vocabulary)] = np.arange(self._unknown)
-        self._num_bytes = np.array(
-            [len(each.encode("utf-8", "surrogatepass")) for each in vocabulary]
-        )
+
+    @classmethod
+    def of(cls, draft: Draft) -> CharacterCodec:
+        """The codec of the characters that a draft in code points holds."""
+        seen = np.zeros(sys.maxunicode + 1, dtype=np.bool_)
+        for start in range(0, len(draft.points), _CHUNK_CHARACTERS):
+            seen[draft.points[start : start + _CHUNK_CHARACTERS]] = True
+        return cls("".join(map(chr, np.flatnonzero(seen))))
 
     @classmethod
     def load(cls, folder: Path, **_: Any) -> CharacterCodec:
@@ -88,16 +108,13 @@ class CharacterCodec(TextCodec):
         tokens: NDArray[Any] = self.table[np.minimum(_code_points(text), len(self.table) - 1)]
         if tokens.size and tokens.max() == self._unknown:
             position = int((tokens == self._unknown).argmax())
+            character = text[position]
             raise UserError(
-                f"{describe_character(text[position])} at position {position} is not one of the "
-                f"{self._unknown} characters of the vocabulary: leave it out, or prepare a corpus "
-                "that contains it"
+                f"character {character!r} (U+{ord(character):04X}) at position {position} is not "
+                f"one of the {self._unknown} characters of the vocabulary: leave it out, or "
+                "prepare a corpus that contains it"
             )
         return tokens.astype(self.dtype, copy=False)
-
-    def units_of(self, tokens: NDArray[Any]) -> dict[str, int]:
-        """Characters, and bytes of UTF-8."""
-        return {"character": len(tokens), "byte": int(self._num_bytes.take(tokens).sum())}
 
     def token_names(self, tokens: NDArray[Any]) -> list[str]:
         """The characters."""
@@ -114,23 +131,31 @@ class CharacterCodec(TextCodec):
         return fast_tokenizer(tokenizer)
 
 
-class CodePoints(TextCodec):
-    """What becomes a `CharacterCodec` when all has been read; until then tokens are code points."""
+class CodePoints(Codec):
+    """The draft of a text: one code point per character, until all is read.
 
-    kind = "characters"
+    Args:
+        make: gives the codec for such a draft.
+    """
+
+    unit = "character"
     dtype = "uint32"
 
-    def encode(self, text: str) -> NDArray[Any]:
-        """The code points: (characters,), uint32."""
-        return _code_points(text)
+    def __init__(self, make: Callable[[Draft], TextCodec]) -> None:
+        self._make = make
 
-    def finish(self, tokens: Iterable[NDArray[Any]]) -> tuple[CharacterCodec, NDArray[Any]]:
-        """The codec with the sorted vocabulary, and the token of each code point."""
-        seen = np.zeros(sys.maxunicode + 1, dtype=np.bool_)
-        for points in tokens:
-            seen[points] = True
-        codec = CharacterCodec("".join(map(chr, np.flatnonzero(seen))))
-        return codec, codec.table
+    def encode(self, piece: str) -> NDArray[Any]:
+        """The code points: (characters,), uint32."""
+        return _code_points(piece)
+
+    def units_of(self, tokens: NDArray[Any]) -> dict[str, int]:
+        """Characters, and bytes of UTF-8."""
+        longer = sum(int(np.count_nonzero(tokens > last)) for last in (0x7F, 0x7FF, 0xFFFF))
+        return {"character": len(tokens), "byte": len(tokens) + longer}
+
+    def finish(self, draft: Draft) -> TextCodec:
+        """The codec that the texts are encoded by."""
+        return self._make(draft)
 
 
 class ByteCodec(TextCodec):
@@ -179,9 +204,11 @@ def _code_points(text: str) -> NDArray[Any]:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
 
 
-def describe_character(character: str) -> str:
-    """A character for an error message, such as "character 'é' (U+00E9)"."""
-    return f"character {character!r} (U+{ord(character):04X})"
+def text_pieces(points: NDArray[Any]) -> Iterator[str]:
+    """The text of code points, in pieces."""
+    for start in range(0, len(points), _CHUNK_CHARACTERS):
+        part = points[start : start + _CHUNK_CHARACTERS]
+        yield part.tobytes().decode("utf-32-le", "surrogatepass")
 
 
 def fast_tokenizer(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:

@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from latentwave.bench.data.corpus import FileCorpus, Found, UnusableFileError
-from latentwave.bench.data.files import DAMAGED_ARCHIVE, open_unpacked
+from latentwave.bench.data.corpus import UnusableFileError
+from latentwave.bench.data.files import open_unpacked
+from latentwave.bench.data.folders import DAMAGED
 
 CHUNK_BYTES = 1 << 17  # small enough to stay in the processor's cache
 LOST_SHARE = 0.01
@@ -18,26 +19,12 @@ _TITLE = re.compile(r"^ = (?!=).+(?<!=) = $")
 _NO_TEXT = re.compile("[\udc80-\udcff]")  # bytes that the decoder could not decode
 
 
-class TextFiles(FileCorpus):
-    """UTF-8 text files, one document each, or with `articles` one per article of WikiText.
-
-    Packed files (.gz, .bz2, .xz, .zst) are unpacked on the way; see `read_text`.
-    """
-
-    def __init__(self, found: Found, *, articles: bool = False) -> None:
-        super().__init__(found)
-        self.pieces_are_documents = articles
-
-    def _read(self, name: str, path: Path, lost: list[str]) -> Iterator[str]:
-        pieces = read_text(path, lost)
-        return _articles(pieces) if self.pieces_are_documents else pieces
-
-
 def read_text(path: Path, lost: list[str]) -> Iterator[str]:
     r"""Read UTF-8 text in pieces, some of them empty, with "\n" for every line end.
 
-    A byte order mark at the start is dropped. Bytes that are no text are left out and counted:
-    `lost` takes in words for what could not be read.
+    Packed files (.gz, .bz2, .xz, .zst) are unpacked on the way. A byte order mark at the start is
+    dropped. Bytes that are no text are left out and counted: `lost` takes in words for what could
+    not be read.
 
     Raises:
         UnusableFileError: for zero bytes, or more than one in a hundred that are no text.
@@ -73,16 +60,17 @@ def _decoded(path: Path, lost: list[str]) -> Iterator[str]:
             while chunk := file.read(CHUNK_BYTES):
                 num_bytes += len(chunk)
                 yield newlines.decode(chunk)
-    except (OSError, *DAMAGED_ARCHIVE) as error:
+    except (OSError, *DAMAGED) as error:
         if not num_bytes:
             raise UnusableFileError(f"cannot be read ({error})") from error
         lost.append(f"it breaks off after {num_bytes:,} bytes ({error})")
     yield newlines.decode(b"", final=True)
 
 
-def _articles(pieces: Iterable[str]) -> Iterator[str]:
+def read_articles(path: Path, lost: list[str]) -> Iterator[str]:
+    """The articles of WikiText, read as `read_text` does."""
     article: list[str] = []
-    for line in _lines(pieces):
+    for line in _lines(read_text(path, lost)):
         if article and _TITLE.match(line.rstrip("\n")):
             yield "".join(article)
             article = []

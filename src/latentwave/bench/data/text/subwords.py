@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from latentwave.bench.data.corpus import Corpus
 from latentwave.bench.data.metadata import token_dtype
 from latentwave.bench.data.text.characters import (
     TOKENIZER_FILE,
+    Draft,
     TextCodec,
-    describe_character,
     fast_tokenizer,
     read_tokenizer,
+    text_pieces,
 )
 from latentwave.errors import UserError
 
@@ -91,23 +91,10 @@ class PretrainedCodec(TextCodec):
         try:
             return self._backend.encode_batch(texts, add_special_tokens=False)
         except Exception as error:  # the library raises nothing more special
-            for character in sorted(set("".join(texts))):
-                try:
-                    self._backend.encode(character, add_special_tokens=False)
-                except Exception:
-                    raise UserError(
-                        f"{describe_character(character)} is not in the vocabulary of the "
-                        "tokenizer: leave it out, or use another tokenizer"
-                    ) from error
-            raise UserError(f"the tokenizer cannot encode the text: {error}") from error
-
-    def units_of(self, tokens: NDArray[Any]) -> None:
-        """Tokens do not tell."""
-
-    def count_units(self, piece: str) -> dict[str, int]:
-        """Characters, and bytes of UTF-8."""
-        num_bytes = len(piece) if piece.isascii() else len(piece.encode("utf-8"))
-        return {"character": len(piece), "byte": num_bytes}
+            raise UserError(
+                f"the tokenizer cannot encode the text ({error}): leave out what is not in its "
+                "vocabulary, or use another tokenizer"
+            ) from error
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerFast:
@@ -161,8 +148,8 @@ class BytePairCodec(PretrainedCodec):
     kind = "bpe"
 
     @classmethod
-    def train(cls, corpus: Corpus, vocab_size: int) -> BytePairCodec:
-        """Learn at most `vocab_size` tokens, the 256 bytes included, from the documents of "train".
+    def train(cls, draft: Draft, vocab_size: int) -> BytePairCodec:
+        """Learn at most `vocab_size` tokens, the 256 bytes included, from the training texts.
 
         The same documents give the same pairs.
         """
@@ -174,8 +161,8 @@ class BytePairCodec(PretrainedCodec):
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
             show_progress=False,
         )
-        documents = itertools.takewhile(lambda each: each.split == "train", corpus.documents())
-        tokenizer.train_from_iterator(
-            (text for document in documents for text in document.pieces), trainer
-        )
+        training = draft.points[: draft.num_training]
+        borders = draft.pieces[draft.pieces < draft.num_training]
+        texts = ("".join(text_pieces(piece)) for piece in np.split(training, borders[1:]))
+        tokenizer.train_from_iterator(texts, trainer)
         return cls(fast_tokenizer(tokenizer))

@@ -1,4 +1,4 @@
-"""Checks of what recipes say."""
+"""Checks of what configurations and recipes say."""
 
 from __future__ import annotations
 
