@@ -25,6 +25,7 @@ from latentwave.bench.ladder import (
     run_ladder,
 )
 from latentwave.bench.ladder.recipe import LadderRecipe
+from latentwave.bench.training import TrainingConfig
 from latentwave.bench.training.recipe import config_from_dict
 from latentwave.errors import UserError
 from tests.processes import ENVIRONMENT, ROOT
@@ -112,6 +113,17 @@ def test_other_processes_give_the_same(finished, store, text, tmp_path, workers)
     assert run_ladder(ladder, store, workers=workers, console=QUIET) == 0
     own, expected = (losses(assemble(each, store)) for each in (ladder, finished))
     assert own == pytest.approx(expected, abs=1e-4)  # other threads sum in another order
+
+
+def test_a_trunk_and_its_branches_are_compiled_alike(store, text, tmp_path, monkeypatch):
+    monkeypatch.setattr(TrainingConfig, "LONG", 40)
+    search = {"factors": [1.0]}
+    ladder = Ladder(recipe_of(text, search=search), store, tmp_path / "ladder")
+    steps = {size: rung.num_steps for size, rung in ladder.rungs.items()}
+    assert steps["s"][0] < 40 <= steps["s"][-1], steps
+    for cell in ladder.cells(["s"]):
+        for unit in ladder.units(cell):
+            assert {run.training.compile for _, run, _ in unit.runs} == {True}
 
 
 def test_without_time_it_counts_only_what_is_left(finished, store):

@@ -9,19 +9,21 @@ import torch.distributed as dist
 from rich.console import Console
 from safetensors.torch import load_file
 from torch.distributed.tensor import DTensor
+from transformers import GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadModel
 
 import latentwave.bench.training.engine as engine_module
 import latentwave.bench.training.run as run_module
 from latentwave.bench.data import GridWindows, prepare
 from latentwave.bench.training import (
     ContestantConfig,
+    TrainingConfig,
     build_model,
     evaluate_loss,
     load_run,
     read_result,
     train,
 )
-from latentwave.bench.training.engine import shard_model
+from latentwave.bench.training.engine import compiles, shard_model
 from latentwave.errors import UserError
 from latentwave.hub import attached_mixers, from_pretrained
 from tests.bench.training.conftest import QUIET
@@ -206,6 +208,17 @@ def test_one_process_in_other_ways(options, tolerance, alone, text, store, tmp_p
             for run in (tmp_path / "run", alone / "learnable")
         ]
         assert_differ(*(each["transformer.wte.weight"] for each in weights), share=1e-4)
+
+
+def test_what_is_compiled_without_being_asked():
+    config = GPT2Config(vocab_size=8, n_positions=8, n_embd=8, n_layer=1, n_head=1)
+    generates, classifies = GPT2LMHeadModel(config), GPT2ForSequenceClassification(config)
+    settings = TrainingConfig()
+    assert compiles(generates, settings, TrainingConfig.LONG)
+    assert not compiles(generates, settings, TrainingConfig.LONG - 1)
+    assert not compiles(classifies, settings, TrainingConfig.LONG)
+    assert compiles(classifies, TrainingConfig(compile=True), 1)
+    assert not compiles(generates, TrainingConfig(compile=False), TrainingConfig.LONG)
 
 
 def test_compilation_that_does_not_work(alone, text, store, tmp_path, monkeypatch):

@@ -99,7 +99,8 @@ def with_all_contestants(ladder: Ladder, setting: str, size: str) -> Recipe | No
     cells = [cell for cell in ladder.cells([size]) if cell.setting == setting]
     if not cells:
         return None
-    recipes = [ladder.recipe.experiment(cell) for cell in cells]
+    compiled = ladder.rungs[size].compiled
+    recipes = [ladder.recipe.experiment(cell, compile=compiled) for cell in cells]
     contestants = {name: own for each in recipes for name, own in each.contestants.items()}
     return dataclasses.replace(recipes[0], contestants=contestants)
 

@@ -210,6 +210,7 @@ class Rung:
     budgets: list[float]  # in tokens per parameter
     num_steps: list[int]  # of the run that ends at each budget
     branch_steps: list[int]  # where it leaves the trunk
+    compiled: bool = False  # whether its trunks and branches are
 
     @property
     def trained_steps(self) -> int:

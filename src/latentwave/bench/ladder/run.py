@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import math
 import time
@@ -17,6 +18,7 @@ from latentwave.bench.data import TokenStore
 from latentwave.bench.ladder.recipe import Cell, LadderRecipe, Rung, rung_of, steps_for
 from latentwave.bench.ladder.units import TRUNK, Run, Unit, run_unit
 from latentwave.bench.training import BASELINE, open_objective
+from latentwave.bench.training.engine import compiles
 from latentwave.errors import UserError
 
 
@@ -100,7 +102,10 @@ class Ladder:
             plain = recipe.experiment(Cell(recipe.headline, size, BASELINE))
             model = open_objective(plain, store).build(plain.contestants[BASELINE], seed=0)
             num_parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
-            self.rungs[size] = rung_of(recipe, size, num_parameters)
+            rung = rung_of(recipe, size, num_parameters)
+            # A trunk and its branches are one run, so they compute alike.
+            compiled = compiles(model, plain.training, rung.num_steps[-1])
+            self.rungs[size] = dataclasses.replace(rung, compiled=compiled)
 
     def searched(self, cell: Cell) -> Cell:
         """The cell in whose search a cell finds its rate."""
@@ -170,14 +175,15 @@ class Ladder:
     def units(self, cell: Cell) -> list[Unit]:
         """The trunks of a cell with their branches, one unit for each seed."""
         rung, factor = self.rungs[cell.size], self.factor(cell)
-        ending = _ending(rung.branch_steps[-1], "constant")
+        ending = _ending(rung.branch_steps[-1], "constant") | {"compile": rung.compiled}
         ending["save_at_steps"] = rung.branch_steps[:-1]
         trunk = self.recipe.experiment(cell, factor=factor, **ending)
         runs: list[Run] = [(TRUNK, trunk, None)]
         for budget, steps, start in zip(
             rung.budgets, rung.num_steps, rung.branch_steps, strict=True
         ):
-            branch = self.recipe.experiment(cell, factor=factor, **_ending(steps, "wsd"))
+            ending = _ending(steps, "wsd") | {"compile": rung.compiled}
+            branch = self.recipe.experiment(cell, factor=factor, **ending)
             runs.append((branch_name(budget), branch, start))
         return [
             Unit(
