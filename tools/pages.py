@@ -29,7 +29,6 @@ from latentwave.bench.report.formats import (
     MISSING,
     format_count,
     format_share,
-    format_whole,
     speedup_cell,
 )
 from latentwave.errors import UserError
@@ -218,7 +217,7 @@ COLUMNS: Mapping[str, tuple[str, Cell]] = {
     "parameters": ("parameters", _parameters),
     "cost": ("FLOPs per token", lambda results, own: format_count(own.flops_per_token)),
     "rate": ("tokens/s", lambda results, own: format_count(own.tokens_per_second)),
-    "trained": ("steps trained", lambda results, own: format_whole(own.num_steps)),
+    "trained": ("steps trained", lambda results, own: f"{own.num_steps:,}"),
     "learning-rate": ("learning rate", lambda results, own: f"{own.learning_rate:g}"),
 }
 

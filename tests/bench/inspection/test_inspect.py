@@ -3,10 +3,7 @@ import pytest
 from rich.console import Console
 
 from latentwave.bench.data import GridWindows, prepare
-from latentwave.bench.data.text.characters import CharacterCodec
-from latentwave.bench.inspection import InspectedRun, inspect_runs
 from latentwave.bench.training import evaluate_loss, train
-from latentwave.errors import UserError
 from tests.comparing import assert_differ, assert_same
 from tests.inspected import look_into, tokens_of
 from tests.tiny import tiny_recipe, write_text
@@ -81,18 +78,3 @@ def test_without_a_corpus_a_text_still_has_masks(folder, store):
     assert seen.activity
     assert any("does not say what it was trained on" in note for note in seen.notes)
     assert any("the first 32 of 48 tokens" in note for note in seen.notes)
-
-
-def test_missing_snapshots_are_said_to_be_missing(folder, store, tmp_path):
-    (tmp_path / "adaptive").mkdir()
-    (tmp_path / "adaptive" / "model").symlink_to(folder / "adaptive" / "model")
-    seen = look_into(tmp_path, store, "adaptive")
-    assert "no snapshots" in seen.notes[0]
-    assert seen.kernels[0].history.shape[0] == 0
-
-
-def test_runs_on_other_tokens_are_refused(folder, store, tmp_path):
-    (run,) = look_into(folder, store, "none", num_windows=1).runs
-    stranger = InspectedRun(name="x", folder=tmp_path, model=run.model, codec=CharacterCodec("abc"))
-    with pytest.raises(UserError, match="reads other tokens than"):
-        inspect_runs([run, stranger], store)

@@ -46,17 +46,7 @@ COLOURS = {
 _NUM_SERIES_COLOURS = 6
 _DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)))
 _LEGEND_LINE = 19.0  # points
-_TICKS = {
-    f"{axis}tick.{key}": value
-    for axis in "xy"
-    for key, value in {
-        "color": COLOURS["muted"],
-        "labelsize": 11.0,
-        "major.size": 0.0,
-        "major.pad": 4.0,
-    }.items()
-}
-_STYLE: Any = _TICKS | {
+_STYLE: Any = {
     "text.parse_math": False,  # names may have $ in them
     "font.family": ["DejaVu Sans"],  # comes with matplotlib; pages have a font of their own
     "svg.fonttype": "none",  # text stays text
@@ -77,6 +67,14 @@ _STYLE: Any = _TICKS | {
     "axes.titlelocation": "left",
     "axes.titlepad": 8.0,
     "xaxis.labellocation": "left",
+    "xtick.color": COLOURS["muted"],
+    "xtick.labelsize": 11.0,
+    "xtick.major.size": 0.0,
+    "xtick.major.pad": 4.0,
+    "ytick.color": COLOURS["muted"],
+    "ytick.labelsize": 11.0,
+    "ytick.major.size": 0.0,
+    "ytick.major.pad": 4.0,
     "grid.color": COLOURS["rule"],
     "legend.fontsize": 11.0,
     "legend.labelcolor": COLOURS["ink"],
@@ -189,16 +187,10 @@ def heat_map(
     x: Float[np.ndarray, " T_1"] | None = None,
     unit: str | None = None,
 ) -> None:
-    """Draw values as colours, row 0 at the bottom.
+    """Draw values between low and high in the colours of a map of matplotlib, row 0 at the bottom.
 
-    Args:
-        axes: to draw on.
-        values: (N, T).
-        low: the value of the first colour.
-        high: that of the last.
-        colours: a colour map of matplotlib.
-        x: edges of columns; None: their middles are 0, 1, …
-        unit: beside the scale of colours; None: no scale.
+    `x` are the edges of columns, whose middles are otherwise 0, 1, …; with a unit the scale of
+    colours stands beside it.
     """
     axes.grid(visible=False)
     rows, columns = values.shape

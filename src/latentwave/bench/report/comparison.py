@@ -8,7 +8,7 @@ from rich.console import Console
 from latentwave.bench.comparison.results import ContestantResults, Results
 from latentwave.bench.report.comparison_charts import comparison_charts
 from latentwave.bench.report.comparison_tables import cost_table, summary_table, tuning_table
-from latentwave.bench.report.formats import MEASURE_WORDS, in_words
+from latentwave.bench.report.formats import in_words
 from latentwave.bench.report.headline import cautions, write_headline
 from latentwave.bench.report.page import Page, Section
 from latentwave.bench.report.tables import print_table
@@ -42,19 +42,9 @@ def print_summary(results: Results, console: Console) -> None:
 def comparison_page(results: Results) -> Page:
     """Finding, tables, figures, method, and how to run it again."""
     headline = write_headline(results)
-    grids = {grid.name: grid for grid in comparison_charts(results)}
     mixers = [
         f"{name}: {added}" for name, own in results.contestants.items() if (added := what(own))
     ]
-    ends = [own.curve[-1] for own in results.contestants.values()]
-    missing = [
-        words
-        for measure, words in MEASURE_WORDS.items()
-        if all(getattr(end, measure) is None for end in ends)
-    ]
-    pareto = grids.pop("pareto", None)
-    spent = [pareto.note] if pareto else []
-    spent += [f"Not measured: {', '.join(missing)}."] if missing else []
     recipe = yaml.safe_dump(results.recipe, sort_keys=False, allow_unicode=True)
     search = Section(title="Search for learning rates", table=tuning_table(results), unfolded=True)
     sections = [
@@ -63,13 +53,11 @@ def comparison_page(results: Results) -> Page:
             table=summary_table(results),
             parts=[Section(title="What they are", items=mixers)] if mixers else (),
         ),
-        *(Section(title=each.title, text=each.note, charts=each.charts) for each in grids.values()),
-        Section(
-            title="What it costs",
-            text=" ".join(spent),
-            charts=pareto.charts if pareto else (),
-            table=cost_table(results),
+        *(
+            Section(title=grid.title, text=grid.note, charts=grid.charts)
+            for grid in comparison_charts(results)
         ),
+        Section(title="What it costs", table=cost_table(results)),
         Section(
             title="How it was measured",
             text=f"{_METHOD}\n\n{budget_in_words(results)}",

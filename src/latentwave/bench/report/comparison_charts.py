@@ -67,7 +67,7 @@ def comparison_charts(results: Results) -> list[ChartGrid]:
         ),
         ChartGrid(
             "pareto",
-            "What it costs",
+            "Which is best at its price?",
             spent,
             columns=len(spent),
             note="What a whole run spent. The thin line joins the contestants that nothing beats "

@@ -40,11 +40,6 @@ def format_count(value: Number | None) -> str:
     return f"{value:.3g}"
 
 
-def format_whole(value: Number | None) -> str:
-    """All digits of a whole number, in groups of three."""
-    return MISSING if value is None else f"{value:,.0f}"
-
-
 def format_share(fraction: Number) -> str:
     """A fraction in percent, to two digits.
 

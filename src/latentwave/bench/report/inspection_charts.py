@@ -82,11 +82,8 @@ def response_chart(
 ) -> Chart:
     """What kernels pass of each frequency, relative to the peak of each, in decibels.
 
-    Args:
-        kernels: whose rows these are.
-        taps: (N, K), as trained, at an earlier step, or Haar's.
-        title: what they are.
-        ridge: draw the centre frequencies as a white line.
+    Taps are those of the rows of `kernels`, as trained, at an earlier step, or Haar's; the ridge
+    is a white line along the centre frequencies.
     """
 
     def draw(axes: Axes) -> None:
