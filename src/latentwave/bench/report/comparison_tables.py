@@ -20,7 +20,6 @@ from latentwave.bench.training import BASELINE
 
 # By the column that each is about.
 _COSTS = {
-    "training\nFLOPs": "Training FLOPs: forward and backward pass.",
     "decoding\nFLOPs": "Decoding FLOPs: of one more token, a full context in the cache.",
     "training\nmemory": "Training memory: tensors that live at once in a forward and a backward "
     "pass over one item, without the optimizer’s moments.",
@@ -60,9 +59,10 @@ def summary_table(results: Results) -> Table:
         rows.append(row)
     num_seeds = len(results.seeds)
     caption = (
-        "Gain: the baseline’s final validation loss minus the contestant’s. Speed-up: what the "
-        "baseline needs for its final validation loss ÷ what the contestant needs for that loss, "
-        "or where it never gets there, both for its own lowest loss. "
+        "FLOPs: forward and backward pass. Gain: the baseline’s final validation loss minus the "
+        "contestant’s. Speed-up: what the baseline needs for its final validation loss ÷ what the "
+        "contestant needs for that loss, or where it never gets there, both for its own lowest "
+        "loss. "
     )
     if num_seeds > 1:
         caption += (
@@ -75,17 +75,13 @@ def summary_table(results: Results) -> Table:
 def cost_table(results: Results) -> Table:
     """Costs as strings, one row per contestant, the baseline first.
 
-    Parameters with the mixers' share, FLOPs per token in training and in decoding, the duration of
-    a step with the shortest and the longest that was timed, memory, and with what learning rate and
-    for how many steps each was trained. A column that no contestant has is left out.
+    FLOPs per token in decoding, the duration of a step with the shortest and the longest that was
+    timed, memory, and with what learning rate and for how many steps each was trained. A column
+    that no contestant has is left out.
     """
     rows = []
     for name, own in baseline_first(results).items():
-        row: dict[str, str | Cell] = {
-            "contestant": name,
-            "params\n(mixer)": _parameters(own),
-            "training\nFLOPs": format_count(own.flops_per_token),
-        }
+        row: dict[str, str | Cell] = {"contestant": name}
         if own.decoding is not None:
             row["decoding\nFLOPs"] = format_count(own.decoding.flops_per_token)
         if results.clock is not None:

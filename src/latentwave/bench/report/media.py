@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 
-from latentwave.bench.report.charts import COLOURS, Chart, colour_bar, line
+from latentwave.bench.report.charts import COLOURS, Chart, colour, colour_bar
 
 _WIDTH = 650.0
 _WINDOW_SECONDS = 0.032
@@ -33,7 +33,7 @@ def sound_charts(
 
     def wave(axes: Axes, name: str) -> None:
         samples = sounds[name]
-        axes.plot(np.arange(len(samples)) / sample_rate, samples, **line(0))
+        axes.plot(np.arange(len(samples)) / sample_rate, samples, color=colour(0), linewidth=1)
         axes.grid(visible=False)
         axes.set(title=name, ylabel="amplitude", xlim=seconds, ylim=(-reach, reach))
         _mark_prompt(axes, prompt_seconds)
@@ -105,4 +105,4 @@ def piano_roll_charts(
 
 def _mark_prompt(axes: Axes, seconds: float) -> None:
     if seconds > 0:
-        axes.axvline(seconds, color=COLOURS["c1"], linewidth=1.2, dashes=(4, 3))
+        axes.axvline(seconds, color=COLOURS["c1"], linewidth=1.2, dashes=(4, 3), zorder=5)
