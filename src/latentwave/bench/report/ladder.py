@@ -30,12 +30,7 @@ from latentwave.bench.report.charts import (
     log2_axis,
     shorten,
 )
-from latentwave.bench.report.formats import (
-    MISSING,
-    format_count,
-    format_share,
-    in_words,
-)
+from latentwave.bench.report.formats import MISSING, Cell, format_count, format_share, in_words
 from latentwave.bench.report.page import Page, Section
 from latentwave.bench.report.tables import make_table, print_table
 from latentwave.bench.training import BASELINE
@@ -138,21 +133,16 @@ def ladder_page(results: LadderResults) -> Page:
     )
     predicted = "The largest budget of each size, predicted from a law of all smaller ones."
     verdicts = [describe_promotion(each) for each in results.promotions]
-    checks, searches = map(_held_out, results.held_out), map(_searched, results.searches)
-    machines = []
-    for each in results.environments:
-        versions = each.get("versions", {})
-        machines.append(
-            f"{each.get('accelerator') or each.get('cpu')}, torch {versions.get('torch')}, "
-            f"transformers {versions.get('transformers')}, commit {each.get('commit')}"
-        )
+    checks = [_held_out(each) for each in results.held_out]
+    searches = [_searched(each) for each in results.searches]
+    machines = [in_words(each) for each in results.environments]
     recipe = yaml.safe_dump(results.recipe, sort_keys=False, allow_unicode=True)
     parts = [Section(title="Recipe", code=recipe)]
     sections += [
         Section(title="Costs", table=costs),
         Section(title="The rule for a default", items=verdicts),
-        Section(title="Check of the law", text=predicted, items=list(checks)),
-        Section(title="Learning rates", items=list(searches)),
+        Section(title="Check of the law", text=predicted, items=checks),
+        Section(title="Learning rates", items=searches),
         Section(title="How it was made", items=machines, code=results.command, parts=parts),
     ]
     return Page(
@@ -286,10 +276,15 @@ def _setting(results: LadderResults, setting: str) -> Section:
     rows = []
     for place, points in _ends(results, setting).items():
         name, size, budget = place
-        row = {"contestant": name, "size": size, "tokens/parameter": f"{budget:g}"}
-        row |= {"seeds": str(len(points)), "loss, nats": f"{_mean_loss(points):.3f}"}
+        row: dict[str, str | Cell] = {
+            "contestant": name,
+            "size": size,
+            "tokens\n/parameter": f"{budget:g}",
+            "seeds": str(len(points)),
+            "loss\nnats": f"{_mean_loss(points):.3f}",
+        }
         found = multipliers.get(place)
-        row["gain, nats"] = _signed(found.gain) if found else MISSING
+        row["gain\nnats"] = _signed(found.gain) if found else MISSING
         for unit in ("tokens", "flops", "seconds"):
             times = _times(getattr(found, unit), found.extrapolated) if found else MISSING
             row[unit.replace("flops", "FLOPs")] = times
@@ -302,24 +297,22 @@ def _cell(value: Multiplier | None) -> str:
     if value is None:
         return ""
     mark = "*" if value.extrapolated else " "
-    times = _times(value.tokens).partition(" ")[0]
-    return f"{_signed(value.gain).partition(' ')[0]} {times:>5}{mark}"
+    return f"{_signed(value.gain).value} {_times(value.tokens).value:>5}{mark}"
 
 
-def _times(value: Interval | None, extrapolated: bool = False) -> str:
+def _times(value: Interval | None, extrapolated: bool = False) -> Cell:
     """A multiplier with its interval; an asterisk marks extrapolation."""
     if value is None:
-        return MISSING
+        return Cell(MISSING)
     low, high = ("…" if end is None else f"{end:.2f}" for end in (value.low, value.high))
-    return f"{value.mean:.2f}× [{low}, {high}]{'*' if extrapolated else ''}"
+    return Cell(f"{value.mean:.2f}×{'*' if extrapolated else ''}", f"[{low}, {high}]")
 
 
-def _signed(value: Interval) -> str:
+def _signed(value: Interval) -> Cell:
     """A gain in nats with its interval."""
-    ends = ""
-    if value.low is not None and value.high is not None:
-        ends = f" [{value.low:+.3f}, {value.high:+.3f}]"
-    return f"{value.mean:+.3f}{ends}".replace("-", "−")
+    whole = value.low is not None and value.high is not None
+    ends = f"[{value.low:+.3f}, {value.high:+.3f}]" if whole else ""
+    return Cell(f"{value.mean:+.3f}".replace("-", "−"), ends.replace("-", "−"))
 
 
 def _searched(search: RateSearch) -> str:

@@ -25,16 +25,7 @@ from latentwave.errors import UserError
 
 
 def write_figures(results: Results, folder: str | Path, *, svg: bool = False) -> list[Path]:
-    """Draw `loss`, `gap` and `pareto` of a comparison as PNG, and as SVG if wanted.
-
-    `loss` shows the validation loss while training against steps, FLOPs and seconds, side by side.
-    Thin lines are seeds, thick ones their mean; the dashed line is the baseline's final loss, and a
-    dot marks where a contestant reaches it. `pareto` shows final losses against the FLOPs and the
-    seconds spent, `gap` how far contestants are ahead of their baselines at equal tokens.
-
-    Returns:
-        The files written; what was not measured has none.
-    """
+    """Draw the figures of a comparison, see `comparison_charts`, as PNG, and as SVG if wanted."""
     return _write_grids(comparison_charts(results), make_folder(folder), svg=svg)
 
 
