@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from measure import Row, compare, main
 
-from latentwave.bench.comparison.clock import measure_step_seconds
+from latentwave.bench.comparison.clock import take_clock
 from latentwave.bench.data import CorpusConfig, prepare
 from latentwave.bench.training import BackboneConfig, ContestantConfig, Recipe, TrainingConfig
 
@@ -54,7 +54,7 @@ def rows(quick: bool) -> Iterator[Row]:
                 }
                 recipe = Recipe(backbone=backbone, training=training, **fixed)
                 with torch.compiler.set_stance("force_eager" if quick else "default"):
-                    seconds = measure_step_seconds(recipe, store, rounds=2 if quick else 9)
+                    seconds = take_clock(recipe, store, rounds=2 if quick else 9).step_seconds
                 ms = {name: [1e3 * value for value in own] for name, own in seconds.items()}
                 setting = f"{layers} layers, D {D}, {B}×{T} tokens"
                 for name in [*ms][1:]:

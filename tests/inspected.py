@@ -44,7 +44,7 @@ def look_into(folder, store, *names, **options):
     for name in names:
         model, codec = load_run(folder / name)
         runs.append(InspectedRun(name=name, folder=folder / name, model=model, codec=codec))
-    return inspect_runs(runs, store, **({"num_windows": 9, "num_new_tokens": 12} | options))
+    return inspect_runs(runs, store, **({"num_windows": 9} | options))
 
 
 def tokens_of(store, text):

@@ -25,11 +25,11 @@ from typing import TYPE_CHECKING, Any
 
 from latentwave.bench.comparison import ContestantResults, Estimate, Results
 from latentwave.bench.report.formats import (
+    MEASURE_WORDS,
     MISSING,
     format_count,
     format_share,
-    format_speedup,
-    format_whole,
+    speedup_cell,
 )
 from latentwave.errors import UserError
 from tools.comparisons import read_checked
@@ -180,9 +180,12 @@ def _unless_baseline(cell: Cell, otherwise: str = MISSING) -> Cell:
     )
 
 
-def _speedup(own: ContestantResults, value: Estimate) -> str:
-    shown = " ".join(format_speedup(value.mean, value.low, value.high)).strip()
-    return shown if own.reached or shown == MISSING else f"{shown}, not reached"
+def _speedup(measure: str) -> Cell:
+    def cell(results: Results, own: ContestantResults) -> str:
+        shown = str(speedup_cell(getattr(own.speedup, measure)))
+        return shown if own.reached or shown == MISSING else f"{shown}, not reached"
+
+    return _unless_baseline(cell, "1×")
 
 
 def _parameters(results: Results, own: ContestantResults) -> str:
@@ -205,24 +208,16 @@ COLUMNS: Mapping[str, tuple[str, Cell]] = {
     "loss": ("final loss, nats per {unit}", lambda results, own: _interval(own.final_loss)),
     "gain": ("gain, nats", _unless_baseline(lambda results, own: _interval(own.gain))),
     "baseline": ("measured against", _unless_baseline(lambda results, own: f"`{own.baseline}`")),
-    "steps": (
-        "speed-up in steps",
-        _unless_baseline(lambda results, own: _speedup(own, own.speedup.steps), "1×"),
-    ),
-    "flops": (
-        "speed-up in FLOPs",
-        _unless_baseline(lambda results, own: _speedup(own, own.speedup.flops), "1×"),
-    ),
-    "seconds": (
-        "speed-up in seconds",
-        _unless_baseline(lambda results, own: _speedup(own, own.speedup.seconds), "1×"),
-    ),
+    **{
+        measure: (f"speed-up in {words}", _speedup(measure))
+        for measure, words in MEASURE_WORDS.items()
+    },
     "bits": ("bits", _bits),
     "accuracy": ("accuracy", _accuracy),
     "parameters": ("parameters", _parameters),
     "cost": ("FLOPs per token", lambda results, own: format_count(own.flops_per_token)),
     "rate": ("tokens/s", lambda results, own: format_count(own.tokens_per_second)),
-    "trained": ("steps trained", lambda results, own: format_whole(own.num_steps)),
+    "trained": ("steps trained", lambda results, own: f"{own.num_steps:,}"),
     "learning-rate": ("learning rate", lambda results, own: f"{own.learning_rate:g}"),
 }
 

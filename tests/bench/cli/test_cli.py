@@ -37,23 +37,19 @@ def test_compare_writes_everything(workplace):
     HTMLParser().feed((out / "report.html").read_text())
 
 
-def test_compare_again_resumes_and_prints_the_table(workplace, capsys):
+def test_compare_again_resumes_and_report_draws_again(workplace, capsys):
     arguments = ["compare", workplace / "recipe.yaml", "--output", workplace / "out"]
     assert run(*arguments) == 2
     assert "--resume" in capsys.readouterr().err
-    assert run(*arguments, "--resume") == 0
-    out = capsys.readouterr().out
-    assert "wavelet" in out
-    assert "one seed" in out.lower()
-    assert "report.html" in out.replace("\n", "")
-
-
-def test_report_draws_again(workplace, capsys):
     page = workplace / "out" / "report.html"
-    page.unlink()
-    assert run("report", workplace / "out") == 0
-    assert page.is_file()
-    assert "wavelet" in capsys.readouterr().out
+    for again in ([*arguments, "--resume"], ["report", workplace / "out"]):
+        page.unlink()
+        assert run(*again) == 0
+        out = capsys.readouterr().out
+        assert "wavelet" in out
+        assert "one seed" in out.lower()
+        assert "report.html" in out.replace("\n", "")
+        assert page.is_file()
 
 
 def test_train_evaluate_generate(workplace, capsys):
@@ -127,57 +123,29 @@ def test_prepare_says_what_it_made(workplace, capsys):
         (["compare", "{}/recipe.yaml", "--training.steps", "3"], "--training.steps"),
         (["compare", "{}/recipe.yaml", "--training.num_steps", "x"], "Got value: x"),
         (["compare", "{}/recipe.yaml", "--training.num_steps", "0"], "must be >= 1, got 0"),
-        (["compare", "{}/recipe.yaml", "--backbone.hidden_size", "9"], "must divide"),
-        (
-            ["compare", "{}/odd.yaml", "--output", "{}/odd"],
-            "fraction=0.5 of 15 channels is 7.5",
-        ),
-        (["compare", "{}/kind.yaml"], "no mixer 'wavlet', did you mean 'wavelet'"),
-        (["compare", "{}/option.yaml"], "no option 'fractoin', did you mean 'fraction'"),
         (["compare", "{}/recipe.yaml", "--output", "{}/out"], "out exists: choose another"),
         (["train", "{}/recipe.yaml", "--contestant", "ema"], "no contestant 'ema'"),
-        (["compare", "{}/recipe.yaml", "--corpus.path", "{}/empty.txt"], "empty.txt is empty"),
-        (["compare", "{}/recipe.yaml", "--corpus.path", "{}/short.txt"], "more text"),
+        (["train", "{}/recipe.yaml", "--seed", "-1"], "seed must be distinct numbers from 0"),
+        (["train", "{}/recipe.yaml", "--contestants", "{{}}"], "the recipe has no contestants"),
+        (["compare", "{}/recipe.yaml", "--backbone.num_layers", "1"], "needs at least 2 layers"),
         (["prepare", "{}/missing.txt"], "there is no file or folder"),
-        (["prepare", "{}/binary.txt"], "is not UTF-8 text"),
         (["evaluate", "{}"], "holds no trained model"),
+        (["evaluate", "{}/foreign"], "foreign has no model configuration"),
+        (["evaluate", "{}/nothing"], "run.json is damaged (it has changed since it was written)"),
+        (["evaluate", "{}/out/none-seed0", "--batch_size", "0"], "batch_size must be >= 1, got 0"),
         (["generate", "{}/out"], "its finished runs are: "),
-        (
-            ["generate", "{}/out/none-seed0", "--prompt", "Zebra"],
-            "'Z' (U+005A) at position 0 is not",
-        ),
+        (["generate", "{}/out/none-seed0", "--prompt", "Zebra"], "'Z' (U+005A) at position 0"),
         (["generate", "{}/out/none-seed0", "--prompt", ""], "the prompt is empty"),
         (["generate", "{}/out/none-seed0", "--max_new_tokens", "0"], "at least 1 new"),
         (["generate", "{}/out/none-seed0", "--temperature", "-1"], "must be >= 0, got -1"),
         (["generate", "{}/out/none-seed0", "--top_k", "0"], "top_k must be >= 1, got 0"),
         (["generate", "{}/out/none-seed0", "--seed", "-1"], "seed must be distinct numbers from 0"),
-        (["evaluate", "{}/out/none-seed0", "--batch_size", "0"], "batch_size must be >= 1, got 0"),
-        (["train", "{}/recipe.yaml", "--seed", "-1"], "seed must be distinct numbers from 0"),
-        (["train", "{}/recipe.yaml", "--contestants", "{{}}"], "the recipe has no contestants"),
-        (["compare", "{}/recipe.yaml", "--backbone.num_layers", "1"], "needs at least 2 layers"),
-        (["evaluate", "{}/foreign"], "foreign has no model configuration"),
-        (
-            ["evaluate", "{}/nothing"],
-            "nothing/run.json is damaged (it has changed since it was written)",
-        ),
         (["report", "{}"], "results.json"),
     ],
 )
 def test_mistakes_get_one_line_and_exit_code_2(workplace, arguments, message, capsys):
     recipe = yaml.safe_load((workplace / "recipe.yaml").read_text())
-    wavelet = recipe["contestants"]["wavelet"]
-    bad = {
-        "key": recipe | {"bogus": 1},
-        "odd": recipe | {"backbone": recipe["backbone"] | {"hidden_size": 15, "num_heads": 3}},
-        "kind": recipe | {"contestants": {"none": {}, "w": wavelet | {"kind": "wavlet"}}},
-        "option": recipe
-        | {"contestants": {"none": {}, "w": wavelet | {"options": {"fractoin": 1}}}},
-    }
-    for name, values in bad.items():
-        (workplace / f"{name}.yaml").write_text(yaml.safe_dump(values))
-    (workplace / "empty.txt").write_text("")
-    (workplace / "short.txt").write_text("only a few words\n")
-    (workplace / "binary.txt").write_bytes(bytes(range(256)) * 4)
+    (workplace / "key.yaml").write_text(yaml.safe_dump(recipe | {"bogus": 1}))
     foreign, nothing = workplace / "foreign", workplace / "nothing"
     if not foreign.exists():
         shutil.copytree(workplace / "out" / "none-seed0" / "model", foreign)

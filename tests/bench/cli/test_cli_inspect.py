@@ -33,11 +33,7 @@ def workplace(tmp_path_factory):
         (folder / "other.yaml").write_text(yaml.safe_dump(other))
         given = ["--contestant", "none", "--output", folder / "other"]
         assert run("train", folder / "other.yaml", *given) == 0
-        (folder / "latin.txt").write_bytes(b"\xff\xfe\xfd")
         yield folder
-
-
-FEW = ("--num_new_tokens", "1")
 
 
 def run(*arguments):
@@ -46,7 +42,7 @@ def run(*arguments):
 
 def test_inspect_writes_page_and_figures(workplace, capsys):
     given = ["inspect", workplace / "adaptive", "--against", workplace / "none", "--svg"]
-    assert run(*given, "--num_windows", 8, "--num_new_tokens", 9) == 0
+    assert run(*given, "--num_windows", 8) == 0
     told = capsys.readouterr()
     assert "page:" in told.out
     assert "looking at: losses of none" in told.err.replace("\n", " ")
@@ -55,23 +51,19 @@ def test_inspect_writes_page_and_figures(workplace, capsys):
         "inspect.html",
         *(
             f"{stem}.{suffix}"
-            for stem in ("kernels", "change", "masks", "paths", "positions", "classes")
+            for stem in ("kernels", "change", "masks", "paths", "positions")
             for suffix in ("png", "svg")
         ),
     }
     page = (folder / "inspect.html").read_text(encoding="utf-8")
     assert "adaptive against none – inspection" in page
-    assert "kind adaptive_filterbank, " in page
-    assert "num_filters 6" in page
     assert "latentwave inspect " in page
 
 
 def test_a_text_and_another_folder(workplace, capsys):
     out = workplace / "out"
-    (workplace / "text.txt").write_text("mask path")
     given = ["inspect", workplace / "adaptive", "--output", out, "--num_windows", 2]
-    given += ["--num_new_tokens", 0]
-    assert run(*given, "--text_file", workplace / "text.txt") == 0
+    assert run(*given, "--text", "mask path") == 0
     assert "mask␣path" in (out / "inspect.html").read_text(encoding="utf-8")
     assert run(*given, "--text", "wave", "--split", "test") == 0
     assert "(text, test)" in (out / "inspect.html").read_text(encoding="utf-8")
@@ -79,7 +71,7 @@ def test_a_text_and_another_folder(workplace, capsys):
 
 def test_a_saved_model_has_kernels(workplace, capsys):
     model = workplace / "adaptive" / "model"
-    assert run("inspect", model, "--output", workplace / "saved", "--text", "wave", *FEW) == 0
+    assert run("inspect", model, "--output", workplace / "saved", "--text", "wave") == 0
     told = " ".join(capsys.readouterr().out.split())
     assert "does not say what it was trained on" in told
     assert "no snapshots" in told
@@ -115,13 +107,13 @@ def test_a_run_that_diverged_is_refused(workplace, tmp_path, capsys):
         [tmp_path / "diverged"],
         [workplace / "none", "--against", tmp_path / "diverged"],
     ):
-        assert run("inspect", *given, *FEW) == 2
+        assert run("inspect", *given) == 2
         (told,) = capsys.readouterr().err.splitlines()
         assert f"the weights in {tmp_path}/diverged/model are not all finite" in told
 
 
 def test_a_file_in_the_folder_s_place_is_refused_before_anything_is_measured(workplace, capsys):
-    assert run("inspect", workplace / "none", "--output", workplace / "words.txt", *FEW) == 2
+    assert run("inspect", workplace / "none", "--output", workplace / "words.txt") == 2
     told = capsys.readouterr().err
     assert "is not a folder" in told
     assert "looking at" not in told
@@ -139,11 +131,7 @@ def test_a_file_in_the_folder_s_place_is_refused_before_anything_is_measured(wor
         (["{}/none", "--against", "{}/other"], "reads other tokens than"),
         (["{}/none", "--text", "Zebra"], "'Z' (U+005A) at position 0 is not"),
         (["{}/none", "--text", "w"], "the text has 1 tokens"),
-        (["{}/none", "--text", "wave", "--text_file", "{}/words.txt"], "not both"),
-        (["{}/none", "--text_file", "{}/latin.txt"], "is not UTF-8 text"),
-        (["{}/none", "--text_file", "{}/missing.txt"], "No such file"),
         (["{}/none", "--num_windows", "0"], "num_windows must be >= 1, got 0"),
-        (["{}/none", "--num_new_tokens", "-1"], "num_new_tokens must be >= 0, got -1"),
         (["{}/none", "--split", "all"], "Got value: all"),
     ],
 )

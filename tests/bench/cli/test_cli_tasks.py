@@ -6,7 +6,6 @@ import pytest
 import yaml
 
 from latentwave.bench.cli.main import main
-from tests.bench.data.tasks import made
 from tests.bench.training.test_classification import recipe_of, write_moods
 
 
@@ -50,13 +49,3 @@ def test_train_names_loss_and_metrics(recipe, tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "nats per document (test: loss" in shown
     assert "accuracy" in shown
-
-
-@pytest.mark.parametrize("damage", [b"", b"\xff\xfe\n", b"2\t7\t0\ttext\n", b"x" * 200_000])
-def test_a_damaged_table_is_one_line_and_exit_2(damage, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("LATENTWAVE_HOME", str(tmp_path / "home"))
-    made.esc10(tmp_path / "esc")
-    (tmp_path / "esc" / "labels.csv").write_bytes(damage)
-    assert main(["prepare", "esc", "--path", str(tmp_path / "esc")]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "labels.csv" in line

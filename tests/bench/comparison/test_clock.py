@@ -10,8 +10,8 @@ import pytest
 from latentwave.bench.comparison.clock import (
     Clock,
     busy_cores,
-    measure_step_seconds,
     read_measured,
+    take_clock,
     write_measured,
 )
 from latentwave.bench.data import prepare
@@ -23,7 +23,7 @@ def test_steps_of_all_contestants_are_timed_and_dear_ones_take_longer(tmp_path):
     recipe = tiny_recipe(write_text(tmp_path / "words.txt"))
     deep = ContestantConfig(backbone={"num_layers": 24})
     recipe = dataclasses.replace(recipe, contestants=recipe.contestants | {"deep": deep})
-    seconds = measure_step_seconds(recipe, prepare(recipe.corpus, tmp_path / "store"), rounds=3)
+    seconds = take_clock(recipe, prepare(recipe.corpus, tmp_path / "store"), rounds=3).step_seconds
     assert {name: len(own) for name, own in seconds.items()} == {"none": 3, "wavelet": 3, "deep": 3}
     assert min(min(own) for own in seconds.values()) > 0
     assert min(seconds["deep"]) > min(seconds["none"])

@@ -3,10 +3,7 @@ import pytest
 from rich.console import Console
 
 from latentwave.bench.data import GridWindows, prepare
-from latentwave.bench.data.text.characters import CharacterCodec
-from latentwave.bench.inspection import InspectedRun, inspect_runs
 from latentwave.bench.training import evaluate_loss, train
-from latentwave.errors import UserError
 from tests.comparing import assert_differ, assert_same
 from tests.inspected import look_into, tokens_of
 from tests.tiny import tiny_recipe, write_text
@@ -25,9 +22,7 @@ def store(runs):
 def test_everything_is_seen_and_measured_on_the_same_windows(folder, store):
     stages = []
     seen = look_into(folder, store, "adaptive", "none", on_stage=stages.append)
-    assert stages == [
-        *("kernels", "losses of adaptive", "losses of none", "masks and paths", "samples")
-    ]
+    assert stages == [*("kernels", "losses of adaptive", "losses of none", "masks and paths")]
     assert seen.notes == []
     assert [each.steps.tolist() for each in seen.kernels] == [[0, 2, 4, 6]] * 2
     assert set(seen.activity) == set(seen.paths) == {each.name for each in seen.kernels}
@@ -37,10 +32,7 @@ def test_everything_is_seen_and_measured_on_the_same_windows(folder, store):
         assert mean.value == pytest.approx(evaluate_loss(run.model, windows), rel=1e-5)
     gap = seen.overall.losses[0].value - seen.overall.losses[1].value
     assert seen.overall.difference.value == pytest.approx(gap)
-    for table in [seen.by_position, *seen.by_class]:
-        assert sum(each.losses[0].count for each in table.bins) == 9 * 31
-    assert [sample.seed for sample in seen.samples] == [0, 1, 2]
-    assert all(len(text) == 12 for sample in seen.samples for text in sample.texts)
+    assert sum(each.losses[0].count for each in seen.by_position) == 9 * 31
 
 
 def test_documents_that_are_apart_count_for_themselves(tmp_path):
@@ -53,32 +45,20 @@ def test_documents_that_are_apart_count_for_themselves(tmp_path):
     store = prepare(recipe.corpus, tmp_path / "store")
     train(recipe, "wavelet", 0, store, tmp_path / "wavelet", console=Console(quiet=True))
     seen = look_into(tmp_path, store, "wavelet", separate_documents=True)
-    pieces = [text[start : start + 7] for start in range(0, len(text), 7)]
-    for sample in seen.samples:  # a prompt is of one document
-        assert sample.prompt
-        assert any(sample.prompt in piece for piece in pieces)
     windows = GridWindows(store.split("validation"), 32, 9, store.borders("validation"))
     predicted = sum(int((window["labels"][1:] != -100).sum()) for window in windows)
     assert predicted < 9 * 31
-    assert sum(each.losses[0].count for each in seen.by_position.bins) == predicted
+    assert sum(each.losses[0].count for each in seen.by_position) == predicted
     longest = max(int(window["position_ids"].max()) for window in windows)
-    assert seen.by_position.bins[-1].low <= longest < 8
+    assert seen.by_position[-1].low <= longest < 8
 
     given = np.asarray(store.split("validation")[:32])
-    together = look_into(
-        tmp_path, store, "wavelet", separate_documents=True, num_new_tokens=0, text=given
-    )
+    together = look_into(tmp_path, store, "wavelet", separate_documents=True, text=given)
     (name, *_), apart = seen.activity, seen.activity
     first = int(windows[0]["segment_ids"].bincount()[0])
     for check, columns in ((assert_same, slice(first)), (assert_differ, slice(first, None))):
         found = [each[name].activity[:, columns] for each in (apart, together.activity)]
         check(*found)
-
-
-def test_samples_are_the_same_each_time(folder, store):
-    first, again = (look_into(folder, store, "wavelet", num_windows=2) for _ in range(2))
-    assert first.samples == again.samples
-    assert "no parameters" in first.notes[0]
 
 
 def test_a_plain_backbone_still_has_losses(folder, store):
@@ -87,31 +67,14 @@ def test_a_plain_backbone_still_has_losses(folder, store):
     assert seen.paths == {}
     assert "without mixers" in seen.notes[0]
     assert seen.overall.difference is None
-    assert seen.samples
+    assert "no parameters" in look_into(folder, store, "wavelet", num_windows=2).notes[0]
 
 
 def test_without_a_corpus_a_text_still_has_masks(folder, store):
     text = tokens_of(store, "wave signal " * 4)
     seen = look_into(folder, None, "adaptive", text=text)
     assert seen.overall is None
-    assert seen.by_class == []
     assert seen.tokens[:6] == [*"wave␣s"]
     assert seen.activity
     assert any("does not say what it was trained on" in note for note in seen.notes)
     assert any("the first 32 of 48 tokens" in note for note in seen.notes)
-    assert len(seen.samples) == 1
-
-
-def test_missing_snapshots_are_said_to_be_missing(folder, store, tmp_path):
-    (tmp_path / "adaptive").mkdir()
-    (tmp_path / "adaptive" / "model").symlink_to(folder / "adaptive" / "model")
-    seen = look_into(tmp_path, store, "adaptive")
-    assert "no snapshots" in seen.notes[0]
-    assert seen.kernels[0].history.shape[0] == 0
-
-
-def test_runs_on_other_tokens_are_refused(folder, store, tmp_path):
-    (run,) = look_into(folder, store, "none", num_windows=1).runs
-    stranger = InspectedRun(name="x", folder=tmp_path, model=run.model, codec=CharacterCodec("abc"))
-    with pytest.raises(UserError, match="reads other tokens than"):
-        inspect_runs([run, stranger], store)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from latentwave.bench.inspection import decibels, haar_taps, magnitude_at
+from latentwave.bench.inspection import haar_taps, magnitude_at
 from latentwave.bench.inspection.spectra import centre_and_bandwidth, nearest_level
 from latentwave.functional.families import cascade_taps
 
@@ -38,10 +38,6 @@ def test_a_wider_filter_has_more_bandwidth_and_zero_has_none():
     centre, bandwidth = centre_and_bandwidth(taps)
     assert bandwidth[1] == pytest.approx(4 * bandwidth[0], rel=0.1)
     assert centre[2] == bandwidth[2] == 0
-
-
-def test_decibels_have_a_floor():
-    assert decibels(np.array([0.0, 10.0])).tolist() == [-80.0, 20.0]
 
 
 def test_the_nearest_haar_kernel_reaches_as_far_back():

@@ -3,12 +3,12 @@
 import io
 
 import pytest
-from rich.console import Console
 
 from latentwave.bench.report import cost_table, print_summary, summary_table
 from latentwave.bench.report.comparison import budget_in_words, what
 from latentwave.bench.report.comparison_tables import tuning_table
 from latentwave.bench.report.headline import best, cautions, write_headline
+from latentwave.bench.training.progress import PlainConsole
 from tests.bench.report.made_up import KINDS, make_results, make_values, typed
 
 NOTHING = {"mean": None, "low": None, "high": None}
@@ -18,7 +18,7 @@ TUNED["num_steps"] = 500
 
 def printed(results, width=100):
     file = io.StringIO()
-    print_summary(results, Console(file=file, width=width))
+    print_summary(results, PlainConsole(file=file, width=width))
     return file.getvalue()
 
 
@@ -77,13 +77,6 @@ def test_bits_per_byte_stand_beside_characters_where_they_differ():
     assert char / byte == pytest.approx(1.25, abs=2e-3)
 
 
-def test_the_baseline_stands_first_wherever_it_was():
-    values = make_values(("none", "wavelet", "ema"))
-    values["contestants"] = dict(reversed(values["contestants"].items()))
-    rows = summary_table(typed(values)).rows
-    assert [row[0].value for row in rows] == ["none", "ema", "wavelet"]
-
-
 def test_not_reached_is_said_in_table_and_headline():
     results = make_results(finals={"wavelet": 2.4}, seeds=(0,))
     assert summary_table(results).rows[1][7].note == "not reached"
@@ -102,6 +95,8 @@ def test_missing_measurements_are_dashes():
     assert [row[i] for i in (1, 2, 5, 6, 9)] == ["—"] * 5
     assert "final loss is missing" in write_headline(results).details
     assert "in seconds" not in write_headline(results).details
+    slow = write_headline(make_results(("none", "filterbank"))).details
+    assert "in seconds, slower than the baseline" in slow
 
 
 @pytest.mark.parametrize(
@@ -131,14 +126,6 @@ def test_the_lead_is_honest(results, words):
     assert words in write_headline(results).lead
 
 
-def test_the_price_is_named():
-    headline = write_headline(make_results(("none", "filterbank")))
-    assert "0.4 % more parameters, 240 % more FLOPs per token" in headline.details
-    assert "69 % fewer tokens per second" in headline.details
-    assert "in seconds, slower than the baseline" in headline.details
-    assert "no extra parameters" in write_headline(make_results()).details
-
-
 @pytest.mark.parametrize("width", [120, 80, 60])
 def test_fits_the_terminal_without_cutting_a_number(width):
     results = make_results(tuple(KINDS), seeds=(0, 1, 2))
@@ -149,7 +136,7 @@ def test_fits_the_terminal_without_cutting_a_number(width):
             for cell in row:
                 assert cell.value in text
                 assert cell.note in text
-    assert text.count("contestant  ") == {120: 2, 80: 4, 60: 6}[width]
+    assert text.count("contestant  ") == {120: 2, 80: 3, 60: 5}[width]
 
 
 def renamed(name):
@@ -165,12 +152,6 @@ def test_a_name_is_only_text_and_folded_not_cut():
     assert name[:20] in text
     assert name[20:] in text
     assert "[red]x[/blue]" in printed(renamed("[red]x[/blue]"))
-
-
-def test_no_escape_sequence_reaches_a_terminal():
-    text = printed(renamed("\x1b[2J\x1b]0;title\x07a\x9bb\u202ec\rd"))
-    assert not any(ord(c) < 32 and c != "\n" for c in text)
-    assert not {"\x9b", "\u202e"} & set(text)
 
 
 @pytest.mark.parametrize("num_seeds", [1, 2, 3, 6])
@@ -202,18 +183,19 @@ def test_contestants_that_seeds_do_not_tell_apart_are_named():
 
 def test_another_baseline_is_named():
     values = make_values(("none", "wavelet", "ema"))
+    values["contestants"] = dict(reversed(values["contestants"].items()))
     values["contestants"]["wavelet"]["baseline"] = "ema"
     results = typed(values)
     rows = {row[0].value: row for row in summary_table(results).rows}
+    assert list(rows) == ["none", "ema", "wavelet"]  # the plain one stands first
     assert (rows["wavelet"][0].note, rows["ema"][0].note) == ("vs ema", "")
     headline = write_headline(results)
     # What others are measured against is no finding.
     assert best(results) == "wavelet"
     assert "reaches ema’s final loss" in headline.lead
     assert "ema at 1.9" in headline.details
-    assert "Beside ema:" in headline.details
     values["contestants"]["ema"]["baseline"] = "ema"
-    assert summary_table(typed(values)).rows[2][0].note == "baseline"
+    assert summary_table(typed(values)).rows[1][0].note == "baseline"
 
 
 def test_costs_are_what_was_measured():
@@ -221,12 +203,10 @@ def test_costs_are_what_was_measured():
     table = cost_table(typed(values))
     assert strings(table.rows[1]) == [
         "filterbank",
-        "1.21 M (0.4 %)",
-        "25.7 M",
         "8.57 M",
         "613 581–645",
-        "22.7 MiB",
-        "559 KiB (mixer 46.9 KiB)",
+        "23.8 MB",
+        "572 kB (mixer 48 kB)",
         "0.001",
         "500",
     ]
@@ -236,16 +216,14 @@ def test_costs_are_what_was_measured():
     values["clock"] = None
     table = cost_table(typed(values))
     assert "memory" not in table.caption
-    assert [head.split("\n")[0] for head in table.heads] == [
-        *("contestant", "params", "training", "learning", "steps")
-    ]
+    assert [head.split("\n")[0] for head in table.heads] == [*("contestant", "learning", "steps")]
 
 
 def test_cautions():
     values = make_values()
     assert cautions(typed(values)) == []
     values["clock"]["busy_cores"] = 1.31
-    diverged = {"losses": {"0.001": None}, "chosen": 0.002, "at_end_of_grid": False}
+    diverged = {"losses": {"0.001": None, "0.002": 2.2}, "chosen": 0.002, "at_end_of_grid": False}
     values["tuning"] = {"none": TUNED, "wavelet": TUNED | diverged}
     results = typed(values)
     busy, ends = cautions(results)
@@ -254,7 +232,7 @@ def test_cautions():
     assert "kept 1.3 cores busy" in printed(results)
     rows = [strings(row) for row in tuning_table(results).rows]
     assert rows[0] == ["none chosen at an end of the grid", "2.000 chosen", "2.100"]
-    assert rows[1] == ["wavelet", "diverged", "—"]
+    assert rows[1] == ["wavelet", "diverged", "2.200 chosen"]
     values["tuning"]["none"]["num_steps"] = 100
     *_, short = cautions(typed(values))
     assert "runs of 100 steps, for runs of 500: short runs favour higher rates" in short
@@ -273,36 +251,18 @@ def test_budget_and_clock_in_words(budget, words):
     assert "that the runs took" in budget_in_words(typed(values | {"clock": None}))
 
 
-@pytest.mark.parametrize(
-    ("contestant", "words"),
-    [
-        ({"mixers": []}, ""),
-        ({"mixers": [], "backbone": {"num_layers": 8}}, "num_layers 8"),
-        (
-            {
-                "mixers": [
-                    {
-                        "kind": "wavelet",
-                        "options": {"level": 2, "bands": [{"name": "low"}], "schedule": None},
-                        "points": ["attention", "mlp"],
-                    }
-                ],
-                "backbone": {"positions": "none"},
-            },
-            "wavelet, level 2, bands (name low), at attention, mlp, positions none",
-        ),
-        (
-            {
-                "mixers": [
-                    {"kind": "ema", "placement": [0, 2], "points": ["block"]},
-                    {"kind": "kv_shift", "points": ["qkv"]},
-                ]
-            },
-            "ema, at block, placement 0, 2, kv_shift, at qkv",
-        ),
-    ],
-)
-def test_what_a_contestant_is(contestant, words):
+def test_what_a_contestant_is():
     values = make_values()
-    values["contestants"]["wavelet"] |= contestant
-    assert what(typed(values).contestants["wavelet"]) == words
+    options = {"level": 2, "bands": [{"name": "low"}], "schedule": None}
+    values["contestants"]["wavelet"] |= {
+        "mixers": [
+            {"kind": "wavelet", "options": options, "points": ["attention", "mlp"]},
+            {"kind": "ema", "placement": [0, 2], "points": ["block"]},
+        ],
+        "backbone": {"positions": "none"},
+    }
+    assert what(typed(values).contestants["wavelet"]) == (
+        "wavelet, level 2, bands (name low), at attention, mlp, ema, at block, placement 0, 2, "
+        "positions none"
+    )
+    assert what(typed(values).contestants["none"]) == ""

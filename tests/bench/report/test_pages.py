@@ -7,17 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib import image, rcParams
+from matplotlib.figure import Figure
 
 from latentwave.bench.ladder import read_ladder
 from latentwave.bench.report import write_figures, write_inspection, write_ladder, write_report
 from latentwave.bench.report.charts import COLOURS
 from latentwave.bench.report.inspection_charts import distinct, inspection_charts
 from latentwave.errors import UserError
-from tests.bench.report.made_up import KINDS, MANY, make_results, make_values, typed
+from tests.bench.report.made_up import MANY, make_results, make_values, typed
 from tests.inspected import HOSTILE, look_into, tokens_of
 
 FIGURES = ["loss", "gap", "pareto"]
-SEEN = ["kernels", "change", "masks", "paths", "positions", "classes"]
+SEEN = ["kernels", "change", "masks", "paths", "positions"]
 LADDER = Path(__file__).parents[3] / "results" / "ladder-gpu"
 VOID = {"meta", "link", "br", "wbr", "img", "input", "hr"}
 NASTY = '<script>alert(1)</script> $\\frac{1}$ & "--> <b'
@@ -81,9 +82,10 @@ def page(request, seen, tmp_path_factory):
         make_results(seeds=(0,)),
         make_results(finals={"wavelet": 2.4}),
         make_results(("none",)),
+        make_results(("none", *MANY)),
         "inspection",
     ],
-    ids=["two seeds", "one seed", "not reached", "baseline alone", "inspection"],
+    ids=["two seeds", "one seed", "not reached", "baseline alone", "many", "inspection"],
     indirect=True,
 )
 def test_a_page_stands_alone_and_is_well_formed(page):
@@ -142,7 +144,7 @@ def test_the_page_says_what_was_measured_and_what_to_doubt(tmp_path):
         "Example CPU",
         "torch 2.13.0",
         results.command,
-        "2,104,773 tokens",
+        "num_tokens 2,104,773",
         "name a.txt, num_bytes 12, sha256",
         "wavelet, fraction 0.5, at block",
         "at most 75 % of the time",
@@ -152,13 +154,10 @@ def test_the_page_says_what_was_measured_and_what_to_doubt(tmp_path):
         "as many steps as its baseline, on the same tokens",
         "median of 7 rounds",
         "Does the gain last?",
-        "6.68 MiB",
-        "Not measured: seconds.",
+        "7 MB",
     ):
         assert wanted in page.words
     assert page.tags.count("figure") == 4
-    one = page_of(make_results(seeds=(0,)), tmp_path)
-    assert "There was one seed" in one.words
 
 
 def test_hostile_names_stay_text(tmp_path):
@@ -185,11 +184,9 @@ def test_an_inspection_says_what_was_seen(page):
         "Change over training",
         "at step 0",
         "time-frequency mask a(t)",
-        "kind of character",
-        "(temperature 0.8, the 40 likeliest tokens)",
     ):
         assert wanted in page.words, wanted
-    assert page.tags.count("table") == 2 + 1 + 2 + 1
+    assert page.tags.count("table") == 2 + 1
 
 
 @pytest.mark.parametrize("group", ["points", "multipliers"])
@@ -202,15 +199,21 @@ def test_a_ladder_shows_what_it_has(tmp_path, group):
     assert not re.search(r"\bnan\b|None", page.words)
 
 
+def colours_of(chart):
+    axes = Figure().subplots()
+    chart.draw(axes)
+    return axes.collections[0].get_array()
+
+
 def test_mixers_with_the_same_kernels_are_drawn_once(runs):
     fixed = look_into(*runs, "wavelet")
     assert (len(fixed.kernels), len(distinct(fixed.kernels))) == (2, 1)
     grids = inspection_charts(fixed)
     assert len(grids["kernels"].charts) == 3
     assert "change" not in grids
-    _, learned, haar = grids["kernels"].charts
-    np.testing.assert_allclose(learned.heat_map.values, haar.heat_map.values, atol=0.05)
-    assert list(inspection_charts(look_into(*runs, "none"))) == ["positions", "classes"]
+    learned, haar = (colours_of(chart) for chart in grids["kernels"].charts[1:])
+    np.testing.assert_allclose(learned, haar, atol=0.05)
+    assert list(inspection_charts(look_into(*runs, "none"))) == ["positions"]
 
 
 @pytest.mark.parametrize("made", ["figures", pytest.param("inspection", marks=pytest.mark.slow)])
@@ -240,11 +243,3 @@ def test_a_file_in_the_folder_s_place_is_refused(tmp_path):
     (tmp_path / "taken").write_text("")
     with pytest.raises(UserError, match=r"taken' is not a folder"):
         write_report(make_results(), tmp_path / "taken")
-
-
-def test_thirty_contestants_are_all_in_the_page(tmp_path):
-    results = make_results(("none", *MANY, *(name for name in KINDS if name != "none")))
-    page = page_of(results, tmp_path)
-    assert len(results.contestants) == 30
-    assert "Grey: 24 others, which the table names." in page.words
-    assert all(page.text.count(name) >= 2 for name in results.contestants)

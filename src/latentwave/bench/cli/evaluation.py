@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
 
 from latentwave.bench import comparison, data, report, training
 from latentwave.bench.cli.shared import (
@@ -119,13 +116,11 @@ def inspect(
     against: Path | None = None,
     output: Path | None = None,
     text: str | None = None,
-    text_file: Path | None = None,
     split: Split = "validation",
     num_windows: int = 128,
-    num_new_tokens: int = 200,
     svg: bool = False,
 ) -> None:
-    """Show what a run learned: kernels, masks, paths, losses by position, samples.
+    """Show what a run learned: kernels, masks, paths, losses by position.
 
     Args:
         run: folder of a finished run, or of a saved model
@@ -134,10 +129,8 @@ def inspect(
         output: folder for the page and its figures (default: RUN/inspect)
         text: text to show masks and paths for (default: the start of the split); for sound and
             music a file
-        text_file: text file to show masks and paths for
         split: of the corpus
         num_windows: how many windows of the split losses are measured on
-        num_new_tokens: length of each generated sample; 0 for no samples
         svg: also write every figure as SVG
     """
     folders = [run] if against is None else [run, against]
@@ -146,7 +139,9 @@ def inspect(
         InspectedRun(name=name, folder=folder, model=model, codec=codec)
         for name, folder, (model, codec) in zip(_names(folders), folders, models, strict=True)
     ]
-    tokens = _read_text(text, text_file, runs[0].codec)
+    tokens = None if text is None else runs[0].codec.encode_prompt(text)
+    if tokens is not None and len(tokens) < 2:
+        raise UserError(f"the text has {len(tokens)} tokens: at least 2 make a path")
     folder = report.make_folder(output or run / "inspect")
     store = None
     if not training.is_classifier(runs[0].model) and training.read_record(run):
@@ -157,7 +152,6 @@ def inspect(
         split=split,
         text=tokens,
         num_windows=num_windows,
-        num_new_tokens=num_new_tokens,
         separate_documents=keeps_documents_apart(run),
         on_stage=lambda stage: tell(f"looking at: {stage}"),
     )
@@ -176,19 +170,3 @@ def _names(folders: list[Path]) -> list[str]:
         return [str(name) for name in contestants]
     names = [folder.resolve().name for folder in folders]
     return names if len(set(names)) == len(folders) else [str(folder) for folder in folders]
-
-
-def _read_text(text: str | None, text_file: Path | None, codec: data.Codec) -> NDArray[Any] | None:
-    if text_file is not None:
-        if text is not None:
-            raise UserError("give --text or --text_file, not both")
-        try:
-            text = text_file.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise UserError(f"{text_file} is not UTF-8 text: {error}") from error
-    if text is None:
-        return None
-    tokens = codec.encode_prompt(text)
-    if len(tokens) < 2:
-        raise UserError(f"the text has {len(tokens)} tokens: at least 2 make a path")
-    return tokens

@@ -19,7 +19,7 @@ from latentwave.bench.training.progress import without_controls
 from latentwave.errors import UserError
 
 _TEXT_PROMPT, _TEXT_TOKENS = "The ", 200
-_PROMPT_TOKENS, _MEDIA_TOKENS = 256, 1024
+_SPLIT_TOKENS, _MEDIA_TOKENS = 256, 1024
 _MOST_SECONDS = 100_000
 
 
@@ -28,7 +28,6 @@ def generate(
     *,
     prompt: str | None = None,
     prompt_split: Split | None = None,
-    prompt_tokens: int | None = None,
     output: Path | None = None,
     max_new_tokens: int | None = None,
     seconds: float | None = None,
@@ -41,9 +40,8 @@ def generate(
     Args:
         run: folder of a run
         prompt: text to continue (default: "The "); for sound and music, a file
-        prompt_split: continue sound or music from this split of the corpus, chosen by the seed
-        prompt_tokens: how many tokens of the file or split to continue (default: all of a file,
-            256 of a split)
+        prompt_split: continue the first tokens of a document of this split, chosen by the seed; for
+            sound and music
         output: file to write, prompt included (default: text is printed, sound and music go into
             the run's folder)
         max_new_tokens: default 200 of text, one second of sound, 1024 of music
@@ -53,28 +51,29 @@ def generate(
         seed: of the sampling
     """
     check_seeds("seed", [seed])
-    check_at_least(1, top_k=top_k, prompt_tokens=prompt_tokens)
+    check_at_least(1, top_k=top_k)
+    if prompt is not None and prompt_split is not None:
+        raise UserError("give --prompt or --prompt_split, not both")
     model, codec = training.load_run(run)
     if training.is_classifier(model):
         raise UserError(f"{run} is a classifier: it evaluates, it does not generate")
     media = codec if isinstance(codec, data.MediaCodec) else None
-    if prompt is not None and prompt_split is not None:
-        raise UserError("give --prompt or --prompt_split, not both")
     real: NDArray[Any] | None = None
     if media is None:
-        _refuse_for_text(prompt_split=prompt_split, prompt_tokens=prompt_tokens, seconds=seconds)
+        for name, value in {"prompt_split": prompt_split, "seconds": seconds}.items():
+            if value is not None:
+                raise UserError(f"--{name} is for sound and music; this run reads text")
         new = _TEXT_TOKENS if max_new_tokens is None else max_new_tokens
         given = _text_prompt(codec, prompt)
     else:
         new = _num_media_tokens(media, max_new_tokens, seconds)
+        given = media.begin() if prompt is None else media.encode_prompt(prompt)
         if prompt_split is not None:
-            wanted = prompt_tokens or _PROMPT_TOKENS
-            real = _from_corpus(media, run, prompt_split, seed, wanted + new)
-            given = real[:wanted]
-        else:
-            given = _media_prompt(media, prompt, prompt_tokens)
-    path = _output(output, run / f"generated-seed{seed}", media)
-    streamer = _Shown(codec.tokenizer) if path is None else None
+            real = _from_corpus(media, run, prompt_split, seed, _SPLIT_TOKENS + new)
+            given = real[:_SPLIT_TOKENS]
+        output = output or run / f"generated-seed{seed}{media.suffix}"
+    if output is not None:
+        _refuse_to_overwrite(output, media)
     set_seed(seed)
     with Progress(console=ERR, transient=True, disable=not (media and ERR.is_terminal)) as progress:
         task = progress.add_task("tokens", total=new)
@@ -86,17 +85,17 @@ def generate(
             top_k=top_k,
             end_token=None if media is None else media.end_token,
             on_progress=lambda more: progress.advance(task, more),
-            streamer=streamer,
+            streamer=_Shown(codec.tokenizer) if output is None else None,
         )
-    if path is None:
+    if output is None:
         print(flush=True)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    codec.write(tokens, path)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    codec.write(tokens, output)
     if media is None:
-        say(f"written: {path}")
+        say(f"written: {output}")
     else:
-        _draw(media, tokens, media.seconds(given), real, path)
+        _draw(media, tokens, media.seconds(given), real, output)
 
 
 class _Shown(TextStreamer):
@@ -115,40 +114,14 @@ def _text_prompt(codec: data.Codec, prompt: str | None) -> NDArray[Any]:
         return np.zeros(1, dtype=np.int64)
 
 
-def _media_prompt(
-    codec: data.MediaCodec, prompt: str | None, num_tokens: int | None
-) -> NDArray[Any]:
-    if prompt is not None:
-        return codec.encode_prompt(prompt)[:num_tokens]
-    if num_tokens is not None:
-        raise UserError("--prompt_tokens needs --prompt or --prompt_split")
-    return codec.begin()
-
-
-def _refuse_for_text(**options: object) -> None:
-    for name, value in options.items():
-        if value is not None:
-            raise UserError(f"--{name} is for sound and music; this run reads text")
-
-
-def _output(output: Path | None, default: Path, media: data.MediaCodec | None) -> Path | None:
-    """A new file to write, beside which there is no picture either; None for text to print."""
-    if media is None:
-        if output is not None and output.exists():
-            raise UserError(f"{output} exists: name another --output")
-        return output
-    if output is None:
-        number, output = 1, default.with_suffix(media.suffix)
-        while output.exists() or output.with_suffix(".png").exists():
-            number += 1
-            output = default.with_name(f"{default.name}-{number}{media.suffix}")
-        return output
-    if output.suffix == ".png":
+def _refuse_to_overwrite(output: Path, media: data.MediaCodec | None) -> None:
+    """Refuse a file that is there, or whose picture is."""
+    picture = output.with_suffix(".png")
+    if media is not None and output == picture:
         raise UserError(f"{output} would be the picture beside it: end --output in {media.suffix}")
-    for there in (output, output.with_suffix(".png")):
-        if there.exists():
-            raise UserError(f"{there} exists: name another --output")
-    return output
+    for path in [output] if media is None else [output, picture]:
+        if path.exists():
+            raise UserError(f"{path} exists: name another --output or --seed")
 
 
 def _num_media_tokens(
@@ -165,8 +138,7 @@ def _num_media_tokens(
             "--max_new_tokens instead of --seconds"
         )
     if not 0 < seconds < _MOST_SECONDS:
-        bound = "> 0" if seconds < _MOST_SECONDS else f"< {_MOST_SECONDS:,}"
-        raise UserError(f"seconds must be {bound}, got {seconds}")
+        raise UserError(f"seconds must be > 0 and < {_MOST_SECONDS:,}, got {seconds}")
     return max(1, round(seconds * rate))
 
 
@@ -194,12 +166,11 @@ def _draw(
     """Say what was written, and draw it, below the real thing if there is one."""
     say(f"{path}: {codec.seconds(tokens):.2f} s, the first {prompt_seconds:.2f} s of it the prompt")
     all_tokens = ({} if real is None else {"real": real}) | {"generated": tokens}
+    charts = []
     if isinstance(codec, SampleCodec):
         sounds = {name: codec.decode(values) for name, values in all_tokens.items()}
         charts = report.sound_charts(sounds, codec.sample_rate, prompt_seconds)
     elif isinstance(codec, EventCodec):
         pieces = {name: codec.notes(values) for name, values in all_tokens.items()}
         charts = report.piano_roll_charts(pieces, prompt_seconds)
-    else:
-        return
     say(f"picture: {report.write_charts(charts, path.with_suffix('.png'))}")

@@ -45,42 +45,40 @@ class Clock:
         return statistics.median(self.step_seconds[name])
 
 
-def take_clock(recipe: Recipe, store: TokenStore) -> Clock:
-    """Time the steps of all contestants, and how busy others keep the machine meanwhile."""
-    own = psutil.Process()
-    busy_cores(own)
-    seconds = measure_step_seconds(recipe, store)
-    busy = busy_cores(own)
-    return Clock(step_seconds=seconds, busy_cores=busy, environment=describe_environment())
-
-
-def measure_step_seconds(
-    recipe: Recipe, store: TokenStore, *, rounds: int = 7
-) -> dict[str, list[float]]:
-    """Time the training steps of all contestants, one step of each in turn.
+def take_clock(recipe: Recipe, store: TokenStore, *, rounds: int = 7) -> Clock:
+    """Time the training steps of all contestants, and how busy others keep the machine meanwhile.
 
     A step is a forward and a backward pass over a batch of the recipe, clipping and the recipe's
-    optimizer, with what the recipe compiles or recomputes. The first round warms up and is not
-    counted; the others each give a number of seconds for every contestant.
+    optimizer, with what the recipe compiles or recomputes. One step of each contestant is taken
+    in turn; the first round warms up and is not counted.
     """
-    step_of = {name: _stepper(recipe.as_seen_by(name), name, store) for name in recipe.contestants}
-    seconds: dict[str, list[float]] = {name: [] for name in step_of}
+    own = psutil.Process()
+    busy_cores(own)
+    steps, compiled = {}, []
+    for name in recipe.contestants:
+        steps[name], was_compiled = _stepper(recipe.as_seen_by(name), name, store)
+        compiled.append(was_compiled)
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
     for count in range(rounds + 1):
-        for name, step in step_of.items():
+        for name, step in steps.items():
             spent = step(count)
             if count:
                 seconds[name].append(spent)
-    return seconds
+    environment = describe_environment() | {"compiled": all(compiled)}
+    return Clock(step_seconds=seconds, busy_cores=busy_cores(own), environment=environment)
 
 
-def _stepper(recipe: Recipe, name: str, store: TokenStore) -> Callable[[int], float]:
-    """Trains one contestant on the batch of a number, and says how many seconds that took."""
+def _stepper(recipe: Recipe, name: str, store: TokenStore) -> tuple[Callable[[int], float], bool]:
+    """Trains one contestant on the batch of a number, and says how many seconds that took.
+
+    Also whether it is compiled.
+    """
     settings, objective = recipe.training, open_objective(recipe, store)
     items, collate = objective.training_set(0), objective.collate or default_collate
     accelerator = None if on_cpu() else torch.accelerator.current_accelerator()
     device = accelerator or torch.device("cpu")
     model: Any = objective.build(recipe.contestants[name], seed=0)
-    prepare_model(model, settings)
+    compiled = prepare_model(model, settings)
     model.to(device)
     optimizer = make_optimizer(model, settings)
     passes = settings.gradient_accumulation_steps
@@ -111,7 +109,7 @@ def _stepper(recipe: Recipe, name: str, store: TokenStore) -> Callable[[int], fl
         optimizer.zero_grad()
         return now() - started
 
-    return step
+    return step, compiled
 
 
 def busy_cores(own: psutil.Process) -> float:

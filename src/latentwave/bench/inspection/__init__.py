@@ -1,17 +1,16 @@
-"""What a trained model's mixers do, in numbers: kernels, masks, paths, losses, samples."""
+"""What a trained model's mixers do, in numbers: kernels, masks, paths, losses."""
 
 from latentwave.bench.inspection.inspect import InspectedRun, Inspection, inspect_runs
 from latentwave.bench.inspection.kernels import Kernels, kernels_of, named_mixers
-from latentwave.bench.inspection.losses import LossTable, Mean
-from latentwave.bench.inspection.spectra import decibels, haar_taps, magnitude_at
+from latentwave.bench.inspection.losses import LossBin, Mean
+from latentwave.bench.inspection.spectra import haar_taps, magnitude_at
 
 __all__ = [
     "InspectedRun",
     "Inspection",
     "Kernels",
-    "LossTable",
+    "LossBin",
     "Mean",
-    "decibels",
     "haar_taps",
     "inspect_runs",
     "kernels_of",

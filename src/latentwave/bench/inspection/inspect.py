@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Integer
+from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from latentwave.bench.comparison.positions import token_losses
-from latentwave.bench.data import Codec, DocumentBorders, GridWindows, MediaCodec, TokenStore
+from latentwave.bench.data import Codec, DocumentBorders, GridWindows, TokenStore
 from latentwave.bench.inspection.activity import (
     EmbeddingPath,
     TokenActivity,
@@ -20,23 +22,15 @@ from latentwave.bench.inspection.activity import (
     token_activity,
 )
 from latentwave.bench.inspection.kernels import Kernels, kernels_of, named_mixers
-from latentwave.bench.inspection.losses import (
-    LossBin,
-    LossTable,
-    group_positions,
-    losses_by,
-    losses_overall,
-)
-from latentwave.bench.inspection.samples import Sample, choose_prompts, generate_samples
-from latentwave.bench.inspection.token_classes import group_tokens, token_texts
+from latentwave.bench.inspection.losses import LossBin, losses_by_position, losses_overall
 from latentwave.bench.training import is_classifier
 from latentwave.errors import UserError
 from latentwave.mixers import Mixer
 
 MOST_TOKENS = 256
 _DEFAULT_TOKENS = 128
-_COUNTED_TOKENS = 2_000_000
 _MOST_LOGITS = 50_000_000
+_VISIBLE = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,12 +64,10 @@ class Inspection:
     activity: dict[str, TokenActivity] = dataclasses.field(default_factory=dict)
     paths: dict[str, EmbeddingPath] = dataclasses.field(default_factory=dict)
     overall: LossBin | None = None  # the loss of each run over all windows
-    by_position: LossTable | None = None
-    by_class: list[LossTable] = dataclasses.field(default_factory=list)
+    by_position: list[LossBin] = dataclasses.field(default_factory=list)
     num_windows: int = 0  # that were measured on
     window_tokens: int = 0  # of each
     measured_on: str = ""  # corpus and split, for people
-    samples: list[Sample] = dataclasses.field(default_factory=list)  # that the runs generated
     notes: list[str] = dataclasses.field(default_factory=list)  # what is missing, and why
 
 
@@ -86,9 +78,8 @@ def inspect_runs(
     split: str = "validation",
     text: Integer[np.ndarray, " T"] | None = None,
     num_windows: int = 128,
-    num_new_tokens: int = 200,
     separate_documents: bool = False,
-    on_stage: Callable[[str], object] | None = None,
+    on_stage: Callable[[str], object] = lambda stage: None,
 ) -> Inspection:
     """Look at a run, and measure it beside another one on the same windows.
 
@@ -99,53 +90,52 @@ def inspect_runs(
         text: tokens whose masks and paths are shown, cut to the context and `MOST_TOKENS`;
             default: the first `_DEFAULT_TOKENS` of the split.
         num_windows: at most, spread evenly over the split.
-        num_new_tokens: of each sample; 0: none are generated.
         separate_documents: keep the documents of a window apart, as in training.
         on_stage: is told in words what comes next.
 
     Raises:
         UserError: for runs whose tokens differ, a classifier beside another run, a split without
-            tokens, a number of windows below 1 or of new tokens below 0.
+            tokens, a number of windows below 1.
     """
-    say = on_stage or (lambda _: None)
     if num_windows < 1:
         raise UserError(f"num_windows must be >= 1, got {num_windows}")
-    if num_new_tokens < 0:
-        raise UserError(f"num_new_tokens must be >= 0, got {num_new_tokens}")
     first = runs[0]
     _refuse_others(runs)
-    say("kernels")
+    on_stage("kernels")
     mixers = named_mixers(first.model)
     kernels = [kernels_of(name, mixer, first.folder) for name, mixer in mixers.items()]
     seen = Inspection(runs=list(runs), kernels=kernels, notes=_notes(first, kernels, store))
     if is_classifier(first.model):
         return seen
-    seen.window_tokens = context = min(_context(run.model) for run in runs)
+    configs = [run.model.config for run in runs]
+    seen.window_tokens = context = min(
+        getattr(config, "max_position_embeddings", MOST_TOKENS) for config in configs
+    )
     limit = min(context, MOST_TOKENS)
-    prompts = [] if text is None else [text[: max(1, min(limit, context // 2))]]
     borders = None
     if store is not None:
         borders = store.borders(split) if separate_documents else None
         windows = GridWindows(store.split(split), context, num_windows, borders)
-        _measure(seen, store, windows, say)
+        _measure(seen, windows, on_stage)
         seen.measured_on = f"{store.metadata.corpus}, {split}"
-        prompts = choose_prompts(windows)
         if text is None:
             text = np.asarray(store.split(split)[: min(_DEFAULT_TOKENS, limit)])
         else:
             borders = None  # the text is one document
     if text is not None:
-        say("masks and paths")
+        on_stage("masks and paths")
         if len(text) > limit:
             seen.notes.append(f"Of the text the first {limit} of {len(text):,} tokens are shown.")
         _follow(seen, mixers, text[:limit], borders)
-    if prompts and isinstance(first.codec, MediaCodec):
-        seen.notes.append("Samples are sound here: `latentwave generate` writes them into files.")
-    elif prompts and num_new_tokens:
-        say("samples")
-        models = [run.model for run in runs]
-        seen.samples = generate_samples(models, first.codec, prompts, num_new_tokens)
     return seen
+
+
+def token_texts(codec: Codec, tokens: NDArray[Any]) -> list[str]:
+    """Tokens as short texts, none empty; white space and what cannot be printed is made visible."""
+    return [
+        "".join(_VISIBLE.get(c, c if c.isprintable() else f"\\x{ord(c):02x}") for c in text or "∅")
+        for text in codec.token_names(tokens)
+    ]
 
 
 def _refuse_others(runs: Sequence[InspectedRun]) -> None:
@@ -161,29 +151,21 @@ def _refuse_others(runs: Sequence[InspectedRun]) -> None:
             )
 
 
-def _measure(
-    seen: Inspection, store: TokenStore, windows: GridWindows, say: Callable[[str], object]
-) -> None:
+def _measure(seen: Inspection, windows: GridWindows, on_stage: Callable[[str], object]) -> None:
     """The losses of all runs on the same windows."""
-    codec = seen.runs[0].codec
     # Large vocabularies make large logits.
-    batch_size = _MOST_LOGITS // (windows.window_tokens * codec.vocab_size)
-    batch_size = min(16, max(1, batch_size))
+    batch_size = _MOST_LOGITS // (windows.window_tokens * seen.runs[0].codec.vocab_size)
     losses = []
     for run in seen.runs:
-        say(f"losses of {run.name}")
-        losses.append(token_losses(run.model, windows, batch_size))
-    items = [windows[index] for index in range(len(windows))]
-    tokens = np.stack([item["input_ids"].numpy() for item in items])
+        on_stage(f"losses of {run.name}")
+        losses.append(token_losses(run.model, windows, min(16, max(1, batch_size))))
     places = np.broadcast_to(np.arange(losses[0].shape[1]), losses[0].shape)
     if windows.borders is not None:
-        places = np.stack([item["position_ids"].numpy()[:-1] for item in items])
-    training = np.asarray(store.split("train")[:_COUNTED_TOKENS])
-    counts = np.bincount(training, minlength=codec.vocab_size)
+        items = [windows[index]["position_ids"].numpy() for index in range(len(windows))]
+        places = np.stack(items)[:, :-1]
     seen.num_windows = len(windows)
     seen.overall = losses_overall(losses)
-    seen.by_position = losses_by(losses, group_positions(places))
-    seen.by_class = [losses_by(losses, each) for each in group_tokens(codec, tokens, counts)]
+    seen.by_position = losses_by_position(losses, places)
 
 
 def _follow(
@@ -201,10 +183,6 @@ def _follow(
             passage = passages[each.name]
             seen.paths[each.name] = embedding_path(passage)
             seen.activity[each.name] = token_activity(mixers[each.name], each, passage)
-
-
-def _context(model: PreTrainedModel) -> int:
-    return int(getattr(model.config, "max_position_embeddings", MOST_TOKENS))
 
 
 def _notes(run: InspectedRun, kernels: list[Kernels], store: TokenStore | None) -> list[str]:

@@ -1,25 +1,15 @@
-"""The losses of one or two models on the same windows, by position and by class of token."""
+"""The losses of one or two models on the same windows, over all and by position."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from latentwave.bench.comparison.positions import position_edges
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Grouping:
-    """One way to sort predicted tokens."""
-
-    title: str  # what the groups are
-    names: list[str]  # of the groups
-    members: Int[np.ndarray, "N L"]  # the group of each predicted token
-    # first and last position of each group; empty for groups that are no positions
-    ranges: list[tuple[int, int]] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,54 +23,41 @@ class Mean:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LossBin:
-    """Losses of one group of tokens."""
+    """Losses of the predictions that are made from `low` to `high` tokens."""
 
-    name: str  # of the group
-    low: int = 0  # first position, counted as the tokens a prediction is made from; 0 for a class
-    high: int = 0  # last position; 0 for a class
+    low: int
+    high: int
     losses: list[Mean]  # of each run, in their order
     # the first run minus the second, window by window; None for a single run
     difference: Mean | None
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class LossTable:
-    """Losses by one way of sorting tokens."""
-
-    title: str  # what the bins are
-    bins: list[LossBin]
-
-
-def losses_overall(losses: list[Float[np.ndarray, "N L"]]) -> LossBin:
+def losses_overall(losses: Sequence[Float[np.ndarray, "N L"]]) -> LossBin:
     """Losses of all predictions together; of each run, from `token_losses` on the same windows."""
-    return _bin("all", losses, (0, 0))
+    return LossBin(
+        low=1,
+        high=losses[0].shape[1],
+        losses=[mean_over_windows(each) for each in losses],
+        difference=mean_over_windows(losses[0] - losses[1]) if len(losses) == 2 else None,
+    )
 
 
-def losses_by(losses: list[Float[np.ndarray, "N L"]], grouping: Grouping) -> LossTable:
-    """Losses by group of the predicted token, of the same windows; empty groups are left out."""
-    ranges = grouping.ranges or [(0, 0)] * len(grouping.names)
-    bins = [
-        _bin(name, [np.where(grouping.members == index, each, np.nan) for each in losses], range_)
-        for index, (name, range_) in enumerate(zip(grouping.names, ranges, strict=True))
-    ]
-    return LossTable(title=grouping.title, bins=[each for each in bins if each.losses[0].count])
-
-
-def group_positions(position_ids: Int[np.ndarray, "N L"]) -> Grouping:
-    """Predicted tokens by position, in ranges that grow with the position.
+def losses_by_position(
+    losses: Sequence[Float[np.ndarray, "N L"]], position_ids: Int[np.ndarray, "N L"]
+) -> list[LossBin]:
+    """Losses in ranges of positions that grow with the position; empty ranges are left out.
 
     `position_ids` are the place in its document of the last token that each prediction is made
     from.
     """
-    edges = position_edges(int(position_ids.max()) + 1)
-    # A prediction after the token at position p is made from p + 1 tokens.
-    ranges = [(start + 1, stop) for start, stop in itertools.pairwise(edges)]
-    return Grouping(
-        title="tokens that the prediction is made from",
-        names=[f"{low}" if low == high else f"{low}–{high}" for low, high in ranges],
-        members=np.digitize(position_ids, edges) - 1,
-        ranges=ranges,
-    )
+    bins = []
+    for start, stop in itertools.pairwise(position_edges(int(position_ids.max()) + 1)):
+        inside = (position_ids >= start) & (position_ids < stop)
+        found = losses_overall([np.where(inside, each, np.nan) for each in losses])
+        if found.losses[0].count:
+            # A prediction after the token at position p is made from p + 1 tokens.
+            bins.append(dataclasses.replace(found, low=start + 1, high=stop))
+    return bins
 
 
 def mean_over_windows(values: Float[np.ndarray, "N L"]) -> Mean:
@@ -106,13 +83,3 @@ def mean_over_windows(values: Float[np.ndarray, "N L"]) -> Mean:
     spread = float(((sums - mean * counts) ** 2).sum())
     error = float(np.sqrt(windows / (windows - 1) * spread) / total)
     return Mean(value=mean, error=error, count=total)
-
-
-def _bin(name: str, losses: list[Float[np.ndarray, "N L"]], range_: tuple[int, int]) -> LossBin:
-    return LossBin(
-        name=name,
-        low=range_[0],
-        high=range_[1],
-        losses=[mean_over_windows(each) for each in losses],
-        difference=mean_over_windows(losses[0] - losses[1]) if len(losses) == 2 else None,
-    )

@@ -6,7 +6,6 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.integrate import trapezoid
 
-DECIBEL_FLOOR = -80.0
 _FEWEST_POINTS = 1024
 
 
@@ -24,13 +23,6 @@ def magnitude_at(
     phase = -2j * np.pi * np.outer(np.arange(taps.shape[1]), frequencies)
     magnitude: Float[np.ndarray, "N F"] = np.abs(taps @ np.exp(phase))
     return magnitude
-
-
-def decibels(magnitude: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    """20 · log10 of linear magnitudes, not below `DECIBEL_FLOOR`."""
-    floor = 10 ** (DECIBEL_FLOOR / 20)
-    levels: Float[np.ndarray, "*shape"] = 20 * np.log10(np.maximum(magnitude, floor))
-    return levels
 
 
 def centre_and_bandwidth(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import statistics
 
-from latentwave.bench.comparison.clock import measure_step_seconds
+from latentwave.bench.comparison.clock import take_clock
 from latentwave.bench.data import TokenStore
 from latentwave.bench.ladder.assemble import cell_cost, with_all_contestants
 from latentwave.bench.ladder.recipe import Cell
@@ -38,7 +38,7 @@ def plan_ladder(ladder: Ladder, store: TokenStore, *, rounds: int = 2) -> list[R
             recipe = with_all_contestants(ladder, setting, size)
             if recipe is None:
                 continue
-            timed = measure_step_seconds(recipe, store, rounds=rounds)
+            timed = take_clock(recipe, store, rounds=rounds).step_seconds
             plan = RungPlan(
                 setting=setting,
                 size=size,

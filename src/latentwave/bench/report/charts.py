@@ -1,15 +1,31 @@
-"""What a figure shows, as data: lines, points and heat maps in charts, and charts in grids."""
+"""Charts: functions that draw on matplotlib's axes; grids of them as files, and as SVG in pages."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+import contextlib
+import io
+import itertools
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
+import matplotlib as mpl
 import numpy as np
 from jaxtyping import Float, Real
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
-BASELINE_SLOT, WHITE_SLOT = -1, -2
+from latentwave.bench.report.formats import format_count
+from latentwave.bench.training.progress import without_controls
+
+BASELINE_SLOT = -1
 Values = Sequence[float] | Real[np.ndarray, " n"]
 
 # By their names in the style sheet of the pages. The series are Okabe and Ito's colours, told
@@ -27,81 +43,56 @@ COLOURS = {
     "c4": "#e69f00",
     "c5": "#56b4e9",
 }
-NUM_SERIES_COLOURS = 6
+_NUM_SERIES_COLOURS = 6
+_DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)))
+_LEGEND_LINE = 19.0  # points
+_STYLE: Any = {
+    "text.parse_math": False,  # names may have $ in them
+    "font.family": ["DejaVu Sans"],  # comes with matplotlib; pages have a font of their own
+    "svg.fonttype": "none",  # text stays text
+    "agg.path.chunksize": 20_000,  # long recordings
+    "figure.facecolor": COLOURS["paper"],
+    "axes.facecolor": "none",
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.edgecolor": COLOURS["muted"],
+    "axes.spines.left": False,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.labelsize": 11.0,
+    "axes.labelcolor": COLOURS["muted"],
+    "axes.titlesize": 12.0,
+    "axes.titlecolor": COLOURS["muted"],
+    "axes.titlelocation": "left",
+    "axes.titlepad": 8.0,
+    "xaxis.labellocation": "left",
+    "xtick.color": COLOURS["muted"],
+    "xtick.labelsize": 11.0,
+    "xtick.major.size": 0.0,
+    "xtick.major.pad": 4.0,
+    "ytick.color": COLOURS["muted"],
+    "ytick.labelsize": 11.0,
+    "ytick.major.size": 0.0,
+    "ytick.major.pad": 4.0,
+    "grid.color": COLOURS["rule"],
+    "legend.fontsize": 11.0,
+    "legend.labelcolor": COLOURS["ink"],
+    "legend.frameon": False,
+    "legend.handlelength": 1.8,
+}
+_SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 
-
-def colour_name(slot: int | None) -> str:
-    """The name in `COLOURS` of a series' colour; None: not told from others.
-
-    Example:
-        >>> [colour_name(slot) for slot in (-1, 0, 7, None)]
-        ['ink', 'c0', 'c1', 'muted']
-    """
-    if slot is None:
-        return "muted"
-    special = {BASELINE_SLOT: "ink", WHITE_SLOT: "white"}
-    return special.get(slot, f"c{slot % NUM_SERIES_COLOURS}")
-
-
-@dataclass(frozen=True)
-class Series:
-    """A line, or points."""
-
-    x: Values  # places; NaN leaves a gap
-    y: Values  # as many
-    name: str = ""  # in the legend; empty: not there
-    detail: str = ""  # after the name, in brackets, where all charts beside it say the same
-    slot: int | None = 0  # its colour, see `colour_name`; past the last colour lines are dashed
-    line: bool = True  # whether points are joined
-    points: bool = False  # whether each gets a dot
-    thin: bool = False  # drawn thin and pale, as a single seed is
-    low: Values = ()  # lower ends of a band around a line, or of bars through points
-    high: Values = ()  # upper ends
-    bars: bool = False  # whether low and high are bars
-    sideways: bool = False  # whether low and high are places on the x axis
-    hollow: Sequence[int] = ()  # indices of points that are not filled
-    labels: Sequence[str] = ()  # a text beside each point; may be empty
-
-
-@dataclass(frozen=True)
-class Axis:
-    """One axis of a chart."""
-
-    label: str = ""  # with the unit
-    scale: Literal["linear", "log", "log2"] = "linear"  # "log2" has ticks at powers of two
-    # lowest and highest value shown; None: whatever fits
-    window: tuple[float | None, float | None] | None = None
-    ticks: Mapping[float, str] | None = None  # names by place; None: chosen by the drawing
-    grid: bool = False  # whether ticks get lines
-    upright: bool = False  # whether the names of its ticks stand on end
-
-
-@dataclass(frozen=True)
-class HeatMap:
-    """Values as colours."""
-
-    values: Float[np.ndarray, "N T"]  # (N, T), row 0 at the bottom; NaN is left empty
-    low: float  # value of the first colour
-    high: float  # of the last
-    colours: str = "magma"  # a colour map of matplotlib
-    unit: str | None = None  # beside the scale of colours; None: no scale
-    x: Float[np.ndarray, " T_1"] | None = None  # edges of columns; None: their middles are 0, 1, …
-    y: Float[np.ndarray, " N_1"] | None = None  # edges of rows; None: 0, 1, …
+GREY: Any = {"color": COLOURS["muted"], "linewidth": 1.0, "alpha": 0.45, "zorder": 1.8}
+DASHED: Any = {"color": COLOURS["ink"], "linewidth": 0.9, "dashes": (4, 3), "zorder": 1.5}
 
 
 @dataclass(frozen=True)
 class Chart:
-    """One pair of axes and what lies in them."""
+    """One pair of axes, and what a page says of it."""
 
-    title: str = ""  # above the axes
-    x: Axis = field(default_factory=Axis)  # the horizontal axis
-    # the vertical one; its label is left out where the title says it
-    y: Axis = field(default_factory=lambda: Axis(grid=True))
-    series: Sequence[Series] = ()  # later ones lie on top
-    heat_map: HeatMap | None = None  # below them
-    level: float | None = None  # where a dashed line crosses the chart, a value of y
-    border: float | None = None  # where a dashed line stands, a value of x
-    alt: str = ""  # all that in words, for those who do not see it
+    draw: Callable[[Axes], None]  # puts title, labels and everything else on them
+    alt: str = ""  # what is to be seen in words, for those who do not see it
     caption: str = ""  # below it on a page
     width: float = 420.0  # in points, 72 to the inch
     height: float = 290.0  # in points, without a legend
@@ -111,7 +102,7 @@ class Chart:
 class ChartGrid:
     """Charts that belong together: a section of a page, and one file for papers."""
 
-    name: str  # of the file, and before the ids of a page
+    name: str  # of the file
     title: str  # of the section
     charts: Sequence[Chart]  # row by row; those of a row are as high, those of a column as wide
     columns: int = 1  # of the file; a page has as many as there is room for
@@ -120,5 +111,196 @@ class ChartGrid:
 
 def shorten(name: str, longest: int = 20) -> str:
     """A name on one line, cut where a legend would need half of the figure."""
-    name = " ".join(name.split())
+    name = without_controls(" ".join(name.split()))
     return name if len(name) <= longest else name[: longest - 1] + "…"
+
+
+def colour(slot: int | None) -> str:
+    """The colour of a series: the baseline's is ink, the others go round; None: grey."""
+    if slot is None:
+        return COLOURS["muted"]
+    return COLOURS["ink" if slot == BASELINE_SLOT else f"c{slot % _NUM_SERIES_COLOURS}"]
+
+
+def line(slot: int) -> Any:
+    """How matplotlib draws the line of a series; past the last colour lines are dashed."""
+    dash = _DASHES[max(slot, 0) // _NUM_SERIES_COLOURS % len(_DASHES)]
+    return {"color": colour(slot), "linewidth": 2.0, "linestyle": dash, "zorder": 3.0}
+
+
+def thin_line(slot: int) -> Any:
+    """The same for a single seed."""
+    return {"color": colour(slot), "linewidth": 0.8, "alpha": 0.45, "zorder": 2.0}
+
+
+def dots(
+    axes: Axes,
+    x: Values,
+    y: Values,
+    slot: int | None,
+    *,
+    hollow: bool = False,
+    label: str | None = None,
+) -> None:
+    """Draw a dot at each place, with a label in the legend; those of slot None are pale."""
+    inside, edge = COLOURS["paper"] if hollow else colour(slot), COLOURS["paper"]
+    style: Any = {"markerfacecolor": inside, "markeredgecolor": colour(slot) if hollow else edge}
+    alpha, size, layer = (0.45, 5.0, 2.8) if slot is None else (1.0, 6.0, 4.0)
+    axes.plot(x, y, "o", alpha=alpha, markersize=size, zorder=layer, label=label, **style)
+
+
+def bars(axes: Axes, x: Values, y: Values, ends: tuple[Values, Values], slot: int | None) -> None:
+    """Draw an upright interval through each place; none where an end is NaN."""
+    sizes = np.maximum(np.nan_to_num([np.subtract(y, ends[0]), np.subtract(ends[1], y)]), 0.0)
+    style: Any = {"fmt": "none", "ecolor": colour(slot), "elinewidth": 1.2}
+    alpha, layer = (0.45, 1.8) if slot is None else (0.8, 3.0)
+    axes.errorbar(x, y, yerr=sizes, alpha=alpha, zorder=layer, **style)
+
+
+def annotate(axes: Axes, x: Values, y: Values, texts: Sequence[str], slot: int | None) -> None:
+    """Write a text beside each place."""
+    for text, *place in zip(texts, x, y, strict=True):
+        style: Any = {"xytext": (4, 4), "textcoords": "offset points", "fontsize": 10.0}
+        ink = COLOURS["muted" if slot is None else "ink"]
+        axes.annotate(text, tuple(place), color=ink, zorder=6, **style)
+
+
+def band(axes: Axes, x: Values, low: Values, high: Values, slot: int) -> None:
+    """Shade what lies around a line."""
+    axes.fill_between(x, low, high, color=colour(slot), alpha=0.15, linewidth=0, zorder=2)
+
+
+def log2_axis(axes: Axes, ticks: Mapping[float, str], low: float, high: float) -> None:
+    """Let x grow by powers of two from low to high, with ticks of these names."""
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(list(ticks), list(ticks.values()))
+    axes.set_xlim(low, high)
+
+
+def heat_map(
+    axes: Axes,
+    values: Float[np.ndarray, "N T"],
+    low: float,
+    high: float,
+    colours: str,
+    *,
+    x: Float[np.ndarray, " T_1"] | None = None,
+    unit: str | None = None,
+) -> None:
+    """Draw values between low and high in the colours of a map of matplotlib, row 0 at the bottom.
+
+    `x` are the edges of columns, whose middles are otherwise 0, 1, …; with a unit the scale of
+    colours stands beside it.
+    """
+    axes.grid(visible=False)
+    rows, columns = values.shape
+    edges = np.arange(columns + 1) - 0.5 if x is None else x
+    style: Any = {"cmap": colours, "vmin": low, "vmax": high, "rasterized": True}
+    image = axes.pcolormesh(edges, np.arange(rows + 1), values, **style)
+    if unit is not None:
+        colour_bar(axes, image, unit)
+
+
+def colour_bar(axes: Axes, image: Any, unit: str) -> None:
+    """Put the scale of colours beside a picture."""
+    figure: Any = axes.figure
+    bar = figure.colorbar(image, ax=axes, pad=0.01, aspect=24, fraction=0.05)
+    bar.set_label(unit)
+    bar.ax.tick_params(labelsize=10.0, length=2)
+    bar.outline.set_visible(False)
+
+
+def draw(charts: Sequence[Chart], columns: int = 1) -> Figure:
+    """Draw charts row by row, with one legend for all; tied to no window and no global state."""
+    widths = [chart.width for chart in charts[:columns]]
+    heights = [chart.height for chart in charts[::columns]]
+    with mpl.rc_context(_STYLE):
+        figure = Figure(layout=ConstrainedLayoutEngine(w_pad=8 / 72, h_pad=6 / 72))
+        FigureCanvasAgg(figure)
+        grid: Any = figure.subplots(
+            len(heights), columns, squeeze=False, width_ratios=widths, height_ratios=heights
+        )
+        entries: dict[str, Any] = {}  # a line for each name, as it is drawn first
+        for axes, chart in itertools.zip_longest(grid.flat, charts):
+            if chart is None:
+                axes.set_visible(False)
+                continue
+            chart.draw(axes)
+            _set_ticks(axes)
+            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+                entries.setdefault(label, handle)
+        longest = max(map(len, entries), default=0)
+        legend_columns = max(1, min(len(entries), int(sum(widths) / (34 + 6.6 * longest))))
+        legend_rows = math.ceil(len(entries) / legend_columns)
+        figure.set_size_inches(sum(widths) / 72, (sum(heights) + legend_rows * _LEGEND_LINE) / 72)
+        if entries:
+            style: Any = {"loc": "outside lower left", "ncols": legend_columns}
+            figure.legend(entries.values(), entries, **style)
+    return figure
+
+
+def _set_ticks(axes: Axes) -> None:
+    """Few round numbers where a chart names no ticks of its own."""
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_minor_locator(NullLocator())
+        if isinstance(axis.get_major_locator(), FixedLocator):
+            continue
+        places: Any = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])
+        if axis.get_scale() == "log":
+            places = LogLocator(subs=(1, 2, 5), numticks=8)
+        axis.set_major_locator(places)
+        axis.set_major_formatter(_number)
+
+
+def _number(value: float, _: object = None) -> str:
+    """A tick.
+
+    Example:
+        >>> [_number(value) for value in (-0.25, 12000.0, 1.5e6)]
+        ['−0.25', '12,000', '1.5 M']
+    """
+    text = f"{value:,.6g}" if abs(value) < 1e5 else format_count(value)
+    return text.replace("-", "−")
+
+
+def write_grid(grid: ChartGrid, folder: Path, *, svg: bool = False) -> list[Path]:
+    """Write a grid as `NAME.png`, and as `NAME.svg` if wanted; the same grid, the same bytes."""
+    figure = draw(grid.charts, grid.columns)
+    paths = [folder / f"{grid.name}.{kind}" for kind in (["png", "svg"] if svg else ["png"])]
+    with _drawn(grid.name):
+        for path in paths:
+            options = {"dpi": 180} if path.suffix == ".png" else {"metadata": {"Date": None}}
+            figure.savefig(path, **options)
+    return paths
+
+
+def inline_svg(chart: Chart, name: str) -> str:
+    """A chart as an SVG element, with no address, no script, and no id that another chart has.
+
+    The colours are those of `COLOURS`; the pages' style sheet replaces them in the dark. The name
+    is unique in the page.
+    """
+    buffer = io.BytesIO()
+    with _drawn(name):
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        draw([chart]).savefig(buffer, format="svg", metadata=nothing, transparent=True)
+    for prefix, address in (("", _SVG), ("xlink", _XLINK)):
+        ElementTree.register_namespace(prefix, address)
+    root = ElementTree.fromstring(buffer.getvalue())  # noqa: S314 - written by matplotlib
+    for group in root.iter(f"{{{_SVG}}}g"):
+        group.attrib.pop("id", None)  # matplotlib counts them anew in every file
+    view = root.get("viewBox", "")
+    root.attrib.clear()
+    root.attrib |= {"viewBox": view, "aria-hidden": "true", "focusable": "false"}
+    text = ElementTree.tostring(root, encoding="unicode")
+    for prefix, address in (("", _SVG), (":xlink", _XLINK)):  # HTML knows them
+        text = text.replace(f' xmlns{prefix}="{address}"', "")
+    return text
+
+
+@contextlib.contextmanager
+def _drawn(salt: str) -> Iterator[None]:
+    """The same bytes each time; signs that the font of a file lacks are boxes there."""
+    with warnings.catch_warnings(), mpl.rc_context(_STYLE | {"svg.hashsalt": salt}):
+        warnings.filterwarnings("ignore", "Glyph .*missing from")
+        yield

@@ -8,10 +8,10 @@ from rich.console import Console
 from latentwave.bench.comparison.results import ContestantResults, Results
 from latentwave.bench.report.comparison_charts import comparison_charts
 from latentwave.bench.report.comparison_tables import cost_table, summary_table, tuning_table
-from latentwave.bench.report.formats import MEASURE_WORDS, format_whole, in_words
+from latentwave.bench.report.formats import in_words
 from latentwave.bench.report.headline import cautions, write_headline
 from latentwave.bench.report.page import Page, Section
-from latentwave.bench.report.tables import print_table, print_text
+from latentwave.bench.report.tables import print_table
 
 _BUDGETS = {
     "tokens": "as its baseline, on the same tokens",
@@ -30,10 +30,10 @@ def print_summary(results: Results, console: Console) -> None:
     """Print headline, cautions and tables; a narrow terminal gets each table in parts."""
     headline = write_headline(results)
     console.print()
-    print_text(console, headline.lead, "bold")
-    print_text(console, headline.details)
+    console.print(headline.lead, style="bold")
+    console.print(headline.details)
     for caution in cautions(results):
-        print_text(console, caution, "yellow")
+        console.print(caution, style="yellow")
     for table in (summary_table(results), cost_table(results)):
         console.print()
         print_table(console, table)
@@ -42,19 +42,9 @@ def print_summary(results: Results, console: Console) -> None:
 def comparison_page(results: Results) -> Page:
     """Finding, tables, figures, method, and how to run it again."""
     headline = write_headline(results)
-    grids = {grid.name: grid for grid in comparison_charts(results)}
     mixers = [
         f"{name}: {added}" for name, own in results.contestants.items() if (added := what(own))
     ]
-    ends = [own.curve[-1] for own in results.contestants.values()]
-    missing = [
-        words
-        for measure, words in MEASURE_WORDS.items()
-        if all(getattr(end, measure) is None for end in ends)
-    ]
-    pareto = grids.pop("pareto", None)
-    spent = [pareto.note] if pareto else []
-    spent += [f"Not measured: {', '.join(missing)}."] if missing else []
     recipe = yaml.safe_dump(results.recipe, sort_keys=False, allow_unicode=True)
     search = Section(title="Search for learning rates", table=tuning_table(results), unfolded=True)
     sections = [
@@ -63,16 +53,14 @@ def comparison_page(results: Results) -> Page:
             table=summary_table(results),
             parts=[Section(title="What they are", items=mixers)] if mixers else (),
         ),
-        *(Section(title=each.title, text=each.note, charts=each.charts) for each in grids.values()),
-        Section(
-            title="What it costs",
-            text=" ".join(spent),
-            charts=pareto.charts if pareto else (),
-            table=cost_table(results),
+        *(
+            Section(title=grid.title, text=grid.note, charts=grid.charts)
+            for grid in comparison_charts(results)
         ),
+        Section(title="What it costs", table=cost_table(results)),
         Section(
             title="How it was measured",
-            text=f"{_METHOD}\n\n{budget_in_words(results)}\n\n{_intervals(len(results.seeds))}",
+            text=f"{_METHOD}\n\n{budget_in_words(results)}",
             parts=[search] if results.tuning else (),
         ),
         Section(
@@ -119,36 +107,18 @@ def budget_in_words(results: Results) -> str:
     )
 
 
-def _intervals(num_seeds: int) -> str:
-    if num_seeds == 1:
-        return "There was one seed, so there is no interval: another seed may give other numbers."
-    return (
-        f"Intervals are percentile bootstrap confidence intervals over the {num_seeds} seeds, "
-        "of differences and ratios that are paired seed by seed."
-    )
-
-
 def _facts(results: Results) -> dict[str, str]:
     """Where and on what it ran; what was not recorded is left out."""
-    environment, corpus = results.environment, results.corpus
-    symbols = f"vocabulary of {format_whole(corpus.vocab_size)} symbols"
-    provenance = corpus.provenance.model_dump()
-    sources = provenance.pop("sources")
+    corpus = results.corpus.model_dump()
+    sha256, provenance = corpus.pop("sha256"), corpus.pop("provenance")
+    files = provenance.pop("sources")
     facts = {
-        "Corpus": f"{corpus.name}: {format_whole(corpus.num_tokens)} tokens, "
-        f"{symbols if corpus.vocab_size else 'raw samples'}",
-        **{f"{unit.capitalize()}s per token": f"{rate:.4g}"
-           for unit, rate in corpus.units_per_token.items()},
-        "Classes": corpus.num_classes,
+        "Corpus": corpus,
+        "Corpus SHA-256": sha256,
+        "Corpus files": files or None,
+        "Corpus provenance": provenance,
         "Seeds": ", ".join(map(str, results.seeds)),
-        "CPU": environment.cpu,
-        "Accelerator": environment.accelerator,
-        "Threads": environment.threads,
-        "Platform": environment.platform,
-        "Commit": environment.commit,
-        "Versions": in_words(environment.versions),
-        "Corpus SHA-256": corpus.sha256,
-        "Corpus files": in_words(sources) or None,
-        "Corpus provenance": in_words(provenance),
-    }  # fmt: skip
-    return {label: str(value) for label, value in facts.items() if value is not None}
+    }
+    for key, value in results.environment.model_dump().items():
+        facts[key.replace("_", " ").capitalize().replace("Cpu", "CPU")] = value
+    return {label: in_words(value) for label, value in facts.items() if value is not None}

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from latentwave.bench.comparison.results import Estimate
 
 MISSING = "—"
 MEASURE_WORDS = {"steps": "steps", "flops": "FLOPs", "seconds": "seconds"}
 Number = int | float  # JSON has both
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One value and what stands with it in smaller type."""
+
+    value: str
+    note: str = ""
+
+    def __str__(self) -> str:
+        """Value and note on one line."""
+        return f"{self.value} {self.note}".strip()
 
 
 def format_count(value: Number | None) -> str:
@@ -26,11 +40,6 @@ def format_count(value: Number | None) -> str:
     return f"{value:.3g}"
 
 
-def format_whole(value: Number | None) -> str:
-    """All digits of a whole number, in groups of three."""
-    return MISSING if value is None else f"{value:,.0f}"
-
-
 def format_share(fraction: Number) -> str:
     """A fraction in percent, to two digits.
 
@@ -47,65 +56,58 @@ def format_loss(value: Number | None) -> str:
     return MISSING if value is None else f"{value:.3f}"
 
 
-def format_range(low: Number | None, high: Number | None) -> str:
-    """An interval of losses, such as 1.881–1.904; nothing where there is none."""
-    return "" if low is None or high is None else f"{low:.3f}–{high:.3f}"
+def loss_cell(value: Estimate) -> Cell:
+    """A mean with its interval, such as 1.892 and 1.881–1.904."""
+    whole = value.low is not None and value.high is not None
+    return Cell(format_loss(value.mean), f"{value.low:.3f}–{value.high:.3f}" if whole else "")
 
 
-def format_speedup(
-    mean: Number | None, low: Number | None = None, high: Number | None = None
-) -> tuple[str, str]:
+def speedup_cell(value: Estimate) -> Cell:
     """A speed-up and its interval, with two decimals where it is near 1 and matters.
 
     Example:
-        >>> format_speedup(1.93, 1.72, 2.14)
-        ('1.9×', '[1.7, 2.1]')
-        >>> format_speedup(1.043, 0.987, 1.1), format_speedup(12.4), format_speedup(None)
-        (('1.04×', '[0.99, 1.10]'), ('12×', ''), ('—', ''))
+        >>> [str(speedup_cell(Estimate(mean=mean))) for mean in (1.043, 1.93, 12.4, None)]
+        ['1.04×', '1.9×', '12×', '—']
+        >>> str(speedup_cell(Estimate(mean=1.93, low=1.72, high=2.14)))
+        '1.9× [1.7, 2.1]'
     """
-    if mean is None:
-        return MISSING, ""
-    decimals = 2 if mean < 1.2 else 1 if mean < 9.95 else 0
+    if value.mean is None:
+        return Cell(MISSING)
+    decimals = 2 if value.mean < 1.2 else 1 if value.mean < 9.95 else 0
     interval = ""
-    if low is not None and high is not None:
-        interval = f"[{low:.{decimals}f}, {high:.{decimals}f}]"
-    return f"{mean:.{decimals}f}×", interval
+    if value.low is not None and value.high is not None:
+        interval = f"[{value.low:.{decimals}f}, {value.high:.{decimals}f}]"
+    return Cell(f"{value.mean:.{decimals}f}×", interval)
 
 
-def format_gain(value: Number | None) -> str:
-    """A difference of losses with its sign.
+def gain_cell(value: Estimate) -> Cell:
+    """A difference of losses with its sign, and its interval.
 
     Example:
-        >>> format_gain(0.0213), format_gain(-0.0004), format_gain(None)
-        ('+0.021', '0.000', '—')
+        >>> str(gain_cell(Estimate(mean=0.0213, low=-0.0004, high=0.04)))
+        '+0.021 [0.000, 0.040]'
     """
-    if value is None:
-        return MISSING
+    if value.mean is None:
+        return Cell(MISSING)
+    mean, *ends = (_signed(each or 0.0) for each in (value.mean, value.low, value.high))
+    interval = f"[{', '.join(end.removeprefix('+') for end in ends)}]"
+    return Cell(mean, "" if value.low is None else interval)
+
+
+def _signed(value: float) -> str:
     text = f"{value:+.3f}".replace("-", "−")
     return text[1:] if text[1:] == "0.000" else text
 
 
-def format_gains(low: Number | None, high: Number | None) -> str:
-    """An interval of differences, such as [−0.010, 0.020]; nothing where there is none."""
-    if low is None or high is None:
-        return ""
-    return f"[{', '.join(format_gain(end).removeprefix('+') for end in (low, high))}]"
-
-
-def format_bytes(value: Number | None) -> str:
-    """Bytes in powers of 1024.
+def format_bytes(value: Number) -> str:
+    """Bytes with an SI prefix.
 
     Example:
-        >>> [format_bytes(n) for n in (0, 800, 524_288, 7_314_184, None)]
-        ['0 B', '800 B', '512 KiB', '6.98 MiB', '—']
+        >>> format_bytes(800), format_bytes(7_314_184)
+        ('800 B', '7.31 MB')
     """
-    if value is None:
-        return MISSING
-    for scale, unit in ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
-        if value >= scale:
-            in_unit = value / scale
-            return f"{in_unit:.3g} {unit}" if in_unit < 999.5 else f"{in_unit:.0f} {unit}"
-    return f"{value:.0f} B"
+    text = format_count(value)
+    return f"{text}B" if " " in text else f"{text} B"
 
 
 def join_words(parts: Sequence[str]) -> str:
@@ -129,20 +131,11 @@ def in_words(value: object) -> str:
         return apart.join(in_words(each) for each in value)
     if value is None or isinstance(value, bool):
         return {None: "none", True: "yes", False: "no"}[value]
+    if isinstance(value, int):
+        return f"{value:,}"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _inner(value: object) -> str:
     nested = isinstance(value, Mapping | list | tuple) and value
     return f"({in_words(value)})" if nested else in_words(value)
-
-
-def printable(text: str) -> str:
-    r"""A text without what would command a terminal, break XML or turn the line around.
-
-    Example:
-        >>> printable("a\x1b[2Jb\n\u202ec")
-        'a�[2Jb\n�c'
-    """
-    unwanted = ("Cc", "Cf", "Cs")
-    return "".join("�" if unicodedata.category(c) in unwanted and c != "\n" else c for c in text)

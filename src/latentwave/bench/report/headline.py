@@ -11,12 +11,10 @@ from latentwave.bench.report.charts import BASELINE_SLOT
 from latentwave.bench.report.formats import (
     MEASURE_WORDS,
     MISSING,
-    format_gain,
-    format_gains,
     format_loss,
-    format_share,
-    format_speedup,
+    gain_cell,
     join_words,
+    speedup_cell,
 )
 from latentwave.bench.training import BASELINE
 
@@ -57,16 +55,12 @@ def slots(results: Results) -> dict[str, int | None]:
     Up to eight contestants are all in colour; of more, the best one, what others are measured
     against, and then those of the lowest final loss.
     """
-    chosen = names = results.others
+    names, subject, able = results.others, best(results), candidates(results)
+    chosen = sorted(names, key=lambda name: _final(results.contestants[name]))
+    chosen.sort(key=lambda name: (name != subject, name in able))
     if len(names) > _MOST_IN_COLOUR:
-        subject, able = best(results), candidates(results)
-
-        def order(name: str) -> tuple[bool, bool, float]:
-            return name != subject, name in able, _final(results.contestants[name])
-
-        some = sorted(names, key=order)[:_BEST_IN_COLOUR]
-        chosen = [name for name in names if name in some]
-    colours = {name: slot for slot, name in enumerate(chosen)}
+        del chosen[_BEST_IN_COLOUR:]
+    colours = {name: slot for slot, name in enumerate(filter(chosen.__contains__, names))}
     return {BASELINE: BASELINE_SLOT} | {name: colours.get(name) for name in names}
 
 
@@ -79,11 +73,11 @@ class Headline:
     """The finding in words."""
 
     lead: str  # the one sentence
-    details: str = ""  # all speed-ups, the final losses and the price
+    details: str = ""  # all speed-ups and the final losses
 
 
 def write_headline(results: Results) -> Headline:
-    """Say what the best contestant bought, and at what price.
+    """Say what the best contestant bought.
 
     The best is the one with the largest speed-up in steps among those that reach their baseline's
     final loss in every seed; if none does, the one with the lowest final loss. Where seeds leave
@@ -98,7 +92,6 @@ def write_headline(results: Results) -> Headline:
         _final_losses(subject, baseline, results.loss_unit),
         _final_metrics(results, subject, baseline),
         _not_told_apart(results, name),
-        _price(subject, baseline),
         seeds_caution(len(results.seeds)),
     ]
     return Headline(_lead(name, results), " ".join(filter(None, details)))
@@ -113,7 +106,7 @@ def _lead(name: str, results: Results) -> str:
     subject, num_others = results.contestants[name], len(candidates(results))
     whose = f"{_who(subject)}’s final loss"
     target = f"{whose} of {format_loss(results.baseline_of(name).final_loss.mean)} nats"
-    steps: Estimate = subject.speedup.steps
+    steps = subject.speedup.steps
     if subject.reached:
         who = name if num_others == 1 else f"{name}, the quickest of {num_others} contestants,"
         return f"{who} {_reached(subject, whose, target)}."
@@ -126,31 +119,34 @@ def _lead(name: str, results: Results) -> str:
 
 
 def _reached(subject: ContestantResults, whose: str, target: str) -> str:
-    mean, low, high = (getattr(subject.speedup.steps, key) for key in ("mean", "low", "high"))
-    if mean is None:
+    steps, factor = subject.speedup.steps, speedup_cell(subject.speedup.steps)
+    if steps.mean is None:
         return f"reaches {target}"
-    factor, interval = format_speedup(mean, low, high)
-    if abs(mean - 1) < 0.05 if low is None else low <= 1 <= high:
-        return f"reaches {whose} in about as many steps ({f'{factor} {interval}'.strip()})"
-    gain = subject.gain
-    if gain.low is not None and gain.high is not None and gain.low <= 0 <= gain.high:
-        return (
-            f"cannot be told from its baseline: at the end it is ahead by "
-            f"{format_gain(gain.mean)} nats {format_gains(gain.low, gain.high)}"
-        )
-    if mean > 1:
-        return f"reaches {whose} {factor} sooner in steps"
-    return f"needs {format_speedup(1 / mean)[0]} as many steps as {_who(subject)} for {whose}"
+    if _holds(steps, 1) or (steps.low is None and abs(steps.mean - 1) < 0.05):
+        return f"reaches {whose} in about as many steps ({factor})"
+    if _holds(subject.gain, 0):
+        gain = gain_cell(subject.gain)
+        ahead = f"{gain.value} nats {gain.note}"
+        return f"cannot be told from its baseline: at the end it is ahead by {ahead}"
+    if steps.mean > 1:
+        return f"reaches {whose} {factor.value} sooner in steps"
+    slower = speedup_cell(Estimate(mean=1 / steps.mean))
+    return f"needs {slower} as many steps as {_who(subject)} for {whose}"
+
+
+def _holds(estimate: Estimate, value: float) -> bool:
+    """Whether there is an interval that holds the value."""
+    low, high = estimate.low, estimate.high
+    return low is not None and high is not None and low <= value <= high
 
 
 def _not_told_apart(results: Results, name: str) -> str:
     """The contestants whose final losses, paired by seed, do not differ from the best one's."""
-    equals = []
-    for other in candidates(results):
-        found = compare_contestants(results, other, name)
-        known = other != name and found.low is not None and found.high is not None
-        if known and found.low <= 0 <= found.high:  # type: ignore[operator]
-            equals.append(other)
+    equals = [
+        other
+        for other in candidates(results)
+        if other != name and _holds(compare_contestants(results, other, name), 0)
+    ]
     if not equals:
         return ""
     if len(equals) > _MOST_NAMED:
@@ -163,9 +159,8 @@ def _all_speedups(subject: ContestantResults) -> str:
     for measure, words in MEASURE_WORDS.items():
         value: Estimate = getattr(subject.speedup, measure)
         if value.mean is not None:
-            shown = " ".join(format_speedup(value.mean, value.low, value.high)).strip()
             slower = ", slower than the baseline" if (value.high or value.mean) < 1 else ""
-            parts.append(f"{shown} in {words}{slower}")
+            parts.append(f"{speedup_cell(value)} in {words}{slower}")
     where = "" if subject.reached else ", down to its own lowest loss where that is above"
     return f"Speed-up{where}: {join_words(parts)}." if parts else ""
 
@@ -174,9 +169,8 @@ def _final_losses(subject: ContestantResults, baseline: ContestantResults, unit:
     mine, theirs = (format_loss(c.final_loss.mean) for c in (subject, baseline))
     if MISSING in (mine, theirs):
         return "A final loss is missing: a run diverged or was not evaluated."
-    gain, low, high = subject.gain.mean, subject.gain.low, subject.gain.high
-    interval = f" (gain {format_gain(gain)} {format_gains(low, high)})" if low is not None else ""
-    return f"It ends at {mine} nats per {unit}, {_who(subject)} at {theirs}{interval}."
+    gain = "" if subject.gain.low is None else f" (gain {gain_cell(subject.gain)})"
+    return f"It ends at {mine} nats per {unit}, {_who(subject)} at {theirs}{gain}."
 
 
 def _final_metrics(
@@ -190,24 +184,6 @@ def _final_metrics(
     return f"I{join_words(parts)[1:]}." if parts else ""
 
 
-def _price(subject: ContestantResults, baseline: ContestantResults) -> str:
-    parts = []
-    for field, words in (
-        ("num_parameters", "parameters"),
-        ("flops_per_token", "FLOPs per token"),
-        ("tokens_per_second", "tokens per second"),
-    ):
-        mine, theirs = getattr(subject, field), getattr(baseline, field)
-        if mine is None or not theirs:
-            continue
-        change = mine / theirs - 1
-        if mine == theirs:
-            parts.append(f"no extra {words}" if words == "parameters" else f"the same {words}")
-        else:
-            parts.append(f"{format_share(abs(change))} {'more' if change > 0 else 'fewer'} {words}")
-    return f"Beside {_who(subject)}: {join_words(parts)}." if parts else ""
-
-
 def seeds_caution(num_seeds: int) -> str:
     """What so few seeds can show; nothing where there are enough.
 
@@ -218,18 +194,15 @@ takes 6 seeds.'
         >>> seeds_caution(6)
         ''
     """
-    needed = seeds_needed()
+    needed, share = seeds_needed(), 100 * highest_coverage(num_seeds)
     if num_seeds >= needed:
         return ""
     if num_seeds == 1:
-        return (
-            f"One seed: no interval, so what it shows may be luck; intervals of 95 % take {needed} "
-            "seeds."
-        )
-    share = f"{100 * highest_coverage(num_seeds):.0f} %"
+        what = "One seed: no interval, so what it shows may be luck; intervals of 95 % take"
+        return f"{what} {needed} seeds."
     return (
-        f"{num_seeds} seeds: these intervals hold the true value at most {share} of the time, not "
-        f"95 %; that takes {needed} seeds."
+        f"{num_seeds} seeds: these intervals hold the true value at most {share:.0f} % of the "
+        f"time, not 95 %; that takes {needed} seeds."
     )
 
 

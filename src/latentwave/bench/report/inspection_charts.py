@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from matplotlib.axes import Axes
 
-from latentwave.bench.inspection import Inspection, Kernels, LossTable, Mean, decibels, magnitude_at
+from latentwave.bench.inspection import Inspection, Kernels, LossBin, Mean, magnitude_at
+from latentwave.bench.inspection.activity import EmbeddingPath
 from latentwave.bench.report.charts import (
     BASELINE_SLOT,
-    WHITE_SLOT,
-    Axis,
+    COLOURS,
+    DASHED,
+    GREY,
     Chart,
     ChartGrid,
-    HeatMap,
-    Series,
+    annotate,
+    band,
+    dots,
+    heat_map,
+    line,
+    log2_axis,
     shorten,
+    thin_line,
 )
 
 MOST_MIXERS = 12
 _MOST_PATHS = 4
-_MOST_TOKENS, _MOST_LABELLED = 128, 40
+_MOST_LABELLED = 40
 _MOST_TAPS = 64
 _MOST_CENTRES = 32
 _DECIBELS = 30.0  # below a kernel's peak that are told apart
@@ -32,7 +41,7 @@ _RUN_SLOTS = (0, BASELINE_SLOT)  # the run, and the one that it is compared with
 
 
 def inspection_charts(inspection: Inspection) -> dict[str, ChartGrid]:
-    """What there is of `kernels`, `change`, `masks`, `paths`, `positions` and `classes`."""
+    """What there is of `kernels`, `change`, `masks`, `paths` and `positions`."""
     names = [shorten(run.name) for run in inspection.runs]
     kernels = distinct(inspection.kernels)[:MOST_MIXERS]
     found = {
@@ -41,7 +50,6 @@ def inspection_charts(inspection: Inspection) -> dict[str, ChartGrid]:
         "masks": ("Over the tokens of a text", 1, _masks(inspection)),
         "paths": ("Paths of embeddings", 2, _paths(inspection)),
         "positions": ("Loss by position", 2, _positions(inspection.by_position, names)),
-        "classes": ("Loss by class of token", 1, [_classes(t, names) for t in inspection.by_class]),
     }
     return {
         name: ChartGrid(name, title, charts, columns=min(columns, len(charts)))
@@ -74,36 +82,31 @@ def response_chart(
 ) -> Chart:
     """What kernels pass of each frequency, relative to the peak of each, in decibels.
 
-    Args:
-        kernels: whose rows these are.
-        taps: (N, K), as trained, at an earlier step, or Haar's.
-        title: what they are.
-        ridge: draw the centre frequencies as a white line.
+    Taps are those of the rows of `kernels`, as trained, at an earlier step, or Haar's; the ridge
+    is a white line along the centre frequencies.
     """
-    # From one cycle in four kernel lengths to 1/2, evenly in octaves.
-    octaves = math.ceil(math.log2(4 * max(taps.shape[1], 2)))
-    frequencies = np.geomspace(2.0**-octaves, 0.5, _NUM_FREQUENCIES)
-    step = math.sqrt(frequencies[1] / frequencies[0])
-    magnitude = magnitude_at(taps, frequencies)
-    peak = magnitude.max(axis=1, keepdims=True)
-    named = range(1, octaves + 1, math.ceil(octaves / 6))
+
+    def draw(axes: Axes) -> None:
+        # From one cycle in four kernel lengths to 1/2, evenly in octaves.
+        octaves = math.ceil(math.log2(4 * max(taps.shape[1], 2)))
+        frequencies = np.geomspace(2.0**-octaves, 0.5, _NUM_FREQUENCIES)
+        step = math.sqrt(frequencies[1] / frequencies[0])
+        magnitude = magnitude_at(taps, frequencies)
+        peak = magnitude.max(axis=1, keepdims=True)
+        levels = 20 * np.log10(np.maximum(magnitude / np.where(peak > 0, peak, 1.0), 1e-4))
+        edges = np.append(frequencies / step, 0.5 * step)
+        unit = None if ridge else "dB below the peak"
+        heat_map(axes, levels, -_DECIBELS, 0.0, "magma", x=edges, unit=unit)
+        if ridge:
+            white: Any = line(0) | {"color": COLOURS["white"]}
+            axes.plot(kernels.centre, np.arange(len(taps)) + 0.5, **white)
+        named = range(1, octaves + 1, math.ceil(octaves / 6))
+        axes.set(title=title, xlabel="frequency [cycles per token]")
+        log2_axis(axes, {2.0**-e: f"1/{2**e}" for e in named}, 2.0**-octaves, 0.5)
+        _name_rows(axes, kernels)
+
     return Chart(
-        title,
-        x=Axis(
-            "frequency [cycles per token]",
-            scale="log2",
-            window=(2.0**-octaves, 0.5),
-            ticks={2.0**-e: f"1/{2**e}" for e in named},
-        ),
-        y=_rows(kernels),
-        series=[Series(kernels.centre, np.arange(len(taps)) + 0.5, slot=WHITE_SLOT)] * ridge,
-        heat_map=HeatMap(
-            decibels(magnitude / np.where(peak > 0, peak, 1.0)),
-            low=-_DECIBELS,
-            high=0.0,
-            unit=None if ridge else "dB below the peak",
-            x=np.append(frequencies / step, 0.5 * step),
-        ),
+        draw,
         alt=f"Heat map of the frequency responses of {len(taps)} kernels, {kernels.label}, "
         f"{title}; centre frequencies from {kernels.centre[0]:.3g} to {kernels.centre[-1]:.3g} "
         "cycles per token.",
@@ -112,27 +115,27 @@ def response_chart(
     )
 
 
-def _rows(kernels: Kernels, label: str = "") -> Axis:
+def _name_rows(axes: Axes, kernels: Kernels, label: str = "") -> None:
     """Kernels by their centre frequency."""
     last = len(kernels.centre) - 1
+    axes.set_ylabel(label)
     rows = sorted({0, last // 2, last})
-    return Axis(label, ticks={row + 0.5: f"{kernels.centre[row]:.3f}" for row in rows})
+    axes.set_yticks([row + 0.5 for row in rows], [f"{kernels.centre[row]:.3f}" for row in rows])
 
 
 def _taps(kernels: Kernels) -> Chart:
     shown = kernels.taps[:, :_MOST_TAPS]
-    peak = np.abs(shown).max(axis=1, keepdims=True)
-    cut = f", first {_MOST_TAPS}" if kernels.taps.shape[1] > _MOST_TAPS else ""
-    lags = range(0, shown.shape[1], max(1, math.ceil(shown.shape[1] / 6)))
-    return Chart(
-        kernels.label,
-        x=Axis(f"lag [tokens]{cut}", ticks={float(lag): str(lag) for lag in lags}),
-        y=_rows(kernels, "centre frequency"),
-        heat_map=HeatMap(shown / np.where(peak > 0, peak, 1.0), -1.0, 1.0, "RdBu_r"),
-        alt=f"Heat map of the taps of {len(shown)} kernels, {kernels.label}, each scaled to ±1.",
-        width=270.0,
-        height=200.0,
-    )
+
+    def draw(axes: Axes) -> None:
+        peak = np.abs(shown).max(axis=1, keepdims=True)
+        heat_map(axes, shown / np.where(peak > 0, peak, 1.0), -1.0, 1.0, "RdBu_r")
+        cut = f", first {_MOST_TAPS}" if kernels.taps.shape[1] > _MOST_TAPS else ""
+        lags = range(0, shown.shape[1], max(1, math.ceil(shown.shape[1] / 6)))
+        axes.set(title=kernels.label, xlabel=f"lag [tokens]{cut}", xticks=lags)
+        _name_rows(axes, kernels, "centre frequency")
+
+    alt = f"Heat map of the taps of {len(shown)} kernels, {kernels.label}, each scaled to ±1."
+    return Chart(draw, alt, width=270.0, height=200.0)
 
 
 def _change(kernels: Sequence[Kernels]) -> list[Chart]:
@@ -140,33 +143,29 @@ def _change(kernels: Sequence[Kernels]) -> list[Chart]:
     moved = [each for each in kernels if len(each.steps) > 1]
     if not moved:
         return []
-    lines, ends = [], []
-    for slot, each in enumerate(moved):
-        change = 100 * each.change()
-        mean, name = change.mean(axis=1), shorten(each.label, 30)
-        ends.append(f"{each.label} {mean[-1]:.1f} %")
-        low, high = np.percentile(change, [25, 75], axis=1) if len(moved) <= 6 else ((), ())
-        lines.append(Series(each.steps, mean, low=low, high=high, name=name, slot=slot))
-    most = max(moved, key=lambda each: float(each.change()[-1].mean()))
-    history = most.centre_history()
-    rows = np.unique(np.linspace(0, history.shape[1] - 1, _MOST_CENTRES).astype(int))
-    steps = Axis("training step", window=(0.0, float(moved[0].steps[-1])))
+    changes = [100 * each.change() for each in moved]
+    most = moved[int(np.argmax([change[-1].mean() for change in changes]))]
+
+    def distances(axes: Axes) -> None:
+        for slot, (each, change) in enumerate(zip(moved, changes, strict=True)):
+            if len(moved) <= len(COLOURS):
+                low, high = np.percentile(change, [25, 75], axis=1)
+                band(axes, each.steps, low, high, slot)
+            label = shorten(each.label, 30)
+            axes.plot(each.steps, change.mean(axis=1), **line(slot), label=label)
+        axes.set(title="distance from the start [% of its size]", xlabel="training step")
+        axes.set(xlim=(0.0, most.steps[-1]), ylim=(0.0, None))
+
+    def centres(axes: Axes) -> None:
+        history = most.centre_history()
+        rows = np.unique(np.linspace(0, history.shape[1] - 1, _MOST_CENTRES).astype(int))
+        axes.plot(most.steps, history[:, rows], **thin_line(0))
+        title = shorten(f"centre frequencies, {most.label}", 48)
+        axes.set(title=title, xlabel="training step", xlim=(0.0, most.steps[-1]), ylim=(0.0, 0.5))
+
     return [
-        Chart(
-            "distance from the start [% of its size]",
-            x=steps,
-            y=Axis(grid=True, window=(0.0, None)),
-            series=lines,
-            alt="Distance of the kernels from their start against the training step; in the end: "
-            f"{', '.join(ends)}.",
-        ),
-        Chart(
-            shorten(f"centre frequencies, {most.label}", 48),
-            x=steps,
-            y=Axis(grid=True, window=(0.0, 0.5)),
-            series=[Series(most.steps, history[:, row], thin=True) for row in rows],
-            alt=f"Centre frequencies of kernels against the training step, {most.label}.",
-        ),
+        Chart(distances, "Distance of the kernels from their start against the training step."),
+        Chart(centres, f"Centre frequencies against the training step, {most.label}."),
     ]
 
 
@@ -193,22 +192,23 @@ def _map(
     *,
     signed: bool,
 ) -> Chart:
-    tokens, values = tokens[:_MOST_TOKENS], values[:, :_MOST_TOKENS]
-    if signed:
-        # The few largest would make all others pale.
-        high = float(np.percentile(np.abs(values), 99.5)) or 1.0
-        low, colours = -high, "RdBu_r"
-    else:
-        values = 20 * np.log10(np.maximum(values, 1e-9))
-        high, colours = float(values.max()), "magma"
-        low = high - _ACTIVITY_DECIBELS
     single = all(len(token) == 1 for token in tokens)
-    ticks = {float(i): token for i, token in enumerate(tokens)}
+
+    def draw(axes: Axes) -> None:
+        if signed:
+            # The few largest would make all others pale.
+            high = float(np.percentile(np.abs(values), 99.5)) or 1.0
+            heat_map(axes, values, -high, high, "RdBu_r", unit="")
+        else:
+            levels = 20 * np.log10(np.maximum(values, 1e-9))
+            high = float(levels.max())
+            heat_map(axes, levels, high - _ACTIVITY_DECIBELS, high, "magma", unit="")
+        axes.set(title=f"{kernels.label}: {title}", xlabel="tokens")
+        axes.set_xticks(range(len(tokens)), tokens, rotation=0 if single else 90)
+        _name_rows(axes, kernels, "centre frequency")
+
     return Chart(
-        f"{kernels.label}: {title}",
-        x=Axis("tokens", ticks=ticks, upright=not single),
-        y=_rows(kernels, "centre frequency"),
-        heat_map=HeatMap(values, low, high, colours, unit=""),
+        draw,
         alt=f"Heat map: {title} of {len(values)} kernels over {len(tokens)} tokens, "
         f"{kernels.label}.",
         width=float(np.clip(150 + (9 if single else 15) * len(tokens), 520, 1300)),
@@ -220,103 +220,60 @@ def _paths(inspection: Inspection) -> list[Chart]:
     """The embeddings of a text before and after some mixers, in the plane of both."""
     labels = {each.name: each.label for each in inspection.kernels}
     paths = list(inspection.paths.items())
-    tokens = inspection.tokens[:_MOST_LABELLED]
+    chosen = np.linspace(0, len(paths) - 1, min(_MOST_PATHS, len(paths))).astype(int)
     charts = []
-    for index in np.linspace(0, len(paths) - 1, min(_MOST_PATHS, len(paths))).astype(int):
-        name, path = paths[index]
-        sides = {"input": path.before[: len(tokens)], "output": path.after[: len(tokens)]}
-        both = np.concatenate(list(sides.values()))
-        low, high = both.min(axis=0), both.max(axis=0)
-        margin = 0.07 * np.maximum(high - low, 1e-6)
-        x, y = (
-            Axis(f"component {i + 1} ({share:.0%})", window=(first, last), grid=i > 0)
-            for i, (share, first, last) in enumerate(
-                zip(path.explained, low - margin, high + margin, strict=True)
-            )
-        )
-        label = labels[name]
-        for side, points in sides.items():
-            across, up = points.T
-            line = Series(across, up, slot=None)
-            dots = Series(across, up, line=False, points=True, labels=tokens)
-            charts.append(
-                Chart(
-                    f"{label}: its {side}",
-                    x=x,
-                    y=y,
-                    series=[line, dots],
-                    alt=f"Path of the embeddings of {len(tokens)} tokens, the {side} of the mixer "
-                    f"{label}, in two principal components.",
-                    height=360.0,
-                )
-            )
+    for name, path in (paths[index] for index in chosen):
+        for side in ("input", "output"):
+            charts.append(_path(path, side, f"{labels[name]}: its {side}", inspection.tokens))
     return charts
 
 
-def _positions(table: LossTable | None, names: Sequence[str]) -> list[Chart]:
+def _path(path: EmbeddingPath, side: str, title: str, tokens: Sequence[str]) -> Chart:
+    tokens = tokens[:_MOST_LABELLED]
+    sides = {"input": path.before[: len(tokens)], "output": path.after[: len(tokens)]}
+
+    def draw(axes: Axes) -> None:
+        x, y = sides[side].T
+        axes.plot(x, y, **GREY)
+        dots(axes, x, y, 0)
+        annotate(axes, x, y, tokens, 0)
+        axes.update_datalim(np.concatenate(list(sides.values())))  # axes hold both
+        axes.autoscale_view()
+        first, second = path.explained
+        axes.set(title=title, xmargin=0.07, ymargin=0.07)
+        axes.set(xlabel=f"component 1 ({first:.0%})", ylabel=f"component 2 ({second:.0%})")
+
+    alt = f"{title}; path of the embeddings of {len(tokens)} tokens in two principal components."
+    return Chart(draw, alt, height=360.0)
+
+
+def _positions(bins: Sequence[LossBin], names: Sequence[str]) -> list[Chart]:
     """Loss against position, and the difference of two runs; bands are 2 standard errors."""
-    if table is None:
+    if not bins:
         return []
-    places = [math.sqrt(each.low * each.high) for each in table.bins]
-    last = table.bins[-1].high
-    axis = Axis(
-        table.title,
-        scale="log2",
-        window=(0.9, float(last)),
-        ticks={2.0**k: f"{2**k:,}" for k in range(0, last.bit_length(), 2)},
-    )
 
-    def band(means: Sequence[Mean], name: str = "", slot: int = 0) -> Series:
-        values, errors = _values(means)
-        ends = {"low": values - errors, "high": values + errors}
-        return Series(places, values, **ends, points=True, name=name, slot=slot)
+    def draw_means(axes: Axes, means: Sequence[Mean], slot: int, label: str | None) -> None:
+        places = [math.sqrt(each.low * each.high) for each in bins]
+        values = np.array([mean.value for mean in means])
+        errors = np.nan_to_num([2 * mean.error for mean in means])
+        band(axes, places, values - errors, values + errors, slot)
+        axes.plot(places, values, **line(slot), label=label)
+        dots(axes, places, values, slot)
+        last = bins[-1].high
+        ticks = {2.0**k: f"{2**k:,}" for k in range(0, last.bit_length(), 2)}
+        log2_axis(axes, ticks, 0.9, last)
+        axes.set_xlabel("tokens that the prediction is made from")
 
-    runs = [
-        band([each.losses[i] for each in table.bins], name, _RUN_SLOTS[i])
-        for i, name in enumerate(names)
-    ]
+    def losses(axes: Axes) -> None:
+        for i, name in enumerate(names):
+            draw_means(axes, [each.losses[i] for each in bins], _RUN_SLOTS[i], name)
+        axes.set_title("loss [nats per token]")
+
+    def differences(axes: Axes) -> None:
+        draw_means(axes, [each.difference for each in bins if each.difference], 0, None)
+        axes.axhline(0.0, **DASHED)
+        axes.set_title(f"{names[0]} minus {names[1]} [nats per token]")
+
     what = "against the position in the context; the table below has the numbers."
-    charts = [Chart("loss [nats per token]", x=axis, series=runs, alt=f"Loss {what}")]
-    differences = [each.difference for each in table.bins if each.difference is not None]
-    if differences:
-        title, alt = f"{names[0]} minus {names[1]} [nats per token]", f"Difference of losses {what}"
-        charts.append(Chart(title, x=axis, series=[band(differences)], level=0.0, alt=alt))
-    return charts
-
-
-def _classes(table: LossTable, names: Sequence[str]) -> Chart:
-    """Loss of each class of tokens; bars are 2 standard errors."""
-    places = np.arange(len(table.bins))[::-1]
-    series = []
-    for i, name in enumerate(names):
-        values, errors = _values([each.losses[i] for each in table.bins])
-        series.append(
-            Series(
-                values,
-                places + (0.13 - 0.26 * i if len(names) == 2 else 0.0),
-                low=values - errors,
-                high=values + errors,
-                bars=True,
-                sideways=True,
-                line=False,
-                points=True,
-                name=name,
-                slot=_RUN_SLOTS[i],
-            )
-        )
-    counted = [shorten(f"{each.name} ({each.losses[0].count:,})", 40) for each in table.bins]
-    ticks = dict(zip(map(float, places), counted, strict=True))
-    return Chart(
-        table.title,
-        x=Axis("loss [nats per token]", window=(0.0, None), grid=True),
-        y=Axis(ticks=ticks, window=(-0.6, len(places) - 0.4)),
-        series=series,
-        alt=f"Loss by {table.title}; the table below has the numbers.",
-        height=90.0 + 30 * len(places),
-    )
-
-
-def _values(means: Sequence[Mean]) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Means and twice their standard errors, 0 where there is none."""
-    values = np.array([mean.value for mean in means])
-    return values, np.nan_to_num([2 * mean.error for mean in means])
+    charts = [Chart(losses, f"Loss {what}"), Chart(differences, f"Difference of losses {what}")]
+    return charts[: len(names)]

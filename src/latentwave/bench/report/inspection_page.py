@@ -6,10 +6,8 @@ import math
 
 import numpy as np
 
-from latentwave.bench.inspection import Inspection, Kernels, LossTable, Mean
-from latentwave.bench.inspection.samples import TEMPERATURE, TOP_K
-from latentwave.bench.report.charts import Chart
-from latentwave.bench.report.formats import format_count, format_share, format_whole, in_words
+from latentwave.bench.inspection import Inspection, Kernels, LossBin, Mean
+from latentwave.bench.report.formats import format_count, format_share, in_words
 from latentwave.bench.report.inspection_charts import (
     MOST_MIXERS,
     distinct,
@@ -18,7 +16,7 @@ from latentwave.bench.report.inspection_charts import (
     response_chart,
 )
 from latentwave.bench.report.page import Page, Section
-from latentwave.bench.report.tables import Cell, Table, make_table
+from latentwave.bench.report.tables import make_table
 from latentwave.bench.training import read_record
 
 _MOST_ROWS = 64  # of a table of kernels
@@ -38,22 +36,19 @@ _NOTES = {
     "the tokens.",
     "positions": "What a prediction costs, by the number of tokens it is made from. Bands are 2 "
     "standard errors over windows; in the difference each window is compared with itself.",
-    "classes": "Bars are 2 standard errors over windows.",
 }
 
 
 def inspection_page(inspection: Inspection, command: str = "") -> Page:
-    """Figures, the numbers behind them, samples, and what was inspected; repeats the command."""
+    """Figures, the numbers behind them, and what was inspected; repeats the command."""
     names = [run.name for run in inspection.runs]
     kernels = distinct(inspection.kernels)[:MOST_MIXERS]
     # Characters stand together, longer tokens apart.
     apart = "|" if any(len(token) > 1 for token in inspection.tokens) else ""
-    by_position = [inspection.by_position] if inspection.by_position else []
     parts = {
         "kernels": [_mixer(each, unfolded=i < 2) for i, each in enumerate(kernels)],
         "masks": [Section(title="The text", code=apart.join(inspection.tokens))],
-        "positions": [_losses_table(table, names) for table in by_position],
-        "classes": [_losses_table(table, names) for table in inspection.by_class],
+        "positions": [_losses_table(inspection.by_position, names)],
     }
     sections = [
         Section(
@@ -64,14 +59,6 @@ def inspection_page(inspection: Inspection, command: str = "") -> Page:
         )
         for name, grid in inspection_charts(inspection).items()
     ]
-    if inspection.samples:
-        rows = [[Cell(each.prompt), *map(Cell, each.texts)] for each in inspection.samples]
-        words = (
-            "Generated from the same prompts with the same random numbers (temperature "
-            f"{TEMPERATURE:g}, the {TOP_K} likeliest tokens)."
-        )
-        table = Table(["prompt", *names], rows, prose=True)
-        sections.append(Section(title="Samples", text=words, table=table))
     inspected = []
     for run in inspection.runs:
         record = read_record(run.folder)  # nothing for a model that was only saved
@@ -95,8 +82,6 @@ def _lead(inspection: Inspection) -> str:
     if inspection.overall.difference is None:
         return f"{names[0]}: {inspection.overall.losses[0].value:.3f} nats per token."
     gap = inspection.overall.difference.value
-    if math.isnan(gap):
-        return f"The losses of {names[0]} and {names[1]} cannot be compared: one is not finite."
     word = "less" if gap < 0 else "more"
     return f"{names[0]} needs {abs(gap):.3f} nats per token {word} than {names[1]}."
 
@@ -127,35 +112,33 @@ def _mean(mean: Mean, sign: str = "") -> str:
         >>> _mean(Mean(value=1.5, error=0.01, count=9))
         '1.500 ± 0.020'
     """
-    if math.isnan(mean.value):
-        return "—"
     error = "" if math.isnan(mean.error) else f" ± {2 * mean.error:.3f}"
     return f"{mean.value:{sign}.3f}{error}".replace("-", "−")
 
 
 def _mixer(kernels: Kernels, *, unfolded: bool) -> Section:
-    charts: list[Chart] = kernel_charts(kernels)
+    charts = kernel_charts(kernels)
     if len(kernels.history) > 1:
         title = f"at step {kernels.steps[0]}"
         charts.insert(1, response_chart(kernels, kernels.history[0], title))
     count = len(kernels.taps)
     chosen = np.unique(np.linspace(0, count - 1, min(_MOST_ROWS, count)).astype(int))
-    rows = [
-        [
-            f"{kernels.rows} {kernels.indices[row]}"
-            + (f", shared by {kernels.counts[row]}" if kernels.counts[row] > 1 else ""),
-            f"{kernels.centre[row]:.3g}",
-            f"{kernels.bandwidth[row]:.3g}",
-            f"{1 / kernels.haar[row, 0]:.0f}",
-            *([] if kernels.weights is None else [f"{kernels.weights[row]:.3g}"]),
-        ]
-        for row in chosen
-    ]
-    heads = ["kernel", "centre", "bandwidth", "tokens of Haar", "weight"]
+    rows = []
+    for i in chosen:
+        shared = f", shared by {kernels.counts[i]}" if kernels.counts[i] > 1 else ""
+        row = {
+            "kernel": f"{kernels.rows} {kernels.indices[i]}{shared}",
+            "centre": f"{kernels.centre[i]:.3g}",
+            "bandwidth": f"{kernels.bandwidth[i]:.3g}",
+            "tokens of Haar": f"{1 / kernels.haar[i, 0]:.0f}",
+        }
+        if kernels.weights is not None:
+            row["weight"] = f"{kernels.weights[i]:.3g}"
+        rows.append(row)
     caption = "After training; frequencies in cycles per token."
     if len(chosen) < count:
         caption += f" {len(chosen)} of {count} kernels, evenly by centre frequency."
-    table = make_table(heads[: len(rows[0])], rows, caption)
+    table = make_table(rows, caption)
     return Section(
         title=f"{kernels.label}: {kernels.kind}",
         charts=charts,
@@ -164,12 +147,14 @@ def _mixer(kernels: Kernels, *, unfolded: bool) -> Section:
     )
 
 
-def _losses_table(table: LossTable, names: list[str]) -> Section:
+def _losses_table(bins: list[LossBin], names: list[str]) -> Section:
     rows = []
-    for each in table.bins:
-        difference = [] if each.difference is None else [_mean(each.difference, "+")]
-        count = format_whole(each.losses[0].count)
-        rows.append([each.name, count, *map(_mean, each.losses), *difference])
-    heads = [table.title, "tokens", *names, *(["difference"] if len(names) > 1 else [])]
-    shown = make_table(heads, rows, "Nats per token, ± 2 standard errors over windows.")
-    return Section(title=f"The numbers: {table.title}", table=shown)
+    for each in bins:
+        place = f"{each.low}" if each.low == each.high else f"{each.low}–{each.high}"
+        row = {"made from tokens": place, "predictions": f"{each.losses[0].count:,}"}
+        row |= dict(zip(names, map(_mean, each.losses), strict=True))
+        if each.difference is not None:
+            row["difference"] = _mean(each.difference, "+")
+        rows.append(row)
+    caption = "Nats per token, ± 2 standard errors over windows."
+    return Section(title="The numbers", table=make_table(rows, caption))

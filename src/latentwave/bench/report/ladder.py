@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
+import numpy as np
 import yaml
+from matplotlib.axes import Axes
 from rich.console import Console
 
 from latentwave.bench.ladder import RungPlan
 from latentwave.bench.ladder.promotion import describe_promotion
-from latentwave.bench.ladder.results import HeldOut, Interval, LadderResults, Multiplier, RateSearch
-from latentwave.bench.report.charts import BASELINE_SLOT, Axis, Chart, ChartGrid, Series, shorten
-from latentwave.bench.report.formats import (
-    MISSING,
-    format_count,
-    format_loss,
-    format_share,
-    format_whole,
-    in_words,
+from latentwave.bench.ladder.results import (
+    HeldOut,
+    Interval,
+    LadderPoint,
+    LadderResults,
+    Multiplier,
+    RateSearch,
 )
+from latentwave.bench.report.charts import (
+    BASELINE_SLOT,
+    DASHED,
+    Chart,
+    ChartGrid,
+    bars,
+    dots,
+    line,
+    log2_axis,
+    shorten,
+)
+from latentwave.bench.report.formats import MISSING, Cell, format_count, format_share, in_words
 from latentwave.bench.report.page import Page, Section
-from latentwave.bench.report.tables import make_table, print_table, print_text
+from latentwave.bench.report.tables import make_table, print_table
 from latentwave.bench.training import BASELINE
 
+Place = tuple[str, str, float]
 _AT = 20.0  # tokens per parameter of the figure against size, where a ladder has it
 _METHOD = (
     "Every point is the end of a training run whose learning rate was annealed to zero. Intervals "
@@ -36,47 +48,72 @@ def ladder_charts(results: LadderResults) -> list[ChartGrid]:
     """`multipliers`, `sizes` and `losses` of the setting that stands first in the recipe."""
     own = _of_the_headline(results)
     names = list(dict.fromkeys(m.contestant for m in own))
-    budgets = sorted({m.budget for m in own})
-    parameters = {c.size: c.num_parameters for c in results.costs if c.contestant == BASELINE}
+    budgets = {m.budget for m in own}
     at = _AT if _AT in budgets else max(budgets, default=_AT)
-    at_size = [m for m in own if m.budget == at and m.size in parameters]
-    by_budget = []
-    for name in names:
-        mine = [m for m in own if m.contestant == name]
-        chart = _multipliers(
-            own,
-            Axis(
-                "tokens per parameter",
-                scale="log2",
-                ticks={budget: f"{budget:g}" for budget in budgets},
-                window=(0.9 * budgets[0], 1.1 * budgets[-1]),
-            ),
-            {size: [m for m in mine if m.size == size] for size in results.recipe["sizes"]},
-            lambda m: m.budget,
-            title=shorten(name, 40),
-            alt=f"Multiplier of {name} against tokens per parameter, a line for each size.",
-        )
-        by_budget.append(chart)
-    by_size = _multipliers(
-        at_size,
-        Axis(
-            "parameters of the plain decoder",
-            scale="log",
-            ticks={float(count): size for size, count in parameters.items()},
-        ),
-        {name: [m for m in at_size if m.contestant == name] for name in names},
-        lambda m: parameters[m.size],
-        alt=f"Multipliers at {at:g} tokens per parameter against size.",
-    )
     needed = "Tokens the plain decoder needs for the same loss ÷ tokens used"
     same = f"The same at {at:g} tokens per parameter, against size"
     lines = "Loss against compute, one line for each contestant and size"
+    by_budget = [_by_budget(results, name) for name in names]
     grids = [
         ChartGrid("multipliers", needed, by_budget, columns=min(3, len(names))),
-        ChartGrid("sizes", same, [by_size] if at_size else []),
+        ChartGrid("sizes", same, [_by_size(results, at)] if own else []),
         ChartGrid("losses", lines, [_losses_chart(results)]),
     ]
     return [grid for grid in grids if grid.charts]
+
+
+def _by_budget(results: LadderResults, contestant: str) -> Chart:
+    own = _of_the_headline(results)
+    budgets = {m.budget: f"{m.budget:g}" for m in own}
+
+    def draw(axes: Axes) -> None:
+        log2_axis(axes, budgets, 0.9 * min(budgets), 1.1 * max(budgets))
+        axes.set(title=shorten(contestant, 40), xlabel="tokens per parameter")
+        lines = {
+            size: {m.budget: m for m in own if (m.contestant, m.size) == (contestant, size)}
+            for size in results.recipe["sizes"]
+        }
+        _draw_multipliers(axes, lines, own)
+
+    alt = f"Multiplier of {contestant} against tokens per parameter, a line for each size."
+    return Chart(draw, alt, width=300.0, height=220.0)
+
+
+def _by_size(results: LadderResults, budget: float) -> Chart:
+    own = [m for m in _of_the_headline(results) if m.budget == budget]
+    parameters = {
+        c.size: float(c.num_parameters) for c in results.costs if c.contestant == BASELINE
+    }
+
+    def draw(axes: Axes) -> None:
+        axes.set(xlabel="parameters of the plain decoder", xscale="log")
+        axes.set_xticks(list(parameters.values()), list(parameters))
+        lines = {
+            name: {parameters[m.size]: m for m in own if m.contestant == name}
+            for name in dict.fromkeys(m.contestant for m in own)
+        }
+        _draw_multipliers(axes, lines, own)
+
+    return Chart(draw, f"Multipliers at {budget:g} tokens per parameter against size.", width=460.0)
+
+
+def _draw_multipliers(
+    axes: Axes, lines: dict[str, dict[float, Multiplier]], shown: Sequence[Multiplier]
+) -> None:
+    """Token multipliers by place, a line for each name; hollow where extrapolated."""
+    for slot, (name, own) in enumerate(lines.items()):
+        places = sorted(own)
+        values = [own[place].tokens for place in places]
+        ends = [(v.mean, v.low, v.high) for v in values if v is not None]
+        mean, low, high = np.array(ends, dtype=float).reshape(-1, 3).T
+        bars(axes, places, mean, (low, high), slot)
+        axes.plot(places, mean, **line(slot), label=shorten(name) if places else None)
+        for place, value in zip(places, mean, strict=True):
+            dots(axes, [place], [value], slot, hollow=own[place].extrapolated)
+    axes.axhline(1.0, **DASHED)
+    # Long intervals of extrapolations reach out of the frame.
+    means = [m.tokens.mean for m in shown if m.tokens is not None]
+    axes.set_ylim(min([0.8, *means]) * 0.95, max([1.2, *means]) * 1.2)
 
 
 def ladder_page(results: LadderResults) -> Page:
@@ -84,36 +121,28 @@ def ladder_page(results: LadderResults) -> Page:
     sections = [Section(title=grid.title, charts=grid.charts) for grid in ladder_charts(results)]
     sections += [_setting(results, name) for name in _settings(results)]
     costs = make_table(
-        ("size", "contestant", "setting", "parameters", "mixers", "tokens/s"),
-        [
-            (
-                c.size,
-                c.contestant,
-                c.setting,
-                format_count(c.num_parameters),
-                format_share(c.num_mixer_parameters / c.num_parameters),
-                format_whole(c.tokens_per_second),
-            )
-            for c in results.costs
-        ],
+        {
+            "size": c.size,
+            "contestant": c.contestant,
+            "setting": c.setting,
+            "parameters": format_count(c.num_parameters),
+            "mixers": format_share(c.num_mixer_parameters / c.num_parameters),
+            "tokens/s": format_count(c.tokens_per_second),
+        }
+        for c in results.costs
     )
     predicted = "The largest budget of each size, predicted from a law of all smaller ones."
     verdicts = [describe_promotion(each) for each in results.promotions]
-    checks, searches = map(_held_out, results.held_out), map(_searched, results.searches)
-    machines = []
-    for each in results.environments:
-        versions = each.get("versions", {})
-        machines.append(
-            f"{each.get('accelerator') or each.get('cpu')}, torch {versions.get('torch')}, "
-            f"transformers {versions.get('transformers')}, commit {each.get('commit')}"
-        )
+    checks = [_held_out(each) for each in results.held_out]
+    searches = [_searched(each) for each in results.searches]
+    machines = [in_words(each) for each in results.environments]
     recipe = yaml.safe_dump(results.recipe, sort_keys=False, allow_unicode=True)
     parts = [Section(title="Recipe", code=recipe)]
     sections += [
         Section(title="Costs", table=costs),
         Section(title="The rule for a default", items=verdicts),
-        Section(title="Check of the law", text=predicted, items=list(checks)),
-        Section(title="Learning rates", items=list(searches)),
+        Section(title="Check of the law", text=predicted, items=checks),
+        Section(title="Learning rates", items=searches),
         Section(title="How it was made", items=machines, code=results.command, parts=parts),
     ]
     return Page(
@@ -121,7 +150,9 @@ def ladder_page(results: LadderResults) -> Page:
         lead=headline(results),
         details=_METHOD,
         sections=[
-            each for each in sections if each.items or each.charts or each.table or each.code
+            each
+            for each in sections
+            if each.items or each.charts or each.code or (each.table and each.table.rows)
         ],
     )
 
@@ -149,50 +180,47 @@ def print_ladder(results: LadderResults, console: Console) -> None:
         own = [m for m in results.multipliers if m.setting == setting]
         if not own:
             continue
-        print_text(console, f"# {setting}")
-        print_text(
-            console,
+        console.print(f"# {setting}")
+        console.print(
             "by tokens per parameter: gain in nats over the plain decoder; tokens the plain "
-            "decoder needs for that loss ÷ tokens used",
+            "decoder needs for that loss ÷ tokens used"
         )
         budgets = sorted({m.budget for m in own})
         rows = []
         for contestant, size in dict.fromkeys((m.contestant, m.size) for m in own):
             cells = {m.budget: m for m in own if (m.contestant, m.size) == (contestant, size)}
             seeds = max(m.num_seeds for m in cells.values())
-            shown = [_cell(cells.get(budget)) for budget in budgets]
-            rows.append([contestant, size, str(seeds), *shown])
-        heads = ["contestant", "size", "seeds", *(f"{budget:g}" for budget in budgets)]
-        print_table(console, make_table(heads, rows))
+            row = {"contestant": contestant, "size": size, "seeds": str(seeds)}
+            rows.append(row | {f"{budget:g}": _cell(cells.get(budget)) for budget in budgets})
+        print_table(console, make_table(rows))
     if any(m.extrapolated for m in results.multipliers):
-        print_text(
-            console, "* extrapolated: below the loss of every run of the plain decoder at that size"
+        console.print(
+            "* extrapolated: below the loss of every run of the plain decoder at that size"
         )
     for check in results.held_out:
-        print_text(console, f"held out: {_held_out(check)}")
+        console.print(f"held out: {_held_out(check)}")
     for each in results.promotions:
-        print_text(console, describe_promotion(each))
+        console.print(describe_promotion(each))
 
 
 def print_plan(rungs: Sequence[RungPlan], console: Console) -> None:
     """What a ladder would cost, one row for a size on a setting."""
-    heads = ("setting", "size", "parameters", "contestants", "runs", "tokens", "FLOPs", "hours")
-    rows = [
-        (
-            each.setting,
-            each.size,
-            format_count(each.num_parameters),
-            str(each.num_contestants),
-            str(each.num_runs),
-            format_count(each.tokens),
-            f"{each.flops:.1e}",
-            f"{each.hours:.2f}",
-        )
+    rows = (
+        {
+            "setting": each.setting,
+            "size": each.size,
+            "parameters": format_count(each.num_parameters),
+            "contestants": str(each.num_contestants),
+            "runs": str(each.num_runs),
+            "tokens": format_count(each.tokens),
+            "FLOPs": f"{each.flops:.1e}",
+            "hours": f"{each.hours:.2f}",
+        }
         for each in rungs
-    ]
-    print_table(console, make_table(heads, rows))
+    )
+    print_table(console, make_table(rows))
     hours = sum(each.hours for each in rungs)
-    print_text(console, f"{hours:.1f} hours in one process; parallel runs divide them")
+    console.print(f"{hours:.1f} hours in one process; parallel runs divide them")
 
 
 def _settings(results: LadderResults) -> Iterable[str]:
@@ -205,132 +233,86 @@ def _of_the_headline(results: LadderResults) -> list[Multiplier]:
     return [m for m in results.multipliers if m.setting == setting and m.tokens is not None]
 
 
-def _multipliers(
-    shown: Sequence[Multiplier],
-    x: Axis,
-    lines: dict[str, list[Multiplier]],
-    place: Callable[[Multiplier], float],
-    *,
-    title: str = "",
-    alt: str,
-) -> Chart:
-    """Token multipliers with their intervals, a line for each name; hollow where extrapolated."""
-    series = []
-    for slot, (name, own) in enumerate(lines.items()):
-        line = sorted(own, key=place)
-        values = [m.tokens for m in line if m.tokens is not None]
-        series.append(
-            Series(
-                [place(m) for m in line],
-                [value.mean for value in values],
-                low=[math.nan if value.low is None else value.low for value in values],
-                high=[math.nan if value.high is None else value.high for value in values],
-                bars=True,
-                points=True,
-                hollow=[i for i, m in enumerate(line) if m.extrapolated],
-                name=shorten(name) if line else "",
-                slot=slot,
-            )
-        )
-    # Long intervals of extrapolations reach out of the frame.
-    means = [m.tokens.mean for m in shown if m.tokens is not None]
-    window = min([0.8, *means]) * 0.95, max([1.2, *means]) * 1.2
-    width, height = (300.0, 220.0) if title else (460.0, 290.0)
-    return Chart(
-        title,
-        x=x,
-        y=Axis(grid=True, window=window),
-        series=series,
-        level=1.0,
-        alt=alt,
-        width=width,
-        height=height,
-    )
-
-
-def _losses(results: LadderResults, setting: str) -> dict[tuple[str, str, float], list[float]]:
-    """Final losses of all seeds by contestant, size and budget."""
-    found: dict[tuple[str, str, float], list[float]] = {}
-    for p in results.points:
-        if p.setting == setting and p.loss is not None:
-            found.setdefault((p.contestant, p.size, p.budget), []).append(p.loss)
+def _ends(results: LadderResults, setting: str) -> dict[Place, list[LadderPoint]]:
+    """The finished runs of all seeds by contestant, size and budget."""
+    found: dict[Place, list[LadderPoint]] = {}
+    for point in results.points:
+        if point.setting == setting and point.loss is not None:
+            place = point.contestant, point.size, point.budget
+            found.setdefault(place, []).append(point)
     return found
+
+
+def _mean_loss(points: Sequence[LadderPoint]) -> float:
+    return float(np.mean([point.loss for point in points]))
 
 
 def _losses_chart(results: LadderResults) -> Chart:
     setting = next(iter(results.recipe["settings"]))
     costs = {(c.contestant, c.size): c for c in results.costs if c.setting == setting}
-    points = [p for p in results.points if p.setting == setting]
-    tokens = {(p.contestant, p.size, p.budget): p.tokens for p in points}
-    found = _losses(results, setting)
+    found = _ends(results, setting)
     others = [name for name in dict.fromkeys(name for name, *_ in found) if name != BASELINE]
-    series = []
-    for name, size in dict.fromkeys((name, size) for name, size, _ in found):
-        own = sorted(key for key in found if key[:2] == (name, size))
-        spent = [tokens[key] * costs[name, size].flops_per_token for key in own]
-        means = [sum(found[key]) / len(found[key]) for key in own]
-        slot = BASELINE_SLOT if name == BASELINE else others.index(name)
-        series.append(Series(spent, means, name=shorten(name), slot=slot, points=True))
-    return Chart(
-        "validation loss [nats per token]",
-        x=Axis("FLOPs of training", scale="log"),
-        series=series,
-        alt="Validation loss against FLOPs of training; the tables below have the numbers.",
-        width=460.0,
-        height=320.0,
-    )
+
+    def draw(axes: Axes) -> None:
+        for name, size in dict.fromkeys((name, size) for name, size, _ in found):
+            own = [found[key] for key in sorted(found) if key[:2] == (name, size)]
+            spent = [points[0].tokens * costs[name, size].flops_per_token for points in own]
+            losses = [_mean_loss(points) for points in own]
+            slot = BASELINE_SLOT if name == BASELINE else others.index(name)
+            axes.plot(spent, losses, **line(slot), label=shorten(name))
+            dots(axes, spent, losses, slot)
+        title = "validation loss [nats per token]"
+        axes.set(title=title, xlabel="FLOPs of training", xscale="log")
+
+    alt = "Validation loss against FLOPs of training; the tables below have the numbers."
+    return Chart(draw, alt, width=460.0, height=320.0)
 
 
 def _setting(results: LadderResults, setting: str) -> Section:
-    multipliers = [
-        (
-            m.contestant,
-            m.size,
-            f"{m.budget:g}",
-            str(m.num_seeds),
-            _signed(m.gain),
-            *(_times(each, m.extrapolated) for each in (m.tokens, m.flops, m.seconds)),
-        )
-        for m in results.multipliers
-        if m.setting == setting
-    ]
-    losses = [
-        (name, size, f"{budget:g}", format_loss(sum(own) / len(own)), str(len(own)))
-        for (name, size, budget), own in _losses(results, setting).items()
-    ]
-    first = ("contestant", "size", "tokens/parameter")
+    """The end of every cell, and what it saves."""
+    multipliers = {
+        (m.contestant, m.size, m.budget): m for m in results.multipliers if m.setting == setting
+    }
+    rows = []
+    for place, points in _ends(results, setting).items():
+        name, size, budget = place
+        row: dict[str, str | Cell] = {
+            "contestant": name,
+            "size": size,
+            "tokens\n/parameter": f"{budget:g}",
+            "seeds": str(len(points)),
+            "loss\nnats": f"{_mean_loss(points):.3f}",
+        }
+        found = multipliers.get(place)
+        row["gain\nnats"] = _signed(found.gain) if found else MISSING
+        for unit in ("tokens", "flops", "seconds"):
+            times = _times(getattr(found, unit), found.extrapolated) if found else MISSING
+            row[unit.replace("flops", "FLOPs")] = times
+        rows.append(row)
     caption = "Multipliers: what the plain decoder needs for the same loss ÷ what was used."
-    heads = (*first, "seeds", "gain, nats", "tokens", "FLOPs", "seconds")
-    table = make_table((*first, "loss, nats", "seeds"), losses)
-    return Section(
-        title=f"Setting “{setting}”",
-        table=make_table(heads, multipliers, caption),
-        parts=[Section(title="Losses", table=table)],
-    )
+    return Section(title=f"Setting “{setting}”", table=make_table(rows, caption))
 
 
 def _cell(value: Multiplier | None) -> str:
     if value is None:
         return ""
     mark = "*" if value.extrapolated else " "
-    times = _times(value.tokens).partition(" ")[0]
-    return f"{_signed(value.gain).partition(' ')[0]} {times:>5}{mark}"
+    return f"{_signed(value.gain).value} {_times(value.tokens).value:>5}{mark}"
 
 
-def _times(value: Interval | None, extrapolated: bool = False) -> str:
+def _times(value: Interval | None, extrapolated: bool = False) -> Cell:
     """A multiplier with its interval; an asterisk marks extrapolation."""
     if value is None:
-        return MISSING
+        return Cell(MISSING)
     low, high = ("…" if end is None else f"{end:.2f}" for end in (value.low, value.high))
-    return f"{value.mean:.2f}× [{low}, {high}]{'*' if extrapolated else ''}"
+    return Cell(f"{value.mean:.2f}×{'*' if extrapolated else ''}", f"[{low}, {high}]")
 
 
-def _signed(value: Interval) -> str:
+def _signed(value: Interval) -> Cell:
     """A gain in nats with its interval."""
-    ends = ""
-    if value.low is not None and value.high is not None:
-        ends = f" [{value.low:+.3f}, {value.high:+.3f}]"
-    return f"{value.mean:+.3f}{ends}".replace("-", "−")
+    whole = value.low is not None and value.high is not None
+    ends = f"[{value.low:+.3f}, {value.high:+.3f}]" if whole else ""
+    return Cell(f"{value.mean:+.3f}".replace("-", "−"), ends.replace("-", "−"))
 
 
 def _searched(search: RateSearch) -> str:

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from latentwave.bench.report.charts import COLOURS, Chart
-from latentwave.bench.report.drawing import inline_svg
-from latentwave.bench.report.formats import printable
+from latentwave.bench.report.charts import COLOURS, Chart, inline_svg
 from latentwave.bench.report.tables import Table
+from latentwave.bench.training.progress import without_controls
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,4 +59,4 @@ def render_page(page: Page) -> str:
         colours=COLOURS,
         draw=lambda chart: Markup(inline_svg(chart, f"chart-{next(numbers)}")),  # noqa: S704
     )
-    return printable(text)
+    return without_controls(text)

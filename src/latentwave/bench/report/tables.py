@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from latentwave.bench.report.formats import printable
+from latentwave.bench.report.formats import MISSING, Cell
 
 _LONGEST_NAME = 20  # characters in a line of the first column
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One value and what stands with it in smaller type.
-
-    Example:
-        >>> str(Cell("1.9×", "[1.7, 2.1]"))
-        '1.9× [1.7, 2.1]'
-    """
-
-    value: str
-    note: str = ""
-
-    def __str__(self) -> str:
-        """Value and note on one line."""
-        return f"{self.value} {self.note}".strip()
+_GAP = 2  # between columns
 
 
 @dataclass(frozen=True)
@@ -39,59 +23,57 @@ class Table:
     heads: Sequence[str]  # of the columns, the first of which holds names; one line or two
     rows: Sequence[Sequence[Cell]]  # as long as `heads`, each
     caption: str = ""  # how to read it
-    prose: bool = False  # whether cells hold text, not numbers
 
 
-def make_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> Table:
-    """A table of plain strings."""
-    return Table(heads, [[Cell(value) for value in row] for row in rows], caption)
+def make_table(rows: Iterable[Mapping[str, str | Cell]], caption: str = "") -> Table:
+    """A table of rows by their heads; heads are those of the first row, what others lack is a dash.
 
-
-def print_text(console: Console, text: str, style: str = "") -> None:
-    """Print a paragraph without what would command the terminal."""
-    console.print(Text(printable(text), style=style))
+    Example:
+        >>> make_table([{"name": "a", "loss": Cell("1.2", "±0.1")}, {"name": "b"}]).rows[1]
+        [Cell(value='b', note=''), Cell(value='—', note='')]
+    """
+    listed = list(rows)
+    heads = list(listed[0]) if listed else []
+    cells = [[row.get(head, MISSING) for head in heads] for row in listed]
+    whole = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in cells]
+    return Table(heads, whole, caption)
 
 
 def print_table(console: Console, table: Table) -> None:
     """Print a table whole where it fits; else in parts that each have the first column."""
-    everything = range(len(table.heads))
-    for gap in (2, 1):
-        if _width(console, whole := _rich_table(table, everything, gap)) <= console.width:
-            console.print(whole)
-            break
-    else:
-        parts: list[list[int]] = [[0]]
-        for i in everything[1:]:
-            wider = _rich_table(table, [*parts[-1], i], 2)
-            if len(parts[-1]) > 1 and _width(console, wider) > console.width:
-                parts.append([0])
-            parts[-1].append(i)
-        for number, part in enumerate(parts):
-            if number:
-                console.print()
-            console.print(_rich_table(table, part, 2))
+    parts: list[list[int]] = [[0]]
+    room = console.width
+    for i, head in enumerate(table.heads):
+        texts = [head, *(text for row in table.rows for text in (row[i].value, row[i].note))]
+        width = max(cell_len(line) for text in texts for line in text.split("\n")) + _GAP
+        if i == 0:
+            first = min(width, _LONGEST_NAME + _GAP)
+            room = console.width - first + _GAP
+            continue
+        if len(parts[-1]) > 1 and width > room:
+            parts.append([0])
+            room = console.width - first + _GAP
+        parts[-1].append(i)
+        room -= width
+    for number, part in enumerate(parts):
+        if number:
+            console.print()
+        console.print(_rich_table(table, part))
     if table.caption:
-        print_text(console, table.caption, "dim")
+        console.print(table.caption, style="dim")
 
 
-def _rich_table(table: Table, chosen: Sequence[int], gap: int) -> RichTable:
-    shown = RichTable(box=None, padding=(0, gap, 0, 0), pad_edge=False)
-    for i in chosen:
+def _rich_table(table: Table, columns: Sequence[int]) -> RichTable:
+    shown = RichTable(box=None, padding=(0, _GAP, 0, 0), pad_edge=False)
+    for i in columns:
         shown.add_column(
-            Text(printable(table.heads[i]), style="bold"),
+            Text(table.heads[i], style="bold"),
             justify="right" if i else "left",
             no_wrap=i > 0,
             max_width=None if i else _LONGEST_NAME,
             overflow="fold",
         )
     for row in table.rows:
-        cells = [(row[i].value, row[i].note and f"\n{row[i].note}") for i in chosen]
-        shown.add_row(
-            *(Text.assemble(printable(value), (printable(note), "dim")) for value, note in cells)
-        )
+        cells = [(row[i].value, row[i].note and f"\n{row[i].note}") for i in columns]
+        shown.add_row(*(Text.assemble(value, (note, "dim")) for value, note in cells))
     return shown
-
-
-def _width(console: Console, table: RichTable) -> int:
-    """Columns that the table takes when nothing limits it."""
-    return Measurement.get(console, console.options.update(width=10_000), table).maximum

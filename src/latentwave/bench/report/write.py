@@ -9,60 +9,51 @@ import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from latentwave.bench.comparison.results import Results
 from latentwave.bench.data.folders import write_durably
 from latentwave.bench.inspection import Inspection
 from latentwave.bench.ladder import LadderResults
-from latentwave.bench.report.charts import Chart, ChartGrid
+from latentwave.bench.report.charts import Chart, ChartGrid, write_grid
 from latentwave.bench.report.comparison import comparison_page
 from latentwave.bench.report.comparison_charts import comparison_charts
-from latentwave.bench.report.drawing import write_grid
 from latentwave.bench.report.inspection_charts import inspection_charts
 from latentwave.bench.report.inspection_page import inspection_page
 from latentwave.bench.report.ladder import ladder_charts, ladder_page, print_ladder
-from latentwave.bench.report.page import Page, render_page
+from latentwave.bench.report.page import render_page
+from latentwave.bench.training.progress import PlainConsole
 from latentwave.errors import UserError
 
 
 def write_figures(results: Results, folder: str | Path, *, svg: bool = False) -> list[Path]:
-    """Draw `loss`, `gap` and `pareto` of a comparison as PNG, and as SVG if wanted.
-
-    `loss` shows the validation loss while training against steps, FLOPs and seconds, side by side.
-    Thin lines are seeds, thick ones their mean; the dashed line is the baseline's final loss, and a
-    dot marks where a contestant reaches it. `pareto` shows final losses against the FLOPs and the
-    seconds spent, `gap` how far contestants are ahead of their baselines at equal tokens.
-
-    Returns:
-        The files written; what was not measured has none.
-    """
+    """Draw the figures of a comparison, see `comparison_charts`, as PNG, and as SVG if wanted."""
     return _write_grids(comparison_charts(results), make_folder(folder), svg=svg)
 
 
 def write_report(results: Results, folder: str | Path) -> Path:
     """Write `report.html`: one file that needs no other and asks the network for nothing."""
-    return _write_page(comparison_page(results), make_folder(folder) / "report.html")
+    path = make_folder(folder) / "report.html"
+    write_durably(path, render_page(comparison_page(results)))
+    return path
 
 
 def write_inspection(
     inspection: Inspection, folder: str | Path, *, svg: bool = False, command: str = ""
 ) -> list[Path]:
     """Write `inspect.html`, which repeats the command, and its figures as PNG files for papers."""
-    folder = make_folder(folder)
-    page = _write_page(inspection_page(inspection, command), folder / "inspect.html")
-    return [page, *_write_grids(inspection_charts(inspection).values(), folder, svg=svg)]
+    path = make_folder(folder) / "inspect.html"
+    write_durably(path, render_page(inspection_page(inspection, command)))
+    return [path, *_write_grids(inspection_charts(inspection).values(), path.parent, svg=svg)]
 
 
 def write_ladder(results: LadderResults, folder: str | Path) -> list[Path]:
     """Write `ladder.html`, its table as `ladder.txt`, and its figures as PNG files."""
-    folder = make_folder(folder)
-    page = _write_page(ladder_page(results), folder / "ladder.html")
+    path = make_folder(folder) / "ladder.html"
+    write_durably(path, render_page(ladder_page(results)))
     text = io.StringIO()
-    print_ladder(results, Console(file=text, width=120))
-    table = folder / "ladder.txt"
+    print_ladder(results, PlainConsole(file=text, width=120))
+    table = path.with_suffix(".txt")
     write_durably(table, "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines()))
-    return [page, table, *_write_grids(ladder_charts(results), folder)]
+    return [path, table, *_write_grids(ladder_charts(results), path.parent)]
 
 
 def write_charts(charts: Sequence[Chart], path: Path) -> Path:
@@ -78,11 +69,6 @@ def make_folder(folder: str | Path) -> Path:
         path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise UserError(f"{str(path)!r} is not a folder; name a folder for the report") from None
-    return path
-
-
-def _write_page(page: Page, path: Path) -> Path:
-    write_durably(path, render_page(page))
     return path
 
 

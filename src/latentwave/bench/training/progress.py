@@ -21,7 +21,7 @@ from transformers import TrainerCallback, TrainerState
 from transformers.utils import logging
 
 # Control characters but for tabs and line ends: names and texts of others may try to steer.
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def without_controls(text: str) -> str:
