@@ -1,6 +1,5 @@
 """Where the points of a layer are, and that what stands there comes and goes."""
 
-import copy
 import json
 
 import pytest
@@ -14,17 +13,23 @@ from latentwave.bench.training.wave_encoder import (
     WaveEncoderForAudioClassification,
 )
 from latentwave.errors import UserError
-from latentwave.hub import all_mixers, attached_mixers
+from latentwave.hub import all_mixers, attached_mixers, decoder_layers
 from latentwave.hub.points import POINTS
 from tests.comparing import assert_differ
-from tests.hub.models import BACKBONES, MORE_BACKBONES, gpt2, lively, tokens
-from tests.hub.points import EVERY_BACKBONE, EVERY_POINT, INNER, LENGTH, chunked, mixed
+from tests.hub.models import (
+    BACKBONES,
+    EVERY_BACKBONE,
+    EVERY_POINT,
+    MORE_BACKBONES,
+    POINTS_INSIDE,
+    gpt2,
+    lively,
+    llama,
+    mixed,
+    tokens,
+)
 from tests.mixers.cases import randomize
 
-# Hybrid ones have attention in their middle layer only; experts have no one hidden projection.
-OTHERS = {
-    name: {"placement": [1]} if name in ("lfm2", "qwen3_next") else {} for name in MORE_BACKBONES
-}
 NAMES = {
     "gpt2": [["c_attn"], ["c_fc"]],
     "llama": [["q_proj", "k_proj", "v_proj"], ["gate_proj", "up_proj"]],
@@ -45,12 +50,12 @@ WIDTHS = {
 def test_names_and_widths(backbone):
     model = (BACKBONES | MORE_BACKBONES)[backbone]()
     names = list(model.state_dict())
-    lw.attach(model, "short_conv", points=INNER)
+    lw.attach(model, "short_conv", points=POINTS_INSIDE)
     assert [name for name in model.state_dict() if "latentwave" not in name] == names
     found = all_mixers(model)
     assert {each.layer_index for each in found} == {0, 1, 2}, "every layer by default"
     projections = dict(zip(["qkv", "mlp_hidden"], NAMES.get(backbone, NAMES["llama"]), strict=True))
-    own = [(point, name) for point in INNER for name in projections.get(point, [""])]
+    own = [(point, name) for point in POINTS_INSIDE for name in projections.get(point, [""])]
     for index in range(3):
         here = [each for each in found if each.layer_index == index]
         assert [each.name for each in here] == [
@@ -63,30 +68,26 @@ def test_names_and_widths(backbone):
 
 @EVERY_BACKBONE
 @EVERY_POINT
-def test_short_conv_changes_no_logit_at_first_and_detach_restores_all(backbone, points):
+def test_each_mixer_changes_the_logits_and_detach_restores_all(backbone, points):
     model, ids = BACKBONES[backbone](), tokens(2, 20)
     before, names = model(ids).logits, list(model.state_dict())
     lw.attach(model, "short_conv", points=points)
     assert torch.equal(model(ids).logits, before)
     for each in all_mixers(model):
-        kept = each.mixer.kernels.detach().clone()
         randomize(each.mixer)
         assert_differ(model(ids).logits, before)
-        with torch.no_grad():
-            each.mixer.kernels.copy_(kept)
+        torch.nn.init.zeros_(each.mixer.kernels)
     assert torch.equal(model(ids).logits, before)
-    for each in all_mixers(model):
-        randomize(each.mixer)
+    randomize(all_mixers(model)[0].mixer)
     lw.detach(model)
     assert torch.equal(model(ids).logits, before)
     assert list(model.state_dict()) == names
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
-@EVERY_BACKBONE
 @EVERY_POINT
-def test_save_and_load(backbone, points, tmp_path):
-    model, ids = mixed(BACKBONES[backbone](), "short_conv", points), tokens(2, 20)
+def test_save_and_load(points, tmp_path):
+    model, ids = mixed(llama(), "short_conv", points), tokens(2, 20)
     model.save_pretrained(tmp_path)
     entry = json.loads((tmp_path / "config.json").read_text())["latentwave"]
     assert entry["format_version"] == 1
@@ -96,9 +97,6 @@ def test_save_and_load(backbone, points, tmp_path):
             again = load(tmp_path)
         assert torch.equal(again(ids).logits, model(ids).logits)
         assert again.config.latentwave == model.config.latentwave
-        assert torch.equal(
-            lw.detach(again)(ids).logits, lw.detach(copy.deepcopy(model))(ids).logits
-        )
 
 
 @pytest.mark.parametrize(
@@ -123,41 +121,19 @@ def test_placement(points, placement, where):
         assert found == where
 
 
-@EVERY_BACKBONE
-@pytest.mark.parametrize("kind", ["short_conv", "adaptive_filterbank"])
+@pytest.mark.parametrize(
+    ("backbone", "kind"), [("gpt2", "short_conv"), ("llama", "adaptive_filterbank")]
+)
 def test_costs_add_up(backbone, kind):
     model = BACKBONES[backbone]()
     plain = measure_cost(model, 16)
-    mixed(model, kind, [*INNER, "block"])
+    mixed(model, kind, list(POINTS))
     mixers = [each.mixer for each in all_mixers(model)]
     cost = measure_cost(model, 16)
     assert cost.num_mixer_parameters == sum(mixer.num_parameters for mixer in mixers)
     assert cost.num_parameters == plain.num_parameters + cost.num_mixer_parameters
     extra = 3 * sum(mixer.flops(16) for mixer in mixers) / 16
     assert cost.flops_per_token == pytest.approx(plain.flops_per_token + extra)
-
-
-@pytest.mark.parametrize("backbone", OTHERS)
-def test_other_backbones(backbone, tmp_path):
-    model, ids = MORE_BACKBONES[backbone](), tokens(2, 20)
-    points = [each for each in POINTS if each != "mlp_hidden" or backbone != "qwen3_next"]
-    plain, chunks = model(ids, use_cache=False).logits, chunked(model, ids)
-    mixed(model, "short_conv", points, **OTHERS[backbone])
-    assert_differ(model(ids, use_cache=False).logits, plain)
-    lw.assert_causal(model)
-    if torch.allclose(chunks, plain, rtol=1e-4, atol=1e-4):  # unless it forgets by itself
-        torch.testing.assert_close(
-            chunked(model, ids), model(ids, use_cache=False).logits, rtol=1e-4, atol=1e-4
-        )
-    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    batch["attention_mask"][1, :5] = 0
-    cached = model.generate(**batch, **LENGTH)
-    assert torch.equal(cached, model.generate(**batch, **LENGTH, use_cache=False))
-    alone = model.generate(input_ids=ids[1:, 5:], **LENGTH)
-    assert torch.equal(cached[1, 20:], alone[0, 15:]), "left padding changes tokens"
-    model.save_pretrained(tmp_path)
-    assert torch.equal(lw.from_pretrained(tmp_path)(ids).logits, model(ids).logits)
-    assert torch.equal(lw.detach(model)(ids, use_cache=False).logits, plain)
 
 
 @EVERY_POINT
@@ -183,6 +159,57 @@ def test_an_encoder_of_sound(points):
     for row, sound in enumerate(sounds):
         batch[row, : sound.shape[1]], mask[row, : sound.shape[1]] = sound, 1
     torch.testing.assert_close(model(batch, mask).logits, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_a_vision_tower_of_the_same_depth_is_not_taken_for_the_decoder():
+    text = MORE_BACKBONES["gemma3"]().config.to_dict()
+    vision = {"hidden_size": 8, "num_hidden_layers": 3, "num_attention_heads": 2}
+    config = transformers.Gemma3Config(
+        text_config=text,
+        vision_config=vision | {"intermediate_size": 8, "image_size": 28, "patch_size": 14},
+        mm_tokens_per_image=4,
+        boi_token_index=36,
+        eoi_token_index=37,
+        image_token_index=38,
+    )
+    model = transformers.Gemma3ForConditionalGeneration(config).eval()
+    assert decoder_layers(model) == list(model.model.language_model.layers)
+    lw.attach(model, "wavelet")
+    assert len(attached_mixers(model)) == 2
+
+
+SMALL = {"vocab_size": 8, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
+CROSSED = SMALL | {"intermediate_size": 8, "is_decoder": True, "add_cross_attention": True}
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "says"),
+    [
+        (
+            "MambaForCausalLM",
+            transformers.MambaConfig(vocab_size=8, hidden_size=8, num_hidden_layers=2),
+            "MambaForCausalLM has no list of num_hidden_layers = 2 modules with attention",
+        ),
+        (
+            "T5ForConditionalGeneration",
+            transformers.T5Config(vocab_size=8, d_model=8, num_layers=1, num_heads=2, d_ff=8),
+            "T5ForConditionalGeneration is an encoder-decoder",
+        ),
+        ("BertModel", transformers.BertConfig(**CROSSED), "attends to an encoder"),
+    ],
+)
+def test_what_is_not_understood_is_refused(name, config, says):
+    with pytest.raises(UserError, match=says):
+        lw.attach(getattr(transformers, name)(config), "wavelet")
+    with pytest.raises(UserError, match="not a transformers model: pass the path"):
+        lw.attach(torch.nn.Linear(2, 2), "wavelet")
+
+
+def test_two_lists_that_fit_are_refused_by_name():
+    model = gpt2()
+    model.transformer.copies = torch.nn.ModuleList(model.transformer.h)
+    with pytest.raises(UserError, match=r"2 lists of 3 decoder layers \(GPT2Model.h, GPT2Model."):
+        lw.attach(model, "wavelet")
 
 
 def test_mistakes_are_named_and_leave_the_model_as_it_was():

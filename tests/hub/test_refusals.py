@@ -11,7 +11,7 @@ from latentwave.errors import UserError
 from latentwave.hub import all_mixers
 from latentwave.hub.points import POINTS
 from tests.comparing import assert_differ
-from tests.hub.models import llama, tokens
+from tests.hub.models import POINTS_INSIDE, UNUSUAL_BACKBONES, llama, tokens
 from tests.mixers.cases import randomize
 
 
@@ -77,51 +77,15 @@ def test_layers_may_be_wrapped_after_mixers_were_attached():
     assert torch.equal(model(ids).logits, expected)
 
 
-def gemma3n():
-    config = transformers.Gemma3nTextConfig(
-        vocab_size=40,
-        vocab_size_per_layer_input=40,
-        hidden_size=16,
-        hidden_size_per_layer_input=8,
-        intermediate_size=32,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=8,
-        max_position_embeddings=64,
-        num_kv_shared_layers=0,
-        layer_types=["sliding_attention", "full_attention", "full_attention"],
-        laurel_rank=4,
-        altup_num_inputs=2,
-        activation_sparsity_pattern=[0.0] * 3,
-    )
-    return transformers.Gemma3nForCausalLM(config).eval()
-
-
-def minimax():
-    config = transformers.MiniMaxConfig(
-        vocab_size=40,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        head_dim=8,
-        num_local_experts=2,
-        max_position_embeddings=64,
-    )
-    return transformers.MiniMaxForCausalLM(config)
-
-
 @pytest.mark.parametrize(
-    ("build", "points", "says"),
+    ("backbone", "points", "says"),
     [
-        (gemma3n, "block", r"take an input of shape \(2, 1, 2, 16\) for \(1, 2\) tokens"),
-        (minimax, "mlp_output", "MiniMax uses cache of its own"),
+        ("gemma3n", "block", r"take an input of shape \(2, 1, 2, 16\) for \(1, 2\) tokens"),
+        ("minimax", "mlp_output", "MiniMax uses cache of its own"),
     ],
 )
-def test_layers_of_another_form(build, points, says):
-    model = build()
+def test_layers_of_another_form(backbone, points, says):
+    model = UNUSUAL_BACKBONES[backbone]()
     random, training = torch.get_rng_state(), model.training
     with pytest.raises(UserError, match=says):
         lw.attach(model, "short_conv", points=points, context_length=16)
@@ -131,15 +95,22 @@ def test_layers_of_another_form(build, points, says):
     assert torch.equal(torch.get_rng_state(), random)
 
 
-def test_points_where_the_signal_has_its_usual_form():
-    model, ids = gemma3n(), tokens(2, 12)
+def check_points(model, points):
+    """Mixers there change nothing at first, and then something."""
+    ids = tokens(2, 12)
     before = model(ids).logits
-    lw.attach(model, "short_conv", points=POINTS[:-1], context_length=16)
+    lw.attach(model, "short_conv", points=points, context_length=16)
+    assert {each.point for each in all_mixers(model)} == set(points)
     assert torch.equal(model(ids).logits, before)
     for each in all_mixers(model):
         randomize(each.mixer)
-    lw.assert_causal(model, num_tokens=12)
     assert_differ(model(ids).logits, before)
+
+
+def test_points_where_the_signal_has_its_usual_form():
+    model = UNUSUAL_BACKBONES["gemma3n"]()
+    check_points(model, POINTS_INSIDE)
+    lw.assert_causal(model, num_tokens=12)
 
 
 class Packed(nn.Module):
@@ -175,11 +146,4 @@ def int8(model):
 )
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor", "ignore:torch.ao.quantization")
 def test_layers_whose_weights_are_no_parameters_have_all_points(quantise):
-    model, ids = quantise(llama().float()).eval(), tokens(2, 12)
-    before = model(ids).logits
-    lw.attach(model, "short_conv", points=POINTS)
-    assert {each.point for each in all_mixers(model)} == set(POINTS)
-    assert torch.equal(model(ids).logits, before)
-    for each in all_mixers(model):
-        randomize(each.mixer)
-    assert_differ(model(ids).logits, before)
+    check_points(quantise(llama().float()).eval(), POINTS)
