@@ -64,17 +64,6 @@ def test_equals_the_stationary_transform_of_pywavelets(wavelet, level):
     assert ours[256:].numpy() == pytest.approx(np.roll(theirs, ahead)[256:])
 
 
-@pytest.mark.parametrize("wavelet", ["haar", "db2", "sym6"])
-def test_documents_equal_the_slow_composite_filter(wavelet):
-    x = torch.randn(2, 150, 3, dtype=torch.float64)
-    runs = random_runs(2, 150, mean_length=40)
-    y = causal_cascade(x, lowpass(wavelet), [0, 1, 0, 2], runs)
-    for channels, level in ((slice(0, 1), 2), (slice(1, 3), 4)):
-        taps = torch.from_numpy(cascade_taps(wavelet, level))
-        expected = slow_fir(x[..., channels], taps.expand(x[..., channels].shape[-1], -1), runs)
-        torch.testing.assert_close(y[..., channels], expected)
-
-
 @pytest.mark.parametrize("dilation", [1, 3, 8, 50])
 @pytest.mark.parametrize("documents", [False, True])
 def test_dilated_filter_with_a_kernel_per_channel(dilation, documents):

@@ -18,7 +18,7 @@ from latentwave.functional import (
     pyramid_sum,
     segment_runs,
 )
-from tests.comparing import assert_same
+from tests.comparing import assert_same, with_gradients
 
 DB2 = torch.from_numpy(orthogonal_lowpass("db2"))
 SCALES = {"kernel_sizes": [2, 8, 4]}
@@ -83,13 +83,6 @@ def drawn(name, B=2, T=40, C=5, dtype=torch.float64):
     function, shapes = OPERATIONS[name]
     inputs = [torch.randn(shape).to(dtype) for shape in [(B, T, C), *shapes(B, T, C)]]
     return function, [tensor.requires_grad_() for tensor in inputs]
-
-
-def with_gradients(function, inputs, **options):
-    y = function(*inputs, **options)
-    # Numbers that every type holds.
-    dy = torch.arange(y.numel()).reshape(y.shape).sin().bfloat16().to(y.dtype)
-    return [y.detach(), *torch.autograd.grad(y, inputs, dy)]
 
 
 def three_documents(B, T):

@@ -8,7 +8,7 @@ from latentwave.functional import (
     noncausal_filterbank,
     segment_runs,
 )
-from tests.comparing import assert_same
+from tests.comparing import assert_same, with_gradients
 
 MULTI = [2, 8, 4]
 CAUSAL = pytest.mark.parametrize("causal", [True, False])
@@ -69,13 +69,9 @@ def test_value_and_gradients_equal_the_slow_loop(
     inputs = drawn(per_token=per_token)
     runs = segment_runs(torch.randint(0, 4, (2, 23)).div(3, rounding_mode="floor"))
     runs = runs if with_runs else None
-    y = fused(causal)(*inputs, runs, kernel_sizes=kernel_sizes)
-    expected = slow_filterbank(*inputs, kernel_sizes, causal, runs)
-    torch.testing.assert_close(y, expected)
-    dy = torch.randn_like(y)
-    torch.testing.assert_close(
-        torch.autograd.grad(y, inputs, dy), torch.autograd.grad(expected, inputs, dy)
-    )
+    found = with_gradients(fused(causal), inputs, runs=runs, kernel_sizes=kernel_sizes)
+    how = {"kernel_sizes": kernel_sizes, "causal": causal, "runs": runs}
+    torch.testing.assert_close(found, with_gradients(slow_filterbank, inputs, **how))
 
 
 @CAUSAL
@@ -84,13 +80,9 @@ def test_value_and_gradients_equal_the_slow_loop(
 @pytest.mark.parametrize("T", [1, 7, 64, 65])
 def test_value_and_gradients_equal_conv1d(causal, per_token, kernel_sizes, T, small_blocks):
     inputs = drawn(T=T, per_token=per_token)
-    dy = torch.randn(2, T, 5, dtype=torch.float64)
-    y = fused(causal)(*inputs, kernel_sizes=kernel_sizes)
-    expected = naive_filterbank(*inputs, kernel_sizes=kernel_sizes, causal=causal)
-    torch.testing.assert_close(y, expected)
-    torch.testing.assert_close(
-        torch.autograd.grad(y, inputs, dy), torch.autograd.grad(expected, inputs, dy)
-    )
+    found = with_gradients(fused(causal), inputs, kernel_sizes=kernel_sizes)
+    how = {"kernel_sizes": kernel_sizes, "causal": causal}
+    torch.testing.assert_close(found, with_gradients(naive_filterbank, inputs, **how))
 
 
 @pytest.mark.parametrize(
@@ -99,14 +91,8 @@ def test_value_and_gradients_equal_conv1d(causal, per_token, kernel_sizes, T, sm
 @WEIGHTS
 def test_odd_sizes_equal_conv1d_in_float32(shape, per_token):
     inputs = drawn(*shape, per_token=per_token, dtype=torch.float32)
-    dy = torch.randn(shape[:3])
-    y, expected = causal_filterbank(*inputs), naive_filterbank(*inputs)
-    assert_same(y, expected)
-    for fast, plain in zip(
-        torch.autograd.grad(y, inputs, dy),
-        torch.autograd.grad(expected, inputs, dy),
-        strict=True,
-    ):
+    expected = with_gradients(naive_filterbank, inputs)
+    for fast, plain in zip(with_gradients(causal_filterbank, inputs), expected, strict=True):
         assert_same(fast, plain)
 
 

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from latentwave.functional import causal_fir, fir_forms, segment_runs
+from tests.comparing import with_gradients
 from tests.functional.references import random_runs, slow_fir
 
 
@@ -13,12 +14,8 @@ def test_value_and_gradients_equal_the_slow_loop(T, K, documents):
     x = torch.randn(2, T, 3, dtype=torch.float64, requires_grad=True)
     taps = torch.randn(3, K, dtype=torch.float64, requires_grad=True)
     runs = random_runs(2, T) if documents else None
-    y, slow = causal_fir(x, taps, runs=runs), slow_fir(x, taps, runs)
-    torch.testing.assert_close(y, slow)
-    weights = torch.randn_like(y)
-    torch.testing.assert_close(
-        torch.autograd.grad(y, (x, taps), weights), torch.autograd.grad(slow, (x, taps), weights)
-    )
+    found = with_gradients(causal_fir, [x, taps], runs=runs)
+    torch.testing.assert_close(found, with_gradients(slow_fir, [x, taps], runs=runs))
 
 
 @pytest.mark.parametrize("documents", [False, True])
@@ -64,15 +61,9 @@ def test_second_derivatives(K, documents, monkeypatch):
 def test_long_sequences_in_chunks_equal_one_pass(K, monkeypatch):
     x = torch.randn(2, 3000, 2, dtype=torch.float64, requires_grad=True)
     taps = torch.randn(2, K, dtype=torch.float64, requires_grad=True)
-    whole = causal_fir(x, taps)
+    whole = with_gradients(causal_fir, [x, taps])
     monkeypatch.setattr(fir_forms, "CHUNK_VALUES", 1000)
-    chunked = causal_fir(x, taps)
-    torch.testing.assert_close(chunked, whole)
-    weights = torch.randn_like(whole)
-    torch.testing.assert_close(
-        torch.autograd.grad(chunked, (x, taps), weights),
-        torch.autograd.grad(whole, (x, taps), weights),
-    )
+    torch.testing.assert_close(with_gradients(causal_fir, [x, taps]), whole)
 
 
 @pytest.mark.unchecked

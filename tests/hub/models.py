@@ -19,7 +19,7 @@ VOCABULARY, CONTEXT = 40, 64
 WINDOW = 6  # of sliding attention: shorter than the sequences of the tests
 
 
-def _sizes(num_layers, **more):
+def sizes(num_layers, **more):
     return {
         "vocab_size": VOCABULARY,
         "max_position_embeddings": CONTEXT,
@@ -38,7 +38,7 @@ def _backbone(name, **options):
 
     def build(num_layers=3):
         text = getattr(transformers, f"{name}TextConfig", None)
-        config = (text or getattr(transformers, f"{name}Config"))(**_sizes(num_layers, **options))
+        config = (text or getattr(transformers, f"{name}Config"))(**sizes(num_layers, **options))
         head = "LMHeadModel" if name in ("GPT2", "CTRL") else "ForCausalLM"
         return lively(getattr(transformers, f"{name}{head}")(config))
 

@@ -48,15 +48,11 @@ def in_threads(run, model):
     return wrong
 
 
-def test_threads_that_run_one_model():
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.unchecked)])
+def test_threads_that_run_one_model(compiled):
     model = mixed(llama(2), ["mlp", "block"])
-    assert not in_threads(model, model)
-
-
-@pytest.mark.unchecked
-def test_threads_that_run_one_compiled_model():
-    model = mixed(llama(2), ["mlp", "block"])
-    assert not in_threads(torch.compile(model, backend="eager", fullgraph=True), model)
+    run = torch.compile(model, backend="eager", fullgraph=True) if compiled else model
+    assert not in_threads(run, model)
 
 
 class Counting(ModelHook):

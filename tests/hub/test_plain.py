@@ -13,6 +13,7 @@ import latentwave as lw
 from latentwave.errors import UserError
 from latentwave.hub import CausalityError, all_mixers
 from latentwave.hub.points import POINTS
+from tests.hub import models
 from tests.hub.models import gpt2, tokens
 from tests.hub.plain import Decoder, Listed
 from tests.mixers.cases import randomize
@@ -26,16 +27,8 @@ def one_layer():
     return nn.Sequential(Decoder().transformer.h[0])
 
 
-def mixed(kind="short_conv", points=("mlp", "block"), **more):
-    model = more.pop("model", None) or Decoder()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(2)
-    layers = more.pop("layers", "transformer.h")
-    lw.attach(model, kind, layers=layers, points=points, context_length=16, **more)
-    for each in all_mixers(model):
-        randomize(each.mixer)
-    return model
+def mixed(kind="short_conv", points=("mlp", "block"), model=None, layers="transformer.h", **more):
+    return models.mixed(model or Decoder(), kind, points, layers=layers, **more)
 
 
 def grads(model, *batches):
@@ -61,10 +54,7 @@ def test_names_causality_and_detach(point):
     lw.detach(model)
     assert [type(module) for module in model.modules()] == classes
     assert not any("mixed" in name for m in model.modules() for name in vars(m))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.div_(2)
-    torch.testing.assert_close(model(ids), before)
+    assert torch.equal(model(ids), before)
 
 
 def test_best_in_two_lines():
@@ -121,10 +111,6 @@ def test_streaming_equals_the_whole(point, kind):
             torch.testing.assert_close(torch.cat(parts, dim=1), whole, rtol=1e-4, atol=1e-4)
             state.reset()
     torch.testing.assert_close(model(ids), whole)
-    with pytest.raises(UserError, match="streaming needs a plain PyTorch decoder"):
-        lw.streaming(gpt2()).__enter__()
-    with pytest.raises(UserError, match="streaming needs a plain PyTorch decoder"):
-        lw.streaming(lw.attach(gpt2(), "wavelet")).__enter__()
 
 
 @pytest.mark.parametrize("reentrant", [False, True])
@@ -199,6 +185,12 @@ def test_forms_of_layers():
         model, "wavelet", layers=model, points="mlp", modules={"mlp": "mlp"}, context_length=9
     )
     assert len(all_mixers(model)) == 3
+
+
+def test_streaming_is_for_plain_decoders():
+    for model in (gpt2(), lw.attach(gpt2(), "wavelet")):
+        with pytest.raises(UserError, match="streaming needs a plain PyTorch decoder"):
+            lw.streaming(model).__enter__()
 
 
 def test_layers_that_are_lists():

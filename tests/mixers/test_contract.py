@@ -1,12 +1,15 @@
 """The contract of DESIGN: each test runs for every mixer in the registry."""
 
+import functools
+
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from latentwave import assert_causal
 from latentwave.mixers import build_mixer, list_mixers
-from tests.comparing import assert_differ, assert_same
+from tests.comparing import assert_differ, assert_same, with_gradients
 from tests.mixers.cases import CASES, CHANNELS, CONTEXT_LENGTH, build_case
 
 T = 37
@@ -246,24 +249,17 @@ def test_autocast(case):
 
 @EVERY_CASE
 def test_gradient_checkpointing(case):
-    mixer = double(case)
-    x = signal(1, T).requires_grad_()
-    plain = torch.autograd.grad(mixer(x).square().sum(), x)
-    y = torch.utils.checkpoint.checkpoint(mixer, x, use_reentrant=False)
-    torch.testing.assert_close(torch.autograd.grad(y.square().sum(), x), plain)
+    mixer, x = double(case), signal(1, T).requires_grad_()
+    checkpointed = functools.partial(checkpoint, mixer, use_reentrant=False)
+    torch.testing.assert_close(with_gradients(checkpointed, [x]), with_gradients(mixer, [x]))
 
 
 @EVERY_CASE
 @pytest.mark.unchecked
 def test_compiles_without_graph_breaks(case):
-    mixer = double(case)
-    x = signal(2, T).requires_grad_()
+    mixer, x = double(case), signal(2, T).requires_grad_()
     compiled = torch.compile(mixer, fullgraph=True, backend="aot_eager")
-    y = compiled(x)
-    torch.testing.assert_close(y, mixer(x))
-    torch.testing.assert_close(
-        torch.autograd.grad(y.square().sum(), x), torch.autograd.grad(mixer(x).square().sum(), x)
-    )
+    torch.testing.assert_close(with_gradients(compiled, [x]), with_gradients(mixer, [x]))
 
 
 @EVERY_CASE

@@ -24,15 +24,6 @@ def test_half_of_the_channels_pass_unchanged():
     torch.testing.assert_close(first(x.roll(4, -1)).roll(-4, -1), last(x))
 
 
-def test_impulse_responses_are_haar():
-    response = WaveletMixer(8, 16).impulse_response()
-    for channel, level in zip(range(4, 8), (1, 2, 3, 4), strict=True):
-        window = 2**level
-        expected = torch.zeros(16)
-        expected[:window] = 1 / window
-        torch.testing.assert_close(response[channel], expected)
-
-
 @pytest.mark.parametrize(
     ("channels", "options", "counts"),
     [
@@ -73,8 +64,8 @@ def test_mean_boundary_keeps_a_constant():
     torch.testing.assert_close(WaveletMixer(8, 16, boundary="mean")(ones), ones)
 
 
-@pytest.mark.parametrize("wavelet", ["db2", "sym4", "coif1"])
-def test_other_wavelets_by_their_impulse_responses(wavelet):
+@pytest.mark.parametrize("wavelet", ["haar", "db2", "sym4", "coif1"])
+def test_impulse_responses_are_the_taps_of_the_wavelet(wavelet):
     mixer = WaveletMixer(8, 64, wavelet=wavelet).to(torch.bfloat16)
     response = mixer.impulse_response()
     assert mixer.receptive_field == response.shape[1] <= 64
