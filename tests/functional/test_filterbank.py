@@ -9,6 +9,7 @@ from latentwave.functional import (
     segment_runs,
 )
 from tests.comparing import assert_same, with_gradients
+from tests.functional.references import documents
 
 MULTI = [2, 8, 4]
 CAUSAL = pytest.mark.parametrize("causal", [True, False])
@@ -67,8 +68,7 @@ def test_value_and_gradients_equal_the_slow_loop(
     causal, per_token, kernel_sizes, with_runs, small_blocks
 ):
     inputs = drawn(per_token=per_token)
-    runs = segment_runs(torch.randint(0, 4, (2, 23)).div(3, rounding_mode="floor"))
-    runs = runs if with_runs else None
+    runs = documents(2, 23, with_runs)
     found = with_gradients(fused(causal), inputs, runs=runs, kernel_sizes=kernel_sizes)
     how = {"kernel_sizes": kernel_sizes, "causal": causal, "runs": runs}
     torch.testing.assert_close(found, with_gradients(slow_filterbank, inputs, **how))

@@ -10,7 +10,6 @@ from latentwave.bench.training.wave_encoder import (
     WaveEncoderConfig,
     WaveEncoderForAudioClassification,
 )
-from latentwave.errors import UserError
 from latentwave.hub import all_mixers, attached_mixers, decoder_layers
 from latentwave.hub.points import POINTS
 from tests.comparing import assert_differ
@@ -161,59 +160,3 @@ def test_a_vision_tower_of_the_same_depth_is_not_taken_for_the_decoder():
     assert decoder_layers(model) == list(model.model.language_model.layers)
     lw.attach(model, "wavelet")
     assert len(attached_mixers(model)) == 2
-
-
-SMALL = {"vocab_size": 8, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
-CROSSED = SMALL | {"intermediate_size": 8, "is_decoder": True, "add_cross_attention": True}
-
-
-@pytest.mark.parametrize(
-    ("name", "config", "says"),
-    [
-        (
-            "MambaForCausalLM",
-            transformers.MambaConfig(vocab_size=8, hidden_size=8, num_hidden_layers=2),
-            "MambaForCausalLM has no list of num_hidden_layers = 2 modules with attention",
-        ),
-        (
-            "T5ForConditionalGeneration",
-            transformers.T5Config(vocab_size=8, d_model=8, num_layers=1, num_heads=2, d_ff=8),
-            "T5ForConditionalGeneration is an encoder-decoder",
-        ),
-        ("BertModel", transformers.BertConfig(**CROSSED), "attends to an encoder"),
-    ],
-)
-def test_what_is_not_understood_is_refused(name, config, says):
-    with pytest.raises(UserError, match=says):
-        lw.attach(getattr(transformers, name)(config), "wavelet")
-    with pytest.raises(UserError, match="not a transformers model: pass the path"):
-        lw.attach(torch.nn.Linear(2, 2), "wavelet")
-
-
-def test_two_lists_that_fit_are_refused_by_name():
-    model = gpt2()
-    model.transformer.copies = torch.nn.ModuleList(model.transformer.h)
-    with pytest.raises(UserError, match=r"2 lists of 3 decoder layers \(GPT2Model.h, GPT2Model."):
-        lw.attach(model, "wavelet")
-
-
-def test_mistakes_are_named_and_leave_the_model_as_it_was():
-    model = gpt2()
-    for wrong, says in (
-        ("C", "points must be one or more of 'attention', 'qkv', .*, 'block', got 'C'"),
-        ([], r"points must be .*, got \[\]"),
-        (["mlp", "x"], r"got \['mlp', 'x'\]"),
-    ):
-        with pytest.raises(UserError, match=says):
-            lw.attach(model, "wavelet", points=wrong)
-    with pytest.raises(
-        UserError, match=r"Lfm2DecoderLayer 0 has no modules for point 'attention'.*conv"
-    ):
-        lw.attach(MORE_BACKBONES["lfm2"](), "wavelet", points="attention")
-    with pytest.raises(
-        UserError, match=r"'mlp_hidden': looked for linear maps named gate_up_proj, .*mlp"
-    ):
-        lw.attach(MORE_BACKBONES["qwen3_next"](), "wavelet", points="mlp_hidden")
-    with pytest.raises(ValueError, match=r"fraction=0.3 of 16 channels"):
-        lw.attach(model, "wavelet", points=["attention", "qkv"], fraction=0.3)
-    assert not all_mixers(model)
