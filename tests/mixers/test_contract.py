@@ -122,8 +122,8 @@ def test_a_cloned_state_branches(case):
 def test_segments_equal_separate_documents(case):
     mixer, x = double(case), signal(1, T)
     lengths = [5, 1, 20, 11]
-    # The last document shares its id with the first: borders count, not values.
-    ids = torch.repeat_interleave(torch.tensor([4, 0, 9, 4]), torch.tensor(lengths))[None]
+    # The third document shares its id with the first: borders count, not values.
+    ids = torch.repeat_interleave(torch.tensor([4, 0, 4, 9]), torch.tensor(lengths))[None]
     expected = torch.cat([mixer(document) for document in x.split(lengths, dim=1)], dim=1)
     torch.testing.assert_close(mixer(x, segment_ids=ids), expected)
     for chunk in (1, 7, T):
