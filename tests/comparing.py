@@ -30,3 +30,11 @@ def assert_differ(actual, expected, share=1e-3):
     """The largest difference is at least `share` of the largest expected value."""
     found = _scale(actual, expected)
     assert found >= share, f"they differ by {found:.1e} of the largest value, {share:.0e} is needed"
+
+
+def with_gradients(function, inputs, **options):
+    """What a function gives, and the gradients of its inputs for one fixed gradient of that."""
+    y = function(*inputs, **options)
+    # Numbers that every type holds.
+    dy = torch.arange(y.numel()).reshape(y.shape).sin().bfloat16().to(y.dtype)
+    return [y.detach(), *torch.autograd.grad(y, inputs, dy)]

@@ -1,99 +1,69 @@
-"""What an import of the library loads, and that it changes nothing elsewhere."""
+"""What an import loads and changes, and what works with which installation."""
 
+import ast
 import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import latentwave as lw
+from latentwave.__main__ import main
 
-FORBIDDEN = {
-    "IPython",
-    "accelerate",
-    "datasets",
-    "jsonargparse",
-    "latentwave.bench",
-    "lm_eval",
-    "matplotlib",
-    "pandas",
-    "pooch",
-    "psutil",
-    "pyarrow",
-    "ray",
-    "rich",
-    "scipy",
-    "sklearn",
-    "soundfile",
-    "tensorboard",
-    "transformers.trainer",
-    "yaml",
-}
+SOURCE = Path(lw.__file__).parent
+PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+MODULES = {"PyWavelets": "pywt"}  # of packages that are imported by another name
+FORBIDDEN = (
+    *("IPython", "accelerate", "datasets", "jsonargparse", "latentwave.bench", "lm_eval"),
+    *("matplotlib", "pandas", "pooch", "psutil", "pyarrow", "ray", "rich", "scipy", "sklearn"),
+    *("soundfile", "tensorboard", "transformers.trainer", "yaml"),
+)
 
-LOADED = """
+
+def run(code, **options):
+    environment = os.environ | {"PYTHONPATH": str(SOURCE.parent)}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=300, **options
+    )
+
+
+def loaded(before, after):
+    """The modules that `after` loads, and what it prints."""
+    code = f"""
 import json, sys
 {before}
 known = set(sys.modules)
 {after}
 print(json.dumps(sorted(set(sys.modules) - known)))
 """
+    *printed, modules = run(code, check=True).stdout.splitlines()
+    return json.loads(modules), printed
 
 
-def _run(code):
-    source = str(Path(lw.__file__).parents[1])
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | {"PYTHONPATH": source},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        timeout=300,
-    ).stdout
-
-
-def _loaded(before, after):
-    return json.loads(_run(LOADED.format(before=before, after=after)).splitlines()[-1])
-
-
-def _forbidden(modules):
-    return [
-        each for each in modules if any(each == f or each.startswith(f"{f}.") for f in FORBIDDEN)
-    ]
+def forbidden(modules):
+    return [each for each in modules if f"{each}.".startswith(tuple(f"{f}." for f in FORBIDDEN))]
 
 
 def test_the_import_after_transformers_is_nearly_free():
-    modules = _loaded("import transformers", "import latentwave")
+    modules, _ = loaded("import transformers", "import latentwave")
     assert "latentwave" in modules
     assert len(modules) < 30
-    assert not _forbidden(modules)
-
-
-def test_all_of_the_library_beside_a_model_of_transformers_is_light():
-    modules = _loaded(
-        "from transformers import GPT2LMHeadModel",
-        "import latentwave as lw\nfor name in lw.__all__: getattr(lw, name)",
-    )
-    assert "latentwave.hub.attach" in modules
-    assert len(modules) < 100
-    assert not _forbidden(modules)
+    assert not forbidden(modules)
 
 
 def test_a_mixer_alone_needs_no_model_of_transformers():
-    modules = _loaded(
-        "import torch",
-        "import latentwave as lw\nlw.build_mixer('ema', channels=4, context_length=8)",
-    )
+    code = "import latentwave as lw; lw.build_mixer('ema', channels=4, context_length=8)"
+    modules, _ = loaded("import torch", code)
     assert not any(each.startswith("transformers") for each in modules)
 
 
 ATTRIBUTES = """
-import sys
-import transformers
-import transformers.modeling_utils, transformers.cache_utils, transformers.generation.utils
-import transformers.models.gpt2.modeling_gpt2, transformers.models.llama.modeling_llama
-import transformers.models.auto.modeling_auto, torch.nn.modules.module
+from transformers import GPT2LMHeadModel
+import torch.nn.modules.module
 
 def attributes():
     classes = [
@@ -109,18 +79,22 @@ def attributes():
     }
 
 before = attributes()
+"""
+ALL_OF_IT = """
 import latentwave as lw
 for name in lw.__all__:
     getattr(lw, name)
-"""
-
-
-def test_the_import_changes_no_class_of_transformers_or_torch():
-    compare = """
 after = attributes()
 print([key for key, (_, known) in before.items() if after[key][1] != known])
 """
-    assert _run(ATTRIBUTES + compare).split() == ["[]"]
+
+
+def test_all_of_the_library_is_light_and_changes_no_class_of_transformers_or_torch():
+    modules, printed = loaded(ATTRIBUTES, ALL_OF_IT)
+    assert "latentwave.hub.attach" in modules
+    assert len(modules) < 100
+    assert not forbidden(modules)
+    assert printed == ["[]"]
 
 
 def test_names_are_those_of_the_library():
@@ -128,3 +102,41 @@ def test_names_are_those_of_the_library():
     assert lw.build_mixer is lw.build_mixer
     with pytest.raises(AttributeError, match="no attribute 'wavelets'"):
         _ = lw.wavelets
+
+
+@pytest.mark.parametrize("missing", ["jsonargparse", "scipy"])
+def test_the_command_without_the_bench_says_what_to_install(missing):
+    code = f"import sys; sys.modules[{missing!r}] = None; import latentwave.__main__ as cli"
+    done = run(f"{code}; sys.exit(cli.main())")
+    assert done.returncode == 2
+    assert not done.stdout
+    assert done.stderr.count("\n") == 1
+    assert f"needs {missing}" in done.stderr
+    assert "pip install 'latentwave[bench]'" in done.stderr
+
+
+def test_a_broken_bench_is_not_called_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "latentwave.bench.cli.main", None)
+    with pytest.raises(ModuleNotFoundError):
+        main()
+
+
+def test_the_library_imports_only_what_it_requires():
+    required = {requirement.split(">=")[0] for requirement in PROJECT["dependencies"]}
+    allowed = {MODULES.get(name, name) for name in required} | {"latentwave", "triton"}
+    files = [path for path in SOURCE.rglob("*.py") if path.relative_to(SOURCE).parts[0] != "bench"]
+    assert len(files) > 30
+    for path in files:
+        names = []
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names.append(node.module)
+        foreign = {name.split(".")[0] for name in names} - sys.stdlib_module_names
+        assert foreign <= allowed, path
+
+
+def test_the_bench_pulls_no_other_extra():
+    bench = " ".join(PROJECT["optional-dependencies"]["bench"])
+    assert not any(name in bench for name in ("ray", "lm-eval", "peft", "datasets", "latentwave"))

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from latentwave.functional import causal_filterbank, decaying_sums, segment_runs
+from latentwave.functional import causal_filterbank, decaying_sums
 from latentwave.functional.averages import causal_moving_average
 from latentwave.functional.kernels import TRITON
 from tests.cuda.agreement import DEVICE, assert_agree
+from tests.functional.references import documents
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU"),
@@ -34,12 +35,6 @@ def compare(function, inputs, dtypes, dy):
         error = (value.cpu().double() - wanted).norm() / wanted.norm()
         limit = (OUTPUTS if name == "y" else GRADIENTS)[dy.dtype]
         assert error < limit, f"{name}: relative error {error:.1e}"
-
-
-def documents(B, N, with_runs):
-    if not with_runs:
-        return None
-    return segment_runs(torch.randint(0, 4, (B, N)).div(3, rounding_mode="floor"))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

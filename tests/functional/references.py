@@ -2,6 +2,8 @@
 
 import torch
 
+from latentwave.functional import segment_runs
+
 
 def slow_fir(x, taps, runs=None):
     """Σ_k taps(k) x(t−k), one lag at a time."""
@@ -32,3 +34,9 @@ def slow_decaying_sums(x, log_decay, runs=None):
 def random_runs(batch, tokens, *, mean_length=15):
     """Documents of random lengths."""
     return (torch.rand(batch, tokens) < 1.0 / mean_length).long().cumsum(1)
+
+
+def documents(batch, tokens, packed=True):
+    """Short documents that may share an id, as `segment_runs` numbers them, or None."""
+    ids = torch.randint(0, 4, (batch, tokens)).div(3, rounding_mode="floor")
+    return segment_runs(ids) if packed else None

@@ -1,43 +1,21 @@
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.signal import lfilter
 
 from latentwave.functional import causal_fir, fir_forms, segment_runs
+from tests.comparing import with_gradients
 from tests.functional.references import random_runs, slow_fir
 
-# One for each way of computing: by lags, by convolution, one block level, two block levels.
-NUM_TAPS = [1, 2, 8, 9, 16, 17, 64, 128, 129, 300, 513, 700]
-LENGTHS = [1, 2, 63, 64, 65, 300, 1100]
 
-
+# Both sides of each border between the ways of computing, see fir_forms; then two block levels.
 @pytest.mark.parametrize("documents", [False, True])
-@pytest.mark.parametrize("K", NUM_TAPS)
-@pytest.mark.parametrize("T", LENGTHS)
+@pytest.mark.parametrize("K", [1, 8, 9, 16, 17, 64, 65, 128, 129, 700])
+@pytest.mark.parametrize("T", [1, 2, 65, 300, 1100])
 def test_value_and_gradients_equal_the_slow_loop(T, K, documents):
     x = torch.randn(2, T, 3, dtype=torch.float64, requires_grad=True)
     taps = torch.randn(3, K, dtype=torch.float64, requires_grad=True)
     runs = random_runs(2, T) if documents else None
-    y, slow = causal_fir(x, taps, runs=runs), slow_fir(x, taps, runs)
-    torch.testing.assert_close(y, slow)
-    weights = torch.randn_like(y)
-    for grad, expected in zip(
-        torch.autograd.grad(y, (x, taps), weights),
-        torch.autograd.grad(slow, (x, taps), weights),
-        strict=True,
-    ):
-        torch.testing.assert_close(grad, expected)
-
-
-@pytest.mark.parametrize("K", [3, 40, 600])
-def test_equals_scipy(K):
-    x = torch.randn(1, 900, 2, dtype=torch.float64)
-    taps = torch.randn(2, K, dtype=torch.float64)
-    y = causal_fir(x, taps)
-    for c in range(2):
-        expected = lfilter(taps[c].numpy(), [1.0], x[0, :, c].numpy())
-        torch.testing.assert_close(y[0, :, c], torch.from_numpy(expected))
+    found = with_gradients(causal_fir, [x, taps], runs=runs)
+    torch.testing.assert_close(found, with_gradients(slow_fir, [x, taps], runs=runs))
 
 
 @pytest.mark.parametrize("documents", [False, True])
@@ -55,7 +33,7 @@ def test_no_look_ahead_to_the_bit(K, documents):
 
 @pytest.mark.parametrize("K", [4, 150, 600])
 @pytest.mark.parametrize("documents", [False, True])
-@pytest.mark.parametrize("outputs", [0, 1, 4, 5, 90])
+@pytest.mark.parametrize("outputs", [0, 1, 5, 90])
 def test_history_leaves_out_the_first_outputs(outputs, documents, K):
     T = 90
     x, taps = torch.randn(2, T, 3, dtype=torch.float64), torch.randn(3, K, dtype=torch.float64)
@@ -65,8 +43,8 @@ def test_history_leaves_out_the_first_outputs(outputs, documents, K):
 
 
 @pytest.mark.parametrize("documents", [False, True])
-@pytest.mark.parametrize("K", [3, 20])
-def test_gradcheck(K, documents, monkeypatch):
+@pytest.mark.parametrize("K", [3, 12])
+def test_second_derivatives(K, documents, monkeypatch):
     # Small thresholds lead a small example through the block transforms.
     for name in ("LAG_TAPS", "GRAM_TAPS"):
         monkeypatch.setattr(fir_forms, name, 1)
@@ -76,72 +54,16 @@ def test_gradcheck(K, documents, monkeypatch):
     taps = torch.randn(2, K, dtype=torch.float64, requires_grad=True)
     runs = segment_runs(torch.tensor([[0, 0, 0, 0, 1, 1, 1, 1, 0]])) if documents else None
 
-    def function(x, taps):
-        return causal_fir(x, taps, runs=runs)
-
-    assert torch.autograd.gradcheck(function, (x, taps))
-    assert torch.autograd.gradgradcheck(function, (x, taps))
+    assert torch.autograd.gradgradcheck(lambda *args: causal_fir(*args, runs=runs), (x, taps))
 
 
 @pytest.mark.parametrize("K", [4, 64, 300])
 def test_long_sequences_in_chunks_equal_one_pass(K, monkeypatch):
     x = torch.randn(2, 3000, 2, dtype=torch.float64, requires_grad=True)
     taps = torch.randn(2, K, dtype=torch.float64, requires_grad=True)
-    whole = causal_fir(x, taps)
+    whole = with_gradients(causal_fir, [x, taps])
     monkeypatch.setattr(fir_forms, "CHUNK_VALUES", 1000)
-    chunked = causal_fir(x, taps)
-    torch.testing.assert_close(chunked, whole)
-    weights = torch.randn_like(whole)
-    torch.testing.assert_close(
-        torch.autograd.grad(chunked, (x, taps), weights),
-        torch.autograd.grad(whole, (x, taps), weights),
-    )
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("K", [4, 100, 600])
-def test_sums_are_taken_in_float32(dtype, K):
-    x, taps = torch.randn(1, 2000, 3).to(dtype), torch.randn(3, K) / K
-    y = causal_fir(x, taps)
-    exact = causal_fir(x.double(), taps.double())
-    assert y.dtype == dtype
-    rounding = torch.finfo(dtype).eps + 16 * torch.finfo(torch.float32).eps
-    torch.testing.assert_close(y.double(), exact, rtol=rounding, atol=rounding * exact.abs().max())
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(causal_fir(x, taps), y)
-
-
-@pytest.mark.parametrize("shape", [(0, 5, 2), (2, 0, 2), (2, 5, 0)])
-def test_empty_inputs(shape):
-    x, taps = torch.zeros(shape, requires_grad=True), torch.ones(shape[2], 3, requires_grad=True)
-    y = causal_fir(x, taps)
-    assert y.shape == shape
-    y.sum().backward()
-
-
-@settings(deadline=None, max_examples=30)
-@given(
-    T=st.integers(1, 300), K=st.integers(1, 300), shift=st.integers(0, 70), seed=st.integers(0, 99)
-)
-def test_linear_and_shift_equivariant(T, K, shift, seed):
-    generator = torch.Generator().manual_seed(seed)
-    x, z = torch.randn(2, 1, T, 2, dtype=torch.float64, generator=generator)
-    taps = torch.randn(2, K, dtype=torch.float64, generator=generator)
-    torch.testing.assert_close(
-        causal_fir(3 * x - z, taps), 3 * causal_fir(x, taps) - causal_fir(z, taps)
-    )
-    late = torch.nn.functional.pad(x, (0, 0, shift, 0))
-    torch.testing.assert_close(causal_fir(late, taps)[:, shift:], causal_fir(x, taps))
-
-
-@pytest.mark.parametrize("K", [3, 40, 300])
-def test_inputs_are_not_changed_and_may_be_non_contiguous(K):
-    x, taps = torch.randn(3, 200, 4).transpose(0, 2), torch.randn(K, 3).T
-    before = x.clone(), taps.clone()
-    y = causal_fir(x, taps)
-    assert torch.equal(x, before[0])
-    assert torch.equal(taps, before[1])
-    torch.testing.assert_close(y, causal_fir(x.contiguous(), taps.contiguous()))
+    torch.testing.assert_close(with_gradients(causal_fir, [x, taps]), whole)
 
 
 @pytest.mark.unchecked

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from latentwave.functional import averages as plain_averages
-from latentwave.functional import decaying_sums, filterbank_ops, segment_runs
+from latentwave.functional import decaying_sums, filterbank_ops
 from latentwave.functional.kernels import TRITON
+from tests.functional.references import documents
 
 pytestmark = [
     pytest.mark.skipif(
@@ -38,12 +39,6 @@ def kernels():
 def rounded(*shape, dtype):
     """Values in float64 that `dtype` holds exactly."""
     return torch.randn(*shape).to(dtype).double()
-
-
-def documents(B, N, with_runs):
-    if not with_runs:
-        return None
-    return segment_runs(torch.randint(0, 4, (B, N)).div(3, rounding_mode="floor"))
 
 
 def assert_close(value, exact, tolerance, name="y"):

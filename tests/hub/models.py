@@ -3,15 +3,23 @@
 They are in float64: such weights amplify rounding, which differs between processors.
 """
 
+import itertools
+
 import pytest
 import torch
 import transformers
+from transformers import DynamicCache
+
+import latentwave as lw
+from latentwave.hub import all_mixers
+from latentwave.hub.points import POINTS
+from tests.mixers.cases import CASES, randomize
 
 VOCABULARY, CONTEXT = 40, 64
 WINDOW = 6  # of sliding attention: shorter than the sequences of the tests
 
 
-def _sizes(num_layers, **more):
+def sizes(num_layers, **more):
     return {
         "vocab_size": VOCABULARY,
         "max_position_embeddings": CONTEXT,
@@ -30,24 +38,11 @@ def _backbone(name, **options):
 
     def build(num_layers=3):
         text = getattr(transformers, f"{name}TextConfig", None)
-        config = (text or getattr(transformers, f"{name}Config"))(**_sizes(num_layers, **options))
-        return lively(getattr(transformers, f"{name}ForCausalLM")(config))
+        config = (text or getattr(transformers, f"{name}Config"))(**sizes(num_layers, **options))
+        head = "LMHeadModel" if name in ("GPT2", "CTRL") else "ForCausalLM"
+        return lively(getattr(transformers, f"{name}{head}")(config))
 
     return build
-
-
-def gpt2(num_layers=3):
-    config = transformers.GPT2Config(
-        vocab_size=VOCABULARY,
-        n_positions=CONTEXT,
-        n_embd=16,
-        n_layer=num_layers,
-        n_head=2,
-        bos_token_id=0,
-        eos_token_id=None,
-        pad_token_id=1,
-    )
-    return lively(transformers.GPT2LMHeadModel(config))
 
 
 def lively(model):
@@ -58,6 +53,7 @@ def lively(model):
     return (model if getattr(model.config, "num_experts", None) else model.double()).eval()
 
 
+gpt2 = _backbone("GPT2", intermediate_size=None)
 llama = _backbone("Llama")
 GROUPED = {"num_key_value_heads": 1, "head_dim": 8}
 MIXED_ATTENTION = ["sliding_attention", "full_attention", "sliding_attention"]
@@ -93,26 +89,78 @@ MORE_BACKBONES = {
 }
 
 
+GEMMA = GROUPED | {
+    "vocab_size_per_layer_input": VOCABULARY,
+    "hidden_size_per_layer_input": 8,
+    "num_kv_shared_layers": 0,
+    "layer_types": ["sliding_attention", "full_attention", "full_attention"],
+}
+# Tested where they differ.
+UNUSUAL_BACKBONES = {
+    # The embedding is narrower than the layers, as in OPT-350m.
+    "opt": _backbone("OPT", word_embed_proj_dim=8, ffn_dim=32),
+    # It is scaled in place.
+    "ctrl": _backbone("CTRL", dff=32),
+    # Each layer has an embedding of its own beside it.
+    "gemma4": _backbone("Gemma4", **GEMMA, global_head_dim=8),
+    # The signal between layers has four dimensions.
+    "gemma3n": _backbone(
+        "Gemma3n",
+        **GEMMA,
+        laurel_rank=4,
+        altup_num_inputs=2,
+        activation_sparsity_pattern=[0.0] * 3,
+    ),
+    "minimax": _backbone("MiniMax", num_key_value_heads=2, head_dim=8, num_local_experts=2),
+}
+
+POINTS_INSIDE = POINTS[:-1]
+EVERY_BACKBONE = pytest.mark.parametrize("backbone", BACKBONES)
+# Each point by itself, and all at once.
+EVERY_POINT = pytest.mark.parametrize(
+    "points",
+    [*POINTS_INSIDE, list(POINTS)],
+    ids=lambda points: points if isinstance(points, str) else "all",
+)
+SIZES = {
+    "filterbank": {"num_filters": 6, "kernel_size": 8},
+    "adaptive_filterbank": {"num_filters": 6, "kernel_size": 8, "mask_width": 8, "mask_window": 5},
+}
+# One case of each kind, of those that fit into the width of the backbones.
+FITTING = {
+    name: case
+    for name, case in CASES.items()
+    if not {"schedule", "num_groups", "heads"} & set(case[1])
+}
+KINDS = {kind: (kind, SIZES.get(kind, {})) for kind in lw.list_mixers()}
+GREEDY = {"max_new_tokens": 12, "do_sample": False}
+
+
 def tokens(*shape):
     return torch.randint(2, VOCABULARY, shape)
 
 
-def every_way(ways):
-    """Parametrize backbones and arguments of `generate`: all on Llama, where keys are rotated.
+def padded(ids, padding=5):
+    """Inputs whose second row begins with padding."""
+    mask = torch.ones_like(ids)
+    mask[1, :padding] = 0
+    return {"input_ids": ids, "attention_mask": mask}
 
-    On the others greedy decoding in the usual run, the rest with the slow checks, and so is
-    sampling, whose cache is that of greedy decoding.
-    """
-    return pytest.mark.parametrize(
-        ("backbone", "how"),
-        [
-            pytest.param(
-                name,
-                how,
-                id=f"{name}-{how}",
-                marks=[pytest.mark.slow] if how and (name != "llama" or "top_k" in how) else [],
-            )
-            for name in BACKBONES
-            for how in ways
-        ],
-    )
+
+def mixed(model, kind, points=None, *, placement=None, context_length=16, **options):
+    """Mixers that are away from their initial values."""
+    options = options or SIZES.get(kind, {})
+    where = {"points": points, "placement": placement, "context_length": context_length}
+    lw.attach(model, kind, **where, **options)
+    for each in all_mixers(model):
+        randomize(each.mixer)
+    return model
+
+
+def chunked(model, ids, cuts=(0, 9, 16, 17, 20)):
+    cache = DynamicCache(config=model.config)
+    parts = [
+        model(ids[:, start:stop], past_key_values=cache).logits
+        for start, stop in itertools.pairwise(cuts)
+    ]
+    return torch.cat(parts, dim=1)

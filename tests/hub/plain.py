@@ -59,6 +59,9 @@ class Decoder(nn.Module):
         )
         self.head = nn.Linear(width, vocabulary, bias=False)
         self.reentrant = None  # whether checkpoints are; None: there are none
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.mul_(2)  # large enough for filters to matter
 
     def forward(self, ids, targets=None, cache=None):
         x = self.transformer.wte(ids)

@@ -1,46 +1,30 @@
-"""Adapters and quantisers that look for linear layers leave mixers alone."""
+"""Adapters and quantisers: they leave mixers alone, and mixers stay where they are put."""
 
-import peft
+import copy
+
 import pytest
 import torch
-from torch import nn
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM
 
 import latentwave as lw
 from latentwave.hub import all_mixers
-from latentwave.mixers import Mixer, build_mixer
+from latentwave.hub.parameter_groups import mixer_parameters, parameter_groups
 from tests.comparing import assert_differ
-from tests.hub.models import gpt2, llama, tokens
-from tests.mixers.cases import CASES, CHANNELS, CONTEXT_LENGTH, randomize
+from tests.hub.models import gpt2, llama, mixed, tokens
 
 KINDS = [kind for kind in lw.list_mixers() if kind not in ("kv_shift", "key_offset")]
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_no_mixer_has_a_linear_layer(case):
-    kind, options = CASES[case]
-    mixer = build_mixer(kind, channels=CHANNELS, context_length=CONTEXT_LENGTH, **options)
-    ours = (Mixer, nn.ModuleList)
-    for module in mixer.modules():
-        assert not isinstance(module, nn.Linear | nn.Conv1d | nn.Embedding)
-        assert isinstance(module, ours) or type(module).__module__.startswith("latentwave.")
-
-
-def mixed(build, kind, points=("mlp", "block")):
-    model = lw.attach(build(), kind, points=points)
-    for each in all_mixers(model):
-        randomize(each.mixer)
-    return model
+SAVED = {"r": 2, "target_modules": ["q_proj"], "modules_to_save": ["latentwave_mixer"]}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("build", [gpt2, llama])
 def test_lora_on_all_linear_layers(build, kind):
-    model, ids = mixed(build, kind), tokens(2, 20)
+    model, ids = mixed(build(), kind, ["mlp", "block"]), tokens(2, 20)
     expected = model(ids).logits
     before = [type(module) for each in all_mixers(model) for module in each.mixer.modules()]
-    wrapped = peft.get_peft_model(
-        model, peft.LoraConfig(r=2, target_modules="all-linear", fan_in_fan_out=build is gpt2)
-    )
+    lora = LoraConfig(r=2, target_modules="all-linear", fan_in_fan_out=build is gpt2)
+    wrapped = get_peft_model(model, lora)
     adapted = [name for name, module in wrapped.named_modules() if hasattr(module, "lora_A")]
     assert len(adapted) >= 3 * 4
     assert not any("latentwave" in name for name in adapted)
@@ -52,7 +36,7 @@ def test_lora_on_all_linear_layers(build, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_int8_weights_of_torchao(kind):
     quantization = pytest.importorskip("torchao.quantization")
-    model, ids = mixed(llama, kind).float(), tokens(2, 20)
+    model, ids = mixed(llama(), kind, ["mlp", "block"]).float(), tokens(2, 20)
     plain = model(ids).logits
     before = {
         name: tensor.clone() for name, tensor in model.state_dict().items() if "latentwave" in name
@@ -67,21 +51,95 @@ def test_int8_weights_of_torchao(kind):
     assert 0 < error < 0.3
 
 
-def test_lora_on_the_projections_that_are_mixed(tmp_path):
-    model, ids = mixed(llama, "short_conv", ["qkv", "mlp_hidden"]), tokens(4, 20)
+@pytest.mark.parametrize(
+    ("kind", "points", "options", "targets"),
+    [
+        ("wavelet", None, {"gated": True}, ["q_proj", "v_proj"]),
+        ("filterbank", None, {"num_filters": 6, "kernel_size": 8}, ["q_proj", "v_proj"]),
+        # On the very projections that are mixed.
+        ("short_conv", ["qkv", "mlp_hidden"], {}, ["q_proj", "up_proj"]),
+    ],
+)
+def test_trained_together_with_lora_and_exported_again(kind, points, options, targets, tmp_path):
+    model, ids = llama(), tokens(4, 30)
     before = model(ids).logits
+    lw.attach(model, kind, points=points, **options)
     names = sorted({each.name for each in all_mixers(model)})
-    lora = peft.LoraConfig(r=2, target_modules=["q_proj", "up_proj"], modules_to_save=names)
-    adapted = peft.get_peft_model(model, lora)
+    adapted = get_peft_model(model, LoraConfig(r=2, target_modules=targets, modules_to_save=names))
     assert torch.equal(adapted(input_ids=ids).logits, before)
     optimizer = torch.optim.AdamW([p for p in adapted.parameters() if p.requires_grad], lr=1e-2)
-    for _ in range(4):
-        adapted(input_ids=ids, labels=ids, use_cache=False).loss.backward()
+    losses = []
+    for _ in range(6):
+        loss = adapted(input_ids=ids, labels=ids, use_cache=False).loss
+        optimizer.zero_grad()
+        loss.backward()
         optimizer.step()
-    adapted.eval()
-    trained = adapted(input_ids=ids).logits
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] - 0.01
+    trained = adapted.eval()(input_ids=ids).logits
     assert_differ(trained, before)
+    prompt = {"input_ids": ids[:, :7], "max_new_tokens": 8, "do_sample": False}
+    generated = adapted.generate(**prompt)
+    assert torch.equal(generated, adapted.generate(**prompt, use_cache=False))
+
     merged = adapted.merge_and_unload()
     torch.testing.assert_close(merged(ids).logits, trained, rtol=1e-4, atol=1e-4)
     merged.save_pretrained(tmp_path)
-    assert torch.equal(lw.from_pretrained(tmp_path)(ids).logits, merged(ids).logits)
+    for load in (lw.from_pretrained, AutoModelForCausalLM.from_pretrained):
+        with lw.register():
+            again = load(tmp_path)
+        assert torch.equal(again(ids).logits, merged(ids).logits)
+        assert torch.equal(again.generate(**prompt), generated)
+    mixers = [each.mixer for each in all_mixers(again)]
+    assert all(any(p.any() for p in mixer.parameters()) for mixer in mixers), "mixers were trained"
+    lw.detach(merged).save_pretrained(tmp_path / "plain")
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "plain")
+    assert not hasattr(plain.config, "latentwave")
+
+
+def test_adapters_are_filtered_with_what_they_adapt():
+    model, ids = mixed(llama(), "short_conv", ["qkv"], placement="all"), tokens(2, 20)
+    before, projection = model(ids).logits, model.model.layers[0].self_attn.q_proj
+    lora = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
+    adapted = get_peft_model(model, lora)
+    found = adapted(input_ids=ids).logits
+    merged = copy.deepcopy(adapted).merge_and_unload()
+    torch.testing.assert_close(merged(ids).logits, found, rtol=1e-4, atol=1e-4)
+    assert_differ(found, before)
+    assert type(projection) is torch.nn.Linear, "mixed is the sum, not its part"
+    # Put in where nobody notices, it is noticed at the next call.
+    attention = model.model.layers[1].self_attn
+    attention._modules["q_proj"] = torch.nn.Linear(16, 16, bias=False).to(model.dtype)
+    model(ids)
+    assert type(attention.q_proj) is not torch.nn.Linear
+
+
+@pytest.mark.parametrize("kind", ["short_conv", "wavelet", "adaptive_filterbank"])
+def test_mixers_of_a_wrapped_model_alone(kind, tmp_path):
+    model = get_peft_model(mixed(llama(), kind), LoraConfig(**SAVED))
+    lw.save_mixers(model, tmp_path)
+    plain, ids = lw.load_mixers(llama(), tmp_path), tokens(1, 8)
+    wrapped = lw.load_mixers(get_peft_model(mixed(llama(), kind), LoraConfig(**SAVED)), tmp_path)
+    later = get_peft_model(llama(), LoraConfig(r=2, target_modules=["q_proj"]))
+    later = lw.load_mixers(later, tmp_path)
+    for other in (wrapped.get_base_model(), plain, later.get_base_model()):
+        for ours, theirs in zip(all_mixers(other), all_mixers(model.get_base_model()), strict=True):
+            state = ours.mixer.state_dict()
+            for name, tensor in theirs.mixer.state_dict().items():
+                assert torch.equal(state[name], tensor)
+    expected = model(ids).logits
+    plain.load_state_dict(model.merge_and_unload().state_dict())
+    assert torch.equal(plain(ids).logits, expected)
+
+
+def test_what_peft_freezes_is_in_no_group_and_what_it_trains_is_not_decayed():
+    model = mixed(gpt2(), "filterbank")
+    names = [f"h.{each.layer_index}.{each.name}" for each in all_mixers(model)]
+    config = LoraConfig(target_modules=["c_fc"], modules_to_save=names, fan_in_fan_out=True)
+    wrapped = get_peft_model(model, config)
+    decayed, others = parameter_groups(wrapped, weight_decay=0.1)
+    by_id = {id(p): name for name, p in wrapped.named_parameters()}
+    assert all("lora" in by_id[id(p)] for p in decayed["params"])
+    assert len(others["params"]) == 4
+    assert all("modules_to_save" in by_id[id(p)] for p in others["params"])
+    assert {id(p) for p in others["params"]} < {id(p) for p in mixer_parameters(wrapped)}

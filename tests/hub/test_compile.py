@@ -16,8 +16,8 @@ from transformers import CompileConfig, StaticCache
 import latentwave as lw
 from latentwave.hub import all_mixers, decoder_layers
 from latentwave.hub.points import POINTS
+from tests.hub import models
 from tests.hub.models import BACKBONES, tokens
-from tests.mixers.cases import randomize
 
 pytestmark = pytest.mark.unchecked
 
@@ -25,11 +25,6 @@ KINDS = lw.list_mixers()
 EVERY_BACKBONE = pytest.mark.parametrize(
     "backbone", ["llama", pytest.param("gpt2", marks=pytest.mark.slow)]
 )
-SIZES = {
-    "filterbank": {"num_filters": 6, "kernel_size": 8},
-    "adaptive_filterbank": {"num_filters": 6, "kernel_size": 8, "mask_width": 8, "mask_window": 5},
-    "chain": {"mixers": [{"kind": "short_conv"}, {"kind": "ema"}]},
-}
 compiled = functools.partial(torch.compile, backend="aot_eager", fullgraph=True)
 
 
@@ -50,11 +45,7 @@ def plain(backbone="llama"):
 
 
 def mixed(model, kind="short_conv", points=("qkv", "mlp", "mlp_output", "block"), **options):
-    options = SIZES.get(kind, {}) | options
-    lw.attach(model, kind, points=points, placement="all", context_length=16, **options)
-    for each in all_mixers(model):
-        randomize(each.mixer)
-    return model
+    return models.mixed(model, kind, points, placement="all", **options)
 
 
 def step(run, model, ids, **inputs):
@@ -177,11 +168,9 @@ def test_adapters_put_on_what_is_mixed():
 @EVERY_BACKBONE
 @pytest.mark.parametrize(
     "kind",
-    ["best", "wavelet"]
-    + [
-        pytest.param(kind, marks=pytest.mark.slow)
+    [
+        kind if kind in ("best", "wavelet") else pytest.param(kind, marks=pytest.mark.slow)
         for kind in KINDS
-        if kind not in ("best", "wavelet")
     ],
 )
 def test_generation_that_transformers_compiles(backbone, kind):

@@ -10,17 +10,13 @@ import latentwave as lw
 from latentwave.bench.training.engine import shard_model
 from latentwave.hub import all_mixers
 from latentwave.hub.points import POINTS
-from tests.hub.models import BACKBONES, tokens
-from tests.mixers.cases import randomize
+from tests.hub.models import BACKBONES, mixed, tokens
 from tests.processes import run_processes
 
 
 def build(backbone):
     torch.manual_seed(0)
-    model = BACKBONES[backbone]()
-    lw.attach(model, "short_conv", points=list(POINTS))
-    for each in all_mixers(model):
-        randomize(each.mixer)
+    model = mixed(BACKBONES[backbone](), "short_conv", POINTS)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
@@ -32,11 +28,16 @@ def whole(tensor):
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-@pytest.mark.parametrize("wrapper", ["ddp", "fsdp2"])
-@pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_gradients_are_those_of_one_process(wrapper, backbone, compiled, tmp_path):
-    run_processes(2, _compare, tmp_path, wrapper, backbone, compiled)
+def test_gradients_are_those_of_one_process(compiled, tmp_path):
+    run_processes(2, _compare_all, tmp_path, compiled)
+
+
+def _compare_all(rank, compiled):
+    """Every case in one start of the processes, which takes most of the time."""
+    for backbone in BACKBONES:
+        for wrapper in ("ddp", "fsdp2"):
+            _compare(rank, wrapper, backbone, compiled)
 
 
 def _compare(rank, wrapper, backbone, compiled):
@@ -55,8 +56,9 @@ def _compare(rank, wrapper, backbone, compiled):
             run = torch.compile(run, backend="aot_eager")
         run(input_ids=mine, labels=mine, use_cache=False).loss.backward()
         for name, parameter in model.named_parameters():
-            assert isinstance(parameter, DTensor) == (wrapper == "fsdp2"), name
-            torch.testing.assert_close(whole(parameter.grad), expected[name], msg=name)
+            said = f"{wrapper} on {backbone}: {name}"
+            assert isinstance(parameter, DTensor) == (wrapper == "fsdp2"), said
+            torch.testing.assert_close(whole(parameter.grad), expected[name], msg=said)
 
 
 def test_mixers_put_into_a_sharded_model(tmp_path):

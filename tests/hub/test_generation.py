@@ -1,4 +1,4 @@
-"""Cached generation gives what generation without a cache gives, token by token."""
+"""Causal, and the same in chunks, with a cache, with padding and between documents."""
 
 import copy
 import itertools
@@ -9,116 +9,150 @@ from transformers import DynamicCache, StaticCache
 
 import latentwave as lw
 from latentwave.errors import UserError
-from latentwave.hub import attached_mixers
-from tests.hub.models import BACKBONES, every_way, gpt2, tokens
-from tests.mixers.cases import CASES, randomize
-
-EVERY_BACKBONE = pytest.mark.parametrize("backbone", BACKBONES)
-EVERY_CASE = pytest.mark.parametrize(
-    "case", [name for name in CASES if "schedule" not in CASES[name][1]]
+from latentwave.hub import all_mixers, decoder_layers
+from latentwave.hub.padding import find_documents
+from latentwave.hub.points import POINTS
+from tests.comparing import assert_differ
+from tests.hub.models import (
+    BACKBONES,
+    EVERY_BACKBONE,
+    EVERY_POINT,
+    FITTING,
+    GREEDY,
+    KINDS,
+    MORE_BACKBONES,
+    POINTS_INSIDE,
+    chunked,
+    gpt2,
+    llama,
+    mixed,
+    padded,
+    tokens,
 )
-LENGTH = {"max_new_tokens": 16, "do_sample": False}
+
+# Every kind where it stands by default, in the usual run; all its cases with the slow checks.
+WHERE = {kind: (*case, None) for kind, case in KINDS.items()}
+WHERE |= {f"short_conv at {point}": ("short_conv", {}, point) for point in POINTS_INSIDE}
+WHERE |= {f"{kind} at all": (kind, {}, list(POINTS)) for kind in ("short_conv", "wavelet")}
+MORE = {name: (*case, None) for name, case in FITTING.items() if name not in WHERE}
+EVERYWHERE = pytest.mark.parametrize(
+    "where", [*WHERE, *(pytest.param(name, marks=pytest.mark.slow) for name in MORE)]
+)
 
 
-def model_and_batch(backbone, case):
-    kind, options = CASES[case]
-    model = lw.attach(BACKBONES[backbone](), kind, context_length=16, **options)
-    for mixer in attached_mixers(model).values():
-        randomize(mixer)
-    ids = tokens(2, 12)
-    mask = torch.ones_like(ids)
-    mask[1, :5] = 0
-    return model, {"input_ids": ids, "attention_mask": mask}
+def build(backbone, where):
+    kind, options, points = (WHERE | MORE)[where]
+    return mixed((BACKBONES | MORE_BACKBONES)[backbone](), kind, points, **options)
 
 
+@EVERYWHERE
 @EVERY_BACKBONE
-@EVERY_CASE
-def test_chunks_equal_the_full_forward(backbone, case):
-    model, _ = model_and_batch(backbone, case)
-    ids = tokens(2, 30)
-    full = model(ids, use_cache=False).logits
-    for chunk in (1, 7, 29):
-        cache = DynamicCache(config=model.config)
-        parts = [
-            model(ids[:, i : i + chunk], past_key_values=cache).logits for i in range(0, 30, chunk)
-        ]
-        torch.testing.assert_close(torch.cat(parts, dim=1), full, rtol=1e-4, atol=1e-4)
+def test_causal_and_the_same_in_chunks(backbone, where):
+    model, ids = build(backbone, where), tokens(2, 20)
+    lw.assert_causal(model)
+    whole = model(ids, use_cache=False).logits
+    for cuts in ((0, 9, 16, 17, 20), range(21)):
+        torch.testing.assert_close(chunked(model, ids, cuts), whole, rtol=1e-4, atol=1e-4)
 
 
-@EVERY_CASE
-@every_way(
-    [
-        {},
-        {"num_beams": 3},
-        {"do_sample": True, "top_k": 0},
-        {"cache_implementation": "static"},
-        {"prefill_chunk_size": 5},
-        {"num_return_sequences": 2, "do_sample": True},
-    ]
+def without_cache(model, batch, how):
+    own = {n: v for n, v in how.items() if n not in ("cache_implementation", "prefill_chunk_size")}
+    torch.manual_seed(1)
+    return model.generate(**batch, **own, use_cache=False)
+
+
+WAYS = {
+    "beams": {"num_beams": 3},
+    "sampling": {"do_sample": True, "top_k": 0},
+    "static": {"cache_implementation": "static"},
+    "chunks": {"prefill_chunk_size": 5},
+    "several": {"num_return_sequences": 2, "do_sample": True},
+}
+# Samples, keys and values, a recurrence, and several of them.
+STATES = ["wavelet", "adaptive_filterbank", "ema", "short_conv at all"]
+
+
+@pytest.mark.parametrize(
+    ("backbone", "where", "way"),
+    [(backbone, where, "greedy") for backbone in BACKBONES for where in WHERE]
+    + [("llama", where, way) for where in STATES for way in WAYS]
+    + [
+        pytest.param(backbone, where, way, marks=pytest.mark.slow)
+        for backbone in BACKBONES
+        for where in MORE
+        for way in ("greedy", *WAYS)
+    ],
 )
-def test_generate_with_cache_equals_without(backbone, case, how):
-    model, batch = model_and_batch(backbone, case)
-    how = LENGTH | how
+def test_generate_with_cache_equals_without(backbone, where, way):
+    model, batch = build(backbone, where), padded(tokens(2, 12))
+    how = GREEDY | WAYS.get(way, {})
     torch.manual_seed(1)
     cached = model.generate(**batch, **how)
-    for only_cached in ("cache_implementation", "prefill_chunk_size"):
-        how.pop(only_cached, None)
-    torch.manual_seed(1)
-    assert torch.equal(cached, model.generate(**batch, **how, use_cache=False))
+    assert torch.equal(cached, without_cache(model, batch, how))
+    if not how["do_sample"]:
+        alone = model.generate(input_ids=batch["input_ids"][1:, 5:], **how)
+        assert torch.equal(cached[1, 12:], alone[0, 7:]), "left padding changes tokens"
 
 
-@EVERY_BACKBONE
-def test_a_finished_cache_continues(backbone):
-    model, _ = model_and_batch(backbone, "wavelet")
-    ids = tokens(1, 6)
-    whole = model.generate(ids, max_new_tokens=20, do_sample=False)
-    first = model.generate(ids, max_new_tokens=8, do_sample=False, return_dict_in_generate=True)
-    rest = model.generate(
-        first.sequences,
-        attention_mask=torch.ones_like(first.sequences),  # or padding is guessed from the ids
-        past_key_values=first.past_key_values,
-        max_new_tokens=12,
-        do_sample=False,
-    )
-    assert torch.equal(rest, whole)
-
-
-@EVERY_CASE
-def test_prompt_lookup_decoding_crops_the_state(case):
-    model, _ = model_and_batch("gpt2", case)
-    ids = tokens(1, 4).repeat(1, 5)
-    if CASES[case][0] == "ema":
-        with pytest.raises(UserError, match="recurrent mixer cannot undo tokens"):
-            model.generate(ids, prompt_lookup_num_tokens=3, **LENGTH)
-        return
-    assert torch.equal(
-        model.generate(ids, prompt_lookup_num_tokens=3, **LENGTH), model.generate(ids, **LENGTH)
-    )
-
-
-def test_cropping_the_last_call_rewinds_and_further_is_refused():
-    model, ids = lw.attach(gpt2(), "wavelet", context_length=16), tokens(1, 60)
-    cache = DynamicCache()
-    model(ids[:, :40], past_key_values=cache)
-    model(ids[:, 40:45], past_key_values=cache)
-    cache.crop(-5)
-    again = model(ids[:, 40:45], past_key_values=cache).logits
-    torch.testing.assert_close(
-        again, model(ids[:, :45], use_cache=False).logits[:, 40:], rtol=1e-4, atol=1e-4
-    )
-    model(ids[:, 45:46], past_key_values=cache)
-    cache.crop(-4)
-    with pytest.raises(UserError, match="cropped to 42 tokens, further back"):
-        model(ids[:, 42:43], past_key_values=cache)
-
-
-@EVERY_CASE
 @pytest.mark.parametrize(
-    ("backbone", "static"), [("gpt2", False), ("llama", False), ("llama", True)]
+    "where",
+    ["wavelet", "ema", "short_conv at all"]
+    + [pytest.param(name, marks=pytest.mark.slow) for name in ("adaptive_filterbank", *MORE)],
 )
-def test_padding_anywhere_changes_no_token(backbone, case, static):
-    model, _ = model_and_batch(backbone, case)
-    ids = tokens(2, 30)
+@pytest.mark.parametrize("backbone", MORE_BACKBONES)
+def test_other_backbones(backbone, where, tmp_path):
+    plain = MORE_BACKBONES[backbone]()
+    ids, kind, options, points = tokens(2, 20), *(WHERE | MORE)[where]
+    before, chunks = plain(ids, use_cache=False).logits, chunked(plain, ids)
+    if points is None:
+        # Not every layer of every backbone has the queries where some kinds stand by themselves.
+        points, placement = "block", None
+    else:
+        # Hybrid ones have attention in their middle layer; experts have no one hidden projection.
+        points = [p for p in points if p != "mlp_hidden" or backbone != "qwen3_next"]
+        placement = [1] if backbone in ("lfm2", "qwen3_next") else None
+    model = mixed(plain, kind, points, placement=placement, **options)
+    whole = model(ids, use_cache=False).logits
+    assert_differ(whole, before)
+    lw.assert_causal(model)
+    if torch.allclose(chunks, before, rtol=1e-4, atol=1e-4):  # unless it forgets by itself
+        torch.testing.assert_close(chunked(model, ids), whole, rtol=1e-4, atol=1e-4)
+    batch = padded(ids)
+    for way in ("beams", "static") if where == "wavelet" else ():
+        how = GREEDY | WAYS[way]
+        assert torch.equal(model.generate(**batch, **how), without_cache(model, batch, how))
+    cached = model.generate(**batch, **GREEDY)
+    assert torch.equal(cached, without_cache(model, batch, GREEDY))
+    alone = model.generate(input_ids=ids[1:, 5:], **GREEDY)
+    assert torch.equal(cached[1, 20:], alone[0, 15:]), "left padding changes tokens"
+    model.save_pretrained(tmp_path)
+    assert torch.equal(lw.from_pretrained(tmp_path)(ids, use_cache=False).logits, whole)
+    assert torch.equal(lw.detach(model)(ids, use_cache=False).logits, before)
+
+
+@EVERYWHERE
+def test_caches_are_cropped_expanded_and_thinned_out(where):
+    model, ids = build("gpt2", where), tokens(2, 20)
+    cache = DynamicCache()
+    model(ids[:, :15], past_key_values=cache)
+    cache.batch_repeat_interleave(3)
+    cache.batch_select_indices(torch.tensor([4, 0]))
+    rest = model(ids[[1, 0], 15:], past_key_values=cache).logits
+    whole = model(ids[[1, 0]], use_cache=False).logits
+    torch.testing.assert_close(rest, whole[:, 15:], rtol=1e-4, atol=1e-4)
+    prompt = tokens(1, 4).repeat(1, 5)
+    if (WHERE | MORE)[where][0] == "ema":
+        with pytest.raises(UserError, match="recurrent mixer cannot undo tokens"):
+            model.generate(prompt, prompt_lookup_num_tokens=3, **GREEDY)
+        return
+    found = model.generate(prompt, prompt_lookup_num_tokens=3, **GREEDY)
+    assert torch.equal(found, model.generate(prompt, **GREEDY))
+
+
+@EVERYWHERE
+@pytest.mark.parametrize(("backbone", "static"), [("gpt2", False), ("llama", True)])
+def test_padding_anywhere_changes_no_token(backbone, where, static):
+    model, ids = build(backbone, where), tokens(2, 30)
     mask = torch.ones_like(ids)
     mask[1, :4] = mask[1, 15:19] = mask[0, 15:17] = 0  # a second turn of a padded batch
     mask[0, 25] = mask[1, 29] = 0
@@ -142,6 +176,36 @@ def test_padding_anywhere_changes_no_token(backbone, case, static):
         torch.testing.assert_close(torch.cat(parts, dim=1)[row, real], alone)
 
 
+@EVERY_BACKBONE
+def test_a_finished_cache_continues(backbone):
+    model, ids = build(backbone, "wavelet"), tokens(1, 6)
+    whole = model.generate(ids, max_new_tokens=20, do_sample=False)
+    first = model.generate(ids, max_new_tokens=8, do_sample=False, return_dict_in_generate=True)
+    rest = model.generate(
+        first.sequences,
+        attention_mask=torch.ones_like(first.sequences),  # or padding is guessed from the ids
+        past_key_values=first.past_key_values,
+        max_new_tokens=12,
+        do_sample=False,
+    )
+    assert torch.equal(rest, whole)
+
+
+def test_cropping_the_last_call_rewinds_and_further_is_refused():
+    model, ids = mixed(gpt2(), "wavelet"), tokens(1, 60)
+    cache = DynamicCache()
+    model(ids[:, :40], past_key_values=cache)
+    model(ids[:, 40:45], past_key_values=cache)
+    cache.crop(-5)
+    again = model(ids[:, 40:45], past_key_values=cache).logits
+    whole = model(ids[:, :45], use_cache=False).logits
+    torch.testing.assert_close(again, whole[:, 40:], rtol=1e-4, atol=1e-4)
+    model(ids[:, 45:46], past_key_values=cache)
+    cache.crop(-4)
+    with pytest.raises(UserError, match="cropped to 42 tokens, further back"):
+        model(ids[:, 42:43], past_key_values=cache)
+
+
 def test_a_cache_is_not_cropped_into_padding():
     model, ids, mask = lw.attach(gpt2(), "wavelet"), tokens(2, 9), torch.ones(2, 9).long()
     mask[1, 4:6] = 0
@@ -162,31 +226,8 @@ def test_a_cache_that_the_mixers_did_not_see_is_refused():
         model(ids, past_key_values=cache)
 
 
-def test_a_static_cache_of_the_user():
-    model, ids = lw.attach(gpt2(), "wavelet"), tokens(1, 20)
-    cache = StaticCache(config=model.config, max_cache_len=32)
-    parts = [model(ids[:, i : i + 5], past_key_values=cache).logits for i in range(0, 20, 5)]
-    torch.testing.assert_close(
-        torch.cat(parts, dim=1), model(ids, use_cache=False).logits, rtol=1e-4, atol=1e-4
-    )
-
-
-@EVERY_CASE
-def test_a_cache_can_be_expanded_and_thinned_out(case):
-    model, _ = model_and_batch("gpt2", case)
-    ids = tokens(2, 20)
-    cache = DynamicCache()
-    model(ids[:, :15], past_key_values=cache)
-    cache.batch_repeat_interleave(3)
-    cache.batch_select_indices(torch.tensor([4, 0]))
-    rest = model(ids[[1, 0], 15:], past_key_values=cache).logits
-    torch.testing.assert_close(
-        rest, model(ids[[1, 0]], use_cache=False).logits[:, 15:], rtol=1e-4, atol=1e-4
-    )
-
-
 def test_the_state_stays_as_long_as_the_filters_are():
-    model, ids = lw.attach(gpt2(), "wavelet", context_length=16), tokens(1, 60)
+    model, ids = mixed(gpt2(), "wavelet"), tokens(1, 60)
     cache = DynamicCache()
     for t in range(60):
         model(ids[:, t : t + 1], past_key_values=cache)
@@ -194,24 +235,20 @@ def test_the_state_stays_as_long_as_the_filters_are():
     assert samples.nbytes <= 8 * 8 * (3 * 17 + 64), "spare room is bounded too"
 
 
-@pytest.mark.parametrize("case", ["wavelet", "learnable", "filterbank"])
-def test_gradients_flow_through_cached_chunks(case):
-    model, _ = model_and_batch("gpt2", case)
-    ids, grads = tokens(2, 20), []
+@pytest.mark.parametrize("kind", ["wavelet", "learnable_wavelet", "filterbank"])
+def test_gradients_flow_through_cached_chunks(kind):
+    model, ids, grads = mixed(gpt2(), kind), tokens(2, 20), []
     for chunk in (20, 6, 1):
-        cache = DynamicCache()
-        parts = [
-            model(ids[:, i : i + chunk], past_key_values=cache).logits for i in range(0, 20, chunk)
-        ]
         model.zero_grad()
-        torch.cat(parts, dim=1).square().mean().backward()
+        chunked(model, ids, [*range(0, 20, chunk), 20]).square().mean().backward()
         grads.append(model.transformer.wte.weight.grad.clone())
     for each in grads[1:]:
         torch.testing.assert_close(each, grads[0], rtol=1e-3, atol=1e-4)
 
 
-def test_a_cache_changes_hands():
-    model, ids = lw.attach(gpt2(), "wavelet", context_length=16), tokens(1, 30)
+@pytest.mark.parametrize("kind", ["wavelet", "ema"])
+def test_a_cache_filled_in_inference_mode_changes_hands(kind):
+    model, ids = mixed(gpt2(), kind), tokens(1, 30)
     whole = model(ids, use_cache=False).logits
     cache = DynamicCache()
     with torch.inference_mode():
@@ -221,3 +258,71 @@ def test_a_cache_changes_hands():
         with torch.no_grad():
             rest = [model(ids[:, t : t + 1], past_key_values=each).logits for t in range(20, 30)]
         torch.testing.assert_close(torch.cat(rest, dim=1), whole[:, 20:], rtol=1e-4, atol=1e-4)
+
+
+@EVERY_BACKBONE
+@EVERY_POINT
+def test_packed_documents_equal_separate_ones(backbone, points):
+    model = mixed(BACKBONES[backbone](), "short_conv", points)
+    lengths = [9, 5, 13]
+    documents = [tokens(1, n) for n in lengths]
+    ids = torch.repeat_interleave(torch.arange(3), torch.tensor(lengths))[None]
+    own = (ids[:, None, :, None] == ids[:, None, None, :]) & torch.ones(27, 27).tril().bool()
+    positions = torch.cat([torch.arange(n) for n in lengths])[None]
+    how = {"attention_mask": own, "position_ids": positions, "use_cache": False}
+    separate = torch.cat([model(document).logits for document in documents], dim=1)
+    # The blocks of the mask tell them too, boolean or added to the scores.
+    added = torch.zeros(own.shape, dtype=torch.float64).masked_fill(~own, -torch.inf)
+    for told in ({"segment_ids": ids}, {"seq_idx": ids}, {}, {"attention_mask": added}):
+        packed = model(torch.cat(documents, dim=1), **how | told).logits
+        torch.testing.assert_close(packed, separate, rtol=1e-4, atol=1e-4)
+
+
+def test_documents_that_a_mask_tells():
+    ids = torch.tensor([[0, 0, 0, 1, 1, 2], [5, 5, 5, 5, 5, 5]])
+    real = torch.tensor([[1, 1, 0, 1, 1, 1], [0, 0, 1, 0, 1, 1]]).bool()
+    same = (ids[:, :, None] == ids[:, None, :]) & torch.ones(6, 6).tril().bool()
+    mask = (same & real[:, :, None] & real[:, None, :])[:, None]
+    found = find_documents(mask, 6)
+    assert found.tolist() == [[0, 0, 0, 1, 1, 2], [0] * 6]
+    assert find_documents({"full_attention": None, "sliding_attention": mask}, 6) is not None
+    assert find_documents(mask[1:], 6) is None
+    assert find_documents(mask[..., :3, :], 3) is None
+    assert find_documents(real, 6) is None
+
+
+@pytest.mark.parametrize("kind", lw.list_mixers())
+def test_every_kind_at_every_point(kind):
+    model, ids = mixed(llama(2), kind, list(POINTS)), tokens(2, 20)
+    with torch.no_grad():  # mixers that follow their input square what others have amplified
+        for parameter in (p for each in all_mixers(model) for p in each.mixer.parameters()):
+            parameter.mul_(0.1)
+    lw.assert_causal(model)
+    torch.testing.assert_close(chunked(model, ids), model(ids, use_cache=False).logits)
+
+
+@EVERY_BACKBONE
+@pytest.mark.parametrize("kind", ["short_conv", "ema", "adaptive_filterbank"])
+def test_gradient_checkpointing_of_several_calls_before_one_backward_pass(backbone, kind):
+    model, grads = mixed(BACKBONES[backbone](2), kind, ["qkv", "mlp", "block"]).train(), []
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    batches, masks = [tokens(2, 20), tokens(2, 20)], torch.ones(2, 2, 20, dtype=torch.int64)
+    masks[0, 0, :9] = masks[1, 1, :4] = 0
+    for checkpointing in (False, True, True):
+        if checkpointing:
+            model.gradient_checkpointing_enable()
+        model.zero_grad()
+        losses = [
+            model(ids, attention_mask=mask, labels=ids).loss
+            for ids, mask in zip(batches, masks, strict=True)
+        ]
+        sum(losses).backward()
+        grads.append([None if p.grad is None else p.grad.clone() for p in model.parameters()])
+    torch.testing.assert_close(grads[1], grads[0])
+    torch.testing.assert_close(grads[2], grads[0])
+    layer = decoder_layers(model)[0]
+    assert layer._gradient_checkpointing_func is not None
+    lw.detach(model)
+    assert "latentwave" not in type(layer._gradient_checkpointing_func).__module__

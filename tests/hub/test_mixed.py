@@ -8,24 +8,19 @@ import types
 import pytest
 import torch
 from accelerate.hooks import ModelHook, add_hook_to_module, remove_hook_from_submodules
-from peft import LoraConfig, get_peft_model
 
 import latentwave as lw
 from latentwave.errors import UserError
 from latentwave.hub import all_mixers
 from latentwave.hub.points import POINTS
-from tests.hub.models import BACKBONES, llama, tokens
+from tests.hub import models
+from tests.hub.models import BACKBONES, EVERY_BACKBONE, llama, tokens
 from tests.mixers.cases import randomize
-
-EVERY_BACKBONE = pytest.mark.parametrize("backbone", BACKBONES)
 
 
 def mixed(model, points=POINTS):
-    lw.attach(model, "short_conv", points=points, placement="all", context_length=16)
     torch.manual_seed(1)
-    for each in all_mixers(model):
-        randomize(each.mixer)
-    return model
+    return models.mixed(model, "short_conv", points, placement="all")
 
 
 def in_threads(run, model):
@@ -53,15 +48,11 @@ def in_threads(run, model):
     return wrong
 
 
-def test_threads_that_run_one_model():
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.unchecked)])
+def test_threads_that_run_one_model(compiled):
     model = mixed(llama(2), ["mlp", "block"])
-    assert not in_threads(model, model)
-
-
-@pytest.mark.unchecked
-def test_threads_that_run_one_compiled_model():
-    model = mixed(llama(2), ["mlp", "block"])
-    assert not in_threads(torch.compile(model, backend="eager", fullgraph=True), model)
+    run = torch.compile(model, backend="eager", fullgraph=True) if compiled else model
+    assert not in_threads(run, model)
 
 
 class Counting(ModelHook):
@@ -128,20 +119,3 @@ def test_a_pickled_model_and_a_copied_one_stand_alone():
         assert not torch.allclose(again(ids).logits, model(ids).logits)
         lw.detach(again)
         assert len(all_mixers(model)) == number
-
-
-def test_adapters_are_filtered_with_what_they_adapt():
-    model, ids = mixed(llama(), ["qkv"]), tokens(2, 20)
-    before, projection = model(ids).logits, model.model.layers[0].self_attn.q_proj
-    lora = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
-    adapted = get_peft_model(model, lora)
-    found = adapted(input_ids=ids).logits
-    merged = copy.deepcopy(adapted).merge_and_unload()
-    torch.testing.assert_close(merged(ids).logits, found, rtol=1e-4, atol=1e-4)
-    assert not torch.allclose(found, before)
-    assert type(projection) is torch.nn.Linear, "mixed is the sum, not its part"
-    # Put in where nobody notices, it is noticed at the next call.
-    attention = model.model.layers[1].self_attn
-    attention._modules["q_proj"] = torch.nn.Linear(16, 16, bias=False).to(model.dtype)
-    model(ids)
-    assert type(attention.q_proj) is not torch.nn.Linear

@@ -1,4 +1,3 @@
-import peft
 import pytest
 import torch
 from torch import nn
@@ -6,8 +5,7 @@ from torch import nn
 import latentwave as lw
 from latentwave.hub import all_mixers
 from latentwave.hub.parameter_groups import mixer_parameters, parameter_groups
-from tests.hub.models import BACKBONES, gpt2
-from tests.mixers.cases import CASES
+from tests.hub.models import BACKBONES, EVERY_BACKBONE, KINDS, gpt2, mixed
 
 
 def _names(model, group):
@@ -15,7 +13,7 @@ def _names(model, group):
     return {names[id(p)] for p in group["params"]}
 
 
-@pytest.mark.parametrize("backbone", ["gpt2", "llama"])
+@EVERY_BACKBONE
 def test_a_plain_model_decays_its_matrices(backbone):
     model = BACKBONES[backbone]()
     decayed, others = parameter_groups(model, weight_decay=0.3)
@@ -26,19 +24,15 @@ def test_a_plain_model_decays_its_matrices(backbone):
     assert len(everything) == len({id(p) for p in everything}) == len(list(model.parameters()))
 
 
-# Those that fit into the width of the tiny backbones.
-@pytest.mark.parametrize("case", [c for c in CASES if not {"num_groups", "heads"} & {*CASES[c][1]}])
-def test_no_parameter_of_a_mixer_is_decayed(case):
-    kind, options = CASES[case]
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_parameter_of_a_mixer_is_decayed(kind):
     plain = _names(model := gpt2(), parameter_groups(model, weight_decay=0.1)[0])
-    lw.attach(model, kind, **options)
+    mixed(model, kind)
     decayed, others = parameter_groups(model, weight_decay=0.1)
     assert _names(model, decayed) == plain
     mixers = {name for name, _ in model.named_parameters() if "latentwave_mixer" in name}
     assert mixers <= _names(model, others)
-    assert {id(p) for p in mixer_parameters(model)} == {
-        id(p) for name, p in model.named_parameters() if name in mixers
-    }
+    assert _names(model, {"params": mixer_parameters(model)}) == mixers
 
 
 def test_mixers_inside_layers_and_inside_other_modules_are_found():
@@ -46,18 +40,6 @@ def test_mixers_inside_layers_and_inside_other_modules_are_found():
     mixers = {id(p) for p in mixer_parameters(model)}
     assert len(mixers) == len(all_mixers(model)) == 8
     assert {id(p) for p in mixer_parameters(nn.Sequential(nn.Identity(), model))} == mixers
-
-
-def test_what_peft_freezes_is_in_no_group_and_what_it_trains_is_not_decayed():
-    model = lw.attach(gpt2(), "filterbank", num_filters=4, kernel_size=4)
-    names = [f"h.{each.layer_index}.{each.name}" for each in all_mixers(model)]
-    config = peft.LoraConfig(target_modules=["c_fc"], modules_to_save=names, fan_in_fan_out=True)
-    wrapped = peft.get_peft_model(model, config)
-    decayed, others = parameter_groups(wrapped, weight_decay=0.1)
-    assert all("lora" in name for name in _names(wrapped, decayed))
-    assert len(others["params"]) == 4
-    assert all("modules_to_save" in name for name in _names(wrapped, others))
-    assert {id(p) for p in others["params"]} < {id(p) for p in mixer_parameters(wrapped)}
 
 
 def test_an_optimizer_takes_the_groups_and_leaves_kernels_alone():

@@ -7,7 +7,7 @@ import latentwave as lw
 from latentwave.bench.training import ContestantConfig, build_model, load_recipe
 from latentwave.hub import all_mixers
 from latentwave.mixers import default_points
-from tests.hub.models import BACKBONES, tokens
+from tests.hub.models import BACKBONES, llama, tokens
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -28,34 +28,21 @@ def test_best_is_what_attach_takes_and_what_the_model_remembers(backbone, tmp_pa
     assert (again(ids).logits == model(ids).logits).all()
 
 
-def test_options_and_points_of_a_preset_can_be_overridden():
-    model = lw.attach(BACKBONES["llama"](), "best", points="attention", gated=True)
-    assert {each.point for each in all_mixers(model)} == {"attention"}
-    assert model.config.latentwave["mixers"][0]["options"]["gated"] is True
-    config = lw.MixerConfig(kind="best", options={"rank": 2})
-    model = lw.attach(BACKBONES["llama"](), config)
-    assert {each.point for each in all_mixers(model)} == {"mlp"}
-    assert model.config.latentwave["mixers"][0]["options"]["rank"] == 2
-
-
 @pytest.mark.parametrize(
-    "options",
+    ("mixer", "options", "points"),
     [
-        {"kernel_size": 1},
-        {"kernel_size": 7, "init": "haar"},
-        {"rank": 3},
+        ("best", {"gated": True}, "attention"),
+        (lw.MixerConfig(kind="best", options={"rank": 2}), {}, None),
+        # Without a kind, no option is refused that nobody passed.
+        (None, {"kernel_size": 7, "init": "haar"}, None),
+        (None, {"rank": 3}, None),
     ],
 )
-def test_options_without_a_kind_meet_no_option_that_nobody_passed(options):
-    model = lw.attach(BACKBONES["llama"](), context_length=64, **options)
-    assert options.items() <= model.config.latentwave["mixers"][0]["options"].items()
-
-
-def test_a_short_convolution_may_start_as_haar_averages():
-    how = {"channels": 8, "context_length": 64}
-    wavelets = lw.build_mixer("learnable_wavelet", num_levels=2, fraction=1.0, residual=True, **how)
-    x = torch.randn(2, 20, 8)
-    torch.testing.assert_close(lw.build_mixer("short_conv", init="haar", **how)(x), wavelets(x))
+def test_options_and_points_of_a_preset_can_be_overridden(mixer, options, points):
+    model = lw.attach(llama(), *[mixer][: mixer is not None], points=points, **options)
+    assert {each.point for each in all_mixers(model)} == {points or "mlp"}
+    found = model.config.latentwave["mixers"][0]["options"]
+    assert (options or mixer.options).items() <= found.items()
 
 
 def test_a_recipe_may_name_a_preset():

@@ -5,28 +5,19 @@ import math
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM
 
 import latentwave as lw
 from latentwave.hub import all_mixers
 from tests.comparing import assert_differ
-from tests.hub.models import BACKBONES, llama, tokens
+from tests.hub.models import BACKBONES, EVERY_BACKBONE, SIZES, llama, tokens
 from tests.hub.smollm2 import needs_smollm2, smollm2, text
 from tests.mixers.cases import randomize
 
 # Every kind can start as the identity: filterbanks do, the others through a gate.
-IDENTITIES = {
-    "filterbank": {"num_filters": 6, "kernel_size": 8},
-    "adaptive_filterbank": {"num_filters": 6, "kernel_size": 8, "mask_width": 8},
-} | {
-    kind: {"gated": True}
-    for kind in lw.list_mixers()
-    if kind not in ("filterbank", "adaptive_filterbank")
-}
+IDENTITIES = {kind: SIZES.get(kind, {"gated": True}) for kind in lw.list_mixers()}
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
+@EVERY_BACKBONE
 @pytest.mark.parametrize("kind", IDENTITIES)
 def test_no_logit_changes_at_step_0(backbone, kind):
     model, ids = BACKBONES[backbone](), tokens(2, 30)
@@ -66,36 +57,6 @@ def test_training_goes_on_with_the_backbone_frozen_or_not(kind, frozen):
     same = [torch.equal(model.state_dict()[name], old) for name, old in backbone.items()]
     assert all(same) if frozen else not any(same)
     assert any(p.any() for each in all_mixers(model) for p in each.mixer.parameters())
-
-
-@pytest.mark.parametrize("kind", ["wavelet", "filterbank"])
-def test_together_with_lora_and_exported_again(kind, tmp_path):
-    model, ids = llama(), tokens(4, 30)
-    before = model(ids).logits
-    lw.attach(model, kind, **IDENTITIES[kind])
-    lora = LoraConfig(
-        r=2, target_modules=["q_proj", "v_proj"], modules_to_save=["latentwave_mixer"]
-    )
-    adapted = get_peft_model(model, lora)
-    assert torch.equal(adapted(input_ids=ids).logits, before)
-    losses = train(adapted, ids)
-    assert losses[-1] < losses[0] - 0.01
-    prompt = {"input_ids": ids[:, :7], "max_new_tokens": 8, "do_sample": False}
-    generated = adapted.generate(**prompt)
-    assert torch.equal(generated, adapted.generate(**prompt, use_cache=False))
-
-    merged = adapted.merge_and_unload()
-    merged.save_pretrained(tmp_path)
-    for load in (lw.from_pretrained, AutoModelForCausalLM.from_pretrained):
-        with lw.register():
-            again = load(tmp_path)
-        assert torch.equal(again(ids).logits, merged(ids).logits)
-        assert torch.equal(again.generate(**prompt), generated)
-    mixers = [each.mixer for each in all_mixers(again)]
-    assert all(any(p.any() for p in mixer.parameters()) for mixer in mixers), "mixers were trained"
-    lw.detach(merged).save_pretrained(tmp_path / "plain")
-    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "plain")
-    assert not hasattr(plain.config, "latentwave")
 
 
 @pytest.mark.slow

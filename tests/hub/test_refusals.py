@@ -1,5 +1,6 @@
 """Models and calls that mixers cannot serve are refused with one clear error."""
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -9,10 +10,112 @@ from torch import nn
 import latentwave as lw
 from latentwave.errors import UserError
 from latentwave.hub import all_mixers
+from latentwave.hub.attached import is_attached
 from latentwave.hub.points import POINTS
 from tests.comparing import assert_differ
-from tests.hub.models import llama, tokens
+from tests.hub.models import (
+    MORE_BACKBONES,
+    POINTS_INSIDE,
+    UNUSUAL_BACKBONES,
+    gpt2,
+    llama,
+    tokens,
+)
+from tests.hub.plain import Decoder
 from tests.mixers.cases import randomize
+
+SMALL = {"vocab_size": 8, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
+
+
+def of_transformers(name, head, **options):
+    config = getattr(transformers, f"{name}Config")(**SMALL | options)
+    return lambda: getattr(transformers, f"{name}{head}")(config)
+
+
+def on_meta():
+    with torch.device("meta"):
+        return llama()
+
+
+def two_lists():
+    model = gpt2()
+    model.transformer.copies = nn.ModuleList(model.transformer.h)
+    return model
+
+
+def twice():
+    model = Decoder()
+    model.transformer.h[2] = model.transformer.h[0]
+    return model
+
+
+BERT = {"intermediate_size": 8, "is_decoder": True, "add_cross_attention": True}
+MAMBA = {"num_attention_heads": None}
+PLAIN = {"layers": "transformer.h", "context_length": 16}
+MISTAKES = [
+    (gpt2, {"mixer": "wavelets"}, "did you mean 'wavelet'"),
+    (gpt2, {"level": 9}, "level must be between 1 and 6.*got 9"),
+    (gpt2, {"points": ["attention", "qkv"], "fraction": 0.3}, "fraction=0.3 of 16 channels"),
+    (gpt2, {"placement": [3]}, r"layers 0 to 2, got \[3\]"),
+    (gpt2, {"placement": "before"}, "got 'before'"),
+    (gpt2, {"placement": 0}, "list of layer indices, got 0"),
+    (gpt2, {"points": "C"}, "one or more of 'attention', 'qkv', .*, 'block', got 'C'"),
+    (gpt2, {"points": []}, r"points must be .*, got \[\]"),
+    (gpt2, {"points": ["mlp", "x"]}, r"got \['mlp', 'x'\]"),
+    (gpt2, {"schedule": range(1, 4)}, "schedule=range.1, 4. cannot be saved with the model"),
+    (gpt2, {"level": np.int64(2)}, "level=.* cannot be saved"),
+    (gpt2, {"mixer": ["wavelet"]}, "must be a kind, a MixerConfig, or a list of pairs"),
+    (gpt2, {"mixer": []}, r"list of pairs .* got \[\]"),
+    (gpt2, {"mixer": 7}, "got 7"),
+    (gpt2, {"mixer": [("ema", "mlp"), ("best", None)]}, "'ema' and 'dynamic_conv' .* point 'mlp'"),
+    (gpt2, {"mixer": [("ema", "mlp")], "points": "block"}, "also got points"),
+    (gpt2, {"mixer": [("wavelet", "mlp")], "level": 2}, "also got level"),
+    (gpt2, {"mixer": [("ema", "nowhere")]}, "got 'nowhere'"),
+    (gpt2, {"mixer": [("emu", "mlp")]}, "did you mean 'ema'"),
+    (on_meta, {}, "on the meta device"),
+    (two_lists, {}, r"2 lists of 3 decoder layers \(GPT2Model.h, GPT2Model."),
+    (of_transformers("Bloom", "ForCausalLM"), {}, "pass context_length"),
+    (
+        of_transformers("Mamba", "ForCausalLM", **MAMBA),
+        {},
+        "no list of num_hidden_layers = 2 modul",
+    ),
+    (of_transformers("T5", "ForConditionalGeneration"), {}, "is an encoder-decoder"),
+    (of_transformers("Bert", "Model", **BERT), {}, "attends to an encoder"),
+    (
+        MORE_BACKBONES["lfm2"],
+        {"points": "attention"},
+        "Lfm2DecoderLayer 0 has no modules for point 'attention'.*conv",
+    ),
+    (
+        MORE_BACKBONES["qwen3_next"],
+        {"points": "mlp_hidden"},
+        "'mlp_hidden': looked for linear maps named gate_up_proj, .*mlp",
+    ),
+    (lambda: nn.Linear(2, 2), {}, "not a transformers model: pass the path"),
+    (Decoder, {}, 'Decoder is not a transformers model.*layers="transf'),
+    (Decoder, {"layers": "transformer.h"}, "pass context_length"),
+    (Decoder, PLAIN | {"layers": "blocks"}, "'blocks'; its lists of modules are transformer.h"),
+    (Decoder, PLAIN | {"mixer": "best", "modules": {"mlp": "ffn"}}, "no module 'ffn' for 'mlp'"),
+    (twice, PLAIN, "layer 2 is the same Block as an earlier one"),
+]
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize(("build", "options", "message"), MISTAKES)
+def test_what_cannot_be_attached_leaves_the_model_as_it_was(build, options, message):
+    model = build()
+    with pytest.raises(ValueError, match=message):
+        lw.attach(model, **({"mixer": "wavelet"} | options))
+    assert not all_mixers(model)
+    assert not is_attached(model)
+
+
+def test_what_has_no_mixers_or_no_tokens():
+    with pytest.raises(UserError, match="no mixers are attached to this GPT2LMHeadModel"):
+        lw.detach(gpt2())
+    with pytest.raises(UserError, match="pass input_ids"):
+        lw.assert_causal(Decoder())
 
 
 def test_continuous_batching():
@@ -77,51 +180,15 @@ def test_layers_may_be_wrapped_after_mixers_were_attached():
     assert torch.equal(model(ids).logits, expected)
 
 
-def gemma3n():
-    config = transformers.Gemma3nTextConfig(
-        vocab_size=40,
-        vocab_size_per_layer_input=40,
-        hidden_size=16,
-        hidden_size_per_layer_input=8,
-        intermediate_size=32,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=8,
-        max_position_embeddings=64,
-        num_kv_shared_layers=0,
-        layer_types=["sliding_attention", "full_attention", "full_attention"],
-        laurel_rank=4,
-        altup_num_inputs=2,
-        activation_sparsity_pattern=[0.0] * 3,
-    )
-    return transformers.Gemma3nForCausalLM(config).eval()
-
-
-def minimax():
-    config = transformers.MiniMaxConfig(
-        vocab_size=40,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        head_dim=8,
-        num_local_experts=2,
-        max_position_embeddings=64,
-    )
-    return transformers.MiniMaxForCausalLM(config)
-
-
 @pytest.mark.parametrize(
-    ("build", "points", "says"),
+    ("backbone", "points", "says"),
     [
-        (gemma3n, "block", r"take an input of shape \(2, 1, 2, 16\) for \(1, 2\) tokens"),
-        (minimax, "mlp_output", "MiniMax uses cache of its own"),
+        ("gemma3n", "block", r"take an input of shape \(2, 1, 2, 16\) for \(1, 2\) tokens"),
+        ("minimax", "mlp_output", "MiniMax uses cache of its own"),
     ],
 )
-def test_layers_of_another_form(build, points, says):
-    model = build()
+def test_layers_of_another_form(backbone, points, says):
+    model = UNUSUAL_BACKBONES[backbone]()
     random, training = torch.get_rng_state(), model.training
     with pytest.raises(UserError, match=says):
         lw.attach(model, "short_conv", points=points, context_length=16)
@@ -131,15 +198,22 @@ def test_layers_of_another_form(build, points, says):
     assert torch.equal(torch.get_rng_state(), random)
 
 
-def test_points_where_the_signal_has_its_usual_form():
-    model, ids = gemma3n(), tokens(2, 12)
+def check_points(model, points):
+    """Mixers there change nothing at first, and then something."""
+    ids = tokens(2, 12)
     before = model(ids).logits
-    lw.attach(model, "short_conv", points=POINTS[:-1], context_length=16)
+    lw.attach(model, "short_conv", points=points, context_length=16)
+    assert {each.point for each in all_mixers(model)} == set(points)
     assert torch.equal(model(ids).logits, before)
     for each in all_mixers(model):
         randomize(each.mixer)
-    lw.assert_causal(model, num_tokens=12)
     assert_differ(model(ids).logits, before)
+
+
+def test_points_where_the_signal_has_its_usual_form():
+    model = UNUSUAL_BACKBONES["gemma3n"]()
+    check_points(model, POINTS_INSIDE)
+    lw.assert_causal(model, num_tokens=12)
 
 
 class Packed(nn.Module):
@@ -175,11 +249,4 @@ def int8(model):
 )
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor", "ignore:torch.ao.quantization")
 def test_layers_whose_weights_are_no_parameters_have_all_points(quantise):
-    model, ids = quantise(llama().float()).eval(), tokens(2, 12)
-    before = model(ids).logits
-    lw.attach(model, "short_conv", points=POINTS)
-    assert {each.point for each in all_mixers(model)} == set(POINTS)
-    assert torch.equal(model(ids).logits, before)
-    for each in all_mixers(model):
-        randomize(each.mixer)
-    assert_differ(model(ids).logits, before)
+    check_points(quantise(llama().float()).eval(), POINTS)

@@ -2,36 +2,25 @@ import json
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
 
 import latentwave as lw
 from latentwave.errors import UserError
 from latentwave.hub import all_mixers
 from latentwave.hub.parameter_groups import mixer_parameters
-from tests.hub.models import BACKBONES, gpt2, llama, tokens
-from tests.mixers.cases import randomize
+from tests.hub.models import BACKBONES, gpt2, mixed, tokens
 
 KINDS = [kind for kind in lw.list_mixers() if kind not in ("kv_shift", "key_offset")]
 
 
-def mixed(backbone, kind, **options):
-    model = lw.attach(backbone, kind, **options)
-    for each in all_mixers(model):
-        randomize(each.mixer)
-    return model
-
-
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("backbone", BACKBONES)
-@pytest.mark.parametrize("attached", [True, False])
+@pytest.mark.parametrize(("backbone", "attached"), [("gpt2", False), ("llama", True)])
 def test_mixers_alone_come_back(backbone, kind, attached, tmp_path):
-    torch.manual_seed(5)
     plain = BACKBONES[backbone]()
-    model = mixed(BACKBONES[backbone](), kind, points=["mlp", "block"])
+    model = mixed(BACKBONES[backbone](), kind, ["mlp", "block"])
     lw.save_mixers(model, tmp_path / "new" / "folder")
     plain.load_state_dict(model.state_dict(), strict=False)
     if attached:
-        lw.attach(plain, kind, points=["mlp", "block"])
+        mixed(plain, kind, ["mlp", "block"])
     again, ids = lw.load_mixers(plain, tmp_path / "new" / "folder"), tokens(2, 20)
     assert again is plain
     assert torch.equal(again(ids).logits, model(ids).logits)
@@ -59,24 +48,19 @@ def test_an_interrupted_save_leaves_the_old_files(tmp_path, monkeypatch):
         assert torch.equal(ours, theirs)
 
 
-def test_another_width_is_refused_with_names_and_shapes(tmp_path):
+def test_another_width_or_depth_is_refused_with_names_and_shapes(tmp_path):
     lw.save_mixers(lw.attach(gpt2(), "short_conv"), tmp_path)
     wide = type(gpt2())(gpt2().config.__class__(n_embd=32, n_layer=3, n_head=2, vocab_size=40))
-    before = wide.config.to_dict()
-    with pytest.raises(
-        UserError, match=r"1\.latentwave_mixer\.kernels: saved \(16, 4\), model \(32, 4\)"
+    before, kernels = wide.config.to_dict(), r"\.latentwave_mixer\.kernels"
+    for model, message in (
+        (wide, rf"1{kernels}: saved \(16, 4\), model \(32, 4\)"),
+        (gpt2(2), rf"1{kernels}: not in the model"),
+        (gpt2(4), rf"2{kernels}: not saved"),
     ):
-        lw.load_mixers(wide, tmp_path)
-    assert not all_mixers(wide)
+        with pytest.raises(UserError, match=message):
+            lw.load_mixers(model, tmp_path)
+        assert not all_mixers(model)
     assert wide.config.to_dict() == before
-
-
-def test_another_depth_is_refused_with_names(tmp_path):
-    lw.save_mixers(lw.attach(gpt2(3), "short_conv"), tmp_path)
-    with pytest.raises(UserError, match=r"1\.latentwave_mixer\.kernels: not in the model"):
-        lw.load_mixers(gpt2(2), tmp_path)
-    with pytest.raises(UserError, match=r"2\.latentwave_mixer\.kernels: not saved"):
-        lw.load_mixers(gpt2(4), tmp_path)
 
 
 def test_other_mixers_in_the_model_are_refused_with_what_differs(tmp_path):
@@ -110,34 +94,6 @@ def test_precision_is_that_of_the_model(tmp_path):
     half = lw.load_mixers(gpt2().bfloat16(), tmp_path)
     for own, saved in zip(mixer_parameters(half), mixer_parameters(model), strict=True):
         assert torch.equal(own, saved.bfloat16())
-
-
-@pytest.mark.parametrize("kind", ["short_conv", "wavelet", "adaptive_filterbank"])
-def test_a_model_wrapped_by_peft(kind, tmp_path):
-    def wrap(model):
-        lora = {"target_modules": ["q_proj"], "modules_to_save": ["latentwave_mixer"]}
-        return get_peft_model(model, LoraConfig(r=2, **lora))
-
-    model = wrap(lw.attach(llama(), kind))
-    with torch.no_grad():
-        for each in all_mixers(model.get_base_model()):
-            randomize(each.mixer)
-    lw.save_mixers(model, tmp_path)
-    into_wrapped = lw.load_mixers(wrap(lw.attach(llama(), kind)), tmp_path)
-    into_plain = lw.load_mixers(llama(), tmp_path)
-    behind = lw.load_mixers(
-        get_peft_model(llama(), LoraConfig(r=2, target_modules=["q_proj"])), tmp_path
-    )
-    inner = model.get_base_model()
-    for other in (into_wrapped.get_base_model(), into_plain, behind.get_base_model()):
-        for ours, theirs in zip(all_mixers(other), all_mixers(inner), strict=True):
-            state = ours.mixer.state_dict()
-            for name, tensor in theirs.mixer.state_dict().items():
-                assert torch.equal(state[name], tensor)
-    ids = tokens(1, 8)
-    expected = model(ids).logits
-    into_plain.load_state_dict(model.merge_and_unload().state_dict())
-    assert torch.equal(into_plain(ids).logits, expected)
 
 
 def test_the_description_is_readable(tmp_path):

@@ -6,7 +6,6 @@ import torch
 import latentwave as lw
 from latentwave.errors import UserError
 from latentwave.hub import all_mixers
-from latentwave.hub.attached import is_attached
 from tests.hub.models import BACKBONES, gpt2, lively, tokens
 
 PAIRS = [
@@ -39,27 +38,6 @@ def test_each_kind_stands_at_its_own_points_through_cache_and_folder(backbone, t
     lw.save_mixers(model, tmp_path / "alone")
     other = lw.detach(again)
     assert torch.equal(lw.load_mixers(other, tmp_path / "alone")(ids).logits, whole)
-
-
-@pytest.mark.unchecked
-@pytest.mark.parametrize(
-    ("mixers", "more", "message"),
-    [
-        ([("ema", "mlp"), ("best", None)], {}, "'ema' and 'dynamic_conv' .* point 'mlp'"),
-        ([("ema", "mlp")], {"points": "block"}, "also got points"),
-        ([("wavelet", "mlp")], {"level": 2}, "also got level"),
-        ([], {}, r"list of pairs .* got \[\]"),
-        (["best"], {}, "list of pairs"),
-        (7, {}, "got 7"),
-        ([("ema", "nowhere")], {}, "got 'nowhere'"),
-        ([("emu", "mlp")], {}, "did you mean 'ema'"),
-    ],
-)
-def test_lists_that_say_nothing_clear_are_refused(mixers, more, message):
-    model = gpt2()
-    with pytest.raises(UserError, match=message):
-        lw.attach(model, mixers, **more)
-    assert not is_attached(model)
 
 
 def test_a_second_call_is_refused_with_what_is_there():

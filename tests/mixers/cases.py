@@ -7,6 +7,17 @@ from latentwave.mixers import Mixer, build_mixer
 CHANNELS = 12
 CONTEXT_LENGTH = 16
 
+SMALL_MASK = {"num_filters": 6, "mask_width": 8, "mask_window": 5}
+# The parts of a chain.
+AVERAGE = {"kind": "moving_average", "options": {"boundary": "mean", "gated": True}}
+BANK = {"kind": "filterbank", "options": {"num_filters": 3, "kernel_size": 4}}
+SHIFT = {"kind": "token_shift", "options": {"fraction": 0.5}}
+NESTED = {"kind": "chain", "options": {"mixers": [BANK, SHIFT]}}
+ADAPTIVE = {
+    "kind": "adaptive_filterbank",
+    "options": {"num_filters": 3, "kernel_size": 2, "mask_width": 4, "mask_window": 4},
+}
+
 CASES: dict[str, tuple[str, dict[str, object]]] = {
     "wavelet": ("wavelet", {}),
     "wavelet-mean": ("wavelet", {"boundary": "mean"}),
@@ -51,50 +62,15 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
         "filterbank",
         {"num_filters": 8, "kernel_sizes": [4, 16], "init": "fourier"},
     ),
-    "adaptive": (
-        "adaptive_filterbank",
-        {"num_filters": 6, "kernel_size": 8, "mask_width": 8, "mask_window": 5},
-    ),
+    "adaptive": ("adaptive_filterbank", SMALL_MASK | {"kernel_size": 8}),
     "chain": ("chain", {}),
-    "chain-nested": (
-        "chain",
-        {
-            "mixers": [
-                {"kind": "moving_average", "options": {"boundary": "mean", "gated": True}},
-                {
-                    "kind": "chain",
-                    "options": {
-                        "mixers": [
-                            {"kind": "filterbank", "options": {"num_filters": 3, "kernel_size": 4}},
-                            {"kind": "token_shift", "options": {"fraction": 0.5}},
-                        ]
-                    },
-                },
-                {
-                    "kind": "adaptive_filterbank",
-                    "options": {
-                        "num_filters": 3,
-                        "kernel_size": 2,
-                        "mask_width": 4,
-                        "mask_window": 4,
-                    },
-                },
-            ]
-        },
-    ),
+    "chain-nested": ("chain", {"mixers": [AVERAGE, NESTED, ADAPTIVE]}),
     "wavelet-gated": ("wavelet", {"gated": True}),
     "short-conv-gated": ("short_conv", {"gated": True, "mixed": "first", "fraction": 0.5}),
     "filterbank-gated": ("filterbank", {"num_filters": 3, "kernel_size": 4, "gated": True}),
     "adaptive-deep": (
         "adaptive_filterbank",
-        {
-            "num_filters": 6,
-            "kernel_sizes": [2, 4],
-            "mask_width": 8,
-            "mask_layers": 2,
-            "mask_heads": 1,
-            "mask_window": 6,
-        },
+        SMALL_MASK | {"kernel_sizes": [2, 4], "mask_layers": 2, "mask_heads": 1, "mask_window": 6},
     ),
 }
 

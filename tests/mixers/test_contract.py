@@ -1,14 +1,19 @@
 """The contract of DESIGN: each test runs for every mixer in the registry."""
 
+import functools
+
 import pytest
 import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
 
+from latentwave import assert_causal
 from latentwave.mixers import build_mixer, list_mixers
-from tests.comparing import assert_differ, assert_same
+from tests.comparing import assert_differ, assert_same, with_gradients
 from tests.mixers.cases import CASES, CHANNELS, CONTEXT_LENGTH, build_case
 
 T = 37
-CUTS = [0, 1, 2, 15, 16, 17, 36, 37]
+MIXED = [1, 1, 5, 1, 1, 1, 7, 2, 1, 1, 16]
 EVERY_CASE = pytest.mark.parametrize("case", CASES)
 
 
@@ -20,27 +25,36 @@ def double(case):
     return build_case(case).double()
 
 
+def start(case, **more):
+    """The mixer with its initial values."""
+    kind, options = CASES[case]
+    sizes = {"channels": CHANNELS, "context_length": CONTEXT_LENGTH}
+    return build_mixer(kind, **sizes, **options, **more)
+
+
 def test_every_registered_kind_has_a_case():
     assert {kind for kind, _ in CASES.values()} == set(list_mixers())
 
 
 @EVERY_CASE
-@pytest.mark.parametrize("length", [1, 2, 5, 63, 64, 65])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
-def test_shape_and_dtype(case, length, dtype):
+def test_shape_and_dtype(case, dtype):
     mixer = build_case(case).to(dtype)
-    x = signal(2, length, dtype=dtype)
-    before = x.clone()
-    y = mixer(x)
-    assert y.shape == x.shape
-    assert y.dtype == dtype
-    assert torch.equal(x, before), "the caller's tensor was changed"
+    for length in (1, 2, 5, 63, 64, 65):
+        x = signal(2, length, dtype=dtype)
+        before = x.clone()
+        y = mixer(x)
+        assert (y.shape, y.dtype) == (x.shape, dtype)
+        assert torch.equal(x, before), "the caller's tensor was changed"
 
 
 @EVERY_CASE
-@pytest.mark.parametrize("shape", [(0, 5), (2, 0)])
-def test_empty_inputs(case, shape):
-    assert double(case)(signal(*shape)).shape == (*shape, CHANNELS)
+def test_empty_and_non_contiguous_inputs(case):
+    mixer = double(case)
+    for shape in ((0, 5), (2, 0)):
+        assert mixer(signal(*shape)).shape == (*shape, CHANNELS)
+    x = signal(T, 2).transpose(0, 1)
+    torch.testing.assert_close(mixer(x), mixer(x.contiguous()))
 
 
 @EVERY_CASE
@@ -52,6 +66,7 @@ def test_causal_to_the_bit(case):
         changed = x.clone()
         changed[:, t:] = torch.randn_like(changed[:, t:])
         assert torch.equal(mixer(changed)[:, :t], y[:, :t]), f"outputs before {t} changed"
+    assert_causal(mixer)
 
 
 @EVERY_CASE
@@ -83,22 +98,13 @@ def test_the_receptive_field_is_exact(case):
 
 
 @EVERY_CASE
-@pytest.mark.parametrize("cut", CUTS)
-def test_two_chunks_equal_the_whole(case, cut):
-    mixer = double(case)
-    x = signal(2, T)
-    state = mixer.new_state()
-    parts = [mixer(x[:, :cut], state=state), mixer(x[:, cut:], state=state)]
-    torch.testing.assert_close(torch.cat(parts, dim=1), mixer(x))
-
-
-@EVERY_CASE
-def test_single_tokens_equal_the_whole(case):
-    mixer = double(case)
-    x = signal(2, T)
-    state = mixer.new_state()
-    steps = [mixer(x[:, t : t + 1], state=state) for t in range(T)]
-    torch.testing.assert_close(torch.cat(steps, dim=1), mixer(x))
+def test_chunks_equal_the_whole(case):
+    mixer, x = double(case), signal(2, T)
+    whole = mixer(x)
+    for sizes in ([1] * T, MIXED, *([cut, T - cut] for cut in (0, 1, 2, 15, 16, 17, 36, 37))):
+        state = mixer.new_state()
+        parts = [mixer(part, state=state) for part in x.split(sizes, dim=1)]
+        torch.testing.assert_close(torch.cat(parts, dim=1), whole)
 
 
 @EVERY_CASE
@@ -113,44 +119,46 @@ def test_a_cloned_state_branches(case):
 
 
 @EVERY_CASE
-@pytest.mark.parametrize("chunk", [1, 7, T])
-def test_segments_equal_separate_documents(case, chunk):
-    mixer = double(case)
+def test_segments_equal_separate_documents(case):
+    mixer, x = double(case), signal(1, T)
     lengths = [5, 1, 20, 11]
-    documents = [signal(1, n) for n in lengths]
-    # The last document shares its id with the first: borders count, not values.
-    ids = torch.repeat_interleave(torch.tensor([4, 0, 9, 4]), torch.tensor(lengths))[None]
-    x = torch.cat(documents, dim=1)
-    expected = torch.cat([mixer(document) for document in documents], dim=1)
-
+    # The third document shares its id with the first: borders count, not values.
+    ids = torch.repeat_interleave(torch.tensor([4, 0, 4, 9]), torch.tensor(lengths))[None]
+    expected = torch.cat([mixer(document) for document in x.split(lengths, dim=1)], dim=1)
     torch.testing.assert_close(mixer(x, segment_ids=ids), expected)
-    state = mixer.new_state()
-    parts = [
-        mixer(x[:, i : i + chunk], state=state, segment_ids=ids[:, i : i + chunk])
-        for i in range(0, T, chunk)
-    ]
-    torch.testing.assert_close(torch.cat(parts, dim=1), expected)
+    for chunk in (1, 7, T):
+        state = mixer.new_state()
+        chunks = zip(x.split(chunk, dim=1), ids.split(chunk, dim=1), strict=True)
+        parts = [mixer(part, state=state, segment_ids=own) for part, own in chunks]
+        torch.testing.assert_close(torch.cat(parts, dim=1), expected)
 
 
 @EVERY_CASE
-@pytest.mark.parametrize("chunk", [1, 7, T])
-def test_left_padding_changes_nothing(case, chunk):
-    mixer = double(case)
-    x = signal(2, T)
-    padding = torch.tensor([[0], [9]])
-    mask = torch.arange(T)[None] >= padding
-    filler = torch.where(mask.unsqueeze(-1), x, torch.full_like(x, float("nan")))
-    expected = mixer(x[1:, 9:])
+def test_a_state_keeps_to_its_kind_of_call(case):
+    mixer, x, ids = double(case), signal(1, 2), torch.zeros(1, 2, dtype=torch.int64)
+    with_ids, without = mixer.new_state(), mixer.new_state()
+    mixer(x, state=with_ids, segment_ids=ids)
+    mixer(x, state=without)
+    with pytest.raises(ValueError, match="pass them at every call"):
+        mixer(x, state=with_ids)
+    with pytest.raises(ValueError, match="start a new one"):
+        mixer(x, state=without, segment_ids=ids)
 
+
+@EVERY_CASE
+def test_left_padding_changes_nothing(case):
+    mixer, x = double(case), signal(2, T)
+    mask = torch.arange(T)[None] >= torch.tensor([[0], [9]])
+    filler = x.masked_fill(~mask.unsqueeze(-1), float("nan"))
+    expected = mixer(x[1:, 9:])
     y = mixer(filler, padding_mask=mask)
     torch.testing.assert_close(y[:1], mixer(x[:1]))
     torch.testing.assert_close(y[1:, 9:], expected)
-    state = mixer.new_state()
-    parts = [
-        mixer(filler[:, i : i + chunk], state=state, padding_mask=mask[:, i : i + chunk])
-        for i in range(0, T, chunk)
-    ]
-    torch.testing.assert_close(torch.cat(parts, dim=1)[1:, 9:], expected)
+    for chunk in (1, 7):
+        state = mixer.new_state()
+        chunks = zip(filler.split(chunk, dim=1), mask.split(chunk, dim=1), strict=True)
+        parts = [mixer(part, state=state, padding_mask=own) for part, own in chunks]
+        torch.testing.assert_close(torch.cat(parts, dim=1)[1:, 9:], expected)
 
 
 @EVERY_CASE
@@ -172,10 +180,8 @@ def test_counts(case):
 
 @EVERY_CASE
 def test_parameters_are_reset_where_they_are(case):
-    kind, options = CASES[case]
-    how = {"channels": CHANNELS, "context_length": CONTEXT_LENGTH, **options}
     torch.manual_seed(3)
-    fresh, mixer = build_mixer(kind, **how), build_mixer(kind, **how)
+    fresh, mixer = start(case), start(case)
     with torch.no_grad():
         for parameter in mixer.parameters():
             parameter.fill_(float("nan"))
@@ -184,23 +190,52 @@ def test_parameters_are_reset_where_they_are(case):
     torch.testing.assert_close(mixer.state_dict(), fresh.state_dict(), rtol=0, atol=0)
 
 
-@EVERY_CASE
-def test_no_matrix_is_a_linear_module(case):
-    assert not any(isinstance(module, torch.nn.Linear) for module in build_case(case).modules())
+# What adapters and quantisers look for.
+TAKEN = (nn.Linear, nn.Conv1d, nn.Embedding)
 
 
 @EVERY_CASE
-def test_non_contiguous_input(case):
-    mixer = double(case)
-    x = signal(T, 2).transpose(0, 1)
-    torch.testing.assert_close(mixer(x), mixer(x.contiguous()))
+def test_no_matrix_is_a_module_of_torch(case):
+    for module in build_case(case).modules():
+        assert not isinstance(module, TAKEN)
+        assert isinstance(module, nn.ModuleList) or type(module).__module__.startswith(
+            "latentwave."
+        )
+
+
+IDENTITIES = {
+    *("filterbank", "adaptive_filterbank", "dynamic_conv", "best", "wavelet_bank", "kv_shift"),
+    *("pyramid", "short_conv"),
+}
+
+
+@EVERY_CASE
+def test_starts_as_the_identity_and_learns(case):
+    kind, options = CASES[case]
+    mixer, x = start(case), signal(2, 40, dtype=torch.float32)
+    if kind in IDENTITIES or "gated" in options:
+        assert torch.equal(mixer(x), x)
+    if not mixer.num_parameters or (kind in IDENTITIES and "gated" in options):
+        return
+    before = {name: p.detach().clone() for name, p in mixer.named_parameters()}
+    optimizer, losses = torch.optim.SGD(mixer.parameters(), lr=0.01), []
+    for _ in range(4):
+        optimizer.zero_grad()
+        loss = (mixer(x) - x.roll(1, dims=1)).square().mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses == sorted(set(losses), reverse=True)
+    for name, parameter in mixer.named_parameters():
+        moved = parameter != before[name]
+        # Taps beyond a filter's scale stay zero.
+        assert moved.any() if name.endswith("analysis") else moved.float().mean() > 0.9, name
 
 
 @EVERY_CASE
 def test_gradcheck(case):
-    mixer = double(case)
     x = signal(1, 6).requires_grad_()
-    assert torch.autograd.gradcheck(mixer, (x,))
+    assert torch.autograd.gradcheck(double(case), (x,), fast_mode=True)
 
 
 @EVERY_CASE
@@ -214,24 +249,17 @@ def test_autocast(case):
 
 @EVERY_CASE
 def test_gradient_checkpointing(case):
-    mixer = double(case)
-    x = signal(1, T).requires_grad_()
-    plain = torch.autograd.grad(mixer(x).square().sum(), x)
-    y = torch.utils.checkpoint.checkpoint(mixer, x, use_reentrant=False)
-    torch.testing.assert_close(torch.autograd.grad(y.square().sum(), x), plain)
+    mixer, x = double(case), signal(1, T).requires_grad_()
+    checkpointed = functools.partial(checkpoint, mixer, use_reentrant=False)
+    torch.testing.assert_close(with_gradients(checkpointed, [x]), with_gradients(mixer, [x]))
 
 
 @EVERY_CASE
 @pytest.mark.unchecked
 def test_compiles_without_graph_breaks(case):
-    mixer = double(case)
-    x = signal(2, T).requires_grad_()
+    mixer, x = double(case), signal(2, T).requires_grad_()
     compiled = torch.compile(mixer, fullgraph=True, backend="aot_eager")
-    y = compiled(x)
-    torch.testing.assert_close(y, mixer(x))
-    torch.testing.assert_close(
-        torch.autograd.grad(y.square().sum(), x), torch.autograd.grad(mixer(x).square().sum(), x)
-    )
+    torch.testing.assert_close(with_gradients(compiled, [x]), with_gradients(mixer, [x]))
 
 
 @EVERY_CASE
@@ -267,11 +295,7 @@ def test_refusals(case):
 
 @EVERY_CASE
 def test_the_finite_check_names_the_first_bad_value(case):
-    kind, options = CASES[case]
-    mixer = build_mixer(
-        kind, channels=CHANNELS, context_length=CONTEXT_LENGTH, check_finite=True, **options
-    )
-    x = signal(2, T, dtype=torch.float32)
+    mixer, x = start(case, check_finite=True), signal(2, T, dtype=torch.float32)
     mixer(x)
     x[1, 4, 7] = float("nan")
     x[1, 9, 2] = float("inf")

@@ -76,19 +76,15 @@ WAYS = {
 MOST = {"training": 270, "training-borders": 350, "step": 150, "chunk-borders": 160}
 
 
+@pytest.mark.parametrize("float64", [True, False], ids=["float64", "no float64"])
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("case", CASES)
-def test_nothing_travels_between_host_and_device(case, way):
+def test_nothing_travels_between_host_and_device(case, way, float64, monkeypatch):
+    monkeypatch.setattr(averages, "has_float64", lambda device: float64 or device != META)
     found = recorded(case, **WAYS[way])
     assert not found.with_host
     assert 0 < len(found.launches) <= MOST[way]
-
-
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("case", CASES)
-def test_no_float64_where_the_device_has_none(case, way, monkeypatch):
-    monkeypatch.setattr(averages, "has_float64", lambda device: device != META)
-    assert not recorded(case, **WAYS[way]).wide
+    assert float64 or not found.wide
 
 
 def test_short_kernels_are_one_block_on_an_accelerator():

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from latentwave.functional import cascade_taps
-from latentwave.mixers import WaveletMixer, build_mixer
+from latentwave.mixers import LearnableWaveletMixer, WaveletMixer
+from tests.comparing import assert_same
 
 
 def test_channel_levels_follow_the_formula():
@@ -21,15 +22,6 @@ def test_half_of_the_channels_pass_unchanged():
     assert torch.equal(last(x)[..., :4], x[..., :4])
     assert torch.equal(first(x)[..., 4:], x[..., 4:])
     torch.testing.assert_close(first(x.roll(4, -1)).roll(-4, -1), last(x))
-
-
-def test_impulse_responses_are_haar():
-    response = WaveletMixer(8, 16).impulse_response()
-    for channel, level in zip(range(4, 8), (1, 2, 3, 4), strict=True):
-        window = 2**level
-        expected = torch.zeros(16)
-        expected[:window] = 1 / window
-        torch.testing.assert_close(response[channel], expected)
 
 
 @pytest.mark.parametrize(
@@ -72,8 +64,8 @@ def test_mean_boundary_keeps_a_constant():
     torch.testing.assert_close(WaveletMixer(8, 16, boundary="mean")(ones), ones)
 
 
-@pytest.mark.parametrize("wavelet", ["db2", "sym4", "coif1"])
-def test_other_wavelets_by_their_impulse_responses(wavelet):
+@pytest.mark.parametrize("wavelet", ["haar", "db2", "sym4", "coif1"])
+def test_impulse_responses_are_the_taps_of_the_wavelet(wavelet):
     mixer = WaveletMixer(8, 64, wavelet=wavelet).to(torch.bfloat16)
     response = mixer.impulse_response()
     assert mixer.receptive_field == response.shape[1] <= 64
@@ -88,68 +80,41 @@ def test_names_of_haar_are_equal():
     assert torch.equal(WaveletMixer(8, 16, wavelet="db1")(x), WaveletMixer(8, 16)(x))
 
 
-@pytest.mark.unchecked
-@pytest.mark.parametrize(
-    ("channels", "context", "options", "message"),
-    [
-        (7, 16, {}, r"fraction=0.5 of 7 channels is 3.5"),
-        (8, 16, {"fraction": 0.0}, r"in \(0, 1\], got 0"),
-        (8, 16, {"fraction": 1.5}, r"got 1.5"),
-        (
-            8,
-            16,
-            {"level": 5},
-            r"level must be between 1 and 4 .*context length 16.*got 5",
-        ),
-        (8, 16, {"num_levels": 0}, r"num_levels must be between 1 and 4.*got 0"),
-        (8, 16, {"boundary": "wrap"}, r"got 'wrap'"),
-        (8, 16, {"mixed": "middle"}, r"got 'middle'"),
-        (8, 16, {"schedule": "thirds"}, r'"halving" or a list of levels, got .thirds'),
-        (8, 16, {"schedule": "halving", "level": 2}, "pass only one of"),
-        (8, 16, {"schedule": "halving", "num_levels": 5}, "num_levels must be between 1 and 4"),
-        (8, 16, {"schedule": [1, 2, 3, 1, 2]}, r"1 to 4 levels for the 4 mixed channels, got 5"),
-        (8, 16, {"schedule": []}, r"1 to 4 levels .*, got 0"),
-        (8, 16, {"level": 1, "num_levels": 2}, r"pass only one of"),
-        (8, 1, {}, r"context_length must be >= 2 for a level of the wavelet"),
-        (8, 16, {"wavelet": "bior2.2"}, r"must be orthogonal, got 'bior2.2'"),
-        (8, 16, {"wavelet": "db"}, r"no discrete wavelet 'db', did you mean"),
-        (8, 16, {"wavelet": "db2", "boundary": "mean"}, r'"haar", got wavelet=.db2'),
-        (8, 16, {"wavelet": "db2", "level": 3}, r"between 1 and 2 .*'db2'.* 16.*, got 3"),
-        (8, 0, {}, r"context_length must be an integer from 1 to 16777216, got 0"),
-        (0, 16, {}, r"channels must be an integer from 1 to 16777216, got 0"),
-    ],
-)
-def test_refusals_name_the_value(channels, context, options, message):
-    with pytest.raises(ValueError, match=message):
-        WaveletMixer(channels, context, **options)
+def orthonormal(lowpass):
+    """Whether shifts by two taps are orthonormal and the gain at zero is √2, both after √2."""
+    h = lowpass.numpy() * 2**0.5
+    products = [h[shift:] @ h[: len(h) - shift] for shift in range(0, len(h), 2)]
+    expected = [2**0.5, 1.0, *[0.0] * (len(products) - 1)]
+    return [h.sum(), *products] == pytest.approx(expected, abs=1e-9)
 
 
-def test_a_state_keeps_to_its_kind_of_call():
-    mixer = WaveletMixer(8, 16)
-    x, ids = torch.zeros(1, 2, 8), torch.zeros(1, 2, dtype=torch.int64)
-    with_ids, without = mixer.new_state(), mixer.new_state()
-    mixer(x, state=with_ids, segment_ids=ids)
-    mixer(x, state=without)
-    with pytest.raises(ValueError, match="pass them at every call"):
-        mixer(x, state=with_ids)
-    with pytest.raises(ValueError, match="start a new one"):
-        mixer(x, state=without, segment_ids=ids)
-    mixer = build_mixer("wavelet", channels=8, context_length=64)
-    x = 100 * torch.randn(1, 3000, 8) + 1e4
-    state = mixer.new_state()
-    steps = torch.cat([mixer(x[:, t : t + 1], state=state) for t in range(3000)], dim=1)
-    exact = mixer.double()(x.double())
-    assert ((steps - exact).abs() / exact.abs()).max() < 2e-7, "within float32's rounding"
+@pytest.mark.parametrize("wavelet", ["haar", "db2", "sym3"])
+@pytest.mark.parametrize("orthogonal", [False, True])
+def test_a_learnable_wavelet_starts_as_the_fixed_one(wavelet, orthogonal):
+    x = torch.randn(2, 50, 8)
+    learnable = LearnableWaveletMixer(
+        8, 64, wavelet=wavelet, max_taps=64, num_levels=3, orthogonal=orthogonal
+    )
+    assert_same(learnable(x), WaveletMixer(8, 64, wavelet=wavelet, num_levels=3)(x))
 
 
-def test_running_sums_follow_chunks_and_copies():
-    mixer = build_mixer("wavelet", channels=8, context_length=16)
-    x, state = torch.randn(2, 60, 8), mixer.new_state()
-    parts, start = [], 0
-    for length in (1, 1, 5, 1, 1, 1, 7, 2, 1, 1):
-        parts.append(mixer(x[:, start : start + length], state=state))
-        start += length
-    other = state.clone()
-    for each in (state, other):
-        rest = [mixer(x[:, t : t + 1], state=each) for t in range(start, 60)]
-        torch.testing.assert_close(torch.cat(parts + rest, dim=1), mixer(x))
+def test_long_haar_kernels_start_cut_and_scaled_to_gain_one():
+    mixer = LearnableWaveletMixer(8, 64, max_taps=20)
+    assert mixer.levels == [1, 2, 4, 4]
+    assert mixer.receptive_field == 16
+    torch.testing.assert_close(mixer.taps().sum(1), torch.ones(4))
+    assert mixer.taps()[3].tolist() == pytest.approx(cascade_taps("haar", 4))
+
+
+def test_filters_stay_orthogonal_while_learned():
+    mixer = LearnableWaveletMixer(8, 64, wavelet="db3", level=1, orthogonal=True).double()
+    start = mixer.taps().detach().clone()
+    optimizer = torch.optim.SGD(mixer.parameters(), lr=0.3)
+    x = torch.randn(4, 60, 8, dtype=torch.float64)
+    for _ in range(10):
+        optimizer.zero_grad()
+        mixer(x).diff(dim=1).square().mean().backward()
+        optimizer.step()
+    taps = mixer.taps().detach()
+    assert (taps - start).abs().max() > 0.01
+    assert all(orthonormal(row) for row in taps)

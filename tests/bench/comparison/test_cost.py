@@ -7,24 +7,33 @@ from latentwave.bench.comparison.cost import peak_training_bytes
 from latentwave.bench.training import BackboneConfig, ContestantConfig, build_model
 from latentwave.hub import attached_mixers
 
+L, D, F, V, LAYERS = 64, 32, 96, 50, 3
+MATRICES = LAYERS * (4 * D * D + 2 * D * F) + D * V
+ATTENTION = LAYERS * 2 * L * D  # of a token
+
+
+def model_with(kind, points=("block",), **options):
+    backbone = BackboneConfig(
+        num_layers=LAYERS, hidden_size=D, num_heads=4, intermediate_size=F, context_length=L
+    )
+    contestant = ContestantConfig(kind=kind, options=options, points=list(points))
+    return build_model(backbone, contestant, vocab_size=V, seed=0)
+
 
 @pytest.mark.parametrize("kind", [None, "wavelet"])
 def test_flops_equal_the_count_by_hand(kind):
-    L, D, F, V, layers = 64, 32, 96, 50, 3
-    backbone = BackboneConfig(
-        num_layers=layers, hidden_size=D, num_heads=4, intermediate_size=F, context_length=L
-    )
-    model = build_model(backbone, ContestantConfig(kind=kind), vocab_size=V, seed=0)
-    matrices = layers * (4 * D * D + 2 * D * F) + D * V
-    attention = layers * 2 * L * D
+    model = model_with(kind)
     mixers = sum(mixer.flops(L) for mixer in attached_mixers(model).values())
     assert (mixers > 0) == (kind is not None)
     cost = measure_cost(model, L)
-    assert cost.flops_per_token == pytest.approx(3 * (2 * (matrices + attention) + mixers / L))
+    assert cost.flops_per_token == pytest.approx(3 * (2 * (MATRICES + ATTENTION) + mixers / L))
     assert cost.num_mixer_parameters == 0
     assert cost.num_parameters == sum(p.numel() for p in model.parameters())
     assert model.training
     assert model.config._attn_implementation == "sdpa"
+    if kind is None:
+        assert cost.decoding.flops_per_token == 2 * (MATRICES + ATTENTION)
+        assert (cost.decoding.cache_bytes, cost.decoding.mixer_state_bytes) == (4 * ATTENTION, 0)
 
 
 def test_a_step_by_hand():
@@ -38,35 +47,18 @@ def test_a_step_by_hand():
     assert linear.weight.grad is None
 
 
-def model_with(kind, points=("block",), **options):
-    backbone = BackboneConfig(
-        num_layers=3, hidden_size=32, num_heads=4, intermediate_size=96, context_length=64
-    )
-    contestant = ContestantConfig(kind=kind, options=options, points=list(points))
-    return build_model(backbone, contestant, vocab_size=50, seed=0)
-
-
 def test_peak_memory_is_the_same_each_time_and_leaves_nothing_behind():
     model = model_with("short_conv")
     state = torch.get_rng_state()
-    cost = measure_cost(model, 64)
-    assert measure_cost(model, 64) == cost
+    cost = measure_cost(model, L)
+    assert measure_cost(model, L) == cost
     assert torch.equal(torch.get_rng_state(), state)
     assert all(parameter.grad is None for parameter in model.parameters())
     assert model.training
     # Parameters and their gradients, and more for what lies between.
     assert cost.peak_memory_bytes > 2 * 4 * cost.num_parameters
-    assert cost.peak_memory_bytes > measure_cost(model_with(None), 64).peak_memory_bytes
+    assert cost.peak_memory_bytes > measure_cost(model_with(None), L).peak_memory_bytes
     assert cost.peak_memory_bytes > measure_cost(model, 32).peak_memory_bytes
-
-
-def test_decoding_costs_by_hand():
-    L, D, F, V, layers = 64, 32, 96, 50, 3
-    plain = measure_cost(model_with(None), L).decoding
-    matrices = layers * (4 * D * D + 2 * D * F) + D * V
-    assert plain.flops_per_token == 2 * (matrices + layers * 2 * L * D)
-    keys_and_values = layers * 2 * L * D * 4
-    assert (plain.cache_bytes, plain.mixer_state_bytes) == (keys_and_values, 0)
 
 
 @pytest.mark.parametrize(
@@ -81,8 +73,8 @@ def test_decoding_costs_by_hand():
     ],
 )
 def test_the_mixers_part_of_a_cache(kind, points, signals, tokens):
-    plain = measure_cost(model_with(None), 64).decoding
-    found = measure_cost(model_with(kind, points), 64).decoding
+    plain = measure_cost(model_with(None), L).decoding
+    found = measure_cost(model_with(kind, points), L).decoding
     assert found.mixer_state_bytes == signals * tokens * 4
     assert found.cache_bytes == plain.cache_bytes + found.mixer_state_bytes
     assert found.flops_per_token > plain.flops_per_token

@@ -93,7 +93,7 @@ def test_matched_budgets_are_kept_when_resumed(experiment, tmp_path, budget):
     recipe, store = experiment
     dear = ContestantConfig(kind="filterbank", options={"num_filters": 64, "kernel_size": 16})
     matched = dataclasses.replace(
-        recipe, budget=budget, contestants=recipe.contestants | {"dear": dear}, seeds=[0]
+        recipe, budget=budget, contestants={"none": ContestantConfig(), "dear": dear}, seeds=[0]
     )
     folder = tmp_path / "out"
     results = compare(matched, store, folder, console=QUIET)

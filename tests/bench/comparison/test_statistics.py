@@ -13,10 +13,9 @@ from latentwave.bench.comparison import (
     highest_coverage,
     seeds_needed,
 )
-from latentwave.bench.comparison.results import Evaluation
 from latentwave.bench.comparison.statistics import estimate, estimate_ratio, speedup
 from latentwave.errors import UserError
-from tests.bench.comparison.made_up import made_up_results
+from tests.bench.comparison.made_up import evaluation, made_up_results
 
 
 @pytest.mark.parametrize(
@@ -57,14 +56,7 @@ def test_intervals():
 def straight(finals):
     """A curve of losses that fall from 4 to their ends in 400 steps, one for each seed."""
     return [
-        Evaluation(
-            steps=step,
-            tokens=step,
-            flops=float(step),
-            seconds=float(step),
-            loss=None,
-            losses=[4 + (final - 4) * step / 400 for final in finals],
-        )
+        evaluation(step, [4 + (final - 4) * step / 400 for final in finals])
         for step in range(0, 401, 100)
     ]
 
