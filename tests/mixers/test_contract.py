@@ -203,19 +203,12 @@ def test_no_matrix_is_a_module_of_torch(case):
         )
 
 
-IDENTITIES = {
-    *("filterbank", "adaptive_filterbank", "dynamic_conv", "best", "wavelet_bank", "kv_shift"),
-    *("pyramid", "short_conv"),
-}
-
-
 @EVERY_CASE
-def test_starts_as_the_identity_and_learns(case):
-    kind, options = CASES[case]
+def test_says_whether_it_starts_as_the_identity_and_learns(case):
     mixer, x = start(case), signal(2, 40, dtype=torch.float32)
-    if kind in IDENTITIES or "gated" in options:
-        assert torch.equal(mixer(x), x)
-    if not mixer.num_parameters or (kind in IDENTITIES and "gated" in options):
+    gated = mixer.fade_gate is not None
+    assert torch.equal(mixer(x), x) == (mixer.starts_as_identity or gated)
+    if not mixer.num_parameters:
         return
     before = {name: p.detach().clone() for name, p in mixer.named_parameters()}
     optimizer, losses = torch.optim.SGD(mixer.parameters(), lr=0.01), []
@@ -228,6 +221,8 @@ def test_starts_as_the_identity_and_learns(case):
     assert losses == sorted(set(losses), reverse=True)
     for name, parameter in mixer.named_parameters():
         moved = parameter != before[name]
+        if gated and name != "fade_gate":
+            continue  # too few steps for what stands behind a gate near 0
         # Taps beyond a filter's scale stay zero.
         assert moved.any() if name.endswith("analysis") else moved.float().mean() > 0.9, name
 

@@ -116,10 +116,16 @@ class Mixer(nn.Module, abc.ABC):
         """Let the mixer fade in: y = x + g · (mix(x) − x), with a learnable g per mixed channel.
 
         g starts at 0, so any mixer starts exactly as the identity and can be added to a trained
-        model.
+        model. Where the mixer itself starts as the identity, g starts at 1: at 0, neither would
+        have a gradient.
         """
         start, stop = self.mixed_range
-        self.fade_gate = nn.Parameter(torch.zeros(stop - start))
+        self.fade_gate = nn.Parameter(torch.full((stop - start,), float(self.starts_as_identity)))
+
+    @property
+    def starts_as_identity(self) -> bool:
+        """Whether it changes nothing before it is trained, gate apart."""
+        return False
 
     @classmethod
     def options_at(
@@ -143,7 +149,7 @@ class Mixer(nn.Module, abc.ABC):
         For models that are built on the meta device and initialised later.
         """
         if self.fade_gate is not None:
-            nn.init.zeros_(self.fade_gate)
+            nn.init.constant_(self.fade_gate, float(self.starts_as_identity))
         if self.marker is not None:
             nn.init.ones_(self.marker)
 

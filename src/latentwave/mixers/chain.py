@@ -81,6 +81,13 @@ class ChainMixer(Mixer):
         starts, stops = zip(*(mixer.mixed_range for mixer in self._each()), strict=True)
         return min(starts), max(stops)
 
+    @property
+    def starts_as_identity(self) -> bool:
+        """See `Mixer.starts_as_identity`."""
+        return all(
+            mixer.starts_as_identity or mixer.fade_gate is not None for mixer in self._each()
+        )
+
     def reset_parameters(self) -> None:
         """Reset every mixer."""
         super().reset_parameters()

@@ -110,6 +110,11 @@ class DynamicConvMixer(DynamicMixer):
         self.up = nn.Parameter(torch.empty(rank, kernel_size, channels))
         self.reset_parameters()
 
+    @property
+    def starts_as_identity(self) -> bool:
+        """See `Mixer.starts_as_identity`."""
+        return self.init == "zero"
+
     def reset_parameters(self) -> None:
         """Set the kernels according to `init`, and U to 0."""
         super().reset_parameters()

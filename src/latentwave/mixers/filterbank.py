@@ -67,6 +67,11 @@ class Bank(Mixer):
         self.causal = causal
         self.analysis = nn.Parameter(torch.empty(num_filters, self.kernel_size))
 
+    @property
+    def starts_as_identity(self) -> bool:
+        """See `Mixer.starts_as_identity`."""
+        return True
+
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Initialise the filters, each with Σ_τ h_m(τ)² = 1 (random: on average)."""

@@ -143,6 +143,11 @@ class KvShiftMixer(HeadMixer):
         self.kernels = nn.Parameter(torch.empty(num_filtered, 2))
         self.reset_parameters()
 
+    @property
+    def starts_as_identity(self) -> bool:
+        """See `Mixer.starts_as_identity`."""
+        return True
+
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Set the kernels to the identity."""

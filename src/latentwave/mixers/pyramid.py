@@ -69,6 +69,11 @@ class PyramidMixer(ChannelMixer):
         self.weights = nn.Parameter(torch.empty(num_levels, self.num_mixed))
         self.reset_parameters()
 
+    @property
+    def starts_as_identity(self) -> bool:
+        """See `Mixer.starts_as_identity`."""
+        return True
+
     def reset_parameters(self) -> None:
         """Set the weights to 0."""
         super().reset_parameters()

@@ -131,6 +131,11 @@ class ShortConvMixer(FirMixer):
         self.kernels = nn.Parameter(torch.empty(self._initial.shape))
         self.reset_parameters()
 
+    @property
+    def starts_as_identity(self) -> bool:
+        """See `Mixer.starts_as_identity`."""
+        return self.init == "zero"
+
     def reset_parameters(self) -> None:
         """Set the kernels according to `init`."""
         super().reset_parameters()

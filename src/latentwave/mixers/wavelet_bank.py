@@ -89,6 +89,11 @@ class WaveletBankMixer(DynamicMixer):
         self.bias = nn.Parameter(torch.empty(self.num_bands * num_groups))
         self.reset_parameters()
 
+    @property
+    def starts_as_identity(self) -> bool:
+        """See `Mixer.starts_as_identity`."""
+        return True
+
     def reset_parameters(self) -> None:
         """Reset the bands, with all weights 0."""
         super().reset_parameters()
