@@ -91,10 +91,19 @@ class PretrainedCodec(TextCodec):
         try:
             return self._backend.encode_batch(texts, add_special_tokens=False)
         except Exception as error:  # the library raises nothing more special
+            unknown = next((c for c in sorted(set("".join(texts))) if not self._knows(c)), None)
+            what = "the text" if unknown is None else f"{unknown!r} (U+{ord(unknown):04X})"
             raise UserError(
-                f"the tokenizer cannot encode the text ({error}): leave out what is not in its "
+                f"the tokenizer cannot encode {what} ({error}): leave out what is not in its "
                 "vocabulary, or use another tokenizer"
             ) from error
+
+    def _knows(self, character: str) -> bool:
+        try:
+            self._backend.encode(character, add_special_tokens=False)
+        except Exception:
+            return False
+        return True
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerFast:
