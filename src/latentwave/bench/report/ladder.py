@@ -52,7 +52,7 @@ def ladder_charts(results: LadderResults) -> list[ChartGrid]:
     at = _AT if _AT in budgets else max(budgets, default=_AT)
     needed = "Tokens the plain decoder needs for the same loss ÷ tokens used"
     same = f"The same at {at:g} tokens per parameter, against size"
-    lines = "Loss against compute, one line for each contestant and size"
+    lines = "Loss against compute, one line for each contestant and size; dashed: the fitted law"
     by_budget = [_by_budget(results, name) for name in names]
     grids = [
         ChartGrid("multipliers", needed, by_budget, columns=min(3, len(names))),
@@ -261,10 +261,19 @@ def _losses_chart(results: LadderResults) -> Chart:
             slot = BASELINE_SLOT if name == BASELINE else others.index(name)
             axes.plot(spent, losses, **line(slot), label=shorten(name))
             dots(axes, spent, losses, slot)
+            law = results.laws.get(setting) if name == BASELINE else None
+            if law is not None:
+                cost, tokens = costs[name, size], [points[0].tokens for points in own]
+                reach = np.geomspace(tokens[0], 2 * tokens[-1], 50)
+                expected = [law.loss(cost.num_parameters, count) for count in reach]
+                axes.plot(reach * cost.flops_per_token, expected, **DASHED)
         title = "validation loss [nats per token]"
         axes.set(title=title, xlabel="FLOPs of training", xscale="log")
 
-    alt = "Validation loss against FLOPs of training; the tables below have the numbers."
+    alt = (
+        "Validation loss against FLOPs of training, with the plain decoder's law at each size; the "
+        "tables below have the numbers."
+    )
     return Chart(draw, alt, width=460.0, height=320.0)
 
 
