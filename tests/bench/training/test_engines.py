@@ -1,5 +1,6 @@
 """One recipe, one loss curve: on one process, on two with DDP and FSDP2, and in smaller passes."""
 
+import dataclasses
 import json
 import shutil
 
@@ -9,7 +10,6 @@ import torch.distributed as dist
 from rich.console import Console
 from safetensors.torch import load_file
 from torch.distributed.tensor import DTensor
-from transformers import GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadModel
 
 import latentwave.bench.training.engine as engine_module
 import latentwave.bench.training.run as run_module
@@ -21,9 +21,10 @@ from latentwave.bench.training import (
     evaluate_loss,
     load_run,
     read_result,
+    settle_compilation,
     train,
 )
-from latentwave.bench.training.engine import compiles, shard_model
+from latentwave.bench.training.engine import shard_model
 from latentwave.errors import UserError
 from latentwave.hub import attached_mixers, from_pretrained
 from tests.bench.training.conftest import QUIET
@@ -210,15 +211,24 @@ def test_one_process_in_other_ways(options, tolerance, alone, text, store, tmp_p
         assert_differ(*(each["transformer.wte.weight"] for each in weights), share=1e-4)
 
 
-def test_what_is_compiled_without_being_asked():
-    config = GPT2Config(vocab_size=8, n_positions=8, n_embd=8, n_layer=1, n_head=1)
-    generates, classifies = GPT2LMHeadModel(config), GPT2ForSequenceClassification(config)
-    settings = TrainingConfig()
-    assert compiles(generates, settings, TrainingConfig.LONG)
-    assert not compiles(generates, settings, TrainingConfig.LONG - 1)
-    assert not compiles(classifies, settings, TrainingConfig.LONG)
-    assert compiles(classifies, TrainingConfig(compile=True), 1)
-    assert not compiles(generates, TrainingConfig(compile=False), TrainingConfig.LONG)
+def test_what_is_compiled_without_being_asked(text, store, tmp_path, monkeypatch):
+    recipe = recipe_with(text)
+    steps = recipe.training.num_steps
+    longer = {"long": ContestantConfig(num_steps=2 * steps)}
+
+    def compiled(recipe):
+        return settle_compilation(recipe, store).training.compile
+
+    for least, expected in ((steps, True), (steps + 1, False)):
+        monkeypatch.setattr(TrainingConfig, "LONG", least)
+        assert compiled(recipe) is expected
+        # One long contestant decides for all, as their seconds are compared.
+        assert compiled(dataclasses.replace(recipe, contestants=recipe.contestants | longer))
+        for asked in (True, False):
+            assert compiled(recipe_with(text, compile=asked)) is asked
+    # Labelled examples differ in length.
+    monkeypatch.setattr(TrainingConfig, "LONG", 1)
+    assert compiled(dataclasses.replace(recipe, task="classification")) is False
 
 
 def test_compilation_that_does_not_work(alone, text, store, tmp_path, monkeypatch):

@@ -30,6 +30,7 @@ from latentwave.bench.training import (
     on_main,
     open_objective,
     read_result,
+    settle_compilation,
     start_processes,
 )
 from latentwave.bench.training.files import RECORD, write_json
@@ -72,7 +73,9 @@ def compare(
     check_longer_contexts(recipe, store)
     start_processes(recipe.training.timeout_seconds)
     if num_processes() > 1 and workers != Workers():
-        raise UserError("under a launcher all processes train one model: leave out --workers")
+        raise UserError(
+            "under a launcher all processes train one model: leave out --jobs and --ray_address"
+        )
     on_main(lambda: _check_folder(folder, resume))
     console = console or PlainConsole(stderr=True)
     if is_main():
@@ -83,8 +86,9 @@ def compare(
         name: contestant_cost(recipe.as_seen_by(name), name, store) for name in recipe.contestants
     }
     budget = on_main(lambda: _read_budget(recipe, folder))
-    clock = on_main(lambda: _clock(recipe, store, folder, time_again))
-    planned = on_main(lambda: _with_budgets(recipe, costs, clock, budget, folder))
+    alike = settle_compilation(recipe, store)
+    clock = on_main(lambda: _clock(alike, store, folder, time_again))
+    planned = on_main(lambda: _with_budgets(alike, costs, clock, budget, folder))
 
     def tuning_folder(name: str, rate: float, seed: int) -> Path:
         return folder / _TUNING / f"{name}-lr{rate:g}-seed{seed}"
@@ -93,9 +97,11 @@ def compare(
         runs = [read_result(tuning_folder(name, rate, seed)) for seed in recipe.tuning.seeds]
         return worst(run.final_loss for run in runs)
 
+    # Runs of the search may be shorter, and nothing of them is timed.
+    searched = dataclasses.replace(planned, training=recipe.training)
     searches = [
         Job(recipe=own, contestant=name, seed=seed, folder=tuning_folder(name, rate, seed))
-        for (name, rate), own in tuning_recipes(planned).items()
+        for (name, rate), own in tuning_recipes(searched).items()
         for seed in own.seeds
     ]
     workers.run(searches, store, console)

@@ -17,8 +17,7 @@ from latentwave.bench.comparison import Workers
 from latentwave.bench.data import TokenStore
 from latentwave.bench.ladder.recipe import Cell, LadderRecipe, Rung, rung_of, steps_for
 from latentwave.bench.ladder.units import TRUNK, Run, Unit, run_unit
-from latentwave.bench.training import BASELINE, open_objective
-from latentwave.bench.training.engine import compiles
+from latentwave.bench.training import BASELINE, open_objective, settle_compilation
 from latentwave.errors import UserError
 
 
@@ -99,12 +98,14 @@ class Ladder:
         self.folder = folder
         self.rungs: dict[str, Rung] = {}
         for size in recipe.sizes:
-            plain = recipe.experiment(Cell(recipe.headline, size, BASELINE))
+            plain_cell = Cell(recipe.headline, size, BASELINE)
+            plain = recipe.experiment(plain_cell)
             model = open_objective(plain, store).build(plain.contestants[BASELINE], seed=0)
             num_parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
             rung = rung_of(recipe, size, num_parameters)
             # A trunk and its branches are one run, so they compute alike.
-            compiled = compiles(model, plain.training, rung.num_steps[-1])
+            whole = recipe.experiment(plain_cell, **_ending(rung.num_steps[-1], "wsd"))
+            compiled = bool(settle_compilation(whole, store).training.compile)
             self.rungs[size] = dataclasses.replace(rung, compiled=compiled)
 
     def searched(self, cell: Cell) -> Cell:

@@ -12,7 +12,11 @@ from latentwave.bench.training.evaluation import (
 )
 from latentwave.bench.training.generation import continue_tokens
 from latentwave.bench.training.models import build_model
-from latentwave.bench.training.objective import Objective, open_objective
+from latentwave.bench.training.objective import (
+    Objective,
+    open_objective,
+    settle_compilation,
+)
 from latentwave.bench.training.processes import (
     is_main,
     on_main,
@@ -60,6 +64,7 @@ __all__ = [
     "read_record",
     "read_result",
     "recipe_from_dict",
+    "settle_compilation",
     "start_processes",
     "train",
 ]

@@ -65,14 +65,6 @@ def windows_per_process(settings: TrainingConfig) -> int:
     return settings.batch_size // parts
 
 
-def compiles(model: PreTrainedModel, settings: TrainingConfig, num_steps: int) -> bool:
-    """Whether a run of so many steps is to be compiled."""
-    if settings.compile is not None:
-        return settings.compile
-    # Labelled examples differ in length, and every length would be compiled anew.
-    return num_steps >= settings.LONG and model.can_generate()
-
-
 def prepare_model(model: PreTrainedModel, settings: TrainingConfig) -> bool:
     """Recompute activations and compile, in place; whether compiling was possible here."""
     if settings.gradient_checkpointing:
@@ -81,15 +73,14 @@ def prepare_model(model: PreTrainedModel, settings: TrainingConfig) -> bool:
             model, "activation_checkpointing_enable", model.gradient_checkpointing_enable
         )
         enable()
-    if not compiles(model, settings, settings.num_steps):
+    if not settings.compile:
         return False
     faults = [fault for fault in on_all(_compile_fault) if fault]
     if faults:
-        if settings.compile:
-            warnings.warn(
-                f"torch.compile does not work here, training goes on without it: {faults[0]}",
-                stacklevel=2,
-            )
+        warnings.warn(
+            f"torch.compile does not work here, training goes on without it: {faults[0]}",
+            stacklevel=2,
+        )
         return False
     # Graphs of earlier models of this process count towards the limit of recompilations, beyond
     # which torch runs eagerly in silence: the record would say compiled.

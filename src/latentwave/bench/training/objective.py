@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -169,9 +170,25 @@ Objective = LanguageModelling | Classification
 """The parts of an experiment that depend on what is learned."""
 
 
+def settle_compilation(recipe: Recipe, store: TokenStore) -> Recipe:
+    """The recipe with `compile` decided where it was null, for all contestants alike."""
+    settings = recipe.training
+    if settings.compile is not None:
+        return recipe
+    contestants = recipe.contestants.values()
+    steps = max([settings.num_steps, *(own.num_steps or 0 for own in contestants)])
+    # Labelled examples differ in length, and every length would be compiled anew.
+    long = steps >= settings.LONG and _objective_of(recipe, store) is LanguageModelling
+    return dataclasses.replace(recipe, training=dataclasses.replace(settings, compile=long))
+
+
 def open_objective(recipe: Recipe, store: TokenStore) -> Objective:
-    """What a recipe learns on a corpus: its `task`, or else what the corpus is made for."""
+    """What a recipe learns on a corpus."""
+    return _objective_of(recipe, store)(recipe, store)
+
+
+def _objective_of(recipe: Recipe, store: TokenStore) -> type[Objective]:
+    """Its `task`, or else what the corpus is made for."""
     labelled = store.metadata.class_names is not None
     task = recipe.task or (Classification.task if labelled else LanguageModelling.task)
-    kind = Classification if task == Classification.task else LanguageModelling
-    return kind(recipe, store)
+    return Classification if task == Classification.task else LanguageModelling

@@ -39,7 +39,11 @@ from latentwave.bench.training.files import (
     seal_folder,
 )
 from latentwave.bench.training.models import check_size
-from latentwave.bench.training.objective import Objective, open_objective
+from latentwave.bench.training.objective import (
+    Objective,
+    open_objective,
+    settle_compilation,
+)
 from latentwave.bench.training.processes import (
     explained_ends,
     is_main,
@@ -104,6 +108,7 @@ def train(
         SystemExit: after SIGTERM, if there are other processes.
     """
     start_processes(recipe.training.timeout_seconds)
+    recipe = settle_compilation(recipe, store)
     record = describe_run(recipe, contestant, seed, store, start_from)
     own = recipe.as_seen_by(contestant)
     try:

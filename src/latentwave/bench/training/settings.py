@@ -45,7 +45,7 @@ class TrainingConfig:
             batch_size / (processes · gradient_accumulation_steps) windows.
         gradient_checkpointing: recompute activations in the backward pass to save memory.
         compile: run the model through torch.compile; null: where that pays, for language models
-            that are trained for `LONG` steps or more.
+            if one of the contestants is trained for `LONG` steps or more.
         tensorboard: write losses for TensorBoard.
         snapshots: keep the mixers' parameters at some evaluations, for `latentwave inspect`.
         timeout_seconds: how long to wait for another process that does not answer.
