@@ -348,6 +348,15 @@ def test_several_processes_give_what_one_gives(folder, monkeypatch):
     assert several.metadata.provenance == one.metadata.provenance
 
 
+def test_a_process_that_is_killed_is_one_line(folder, monkeypatch, tmp_path):
+    monkeypatch.setattr(corpus_module, "PARALLEL_BYTES", 0)
+    monkeypatch.setattr(corpus_module, "num_cores", lambda: 2)
+    monkeypatch.setattr(corpus_module, "tokenize", lambda *_: os._exit(9))
+    with pytest.raises(UserError, match=r"was killed at .*\.mid or near it.*prepare again"):
+        prepare(config(folder), tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
 def elsewhere(parent):
     def tokenize_elsewhere(kind, content, lost):
         assert os.getpid() != parent

@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,13 @@ class MidiFiles(FileCorpus):
             yield from super().documents()
 
     def _next(self, path: Path, lost: list[str]) -> Iterator[Tokens]:
-        tokens, words = next(self._results)
+        try:
+            tokens, words = next(self._results)
+        except BrokenProcessPool as error:
+            raise UserError(
+                f"a process that read MIDI files was killed at {path} or near it, perhaps for lack "
+                "of memory: nothing was written, prepare again"
+            ) from error
         if tokens is None:
             raise UnusableFileError("; ".join(words))
         lost += words
