@@ -24,7 +24,7 @@ from latentwave.bench.ladder import (
     read_ladder,
     run_ladder,
 )
-from latentwave.bench.ladder.recipe import LadderRecipe
+from latentwave.bench.ladder.recipe import Cell, LadderRecipe
 from latentwave.bench.training import TrainingConfig
 from latentwave.bench.training.recipe import config_from_dict
 from latentwave.errors import UserError
@@ -119,11 +119,25 @@ def test_a_trunk_and_its_branches_are_compiled_alike(store, text, tmp_path, monk
     monkeypatch.setattr(TrainingConfig, "LONG", 40)
     search = {"factors": [1.0]}
     ladder = Ladder(recipe_of(text, search=search), store, tmp_path / "ladder")
-    steps = {size: rung.num_steps for size, rung in ladder.rungs.items()}
-    assert steps["s"][0] < 40 <= steps["s"][-1], steps
     for cell in ladder.cells(["s"]):
+        steps = ladder.rung(cell).num_steps
+        assert steps[0] < 40 <= steps[-1], steps
         for unit in ladder.units(cell):
             assert {run.training.compile for _, run, _ in unit.runs} == {True}
+
+
+def test_settings_of_a_size_read_the_same_tokens(store, text, tmp_path):
+    settings = {"small": {}, "large": {"training": {"batch_size": 8}}}
+    ladder = Ladder(recipe_of(text, settings=settings), store, tmp_path / "ladder")
+    tokens = {name: [] for name in settings}
+    for cell, search in ladder.searches.items():
+        lengths = [
+            *ladder.rung(cell).num_steps,
+            *(own.training.num_steps for _, own, _ in search.runs),
+        ]
+        batch_size = ladder.recipe.experiment(cell).training.batch_size
+        tokens[cell.setting] += [length * batch_size for length in lengths]
+    assert tokens["small"] == pytest.approx(tokens["large"], abs=8)
 
 
 def test_without_time_it_counts_only_what_is_left(finished, store):
@@ -149,7 +163,7 @@ def test_a_plan_counts_what_would_be_trained(store, text, tmp_path):
     small, middle = rungs = plan_ladder(ladder, store, rounds=1)
     assert not ladder.folder.exists()
     assert (small.num_runs, middle.num_runs) == (2 * (3 + 2), 2 * 2)
-    ends = ladder.rungs["m"]
+    ends = ladder.rung(Cell("strong", "m", "none"))
     branches = zip(ends.num_steps, ends.branch_steps, strict=True)
     steps = ends.branch_steps[-1] + sum(end - start for end, start in branches)
     assert middle.tokens == 2 * steps * 4 * 16

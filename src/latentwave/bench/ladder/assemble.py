@@ -34,7 +34,7 @@ def assemble(ladder: Ladder, store: TokenStore, *, command: str = "") -> LadderR
     """
     points, environments = [], {}
     for cell in ladder.cells():
-        rung = ladder.rungs[cell.size]
+        rung = ladder.rung(cell)
         for seed in ladder.recipe.sizes[cell.size].seeds:
             for budget, steps in zip(rung.budgets, rung.num_steps, strict=True):
                 run = ladder.seed_folder(cell, seed) / branch_name(budget)
@@ -99,7 +99,7 @@ def with_all_contestants(ladder: Ladder, setting: str, size: str) -> Recipe | No
     cells = [cell for cell in ladder.cells([size]) if cell.setting == setting]
     if not cells:
         return None
-    compiled = ladder.rungs[size].compiled
+    compiled = ladder.rung(cells[0]).compiled
     recipes = [ladder.recipe.experiment(cell, compile=compiled) for cell in cells]
     contestants = {name: own for each in recipes for name, own in each.contestants.items()}
     return dataclasses.replace(recipes[0], contestants=contestants)

@@ -10,6 +10,7 @@ from latentwave.bench.data import TokenStore
 from latentwave.bench.ladder.assemble import cell_cost, with_all_contestants
 from latentwave.bench.ladder.recipe import Cell
 from latentwave.bench.ladder.run import Ladder
+from latentwave.bench.training import BASELINE
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -34,10 +35,11 @@ def plan_ladder(ladder: Ladder, store: TokenStore, *, rounds: int = 2) -> list[R
     plans = []
     searches = ladder.searches
     for setting in ladder.recipe.settings:
-        for size, rung in ladder.rungs.items():
+        for size in ladder.recipe.sizes:
             recipe = with_all_contestants(ladder, setting, size)
             if recipe is None:
                 continue
+            rung = ladder.rung(Cell(setting, size, BASELINE))
             timed = take_clock(recipe, store, rounds=rounds).step_seconds
             plan = RungPlan(
                 setting=setting,

@@ -143,6 +143,11 @@ class LadderRecipe:
         own = self.sizes[size].budgets
         return self.budgets if own is None else own
 
+    def settings_of(self, size: str) -> list[str]:
+        """Settings that a size is trained on, in the recipe's order."""
+        own = self.sizes[size].settings
+        return [name for name in self.settings if own is None or name in own]
+
     @property
     def headline(self) -> str:
         """The setting that stands first."""
@@ -154,7 +159,7 @@ class LadderRecipe:
             Cell(setting, size, contestant)
             for setting, own in self.settings.items()
             for size, rung in self.sizes.items()
-            if rung.settings is None or setting in rung.settings
+            if setting in self.settings_of(size)
             for contestant in self.contestants
             if rung.contestants is None or contestant in rung.contestants
             if own.contestants is None or contestant in own.contestants
@@ -204,9 +209,9 @@ def load_ladder(path: str | Path) -> LadderRecipe:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rung:
-    """The steps of one size, from which its budgets follow."""
+    """The budgets of one size as steps of one setting."""
 
-    num_parameters: int  # of the plain backbone
+    num_parameters: int  # of the plain backbone, on the headline's setting
     budgets: list[float]  # in tokens per parameter
     num_steps: list[int]  # of the run that ends at each budget
     branch_steps: list[int]  # where it leaves the trunk
@@ -218,27 +223,29 @@ class Rung:
         return self.branch_steps[-1] + sum(self.num_steps) - sum(self.branch_steps)
 
 
-def rung_of(recipe: LadderRecipe, size: str, num_parameters: int) -> Rung:
+def rung_of(recipe: LadderRecipe, setting: str, size: str, num_parameters: int) -> Rung:
     """Budgets of a size as steps; raises `UserError` where they do not rise after the warm-up."""
     budgets = recipe.budgets_of(size)
-    steps = [steps_for(recipe, size, budget, num_parameters) for budget in budgets]
-    settings = recipe.experiment(Cell(recipe.headline, size, BASELINE)).training
+    steps = [steps_for(recipe, setting, size, budget, num_parameters) for budget in budgets]
+    settings = recipe.experiment(Cell(setting, size, BASELINE)).training
     branches = [first_decay_step(each, settings.decay_fraction) for each in steps]
     if len(set(branches)) < len(branches) or branches[0] <= settings.num_warmup_steps:
         raise UserError(
             f"size {size!r} has {num_parameters} parameters, and its budgets {budgets} make runs "
-            f"of {steps} steps that leave the trunk at {branches}: these must rise and come after "
-            f"the {settings.num_warmup_steps} steps of warm-up; use larger budgets, a smaller "
-            "batch or a shorter warm-up"
+            f"of {steps} steps on setting {setting!r} that leave the trunk at {branches}: these "
+            f"must rise and come after the {settings.num_warmup_steps} steps of warm-up; use "
+            "larger budgets, a smaller batch or a shorter warm-up"
         )
     return Rung(
         num_parameters=num_parameters, budgets=budgets, num_steps=steps, branch_steps=branches
     )
 
 
-def steps_for(recipe: LadderRecipe, size: str, budget: float, num_parameters: int) -> int:
-    """Steps that read `budget` tokens per parameter, rounded."""
-    own = recipe.experiment(Cell(recipe.headline, size, BASELINE))
+def steps_for(
+    recipe: LadderRecipe, setting: str, size: str, budget: float, num_parameters: int
+) -> int:
+    """Steps of a setting that read `budget` tokens per parameter, rounded."""
+    own = recipe.experiment(Cell(setting, size, BASELINE))
     per_step = own.training.batch_size * own.backbone.context_length
     return max(1, round(budget * num_parameters / per_step))
 

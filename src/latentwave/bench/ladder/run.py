@@ -96,17 +96,23 @@ class Ladder:
     def __init__(self, recipe: LadderRecipe, store: TokenStore, folder: Path) -> None:
         self.recipe = recipe
         self.folder = folder
-        self.rungs: dict[str, Rung] = {}
+        self._rungs: dict[tuple[str, str], Rung] = {}
         for size in recipe.sizes:
-            plain_cell = Cell(recipe.headline, size, BASELINE)
-            plain = recipe.experiment(plain_cell)
+            # All settings of a size read the same tokens, so that their losses can be compared.
+            plain = recipe.experiment(Cell(recipe.headline, size, BASELINE))
             model = open_objective(plain, store).build(plain.contestants[BASELINE], seed=0)
             num_parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
-            rung = rung_of(recipe, size, num_parameters)
-            # A trunk and its branches are one run, so they compute alike.
-            whole = recipe.experiment(plain_cell, **_ending(rung.num_steps[-1], "wsd"))
-            compiled = bool(settle_compilation(whole, store).training.compile)
-            self.rungs[size] = dataclasses.replace(rung, compiled=compiled)
+            for setting in recipe.settings_of(size):
+                rung = rung_of(recipe, setting, size, num_parameters)
+                # A trunk and its branches are one run, so they compute alike.
+                ending = _ending(rung.num_steps[-1], "wsd")
+                whole = recipe.experiment(Cell(setting, size, BASELINE), **ending)
+                compiled = bool(settle_compilation(whole, store).training.compile)
+                self._rungs[setting, size] = dataclasses.replace(rung, compiled=compiled)
+
+    def rung(self, cell: Cell) -> Rung:
+        """The steps of a cell."""
+        return self._rungs[cell.setting, cell.size]
 
     def searched(self, cell: Cell) -> Cell:
         """The cell in whose search a cell finds its rate."""
@@ -124,8 +130,8 @@ class Ladder:
         search = self.recipe.search
         found = {}
         for cell in dict.fromkeys(self.searched(cell) for cell in self.recipe.cells()):
-            num_parameters = self.rungs[cell.size].num_parameters
-            steps = steps_for(self.recipe, cell.size, search.budget, num_parameters)
+            num_parameters = self.rung(cell).num_parameters
+            steps = steps_for(self.recipe, cell.setting, cell.size, search.budget, num_parameters)
             runs: list[Run] = []
             for factor in search.factors if len(search.factors) > 1 else ():
                 own = self.recipe.experiment(cell, factor=factor, **_ending(steps, "wsd"))
@@ -135,7 +141,7 @@ class Ladder:
                 contestant=cell.contestant,
                 seed=search.seed,
                 runs=runs,
-                cost=float(steps * len(runs) * num_parameters),
+                cost=search.budget * len(runs) * num_parameters**2,
             )
         return found
 
@@ -175,7 +181,7 @@ class Ladder:
 
     def units(self, cell: Cell) -> list[Unit]:
         """The trunks of a cell with their branches, one unit for each seed."""
-        rung, factor = self.rungs[cell.size], self.factor(cell)
+        rung, factor = self.rung(cell), self.factor(cell)
         ending = _ending(rung.branch_steps[-1], "constant") | {"compile": rung.compiled}
         ending["save_at_steps"] = rung.branch_steps[:-1]
         trunk = self.recipe.experiment(cell, factor=factor, **ending)
@@ -192,7 +198,7 @@ class Ladder:
                 contestant=cell.contestant,
                 seed=seed,
                 runs=runs,
-                cost=float(rung.num_steps[-1] * rung.num_parameters),
+                cost=rung.budgets[-1] * rung.num_parameters**2,
             )
             for seed in self.recipe.sizes[cell.size].seeds
         ]
