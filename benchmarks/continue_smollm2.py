@@ -41,7 +41,7 @@ class Run:
     points: tuple[str, ...] = ()
     trained: str = "all"
     rate: float = 1e-4
-    steps: int = 300
+    steps: int = 200
     batch_size: int = 4
     context_length: int = 256
 
@@ -50,11 +50,10 @@ RUNS = (
     Run(mixer="none"),
     Run(mixer="dynamic_conv", points=("mlp",)),
     Run(mixer="short_conv", points=("qkv", "mlp")),
-    Run(mixer="dynamic_conv", points=("mlp",), trained="mixers"),
-    Run(mixer="short_conv", points=("qkv", "mlp"), trained="mixers"),
     Run(mixer="none", rate=3e-4),
     Run(mixer="dynamic_conv", points=("mlp",), rate=3e-4),
-    Run(mixer="short_conv", points=("qkv", "mlp"), rate=3e-4),
+    Run(mixer="dynamic_conv", points=("mlp",), trained="mixers"),
+    Run(mixer="short_conv", points=("qkv", "mlp"), trained="mixers"),
 )
 
 
