@@ -50,10 +50,10 @@ RUNS = (
     Run(mixer="none"),
     Run(mixer="dynamic_conv", points=("mlp",)),
     Run(mixer="short_conv", points=("qkv", "mlp")),
-    Run(mixer="none", rate=3e-4),
-    Run(mixer="dynamic_conv", points=("mlp",), rate=3e-4),
     Run(mixer="dynamic_conv", points=("mlp",), trained="mixers"),
     Run(mixer="short_conv", points=("qkv", "mlp"), trained="mixers"),
+    Run(mixer="none", rate=3e-4),
+    Run(mixer="dynamic_conv", points=("mlp",), rate=3e-4),
 )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Shaped
 from torch import Tensor
 from transformers import cache_utils
@@ -121,11 +122,16 @@ class SiteState(MixerState):
         ] = {}  # samples that a crop must leave, set once rows differ in padding
         self._states = states
         self._num_written: dict[str, int] = {}  # samples in the buffers of `_tensors`
+        # With fixed addresses only: where the oldest sample of a buffer stands, which is a ring
+        # then, (B, 1, 1), and where derived values lie, valid or not.
+        self._oldest: dict[str, Tensor] = {}
+        self._places: dict[str, Tensor] = {}
 
     @property
     def num_bytes(self) -> int:
         """Memory of its tensors."""
-        return sum(int(tensor.nbytes) for tensor in self._tensors.values())
+        held = (self._tensors, self._oldest, self._places)
+        return sum(int(tensor.nbytes) for tensors in held for tensor in tensors.values())
 
     @property
     def is_recurrent(self) -> bool:
@@ -173,13 +179,39 @@ class SiteState(MixerState):
         """Shift in place, so that the state keeps its address for compiled graphs."""
         if buffer is None:
             buffer = new.new_zeros(len(new), history, new.shape[2])
-            if not torch.compiler.is_compiling():
-                torch._dynamo.mark_static_address(buffer)
-            self._tensors[name], self._num_written[name] = buffer, history
+            self._tensors[name], self._num_written[name] = _fixed(buffer), history
+        old, oldest = buffer, self._oldest.get(name)
+        if oldest is not None:
+            order = (oldest + torch.arange(history, device=buffer.device)[None, :, None]) % history
+            old = buffer.gather(1, order.expand_as(buffer))
+            oldest.zero_()
         self._derived.pop(name, None)
-        both = torch.cat([buffer.to(new.dtype), new], dim=1)
+        both = torch.cat([old.to(new.dtype), new], dim=1)
         buffer.copy_(self.newest(both, history))
         return both
+
+    def push(self, name: str, new: Tensor, leaving: Tensor, *, history: int) -> Tensor:
+        """See `MixerState.push`; with fixed addresses one sample of a ring is replaced."""
+        if not self._states.static:
+            return super().push(name, new, leaving, history=history)
+        buffer, oldest = self._tensors[name], self._oldest[name]
+        # One gather for all, the oldest sample last: compilers write in place only what is not
+        # read later, and so not by scatter_ either.
+        places = (oldest + F.pad(leaving, (0, 0, 0, 1))) % history
+        samples = buffer.gather(1, places.expand(-1, -1, new.shape[2]))
+        stored, real = new.to(buffer.dtype), self._is_real(new.device)
+        stored = stored if real is None else torch.where(real, stored, samples[:, -1:])
+        following = oldest + (1 if real is None else real)
+        rows = torch.arange(len(new), device=new.device)
+        buffer.index_put_((rows, oldest.view(-1)), stored[:, 0])
+        oldest.copy_(following % history)
+        return samples[:, :-1].to(new.dtype)
+
+    def _is_real(self, device: torch.device) -> Tensor | None:
+        """(B, 1, 1), whether the one new token is no padding; None without padding."""
+        if self.num_padded is None:
+            return None
+        return (self.num_padded.to(device) == 0)[:, None, None]
 
     def _append(self, name: str, buffer: Tensor | None, new: Tensor, history: int) -> Tensor:
         """Append to spare room in the buffer, so that the past is not copied at every call."""
@@ -213,6 +245,9 @@ class SiteState(MixerState):
         """See `MixerState.newest`; skips the padding at the end."""
         if self.num_padded is None:
             return super().newest(signal, count)
+        if signal.shape[1] == count + 1:  # after one token, in a form that compilers fuse
+            real = (self.num_padded.to(signal.device) == 0)[:, None, None]
+            return torch.where(real, signal[:, 1:], signal[:, :-1])
         start = signal.shape[1] - count - self.num_padded.to(signal.device)
         index = start[:, None] + torch.arange(count, device=signal.device)
         return signal.gather(1, index.unsqueeze(-1).expand(-1, -1, signal.shape[2]))
@@ -223,20 +258,42 @@ class SiteState(MixerState):
         if not self._states.static:
             self._tensors[name] = value
         elif old is None:
-            self._tensors[name] = value.clone()
-            if not torch.compiler.is_compiling():
-                torch._dynamo.mark_static_address(self._tensors[name])
+            self._tensors[name] = _fixed(value.clone())
         else:
             old.copy_(value)
 
+    def derive_early(self, name: str, derive: Callable[[Tensor], Tensor]) -> None:
+        """See `MixerState.derive_early`."""
+        if self._states.static:
+            self._keep(name, derive(self._tensors[name]))
+
+    def _keep(self, name: str, value: Tensor) -> None:
+        """Write a derived value to its fixed address; from then on its samples are a ring."""
+        if name in self._places:
+            self._places[name].copy_(value)
+        else:
+            self._places[name] = _fixed(value.detach().clone())
+            first = torch.zeros(len(value), 1, 1, dtype=torch.int64, device=value.device)
+            self._oldest[name] = _fixed(first)
+        self._derived[name] = self._places[name]
+
     def recall(self, name: str) -> Tensor | None:
-        """See `MixerState.recall`; compiled graphs recompute instead."""
-        return None if torch.compiler.is_compiling() else super().recall(name)
+        """See `MixerState.recall`; graphs recompute what has no fixed address."""
+        recomputed = torch.compiler.is_compiling() and not self._states.static
+        return None if recomputed else super().recall(name)
 
     def remember(self, name: str, value: Tensor | None) -> None:
-        """See `MixerState.remember`; sums over padding are not kept."""
-        if not torch.compiler.is_compiling():
-            super().remember(name, value if self.num_padded is None else None)
+        """See `MixerState.remember`; padding changes no value, or leaves none."""
+        if self._states.static and value is not None:
+            old, real = self._derived.get(name), self._is_real(value.device)
+            if real is None:
+                self._keep(name, value)
+            elif old is not None:
+                self._keep(name, torch.where(real, value, old))
+        elif value is None or self.num_padded is not None:
+            self._derived.pop(name, None)
+        elif not torch.compiler.is_compiling():
+            self._derived[name] = value
 
     def crop(self, num_tokens: int) -> None:
         """Remove the last tokens."""
@@ -249,7 +306,9 @@ class SiteState(MixerState):
     def change(self, change: Callable[[Tensor], Tensor]) -> None:
         """Replace every tensor."""
         self._tensors = {name: change(tensor) for name, tensor in self._tensors.items()}
-        self._derived.clear()
+        self._oldest = {name: change(tensor) for name, tensor in self._oldest.items()}
+        self._places = {name: change(tensor) for name, tensor in self._places.items()}
+        self._derived = {name: self._places[name] for name in self._derived if self._states.static}
 
     def clone(self) -> MixerState:
         """Not supported: copy the whole cache instead.
@@ -258,6 +317,13 @@ class SiteState(MixerState):
             UserError: always.
         """
         raise UserError("this state lives in a transformers cache: use copy.deepcopy(cache)")
+
+
+def _fixed(tensor: Tensor) -> Tensor:
+    """The tensor, marked for compiled graphs as one whose address stays."""
+    if not torch.compiler.is_compiling():
+        torch._dynamo.mark_static_address(tensor)
+    return tensor
 
 
 def states_in(cache: cache_utils.Cache, num_layers: int) -> MixerStates:

@@ -18,12 +18,12 @@ class Padding(NamedTuple):
     Padding therefore never affects the tokens around it, as in attention.
 
     Attributes:
-        positions: (B, T), where each token moves.
+        positions: (B, T), where each token moves; None for single tokens, which stay.
         mask: (B, T), True for real tokens, after the move.
         num_padded: (B,), the number of padding tokens.
     """
 
-    positions: Tensor
+    positions: Tensor | None
     mask: Tensor
     num_padded: Tensor
 
@@ -33,6 +33,8 @@ class Padding(NamedTuple):
         if mask is None:
             return None
         mask = mask.bool()
+        if mask.shape[1] == 1:
+            return cls(None, mask, (~mask[:, 0]).long())
         num_real = mask.sum(dim=1, keepdim=True)
         after_real = num_real + (~mask).cumsum(dim=1)
         positions = torch.where(mask, mask.cumsum(dim=1), after_real) - 1
@@ -41,15 +43,20 @@ class Padding(NamedTuple):
 
     def move(self, signal: Tensor) -> Tensor:
         """Move the tokens of (B, T) or (B, T, C) to their new positions."""
-        return torch.zeros_like(signal).scatter(1, self._index(signal), signal)
+        if self.positions is None:
+            return signal
+        return torch.zeros_like(signal).scatter(1, _index(self.positions, signal), signal)
 
     def move_back(self, signal: Tensor) -> Tensor:
         """Undo `move`."""
-        return signal.gather(1, self._index(signal))
+        if self.positions is None:
+            return signal
+        return signal.gather(1, _index(self.positions, signal))
 
-    def _index(self, signal: Tensor) -> Tensor:
-        index = self.positions.to(signal.device)
-        return index if signal.dim() == 2 else index.unsqueeze(-1).expand_as(signal)
+
+def _index(positions: Tensor, signal: Tensor) -> Tensor:
+    index = positions.to(signal.device)
+    return index if signal.dim() == 2 else index.unsqueeze(-1).expand_as(signal)
 
 
 def find_padding(

@@ -64,7 +64,8 @@ class PyramidMixer(ChannelMixer):
         self.num_levels = num_levels = dyadic_levels(num_levels, context_length)
         windows = 2 ** np.arange(1, num_levels + 1)
         # For running sums: the index of the sample that leaves each window, and 1 / window.
-        self._newest_first, self._leaving = Constant(windows - 1), Constant(windows[-1] - windows)
+        self._newest_first = Constant(windows - 1)
+        self._leaving = Constant((windows[-1] - windows)[None, :, None])
         self._scale = Constant(1.0 / windows[:, None])
         self.weights = nn.Parameter(torch.empty(num_levels, self.num_mixed))
         self.reset_parameters()
@@ -106,16 +107,23 @@ class PyramidMixer(ChannelMixer):
     ) -> Tensor:
         if state is None:
             return pyramid_sum(x, self.weights, runs)
-        sums = state.recall("x")
-        samples = state.extend("x", x, history=self.history)
         if not can_slide(x, runs):
+            samples = state.extend("x", x, history=self.history)
+            if runs is None:
+                state.derive_early("x", self._window_sums)
             return pyramid_sum(samples, self.weights, runs)[:, self.history :]
         # Constant work for any window; float64 sums do not drift.
+        sums = state.recall("x")
         if sums is None:
-            prefix = samples.flip(1).cumsum(1, dtype=torch.float64)
-            sums = prefix[:, self._newest_first.on(x.device)]
+            sums = self._window_sums(state.extend("x", x, history=self.history))
         else:
-            sums = sums + x - samples[:, self._leaving.on(x.device)]
+            leaving = self._leaving.on(x.device)
+            sums = sums + x - state.push("x", x, leaving, history=self.history)
         state.remember("x", sums)
         weights = self.weights * self._scale.on(x.device, self.weights.dtype)
         return (sums * weights).sum(1, keepdim=True).to(x.dtype)
+
+    def _window_sums(self, samples: Tensor) -> Tensor:
+        """The sum over each window at the last sample, (B, K, C) in float64."""
+        prefix = samples.flip(1).cumsum(1, dtype=torch.float64)
+        return prefix[:, self._newest_first.on(samples.device)]

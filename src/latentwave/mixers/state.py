@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
-from jaxtyping import Shaped
+from jaxtyping import Int, Shaped
 from torch import Tensor
 
 
@@ -62,6 +64,29 @@ class MixerState:
         self._derived.pop(name, None)
         return both
 
+    def push(
+        self,
+        name: str,
+        new: Shaped[Tensor, "B 1 C"],
+        leaving: Int[Tensor, "1 N #C"],
+        *,
+        history: int,
+    ) -> Shaped[Tensor, "B N C"]:
+        """Append one sample like `extend`, and return only chosen samples of the history before it.
+
+        Args:
+            name: name of the mixer's signal.
+            new: (B, 1, C), the new sample.
+            leaving: (1, N, C), or (1, N, 1) for all channels alike: the samples' places in the
+                history, where 0 is the oldest one.
+            history: as in `extend`.
+
+        Returns:
+            (B, N, C).
+        """
+        samples = self.extend(name, new, history=history)
+        return samples.gather(1, leaving.expand(len(new), -1, new.shape[2]))
+
     def newest(self, signal: Shaped[Tensor, "B N C"], count: int) -> Shaped[Tensor, "B {count} C"]:
         """The last `count` samples of a signal, where the next call continues."""
         return signal[:, signal.shape[1] - count :]
@@ -73,6 +98,14 @@ class MixerState:
     def put(self, name: str, value: Tensor) -> None:
         """Store a recurrent value (one that is replaced, not extended)."""
         self._tensors[name] = value
+
+    def derive_early(self, name: str, derive: Callable[[Tensor], Tensor]) -> None:
+        """Where derived values need fixed addresses, `remember` one before it is needed.
+
+        Args:
+            name: name of the mixer's signal, which `extend` has just extended.
+            derive: from the stored samples, (B, history, C), to the value.
+        """
 
     def recall(self, name: str) -> Tensor | None:
         """The value that `remember` stored at the last call, or None if it is out of date.
@@ -125,6 +158,10 @@ class PartState(MixerState):
         """See `MixerState.extend`."""
         return self._whole.extend(self._prefix + name, new, history=history)
 
+    def push(self, name: str, new: Tensor, leaving: Tensor, *, history: int) -> Tensor:
+        """See `MixerState.push`."""
+        return self._whole.push(self._prefix + name, new, leaving, history=history)
+
     def newest(self, signal: Shaped[Tensor, "B N C"], count: int) -> Shaped[Tensor, "B {count} C"]:
         """See `MixerState.newest`."""
         return self._whole.newest(signal, count)
@@ -136,6 +173,10 @@ class PartState(MixerState):
     def put(self, name: str, value: Tensor) -> None:
         """See `MixerState.put`."""
         self._whole.put(self._prefix + name, value)
+
+    def derive_early(self, name: str, derive: Callable[[Tensor], Tensor]) -> None:
+        """See `MixerState.derive_early`."""
+        self._whole.derive_early(self._prefix + name, derive)
 
     def recall(self, name: str) -> Tensor | None:
         """See `MixerState.recall`."""

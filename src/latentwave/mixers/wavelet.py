@@ -200,6 +200,8 @@ class WaveletMixer(ChannelMixer):
             x = state.extend("x", signal, history=history)
             if valid is not None:
                 x, valid = x[..., :-1], x[..., -1]
+            elif self._haar and runs is None:
+                state.derive_early("x", self._window_sums)
         ordered = x if self._in_order else x[..., self._order.on(x.device)]
         if self._haar:
             result = causal_moving_average(
@@ -226,21 +228,24 @@ class WaveletMixer(ChannelMixer):
         start, stop = self.mixed_range
         channels = x if self.num_mixed == self.channels else x[..., start:stop]
         sums = state.recall("x")
-        samples = state.extend("x", channels, history=self.history)
         if sums is None:
-            ordered = samples if self._in_order else samples[..., self._order.on(x.device)]
-            sums = last_window_sums(ordered, self._group_sizes, torch.float64).unsqueeze(1)
-            sums = sums if self._in_order else sums[..., self._back.on(x.device)]
+            sums = self._window_sums(state.extend("x", channels, history=self.history))
         else:
-            sums = sums + channels
             leaving = self._leaving.on(x.device)
-            sums -= samples.gather(1, leaving.expand(len(x), -1, -1))
+            sums = sums + channels
+            sums -= state.push("x", channels, leaving, history=self.history)
         state.remember("x", sums)
         averages = sums * self._scale.on(x.device)
         if self.residual:
             averages = channels + averages
         # Unlike assignment to a slice, compilers can trace this.
         return torch.slice_scatter(x, averages, dim=-1, start=start, end=stop)
+
+    def _window_sums(self, samples: Tensor) -> Tensor:
+        """The sum over each channel's window at the last sample, (B, 1, C) in float64."""
+        ordered = samples if self._in_order else samples[..., self._order.on(samples.device)]
+        sums = last_window_sums(ordered, self._group_sizes, torch.float64).unsqueeze(1)
+        return sums if self._in_order else sums[..., self._back.on(samples.device)]
 
     def _few_outputs(self, x: Tensor, runs: Tensor | None, history: int) -> Tensor:
         """Apply full kernels to the last tokens, cheaper than the cascade over all of them."""
