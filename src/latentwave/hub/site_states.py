@@ -1,0 +1,265 @@
+"""The state of one mixer inside a cache: in buffers that grow, or at fixed addresses."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Shaped
+from torch import Tensor
+
+from latentwave.errors import UserError
+from latentwave.mixers import MixerState
+
+if TYPE_CHECKING:
+    from latentwave.hub.cache import MixerStates
+
+# Histories up to this length are copied at every call, which is cheaper than managing spare room.
+_SHORT = 16
+
+
+class SiteState(MixerState, abc.ABC):
+    """The state of one mixer.
+
+    Attributes:
+        num_padded: (B,), how many samples at the end of this call are padding, which is not
+            stored; None without padding.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.num_padded: Tensor | None = None
+        self._num_written: dict[str, int] = {}  # samples in the buffers of `_tensors`
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory of its tensors."""
+        return sum(int(tensor.nbytes) for tensor in self._tensors.values())
+
+    @property
+    def is_recurrent(self) -> bool:
+        """Whether it holds values that are replaced rather than extended."""
+        return len(self._num_written) < len(self._tensors)
+
+    def extend(self, name: str, new: Tensor, *, history: int) -> Tensor:
+        """See `MixerState.extend`."""
+        if history == 0:
+            return new
+        buffer = self._tensors.get(name)
+        if buffer is not None and (len(buffer), buffer.shape[2]) != (len(new), new.shape[2]):
+            raise ValueError(
+                f"the cache holds mixer state for {len(buffer)} sequences with "
+                f"{buffer.shape[2]} channels, but this call has {len(new)} with {new.shape[2]}: "
+                "start from an empty cache"
+            )
+        return self._extend(name, buffer, new, history)
+
+    @abc.abstractmethod
+    def _extend(self, name: str, buffer: Tensor | None, new: Tensor, history: int) -> Tensor:
+        """Extend the buffer of a signal, or begin one."""
+
+    def newest(self, signal: Shaped[Tensor, "B N C"], count: int) -> Shaped[Tensor, "B {count} C"]:
+        """See `MixerState.newest`; skips the padding at the end."""
+        if self.num_padded is None:
+            return super().newest(signal, count)
+        if signal.shape[1] == count + 1:  # after one token, in a form that compilers fuse
+            return self._where_real(signal[:, 1:], signal[:, :-1])
+        start = signal.shape[1] - count - self.num_padded.to(signal.device)
+        index = start[:, None] + torch.arange(count, device=signal.device)
+        return signal.gather(1, index.unsqueeze(-1).expand(-1, -1, signal.shape[2]))
+
+    def _where_real(self, new: Tensor, old: Tensor) -> Tensor:
+        """`new` where the call's one token is real, and `old` where it is padding."""
+        if self.num_padded is None:
+            return new
+        return torch.where((self.num_padded.to(new.device) == 0)[:, None, None], new, old)
+
+    @abc.abstractmethod
+    def change(self, change: Callable[[Tensor], Tensor]) -> None:
+        """Replace every tensor."""
+
+    def clone(self) -> MixerState:
+        """Not supported: copy the whole cache instead.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError("this state lives in a transformers cache: use copy.deepcopy(cache)")
+
+
+class GrowingSiteState(SiteState):
+    """A state in new tensors, or in buffers with spare room; tokens can be removed again.
+
+    Args:
+        states: the states of all mixers.
+    """
+
+    def __init__(self, states: MixerStates) -> None:
+        super().__init__()
+        self._states = states
+        # Samples that a crop must leave, set once rows differ in padding.
+        self._floor: dict[str, int] = {}
+
+    def _extend(self, name: str, buffer: Tensor | None, new: Tensor, history: int) -> Tensor:
+        if buffer is not None and self._num_written[name] < history:
+            buffer = self._pad_cropped(name, buffer, history)
+        self._derived.pop(name, None)
+        if (
+            history <= _SHORT
+            or torch.compiler.is_compiling()
+            or self.num_padded is not None
+            or new.requires_grad
+            or (buffer is not None and buffer.requires_grad)
+        ):
+            if buffer is None:
+                old = new.new_zeros(len(new), history, new.shape[2])
+            else:
+                stop = self._num_written[name]
+                old = buffer[:, stop - history : stop]
+                old = old if old.dtype == new.dtype else old.to(new.dtype)
+            both = torch.cat([old, new], dim=1)
+            stored = both if self.num_padded is None else self.newest(both, history)
+            self._tensors[name], self._num_written[name] = stored, stored.shape[1]
+            if self.num_padded is not None:
+                self._floor[name] = history
+            return both
+        return self._append(name, buffer, new, history)
+
+    def _append(self, name: str, buffer: Tensor | None, new: Tensor, history: int) -> Tensor:
+        """Append to spare room in the buffer, so that the past is not copied at every call."""
+        B, T, C = new.shape
+        stop = 0 if buffer is None else self._num_written[name]
+        foreign = buffer is not None and buffer.is_inference() != torch.is_inference_mode_enabled()
+        if buffer is None or foreign or buffer.shape[1] < stop + T:
+            # With room for one more history, copies are too rare to matter.
+            grown = new.new_empty(B, 2 * history + T + 64, C)
+            grown[:, :history] = 0 if buffer is None else buffer[:, stop - history : stop]
+            self._tensors[name], buffer, stop = grown, grown, history
+        buffer[:, stop : stop + T] = new
+        self._num_written[name] = stop + T
+        return buffer[:, stop - history : stop + T]
+
+    def _pad_cropped(self, name: str, buffer: Tensor, history: int) -> Tensor:
+        """Prepend zeros to a buffer that was cropped to less than its history."""
+        stop, past_tokens = self._num_written[name], int(self._states.past_tokens)
+        if stop < past_tokens:
+            raise UserError(
+                f"the cache was cropped to {past_tokens} tokens, further back than the mixers' "
+                f"state reaches ({stop} of {history} tokens are left): crop no more than the "
+                "tokens of the last call, or start from an empty cache"
+            )
+        zeros = buffer.new_zeros(len(buffer), history, buffer.shape[2])
+        buffer = torch.cat([zeros, buffer[:, :stop]], dim=1)
+        self._tensors[name], self._num_written[name] = buffer, history + stop
+        return buffer
+
+    def recall(self, name: str) -> Tensor | None:
+        """See `MixerState.recall`; compiled graphs recompute instead."""
+        return None if torch.compiler.is_compiling() else super().recall(name)
+
+    def remember(self, name: str, value: Tensor | None) -> None:
+        """See `MixerState.remember`; sums over padding are not kept."""
+        if not torch.compiler.is_compiling():
+            super().remember(name, value if self.num_padded is None else None)
+
+    def crop(self, num_tokens: int) -> None:
+        """Remove the last tokens."""
+        for name, written in self._num_written.items():
+            left = written - num_tokens
+            self._num_written[name] = left if left >= self._floor.get(name, 0) else 0
+        if num_tokens:
+            self._derived.clear()
+
+    def change(self, change: Callable[[Tensor], Tensor]) -> None:
+        """See `SiteState.change`."""
+        self._tensors = {name: change(tensor) for name, tensor in self._tensors.items()}
+        self._derived.clear()
+
+
+class FixedSiteState(SiteState):
+    """A state that keeps every tensor at its address, for compiled graphs.
+
+    A signal with a derived value, such as a running sum, is a ring: one token replaces the oldest
+    sample, and nothing is moved.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._oldest: dict[str, Tensor] = {}  # (B, 1, 1), where a ring's oldest sample stands
+        self._places: dict[str, Tensor] = {}  # of derived values, valid or not
+
+    @property
+    def num_bytes(self) -> int:
+        """See `SiteState.num_bytes`."""
+        return super().num_bytes + sum(int(place.nbytes) for place in self._places.values())
+
+    def _extend(self, name: str, buffer: Tensor | None, new: Tensor, history: int) -> Tensor:
+        if buffer is None:
+            buffer = _fixed(new.new_zeros(len(new), history, new.shape[2]))
+            self._tensors[name], self._num_written[name] = buffer, history
+        old, oldest = buffer, self._oldest.get(name)
+        if oldest is not None:
+            order = (oldest + torch.arange(history, device=buffer.device)[None, :, None]) % history
+            old = buffer.gather(1, order.expand_as(buffer))
+            oldest.zero_()
+        self._derived.pop(name, None)
+        both = torch.cat([old.to(new.dtype), new], dim=1)
+        buffer.copy_(self.newest(both, history))
+        return both
+
+    def push(self, name: str, new: Tensor, leaving: Tensor, *, history: int) -> Tensor:
+        """See `MixerState.push`."""
+        buffer, oldest = self._tensors[name], self._oldest[name]
+        # One gather for all, the oldest sample last: compilers write in place only what is not
+        # read later, and so not by scatter_ either.
+        places = (oldest + F.pad(leaving, (0, 0, 0, 1))) % history
+        samples = buffer.gather(1, places.expand(-1, -1, new.shape[2]))
+        stored = self._where_real(new.to(buffer.dtype), samples[:, -1:])
+        rows = torch.arange(len(new), device=new.device)
+        buffer.index_put_((rows, oldest.view(-1)), stored[:, 0])
+        oldest.copy_(self._where_real((oldest + 1) % history, oldest))
+        return samples[:, :-1].to(new.dtype)
+
+    def put(self, name: str, value: Tensor) -> None:
+        """See `MixerState.put`."""
+        if name in self._tensors:
+            self._tensors[name].copy_(value)
+        else:
+            self._tensors[name] = _fixed(value.clone())
+
+    def derive_early(self, name: str, derive: Callable[[Tensor], Tensor]) -> None:
+        """See `MixerState.derive_early`."""
+        self._keep(name, derive(self._tensors[name]))
+
+    def _keep(self, name: str, value: Tensor) -> None:
+        if name in self._places:
+            self._places[name].copy_(value)
+        else:
+            self._places[name] = _fixed(value.detach().clone())
+            first = torch.zeros(len(value), 1, 1, dtype=torch.int64, device=value.device)
+            self._oldest[name] = _fixed(first)
+        self._derived[name] = self._places[name]
+
+    def remember(self, name: str, value: Tensor | None) -> None:
+        """See `MixerState.remember`; padding changes no value, or leaves none."""
+        old = self._derived.get(name)
+        if value is None or (old is None and self.num_padded is not None):
+            self._derived.pop(name, None)
+        else:
+            self._keep(name, value if old is None else self._where_real(value, old))
+
+    def change(self, change: Callable[[Tensor], Tensor]) -> None:
+        """See `SiteState.change`."""
+        for tensors in (self._tensors, self._oldest, self._places):
+            tensors.update({name: change(tensor) for name, tensor in tensors.items()})
+        self._derived = {name: self._places[name] for name in self._derived}
+
+
+def _fixed(tensor: Tensor) -> Tensor:
+    """The tensor, marked for compiled graphs as one whose address stays."""
+    if not torch.compiler.is_compiling():
+        torch._dynamo.mark_static_address(tensor)
+    return tensor
