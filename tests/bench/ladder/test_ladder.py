@@ -1,6 +1,8 @@
 """A ladder from its recipe to ladder.json, killed and resumed."""
 
 import contextlib
+import json
+import math
 import os
 import shutil
 import signal
@@ -23,7 +25,9 @@ from latentwave.bench.ladder import (
     plan_ladder,
     read_ladder,
     run_ladder,
+    time_steps,
 )
+from latentwave.bench.ladder.assemble import cell_cost
 from latentwave.bench.ladder.recipe import Cell, LadderRecipe
 from latentwave.bench.training import TrainingConfig
 from latentwave.bench.training.recipe import config_from_dict
@@ -227,6 +231,47 @@ def test_another_recipe_is_refused_on_resume(finished, store, text):
         run_ladder(other, store, resume=True, console=QUIET)
 
 
+def test_runs_of_another_recipe_are_not_reported(finished, store, text):
+    sizes = values(text)["sizes"]
+    sizes["m"] |= {"training": {"weight_decay": 0.5}}
+    other = Ladder(recipe_of(text, sizes=sizes), store, finished.folder)
+    assert run_ladder(other, store, resume=True, sizes=["s"], console=QUIET) == 0
+    with pytest.raises(UserError, match=r"weight_decay .* there, .* here"):
+        assemble(other, store)
+
+
+def test_what_was_timed_counts_for_its_recipe_alone(finished, store, text):
+    time_steps(finished, store)
+    speeds = [cost.tokens_per_second for cost in assemble(finished, store).costs]
+    assert all(speeds)
+    for path in finished.folder.glob("*/*/clock.json"):
+        content = json.loads(path.read_text())
+        content["setting"]["training"]["batch_size"] += 1
+        path.write_text(json.dumps(content))
+    assert not any(cost.tokens_per_second for cost in assemble(finished, store).costs)
+
+
+def test_a_trunk_that_diverged_is_a_result(store, text, tmp_path):
+    training = values(text)["training"] | {"learning_rate": 1e8, "max_grad_norm": 1e9}
+    changes = {"training": training, "search": {"factors": [1.0]}}
+    ladder = Ladder(recipe_of(text, **changes), store, tmp_path / "ladder")
+    assert run_ladder(ladder, store, console=QUIET) == 0
+    results = assemble(ladder, store)
+    assert len(results.points) == 2 * (3 + 2)
+    assert results.points[0].loss is None
+    report.write_ladder(results, tmp_path)
+    lines = (tmp_path / "ladder.txt").read_text()
+    assert "diverged: strong none s at 4 tokens per parameter: 1 of 1 seeds" in lines
+
+
+def test_a_contestant_with_its_own_backbone_has_its_own_cost(store, text, tmp_path):
+    contestants = {"none": {}, "it": {"backbone": {"intermediate_size": 32}}}
+    ladder = Ladder(recipe_of(text, contestants=contestants), store, tmp_path / "ladder")
+    plain, wider = (cell_cost(ladder, store, Cell("strong", "s", name)) for name in contestants)
+    assert wider.num_parameters == plain.num_parameters + 3 * 8 * 16
+    assert wider.flops_per_token > plain.flops_per_token
+
+
 def test_what_cannot_start_leaves_no_folder(finished, store, text, tmp_path):
     ladder = Ladder(recipe_of(text), store, tmp_path / "none")
     with pytest.raises(UserError, match="no size xl; it has s, m"):
@@ -242,7 +287,8 @@ def test_what_cannot_start_leaves_no_folder(finished, store, text, tmp_path):
         ({"sizes": {}}, "at least one size"),
         ({"sizes": {"s": {}}, "budgets": [1, 2]}, r"at least 3 budgets .* got \[1.0, 2.0\]"),
         ({"controls": ["that"]}, "controls names that"),
-        ({"budgets": [4, 2]}, r"budgets must be > 0 and rise, got \[4.0, 2.0\]"),
+        ({"budgets": [4, 2]}, r"budgets must be finite, > 0 and rise, got \[4.0, 2.0\]"),
+        ({"budgets": [4, math.inf]}, "budgets must be finite"),
         ({"budgets": [0.1, 0.11]}, "must rise and come after the 2 steps of warm-up"),
         ({"contestants": {"it": {"kind": "ema"}}}, "plain backbone as contestant 'none'"),
         ({"contestants": {"none": {}, "../x": {"kind": "ema"}}}, "names a folder"),
@@ -253,6 +299,23 @@ def test_what_cannot_start_leaves_no_folder(finished, store, text, tmp_path):
         ({"search": {"factors": [0.5, 1], "seed": 0}}, "search.seed 0 must not be among"),
         ({"search": {"sizes": ["xl"]}}, "search.sizes names xl; there are s, m"),
         ({"lengths": 3}, "lengths"),
+        *[
+            ({"search": {"factors": [0.5, 1], "budget": budget}}, message)
+            for budget, message in [(-3, "must be > 0, got -3"), (0.1, "2 steps of warm-up")]
+        ],
+        *[
+            ({"contestants": {"none": {}, "it": {"kind": "ema"} | own}}, "has no place in a ladder")
+            for own in ({"learning_rate": 0.1}, {"num_steps": 9}, {"baseline": "x"})
+        ],
+        *[
+            ({"settings": {"a": {"training": own}}}, f"a.training.{name} is set by the ladder")
+            for name, own in [("schedule", {"schedule": "wsd"}), ("num_steps", {"num_steps": 9})]
+        ],
+        (
+            {"settings": {"a": {"backbone": {"hidden_size": 8}}}},
+            "backbone.hidden_size is set by settings.a and by sizes.m",
+        ),
+        ({"sizes": {"s": {"overrides": {"none": {"hidden_size": 32}}}}}, "must not change 'none'"),
     ],
 )
 def test_mistakes_are_one_line(changes, message, text, store, tmp_path):

@@ -1,6 +1,7 @@
 """Laws, multipliers and the rule for a default, on losses whose law is known."""
 
 import functools
+import itertools
 import math
 
 import numpy as np
@@ -90,12 +91,16 @@ def test_a_diverged_run_is_left_out():
 
 
 @functools.cache
-def promotion(*saved, control=1.0, speed=1000.0):
+def promotion(*saved, control=1.0, speed=1000.0, lost=None, seeds=3):
     """What becomes of a contestant that needs 1/saved of the tokens of each size."""
+    budgets = (5, 10, 20, 40)
     saved = {"none": 1.0, "control": control, "it": saved}
-    setting, costs = made_up(saved, (5, 10, 20, 40), noise=0.0005, costs=(100.0, speed))
+    how = {"noise": 0.0005, "costs": (100.0, speed), "lost": lost}
+    setting, costs = made_up(saved, budgets, **how)
     found = multipliers_of("strong", setting, costs, replicates=8)
-    (only,) = promotions_of("strong", setting, found, ["control", "not-run"])
+    ends = set(itertools.product(SIZES, budgets, range(seeds)))
+    wanted = dict.fromkeys(saved, ends)
+    (only,) = promotions_of("strong", setting, found, ["control", "elsewhere"], wanted)
     return only
 
 
@@ -105,6 +110,25 @@ def test_what_saves_lasts_and_beats_its_controls_is_promoted():
     assert found.saves.value.mean == pytest.approx(1.5 * 0.95, rel=0.1)
     assert found.beats_controls.where.startswith("control, ")
     assert found.lasts.value.low < 1 < found.lasts.value.high
+
+
+def test_what_diverged_or_is_missing_promotes_nothing():
+    diverged = promotion(*[1.5] * 4, control=1.2, lost=("it", 0, "l"))
+    assert not diverged.saves.passed
+    assert not diverged.promoted
+    assert "saves seconds: no (least 0.00, l at 5 diverged)" in describe_promotion(diverged)
+    partial = promotion(*[1.5] * 4, control=1.2, seeds=4)
+    assert not partial.promoted
+    # A fourth seed at four sizes and budgets, of it, the plain decoder and the control.
+    assert "48 runs of it and beside it are missing" in describe_promotion(partial)
+
+
+def test_a_law_above_the_plain_decoders_loss_says_nothing():
+    setting, costs = made_up({"none": 1.0, "it": 1.5}, (5, 10, 20))
+    lowest = {(size, 20): dict.fromkeys(range(3), TRUE.irreducible) for size in SIZES}
+    setting.losses["none"] |= lowest
+    found = multipliers_of("strong", setting, costs, replicates=2)
+    assert all(m.tokens is None or m.tokens.mean > 0 for m in found)
 
 
 @pytest.mark.parametrize(

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Iterable
-from typing import Any
 
-from latentwave.bench.comparison.clock import Clock, take_clock
+from latentwave.bench.comparison.clock import Clock, read_measured, take_clock, write_measured
 from latentwave.bench.comparison.cost import contestant_cost
 from latentwave.bench.data import TokenStore
-from latentwave.bench.data.json_files import read_json
 from latentwave.bench.ladder.multipliers import (
     fit_means,
     group_points,
     held_out_checks,
     multipliers_of,
 )
-from latentwave.bench.ladder.promotion import promotions_of
+from latentwave.bench.ladder.promotion import Wanted, promotions_of
 from latentwave.bench.ladder.recipe import Cell
 from latentwave.bench.ladder.results import CellCost, LadderPoint, LadderResults, RateSearch
 from latentwave.bench.ladder.run import Ladder, branch_name
 from latentwave.bench.training import Recipe, read_result
-from latentwave.bench.training.files import RESULT, write_json
+from latentwave.bench.training.files import RESULT
 
 _CLOCK = "clock.json"
 
@@ -30,13 +29,17 @@ _CLOCK = "clock.json"
 def assemble(ladder: Ladder, store: TokenStore, *, command: str = "") -> LadderResults:
     """Read the finished runs of a ladder, fit the laws, and put the numbers together.
 
-    The store is its corpus; `command` is what was typed, for the record.
+    The store is its corpus; `command` is what was typed, for the record. Raises `UserError` for
+    runs that are not those of the recipe.
     """
     points, environments = [], {}
+    wanted: Wanted = {}
     for cell in ladder.cells():
         rung = ladder.rung(cell)
         for seed in ladder.recipe.sizes[cell.size].seeds:
             for budget, steps in zip(rung.budgets, rung.num_steps, strict=True):
+                ends = wanted.setdefault(cell.setting, {}).setdefault(cell.contestant, set())
+                ends.add((cell.size, budget, seed))
                 run = ladder.seed_folder(cell, seed) / branch_name(budget)
                 if not (run / RESULT).is_file():
                     continue
@@ -53,6 +56,9 @@ def assemble(ladder: Ladder, store: TokenStore, *, command: str = "") -> LadderR
                 )
                 points.append(point)
     measured = dict.fromkeys(Cell(p.setting, p.size, p.contestant) for p in points)
+    for cell in measured:
+        for unit in ladder.units(cell):
+            unit.check(store)
     speeds = _speeds(ladder)
     costs = [cell_cost(ladder, store, cell, speeds.get(cell)) for cell in measured]
     laws, held_out, multipliers, promotions = {}, [], [], []
@@ -63,7 +69,8 @@ def assemble(ladder: Ladder, store: TokenStore, *, command: str = "") -> LadderR
         held_out += held_out_checks(name, setting)
         own = multipliers_of(name, setting, costs)
         multipliers += own
-        promotions += promotions_of(name, setting, own, ladder.recipe.controls)
+        controls = ladder.recipe.controls
+        promotions += promotions_of(name, setting, own, controls, wanted[name])
     return LadderResults(
         recipe=ladder.recipe.to_dict(),
         command=command,
@@ -81,17 +88,14 @@ def assemble(ladder: Ladder, store: TokenStore, *, command: str = "") -> LadderR
 def time_steps(ladder: Ladder, store: TokenStore, sizes: Iterable[str] | None = None) -> None:
     """Time the training steps of all contestants of a size in turn, and keep the durations.
 
-    Nothing else should run meanwhile. What is kept stands in clock.json of the ladder's folder.
+    Nothing else should run meanwhile. What is kept stands in clock.json in the folder of the size.
     """
-    path = ladder.folder / _CLOCK
-    known: dict[str, Any] = read_json(path, "delete it and time again") if path.is_file() else {}
     for setting in ladder.recipe.settings:
         for size in sizes or ladder.recipe.sizes:
             recipe = with_all_contestants(ladder, setting, size)
             if recipe is not None:
-                known[f"{setting}/{size}"] = dataclasses.asdict(take_clock(recipe, store))
-                ladder.folder.mkdir(parents=True, exist_ok=True)
-                write_json(path, known)
+                clock = dataclasses.asdict(take_clock(recipe, store))
+                write_measured(ladder.folder / setting / size / _CLOCK, recipe.to_dict(), clock)
 
 
 def with_all_contestants(ladder: Ladder, setting: str, size: str) -> Recipe | None:
@@ -106,18 +110,18 @@ def with_all_contestants(ladder: Ladder, setting: str, size: str) -> Recipe | No
 
 
 def _speeds(ladder: Ladder) -> dict[Cell, float]:
-    """Tokens per second of what was timed."""
-    path = ladder.folder / _CLOCK
-    if not path.is_file():
-        return {}
+    """Tokens per second of what was timed by this recipe."""
     speeds = {}
-    for place, clock in read_json(path, "delete it and time again", dict[str, Clock]).items():
-        setting, _, size = place.partition("/")
-        for name in clock.step_seconds:
-            cell = Cell(setting, size, name)
-            own = ladder.recipe.experiment(cell)
-            tokens = own.training.batch_size * own.backbone.context_length
-            speeds[cell] = tokens / clock.seconds_per_step(name)
+    for setting, size in itertools.product(ladder.recipe.settings, ladder.recipe.sizes):
+        recipe = with_all_contestants(ladder, setting, size)
+        if recipe is None:
+            continue
+        path = ladder.folder / setting / size / _CLOCK
+        clock: Clock | None = read_measured(path, recipe.to_dict(), Clock)
+        tokens = recipe.training.batch_size * recipe.backbone.context_length
+        if clock is not None:
+            for name in clock.step_seconds:
+                speeds[Cell(setting, size, name)] = tokens / clock.seconds_per_step(name)
     return speeds
 
 
@@ -125,7 +129,8 @@ def cell_cost(
     ladder: Ladder, store: TokenStore, cell: Cell, speed: float | None = None
 ) -> CellCost:
     """What a contestant costs at one size; `speed` is in tokens per second."""
-    cost = contestant_cost(ladder.recipe.experiment(cell), cell.contestant, store)
+    own = ladder.recipe.experiment(cell).as_seen_by(cell.contestant)
+    cost = contestant_cost(own, cell.contestant, store)
     counted = cost.model_dump(exclude={"peak_memory_bytes", "decoding"})
     return CellCost(**cell._asdict(), **counted, tokens_per_second=speed)
 

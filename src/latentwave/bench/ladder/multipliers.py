@@ -25,6 +25,7 @@ class Setting:
     losses: dict[str, Losses]  # of every contestant, those that did not diverge
     parameters: dict[str, int]  # of the plain decoder, by size
     tokens: dict[tuple[str, float], int]  # by size and budget
+    diverged: dict[str, list[tuple[str, float, int]]]  # by contestant: size, budget and seed
 
     def fit(self, means: Means, start: Law | None = None) -> Law:
         """One law for all of these losses of the plain decoder."""
@@ -36,11 +37,14 @@ def group_points(points: Sequence[LadderPoint], costs: Sequence[CellCost]) -> di
     """Points by setting, contestant, size, budget and seed."""
     found: dict[str, Setting] = {}
     for point in points:
-        own = found.setdefault(point.setting, Setting({}, {}, {}))
+        own = found.setdefault(point.setting, Setting({}, {}, {}, {}))
         own.tokens[point.size, point.budget] = point.tokens
         if point.loss is not None:
             cells = own.losses.setdefault(point.contestant, {})
             cells.setdefault((point.size, point.budget), {})[point.seed] = point.loss
+        else:
+            end = point.size, point.budget, point.seed
+            own.diverged.setdefault(point.contestant, []).append(end)
     for cost in costs:
         if cost.contestant == BASELINE and cost.setting in found:
             found[cost.setting].parameters[cost.size] = cost.num_parameters
@@ -185,7 +189,9 @@ def _means(losses: Losses) -> Means:
 
 
 def _ratio(law: Law | None, N: float, base: float, loss: float) -> float:
-    return math.nan if law is None else law.tokens_for(N, loss) / law.tokens_for(N, base)
+    """Of tokens; nan without a law, or with one that lies above the plain decoder's own loss."""
+    used = math.inf if law is None else law.tokens_for(N, base)
+    return math.nan if law is None or math.isinf(used) else law.tokens_for(N, loss) / used
 
 
 def _pooled(groups: Sequence[Sequence[float]]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -14,28 +14,42 @@ from latentwave.bench.training import BASELINE
 _AT_BUDGET = 20.0  # tokens per parameter where controls must be beaten, beside the longest budget
 _Z = 1.96  # of a normal distribution, for an interval of 95 %
 _Saved = list[tuple[Multiplier, Interval]]
+Wanted = dict[str, dict[str, set[tuple[str, float, int]]]]
+"""The runs of a recipe by setting and contestant: size, budget and seed."""
 
 
 def promotions_of(
-    name: str, setting: Setting, multipliers: Sequence[Multiplier], controls: Sequence[str]
+    name: str,
+    setting: Setting,
+    multipliers: Sequence[Multiplier],
+    controls: Sequence[str],
+    wanted: Mapping[str, set[tuple[str, float, int]]],
 ) -> list[Promotion]:
     """Hold every contestant of a setting that is no control against the rule.
 
     A default saves compute at every size and budget, ends below every control at 20 tokens per
     parameter and at the longest budget, and what it saves does not fall from the smallest size to
     the largest by more than its interval. Compute is seconds where steps were timed, else tokens,
-    which promote nothing.
+    which promote nothing; nor do fewer runs than `wanted`, those of the recipe by contestant.
     """
     found = []
     for contestant in setting.losses:
         own = [m for m in multipliers if (m.setting, m.contestant) == (name, contestant)]
         if contestant == BASELINE or contestant in controls or not own:
             continue
-        timed = all(m.seconds is not None for m in own)
+        # Without a multiplier in tokens there is none in seconds either.
+        timed = all(m.seconds is not None for m in own if m.tokens is not None)
         measured = ((m, m.seconds if timed else m.tokens) for m in own)
         saved = [(m, value) for m, value in measured if value is not None]
-        others = [each for each in controls if each in setting.losses]
-        checks = _saves(saved), _beats(setting, contestant, others), _lasts(setting, saved)
+        beside = [each for each in (BASELINE, *controls) if each in wanted]
+        others = [each for each in beside if each != BASELINE and each in setting.losses]
+        missing = sum(len(wanted[contestant] - _ended(setting, n)) for n in (contestant, *beside))
+        checks = (
+            _saves(saved, setting.diverged.get(contestant)),
+            _beats(setting, contestant, others),
+            _lasts(setting, saved),
+        )
+        passed = all(check is not None and check.passed for check in checks)
         found.append(
             Promotion(
                 setting=name,
@@ -44,10 +58,18 @@ def promotions_of(
                 saves=checks[0],
                 beats_controls=checks[1],
                 lasts=checks[2],
-                promoted=timed and all(check is not None and check.passed for check in checks),
+                num_missing=missing,
+                promoted=timed and passed and not missing,
             )
         )
     return found
+
+
+def _ended(setting: Setting, contestant: str) -> set[tuple[str, float, int]]:
+    """The runs of a contestant that are over, those that diverged included."""
+    losses = setting.losses.get(contestant, {})
+    finite = {(*key, seed) for key, own in losses.items() for seed in own}
+    return finite | set(setting.diverged.get(contestant, ()))
 
 
 def describe_promotion(promotion: Promotion) -> str:
@@ -68,12 +90,18 @@ def describe_promotion(promotion: Promotion) -> str:
         if low is not None and high is not None and low < high:  # one seed spans no interval
             shown += " " + ends.format(low, high)
         lines.append(f"{title}: {'yes' if check.passed else 'no'} ({shown}, {check.where})")
+    if promotion.num_missing:
+        lines.append(f"{promotion.num_missing} runs of it and beside it are missing")
     if promotion.measure == "tokens":
         lines.append("steps were not timed")
     return "; ".join(lines)
 
 
-def _saves(saved: _Saved) -> Check | None:
+def _saves(saved: _Saved, diverged: Sequence[tuple[str, float, int]] | None) -> Check | None:
+    if diverged:
+        size, budget, _ = diverged[0]
+        never = Interval(mean=0.0, low=None, high=None)
+        return Check(passed=False, where=f"{size} at {budget:g} diverged", value=never)
     if not saved:
         return None
     where, value = min(saved, key=lambda each: each[1].mean)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 from pydantic import with_config
 
 from latentwave.bench.data import CorpusConfig
-from latentwave.bench.data.checks import check_name, check_seeds
+from latentwave.bench.data.checks import check_name, check_seeds, check_values, number
 from latentwave.bench.ladder.laws import ONE_SIZE
 from latentwave.bench.training import (
     BASELINE,
@@ -24,6 +25,12 @@ from latentwave.bench.training.files import STRICT
 from latentwave.bench.training.optimizers import first_decay_step
 from latentwave.bench.training.recipe import config_from_dict
 from latentwave.errors import UserError
+
+# Of a training, what a ladder decides.
+_OF_THE_LADDER = {
+    *("num_steps", "schedule", "evaluate_every_steps", "save_every_steps", "save_at_steps"),
+    *("tensorboard", "snapshots"),
+}
 
 
 class Cell(NamedTuple):
@@ -67,13 +74,14 @@ class RateSearchConfig:
 
     # of all learning rates of the training, ascending; one: no search
     factors: list[float] = dataclasses.field(default_factory=lambda: [1.0])
-    budget: float = 10.0  # of a run of the search, in tokens per parameter
+    budget: float = number(10.0, above=0)  # of a run of the search, in tokens per parameter
     seed: int = 1000  # of its runs, none of those of the ladder
     # where rates are searched; null: everywhere. Other sizes take the factor of the next smaller
     # size with a search.
     sizes: list[str] | None = None
 
     def __post_init__(self) -> None:
+        check_values(self, "search")
         factors = self.factors
         if not factors or factors != sorted(set(factors)) or factors[0] <= 0:
             raise UserError(f"search.factors must be > 0 and ascending, got {factors}")
@@ -113,11 +121,6 @@ class LadderRecipe:
                 f"a ladder of one size needs at least {ONE_SIZE} budgets for its law, got {only}"
             )
         _check_known("controls", self.controls, self.contestants)
-        if BASELINE not in self.contestants or self.contestants[BASELINE] != ContestantConfig():
-            raise UserError(
-                f"a ladder needs the plain backbone as contestant {BASELINE!r}: {{}}, the recipe "
-                f"has {', '.join(self.contestants)}"
-            )
         if not self.settings:
             raise UserError("a ladder needs at least one setting, such as strong: {}")
         _check_budgets("budgets", self.budgets)
@@ -126,17 +129,61 @@ class LadderRecipe:
             _check_budgets(f"sizes.{name}.budgets", self.budgets_of(name))
             _check_known(f"sizes.{name}.contestants", size.contestants, self.contestants)
             _check_known(f"sizes.{name}.overrides", size.overrides, self.contestants)
+            if BASELINE in size.overrides:
+                raise UserError(
+                    f"sizes.{name}.overrides must not change {BASELINE!r}, the plain backbone that "
+                    f"budgets are counted from, got {size.overrides[BASELINE]}: change the size"
+                )
             _check_known(f"sizes.{name}.settings", size.settings, self.settings)
             if len(self.search.factors) > 1 and self.search.seed in size.seeds:
                 raise UserError(
                     f"search.seed {self.search.seed} must not be among sizes.{name}.seeds "
                     f"{size.seeds}"
                 )
-        for name, way in self.settings.items():
-            _check_known(f"settings.{name}.contestants", way.contestants, self.contestants)
+        self._check_contestants()
+        self._check_changes()
         _check_known("search.sizes", self.search.sizes, self.sizes)
         for cell in self.cells():
             self.experiment(cell)
+
+    def _check_contestants(self) -> None:
+        """A contestant cannot train in its own way: everything else is the same for all."""
+        plain = ContestantConfig()
+        if self.contestants.get(BASELINE) != plain:
+            raise UserError(
+                f"a ladder needs the plain backbone as contestant {BASELINE!r}: {{}}, the recipe "
+                f"has {', '.join(self.contestants)}"
+            )
+        for name, own in self.contestants.items():
+            for key in ("learning_rate", "num_steps", "baseline"):
+                if getattr(own, key) != getattr(plain, key):
+                    raise UserError(
+                        f"contestants.{name}.{key} has no place in a ladder, got "
+                        f"{getattr(own, key)!r}: rates are searched for each contestant, budgets "
+                        f"set the steps, and all are measured against {BASELINE!r}"
+                    )
+
+    def _check_changes(self) -> None:
+        """What settings and sizes change must be theirs to change, and changed once."""
+        changes = {f"settings.{name}": way for name, way in self.settings.items()}
+        for name, way in self.settings.items():
+            _check_known(f"settings.{name}.contestants", way.contestants, self.contestants)
+        for place, each in (changes | {f"sizes.{n}": s for n, s in self.sizes.items()}).items():
+            for key in _OF_THE_LADDER & each.training.keys():
+                raise UserError(
+                    f"{place}.training.{key} is set by the ladder itself, got "
+                    f"{each.training[key]!r}: leave it out"
+                )
+        for place, way in changes.items():
+            for size, rung in self.sizes.items():
+                twice = [
+                    *(f"training.{key}" for key in way.training.keys() & rung.training.keys()),
+                    *(f"backbone.{key}" for key in way.backbone.keys() & rung.backbone.keys()),
+                ]
+                if twice:
+                    raise UserError(
+                        f"{twice[0]} is set by {place} and by sizes.{size}: keep one of them"
+                    )
 
     def budgets_of(self, size: str) -> list[float]:
         """Budgets of a size, in tokens per parameter."""
@@ -251,8 +298,9 @@ def steps_for(
 
 
 def _check_budgets(name: str, budgets: list[float]) -> None:
-    if not budgets or budgets != sorted(set(budgets)) or budgets[0] <= 0:
-        raise UserError(f"{name} must be > 0 and rise, got {budgets}")
+    rise = budgets == sorted(set(budgets)) and all(map(math.isfinite, budgets))
+    if not budgets or not rise or budgets[0] <= 0:
+        raise UserError(f"{name} must be finite, > 0 and rise, got {budgets}")
 
 
 def _check_known(name: str, wanted: Any, known: Mapping[str, Any]) -> None:

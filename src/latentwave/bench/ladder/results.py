@@ -100,7 +100,8 @@ class Promotion(Record):
     saves: Check | None  # its multiplier is above 1 everywhere; None: not tested
     beats_controls: Check | None  # it ends below every control, by how many nats
     lasts: Check | None  # the multiplier stays from the smallest size to the largest
-    promoted: bool  # whether all three hold, in seconds
+    num_missing: int  # runs of the recipe, its own and beside it, that have not ended
+    promoted: bool  # whether all three hold, in seconds, and nothing is missing
 
 
 class LadderResults(Record):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import math
 import time
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from latentwave.bench.data import TokenStore
 from latentwave.bench.ladder.recipe import Cell, LadderRecipe, Rung, rung_of, steps_for
 from latentwave.bench.ladder.units import TRUNK, Run, Unit, run_unit
 from latentwave.bench.training import BASELINE, open_objective, settle_compilation
+from latentwave.bench.training.optimizers import first_decay_step
 from latentwave.errors import UserError
 
 
@@ -100,7 +100,13 @@ class Ladder:
         for size in recipe.sizes:
             # All settings of a size read the same tokens, so that their losses can be compared.
             plain = recipe.experiment(Cell(recipe.headline, size, BASELINE))
-            model = open_objective(plain, store).build(plain.contestants[BASELINE], seed=0)
+            objective = open_objective(plain, store)
+            if objective.task != "language-model":
+                raise UserError(
+                    f"a ladder counts tokens per parameter, but the corpus "
+                    f"{store.metadata.corpus!r} has labelled documents: use latentwave compare"
+                )
+            model = objective.build(plain.contestants[BASELINE], seed=0)
             num_parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
             for setting in recipe.settings_of(size):
                 rung = rung_of(recipe, setting, size, num_parameters)
@@ -109,6 +115,9 @@ class Ladder:
                 whole = recipe.experiment(Cell(setting, size, BASELINE), **ending)
                 compiled = bool(settle_compilation(whole, store).training.compile)
                 self._rungs[setting, size] = dataclasses.replace(rung, compiled=compiled)
+
+        # For rates; without any to choose from, each is finished at once.
+        self.searches = self._searches()
 
     def rung(self, cell: Cell) -> Rung:
         """The steps of a cell."""
@@ -124,14 +133,23 @@ class Ladder:
         with_it = [place for place in places if place in self.recipe.cells()]
         return with_it[-1] if with_it else cell
 
-    @functools.cached_property
-    def searches(self) -> dict[Cell, Unit]:
-        """The searches for rates; without any to choose from, each is finished at once."""
+    def _searches(self) -> dict[Cell, Unit]:
         search = self.recipe.search
         found = {}
         for cell in dict.fromkeys(self.searched(cell) for cell in self.recipe.cells()):
             num_parameters = self.rung(cell).num_parameters
             steps = steps_for(self.recipe, cell.setting, cell.size, search.budget, num_parameters)
+            settings = self.recipe.experiment(cell).training
+            warmup, start = (
+                settings.num_warmup_steps,
+                first_decay_step(steps, settings.decay_fraction),
+            )
+            if len(search.factors) > 1 and start <= warmup:
+                raise UserError(
+                    f"search.budget {search.budget:g} makes runs of {steps} steps at size "
+                    f"{cell.size!r}, which decay from step {start}, within the {warmup} steps of "
+                    "warm-up: use a larger budget or a shorter warm-up"
+                )
             runs: list[Run] = []
             for factor in search.factors if len(search.factors) > 1 else ():
                 own = self.recipe.experiment(cell, factor=factor, **_ending(steps, "wsd"))

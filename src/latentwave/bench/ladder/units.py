@@ -18,6 +18,7 @@ from latentwave.bench.training import (
     train,
 )
 from latentwave.bench.training.files import CHECKPOINTS, MODEL, RESULT
+from latentwave.bench.training.result import open_folder, write_result
 
 TRUNK = "trunk"
 Run = tuple[str, Recipe, int | None]
@@ -67,7 +68,14 @@ def run_unit(unit: Unit) -> None:
         # A branch was removed after its trunk's checkpoints were: the same trunk is made again.
         (folder / TRUNK / RESULT).unlink(missing_ok=True)
     for name, recipe, start in unit.runs:
+        checkpoint = unit._checkpoint(start)
         if unit._has(name):
+            continue
+        if checkpoint is not None and not checkpoint.is_dir():
+            # The trunk diverged before it came to the checkpoint, and the branch with it.
+            record = describe_run(recipe, unit.contestant, unit.seed, store, checkpoint)
+            open_folder(folder / name, record, resume=True)
+            write_result(folder / name, read_result(folder / TRUNK))
             continue
         train(
             recipe,
@@ -77,7 +85,7 @@ def run_unit(unit: Unit) -> None:
             folder / name,
             resume=True,
             console=console,
-            start_from=unit._checkpoint(start),
+            start_from=checkpoint,
         )
         shutil.rmtree(folder / name / MODEL, ignore_errors=True)
         if name != TRUNK:

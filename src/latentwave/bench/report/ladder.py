@@ -139,6 +139,7 @@ def ladder_page(results: LadderResults) -> Page:
     recipe = yaml.safe_dump(results.recipe, sort_keys=False, allow_unicode=True)
     parts = [Section(title="Recipe", code=recipe)]
     sections += [
+        Section(title="Diverged", items=_diverged(results)),
         Section(title="Costs", table=costs),
         Section(title="The rule for a default", items=verdicts),
         Section(title="Check of the law", text=predicted, items=checks),
@@ -197,6 +198,8 @@ def print_ladder(results: LadderResults, console: Console) -> None:
         console.print(
             "* extrapolated: below the loss of every run of the plain decoder at that size"
         )
+    for place in _diverged(results):
+        console.print(f"diverged: {place}")
     for check in results.held_out:
         console.print(f"held out: {_held_out(check)}")
     for each in results.promotions:
@@ -241,6 +244,17 @@ def _ends(results: LadderResults, setting: str) -> dict[Place, list[LadderPoint]
             place = point.contestant, point.size, point.budget
             found.setdefault(place, []).append(point)
     return found
+
+
+def _diverged(results: LadderResults) -> list[str]:
+    """The cells with runs that diverged; tables have the others alone."""
+    counts: dict[str, list[bool]] = {}
+    for p in results.points:
+        where = f"{p.setting} {p.contestant} {p.size} at {p.budget:g} tokens per parameter"
+        counts.setdefault(where, []).append(p.loss is None)
+    return [
+        f"{where}: {sum(all_)} of {len(all_)} seeds" for where, all_ in counts.items() if any(all_)
+    ]
 
 
 def _mean_loss(points: Sequence[LadderPoint]) -> float:
