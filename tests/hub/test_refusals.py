@@ -93,6 +93,8 @@ MISTAKES = [
         "'mlp_hidden': looked for linear maps named gate_up_proj, .*mlp",
     ),
     (lambda: nn.Linear(2, 2), {}, "not a transformers model: pass the path"),
+    (llama, {"layers": "model.layers"}, "is a transformers model: drop layers='model.layers'"),
+    (lambda: torch.compile(llama()), {"layers": "model.layers"}, "is a transformers model"),
     (Decoder, {}, 'Decoder is not a transformers model.*layers="transf'),
     (Decoder, {"layers": "transformer.h"}, "pass context_length"),
     (Decoder, PLAIN | {"layers": "blocks"}, "'blocks'; its lists of modules are transformer.h"),
