@@ -279,6 +279,20 @@ def test_packed_documents_equal_separate_ones(backbone, points):
         torch.testing.assert_close(packed, separate, rtol=1e-4, atol=1e-4)
 
 
+def test_packed_documents_in_the_cache_of_a_default_call():
+    model, ids = mixed(llama(), "short_conv"), tokens(1, 10)
+    segments = torch.arange(10) // 5
+    own = ((segments[:, None] == segments) & torch.ones(10, 10).tril().bool())[None, None]
+    expected = model(ids, attention_mask=own, use_cache=False).logits
+    found = model(ids, attention_mask=own)
+    assert torch.equal(found.logits, expected)
+    with pytest.raises(UserError, match="10 tokens that the mixers have not seen"):
+        model(ids, past_key_values=found.past_key_values)
+    one = model(ids, attention_mask=torch.ones_like(own).tril())
+    assert_differ(one.logits, expected)
+    model(ids, past_key_values=one.past_key_values)
+
+
 def test_documents_that_a_mask_tells():
     ids = torch.tensor([[0, 0, 0, 1, 1, 2], [5, 5, 5, 5, 5, 5]])
     real = torch.tensor([[1, 1, 0, 1, 1, 1], [0, 0, 1, 0, 1, 1]]).bool()

@@ -288,8 +288,9 @@ class MixedDecoder(MixedModel):
             segment_ids = outer.segment_ids
         # The configuration may have been replaced or changed since attach.
         config = getattr(self, "config", self._mixed_config).get_text_config(decoder=True)
-        cache = kwargs.get("past_key_values")
-        if cache is None and self._wants_cache(config, kwargs.get("use_cache")):
+        cache, mask = kwargs.get("past_key_values"), kwargs.get("attention_mask")
+        created = cache is None and self._wants_cache(config, kwargs.get("use_cache"))
+        if created:
             cache = kwargs["past_key_values"] = DynamicCache(config=config)
         states = None
         if cache is not None:
@@ -298,13 +299,16 @@ class MixedDecoder(MixedModel):
                     "packed documents (segment_ids or seq_idx) cannot be continued from a cache: "
                     "pass use_cache=False"
                 )
-            states = states_in(cache, len(self._mixed_entries))
-        elif segment_ids is None and kwargs.get("attention_mask") is None:
+            if created:  # nobody asked for it
+                segment_ids = find_documents(mask, tokens.shape[1], wait=True)
+            if segment_ids is None:
+                states = states_in(cache, len(self._mixed_entries))
+        elif segment_ids is None and mask is None:
             segment_ids = _documents(kwargs.get("position_ids"), tokens)
         elif segment_ids is None:
-            segment_ids = find_documents(kwargs["attention_mask"], tokens.shape[1])
-        mask = find_padding(kwargs.get("attention_mask"), tokens.shape[1], cache, config)
-        padding = outer.padding if mask is None else Padding.of(mask)
+            segment_ids = find_documents(mask, tokens.shape[1])
+        real = find_padding(mask, tokens.shape[1], cache, config)
+        padding = outer.padding if real is None else Padding.of(real)
         return Call(states, segment_ids, padding)
 
     def _wants_cache(self, config: PretrainedConfig, use_cache: bool | None) -> bool:
