@@ -140,7 +140,8 @@ def _one_of(attention_mask: Any) -> tuple[str, Any]:
 
 
 def _allows(mask: Tensor) -> Tensor:
-    return mask if mask.dtype == torch.bool else mask == 0
+    # An added mask may hold biases; old code forbids with −10000, which bfloat16 rounds.
+    return mask if mask.dtype == torch.bool else mask > -5000
 
 
 def _unless_all_real(mask: Tensor) -> Tensor | None:
