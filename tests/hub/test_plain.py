@@ -96,6 +96,20 @@ def test_padding_is_left_out(padded):
             )
 
 
+def test_blocks_keep_what_inner_ones_do_not_set():
+    layer = mixed(model=one_layer(), layers="", points=["block"], placement="all")
+    x, mask = torch.randn(2, 20, 16), torch.ones(2, 20, dtype=torch.int64)
+    mask[:, 9:13] = 0
+    with lw.documents(SEGMENTS, padding_mask=mask):
+        expected = layer(x)
+    with lw.documents(SEGMENTS), lw.documents(padding_mask=mask):
+        assert torch.equal(layer(x), expected)
+    with lw.documents(padding_mask=mask):
+        expected = layer(x)
+        with torch.no_grad(), lw.streaming(layer):
+            torch.testing.assert_close(layer(x), expected)
+
+
 @EVERY_POINT
 @KINDS
 def test_streaming_equals_the_whole(point, kind):
