@@ -111,9 +111,11 @@ def call_of(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call |
     x = args[0] if args else next(iter(kwargs.values()), None)
     backward_pass = _backward_pass()
     if backward_pass == -1 or (call is not None and call.backward_pass == backward_pass):
-        if isinstance(x, Tensor) and layer.training:
+        # Reentrant checkpointing runs layers without gradients, but its inputs require them.
+        if isinstance(x, Tensor) and (torch.is_grad_enabled() or x.requires_grad):
             with _lock:
                 _calls_by_input[x] = call
+        if call is not None:
             vars(layer)["_mixed_recorded"] = True
         return call
     with _lock:
