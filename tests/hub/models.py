@@ -39,7 +39,7 @@ def _backbone(name, **options):
     def build(num_layers=3):
         text = getattr(transformers, f"{name}TextConfig", None)
         config = (text or getattr(transformers, f"{name}Config"))(**sizes(num_layers, **options))
-        head = "LMHeadModel" if name in ("GPT2", "CTRL") else "ForCausalLM"
+        head = "LMHeadModel" if name in ("GPT2", "CTRL", "OpenAIGPT") else "ForCausalLM"
         return lively(getattr(transformers, f"{name}{head}")(config))
 
     return build
@@ -112,6 +112,16 @@ UNUSUAL_BACKBONES = {
         activation_sparsity_pattern=[0.0] * 3,
     ),
     "minimax": _backbone("MiniMax", num_key_value_heads=2, head_dim=8, num_local_experts=2),
+}
+
+# Their heads do not pass extra arguments on to the decoder.
+DEAF_BACKBONES = {
+    "gptj": _backbone("GPTJ", intermediate_size=None, rotary_dim=4),
+    "falcon": _backbone("Falcon"),
+    "bloom": _backbone("Bloom"),
+    "mpt": _backbone("Mpt"),
+    "codegen": _backbone("CodeGen", num_attention_heads=4, rotary_dim=4),
+    "openai_gpt": _backbone("OpenAIGPT"),
 }
 
 POINTS_INSIDE = POINTS[:-1]

@@ -132,6 +132,28 @@ def test_mixers_of_a_wrapped_model_alone(kind, tmp_path):
     assert torch.equal(plain(ids).logits, expected)
 
 
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        torch.compile,
+        lambda model: get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj"])),
+    ],
+    ids=["compile", "peft"],
+)
+def test_attached_to_a_wrapped_model(wrap, tmp_path):
+    model, ids = llama(), tokens(1, 8)
+    wrapped = mixed(wrap(model), "short_conv")
+    expected = model(ids).logits
+    lw.save_mixers(wrapped, tmp_path / "mixers")
+    again = lw.load_mixers(wrap(llama()), tmp_path / "mixers")
+    assert again.config.latentwave == wrapped.config.latentwave == model.config.latentwave
+    plain = wrapped.merge_and_unload() if hasattr(wrapped, "peft_config") else model
+    plain.save_pretrained(tmp_path / "model")
+    assert torch.equal(lw.from_pretrained(tmp_path / "model")(ids).logits, expected)
+    lw.detach(again)
+    assert not hasattr(again.config, "latentwave")
+
+
 def test_what_peft_freezes_is_in_no_group_and_what_it_trains_is_not_decayed():
     model = mixed(gpt2(), "filterbank")
     names = [f"h.{each.layer_index}.{each.name}" for each in all_mixers(model)]

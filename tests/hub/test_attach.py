@@ -1,14 +1,16 @@
 import copy
+import inspect
 
 import numpy as np
 import pytest
 import torch
 import transformers
+from accelerate.hooks import ModelHook, add_hook_to_module
 
 import latentwave as lw
 from latentwave.errors import UserError
 from latentwave.hub import attached_mixers
-from tests.hub.models import BACKBONES, EVERY_BACKBONE, gpt2, tokens
+from tests.hub.models import BACKBONES, DEAF_BACKBONES, EVERY_BACKBONE, gpt2, mixed, tokens
 
 
 def test_the_mixer_sits_behind_its_layer():
@@ -120,6 +122,24 @@ def test_documents_that_positions_alone_tell_are_kept_apart():
     packed = model(ids, position_ids=places, use_cache=False).logits[:, 5:]
     alone = model(ids[:, 5:], use_cache=False).logits
     torch.testing.assert_close(packed, alone)
+
+
+@pytest.mark.parametrize("backbone", ["llama", *DEAF_BACKBONES])
+def test_documents_reach_the_mixers_of_every_backbone(backbone):
+    model, ids = (BACKBONES | DEAF_BACKBONES)[backbone](2), tokens(1, 10)
+    if backbone == "codegen":
+        add_hook_to_module(model, ModelHook())  # as device_map does
+    model, mask = mixed(model, "short_conv", placement="all").train(), torch.ones_like(ids)
+    mask[:, :2] = 0  # is known beside the documents
+    segments = (torch.arange(10) // 5)[None]
+    torch.manual_seed(1)
+    with lw.documents(segments):
+        expected = model(ids, attention_mask=mask).logits
+    for told in ({"segment_ids": segments}, {"seq_idx": segments}, {}):
+        torch.manual_seed(1)  # of dropout
+        found = model(ids, attention_mask=mask, **told).logits
+        assert torch.equal(found, expected) == bool(told)
+    assert "segment_ids" in inspect.signature(type(model).forward).parameters
 
 
 @pytest.mark.unchecked

@@ -17,7 +17,7 @@ import latentwave as lw
 from latentwave.hub import all_mixers, decoder_layers
 from latentwave.hub.points import POINTS
 from tests.hub import models
-from tests.hub.models import BACKBONES, tokens
+from tests.hub.models import BACKBONES, DEAF_BACKBONES, tokens
 
 pytestmark = pytest.mark.unchecked
 
@@ -36,7 +36,7 @@ def _many_graphs():
 
 
 def plain(backbone="llama"):
-    model = BACKBONES[backbone](2)
+    model = (BACKBONES | DEAF_BACKBONES)[backbone](2)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
@@ -107,6 +107,18 @@ def test_padding_and_documents(dtype):
     mask[0, :6] = 0
     check(run, model, ids, [True], attention_mask=mask)
     check(run, model, ids, [True], segment_ids=(torch.arange(20) // 7).expand(2, -1))
+
+
+def test_documents_that_the_head_does_not_pass_on():
+    model, ids = mixed(plain("gptj")).train(), tokens(2, 20)
+    inputs = {"segment_ids": (torch.arange(20) // 7).expand(2, -1)}
+    expected = [each.clone() for each in step(model, model, ids, **inputs)]
+    run, wide = compiled(model), {"rtol": 1e-4, "atol": 1e-5}
+    torch.testing.assert_close(step(run, model, ids, **inputs), expected, **wide)
+    assert not torch.allclose(step(run, model, ids)[0], expected[0])
+    for reentrant in (False, True):
+        model.gradient_checkpointing_enable({"use_reentrant": reentrant})
+        torch.testing.assert_close(step(model, model, ids, **inputs), expected, **wide)
 
 
 def test_no_recompilation_after_the_second_step():

@@ -10,7 +10,7 @@ from transformers import DynamicCache, StaticCache
 import latentwave as lw
 from latentwave.errors import UserError
 from latentwave.hub import all_mixers, decoder_layers
-from latentwave.hub.padding import find_documents
+from latentwave.hub.padding import find_documents, find_padding
 from latentwave.hub.points import POINTS
 from tests.comparing import assert_differ
 from tests.hub.models import (
@@ -279,6 +279,20 @@ def test_packed_documents_equal_separate_ones(backbone, points):
         torch.testing.assert_close(packed, separate, rtol=1e-4, atol=1e-4)
 
 
+def test_packed_documents_in_the_cache_of_a_default_call():
+    model, ids = mixed(llama(), "short_conv"), tokens(1, 10)
+    segments = torch.arange(10) // 5
+    own = ((segments[:, None] == segments) & torch.ones(10, 10).tril().bool())[None, None]
+    expected = model(ids, attention_mask=own, use_cache=False).logits
+    found = model(ids, attention_mask=own)
+    assert torch.equal(found.logits, expected)
+    with pytest.raises(UserError, match="10 tokens that the mixers have not seen"):
+        model(ids, past_key_values=found.past_key_values)
+    one = model(ids, attention_mask=torch.ones_like(own).tril())
+    assert_differ(one.logits, expected)
+    model(ids, past_key_values=one.past_key_values)
+
+
 def test_documents_that_a_mask_tells():
     ids = torch.tensor([[0, 0, 0, 1, 1, 2], [5, 5, 5, 5, 5, 5]])
     real = torch.tensor([[1, 1, 0, 1, 1, 1], [0, 0, 1, 0, 1, 1]]).bool()
@@ -286,6 +300,11 @@ def test_documents_that_a_mask_tells():
     mask = (same & real[:, :, None] & real[:, None, :])[:, None]
     found = find_documents(mask, 6)
     assert found.tolist() == [[0, 0, 0, 1, 1, 2], [0] * 6]
+    distance = (torch.arange(6)[:, None] - torch.arange(6)).float()
+    for forbidden in (torch.finfo().min, -1e4):  # added, with a bias as in ALiBi
+        added = torch.where(mask, -distance / 2, forbidden).bfloat16()
+        assert torch.equal(find_documents(added, 6), found)
+        assert torch.equal(find_padding(added, 6, None, llama().config), real)
     assert find_documents({"full_attention": None, "sliding_attention": mask}, 6) is not None
     assert find_documents(mask[1:], 6) is None
     assert find_documents(mask[..., :3, :], 3) is None

@@ -96,6 +96,20 @@ def test_padding_is_left_out(padded):
             )
 
 
+def test_blocks_keep_what_inner_ones_do_not_set():
+    layer = mixed(model=one_layer(), layers="", points=["block"], placement="all")
+    x, mask = torch.randn(2, 20, 16), torch.ones(2, 20, dtype=torch.int64)
+    mask[:, 9:13] = 0
+    with lw.documents(SEGMENTS, padding_mask=mask):
+        expected = layer(x)
+    with lw.documents(SEGMENTS), lw.documents(padding_mask=mask):
+        assert torch.equal(layer(x), expected)
+    with lw.documents(padding_mask=mask):
+        expected = layer(x)
+        with torch.no_grad(), lw.streaming(layer):
+            torch.testing.assert_close(layer(x), expected)
+
+
 @EVERY_POINT
 @KINDS
 def test_streaming_equals_the_whole(point, kind):
@@ -113,9 +127,10 @@ def test_streaming_equals_the_whole(point, kind):
     torch.testing.assert_close(model(ids), whole)
 
 
+@pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("reentrant", [False, True])
-def test_checkpointed_layers_know_the_documents_of_their_call(reentrant):
-    model = mixed(points=list(POINTS)).train()
+def test_checkpointed_layers_know_the_documents_of_their_call(reentrant, training):
+    model = mixed(points=list(POINTS)).train(training)
     batches = [(tokens(2, 20), SEGMENTS), (tokens(2, 20), SEGMENTS.flip(1)), (tokens(2, 20), None)]
     expected = grads(model, *batches)
     model.reentrant = reentrant
@@ -124,14 +139,17 @@ def test_checkpointed_layers_know_the_documents_of_their_call(reentrant):
         torch.testing.assert_close(grads(model, *batches[:2]), grads(model, *batches[:2]))
 
 
-def test_layers_checkpointed_together_need_the_documents_open():
-    model, ids = mixed(points=["block"], placement="all").train(), tokens(2, 20)
-    x = model.transformer.wte(ids)
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_layers_checkpointed_together_need_the_documents_open(reentrant):
+    model, ids = mixed(points=["block"], placement="all").eval(), tokens(2, 20)
+    x = model.transformer.wte(ids).detach().requires_grad_()
     blocks = nn.Sequential(*model.transformer.h)
 
     def run():
-        return torch.utils.checkpoint.checkpoint(blocks, x, use_reentrant=False).square().sum()
+        y = torch.utils.checkpoint.checkpoint(blocks, x, use_reentrant=reentrant)
+        return y.square().sum()
 
+    run().backward()  # without documents
     with lw.documents(SEGMENTS):
         loss = run()
     with pytest.raises(UserError, match="checkpoint each layer by itself"):

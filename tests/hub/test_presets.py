@@ -28,6 +28,16 @@ def test_best_is_what_attach_takes_and_what_the_model_remembers(backbone, tmp_pa
     assert (again(ids).logits == model(ids).logits).all()
 
 
+def test_presets_inside_chains_are_remembered_as_what_they_stand_for():
+    chain = {"kind": "chain", "options": {"mixers": [{"kind": "best", "options": {"rank": 2}}]}}
+    model = lw.attach(llama(), "chain", mixers=[{"kind": "wavelet"}, chain])
+    (saved,) = model.config.latentwave["mixers"]
+    plain, inner = saved["options"]["mixers"]
+    assert plain == {"kind": "wavelet"}
+    options = lw.MixerConfig(kind="best", options={"rank": 2}).resolved().options
+    assert inner["options"]["mixers"] == [{"kind": "dynamic_conv", "options": options}]
+
+
 @pytest.mark.parametrize(
     ("mixer", "options", "points"),
     [

@@ -14,6 +14,7 @@ from latentwave.hub.attached import is_attached
 from latentwave.hub.points import POINTS
 from tests.comparing import assert_differ
 from tests.hub.models import (
+    DEAF_BACKBONES,
     MORE_BACKBONES,
     POINTS_INSIDE,
     UNUSUAL_BACKBONES,
@@ -92,7 +93,15 @@ MISTAKES = [
         {"points": "mlp_hidden"},
         "'mlp_hidden': looked for linear maps named gate_up_proj, .*mlp",
     ),
+    (DEAF_BACKBONES["bloom"], {"points": "mlp_output", "context_length": 9}, "adds the residual"),
+    (
+        DEAF_BACKBONES["bloom"],
+        {"points": "attention_output", "context_length": 9},
+        "self_attention of BloomBlock 0 adds the residual stream itself",
+    ),
     (lambda: nn.Linear(2, 2), {}, "not a transformers model: pass the path"),
+    (llama, {"layers": "model.layers"}, "is a transformers model: drop layers='model.layers'"),
+    (lambda: torch.compile(llama()), {"layers": "model.layers"}, "is a transformers model"),
     (Decoder, {}, 'Decoder is not a transformers model.*layers="transf'),
     (Decoder, {"layers": "transformer.h"}, "pass context_length"),
     (Decoder, PLAIN | {"layers": "blocks"}, "'blocks'; its lists of modules are transformer.h"),

@@ -7,12 +7,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from torch import nn
-from transformers import PreTrainedModel
 
 from latentwave.errors import UserError
 from latentwave.hub.attached import all_mixers, find_anchor, is_attached
 from latentwave.hub.configs import CONFIG_NAME, forget_mixers, remember_mixers
-from latentwave.hub.decoder import Decoder, check_form, find_decoder, head_counts
+from latentwave.hub.decoder import (
+    Decoder,
+    check_form,
+    find_decoder,
+    head_counts,
+    is_transformers,
+)
 from latentwave.hub.mixed import (
     MixedDecoder,
     MixedModel,
@@ -80,7 +85,7 @@ def attach(
             may choose others; a saved model keeps the ones it was trained with. Or a list of
             (mixer, points) pairs, where points None means the default and no two mixers share a
             point: [("kv_shift", "qkv"), (MixerConfig(…), ["attention", "mlp"])].
-        layers: for models outside transformers: the dotted name of the list that holds the
+        layers: only for models outside transformers: the dotted name of the list that holds the
             layers, such as "transformer.h", the list itself, or the layers.
         modules: the paths of "attention" and "mlp" inside a layer, such as {"mlp": "mlp"};
             default: found by name.
@@ -103,7 +108,8 @@ def attach(
 
     Raises:
         UserError: if mixers are already attached, the decoder layers or a point in them cannot
-            be found, a layer appears twice in the model, or a name is unknown.
+            be found, a layer appears twice in the model, `layers` is given for a transformers
+            model, or a name is unknown.
         ValueError: for an invalid option value.
 
     Causality: a causal mixer leaves the model causal; `assert_causal` proves it.
@@ -131,6 +137,12 @@ def attach(
             "use latentwave.from_pretrained for a checkpoint with mixers"
         )
     _refuse_attached(model)
+    if layers is not None and is_transformers(model):
+        raise UserError(
+            f"{type(model).__name__} is a transformers model: drop layers={layers!r}, because its "
+            "layers are found by its configuration, and only then do the mixers know of its "
+            "cache, padding and documents; to choose layers, pass placement"
+        )
     decoder = find_decoder(model) if layers is None else plain_decoder(model, layers, channels)
     if decoder.config is not None:
         check_form(decoder, between=any("block" in one.points for one in placed))
@@ -260,8 +272,9 @@ def attach_from_config(model: Model, saved: Any, where: str) -> Model:
             not fit the model.
     """
     try:
-        _check_entry(saved, _FORM if isinstance(model, PreTrainedModel) else _FORM | _PLAIN_FORM)
-        if isinstance(model, PreTrainedModel):
+        known = is_transformers(model)
+        _check_entry(saved, _FORM if known else _FORM | _PLAIN_FORM)
+        if known:
             decoder = find_decoder(model)
         else:
             decoder = plain_decoder(model, saved["layers"] or (), saved["channels"])
@@ -320,6 +333,6 @@ def detach(model: Model) -> Model:
     for module in model.modules():
         if isinstance(module, MixedModel):
             restore_class(module)
-    del anchor._mixed_layers, anchor._mixed_list
     forget_mixers(model)
+    del anchor._mixed_layers, anchor._mixed_list
     return model

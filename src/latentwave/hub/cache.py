@@ -124,7 +124,8 @@ def states_in(cache: cache_utils.Cache, num_layers: int) -> MixerStates:
         if num_tokens > 0:
             raise UserError(
                 f"the cache holds {num_tokens} tokens that the mixers have not seen: "
-                "fill it through this model, with the mixers attached and in eval mode"
+                "fill it through this model, with the mixers attached, in eval mode and without "
+                "packed documents"
             )
     while len(layers) < num_layers:  # a cache without a config creates its layers lazily
         layers.append((cache.layer_class_to_replicate or cache_utils.DynamicLayer)())

@@ -67,6 +67,28 @@ def use_call(call: Call | None) -> Iterator[None]:
         CURRENT.call = before
 
 
+def user_call() -> Call:
+    """The open call of `documents` or `streaming`; an empty one if none is open."""
+    call = CURRENT.call
+    return call if call is not None and call.from_user else Call()
+
+
+def call_by_user(
+    *,
+    states: MixerStates | None = None,
+    segment_ids: Tensor | None = None,
+    padding: Padding | None = None,
+) -> Call:
+    """A call for all models that run inside; what is None stays as in the call around it."""
+    outer = user_call()
+    return Call(
+        outer.states if states is None else states,
+        outer.segment_ids if segment_ids is None else segment_ids,
+        outer.padding if padding is None else padding,
+        from_user=True,
+    )
+
+
 def _backward_pass() -> int:
     if torch.compiler.is_compiling():
         return -1
@@ -89,9 +111,11 @@ def call_of(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call |
     x = args[0] if args else next(iter(kwargs.values()), None)
     backward_pass = _backward_pass()
     if backward_pass == -1 or (call is not None and call.backward_pass == backward_pass):
-        if isinstance(x, Tensor) and layer.training:
+        # Reentrant checkpointing runs layers without gradients, but its inputs require them.
+        if isinstance(x, Tensor) and (torch.is_grad_enabled() or x.requires_grad):
             with _lock:
                 _calls_by_input[x] = call
+        if call is not None:
             vars(layer)["_mixed_recorded"] = True
         return call
     with _lock:

@@ -8,6 +8,8 @@ from typing import Any
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
+from latentwave.hub.attached import is_attached
+
 CONFIG_NAME = "latentwave"
 _ENTRY = "_latentwave_entry"
 
@@ -17,9 +19,10 @@ def saved_mixers(model: nn.Module) -> Any:
 
     A plain PyTorch model holds it as an attribute.
     """
-    if not isinstance(model, PreTrainedModel):
+    owner = _owner(model)
+    if owner is None:
         return vars(model).get(_ENTRY)
-    return getattr(_decoder_config(model), CONFIG_NAME, None)
+    return getattr(_decoder_config(owner), CONFIG_NAME, None)
 
 
 def remember_mixers(model: nn.Module, entry: dict[str, Any]) -> None:
@@ -30,25 +33,36 @@ def remember_mixers(model: nn.Module, entry: dict[str, Any]) -> None:
     may be part of another, which must be saved with the mixers and whose settings it follows: it
     keeps the shared object, unless that already holds another model's mixers.
     """
-    if not isinstance(model, PreTrainedModel):
+    owner = _owner(model)
+    if owner is None:
         vars(model)[_ENTRY] = entry
         return
     before = saved_mixers(model)
     if before == entry:  # the model was built from a configuration with mixers
         return
-    if _has_head(model) or before is not None:
-        _give_own_config(model)
-    setattr(_decoder_config(model), CONFIG_NAME, entry)
+    if _has_head(owner) or before is not None:
+        _give_own_config(model, owner)
+    setattr(_decoder_config(owner), CONFIG_NAME, entry)
 
 
 def forget_mixers(model: nn.Module) -> None:
     """Remove the entry, but not from a configuration shared with another model."""
-    if not isinstance(model, PreTrainedModel):
+    owner = _owner(model)
+    if owner is None:
         vars(model).pop(_ENTRY, None)
         return
-    if _has_head(model):
-        _give_own_config(model)
-    vars(_decoder_config(model)).pop(CONFIG_NAME, None)
+    if _has_head(owner):
+        _give_own_config(model, owner)
+    vars(_decoder_config(owner)).pop(CONFIG_NAME, None)
+
+
+def _owner(model: nn.Module) -> PreTrainedModel | None:
+    """The outermost transformers model around the mixers; None in plain PyTorch models.
+
+    `torch.compile` and PEFT wrap it.
+    """
+    found = (module for module in model.modules() if isinstance(module, PreTrainedModel))
+    return next((module for module in found if module is model or is_attached(module)), None)
 
 
 def _has_head(model: PreTrainedModel) -> bool:
@@ -60,11 +74,11 @@ def _decoder_config(model: PreTrainedModel) -> PretrainedConfig:
     return config
 
 
-def _give_own_config(model: PreTrainedModel) -> None:
-    """Replace a model's configuration with its own copy, in all its modules."""
-    own = copy.deepcopy(model.config)
-    replaced = {id(model.config): own}
-    for name, part in vars(model.config).items():  # such as text_config
+def _give_own_config(model: nn.Module, owner: PreTrainedModel) -> None:
+    """Replace the owner's configuration with a copy of its own, in all modules of the model."""
+    own = copy.deepcopy(owner.config)
+    replaced = {id(owner.config): own}
+    for name, part in vars(owner.config).items():  # such as text_config
         if isinstance(part, PretrainedConfig):
             replaced[id(part)] = getattr(own, name)
     for module in model.modules():

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from latentwave.errors import UserError
 from latentwave.hub.attached import find_anchor
 from latentwave.hub.cache import MixerStates
-from latentwave.hub.calls import CURRENT, Call, use_call
+from latentwave.hub.calls import call_by_user, use_call
 from latentwave.hub.mixed import MixedDecoder, MixedLayer, MixedPart, check_layers
 from latentwave.hub.padding import Padding
 
@@ -21,7 +21,8 @@ def documents(
 ) -> Iterator[None]:
     """Tell the mixers of models run in the `with` block about documents and padding.
 
-    Applies to the thread that enters the block. `backward()` may come after the block, even with
+    Applies to the thread that enters the block. Blocks nest, with `streaming` too: what an inner
+    block does not set is as in the outer one. `backward()` may come after the block, even with
     gradient checkpointing if each layer is checkpointed by itself; if layers are compiled one by
     one and checkpointed from outside, call it inside.
 
@@ -34,9 +35,7 @@ def documents(
         >>> with documents(torch.tensor([[0, 0, 0, 1, 1]])):
         ...     pass  # loss = model(tokens, targets)
     """
-    outer = CURRENT.call
-    states = outer.states if outer is not None and outer.from_user else None
-    with use_call(Call(states, segment_ids, Padding.of(padding_mask), from_user=True)):
+    with use_call(call_by_user(segment_ids=segment_ids, padding=Padding.of(padding_mask))):
         yield
 
 
@@ -79,5 +78,5 @@ def streaming(model: nn.Module) -> Iterator[MixerStates]:
     if anchor._mixed_list is not None:
         check_layers(anchor)
     states = MixerStates(static=False, is_sliding=False)
-    with use_call(Call(states, from_user=True)):
+    with use_call(call_by_user(states=states)):
         yield states

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache, PretrainedConfig
+from transformers import DynamicCache, PretrainedConfig, PreTrainedModel
 
 from latentwave.errors import UserError
 
@@ -43,6 +43,15 @@ class Decoder:
                     "one, so a mixer would see the tokens of both as one sequence: give each "
                     "layer its own module"
                 )
+
+
+def is_transformers(model: nn.Module) -> bool:
+    """Whether it is a transformers model, perhaps wrapped by `torch.compile` or PEFT."""
+    config = getattr(model, "config", None)
+    return any(
+        isinstance(module, PreTrainedModel) and module.config is config
+        for module in model.modules()
+    )
 
 
 def find_decoder(model: nn.Module) -> Decoder:

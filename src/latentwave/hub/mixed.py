@@ -14,7 +14,7 @@ from transformers import DynamicCache, PretrainedConfig
 
 from latentwave.errors import UserError
 from latentwave.hub.cache import states_in
-from latentwave.hub.calls import CURRENT, Call, call_of, use_call
+from latentwave.hub.calls import CURRENT, Call, call_by_user, call_of, use_call, user_call
 from latentwave.hub.padding import Padding, find_documents, find_padding
 from latentwave.hub.points import Site
 from latentwave.hub.swapping import Swapped, restore_class, swap_class
@@ -202,6 +202,38 @@ def _mix_output(layer: nn.Module, site: Site, output: Any) -> Any:
 class MixedModel(Swapped):
     """A transformers model that contains mixers."""
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Add `segment_ids` to a forward that accepts extra keyword arguments.
+
+        The Trainer drops data set columns that the signature does not name. The decoder gets the
+        documents through the thread's call: many heads do not pass extra arguments on.
+        """
+        super().__init_subclass__(**options)
+        if "_swapped_from" not in vars(cls) or issubclass(cls, MixedDecoder):
+            return
+        plain: Any = cls._swapped_from.forward
+        signature = inspect.signature(plain)
+        *named, last = signature.parameters.values()
+        if last.kind is not inspect.Parameter.VAR_KEYWORD:
+            return
+
+        @functools.wraps(plain)
+        def forward(
+            self: nn.Module, *args: Any, segment_ids: Tensor | None = None, **kwargs: Any
+        ) -> Any:
+            if segment_ids is None:
+                segment_ids = kwargs.get("seq_idx")
+            if segment_ids is None:
+                return plain(self, *args, **kwargs)
+            with use_call(call_by_user(segment_ids=segment_ids)):
+                return plain(self, *args, **kwargs)
+
+        documents = inspect.Parameter("segment_ids", inspect.Parameter.KEYWORD_ONLY, default=None)
+        forward.__signature__ = signature.replace(  # type: ignore[attr-defined]
+            parameters=[*named, documents, last]
+        )
+        cls.forward = forward
+
     def init_continuous_batching(self, *args: Any, **kwargs: Any) -> Any:
         """Refuse continuous batching early, in the caller's thread.
 
@@ -219,30 +251,6 @@ def mix_models(model: nn.Module) -> None:
         generates = hasattr(type(module), "init_continuous_batching")
         if generates and not isinstance(module, MixedModel):
             swap_class(module, MixedModel)
-            _add_segment_ids_argument(module)
-
-
-def _add_segment_ids_argument(model: nn.Module) -> None:
-    """Add `segment_ids` to the signature of a forward that accepts extra keyword arguments.
-
-    The Trainer drops data set columns that the signature does not name.
-    """
-    cls: Any = type(model)
-    plain = cls._swapped_from.forward
-    signature = inspect.signature(plain)
-    *named, last = signature.parameters.values()
-    if "forward" in vars(cls) or last.kind is not inspect.Parameter.VAR_KEYWORD:
-        return
-
-    @functools.wraps(plain)
-    def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        return plain(self, *args, **kwargs)
-
-    documents = inspect.Parameter("segment_ids", inspect.Parameter.KEYWORD_ONLY, default=None)
-    forward.__signature__ = signature.replace(  # type: ignore[attr-defined]
-        parameters=[*named, documents, last]
-    )
-    cls.forward = forward
 
 
 class MixedDecoder(MixedModel):
@@ -275,13 +283,14 @@ class MixedDecoder(MixedModel):
         segment_ids = kwargs.pop("segment_ids", None)
         if segment_ids is None:
             segment_ids = kwargs.get("seq_idx")
-        outer = CURRENT.call if CURRENT.call is not None and CURRENT.call.from_user else Call()
+        outer = user_call()
         if segment_ids is None:
             segment_ids = outer.segment_ids
         # The configuration may have been replaced or changed since attach.
         config = getattr(self, "config", self._mixed_config).get_text_config(decoder=True)
-        cache = kwargs.get("past_key_values")
-        if cache is None and self._wants_cache(config, kwargs.get("use_cache")):
+        cache, mask = kwargs.get("past_key_values"), kwargs.get("attention_mask")
+        created = cache is None and self._wants_cache(config, kwargs.get("use_cache"))
+        if created:
             cache = kwargs["past_key_values"] = DynamicCache(config=config)
         states = None
         if cache is not None:
@@ -290,13 +299,16 @@ class MixedDecoder(MixedModel):
                     "packed documents (segment_ids or seq_idx) cannot be continued from a cache: "
                     "pass use_cache=False"
                 )
-            states = states_in(cache, len(self._mixed_entries))
-        elif segment_ids is None and kwargs.get("attention_mask") is None:
+            if created:  # nobody asked for it
+                segment_ids = find_documents(mask, tokens.shape[1], wait=True)
+            if segment_ids is None:
+                states = states_in(cache, len(self._mixed_entries))
+        elif segment_ids is None and mask is None:
             segment_ids = _documents(kwargs.get("position_ids"), tokens)
         elif segment_ids is None:
-            segment_ids = find_documents(kwargs["attention_mask"], tokens.shape[1])
-        mask = find_padding(kwargs.get("attention_mask"), tokens.shape[1], cache, config)
-        padding = outer.padding if mask is None else Padding.of(mask)
+            segment_ids = find_documents(mask, tokens.shape[1])
+        real = find_padding(mask, tokens.shape[1], cache, config)
+        padding = outer.padding if real is None else Padding.of(real)
         return Call(states, segment_ids, padding)
 
     def _wants_cache(self, config: PretrainedConfig, use_cache: bool | None) -> bool:

@@ -101,17 +101,18 @@ def find_padding(
     )
 
 
-def find_documents(attention_mask: Any, num_tokens: int) -> Tensor | None:
-    """Packed documents from a block-diagonal mask, for a call without a cache.
+def find_documents(attention_mask: Any, num_tokens: int, *, wait: bool = False) -> Tensor | None:
+    """Packed documents from a block-diagonal mask, for a call without earlier tokens.
 
     A token that may not attend to the previous real token starts a new document.
 
     Args:
         attention_mask: as for `find_padding`; only (batch, 1, tokens, tokens) shows documents.
         num_tokens: number of tokens in the call.
+        wait: check whether there are several documents even if that waits for an accelerator.
 
     Returns:
-        (batch, tokens), integers; None if there is one document.
+        (batch, tokens), integers; None if there is one document, where that was checked.
     """
     _, mask = _one_of(attention_mask)
     if not isinstance(mask, Tensor) or mask.dim() != 4 or num_tokens < 2:
@@ -125,7 +126,8 @@ def find_documents(attention_mask: Any, num_tokens: int) -> Tensor | None:
     before = torch.cat([torch.full_like(last[:, :1], -1), last[:, :-1]], dim=1)
     joined = allowed.gather(2, before.clamp(min=0).unsqueeze(-1)).squeeze(-1)
     begins = real & (before >= 0) & ~joined
-    if not torch.compiler.is_compiling() and mask.device.type == "cpu" and not begins.any():
+    can_check = not torch.compiler.is_compiling() and (wait or mask.device.type == "cpu")
+    if can_check and not begins.any():
         return None
     return begins.cumsum(dim=1)
 
@@ -138,7 +140,8 @@ def _one_of(attention_mask: Any) -> tuple[str, Any]:
 
 
 def _allows(mask: Tensor) -> Tensor:
-    return mask if mask.dtype == torch.bool else mask == 0
+    # An added mask may hold biases; old code forbids with −10000, which bfloat16 rounds.
+    return mask if mask.dtype == torch.bool else mask > -5000
 
 
 def _unless_all_real(mask: Tensor) -> Tensor | None:

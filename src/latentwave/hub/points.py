@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, get_args
@@ -160,6 +161,12 @@ def find_sites(
     holder = part if isinstance(layer, nn.ModuleList | nn.ModuleDict) else ""
     if point not in ("qkv", "mlp_hidden"):
         _check_called(module, f"{part} of {where}")
+        if point.endswith("_output") and "residual" in inspect.signature(module.forward).parameters:
+            raise UserError(
+                f"{part} of {where} adds the residual stream itself ({type(module).__name__}."
+                f"forward takes it), so what it returns is not its own output: choose other points "
+                f"than {point!r}"
+            )
         return [
             Site(
                 layer_index=layer_index,
