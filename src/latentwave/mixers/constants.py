@@ -38,7 +38,9 @@ class Constant:
         copy = self._copies.get(key)
         if copy is None:
             with torch.inference_mode(False):  # so that training can use it
-                copy = self._copies[key] = self._original.to(key[1]).to(device)
+                copy = self._original.to(key[1]).to(device)
+            if type(copy) is Tensor:  # the fake ones of torch.export end with the export
+                self._copies[key] = copy
         return copy
 
 
