@@ -14,7 +14,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from latentwave.errors import UserError
 from latentwave.functional import segment_runs
+from latentwave.mixers.constants import is_sharded
 from latentwave.mixers.state import MixerState
 
 _LARGEST = (
@@ -259,7 +261,15 @@ class Mixer(nn.Module, abc.ABC):
 
         R−1 zero tokens before the impulse rule out boundary effects. For a nonlinear mixer this is
         the response to this one input.
+
+        Raises:
+            UserError: if FSDP2 has sharded the mixer.
         """
+        if any(map(is_sharded, self.parameters())):
+            raise UserError(
+                f"this {self.kind!r} mixer is sharded: ask a copy for its response that "
+                "save_mixers and load_mixers bring into a model in one piece"
+            )
         R = self.receptive_field
         dtype = next((p.dtype for p in self.parameters()), torch.get_default_dtype())
         tensors = itertools.chain(self.parameters(), self.buffers())

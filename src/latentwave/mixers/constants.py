@@ -47,7 +47,22 @@ class Constant:
 @torch.no_grad()
 def fill(parameter: nn.Parameter, values: NDArray[Any]) -> None:
     """Write an array into a parameter of the same shape, on any device and of any dtype."""
-    parameter.copy_(torch.from_numpy(values).to(parameter.dtype))
+    copy_whole(parameter, torch.from_numpy(values).to(parameter.dtype))
+
+
+def copy_whole(target: Tensor, values: Tensor) -> None:
+    """Write values into a tensor of the same shape, which FSDP2 may have sharded."""
+    if is_sharded(target):
+        from torch.distributed.tensor import distribute_tensor  # slow to import, rarely needed
+
+        sharded: Any = target
+        values = distribute_tensor(values, sharded.device_mesh, sharded.placements)
+    target.copy_(values)
+
+
+def is_sharded(tensor: Tensor) -> bool:
+    """Whether each process holds only its share, as with FSDP2."""
+    return hasattr(tensor, "full_tensor")
 
 
 def reset_linear(weight: Tensor, bias: Tensor | None = None) -> None:
