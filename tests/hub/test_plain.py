@@ -254,3 +254,22 @@ def test_layers_of_torch_call_their_mixers_in_evaluation():
     assert all(layer.activation_relu_or_gelu == 1 for layer in model.encoder.layers)
     with pytest.raises(UserError, match="build it with enable_nested_tensor=False"):
         mixed(model=Encoder(nested=True), layers="encoder.layers", channels=16)
+
+
+class TokensFirst(Decoder):
+    """A decoder whose layers take (T, B, D)."""
+
+    def forward(self, ids):
+        x = self.transformer.wte(ids).transpose(0, 1)
+        for block in self.transformer.h:
+            x = block(x)
+        return self.head(x.transpose(0, 1))
+
+
+def test_layers_that_take_tokens_first():
+    layers = nn.ModuleList(nn.TransformerEncoderLayer(16, 2, 32) for _ in range(2))
+    with pytest.raises(UserError, match="a MultiheadAttention .* has batch_first=False"):
+        lw.attach(nn.Sequential(*layers), "wavelet", layers=layers, context_length=16)
+    model = mixed(model=TokensFirst())
+    with pytest.raises(UserError, match=r"decoder layer 0 .*\(20, 2, 16\).*across the batch"):
+        lw.assert_causal(model, tokens(2, 20))

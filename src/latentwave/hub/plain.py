@@ -52,6 +52,12 @@ def plain_decoder(model: nn.Module, layers: Layers, channels: int | None) -> Dec
     inside = {id(module) for module in model.modules()}
     if not found or not all(id(layer) in inside for layer in found):
         raise UserError(f"layers must be modules inside the model, got {layers!r}")
+    for module in (each for layer in found for each in layer.modules()):
+        if getattr(module, "batch_first", True) is False:
+            raise UserError(
+                f"a {type(module).__name__} in these layers has batch_first=False, so their input "
+                "is (T, B, D), but mixers need (B, T, D): build the layers with batch_first=True"
+            )
     for module in model.modules():
         if (
             isinstance(module, nn.TransformerEncoder)
