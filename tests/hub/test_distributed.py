@@ -8,6 +8,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import latentwave as lw
 from latentwave.bench.training.engine import shard_model
+from latentwave.errors import UserError
 from latentwave.hub import all_mixers
 from latentwave.hub.points import POINTS
 from tests.hub.models import BACKBONES, mixed, tokens
@@ -83,3 +84,28 @@ def _attach_late(rank):
         torch.testing.assert_close(whole(parameter.grad), gradients[0][name].grad, msg=name)
     lw.detach(model)
     assert [type(layer).__name__ for layer in model.model.layers] == ["FSDPLlamaDecoderLayer"] * 3
+
+
+def test_mixers_of_a_sharded_model_are_saved_loaded_and_reset(tmp_path):
+    run_processes(2, _save_and_load, tmp_path, tmp_path / "mixers")
+
+
+def _save_and_load(rank, folder):
+    torch.manual_seed(0)
+    model = mixed(BACKBONES["llama"](), "short_conv", "mlp")
+    expected = {name: p.detach().clone() for name, p in model.named_parameters()}
+    shard_model(model)
+    lw.save_mixers(model, folder)
+    dist.barrier()
+    for each in all_mixers(model):
+        with pytest.raises(UserError, match="this 'short_conv' mixer is sharded"):
+            each.mixer.impulse_response()
+        each.mixer.reset_parameters()
+    assert any(not torch.equal(whole(p), expected[n]) for n, p in model.named_parameters())
+    lw.load_mixers(model, folder)
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(whole(parameter.detach()), expected[name], msg=name)
+    alone = lw.load_mixers(BACKBONES["llama"](), folder)
+    for each, other in zip(all_mixers(alone), all_mixers(model), strict=True):
+        for own, sharded in zip(each.mixer.parameters(), other.mixer.parameters(), strict=True):
+            assert torch.equal(own, whole(sharded.detach()))

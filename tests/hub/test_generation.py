@@ -236,13 +236,17 @@ def test_the_state_stays_as_long_as_the_filters_are():
     assert samples.nbytes <= 8 * 8 * (3 * 17 + 64), "spare room is bounded too"
 
 
-@pytest.mark.parametrize("kind", ["wavelet", "learnable_wavelet", "filterbank"])
-def test_gradients_flow_through_cached_chunks(kind):
-    model, ids, grads = mixed(gpt2(), kind), tokens(2, 20), []
+@pytest.mark.parametrize(
+    ("kind", "frozen"),
+    [("wavelet", False), ("learnable_wavelet", False), ("filterbank", False), ("pyramid", True)],
+)
+def test_gradients_flow_through_cached_chunks(kind, frozen):
+    ids, grads = tokens(2, 20), []
+    model = mixed(gpt2().requires_grad_(not frozen), kind, context_length=32)
+    trained = lw.mixer_parameters(model) if frozen else model.transformer.wte.weight
     for chunk in (20, 6, 1):
-        model.zero_grad()
-        chunked(model, ids, [*range(0, 20, chunk), 20]).square().mean().backward()
-        grads.append(model.transformer.wte.weight.grad.clone())
+        loss = chunked(model, ids, [*range(0, 20, chunk), 20]).square().mean()
+        grads.append(torch.autograd.grad(loss, trained))
     for each in grads[1:]:
         torch.testing.assert_close(each, grads[0], rtol=1e-3, atol=1e-4)
 

@@ -246,3 +246,48 @@ def test_a_leak_is_found():
     model.transformer.h[1].mlp.register_forward_hook(lambda module, args, out: out.flip(1))
     with pytest.raises(CausalityError, match="the model's output leaks the future"):
         lw.assert_causal(model, tokens(2, 20))
+
+
+class Encoder(nn.Module):
+    """PyTorch's own layers with a causal mask."""
+
+    def __init__(self, nested=False):
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True)
+        self.embed = nn.Embedding(40, 16)
+        self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=nested)
+
+    def forward(self, ids):
+        mask = nn.Transformer.generate_square_subsequent_mask(ids.shape[1])
+        return self.encoder(self.embed(ids), mask=mask, is_causal=True)
+
+
+def test_layers_of_torch_call_their_mixers_in_evaluation():
+    """Their fused kernel, which runs without gradients only, left them out."""
+    model, ids = Encoder().eval(), tokens(2, 20)
+    mixed(model=model, layers="encoder.layers", points=["mlp"], modules={"mlp": "linear1"})
+    with torch.no_grad():
+        torch.testing.assert_close(model(ids), model.train()(ids))
+    lw.detach(model)
+    assert all(layer.activation_relu_or_gelu == 1 for layer in model.encoder.layers)
+    with pytest.raises(UserError, match="build it with enable_nested_tensor=False"):
+        mixed(model=Encoder(nested=True), layers="encoder.layers", channels=16)
+
+
+class TokensFirst(Decoder):
+    """A decoder whose layers take (T, B, D)."""
+
+    def forward(self, ids):
+        x = self.transformer.wte(ids).transpose(0, 1)
+        for block in self.transformer.h:
+            x = block(x)
+        return self.head(x.transpose(0, 1))
+
+
+def test_layers_that_take_tokens_first():
+    layers = nn.ModuleList(nn.TransformerEncoderLayer(16, 2, 32) for _ in range(2))
+    with pytest.raises(UserError, match="a MultiheadAttention .* has batch_first=False"):
+        lw.attach(nn.Sequential(*layers), "wavelet", layers=layers, context_length=16)
+    model = mixed(model=TokensFirst())
+    with pytest.raises(UserError, match=r"decoder layer 0 .*\(20, 2, 16\).*across the batch"):
+        lw.assert_causal(model, tokens(2, 20))

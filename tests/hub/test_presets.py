@@ -5,9 +5,11 @@ import torch
 
 import latentwave as lw
 from latentwave.bench.training import ContestantConfig, build_model, load_recipe
-from latentwave.hub import all_mixers
+from latentwave.errors import UserError
+from latentwave.hub import all_mixers, decoder_layers
 from latentwave.mixers import default_points
-from tests.hub.models import BACKBONES, llama, tokens
+from tests.hub.models import BACKBONES, _backbone, llama, tokens
+from tests.hub.plain import Decoder
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -81,3 +83,60 @@ def test_mixers_of_heads_stand_on_keys_and_values_only(kind, tmp_path):
     fused.save_pretrained(tmp_path)
     ids = tokens(1, 20)
     assert torch.equal(lw.from_pretrained(tmp_path)(ids).logits, fused(ids).logits)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "heads"),
+    [
+        ("CodeGen", {"rotary_dim": 4, "num_attention_heads": 4}, "qvk" * 4),
+        ("GPTBigCode", {"multi_query": False}, "qkv" * 2),
+        ("GPTBigCode", {"multi_query": True}, "qqkv"),
+    ],
+)
+def test_heads_in_an_unusual_order(name, options, heads):
+    model = _backbone(name, **options, intermediate_size=None)()
+    lw.attach(model, "kv_shift")
+    layer, values = decoder_layers(model)[0], []
+    for each in all_mixers(model):
+        assert each.mixer.heads == heads
+        each.mixer.kernels.data.zero_()
+    layer.attn.register_forward_hook(lambda module, args, output: values.append(output[0]))
+    model(tokens(1, 9))
+    assert torch.equal(values[0], values[0][:, :1].expand_as(values[0])), "all values are zero"
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("GPTNeoX", {"rotary_pct": 0.5}), ("Phi", {"partial_rotary_factor": 0.5})],
+)
+def test_whole_rotary_pairs_are_offset(name, options):
+    model = lw.attach(_backbone(name, **options, hidden_size=32)(), "key_offset")
+    mixer = all_mixers(model)[0].mixer
+    head = mixer.taps()[:, 1].view(len(mixer.heads), 16)[mixer.heads.index("k")]
+    assert head.nonzero().flatten().tolist() == [2, 3, 6, 7]
+
+
+def test_a_chain_tells_its_mixers_their_heads():
+    pair = [
+        {"kind": "kv_shift"},
+        {"kind": "chain", "options": {"mixers": [{"kind": "key_offset"}]}},
+    ]
+    model = lw.attach(BACKBONES["llama"](), "chain", mixers=pair, points="qkv")
+    found = {}
+    for each in all_mixers(model):
+        inside = [module for module in each.mixer.modules() if hasattr(module, "heads")]
+        found[each.name.rpartition("qkv_")[2]] = [(part.kind, part.heads) for part in inside]
+    assert found == {
+        "k_proj": [("kv_shift", "kk"), ("key_offset", "kk")],
+        "v_proj": [("kv_shift", "vv")],
+    }
+    with pytest.raises(ValueError, match="list of at least one mixer"):
+        lw.attach(BACKBONES["llama"](), "chain", mixers=[], points="qkv")
+
+
+def test_heads_of_a_plain_model_are_given():
+    where = {"layers": "transformer.h", "context_length": 16}
+    with pytest.raises(UserError, match='channels of c_attn.*pass heads, .*"qqkkvv"'):
+        lw.attach(Decoder(), "kv_shift", **where)
+    model = lw.attach(Decoder(), "kv_shift", heads="qqkkvv", **where)
+    assert all_mixers(model)[0].mixer.num_parameters == 8

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -93,3 +94,12 @@ def test_short_kernels_are_one_block_on_an_accelerator():
     with Recorder() as recorder:
         causal_fir(x, taps).sum().backward()
     assert len(recorder.launches) <= 30
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_run_on_fake_tensors_leaves_the_mixer_usable(case):
+    """torch.export runs a live model on fake tensors; constants copied then were kept."""
+    mixer = build_case(case)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        mixer(torch.empty(1, 9, CHANNELS))
+    assert type(mixer(torch.randn(1, 9, CHANNELS))) is torch.Tensor

@@ -122,7 +122,8 @@ TABLES = {
     ],
     "key_offset": [
         ({"heads": "qv"}, "at least one k, got 'qv'"),
-        ({"heads": "kkk", "channels": 6}, "even number of channels, at least 4, got 2"),
+        ({"heads": "kkk", "channels": 6}, "even number from 4 to its 2 channels, got 2"),
+        ({"rotary_width": 6, "heads": "kq"}, "from 4 to its 4 channels, got 6"),
     ],
 }
 

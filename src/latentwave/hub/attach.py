@@ -15,8 +15,8 @@ from latentwave.hub.decoder import (
     Decoder,
     check_form,
     find_decoder,
-    head_counts,
     is_transformers,
+    projection_of,
 )
 from latentwave.hub.mixed import (
     MixedDecoder,
@@ -208,11 +208,11 @@ def _insert(
 
 def _config_at(site: Site, config: MixerConfig, decoder: Decoder) -> MixerConfig | None:
     """The mixer for a site; None if this projection gets none."""
-    if site.point != "qkv" or decoder.config is None:
+    if site.point != "qkv":
         return config
-    num_heads, shared = head_counts(decoder.config)
+    name = site.path.rpartition(".")[2]
     return config.at_projection(
-        site.path.rpartition(".")[2], num_heads=num_heads, num_key_value_heads=shared
+        projection_of(decoder, name, layer_index=site.layer_index, channels=site.channels)
     )
 
 

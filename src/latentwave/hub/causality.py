@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from latentwave.errors import UserError
 from latentwave.hub.attached import all_mixers, is_attached
 from latentwave.hub.decoder import decoder_layers, eval_mode, find_decoder
+from latentwave.hub.mixed import sites_of
 from latentwave.mixers import Mixer
 
 
@@ -48,8 +49,8 @@ def assert_causal(
     Raises:
         CausalityError: if an output depends on a later token; says which layer, how, and by how
             much.
-        UserError: if there are fewer than two tokens, or if a model outside transformers gets no
-            input_ids or has no embedding for them.
+        UserError: if there are fewer than two tokens, if a model outside transformers gets no
+            input_ids or has no embedding for them, or if layers with mixers take (T, B, D).
 
     Example:
         >>> from latentwave.mixers import build_mixer
@@ -233,8 +234,14 @@ def _recording(trial: _Trial) -> Iterator[dict[str, Tensor]]:
     def recorder(name: str) -> Callable[[nn.Module, object, object], None]:
         def hook(module: nn.Module, args: object, output: object) -> None:
             first = output if isinstance(output, Tensor) else output[0]  # type: ignore[index]
-            if first.dim() > 2 and first.shape[:2] == trial.x.shape[:2]:
+            B, T = trial.x.shape[:2]
+            if first.dim() > 2 and first.shape[:2] == (B, T):
                 record[name] = first
+            elif first.dim() > 2 and first.shape[:2] == (T, B) and sites_of(module):
+                raise UserError(
+                    f"{name} gives an output of shape {tuple(first.shape)} for {B} sequences of "
+                    f"{T} tokens: its mixer mixes across the batch, because it needs (B, T, D)"
+                )
 
         return hook
 

@@ -61,7 +61,7 @@ def streaming(model: nn.Module) -> Iterator[MixerStates]:
 
     Example:
         >>> from latentwave.hub import attach
-        >>> layers = [nn.TransformerEncoderLayer(8, 2, 16) for _ in range(3)]
+        >>> layers = [nn.TransformerEncoderLayer(8, 2, 16, batch_first=True) for _ in range(3)]
         >>> model = attach(nn.Sequential(*layers), "wavelet", layers=layers, context_length=64)
         >>> with streaming(model) as state:
         ...     pass  # logits = model(tokens, cache)

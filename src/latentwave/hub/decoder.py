@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PretrainedConfig, PreTrainedModel
 
 from latentwave.errors import UserError
+from latentwave.mixers import head_roles
+from latentwave.mixers.base import Projection
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -203,7 +205,37 @@ def _are_layers(modules: nn.ModuleList) -> bool:
     )
 
 
-def head_counts(config: PretrainedConfig) -> tuple[int, int]:
+def projection_of(decoder: Decoder, name: str, *, layer_index: int, channels: int) -> Projection:
+    """What is known about the output of a linear map inside attention.
+
+    Args:
+        decoder: that contains it.
+        name: of the linear map.
+        layer_index: of its layer.
+        channels: its output features.
+    """
+    if decoder.config is None:
+        return Projection(name=name)
+    config: Any = decoder.config
+    num_heads, shared = _head_counts(config)
+    if config.model_type == "codegen":  # in four parts, as it was trained on as many devices
+        heads = "".join(role * (num_heads // 4) for role in "qvk") * 4
+    elif config.model_type == "gpt_bigcode" and not config.multi_query:
+        heads = "qkv" * num_heads
+    else:
+        heads = head_roles(name, num_heads, shared)
+    width = getattr(config, "rotary_dim", None)
+    rope = getattr(config, "rope_parameters", None) or {}
+    if getattr(config, "layer_types", None):
+        rope = rope.get(config.layer_types[layer_index], rope)
+    factor = rope.get("partial_rotary_factor")
+    # "proportional" rotates pairs of the whole head, some of them by an angle of 0.
+    if width is None and factor is not None and rope.get("rope_type") != "proportional":
+        width = int(channels // len(heads) * factor)
+    return Projection(name=name, heads=heads, rotary_width=width)
+
+
+def _head_counts(config: PretrainedConfig) -> tuple[int, int]:
     """The number of query heads, and of key and value heads."""
     num_heads: int = config.num_attention_heads
     if getattr(config, "multi_query", False) and not getattr(

@@ -125,6 +125,10 @@ def mix_layer(module: nn.Module, sites: Sequence[Site]) -> None:
         if not isinstance(part, nn.ModuleList | nn.ModuleDict):  # these are never called
             swap_class(part, MixedPart if path else MixedLayer)
     layer._mixed_links = _links(layer, layer._mixed_parts)
+    if isinstance(module, nn.TransformerEncoderLayer) and layer._mixed_parts:
+        # In evaluation, PyTorch computes known activations without calling the parts.
+        layer._mixed_activation = layer.activation_relu_or_gelu
+        layer.activation_relu_or_gelu = 0
 
 
 def _links(layer: nn.Module, paths: Iterable[str]) -> tuple[tuple[nn.Module, str, nn.Module], ...]:
@@ -149,6 +153,8 @@ def unmix_layer(module: nn.Module) -> None:
     """Undo `mix_layer`."""
     layer: Any = module
     parts = tuple(layer._mixed_parts.values())
+    if "_mixed_activation" in vars(layer):
+        layer.activation_relu_or_gelu = layer._mixed_activation
     for part in (layer, *parts):
         restore_class(part)
         for name in [name for name in vars(part) if name.startswith("_mixed_")]:

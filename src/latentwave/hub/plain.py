@@ -52,6 +52,22 @@ def plain_decoder(model: nn.Module, layers: Layers, channels: int | None) -> Dec
     inside = {id(module) for module in model.modules()}
     if not found or not all(id(layer) in inside for layer in found):
         raise UserError(f"layers must be modules inside the model, got {layers!r}")
+    for module in (each for layer in found for each in layer.modules()):
+        if getattr(module, "batch_first", True) is False:
+            raise UserError(
+                f"a {type(module).__name__} in these layers has batch_first=False, so their input "
+                "is (T, B, D), but mixers need (B, T, D): build the layers with batch_first=True"
+            )
+    for module in model.modules():
+        if (
+            isinstance(module, nn.TransformerEncoder)
+            and module.use_nested_tensor
+            and set(module.layers) & set(found)
+        ):
+            raise UserError(
+                "an nn.TransformerEncoder turns padded input into nested tensors, which mixers "
+                "cannot read: build it with enable_nested_tensor=False"
+            )
     if channels is None:
         channels = _width(found)
     config = getattr(model, "config", None)

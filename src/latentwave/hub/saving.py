@@ -18,6 +18,7 @@ from latentwave.errors import UserError
 from latentwave.hub.attach import attach_from_config, detach
 from latentwave.hub.attached import all_mixers, is_attached
 from latentwave.hub.configs import saved_mixers
+from latentwave.mixers.constants import copy_whole, is_sharded
 
 WEIGHTS_NAME = "mixers.safetensors"
 DESCRIPTION_NAME = "mixers.json"
@@ -28,7 +29,8 @@ def save_mixers(model: nn.Module, path: str | Path) -> None:
     """Write the mixers of a model, without the backbone, into a folder: a few kilobytes.
 
     `mixers.safetensors` holds their tensors by layer and name, in their current precision;
-    `mixers.json` describes the mixers and their positions. Existing files are replaced.
+    `mixers.json` describes the mixers and their positions. Existing files are replaced. If FSDP2
+    has sharded the model, every process must call it, and the first one writes.
 
     Args:
         model: with mixers. If PEFT wraps it, the mixers that PEFT trains are written.
@@ -44,9 +46,12 @@ def save_mixers(model: nn.Module, path: str | Path) -> None:
             f"this {type(inner).__name__} has no mixers to save: attach some, or save the model "
             "with its save_pretrained"
         )
+    own = _tensors(inner)
+    tensors = {name: _whole(tensor.detach()).cpu().contiguous() for name, tensor in own.items()}
+    if any(map(is_sharded, own.values())) and torch.distributed.get_rank():
+        return
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _tensors(inner).items()}
     weights = save(tensors, {"format": "pt"})
     described = {**entry, "sha256": hashlib.sha256(weights).hexdigest()}
     # The description comes last, because it holds the hash of the weights.
@@ -56,6 +61,8 @@ def save_mixers(model: nn.Module, path: str | Path) -> None:
 
 def load_mixers(model: Model, path: str | Path) -> Model:
     """Load mixers that `save_mixers` wrote into a model with a backbone of the same shape.
+
+    If FSDP2 has sharded the model, every process must call it.
 
     Args:
         model: without mixers, to attach them; or with mixers of the same kind, options and
@@ -86,7 +93,7 @@ def load_mixers(model: Model, path: str | Path) -> Model:
         raise
     with torch.no_grad():
         for name, tensor in own.items():
-            tensor.copy_(saved[name])
+            copy_whole(tensor, saved[name])
     return model
 
 
@@ -102,6 +109,11 @@ def _tensors(model: nn.Module) -> dict[str, Tensor]:
         for each in all_mixers(model)
         for name, tensor in each.mixer.state_dict(keep_vars=True).items()
     }
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    sharded: Any = tensor
+    return sharded.full_tensor() if is_sharded(tensor) else tensor
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -111,8 +111,8 @@ class GrowingSiteState(SiteState):
             history <= _SHORT
             or torch.compiler.is_compiling()
             or self.num_padded is not None
-            or new.requires_grad
-            or (buffer is not None and buffer.requires_grad)
+            # A mixer's own gradients may need the samples too.
+            or torch.is_grad_enabled()
         ):
             if buffer is None:
                 old = new.new_zeros(len(new), history, new.shape[2])

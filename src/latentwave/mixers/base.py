@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 import itertools
 import numbers
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -12,12 +14,29 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from latentwave.errors import UserError
 from latentwave.functional import segment_runs
+from latentwave.mixers.constants import is_sharded
 from latentwave.mixers.state import MixerState
 
 _LARGEST = (
     2**24
 )  # limit on channels and context tokens, which bounds the memory options can ask for
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Projection:
+    """The output of a linear map inside attention.
+
+    Attributes:
+        name: the name of the linear map.
+        heads: the role of each head, see `head_roles`; None if unknown.
+        rotary_width: how many channels of each head rotate, the first ones; None for all.
+    """
+
+    name: str
+    heads: str | None = None
+    rotary_width: int | None = None
 
 
 class Mixer(nn.Module, abc.ABC):
@@ -129,19 +148,18 @@ class Mixer(nn.Module, abc.ABC):
 
     @classmethod
     def options_at(
-        cls, projection: str, num_heads: int, num_key_value_heads: int
-    ) -> dict[str, Any] | None:
-        """Extra options for a mixer on queries, keys or values.
+        cls, projection: Projection, options: Mapping[str, Any]
+    ) -> Mapping[str, Any] | None:
+        """The options of a mixer on queries, keys or values.
 
         Args:
-            projection: the name of the linear map whose output it mixes.
-            num_heads: number of query heads.
-            num_key_value_heads: number of key heads, and of value heads.
+            projection: what it mixes.
+            options: those that were given, which take precedence.
 
         Returns:
             The options; None if the mixer does not apply to this projection.
         """
-        return {}
+        return options
 
     def reset_parameters(self) -> None:
         """Set every parameter to its initial value, in place; subclasses reset their own.
@@ -243,7 +261,15 @@ class Mixer(nn.Module, abc.ABC):
 
         R−1 zero tokens before the impulse rule out boundary effects. For a nonlinear mixer this is
         the response to this one input.
+
+        Raises:
+            UserError: if FSDP2 has sharded the mixer.
         """
+        if any(map(is_sharded, self.parameters())):
+            raise UserError(
+                f"this {self.kind!r} mixer is sharded: ask a copy for its response that "
+                "save_mixers and load_mixers bring into a model in one piece"
+            )
         R = self.receptive_field
         dtype = next((p.dtype for p in self.parameters()), torch.get_default_dtype())
         tensors = itertools.chain(self.parameters(), self.buffers())

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from latentwave.errors import UserError
-from latentwave.mixers.base import Mixer
+from latentwave.mixers.base import Mixer, Projection
 from latentwave.mixers.registry import MixerConfig, build_mixer, register_mixer
 from latentwave.mixers.state import MixerState, PartState
 
@@ -52,19 +52,24 @@ class ChainMixer(Mixer):
         mixers: Sequence[Mapping[str, Any]] = _DEFAULT,
     ) -> None:
         super().__init__(channels, context_length)
-        if not isinstance(mixers, Sequence) or isinstance(mixers, str) or len(mixers) == 0:
-            raise ValueError(
-                'mixers must be a list of at least one mixer, such as [{"kind": "wavelet"}], got '
-                f"{mixers!r}"
-            )
-        _refuse_long(mixers)
         self.mixers = nn.ModuleList(
-            build_mixer(_config(each), channels=channels, context_length=context_length)
-            for each in mixers
+            build_mixer(each, channels=channels, context_length=context_length)
+            for each in _configs(mixers)
         )
         self.causal = all(mixer.causal for mixer in self._each())
         # Exact for filters of gain 1: weight beyond the sum is beyond one of them.
         self.tail_share = sum(mixer.tail_share for mixer in self._each())
+
+    @classmethod
+    def options_at(
+        cls, projection: Projection, options: Mapping[str, Any]
+    ) -> Mapping[str, Any] | None:
+        """The mixers that apply to the projection, each with its own options there."""
+        placed = (
+            each.at_projection(projection) for each in _configs(options.get("mixers", _DEFAULT))
+        )
+        own = [{"kind": each.kind, "options": each.options} for each in placed if each is not None]
+        return {**options, "mixers": own} if own else None
 
     @property
     def receptive_field(self) -> int:
@@ -116,6 +121,16 @@ class ChainMixer(Mixer):
                 padding_mask=padding_mask,
             )
         return x
+
+
+def _configs(mixers: Any) -> list[MixerConfig]:
+    if not isinstance(mixers, Sequence) or isinstance(mixers, str) or len(mixers) == 0:
+        raise ValueError(
+            'mixers must be a list of at least one mixer, such as [{"kind": "wavelet"}], got '
+            f"{mixers!r}"
+        )
+    _refuse_long(mixers)
+    return [_config(each) for each in mixers]
 
 
 def _refuse_long(mixers: Sequence[Any]) -> None:

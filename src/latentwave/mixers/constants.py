@@ -38,14 +38,31 @@ class Constant:
         copy = self._copies.get(key)
         if copy is None:
             with torch.inference_mode(False):  # so that training can use it
-                copy = self._copies[key] = self._original.to(key[1]).to(device)
+                copy = self._original.to(key[1]).to(device)
+            if type(copy) is Tensor:  # the fake ones of torch.export end with the export
+                self._copies[key] = copy
         return copy
 
 
 @torch.no_grad()
 def fill(parameter: nn.Parameter, values: NDArray[Any]) -> None:
     """Write an array into a parameter of the same shape, on any device and of any dtype."""
-    parameter.copy_(torch.from_numpy(values).to(parameter.dtype))
+    copy_whole(parameter, torch.from_numpy(values).to(parameter.dtype))
+
+
+def copy_whole(target: Tensor, values: Tensor) -> None:
+    """Write values into a tensor of the same shape, which FSDP2 may have sharded."""
+    if is_sharded(target):
+        from torch.distributed.tensor import distribute_tensor  # slow to import, rarely needed
+
+        sharded: Any = target
+        values = distribute_tensor(values, sharded.device_mesh, sharded.placements)
+    target.copy_(values)
+
+
+def is_sharded(tensor: Tensor) -> bool:
+    """Whether each process holds only its share, as with FSDP2."""
+    return hasattr(tensor, "full_tensor")
 
 
 def reset_linear(weight: Tensor, bias: Tensor | None = None) -> None:

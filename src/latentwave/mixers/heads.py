@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from latentwave.errors import UserError
 from latentwave.functional.averages import accumulation_dtype
+from latentwave.mixers.base import Projection
 from latentwave.mixers.channels import FirMixer
 from latentwave.mixers.constants import Constant
 from latentwave.mixers.registry import register_mixer
 
 _FUSED = ("c_attn", "qkv_proj", "Wqkv")
+_SEPARATE = {
+    **{"q_proj": "q", "k_proj": "k", "v_proj": "v"},
+    **{"query": "q", "key": "k", "value": "v"},
+}
 
 
 def head_roles(projection: str, num_heads: int, num_key_value_heads: int | None = None) -> str:
@@ -42,12 +49,11 @@ def head_roles(projection: str, num_heads: int, num_key_value_heads: int | None 
         return "".join(role * count for role, count in counts.items())
     if projection == "query_key_value":
         return ("q" * (num_heads // shared) + "kv") * shared
-    for role, names in {"q": "query", "k": "key", "v": "value"}.items():
-        if projection in (f"{role}_proj", names):
-            return role * counts[role]
+    if projection in _SEPARATE:
+        return _SEPARATE[projection] * counts[_SEPARATE[projection]]
     raise ValueError(
-        f"the heads of projection {projection!r} are unknown: known names are q_proj, k_proj, "
-        f"v_proj, query, key, value, query_key_value, {', '.join(_FUSED)}"
+        f"the heads of projection {projection!r} are unknown: known names are "
+        f"{', '.join(_SEPARATE)}, query_key_value, {', '.join(_FUSED)}"
     )
 
 
@@ -61,7 +67,8 @@ class HeadMixer(FirMixer):
         channels: D, the width of the projection's output.
         context_length: L, at least 2.
         heads: one letter, q, k or v, per head of D / len(heads) channels, as from `head_roles`;
-            default: one key head.
+            default: one key head. `attach` at "qkv" takes those of all queries, keys and values,
+            and finds them by itself in transformers models.
 
     Raises:
         ValueError: if the heads do not divide the channels, or none of them is filtered.
@@ -87,11 +94,26 @@ class HeadMixer(FirMixer):
 
     @classmethod
     def options_at(
-        cls, projection: str, num_heads: int, num_key_value_heads: int
-    ) -> dict[str, Any] | None:
-        """The heads of the projection; None if none of them is filtered."""
-        heads = head_roles(projection, num_heads, num_key_value_heads)
-        return {"heads": heads} if set(heads) & set(cls.shifts) else None
+        cls, projection: Projection, options: Mapping[str, Any]
+    ) -> Mapping[str, Any] | None:
+        """The heads of the projection; None if none of them is filtered.
+
+        Raises:
+            UserError: if they are unknown.
+        """
+        role = _SEPARATE.get(projection.name)
+        if role is not None and role not in cls.shifts:
+            return None
+        heads = options.get("heads", projection.heads)
+        if heads is None:
+            raise UserError(
+                f"{cls.kind!r} cannot tell which channels of {projection.name} are queries, keys "
+                "and values in a model outside transformers: pass heads, one letter, q, k or v, "
+                'per head of all three, such as "qqkkvv"'
+            )
+        if role is not None:
+            heads = role * heads.count(role)
+        return {**options, "heads": heads}
 
     @property
     def receptive_field(self) -> int:
@@ -168,8 +190,8 @@ class KeyOffsetMixer(HeadMixer):
 
         y_i(t) = x_i(t − 1)   for the channels i of the slower half of a key head's pairs
 
-    Queries, values and the other pairs pass unchanged. No parameters. It runs before the rotation,
-    so a key keeps its own position.
+    Queries, values, the other pairs and channels that do not rotate pass unchanged. No parameters.
+    It runs before the rotation, so a key keeps its own position.
 
     Reference: the key offset of modded-nanogpt (Jordan et al., 2025), which runs after the
     rotation, on pairs that do not rotate.
@@ -177,12 +199,14 @@ class KeyOffsetMixer(HeadMixer):
     Args:
         channels: see `HeadMixer`.
         context_length: see `HeadMixer`.
-        heads: see `HeadMixer`; heads need an even number of channels, at least 4.
+        heads: see `HeadMixer`.
         interleaved: whether pairs are neighbours, (0, 1), (2, 3) …, as in GPT-J, or half a head
             apart, as in most models.
+        rotary_width: how many channels of each head rotate, the first ones, an even number from 4;
+            default: all. `attach` reads it from the configuration of transformers models.
 
     Raises:
-        ValueError: see `HeadMixer`, and for heads with fewer than two pairs.
+        ValueError: see `HeadMixer`, and for an invalid `rotary_width`.
 
     Causality: y(t) reads x(t − 1) and x(t).
 
@@ -201,18 +225,31 @@ class KeyOffsetMixer(HeadMixer):
         *,
         heads: str = "k",
         interleaved: bool = False,
+        rotary_width: int | None = None,
     ) -> None:
         super().__init__(channels, context_length, heads=heads)
-        width = self.head_width
-        if width < 4 or width % 2:
+        width = self.head_width if rotary_width is None else rotary_width
+        if not 4 <= width <= self.head_width or width % 2:
             raise ValueError(
-                f"a head must have an even number of channels, at least 4, got {width}"
+                "the rotary channels of a head must be an even number from 4 to its "
+                f"{self.head_width} channels, got {width}"
             )
         self.interleaved = interleaved
         pairs = np.arange(width) // 2 if interleaved else np.arange(width) % (width // 2)
-        slower = pairs >= width // 2 - width // 4
+        slower = np.zeros(self.head_width, dtype=bool)
+        slower[:width] = pairs >= width // 2 - width // 4
         from_before = (self._filtered[:, None] & slower).flatten()
         self._taps = Constant(np.stack([~from_before, from_before], axis=1).astype(np.float64))
+
+    @classmethod
+    def options_at(
+        cls, projection: Projection, options: Mapping[str, Any]
+    ) -> Mapping[str, Any] | None:
+        """See `HeadMixer`; also the rotary channels."""
+        own = super().options_at(projection, options)
+        if own is None or projection.rotary_width is None:
+            return own
+        return {"rotary_width": projection.rotary_width, **own}
 
     def taps(self) -> Tensor:
         """The kernels of all channels, (D, 2): (1, 0) or (0, 1)."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from latentwave.errors import UserError
-from latentwave.mixers.base import Mixer
+from latentwave.mixers.base import Mixer, Projection
 from latentwave.mixers.option_types import declared_types, fits, in_words
 
 MixerClass = TypeVar("MixerClass", bound=type[Mixer])
@@ -89,18 +89,14 @@ class MixerConfig:
         options = dict(preset.options) | dict(self.options)
         return MixerConfig(kind=preset.kind, options=options)
 
-    def at_projection(
-        self, projection: str, *, num_heads: int, num_key_value_heads: int
-    ) -> MixerConfig | None:
+    def at_projection(self, projection: Projection) -> MixerConfig | None:
         """The config for the output of one attention projection.
 
         Returns:
-            The config plus `Mixer.options_at`; None if the mixer does not apply to it.
+            The config with `Mixer.options_at`; None if the mixer does not apply to it.
         """
-        added = _find(self.kind).options_at(projection, num_heads, num_key_value_heads)
-        if added is None:
-            return None
-        return dataclasses.replace(self, options=added | dict(self.options))
+        options = _find(self.kind).options_at(projection, self.options)
+        return None if options is None else dataclasses.replace(self, options=options)
 
 
 def register_mixer(kind: str) -> Callable[[MixerClass], MixerClass]:
