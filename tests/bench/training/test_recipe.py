@@ -143,10 +143,15 @@ def test_a_recipe_may_name_a_part_again(tmp_path):
 
 def test_a_contestant_sees_its_own_backbone_and_training():
     deeper = ContestantConfig(backbone={"num_layers": 12}, learning_rate=5e-4, num_steps=500)
-    recipe = Recipe(name="x", contestants={"none": ContestantConfig(), "deeper": deeper})
+    recipe = Recipe(
+        name="x",
+        contestants={"none": ContestantConfig(), "deeper": deeper},
+        training=TrainingConfig(learning_rate=1e-3, muon_learning_rate=2e-2),
+    )
     seen = recipe.as_seen_by("deeper")
     assert (seen.backbone.num_layers, recipe.backbone.num_layers) == (12, 10)
     assert (seen.training.learning_rate, seen.training.num_steps) == (5e-4, 500)
+    assert seen.training.muon_learning_rate == 1e-2
     assert seen.as_seen_by("deeper") == seen
     assert recipe.as_seen_by("none").training == recipe.training
 
