@@ -85,8 +85,18 @@ def corpus_of_run(folder: Path) -> data.CorpusConfig:
 
 
 def store_of_run(folder: Path, codec: data.Codec) -> data.TokenStore:
-    """The corpus that a run was trained on, as tokens that still mean the same."""
+    """The corpus that a run was trained on, the same tokens in the same splits.
+
+    Raises:
+        UserError: if its folder does not say which, or the corpus has changed since.
+    """
     store = data.prepare(corpus_of_run(folder))
+    known, found = training.read_record(folder)["corpus"].get("sha256"), store.metadata.sha256
+    if found != known:
+        raise UserError(
+            f"the corpus of {folder} has changed since training (sha256 {known} then, {found} "
+            "now), and its splits with it: restore it, or train again"
+        )
     if not store.codec.same_tokens(codec):
         raise UserError(f"the corpus of {folder} has other tokens now: train again")
     return store
