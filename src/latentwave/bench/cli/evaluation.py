@@ -16,6 +16,7 @@ from latentwave.bench.cli.shared import (
     say,
     store_of_run,
     tell,
+    verified,
 )
 from latentwave.bench.data.folders import write_durably
 from latentwave.bench.inspection import InspectedRun, inspect_runs
@@ -39,7 +40,7 @@ def evaluate(
         store = store_of_run(run, codec)
     else:
         config = in_tokens_of(run, codec, corpus_config(corpus))
-        store = data.prepare(config)
+        store = verified(data.prepare(config))
         if config.tokenizer_name != "pretrained" and not store.codec.same_tokens(codec):
             raise UserError(
                 f"the model reads {codec.vocab_size} different tokens ({codec.kind}), "
