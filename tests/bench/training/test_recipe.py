@@ -86,6 +86,10 @@ def test_no_recipe_says_a_thing_twice(path):
         (lambda: BackboneConfig(architecture="bert"), "got 'bert'"),
         (lambda: BackboneConfig(frontend_strides=[4]), r"must be two numbers >= 1, got \[4\]"),
         (lambda: BackboneConfig(hidden_size=10, num_heads=4), "num_heads=4 must divide"),
+        (
+            lambda: BackboneConfig(positions="rotary", hidden_size=60, num_heads=4),
+            "hidden_size=60 ÷ backbone.num_heads=4 is 15: it must be even",
+        ),
         (lambda: BackboneConfig(num_layers=0), "num_layers must be >= 1, got 0"),
         (lambda: TrainingConfig(learning_rate=0.0), "learning_rate must be > 0, got 0"),
         (lambda: TrainingConfig(num_steps=75), "num_steps=75 must be a multiple of.*=50"),

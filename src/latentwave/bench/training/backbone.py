@@ -79,6 +79,14 @@ class BackboneConfig:
                 f"backbone.positions of {self.architecture!r} must be null or one of: {choices}; "
                 f"got {self.positions!r}"
             )
+        positions: str = self.positions or (*allowed, "rotary")[0]
+        width = self.hidden_size // self.num_heads
+        if positions == "rotary" and width % 2:
+            raise UserError(
+                f"rotary positions turn pairs of a head's coordinates, but backbone.hidden_size="
+                f"{self.hidden_size} ÷ backbone.num_heads={self.num_heads} is {width}: it must be "
+                "even"
+            )
         if self.qk_norm and (self.architecture != "llama" or self.positions == "none"):
             raise UserError(
                 'backbone.qk_norm needs the architecture "llama" with rotary positions, got '
