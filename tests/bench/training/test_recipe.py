@@ -90,6 +90,7 @@ def test_no_recipe_says_a_thing_twice(path):
             lambda: BackboneConfig(positions="rotary", hidden_size=60, num_heads=4),
             "hidden_size=60 ÷ backbone.num_heads=4 is 15: it must be even",
         ),
+        (lambda: BackboneConfig(architecture="llama", dropout=0.5), "dropout=0.5 needs another"),
         (lambda: BackboneConfig(num_layers=0), "num_layers must be >= 1, got 0"),
         (lambda: TrainingConfig(learning_rate=0.0), "learning_rate must be > 0, got 0"),
         (lambda: TrainingConfig(num_steps=75), "num_steps=75 must be a multiple of.*=50"),
