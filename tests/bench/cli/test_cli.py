@@ -81,6 +81,20 @@ def test_train_evaluate_generate(workplace, capsys):
     assert run("generate", folder, "--prompt", "wave ", "--temperature", "0") == 0
 
 
+def test_a_corpus_that_changed_since_training_is_refused(workplace, tmp_path, capsys):
+    words = workplace / "words.txt"
+    before = words.read_text()
+    words.write_text("wave " + before)
+    try:
+        assert run("evaluate", workplace / "out" / "none-seed0") == 2
+        assert "has changed since training (sha256 " in capsys.readouterr().err
+        assert run("inspect", workplace / "out" / "none-seed0", "--output", tmp_path / "page") == 2
+        assert "has changed since training (sha256 " in capsys.readouterr().err
+    finally:
+        words.write_text(before)
+    assert run("evaluate", workplace / "out" / "none-seed0") == 0
+
+
 def test_evaluate_counts_the_tokens_that_are_predicted(workplace, tmp_path, capsys):
     text = (workplace / "words.txt").read_text()
     (tmp_path / "documents").mkdir()

@@ -11,6 +11,7 @@ import yaml
 
 from latentwave.bench.cli import shared
 from latentwave.bench.cli.main import main
+from latentwave.bench.data import CorpusConfig, prepare
 from latentwave.bench.training.progress import PlainConsole
 from tests.processes import ENVIRONMENT
 from tests.tiny import tiny_recipe, write_text
@@ -121,6 +122,15 @@ def test_what_the_machine_refuses(error, values, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("latentwave.bench.training.prepared_store", refuse)
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(values))
     refused(capsys, "train", tmp_path / "recipe.yaml")
+
+
+def test_a_store_with_other_bytes_than_were_written(values, tmp_path, capsys):
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(values))
+    (tokens,) = prepare(CorpusConfig(**values["corpus"])).folder.glob("tokens.bin")
+    tokens.write_bytes(bytes(tokens.stat().st_size))
+    for command in (["train", "recipe.yaml"], ["prepare", "words.txt"]):
+        told = refused(capsys, *command)
+        assert f"delete {tokens.parent} and prepare the corpus again" in told
 
 
 def test_a_run_that_diverges(values, tmp_path, capsys):

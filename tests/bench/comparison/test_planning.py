@@ -37,6 +37,16 @@ def test_budgets_follow_each_contestants_own_baseline():
     assert steps == {"none": 1000, "large": 500, "mixed": 500, "fixed": 250}
 
 
+def test_the_same_tokens_are_those_of_the_baseline(experiment, tmp_path):
+    recipe, store = experiment
+    short = ContestantConfig(backbone={"num_layers": 1}, num_steps=4)
+    own = {"short": short, "mixed": ContestantConfig(backbone={"num_layers": 1}, baseline="short")}
+    recipe = dataclasses.replace(recipe, contestants=recipe.contestants | own, seeds=[0])
+    results = compare(recipe, store, tmp_path / "out", console=QUIET)
+    steps = {name: contestant.num_steps for name, contestant in results.contestants.items()}
+    assert steps == {"none": 8, "wavelet": 8, "short": 4, "mixed": 4}
+
+
 def test_a_contestant_beyond_the_budget_still_gets_one_evaluation():
     matched = match_budget(recipe_of(dear=ContestantConfig()), {"none": 1.0, "dear": 1e6})
     assert matched.contestants["dear"].num_steps == 50

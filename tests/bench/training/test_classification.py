@@ -177,6 +177,18 @@ def write_sounds(folder):
     return made.write(folder, files | tables)
 
 
+def test_the_same_flops_count_frames_of_any_length(tmp_path):
+    corpus = sounds_of(write_sounds, tmp_path)
+    settings = {"num_steps": 4, "evaluate_every_steps": 1, "save_every_steps": 4}
+    coarse = ContestantConfig(backbone={"frontend_strides": [8, 5]})
+    recipe = recipe_of(corpus, "encoder", mixer=coarse, training=settings, budget="flops")
+    results = compare(recipe, prepare(corpus), tmp_path / "cmp", console=QUIET)
+    plain, half = (own.curve[-1] for own in results.contestants.values())
+    assert half.steps > plain.steps == 4
+    per_step = half.flops / half.steps
+    assert abs(half.flops - plain.flops) <= per_step / 2
+
+
 NONCAUSAL = ContestantConfig(
     kind="filterbank", options={"causal": False, "num_filters": 4, "kernel_size": 5}
 )

@@ -3,6 +3,7 @@ import torch
 
 import latentwave as lw
 from latentwave.bench.training import ContestantConfig, build_model
+from latentwave.bench.training.models import build_classifier
 from latentwave.errors import UserError
 from tests.tiny import tiny_backbone
 
@@ -51,3 +52,20 @@ def test_an_odd_width_is_named():
     backbone = tiny_backbone(hidden_size=15, num_heads=3)
     with pytest.raises(UserError, match=r"mixer 'wavelet': fraction=0.5 of 15 channels"):
         build_model(backbone, ContestantConfig(kind="wavelet"), vocab_size=30, seed=0)
+
+
+def test_options_of_backbones_reach_classifiers():
+    def build(architecture, **changes):
+        backbone = tiny_backbone(architecture=architecture, **changes)
+        classes = {"class_names": ("a", "b"), "multi_label": False}
+        return build_classifier(backbone, ContestantConfig(), vocab_size=8, seed=0, **classes)
+
+    usual, scaled = (
+        build("llama", scaled_residual_init=scaled).model.layers[0].mlp.down_proj.weight
+        for scaled in (False, True)
+    )
+    assert torch.allclose(scaled, usual / 2)
+    embeddings = build("encoder", initializer_range=0.5).model.embeddings.tok_embeddings.weight
+    assert 0.3 < float(embeddings.detach().std()) < 0.7
+    with pytest.raises(UserError, match=r"backbone\.qk_norm is a choice of language models"):
+        build("llama", qk_norm=True)

@@ -86,6 +86,11 @@ def test_no_recipe_says_a_thing_twice(path):
         (lambda: BackboneConfig(architecture="bert"), "got 'bert'"),
         (lambda: BackboneConfig(frontend_strides=[4]), r"must be two numbers >= 1, got \[4\]"),
         (lambda: BackboneConfig(hidden_size=10, num_heads=4), "num_heads=4 must divide"),
+        (
+            lambda: BackboneConfig(positions="rotary", hidden_size=60, num_heads=4),
+            "hidden_size=60 ÷ backbone.num_heads=4 is 15: it must be even",
+        ),
+        (lambda: BackboneConfig(architecture="llama", dropout=0.5), "dropout=0.5 needs another"),
         (lambda: BackboneConfig(num_layers=0), "num_layers must be >= 1, got 0"),
         (lambda: TrainingConfig(learning_rate=0.0), "learning_rate must be > 0, got 0"),
         (lambda: TrainingConfig(num_steps=75), "num_steps=75 must be a multiple of.*=50"),
@@ -143,10 +148,15 @@ def test_a_recipe_may_name_a_part_again(tmp_path):
 
 def test_a_contestant_sees_its_own_backbone_and_training():
     deeper = ContestantConfig(backbone={"num_layers": 12}, learning_rate=5e-4, num_steps=500)
-    recipe = Recipe(name="x", contestants={"none": ContestantConfig(), "deeper": deeper})
+    recipe = Recipe(
+        name="x",
+        contestants={"none": ContestantConfig(), "deeper": deeper},
+        training=TrainingConfig(learning_rate=1e-3, muon_learning_rate=2e-2),
+    )
     seen = recipe.as_seen_by("deeper")
     assert (seen.backbone.num_layers, recipe.backbone.num_layers) == (12, 10)
     assert (seen.training.learning_rate, seen.training.num_steps) == (5e-4, 500)
+    assert seen.training.muon_learning_rate == 1e-2
     assert seen.as_seen_by("deeper") == seen
     assert recipe.as_seen_by("none").training == recipe.training
 

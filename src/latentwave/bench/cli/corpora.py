@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from latentwave.bench import data
-from latentwave.bench.cli.shared import corpus_config, say
+from latentwave.bench.cli.shared import corpus_config, say, verified
 from latentwave.bench.data.download import CATALOGUE, downloaded, fetch
 
 _MIB = 1 << 20
@@ -44,7 +44,7 @@ def prepare(corpus: str, *, fields: dict[str, Any], output: Path | None = None) 
     started = time.time()
     store = data.prepare(config, output)
     seconds = time.time() - started
-    meta = store.metadata
+    meta = verified(store).metadata
     units = ", ".join(f"{number:,} {unit}s" for unit, number in meta.num_units.items())
     sizes = ", ".join(f"{name} {split.num_tokens:,}" for name, split in meta.splits.items())
     tokens = f"{meta.vocab_size} different" if meta.vocab_size else meta.dtype

@@ -11,12 +11,12 @@ from latentwave.bench.cli.shared import (
     Split,
     check_at_least,
     corpus_config,
-    corpus_of_run,
     in_tokens_of,
     keeps_documents_apart,
     say,
     store_of_run,
     tell,
+    verified,
 )
 from latentwave.bench.data.folders import write_durably
 from latentwave.bench.inspection import InspectedRun, inspect_runs
@@ -36,17 +36,17 @@ def evaluate(
     """
     check_at_least(1, batch_size=batch_size)
     model, codec = training.load_run(run)
-    if corpus is not None:
-        config = in_tokens_of(run, codec, corpus_config(corpus))
+    if corpus is None:
+        store = store_of_run(run, codec)
     else:
-        config = corpus_of_run(run)
-    store = data.prepare(config)
-    if config.tokenizer_name != "pretrained" and not store.codec.same_tokens(codec):
-        raise UserError(
-            f"the model reads {codec.vocab_size} different tokens ({codec.kind}), {config.name} "
-            f"has {store.metadata.vocab_size} others ({store.metadata.tokenizer}): it was trained "
-            "on another corpus"
-        )
+        config = in_tokens_of(run, codec, corpus_config(corpus))
+        store = verified(data.prepare(config))
+        if config.tokenizer_name != "pretrained" and not store.codec.same_tokens(codec):
+            raise UserError(
+                f"the model reads {codec.vocab_size} different tokens ({codec.kind}), "
+                f"{config.name} has {store.metadata.vocab_size} others "
+                f"({store.metadata.tokenizer}): it was trained on another corpus"
+            )
     if training.is_classifier(model):
         measured, count = training.evaluate_on_split(model, store, split, batch_size)
         shown = ", ".join(f"{name} {value:.4f}" for name, value in measured.items())

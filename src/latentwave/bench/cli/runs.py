@@ -8,7 +8,7 @@ from typing import Any
 from latentwave.bench import comparison, training
 from latentwave.bench import ladder as ladders
 from latentwave.bench import report as reports
-from latentwave.bench.cli.shared import ERR, OUT, say, tell
+from latentwave.bench.cli.shared import ERR, OUT, say, tell, verified
 from latentwave.bench.data.checks import check_seeds
 from latentwave.errors import UserError
 
@@ -41,7 +41,7 @@ def train(
     check_seeds("seed", [seed])
     folder = output or Path("runs") / f"{recipe.name}-{contestant}-seed{seed}"
     training.start_processes(recipe.training.timeout_seconds)
-    store = training.prepared_store(recipe.corpus)
+    store = verified(training.prepared_store(recipe.corpus))
     result = training.train(recipe, contestant, seed, store, folder, resume=resume, console=ERR)
     if not training.is_main():
         return
@@ -86,7 +86,7 @@ def compare(
     training.start_processes(recipe.training.timeout_seconds)
     comparison.compare(
         recipe,
-        training.prepared_store(recipe.corpus),
+        verified(training.prepared_store(recipe.corpus)),
         folder,
         resume=resume,
         workers=comparison.Workers(**workers),
@@ -139,7 +139,7 @@ def ladder(
         time: only time training steps; for multipliers in seconds, on an otherwise idle machine
     """
     loaded = ladders.load_ladder(recipe)
-    store = training.prepared_store(loaded.corpus)
+    store = verified(training.prepared_store(loaded.corpus))
     folder = output or Path("runs") / loaded.name
     planned = ladders.Ladder(loaded, store, folder)
     if plan:
@@ -179,7 +179,7 @@ def search(recipe: Path, *, workers: dict[str, Any], output: Path | None = None)
     loaded = ladders.load_search(recipe)
     ladders.run_search(
         loaded,
-        training.prepared_store(loaded.base.corpus),
+        verified(training.prepared_store(loaded.base.corpus)),
         output or Path("runs") / loaded.base.name,
         workers=comparison.Workers(**workers),
         console=ERR,

@@ -84,9 +84,25 @@ def corpus_of_run(folder: Path) -> data.CorpusConfig:
         raise UserError(f"{folder}/run.json does not say which corpus: {error}") from error
 
 
+def verified(store: data.TokenStore) -> data.TokenStore:
+    """A store whose tokens are those that were written: checked once a command, not by workers."""
+    training.on_main(store.verify)
+    return store
+
+
 def store_of_run(folder: Path, codec: data.Codec) -> data.TokenStore:
-    """The corpus that a run was trained on, as tokens that still mean the same."""
-    store = data.prepare(corpus_of_run(folder))
+    """The corpus that a run was trained on, the same tokens in the same splits.
+
+    Raises:
+        UserError: if its folder does not say which, or the corpus has changed since.
+    """
+    store = verified(data.prepare(corpus_of_run(folder)))
+    known, found = training.read_record(folder)["corpus"].get("sha256"), store.metadata.sha256
+    if found != known:
+        raise UserError(
+            f"the corpus of {folder} has changed since training (sha256 {known} then, {found} "
+            "now), and its splits with it: restore it, or train again"
+        )
     if not store.codec.same_tokens(codec):
         raise UserError(f"the corpus of {folder} has other tokens now: train again")
     return store

@@ -88,7 +88,7 @@ def compare(
     budget = on_main(lambda: _read_budget(recipe, folder))
     alike = settle_compilation(recipe, store)
     clock = on_main(lambda: _clock(alike, store, folder, time_again))
-    planned = on_main(lambda: _with_budgets(alike, costs, clock, budget, folder))
+    planned = on_main(lambda: _with_budgets(alike, store, costs, clock, budget, folder=folder))
 
     def tuning_folder(name: str, rate: float, seed: int) -> Path:
         return folder / _TUNING / f"{name}-lr{rate:g}-seed{seed}"
@@ -202,16 +202,22 @@ def _read_budget(recipe: Recipe, folder: Path) -> _Budget:
 
 def _with_budgets(
     recipe: Recipe,
+    store: TokenStore,
     costs: Mapping[str, ModelCost],
     clock: Clock | None,
     budget: _Budget,
+    *,
     folder: Path,
 ) -> Recipe:
     """The recipe with num_steps for each contestant, the same ones when it is resumed."""
     if recipe.budget == "tokens":
-        return recipe
+        return match_budget(recipe, dict.fromkeys(recipe.contestants, 1.0))
     if recipe.budget == "flops":
-        cost = {name: own.flops_per_token for name, own in costs.items()}
+        cost = {
+            name: own.flops_per_token
+            * open_objective(recipe.as_seen_by(name), store).tokens_per_step
+            for name, own in costs.items()
+        }
     elif clock is not None:
         cost = {name: clock.seconds_per_step(name) for name in recipe.contestants}
     else:

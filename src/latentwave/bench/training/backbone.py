@@ -35,10 +35,10 @@ class BackboneConfig:
             "none"; null for the architecture's own.
         initializer_range: standard deviation of initial matrices and embeddings.
         scaled_residual_init: start the output projections of attention and MLP smaller by
-            1/sqrt(2 · num_layers), as GPT-2 does in any case.
+            1/sqrt(2 · num_layers), as GPT-2 and ModernBERT do in any case.
         tie_embeddings: one matrix for input embeddings and output layer.
-        qk_norm: normalise queries and keys of every head ("llama" only; the result is Qwen 3's
-            decoder layer).
+        qk_norm: normalise queries and keys of every head (language models with "llama" only; the
+            result is Qwen 3's decoder layer).
         frontend_channels: filters of the first of the two convolutions that make frames of raw
             sound.
         frontend_kernel_sizes: taps of the two.
@@ -78,6 +78,19 @@ class BackboneConfig:
             raise UserError(
                 f"backbone.positions of {self.architecture!r} must be null or one of: {choices}; "
                 f"got {self.positions!r}"
+            )
+        positions: str = self.positions or (*allowed, "rotary")[0]
+        width = self.hidden_size // self.num_heads
+        if positions == "rotary" and width % 2:
+            raise UserError(
+                f"rotary positions turn pairs of a head's coordinates, but backbone.hidden_size="
+                f"{self.hidden_size} ÷ backbone.num_heads={self.num_heads} is {width}: it must be "
+                "even"
+            )
+        if self.dropout and self.architecture == "llama":
+            raise UserError(
+                f'backbone.dropout={self.dropout:g} needs another architecture than "llama", '
+                "which drops nothing"
             )
         if self.qk_norm and (self.architecture != "llama" or self.positions == "none"):
             raise UserError(

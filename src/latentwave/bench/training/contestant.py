@@ -58,7 +58,7 @@ class ContestantConfig:
         backbone: what differs from the recipe's backbone, such as {num_layers: 6}.
         mixers: several of them instead, each {kind, options, points}, no two at one point.
         baseline: the contestant that this one is measured against.
-        learning_rate: instead of the recipe's.
+        learning_rate: instead of the recipe's; a muon_learning_rate is scaled by the same factor.
         num_steps: instead of the recipe's, to match another budget than tokens.
     """
 
@@ -97,10 +97,12 @@ class ContestantConfig:
 
     def settings_on(self, settings: TrainingConfig) -> TrainingConfig:
         """The contestant's training, made from the recipe's."""
-        rate, steps = self.learning_rate, self.num_steps
+        rate, steps, muon = self.learning_rate, self.num_steps, settings.muon_learning_rate
+        rate = settings.learning_rate if rate is None else rate
         return dataclasses.replace(
             settings,
-            learning_rate=settings.learning_rate if rate is None else rate,
+            learning_rate=rate,
+            muon_learning_rate=None if muon is None else muon * (rate / settings.learning_rate),
             num_steps=settings.num_steps if steps is None else steps,
         )
 

@@ -69,14 +69,7 @@ def build_model(
         )
     check_size(backbone, vocab_size)
     set_seed(seed)
-    model = _language_model(backbone, vocab_size)
-    if backbone.scaled_residual_init and not isinstance(model, GPT2LMHeadModel):
-        # What GPT-2's own initialisation does (Radford et al., 2019).
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                if name.endswith(_RESIDUAL_OUTPUTS):
-                    parameter.div_((2 * backbone.num_layers) ** 0.5)
-    return _attach_contestant(model, backbone, contestant)
+    return _finish(_language_model(backbone, vocab_size), backbone, contestant)
 
 
 def build_classifier(
@@ -113,6 +106,10 @@ def build_classifier(
             "backbone.positions is a choice of language models; classifiers have their "
             f"architecture's own, so it must be null, got {backbone.positions!r}"
         )
+    if backbone.qk_norm:
+        raise UserError(
+            "backbone.qk_norm is a choice of language models: it must be false in classifiers"
+        )
     if sample_rate is not None and architecture != "encoder":
         raise UserError(
             f'raw sound is classified by backbone.architecture "encoder", got {architecture!r}'
@@ -142,7 +139,7 @@ def build_classifier(
     else:
         config = LlamaConfig(**_sizes(backbone, **tokens))
         model = LlamaForSequenceClassification(config)  # type: ignore[no-untyped-call]
-    return _attach_contestant(model, backbone, contestant)
+    return _finish(model, backbone, contestant)
 
 
 def check_size(
@@ -190,9 +187,16 @@ def wave_config(backbone: BackboneConfig, sample_rate: int, **head: Any) -> Wave
     )
 
 
-def _attach_contestant(
+def _finish(
     model: PreTrainedModel, backbone: BackboneConfig, contestant: ContestantConfig
 ) -> PreTrainedModel:
+    """Scale residual outputs where that is asked for, and attach the contestant's mixers."""
+    if backbone.scaled_residual_init:
+        # What GPT-2's own initialisation does (Radford et al., 2019), to names that it lacks.
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if name.endswith(_RESIDUAL_OUTPUTS):
+                    parameter.div_((2 * backbone.num_layers) ** 0.5)
     if contestant.placed:
         try:
             attach(
@@ -285,4 +289,5 @@ def _widths(backbone: BackboneConfig) -> dict[str, Any]:
 def _encoder_options(backbone: BackboneConfig) -> dict[str, Any]:
     places = ("embedding", "mlp", "attention", "classifier")
     dropouts = {f"{place}_dropout": backbone.dropout for place in places}
-    return encoder_defaults(backbone.num_layers) | _widths(backbone) | dropouts
+    own = {"initializer_range": backbone.initializer_range} | dropouts
+    return encoder_defaults(backbone.num_layers) | _widths(backbone) | own
