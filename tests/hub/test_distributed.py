@@ -92,13 +92,18 @@ def test_mixers_of_a_sharded_model_are_saved_loaded_and_reset(tmp_path):
 
 def _save_and_load(rank, folder):
     torch.manual_seed(0)
-    model = mixed(BACKBONES["llama"](), "short_conv", "mlp")
+    bank = {
+        "kind": "filterbank",
+        "options": {"num_filters": 4, "kernel_size": 8, "init": "fourier"},
+    }
+    mixers = [{"kind": "short_conv"}, {"kind": "kv_shift"}, bank]
+    model = mixed(BACKBONES["llama"](), "chain", "qkv", mixers=mixers)
     expected = {name: p.detach().clone() for name, p in model.named_parameters()}
     shard_model(model)
     lw.save_mixers(model, folder)
     dist.barrier()
     for each in all_mixers(model):
-        with pytest.raises(UserError, match="this 'short_conv' mixer is sharded"):
+        with pytest.raises(UserError, match="this 'chain' mixer is sharded"):
             each.mixer.impulse_response()
         each.mixer.reset_parameters()
     assert any(not torch.equal(whole(p), expected[n]) for n, p in model.named_parameters())

@@ -291,3 +291,27 @@ def test_layers_that_take_tokens_first():
     model = mixed(model=TokensFirst())
     with pytest.raises(UserError, match=r"decoder layer 0 .*\(20, 2, 16\).*across the batch"):
         lw.assert_causal(model, tokens(2, 20))
+
+
+def test_mixers_of_layers_given_one_by_one_are_loaded_where_they_were_attached(tmp_path):
+    def attached(model):
+        return mixed(model=model, layers=list(model.transformer.h))
+
+    model, other = attached(Decoder()), Decoder()
+    lw.save_mixers(model, tmp_path)
+    with pytest.raises(UserError, match="layers given one by one.*attach the same mixers"):
+        lw.load_mixers(other, tmp_path)
+    lw.load_mixers(attached(other), tmp_path)
+    for each, again in zip(all_mixers(model), all_mixers(other), strict=True):
+        assert torch.equal(each.mixer.kernels, again.mixer.kernels)
+
+
+def test_the_width_is_that_of_the_residual_stream():
+    """The first norm, in the order of torchtitan's modules, is that of the queries' heads."""
+    model = Decoder()
+    for block in model.transformer.h:
+        block.attn.q_norm, norms = nn.RMSNorm(8), (block.ln_1, block.ln_2)
+        del block.ln_1, block.ln_2
+        block.ln_1, block.ln_2 = norms
+    lw.attach(model, "wavelet", layers="transformer.h", context_length=16)
+    assert all_mixers(model)[0].mixer.channels == 16

@@ -276,8 +276,13 @@ def attach_from_config(model: Model, saved: Any, where: str) -> Model:
         _check_entry(saved, _FORM if known else _FORM | _PLAIN_FORM)
         if known:
             decoder = find_decoder(model)
+        elif saved["layers"] is None:
+            raise UserError(
+                "the mixers were attached to layers given one by one, so their places are not "
+                "saved: attach the same mixers in the same way first, then load"
+            )
         else:
-            decoder = plain_decoder(model, saved["layers"] or (), saved["channels"])
+            decoder = plain_decoder(model, saved["layers"], saved["channels"])
         entry = _insert(
             model,
             decoder,

@@ -85,7 +85,8 @@ def plain_decoder(model: nn.Module, layers: Layers, channels: int | None) -> Dec
 def _width(layers: Iterable[nn.Module]) -> int:
     """The width of the first norm, which reads the residual stream."""
     for layer in layers:
-        for module in layer.modules():
+        # Norms inside attention may be as narrow as a head.
+        for module in (*layer.children(), *layer.modules()):
             weight = getattr(module, "weight", None)
             is_norm = "norm" in type(module).__name__.lower()
             if is_norm and isinstance(weight, Tensor) and weight.dim() == 1:

@@ -15,6 +15,7 @@ from latentwave.functional import (
     windowed_fourier_bank,
 )
 from latentwave.mixers.base import Mixer
+from latentwave.mixers.constants import copy_whole
 from latentwave.mixers.registry import register_mixer
 from latentwave.mixers.state import MixerState
 
@@ -77,9 +78,11 @@ class Bank(Mixer):
         """Initialise the filters, each with Σ_τ h_m(τ)² = 1 (random: on average)."""
         super().reset_parameters()
         group = self.num_filters // len(self.kernel_sizes)
-        self.analysis.zero_()
+        analysis = torch.zeros(
+            self.analysis.shape, dtype=self.analysis.dtype, device=self.analysis.device
+        )
         for filters, K in zip(
-            self.analysis.chunk(len(self.kernel_sizes)), self.kernel_sizes, strict=True
+            analysis.chunk(len(self.kernel_sizes)), self.kernel_sizes, strict=True
         ):
             if self.init == "random":
                 filters[:, :K].normal_(std=1 / math.sqrt(K))
@@ -88,6 +91,7 @@ class Bank(Mixer):
                 shorter = [size for size in self.kernel_sizes if size < K]
                 highest = min(1 / max(shorter), 1 / 2) if shorter else 1 / 2
                 filters[:, :K] = windowed_fourier_bank(group, K, min(1 / K, highest), highest)
+        copy_whole(self.analysis, analysis)
 
     def extra_repr(self) -> str:
         """The options, for `print(model)`."""

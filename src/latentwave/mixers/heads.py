@@ -13,7 +13,7 @@ from latentwave.errors import UserError
 from latentwave.functional.averages import accumulation_dtype
 from latentwave.mixers.base import Projection
 from latentwave.mixers.channels import FirMixer
-from latentwave.mixers.constants import Constant
+from latentwave.mixers.constants import Constant, fill
 from latentwave.mixers.registry import register_mixer
 
 _FUSED = ("c_attn", "qkv_proj", "Wqkv")
@@ -174,8 +174,7 @@ class KvShiftMixer(HeadMixer):
     def reset_parameters(self) -> None:
         """Set the kernels to the identity."""
         super().reset_parameters()
-        self.kernels.zero_()
-        self.kernels[:, 0] = 1.0
+        fill(self.kernels, np.array([[1.0, 0.0]] * len(self.kernels)))
 
     def taps(self) -> Tensor:
         """The kernels of all channels, (D, 2)."""
