@@ -145,6 +145,7 @@ def test_prepare_says_what_it_made(workplace, capsys):
         (["prepare", "{}/missing.txt"], "there is no file or folder"),
         (["evaluate", "{}"], "holds no trained model"),
         (["evaluate", "{}/foreign"], "foreign has no model configuration"),
+        (["evaluate", "{}/removed"], "its model was removed, as a ladder does"),
         (["evaluate", "{}/nothing"], "run.json is damaged (it has changed since it was written)"),
         (["evaluate", "{}/out/none-seed0", "--batch_size", "0"], "batch_size must be >= 1, got 0"),
         (["generate", "{}/out"], "its finished runs are: "),
@@ -167,6 +168,9 @@ def test_mistakes_get_one_line_and_exit_code_2(workplace, arguments, message, ca
         (foreign / "config.json").write_text('{"size": 1}')
         shutil.copytree(workplace / "out" / "none-seed0", nothing)
         (nothing / "run.json").write_text("{}")
+        shutil.copytree(workplace / "out" / "none-seed0", workplace / "removed")
+        for name in ("model", "checkpoints"):
+            shutil.rmtree(workplace / "removed" / name)
 
     assert main([argument.format(workplace) for argument in arguments]) == 2
     err = capsys.readouterr().err
