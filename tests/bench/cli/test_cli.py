@@ -192,7 +192,8 @@ def test_train_takes_the_first_contestant_with_a_mixer(workplace, capsys):
     recipe["contestants"] = {"deeper": {}, "none": {}, "mean": {"kind": "ema"}, "haar": {}}
     path = workplace / "deeper.yaml"
     path.write_text(yaml.safe_dump(recipe))
-    assert run("train", path, "--output", workplace / "m", "--training.num_steps=2") == 0
+    short = ["--training.num_steps=2", "--training.num_warmup_steps=1"]
+    assert run("train", path, "--output", workplace / "m", *short) == 0
     assert "mean, seed 0: validation loss" in capsys.readouterr().out
 
 
