@@ -145,6 +145,7 @@ def test_prepare_says_what_it_made(workplace, capsys):
         (["prepare", "{}/missing.txt"], "there is no file or folder"),
         (["evaluate", "{}"], "holds no trained model"),
         (["evaluate", "{}/foreign"], "foreign has no model configuration"),
+        (["evaluate", "{}/removed"], "its model was removed, as a ladder does"),
         (["evaluate", "{}/nothing"], "run.json is damaged (it has changed since it was written)"),
         (["evaluate", "{}/out/none-seed0", "--batch_size", "0"], "batch_size must be >= 1, got 0"),
         (["generate", "{}/out"], "its finished runs are: "),
@@ -167,6 +168,9 @@ def test_mistakes_get_one_line_and_exit_code_2(workplace, arguments, message, ca
         (foreign / "config.json").write_text('{"size": 1}')
         shutil.copytree(workplace / "out" / "none-seed0", nothing)
         (nothing / "run.json").write_text("{}")
+        shutil.copytree(workplace / "out" / "none-seed0", workplace / "removed")
+        for name in ("model", "checkpoints"):
+            shutil.rmtree(workplace / "removed" / name)
 
     assert main([argument.format(workplace) for argument in arguments]) == 2
     err = capsys.readouterr().err
@@ -188,7 +192,8 @@ def test_train_takes_the_first_contestant_with_a_mixer(workplace, capsys):
     recipe["contestants"] = {"deeper": {}, "none": {}, "mean": {"kind": "ema"}, "haar": {}}
     path = workplace / "deeper.yaml"
     path.write_text(yaml.safe_dump(recipe))
-    assert run("train", path, "--output", workplace / "m", "--training.num_steps=2") == 0
+    short = ["--training.num_steps=2", "--training.num_warmup_steps=1"]
+    assert run("train", path, "--output", workplace / "m", *short) == 0
     assert "mean, seed 0: validation loss" in capsys.readouterr().out
 
 

@@ -103,7 +103,11 @@ def test_matched_budgets_are_kept_when_resumed(experiment, tmp_path, budget):
     recipe, store = experiment
     dear = ContestantConfig(kind="filterbank", options={"num_filters": 64, "kernel_size": 16})
     matched = dataclasses.replace(
-        recipe, budget=budget, contestants={"none": ContestantConfig(), "dear": dear}, seeds=[0]
+        recipe,
+        budget=budget,
+        contestants={"none": ContestantConfig(), "dear": dear},
+        training=dataclasses.replace(recipe.training, num_warmup_steps=1),
+        seeds=[0],
     )
     folder = tmp_path / "out"
     results = compare(matched, store, folder, console=QUIET)

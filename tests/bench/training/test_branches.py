@@ -11,6 +11,7 @@ from torch import nn
 from latentwave.bench.data import RandomWindows, TokenBatches
 from latentwave.bench.training import (
     ContestantConfig,
+    Recipe,
     TrainingConfig,
     build_model,
 )
@@ -119,6 +120,26 @@ def test_batches_are_the_dataset(rank, processes, passes):
             assert torch.equal(batch["labels"][place], item["labels"])
     batches.start_at(60)
     assert torch.equal(next(iter(batches))["input_ids"], seen[60 * passes]["input_ids"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "most"), [({}, 39), ({"schedule": "wsd", "decay_fraction": 0.8}, 8)]
+)
+def test_a_warmup_that_reaches_the_end_or_the_decay_is_refused(changes, most):
+    def seen(num_warmup_steps):
+        training = TrainingConfig(
+            num_steps=40,
+            num_warmup_steps=num_warmup_steps,
+            evaluate_every_steps=20,
+            save_every_steps=20,
+            **changes,
+        )
+        plain = {"none": ContestantConfig()}
+        return Recipe(name="x", contestants=plain, training=training).as_seen_by("none")
+
+    assert seen(most).training.num_warmup_steps == most
+    with pytest.raises(UserError, match=f"num_warmup_steps={most + 1} .*: use at most {most}"):
+        seen(most + 1)
 
 
 def test_untied_and_scaled_initial_weights(text):

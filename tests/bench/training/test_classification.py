@@ -255,7 +255,8 @@ def test_two_processes_give_the_curve_of_one(tmp_path):
 
 @pytest.mark.parametrize("architecture", ["gpt2", "encoder"])
 def test_other_backbones_classify_too(architecture, listops, tmp_path):
-    recipe = recipe_of(LISTOPS, architecture, training={"num_steps": 2, "save_every_steps": 2})
+    training = {"num_steps": 2, "num_warmup_steps": 1, "save_every_steps": 2}
+    recipe = recipe_of(LISTOPS, architecture, training=training)
     result = train(recipe, "mixed", 0, listops, tmp_path / "run", console=QUIET)
     model, _ = load_run(tmp_path / "run")
     measured, _ = evaluate_on_split(model, listops, "test")

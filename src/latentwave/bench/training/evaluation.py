@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from latentwave.bench.data import Codec, TokenStore, load_codec
 from latentwave.bench.data.tasks.examples import LabelledExamples, PadExamples
+from latentwave.bench.training.checkpoint import list_checkpoints
 from latentwave.bench.training.files import MANIFEST, MODEL, RECORD, RESULT, find_fault
 from latentwave.bench.training.models import MULTI_LABEL, SINGLE_LABEL
 from latentwave.bench.training.processes import num_processes, on_all, rank
@@ -202,6 +203,11 @@ def model_folder(folder: Path) -> Path:
             raise UserError(
                 f"the run {folder} diverged at step {diverged_at} and has no model: train it with "
                 "a lower learning rate"
+            )
+        if not (folder / MODEL).exists() and not list_checkpoints(folder):
+            raise UserError(
+                f"the run {folder} is finished and its model was removed, as a ladder does with "
+                "those of its branches: train it again in another folder"
             )
     if (folder / RECORD).exists() and not (folder / MODEL).is_dir():
         raise UserError(

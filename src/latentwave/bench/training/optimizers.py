@@ -159,6 +159,19 @@ def make_schedule(optimizer: Optimizer, settings: TrainingConfig) -> LambdaLR:
     return schedule
 
 
+def check_warmup(settings: TrainingConfig) -> None:
+    """Refuse a warm-up that leaves no step at the peak, or reaches into the decay of "wsd"."""
+    steps, most = settings.num_steps, settings.num_steps - 1
+    if settings.schedule == "wsd":
+        most = first_decay_step(steps, settings.decay_fraction)
+    if settings.num_warmup_steps > most:
+        raise UserError(
+            f"training.num_warmup_steps={settings.num_warmup_steps} is too long for "
+            f"training.num_steps={steps} with the schedule {settings.schedule!r}: use at most "
+            f"{most}"
+        )
+
+
 def rewind_schedule(scheduler: LRScheduler, step: int) -> None:
     """Put a schedule of `make_schedule` to a step, with the rates that it has there."""
     (factor,) = {*scheduler.lr_lambdas}  # type: ignore[attr-defined]

@@ -23,7 +23,7 @@ class TrainingConfig:
             decay_fraction of num_steps. "constant": the stable part alone, from which runs with
             "wsd" can branch off.
         decay_fraction: of num_steps, see "wsd".
-        num_warmup_steps: steps of linear warm-up.
+        num_warmup_steps: steps of linear warm-up, fewer than num_steps.
         optimizer: "adamw", or "muon": Muon (torch's own) for the matrices inside the decoder
             layers and AdamW for the rest: embeddings, output layer, norms and all of the mixers.
         muon_learning_rate: peak of Muon's rate, whose updates are scaled to the size of AdamW's;
