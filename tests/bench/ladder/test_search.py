@@ -74,6 +74,29 @@ def test_another_batch_keeps_the_tokens(tmp_path):
     assert base.training.num_steps * base.training.batch_size == 8 * 2
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeds": [5]}, r"final_seeds must not be among seeds, got \[5\]"),
+        ({"seeds": []}, "seeds must be distinct"),
+        ({"seeds": 3}, "seeds: Input should be a valid list"),
+        ({"finalists": 0}, "finalists must be >= 1, got 0"),
+        ({"groups": [{"training.learning_rate": [0.1]}]}, "groups.0.*: Input should be a valid"),
+        ({"groups": [[{"training.learning_rate": 0.1}]]}, "groups.0.*: Input should be a valid"),
+        ({"groups": [[{"training.learning_rate": []}]]}, r"groups\[0\] must be a list of grids"),
+    ],
+)
+def test_malformed_searches_are_one_line(changes, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        load_search(recipe(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("place", ["training.num_steps", "backbone.context_length"])
+def test_what_does_not_compare_is_not_searched(place, tmp_path):
+    with pytest.raises(UserError, match=f"{place} cannot be searched"):
+        applied(load_search(recipe(tmp_path)).base, {place: 8})
+
+
 @pytest.mark.parametrize("place", ["training.rate", "corpus.name", "x"])
 def test_a_place_that_is_not_there_is_named(place, tmp_path):
     search = load_search(recipe(tmp_path, groups=[[{place: [1]}]]))

@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import with_config
 from rich.console import Console
 
 from latentwave.bench.comparison.workers import Job, Workers
 from latentwave.bench.data import TokenStore
+from latentwave.bench.data.checks import check_seeds, check_values, number
 from latentwave.bench.training import (
     BASELINE,
     ContestantConfig,
@@ -21,15 +23,16 @@ from latentwave.bench.training import (
     describe_environment,
     read_recipe_file,
     read_result,
-    recipe_from_dict,
 )
-from latentwave.bench.training.files import write_json
+from latentwave.bench.training.files import STRICT, write_json
+from latentwave.bench.training.recipe import config_from_dict
 from latentwave.errors import UserError
 
 SEARCH = "search.json"
 Setting = dict[str, Any]
 
 
+@with_config(STRICT)
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SearchRecipe:
     """A coordinate search over the settings of a recipe.
@@ -42,8 +45,24 @@ class SearchRecipe:
     base: Recipe  # whose plain backbone is trained
     groups: list[list[dict[str, list[Any]]]]  # searched one after the other
     seeds: list[int] = dataclasses.field(default_factory=lambda: [1000])  # of every run
-    finalists: int = 3  # settings that are trained again, the best of the search first
+    finalists: int = number(3, 1)  # settings that are trained again, the best of the search first
     final_seeds: list[int] = dataclasses.field(default_factory=lambda: [1001, 1002, 1003])
+
+    def __post_init__(self) -> None:
+        check_values(self)
+        check_seeds("seeds", self.seeds)
+        check_seeds("final_seeds", self.final_seeds)
+        if both := set(self.seeds) & set(self.final_seeds):
+            raise UserError(
+                f"final_seeds must not be among seeds, got {sorted(both)} in both: the runs that "
+                "chose the finalists would also rank them"
+            )
+        for index, group in enumerate(self.groups):
+            if not group or not all(grid and all(grid.values()) for grid in group):
+                raise UserError(
+                    f"groups[{index}] must be a list of grids, such as "
+                    f"{{training.learning_rate: [4.0e-3, 8.0e-3]}}, got {group}"
+                )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,7 +87,7 @@ def load_search(path: str | Path) -> SearchRecipe:
     values.setdefault("contestants", {BASELINE: {}})
     if not own.get("groups"):
         raise UserError(f"{path} has no groups of settings to search")
-    return SearchRecipe(base=recipe_from_dict(values, str(path)), **own)
+    return config_from_dict(SearchRecipe, own | {"base": values}, str(path))
 
 
 def applied(base: Recipe, setting: Mapping[str, Any]) -> Recipe:
@@ -79,6 +98,8 @@ def applied(base: Recipe, setting: Mapping[str, Any]) -> Recipe:
         fields = {each.name for each in dataclasses.fields(getattr(base, group, base))}
         if group not in changes or name not in fields:
             raise UserError(f"there is no {place!r} to search: use training.… or backbone.…")
+        if name in ("num_steps", "context_length"):
+            raise UserError(f"{place} cannot be searched: losses of other {name} do not compare")
         changes[group][name] = value
     training = changes["training"]
     if "batch_size" in training:
@@ -138,15 +159,15 @@ def run_search(
             applied(search.base, setting)
     tried: dict[str, Tried] = {}
     best: Setting = {}
-    for number, group in enumerate(search.groups):
+    for index, group in enumerate(search.groups):
         found = train([best | each for each in _combinations(group)], search.seeds)
         tried |= found
         leader = min(tried.values(), key=lambda each: each.loss)
         if not math.isfinite(leader.loss):
-            raise UserError(f"everything diverged in group {number} of the search: {group}")
+            raise UserError(f"everything diverged in group {index} of the search: {group}")
         best = leader.setting
         for each in sorted(found.values(), key=lambda each: each.loss):
-            console.print(f"group {number}: {each.loss:.4f} {each.setting}", soft_wrap=True)
+            console.print(f"group {index}: {each.loss:.4f} {each.setting}", soft_wrap=True)
     order = sorted(tried.values(), key=lambda each: each.loss)
     chosen = [each.setting for each in order[: search.finalists]]
     ranking = sorted(train(chosen, search.final_seeds).values(), key=lambda each: each.loss)
