@@ -186,7 +186,7 @@ def test_a_damaged_file_is_one_line(content, tmp_path):
 @pytest.mark.slow
 def test_killed_and_resumed_it_has_the_same_losses(finished, store, text, tmp_path):
     recipe = tmp_path / "ladder.yaml"
-    recipe.write_text(yaml.safe_dump(values(text)))
+    recipe.write_text(yaml.safe_dump(values(text), sort_keys=False))
     folder = tmp_path / "ladder"
     command = [sys.executable, "-m", "latentwave", "ladder", str(recipe), "--output", str(folder)]
     for marker in ("seed0/trunk/run.json", "seed0/branch-1/run.json"):
@@ -326,6 +326,14 @@ def test_mistakes_are_one_line(changes, message, text, store, tmp_path):
 def test_the_command_of_a_missing_recipe(capsys, tmp_path):
     assert main(["ladder", str(tmp_path / "none.yaml")]) == 2
     assert "there is no recipe" in capsys.readouterr().err
+
+
+def test_no_time_to_begin_is_no_fault(capsys, tmp_path, text):
+    recipe, output = tmp_path / "ladder.yaml", tmp_path / "out"
+    recipe.write_text(yaml.safe_dump(values(text), sort_keys=False))
+    assert main(["ladder", str(recipe), "--output", str(output), "--limit_minutes", "0"]) == 0
+    assert "6 trunks or searches are left" in capsys.readouterr().err
+    assert not output.exists()
 
 
 def test_what_is_committed_fits(tmp_path):

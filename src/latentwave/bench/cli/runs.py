@@ -158,10 +158,11 @@ def ladder(
             limit_minutes=limit_minutes,
             console=ERR,
         )
-    results = ladders.assemble(planned, store, command=command)
-    results.write(folder)
-    reports.print_ladder(results, OUT)
-    say(f"page: {reports.write_ladder(results, folder)[0]}")
+    if folder.is_dir():  # else there was no time to begin
+        results = ladders.assemble(planned, store, command=command)
+        results.write(folder)
+        reports.print_ladder(results, OUT)
+        say(f"page: {reports.write_ladder(results, folder)[0]}")
     if left:
         tell(f"{left} trunks or searches are left: go on with --resume")
 
