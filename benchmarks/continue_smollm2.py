@@ -169,9 +169,10 @@ def make_table(path: Path, texts: int) -> str:
         low, high = np.quantile(gains[drawn].mean(axis=1), [0.025, 0.975])
         name = " ".join([run.mixer, "+".join(run.points)]).strip()
         gain = "" if run.mixer == "none" else f"{gains.mean():+.4f} [{low:+.4f}, {high:+.4f}]"
+        rate = "–" if run.trained == "mixers" else f"{run.rate:.0e}"
         share = found["mixer_parameters"] / found["num_parameters"]
         lines.append(
-            f"{name:<24} {run.trained:<8} {run.rate:>6.0e} {share:>7.2%} "
+            f"{name:<24} {run.trained:<8} {rate:>6} {share:>7.2%} "
             f"{math.exp(before.mean()):>7.2f} → {math.exp(after.mean()):>6.2f}  {gain}".rstrip()
         )
     return "\n".join(lines)
@@ -187,8 +188,12 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="only make the table again")
     options = parser.parse_args()
     if not options.table:
-        if options.corpus is None or not (paths := sorted(options.corpus.glob("*.txt"))):
-            parser.error(f"--corpus must be a folder with .txt files, got {options.corpus}")
+        paths = sorted(options.corpus.glob("*.txt")) if options.corpus else []
+        if len(paths) <= options.texts:
+            parser.error(
+                f"--corpus must be a folder of more than {options.texts} .txt files, got "
+                f"{options.corpus} with {len(paths)}"
+            )
         done = {run for run, _ in read_records(options.output)}
         _, tokenizer = load_checkpoint()
         chosen = paths[:: len(paths) // options.texts][: options.texts]

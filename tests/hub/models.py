@@ -33,7 +33,7 @@ def sizes(num_layers, **more):
     } | more
 
 
-def _backbone(name, **options):
+def tiny_backbone_of(name, **options):
     """A builder of `…ForCausalLM` and its configuration by their name in transformers."""
 
     def build(num_layers=3):
@@ -53,8 +53,8 @@ def lively(model):
     return (model if getattr(model.config, "num_experts", None) else model.double()).eval()
 
 
-gpt2 = _backbone("GPT2", intermediate_size=None)
-llama = _backbone("Llama")
+gpt2 = tiny_backbone_of("GPT2", intermediate_size=None)
+llama = tiny_backbone_of("Llama")
 GROUPED = {"num_key_value_heads": 1, "head_dim": 8}
 MIXED_ATTENTION = ["sliding_attention", "full_attention", "sliding_attention"]
 
@@ -62,18 +62,20 @@ MIXED_ATTENTION = ["sliding_attention", "full_attention", "sliding_attention"]
 BACKBONES = {"gpt2": gpt2, "llama": llama}
 # Tested with a few mixers in the most telling ways.
 MORE_BACKBONES = {
-    "qwen3": _backbone("Qwen3", **GROUPED),
-    "mistral": _backbone("Mistral", **GROUPED, sliding_window=WINDOW),
-    "gemma3": _backbone("Gemma3", **GROUPED, sliding_window=WINDOW, layer_types=MIXED_ATTENTION),
-    "phi3": _backbone("Phi3"),
-    "gpt_neox": _backbone("GPTNeoX"),
-    "olmo2": _backbone("Olmo2"),
-    "smollm3": _backbone("SmolLM3", num_key_value_heads=1),
+    "qwen3": tiny_backbone_of("Qwen3", **GROUPED),
+    "mistral": tiny_backbone_of("Mistral", **GROUPED, sliding_window=WINDOW),
+    "gemma3": tiny_backbone_of(
+        "Gemma3", **GROUPED, sliding_window=WINDOW, layer_types=MIXED_ATTENTION
+    ),
+    "phi3": tiny_backbone_of("Phi3"),
+    "gpt_neox": tiny_backbone_of("GPTNeoX"),
+    "olmo2": tiny_backbone_of("Olmo2"),
+    "smollm3": tiny_backbone_of("SmolLM3", num_key_value_heads=1),
     # Backbones with convolutions or recurrences of their own keep these in the same cache.
-    "lfm2": _backbone(
+    "lfm2": tiny_backbone_of(
         "Lfm2", num_key_value_heads=1, layer_types=["conv", "full_attention", "conv"]
     ),
-    "qwen3_next": _backbone(
+    "qwen3_next": tiny_backbone_of(
         "Qwen3Next",
         **GROUPED,
         layer_types=["linear_attention", "full_attention", "linear_attention"],
@@ -98,30 +100,30 @@ GEMMA = GROUPED | {
 # Tested where they differ.
 UNUSUAL_BACKBONES = {
     # The embedding is narrower than the layers, as in OPT-350m.
-    "opt": _backbone("OPT", word_embed_proj_dim=8, ffn_dim=32),
+    "opt": tiny_backbone_of("OPT", word_embed_proj_dim=8, ffn_dim=32),
     # It is scaled in place.
-    "ctrl": _backbone("CTRL", dff=32),
+    "ctrl": tiny_backbone_of("CTRL", dff=32),
     # Each layer has an embedding of its own beside it.
-    "gemma4": _backbone("Gemma4", **GEMMA, global_head_dim=8),
+    "gemma4": tiny_backbone_of("Gemma4", **GEMMA, global_head_dim=8),
     # The signal between layers has four dimensions.
-    "gemma3n": _backbone(
+    "gemma3n": tiny_backbone_of(
         "Gemma3n",
         **GEMMA,
         laurel_rank=4,
         altup_num_inputs=2,
         activation_sparsity_pattern=[0.0] * 3,
     ),
-    "minimax": _backbone("MiniMax", num_key_value_heads=2, head_dim=8, num_local_experts=2),
+    "minimax": tiny_backbone_of("MiniMax", num_key_value_heads=2, head_dim=8, num_local_experts=2),
 }
 
 # Their heads do not pass extra arguments on to the decoder.
 DEAF_BACKBONES = {
-    "gptj": _backbone("GPTJ", intermediate_size=None, rotary_dim=4),
-    "falcon": _backbone("Falcon"),
-    "bloom": _backbone("Bloom"),
-    "mpt": _backbone("Mpt"),
-    "codegen": _backbone("CodeGen", num_attention_heads=4, rotary_dim=4),
-    "openai_gpt": _backbone("OpenAIGPT"),
+    "gptj": tiny_backbone_of("GPTJ", intermediate_size=None, rotary_dim=4),
+    "falcon": tiny_backbone_of("Falcon"),
+    "bloom": tiny_backbone_of("Bloom"),
+    "mpt": tiny_backbone_of("Mpt"),
+    "codegen": tiny_backbone_of("CodeGen", num_attention_heads=4, rotary_dim=4),
+    "openai_gpt": tiny_backbone_of("OpenAIGPT"),
 }
 
 POINTS_INSIDE = POINTS[:-1]

@@ -8,7 +8,7 @@ from latentwave.bench.training import ContestantConfig, build_model, load_recipe
 from latentwave.errors import UserError
 from latentwave.hub import all_mixers, decoder_layers
 from latentwave.mixers import default_points
-from tests.hub.models import BACKBONES, _backbone, llama, tokens
+from tests.hub.models import BACKBONES, llama, tiny_backbone_of, tokens
 from tests.hub.plain import Decoder
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -94,7 +94,7 @@ def test_mixers_of_heads_stand_on_keys_and_values_only(kind, tmp_path):
     ],
 )
 def test_heads_in_an_unusual_order(name, options, heads):
-    model = _backbone(name, **options, intermediate_size=None)()
+    model = tiny_backbone_of(name, **options, intermediate_size=None)()
     lw.attach(model, "kv_shift")
     layer, values = decoder_layers(model)[0], []
     for each in all_mixers(model):
@@ -110,7 +110,7 @@ def test_heads_in_an_unusual_order(name, options, heads):
     [("GPTNeoX", {"rotary_pct": 0.5}), ("Phi", {"partial_rotary_factor": 0.5})],
 )
 def test_whole_rotary_pairs_are_offset(name, options):
-    model = lw.attach(_backbone(name, **options, hidden_size=32)(), "key_offset")
+    model = lw.attach(tiny_backbone_of(name, **options, hidden_size=32)(), "key_offset")
     mixer = all_mixers(model)[0].mixer
     head = mixer.taps()[:, 1].view(len(mixer.heads), 16)[mixer.heads.index("k")]
     assert head.nonzero().flatten().tolist() == [2, 3, 6, 7]

@@ -56,7 +56,7 @@ class MixerStates:
         """Remove the last −tokens_to_remove tokens.
 
         Raises:
-            UserError: if a mixer is recurrent.
+            UserError: if a mixer is recurrent, or the cache static.
         """
         if not self.is_croppable:
             raise UserError(
@@ -64,8 +64,7 @@ class MixerStates:
                 "generate without assisted decoding or prompt lookup"
             )
         for site in self._sites.values():
-            if isinstance(site, GrowingSiteState):  # static caches cannot be cropped
-                site.crop(abs(int(tokens_to_remove)))
+            site.crop(abs(int(tokens_to_remove)))
 
     def reset(self) -> None:
         """Forget all tokens."""

@@ -78,6 +78,10 @@ class SiteState(MixerState, abc.ABC):
         return torch.where((self.num_padded.to(new.device) == 0)[:, None, None], new, old)
 
     @abc.abstractmethod
+    def crop(self, num_tokens: int) -> None:
+        """Remove the last tokens."""
+
+    @abc.abstractmethod
     def change(self, change: Callable[[Tensor], Tensor]) -> None:
         """Replace every tensor."""
 
@@ -166,7 +170,7 @@ class GrowingSiteState(SiteState):
             super().remember(name, value if self.num_padded is None else None)
 
     def crop(self, num_tokens: int) -> None:
-        """Remove the last tokens."""
+        """See `SiteState.crop`."""
         for name, written in self._num_written.items():
             left = written - num_tokens
             self._num_written[name] = left if left >= self._floor.get(name, 0) else 0
@@ -250,6 +254,14 @@ class FixedSiteState(SiteState):
             self._derived.pop(name, None)
         else:
             self._keep(name, value if old is None else self._where_real(value, old))
+
+    def crop(self, num_tokens: int) -> None:
+        """Not supported.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError("a static cache cannot be cropped: use a DynamicCache")
 
     def change(self, change: Callable[[Tensor], Tensor]) -> None:
         """See `SiteState.change`."""

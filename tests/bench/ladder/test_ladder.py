@@ -301,7 +301,10 @@ def test_what_cannot_start_leaves_no_folder(finished, store, text, tmp_path):
         ({"lengths": 3}, "lengths"),
         *[
             ({"search": {"factors": [0.5, 1], "budget": budget}}, message)
-            for budget, message in [(-3, "must be > 0, got -3"), (0.1, "2 steps of warm-up")]
+            for budget, message in [
+                (-3, "must be > 0, got -3"),
+                (0.1, "search.budget 0.1 at size 's' is too small"),
+            ]
         ],
         *[
             ({"contestants": {"none": {}, "it": {"kind": "ema"} | own}}, "has no place in a ladder")

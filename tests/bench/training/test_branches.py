@@ -11,13 +11,13 @@ from torch import nn
 from latentwave.bench.data import RandomWindows, TokenBatches
 from latentwave.bench.training import (
     ContestantConfig,
-    Recipe,
     TrainingConfig,
     build_model,
 )
 from latentwave.bench.training.checkpoint import list_checkpoints
 from latentwave.bench.training.optimizers import (
     BatchedMuon,
+    check_warmup,
     make_optimizer,
     make_schedule,
 )
@@ -126,20 +126,19 @@ def test_batches_are_the_dataset(rank, processes, passes):
     ("changes", "most"), [({}, 39), ({"schedule": "wsd", "decay_fraction": 0.8}, 8)]
 )
 def test_a_warmup_that_reaches_the_end_or_the_decay_is_refused(changes, most):
-    def seen(num_warmup_steps):
-        training = TrainingConfig(
-            num_steps=40,
-            num_warmup_steps=num_warmup_steps,
-            evaluate_every_steps=20,
-            save_every_steps=20,
-            **changes,
-        )
-        plain = {"none": ContestantConfig()}
-        return Recipe(name="x", contestants=plain, training=training).as_seen_by("none")
+    def check(num_warmup_steps):
+        training = {"num_steps": 40, "evaluate_every_steps": 20, "save_every_steps": 20} | changes
+        check_warmup(TrainingConfig(num_warmup_steps=num_warmup_steps, **training))
 
-    assert seen(most).training.num_warmup_steps == most
+    check(most)
     with pytest.raises(UserError, match=f"num_warmup_steps={most + 1} .*: use at most {most}"):
-        seen(most + 1)
+        check(most + 1)
+
+
+def test_a_run_that_never_leaves_its_warmup_leaves_no_folder(run_one, tmp_path):
+    with pytest.raises(UserError, match="num_warmup_steps=10 is too long"):
+        run_one(tmp_path / "run", num_warmup_steps=10, **WSD)
+    assert not (tmp_path / "run").exists()
 
 
 def test_untied_and_scaled_initial_weights(text):

@@ -104,10 +104,7 @@ def with_all_contestants(ladder: Ladder, setting: str, size: str) -> Recipe | No
     if not cells:
         return None
     compiled = ladder.rung(cells[0]).compiled
-    # A step costs the same in the warm-up, which may be longer than the default run.
-    recipes = [
-        ladder.recipe.experiment(cell, compile=compiled, num_warmup_steps=0) for cell in cells
-    ]
+    recipes = [ladder.recipe.experiment(cell, compile=compiled) for cell in cells]
     contestants = {name: own for each in recipes for name, own in each.contestants.items()}
     return dataclasses.replace(recipes[0], contestants=contestants)
 
@@ -132,7 +129,7 @@ def cell_cost(
     ladder: Ladder, store: TokenStore, cell: Cell, speed: float | None = None
 ) -> CellCost:
     """What a contestant costs at one size; `speed` is in tokens per second."""
-    own = ladder.recipe.experiment(cell, num_warmup_steps=0).as_seen_by(cell.contestant)
+    own = ladder.recipe.experiment(cell).as_seen_by(cell.contestant)
     cost = contestant_cost(own, cell.contestant, store)
     counted = cost.model_dump(exclude={"peak_memory_bytes", "decoding"})
     return CellCost(**cell._asdict(), **counted, tokens_per_second=speed)

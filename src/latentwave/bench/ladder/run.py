@@ -17,7 +17,7 @@ from latentwave.bench.data import TokenStore
 from latentwave.bench.ladder.recipe import Cell, LadderRecipe, Rung, rung_of, steps_for
 from latentwave.bench.ladder.units import TRUNK, Run, Unit, run_unit
 from latentwave.bench.training import BASELINE, open_objective, settle_compilation
-from latentwave.bench.training.optimizers import first_decay_step
+from latentwave.bench.training.optimizers import check_warmup
 from latentwave.errors import UserError
 
 
@@ -139,20 +139,14 @@ class Ladder:
         for cell in dict.fromkeys(self.searched(cell) for cell in self.recipe.cells()):
             num_parameters = self.rung(cell).num_parameters
             steps = steps_for(self.recipe, cell.setting, cell.size, search.budget, num_parameters)
-            settings = self.recipe.experiment(cell).training
-            warmup, start = (
-                settings.num_warmup_steps,
-                first_decay_step(steps, settings.decay_fraction),
-            )
-            if len(search.factors) > 1 and start <= warmup:
-                raise UserError(
-                    f"search.budget {search.budget:g} makes runs of {steps} steps at size "
-                    f"{cell.size!r}, which decay from step {start}, within the {warmup} steps of "
-                    "warm-up: use a larger budget or a shorter warm-up"
-                )
             runs: list[Run] = []
             for factor in search.factors if len(search.factors) > 1 else ():
                 own = self.recipe.experiment(cell, factor=factor, **_ending(steps, "wsd"))
+                try:
+                    check_warmup(own.training)
+                except UserError as error:
+                    where = f"search.budget {search.budget:g} at size {cell.size!r}"
+                    raise UserError(f"{where} is too small: {error}") from error
                 runs.append((f"factor-{factor:g}", own, None))
             found[cell] = Unit(
                 folder=self.folder.joinpath(*cell, "search"),

@@ -72,11 +72,12 @@ def run_unit(unit: Unit) -> None:
         if unit._has(name):
             continue
         if checkpoint is not None and not checkpoint.is_dir():
-            # The trunk diverged before it came to the checkpoint, and the branch with it.
-            record = describe_run(recipe, unit.contestant, unit.seed, store, checkpoint)
-            open_folder(folder / name, record, resume=True)
-            write_result(folder / name, read_result(folder / TRUNK))
-            continue
+            trunk = read_result(folder / TRUNK)
+            if trunk.diverged_at is not None:  # before the checkpoint, and the branch with it
+                record = describe_run(recipe, unit.contestant, unit.seed, store, checkpoint)
+                open_folder(folder / name, record, resume=True)
+                write_result(folder / name, trunk)
+                continue
         train(
             recipe,
             unit.contestant,

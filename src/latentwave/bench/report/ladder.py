@@ -248,12 +248,12 @@ def _ends(results: LadderResults, setting: str) -> dict[Place, list[LadderPoint]
 
 def _diverged(results: LadderResults) -> list[str]:
     """The cells with runs that diverged; tables have the others alone."""
-    counts: dict[str, list[bool]] = {}
+    cells: dict[str, list[bool]] = {}
     for p in results.points:
         where = f"{p.setting} {p.contestant} {p.size} at {p.budget:g} tokens per parameter"
-        counts.setdefault(where, []).append(p.loss is None)
+        cells.setdefault(where, []).append(p.loss is None)
     return [
-        f"{where}: {sum(all_)} of {len(all_)} seeds" for where, all_ in counts.items() if any(all_)
+        f"{where}: {sum(lost)} of {len(lost)} seeds" for where, lost in cells.items() if any(lost)
     ]
 
 

@@ -16,7 +16,6 @@ from latentwave.bench.data.json_files import validated
 from latentwave.bench.training.backbone import BackboneConfig
 from latentwave.bench.training.contestant import ContestantConfig
 from latentwave.bench.training.files import STRICT
-from latentwave.bench.training.optimizers import check_warmup
 from latentwave.bench.training.settings import TrainingConfig
 from latentwave.errors import UserError
 
@@ -117,12 +116,10 @@ class Recipe:
     def as_seen_by(self, name: str) -> Recipe:
         """The recipe with the backbone and the training of one contestant."""
         contestant = self.contestant(name)
-        training = contestant.settings_on(self.training)
-        check_warmup(training)
         return dataclasses.replace(
             self,
             backbone=contestant.backbone_on(self.backbone),
-            training=training,
+            training=contestant.settings_on(self.training),
             contestants={name: contestant.without_overrides()},
         )
 

@@ -44,6 +44,7 @@ from latentwave.bench.training.objective import (
     open_objective,
     settle_compilation,
 )
+from latentwave.bench.training.optimizers import check_warmup
 from latentwave.bench.training.processes import (
     explained_ends,
     is_main,
@@ -139,8 +140,13 @@ def describe_run(
     store: TokenStore,
     start_from: Path | None = None,
 ) -> dict[str, Any]:
-    """What a run is, as its run.json records it: folders that hold another are refused."""
+    """What a run is, as its run.json records it: folders that hold another are refused.
+
+    Raises:
+        UserError: for a warm-up that is too long for the run.
+    """
     recipe = recipe.as_seen_by(contestant)
+    check_warmup(recipe.training)
     return {
         "contestant": contestant,
         "seed": seed,
