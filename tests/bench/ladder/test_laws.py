@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from latentwave.bench.ladder.laws import fit_law
-from latentwave.bench.ladder.multipliers import held_out_checks, multipliers_of
+from latentwave.bench.ladder.multipliers import held_out_checks, multipliers_of, token_ratio
 from latentwave.bench.ladder.promotion import describe_promotion, promotions_of
 from latentwave.bench.ladder.results import Interval
 from tests.bench.ladder.made_up import SIZES, TRUE, made_up
@@ -124,11 +124,11 @@ def test_what_diverged_or_is_missing_promotes_nothing():
 
 
 def test_a_law_above_the_plain_decoders_loss_says_nothing():
-    setting, costs = made_up({"none": 1.0, "it": 1.5}, (5, 10, 20))
-    lowest = {(size, 20): dict.fromkeys(range(3), TRUE.irreducible) for size in SIZES}
-    setting.losses["none"] |= lowest
-    found = multipliers_of("strong", setting, costs, replicates=2)
-    assert all(m.tokens is None or m.tokens.mean > 0 for m in found)
+    law = TRUE.model_copy(update={"irreducible": 3.0})
+    below, above = law.floor(1e5) - 0.1, law.floor(1e5) + 0.1
+    assert math.isnan(token_ratio(law, 1e5, below, below - 0.1))
+    assert token_ratio(law, 1e5, above, above) == 1
+    assert token_ratio(law, 1e5, above, below) == math.inf
 
 
 @pytest.mark.parametrize(

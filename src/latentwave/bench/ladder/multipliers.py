@@ -125,8 +125,8 @@ def multipliers_of(
             for law in (each.get(size) for each in refitted):
                 drawn = loss + noise(spread, len(pairs))
                 gains.append(base - drawn)
-                tokens.append(_ratio(law, N, base, drawn))
-            ratio = _ratio(laws.get(size), N, base, loss)
+                tokens.append(token_ratio(law, N, base, drawn))
+            ratio = token_ratio(laws.get(size), N, base, loss)
             lowest = min(min(each.values()) for key, each in plain.items() if key[0] == size)
             flops, seconds = _cheaper(
                 by_cell.get((size, contestant)), by_cell.get((size, BASELINE))
@@ -180,18 +180,18 @@ def pair_spread(plain: Losses, losses: Losses) -> float:
     )
 
 
+def token_ratio(law: Law | None, N: float, base: float, loss: float) -> float:
+    """Of tokens; nan without a law, or with one that lies above the plain decoder's own loss."""
+    used = math.inf if law is None else law.tokens_for(N, base)
+    return math.nan if law is None or math.isinf(used) else law.tokens_for(N, loss) / used
+
+
 def _has_joint_law(means: Means) -> bool:
     return len(means) >= _JOINT_LAW and len({size for size, _ in means}) > 1
 
 
 def _means(losses: Losses) -> Means:
     return {key: float(np.mean(list(own.values()))) for key, own in losses.items()}
-
-
-def _ratio(law: Law | None, N: float, base: float, loss: float) -> float:
-    """Of tokens; nan without a law, or with one that lies above the plain decoder's own loss."""
-    used = math.inf if law is None else law.tokens_for(N, base)
-    return math.nan if law is None or math.isinf(used) else law.tokens_for(N, loss) / used
 
 
 def _pooled(groups: Sequence[Sequence[float]]) -> float:
