@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 BENCH_STAMP := .venv/.installed-bench
-# As many processes as cores, each of which goes on with what another has left.
+# As many processes as cores (tests/conftest.py), each of which goes on with what another has left.
 TEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 # Packages that mixers are tested beside, apart because transformers imports some wherever it finds them.

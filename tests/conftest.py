@@ -29,6 +29,12 @@ def pytest_collection_modifyitems(config, items):
     items[:] = chosen
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """As many as the cores have room for: threads of several workers would wait for each other."""
+    return max(1, (os.cpu_count() or 1) // int(os.environ.get("OMP_NUM_THREADS", "1")))
+
+
 # Tiny tensors are slower on several threads; the environment may ask for them all the same.
 if "OMP_NUM_THREADS" not in os.environ:
     torch.set_num_threads(1)
