@@ -1,5 +1,6 @@
 """Every mixer that the contract tests run on; a new kind must add at least one case."""
 
+import pytest
 import torch
 
 from latentwave.mixers import Mixer, build_mixer
@@ -37,6 +38,7 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
     ),
     "best": ("best", {}),
     "ema": ("ema", {}),
+    "ema-all": ("ema", {"fraction": 1.0}),
     "ema-learnable": ("ema", {"learnable": True, "residual": True, "fraction": 1.0}),
     "moving-average": ("moving_average", {"window": 8, "boundary": "mean"}),
     "short-conv": ("short_conv", {}),
@@ -73,6 +75,17 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
         SMALL_MASK | {"kernel_sizes": [2, 4], "mask_layers": 2, "mask_heads": 1, "mask_window": 6},
     ),
 }
+
+
+EVERY_CASE = pytest.mark.parametrize("case", CASES)
+
+
+def signal(*shape: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    return torch.randn(*shape, CHANNELS, dtype=dtype)
+
+
+def double(case: str) -> Mixer:
+    return build_case(case).double()
 
 
 def build_case(name: str) -> Mixer:

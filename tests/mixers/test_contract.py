@@ -10,19 +10,17 @@ from torch.utils.checkpoint import checkpoint
 from latentwave import assert_causal
 from latentwave.mixers import build_mixer, list_mixers
 from tests.comparing import assert_differ, assert_same, with_gradients
-from tests.mixers.cases import CASES, CHANNELS, CONTEXT_LENGTH, build_case
+from tests.mixers.cases import (
+    CASES,
+    CHANNELS,
+    CONTEXT_LENGTH,
+    EVERY_CASE,
+    build_case,
+    double,
+    signal,
+)
 
 T = 37
-MIXED = [1, 1, 5, 1, 1, 1, 7, 2, 1, 1, 16]
-EVERY_CASE = pytest.mark.parametrize("case", CASES)
-
-
-def signal(*shape, dtype=torch.float64):
-    return torch.randn(*shape, CHANNELS, dtype=dtype)
-
-
-def double(case):
-    return build_case(case).double()
 
 
 def start(case, **more):
@@ -98,27 +96,6 @@ def test_the_receptive_field_is_exact(case):
 
 
 @EVERY_CASE
-def test_chunks_equal_the_whole(case):
-    mixer, x = double(case), signal(2, T)
-    whole = mixer(x)
-    for sizes in ([1] * T, MIXED, *([cut, T - cut] for cut in (0, 1, 2, 15, 16, 17, 36, 37))):
-        state = mixer.new_state()
-        parts = [mixer(part, state=state) for part in x.split(sizes, dim=1)]
-        torch.testing.assert_close(torch.cat(parts, dim=1), whole)
-
-
-@EVERY_CASE
-def test_a_cloned_state_branches(case):
-    mixer = double(case)
-    x = signal(1, T)
-    state = mixer.new_state()
-    mixer(x[:, :20], state=state)
-    branch = state.clone()
-    mixer(-x[:, 20:], state=state)
-    torch.testing.assert_close(mixer(x[:, 20:], state=branch), mixer(x)[:, 20:])
-
-
-@EVERY_CASE
 def test_segments_equal_separate_documents(case):
     mixer, x = double(case), signal(1, T)
     lengths = [5, 1, 20, 11]
@@ -131,18 +108,6 @@ def test_segments_equal_separate_documents(case):
         chunks = zip(x.split(chunk, dim=1), ids.split(chunk, dim=1), strict=True)
         parts = [mixer(part, state=state, segment_ids=own) for part, own in chunks]
         torch.testing.assert_close(torch.cat(parts, dim=1), expected)
-
-
-@EVERY_CASE
-def test_a_state_keeps_to_its_kind_of_call(case):
-    mixer, x, ids = double(case), signal(1, 2), torch.zeros(1, 2, dtype=torch.int64)
-    with_ids, without = mixer.new_state(), mixer.new_state()
-    mixer(x, state=with_ids, segment_ids=ids)
-    mixer(x, state=without)
-    with pytest.raises(ValueError, match="pass them at every call"):
-        mixer(x, state=with_ids)
-    with pytest.raises(ValueError, match="start a new one"):
-        mixer(x, state=without, segment_ids=ids)
 
 
 @EVERY_CASE

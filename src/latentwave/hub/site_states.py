@@ -160,9 +160,9 @@ class GrowingSiteState(SiteState):
         self._tensors[name], self._num_written[name] = buffer, history + stop
         return buffer
 
-    def recall(self, name: str) -> Tensor | None:
+    def recall(self, name: str, dtype: torch.dtype) -> Tensor | None:
         """See `MixerState.recall`; compiled graphs recompute instead."""
-        return None if torch.compiler.is_compiling() else super().recall(name)
+        return None if torch.compiler.is_compiling() else super().recall(name, dtype)
 
     def remember(self, name: str, value: Tensor | None) -> None:
         """See `MixerState.remember`; sums over padding are not kept."""

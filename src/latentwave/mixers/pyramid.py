@@ -113,7 +113,7 @@ class PyramidMixer(ChannelMixer):
                 state.derive_early("x", self._window_sums)
             return pyramid_sum(samples, self.weights, runs)[:, self.history :]
         # Constant work for any window; float64 sums do not drift.
-        sums = state.recall("x")
+        sums = state.recall("x", x.dtype)
         if sums is None:
             sums = self._window_sums(state.extend("x", x, history=self.history))
         else:

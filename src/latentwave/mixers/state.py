@@ -60,7 +60,9 @@ class MixerState:
             )
         old = old if old.dtype == new.dtype else old.to(new.dtype)
         both = torch.cat([old, new], dim=1)
-        self._tensors[name] = self.newest(both, history)
+        newest = self.newest(both, history)
+        # A view would keep all tokens of a long call in memory.
+        self._tensors[name] = newest.clone() if new.shape[1] > history else newest
         self._derived.pop(name, None)
         return both
 
@@ -96,8 +98,8 @@ class MixerState:
         return self._tensors.get(name)
 
     def put(self, name: str, value: Tensor) -> None:
-        """Store a recurrent value (one that is replaced, not extended)."""
-        self._tensors[name] = value
+        """Store a copy of a recurrent value (one that is replaced, not extended)."""
+        self._tensors[name] = value.clone()
 
     def derive_early(self, name: str, derive: Callable[[Tensor], Tensor]) -> None:
         """Where derived values need fixed addresses, `remember` one before it is needed.
@@ -107,13 +109,18 @@ class MixerState:
             derive: from the stored samples, (B, history, C), to the value.
         """
 
-    def recall(self, name: str) -> Tensor | None:
+    def recall(self, name: str, dtype: torch.dtype) -> Tensor | None:
         """The value that `remember` stored at the last call, or None if it is out of date.
 
         A derived value, such as a running sum, only saves work: mixers recompute it from the
-        samples when it is missing.
+        samples when it is missing, or when these are about to be rounded to another dtype.
+
+        Args:
+            name: name of the mixer's signal.
+            dtype: dtype of the next samples.
         """
-        return self._derived.get(name)
+        value = self._derived.get(name)
+        return value if value is not None and self._tensors[name].dtype == dtype else None
 
     def remember(self, name: str, value: Tensor | None) -> None:
         """Store a value derived from the samples of `name`; the next `extend` discards it."""
@@ -178,9 +185,9 @@ class PartState(MixerState):
         """See `MixerState.derive_early`."""
         self._whole.derive_early(self._prefix + name, derive)
 
-    def recall(self, name: str) -> Tensor | None:
+    def recall(self, name: str, dtype: torch.dtype) -> Tensor | None:
         """See `MixerState.recall`."""
-        return self._whole.recall(self._prefix + name)
+        return self._whole.recall(self._prefix + name, dtype)
 
     def remember(self, name: str, value: Tensor | None) -> None:
         """See `MixerState.remember`."""

@@ -227,7 +227,7 @@ class WaveletMixer(ChannelMixer):
         """
         start, stop = self.mixed_range
         channels = x if self.num_mixed == self.channels else x[..., start:stop]
-        sums = state.recall("x")
+        sums = state.recall("x", x.dtype)
         if sums is None:
             sums = self._window_sums(state.extend("x", channels, history=self.history))
         else:
