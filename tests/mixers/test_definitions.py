@@ -21,6 +21,7 @@ from latentwave.mixers import (
     list_mixers,
 )
 from latentwave.mixers.dynamic import FUSED_RANK
+from tests.comparing import assert_same
 from tests.mixers.cases import CASES, build_case, randomize
 
 
@@ -56,6 +57,21 @@ def test_slower_rates_of_an_ema_reach_further():
     with torch.no_grad():
         mixer.rate_logits -= 1.0
     assert mixer.receptive_field > before
+
+
+@pytest.mark.parametrize("logits", [[-110.0, 20.0], [-5.0, -6.25], [110.0, 110.0]])
+def test_the_rates_of_an_ema_may_be_learned_to_any_value(logits):
+    mixer = EmaMixer(2, 16, learnable=True, fraction=1.0)
+    with torch.no_grad():
+        mixer.rate_logits.copy_(torch.tensor(logits))
+    x = torch.randn(1, 40, 2)
+    y = mixer(x)
+    (gradient,) = torch.autograd.grad(y.square().sum(), mixer.rate_logits)
+    reach, exact = mixer.bfloat16().receptive_field, mixer.double()  # both hold these values
+    assert reach == exact.receptive_field >= 2
+    assert_same(y, exact(x.double()))
+    (expected,) = torch.autograd.grad(exact(x.double()).square().sum(), exact.rate_logits)
+    torch.testing.assert_close(gradient.double(), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_moving_average_is_the_wavelet_at_one_level():

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from latentwave.functional import decaying_sums
 from latentwave.functional.averages import accumulation_dtype
@@ -110,8 +111,11 @@ class EmaMixer(ChannelMixer):
 
         The weight beyond R tokens is (1 − α)^R; the response itself never ends.
         """
-        slowest = self.rates().detach().min().item()
-        return max(2, math.ceil(math.log(self.tail_share) / math.log1p(-slowest)))
+        if self.learnable:
+            slowest = F.logsigmoid(-self.rate_logits.detach().double()).max().item()
+        else:
+            slowest = self._log_decay.on(torch.device("cpu")).max().item()
+        return max(2, math.ceil(math.log(self.tail_share) / slowest))
 
     def flops(self, num_tokens: int) -> int:
         """Two multiplications and an addition, and one addition if residual."""
@@ -131,8 +135,9 @@ class EmaMixer(ChannelMixer):
         B, _, C = x.shape
         wide = accumulation_dtype(x.dtype)
         if self.learnable:
-            rates = self.rate_logits.to(wide).sigmoid()
-            log_decay = torch.log1p(-rates)
+            logits = self.rate_logits.to(wide)
+            # log(1 − σ(u)) without the difference, which rounds to 0 for fast rates.
+            rates, log_decay = logits.sigmoid(), F.logsigmoid(-logits)
         else:
             rates = self._rates.on(x.device, wide)
             log_decay = self._log_decay.on(x.device, wide)
