@@ -1,6 +1,7 @@
 """The contract of DESIGN: each test runs for every mixer in the registry."""
 
 import functools
+import io
 
 import pytest
 import torch
@@ -141,6 +142,18 @@ def test_counts(case):
     assert mixer.num_parameters == sum(p.numel() for p in mixer.parameters())
     assert mixer.flops(0) == 0
     assert mixer.flops(2 * CONTEXT_LENGTH) >= 2 * mixer.flops(CONTEXT_LENGTH) > 0
+
+
+@EVERY_CASE
+def test_a_pickled_mixer_computes_the_same_on_any_device(case):
+    mixer, x, file = double(case), signal(1, T), io.BytesIO()
+    mixer.to("meta")(x.to("meta"))  # which makes copies of its constants there
+    torch.save(mixer, file)
+    file.seek(0)
+    loaded = torch.load(file, map_location="meta", weights_only=False).to_empty(device="cpu")
+    mixer = double(case)
+    loaded.load_state_dict(mixer.state_dict())
+    torch.testing.assert_close(loaded(x), mixer(x))
 
 
 @EVERY_CASE

@@ -32,6 +32,10 @@ class Constant:
             (cpu.device, cpu.dtype): cpu
         }
 
+    def __reduce__(self) -> tuple[type[Constant], tuple[NDArray[Any]]]:
+        """Copy and pickle the array alone: its copies belong to the devices of this process."""
+        return Constant, (self._original.numpy(),)
+
     def on(self, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
         """The array on a device, rounded before the transfer; do not write to it."""
         key = (device, self._original.dtype if dtype is None else dtype)
