@@ -29,6 +29,19 @@ def test_options_are_a_mapping_of_what_means_the_same():
     assert mixer.levels == [2, 2, 2, 2]
 
 
+@pytest.mark.unchecked
+@pytest.mark.parametrize("kind", lw.list_mixers())
+def test_sizes_may_be_numbers_of_numpy(kind):
+    mixer = lw.build_mixer(kind, channels=np.int64(8), context_length=np.int64(64))
+    assert type(mixer.channels) is type(mixer.flops(1)) is type(mixer.receptive_field) is int
+
+
+def test_options_may_be_numbers_of_numpy():
+    sizes = {"channels": 8, "context_length": 64}
+    assert lw.build_mixer("moving_average", window=np.int64(8), **sizes).receptive_field == 8
+    assert lw.build_mixer("wavelet", schedule=[np.int64(3)], **sizes).receptive_field == 8
+
+
 @pytest.mark.parametrize("name", ["wavelet", "best"])
 def test_a_name_is_taken_once(name):
     with pytest.raises(ValueError, match=f"'{name}' is already registered"):
@@ -53,3 +66,12 @@ def test_a_preset_is_a_kind_with_options_of_its_own(monkeypatch):
         lw.MixerConfig(kind="slow", options={"longes": 3.0})
     with pytest.raises(UserError, match="no mixer 'emma', did you mean 'ema'"):
         register_preset("fast", kind="emma", options={}, doc="")
+
+
+def test_a_preset_may_build_on_another(monkeypatch):
+    monkeypatch.setattr(registry, "_PRESETS", dict(registry._PRESETS))
+    register_preset("richer", kind="best", options={"rank": 2}, points="qkv", doc="two ranks")
+    register_preset("longer", kind="richer", options={"kernel_size": 8}, doc="eight taps")
+    assert default_points("richer") == ("qkv",)
+    mixer = lw.build_mixer("longer", channels=8, context_length=16)
+    assert (mixer.kind, mixer.rank, mixer.kernel_size) == ("dynamic_conv", 2, 8)

@@ -8,6 +8,8 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
+
 from latentwave.errors import UserError
 from latentwave.mixers.base import Mixer, Projection
 from latentwave.mixers.option_types import declared_types, fits, in_words
@@ -126,7 +128,7 @@ def register_preset(
     kind: str,
     options: Mapping[str, Any],
     doc: str,
-    points: Sequence[str] = ("block",),
+    points: str | Sequence[str] = ("block",),
 ) -> None:
     """Register a mixer with preset options under a name that can be used like a kind.
 
@@ -134,21 +136,21 @@ def register_preset(
 
     Args:
         name: the name.
-        kind: a registered mixer.
+        kind: a registered mixer, or another preset, whose options stay unless they are replaced.
         options: options of that mixer; the caller's take precedence.
         doc: a one-line description.
-        points: its default points in a decoder layer.
+        points: its default points in a decoder layer, or one.
 
     Raises:
         ValueError: if the name is taken.
         UserError: for an unknown kind or option.
     """
     _refuse_taken(name)
-    MixerConfig(kind=kind, options=options)
+    config = MixerConfig(kind=kind, options=options).resolved()
     _PRESETS[name] = Preset(
-        kind=kind,
-        options=dict(options),
-        points=tuple(points),
+        kind=config.kind,
+        options=dict(config.options),
+        points=(points,) if isinstance(points, str) else tuple(points),
         doc=doc,
     )
 
@@ -203,8 +205,10 @@ def build_mixer(
     """
     config = as_config(mixer, options).resolved()
     cls = _find(config.kind)
-    own = {name: value for name, value in config.options.items() if name not in _COMMON_OPTIONS}
-    built = cls(channels, context_length, **own)
+    own = {
+        name: _plain(value) for name, value in config.options.items() if name not in _COMMON_OPTIONS
+    }
+    built = cls(_plain(channels), _plain(context_length), **own)
     if config.options.get("gated", False):
         built.add_fade_gate()
     built.check_finite = bool(config.options.get("check_finite", False))
@@ -245,6 +249,13 @@ def _find(kind: str) -> type[Mixer]:
             f"there is no mixer {kind!r}{_suggest(kind, known)}; known are: {', '.join(known)}"
         )
     return _REGISTRY[kind]
+
+
+def _plain(value: Any) -> Any:
+    """Python's numbers for NumPy's, in lists too."""
+    if isinstance(value, np.generic):
+        return value.item()
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _suggest(name: str, known: list[str]) -> str:
