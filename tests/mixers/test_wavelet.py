@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from latentwave.functional import cascade_taps
-from latentwave.mixers import LearnableWaveletMixer, WaveletMixer
+from latentwave.mixers import LearnableWaveletMixer, WaveletMixer, build_mixer
 from tests.comparing import assert_same
 
 
@@ -96,6 +96,15 @@ def test_a_learnable_wavelet_starts_as_the_fixed_one(wavelet, orthogonal):
         8, 64, wavelet=wavelet, max_taps=64, num_levels=3, orthogonal=orthogonal
     )
     assert_same(learnable(x), WaveletMixer(8, 64, wavelet=wavelet, num_levels=3)(x))
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("learnable_wavelet", {"orthogonal": True, "wavelet": "db2"}), ("token_shift", {})],
+)
+def test_taps_of_parameters_in_bfloat16_keep_gain_one(kind, options):
+    mixer = build_mixer(kind, channels=8, context_length=512, **options).bfloat16()
+    assert_same(mixer.taps().double().sum(1), torch.ones(mixer.num_mixed), share=1e-6)
 
 
 def test_long_haar_kernels_start_cut_and_scaled_to_gain_one():

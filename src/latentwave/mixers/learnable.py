@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from latentwave.functional import cascade_taps, orthogonal_lowpass
+from latentwave.functional.averages import accumulation_dtype
 from latentwave.functional.families import cascade_length, deepest_level
 from latentwave.functional.lattice import cascade_kernels, lattice_angles, lattice_lowpass
 from latentwave.mixers.channels import FirMixer
@@ -105,8 +106,9 @@ class LearnableWaveletMixer(FirMixer):
         )
         deepest = deepest_level(len(lowpass), max_taps)
         if deepest < 1:
+            name = "context_length" if max_taps == context_length else "max_taps"
             raise ValueError(
-                f"max_taps must be >= {len(lowpass)} to hold the filter of the wavelet "
+                f"{name} must be >= {len(lowpass)} to hold the filter of the wavelet "
                 f"{wavelet!r}{' as angles' if orthogonal else ''}, got {max_taps}"
             )
         self.levels = [min(k, deepest) for k in requested]
@@ -133,10 +135,12 @@ class LearnableWaveletMixer(FirMixer):
         return self._num_taps
 
     def taps(self) -> Tensor:
-        """The kernels, (C, K), tap 0 on the current token."""
+        """The kernels, (C, K), tap 0 on the current token; of angles in float32 or float64."""
         if self.orthogonal:
-            levels = self._levels.on(self.angles.device)
-            return cascade_kernels(lattice_lowpass(self.angles), levels, max(self.levels))
+            # In float32 or better: rounded at every level, the filters are not orthogonal.
+            angles = self.angles.to(accumulation_dtype(self.angles.dtype))
+            levels = self._levels.on(angles.device)
+            return cascade_kernels(lattice_lowpass(angles), levels, max(self.levels))
         return self.kernels
 
     def extra_repr(self) -> str:

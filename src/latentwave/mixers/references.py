@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from latentwave.functional.averages import Boundary
+from latentwave.functional.averages import Boundary, accumulation_dtype
 from latentwave.mixers.channels import FirMixer
 from latentwave.mixers.constants import fill
 from latentwave.mixers.kernels import KernelInit, initial_kernels, short_kernel
@@ -211,6 +211,6 @@ class TokenShiftMixer(FirMixer):
         return 2
 
     def taps(self) -> Tensor:
-        """The kernels, (C, 2): 1 − g and g."""
-        gate = self.gate.sigmoid()
+        """The kernels, (C, 2): 1 − g and g, in float32 (float64 for float64)."""
+        gate = self.gate.to(accumulation_dtype(self.gate.dtype)).sigmoid()
         return torch.stack([1.0 - gate, gate], dim=-1)
