@@ -260,6 +260,11 @@ def test_refusals(case):
         mixer(torch.zeros(1, 4, 3))
     with pytest.raises(ValueError, match=r"segment_ids must have shape \(1, 4\).*\(1, 3\)"):
         mixer(torch.zeros(1, 4, 12), segment_ids=torch.zeros(1, 3, dtype=torch.int64))
+    for dtype in (torch.int64, torch.complex64):
+        with pytest.raises(ValueError, match=f"x must have a floating type, got {dtype}"):
+            mixer(torch.zeros(1, 4, 12, dtype=dtype))
+    with pytest.raises(ValueError, match=r"got torch.int64: pass padding_mask.bool\(\)"):
+        mixer(torch.zeros(1, 4, 12), padding_mask=torch.ones(1, 4, dtype=torch.int64))
     state = mixer.new_state()
     mixer(torch.zeros(1, 4, 12), state=state)
     with pytest.raises(ValueError, match="use one state per mixer"):

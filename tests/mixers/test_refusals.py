@@ -42,6 +42,7 @@ LEARNABLE = [
     ({"max_taps": 1}, "between 2 and .* got 1"),
     ({"max_taps": 3, "wavelet": "db2"}, "max_taps must be >= 4 .*'db2', got 3"),
     ({"max_taps": 3, "orthogonal": True}, "max_taps must be >= 4 .*'haar' as angles, got 3"),
+    ({"context_length": 2, "orthogonal": True}, "context_length must be >= 4 .*'haar' as angles"),
     ({"wavelet": "db22"}, "context_length must be >= 44 .*'db22'.* got 16"),
     ({"wavelet": "har"}, "'har', did you mean 'haar'"),
     ({"level": 5}, "level must be between 1 and 4 .*got 5"),
@@ -100,6 +101,7 @@ TABLES = {
     "wavelet_bank": [
         ({"num_levels": 5}, "between 1 and 4 .*length 16.*got 5"),
         ({"num_groups": 3}, "must divide the 8 channels, got 3"),
+        ({"context_length": 1}, "context_length must be >= 2 for an average, got 1"),
     ],
     "ema": [
         ({"shortest": 1.0}, "got shortest=1.0"),
@@ -175,3 +177,9 @@ def test_wide_models_may_have_wide_mixers():
 def test_a_projection_without_heads():
     with pytest.raises(ValueError, match="heads of projection 'out_proj' are unknown"):
         head_roles("out_proj", 2)
+
+
+@pytest.mark.parametrize(("heads", "shared"), [(5, 2), (4, 0), (0, None), (2, 4)])
+def test_heads_that_do_not_share_keys_equally(heads, shared):
+    with pytest.raises(ValueError, match=f"divide num_heads, got num_heads={heads}"):
+        head_roles("query_key_value", heads, shared)

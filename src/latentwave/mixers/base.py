@@ -104,8 +104,8 @@ class Mixer(nn.Module, abc.ABC):
             (B, T, D) in the dtype of x.
 
         Raises:
-            ValueError: for wrong shapes; with `check_finite`, for a NaN or an infinity in a token
-                that is not padded.
+            ValueError: for wrong shapes or types; with `check_finite`, for a NaN or an infinity in
+                a token that is not padded.
 
         Causality: y(t) reads x(t − receptive_field + 1 … t), unless `causal` is False.
         """
@@ -113,6 +113,8 @@ class Mixer(nn.Module, abc.ABC):
             raise ValueError(
                 f"x must have shape (batch, tokens, {self.channels}), got {tuple(x.shape)}"
             )
+        if not x.is_floating_point():
+            raise ValueError(f"x must have a floating type, got {x.dtype}")
         for name, per_token in (("segment_ids", segment_ids), ("padding_mask", padding_mask)):
             if per_token is not None and per_token.shape != x.shape[:2]:
                 raise ValueError(
@@ -120,6 +122,11 @@ class Mixer(nn.Module, abc.ABC):
                     f"got {tuple(per_token.shape)}"
                 )
         if padding_mask is not None:
+            if padding_mask.dtype != torch.bool:
+                raise ValueError(
+                    "padding_mask must be boolean, True for real tokens, got "
+                    f"{padding_mask.dtype}: pass padding_mask.bool()"
+                )
             x = x.masked_fill(~padding_mask.unsqueeze(-1), 0.0)
         if self.check_finite:
             self._refuse_non_finite(x)

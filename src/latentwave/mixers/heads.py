@@ -35,7 +35,8 @@ def head_roles(projection: str, num_heads: int, num_key_value_heads: int | None 
         A string with one letter per head, in the order of the output's channels.
 
     Raises:
-        ValueError: for an unknown projection name.
+        ValueError: for an unknown projection name, or key heads that do not divide the query
+            heads.
 
     Example:
         >>> head_roles("k_proj", 4, 2), head_roles("qkv_proj", 4, 2)
@@ -44,6 +45,11 @@ def head_roles(projection: str, num_heads: int, num_key_value_heads: int | None 
         'qqkvqqkv'
     """
     shared = num_heads if num_key_value_heads is None else num_key_value_heads
+    if min(num_heads, shared) < 1 or num_heads % shared:
+        raise ValueError(
+            "num_key_value_heads must be >= 1 and divide num_heads, got "
+            f"num_heads={num_heads}, num_key_value_heads={shared}"
+        )
     counts = {"q": num_heads, "k": shared, "v": shared}
     if projection in _FUSED:
         return "".join(role * count for role, count in counts.items())

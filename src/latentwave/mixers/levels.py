@@ -101,13 +101,15 @@ def dyadic_levels(num_levels: int | None, context_length: int, default: int | No
         default: used if num_levels is None, capped at what fits; None: as many as fit.
 
     Raises:
-        ValueError: if they do not fit.
+        ValueError: if they do not fit, or the context has fewer than two tokens.
 
     Example:
         >>> dyadic_levels(None, 16), dyadic_levels(None, 16, default=3), dyadic_levels(2, 16)
         (4, 3, 2)
     """
     deepest = context_length.bit_length() - 1
+    if deepest < 1:
+        raise ValueError(f"context_length must be >= 2 for an average, got {context_length}")
     if num_levels is None:
         num_levels = deepest if default is None else min(default, deepest)
     if not 1 <= num_levels <= deepest:
