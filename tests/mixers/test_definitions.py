@@ -264,6 +264,15 @@ def test_operations_of_a_token_by_hand(case):
     assert build_case(case).flops(7) == 7 * FLOPS[case]
 
 
+def test_a_mask_that_looks_ahead_attends_to_twice_the_tokens():
+    sizes = {"channels": 12, "context_length": 16, "mask_width": 8, "mask_window": 5}
+    one, two = (
+        build_mixer("adaptive_filterbank", kernel_size=2, causal=causal, **sizes)
+        for causal in (True, False)
+    )
+    assert two.flops(7) - one.flops(7) == 7 * 2 * 2 * 8 * 4  # scores and sums of 4 more tokens
+
+
 def test_operations_of_every_kind_are_known_by_hand():
     assert {CASES[case][0] for case in FLOPS} | {"dynamic_conv", "chain"} == set(list_mixers())
     assert build_case("wavelet-gated").fade_flops(7) == 7 * 3 * 6

@@ -21,7 +21,7 @@ def pyramid_sum(
         y_c(t) = Σ_{k=1}^{K} weights_{k,c} · avg_{2^k}(x_c)(t)
         avg_{2w}(t) = (avg_w(t) + avg_w(t − w)) / 2,   avg_1 = x
 
-    A filter that reaches 2^K tokens back with 3K operations per value. The backward pass recomputes
+    A filter that reaches 2^K tokens back with 4K operations per value. The backward pass recomputes
     the averages instead of storing them, one level at a time when compiled. Signals are zero
     before the first token.
 

@@ -129,7 +129,8 @@ class AdaptiveFilterbankMixer(Bank):
 
     def flops(self, num_tokens: int) -> int:
         """The bank, and the Transformer's projections (2 per weight) and attention."""
-        per_layer = 24 * self.mask_width**2 + 4 * self.mask_width * self.mask_window
+        attended = self.mask_window if self.causal else 2 * self.mask_window - 1
+        per_layer = 24 * self.mask_width**2 + 4 * self.mask_width * attended
         ends = 2 * self.mask_width * (self.channels + self.num_filters)
         return (self._bank_flops() + ends + len(self.layers) * per_layer) * num_tokens
 

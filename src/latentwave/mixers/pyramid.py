@@ -24,7 +24,7 @@ class PyramidMixer(ChannelMixer):
         y_c(t) = x_c(t) + Σ_{k=1}^{K} a_{k,c} · avg_{2^k}(x_c)(t)
 
     Each average is computed from the previous one by doubling: a receptive field of 2^K tokens, up
-    to L, for 3K operations and K parameters per channel. The weights start at 0, so the mixer
+    to L, for 4K operations and K parameters per channel. The weights start at 0, so the mixer
     starts as the identity.
 
     Reference: the fixed averages of WaveletGPT (Verma, 2024), here all of them in each channel,
