@@ -93,6 +93,7 @@ def test_a_ratio_of_the_other_way_round_is_one_over_it(ratios):
 def test_ratios_that_have_no_logarithm():
     assert estimate_ratio([0.0, 2.0]) == Estimate(mean=0.0)
     assert estimate_ratio([math.nan, 2.0]) == Estimate(mean=None)
+    assert estimate_ratio([math.nan, 0.0]) == estimate_ratio([0.0, math.nan]) == Estimate(mean=None)
 
 
 @pytest.mark.parametrize("num_seeds", [3, 6])

@@ -9,6 +9,7 @@ from latentwave.bench.report.comparison import budget_in_words, what
 from latentwave.bench.report.comparison_tables import tuning_table
 from latentwave.bench.report.headline import best, cautions, write_headline
 from latentwave.bench.training.progress import PlainConsole
+from tests.bench.comparison.made_up import cost, evaluation, results_of
 from tests.bench.report.made_up import KINDS, make_results, make_values, typed
 
 NOTHING = {"mean": None, "low": None, "high": None}
@@ -126,6 +127,30 @@ def test_the_lead_is_honest(results, words):
     assert words in write_headline(results).lead
 
 
+@pytest.mark.parametrize(
+    ("curves", "words"),
+    [
+        # It passes the baseline's final loss and is lost afterwards.
+        ({"none": [4.0, 3.5], "a": [3.0, None], "b": [4.0, 3.6]}, "None of 2 contestants reaches"),
+        ({"none": [4.0, 3.5], "a": [3.0, None]}, "There is no speed-up: a diverged."),
+        ({"none": [4.0, None], "a": [4.0, 3.0]}, "There is no speed-up: the baseline diverged."),
+        (
+            {"none": [4.0, 3.5], "a": [4.0, None], "b": [None, None]},
+            "There is no speed-up: every one of 2 contestants diverged.",
+        ),
+        # The baseline ends above its start.
+        ({"none": [3.3, 3.4], "a": [3.5, 3.3]}, "a reaches the baseline’s final loss of"),
+    ],
+)
+def test_the_lead_is_honest_where_training_failed(curves, words):
+    curves = {
+        name: [evaluation(100 * i, [loss]) for i, loss in enumerate(losses)]
+        for name, losses in curves.items()
+    }
+    results = results_of(curves, dict.fromkeys(curves, cost()), dict.fromkeys(curves, 1.0))
+    assert words in write_headline(results).lead
+
+
 @pytest.mark.parametrize("width", [120, 80, 60])
 def test_fits_the_terminal_without_cutting_a_number(width):
     results = make_results(tuple(KINDS), seeds=(0, 1, 2))
@@ -236,6 +261,10 @@ def test_cautions():
     values["tuning"]["none"]["num_steps"] = 100
     *_, short = cautions(typed(values))
     assert "runs of 100 steps, for runs of 500: short runs favour higher rates" in short
+    # With a budget in FLOPs or seconds, the dear train for fewer steps than the cheap.
+    values["tuning"]["none"]["num_steps"] = 500
+    values["tuning"]["wavelet"]["num_steps"] = values["contestants"]["wavelet"]["num_steps"] = 300
+    assert "short runs" not in " ".join(cautions(typed(values)))
 
 
 @pytest.mark.parametrize(

@@ -116,8 +116,8 @@ class ContestantResults(ModelCost):
     final_loss: Estimate  # validation loss, nats per token or per document
     gain: Estimate  # how much lower that is than the baseline's
     speedup: Speedups  # over the baseline
-    # whether every run comes down to its baseline's final loss; where one does not, the speed-up
-    # is that at the lowest loss that both reach
+    # whether every run comes down to its baseline's final loss and none diverges; where one stays
+    # above it, the speed-up is that at the lowest loss that both reach
     reached: bool
     bits_per: dict[str, Estimate] = {}  # final loss by unit, such as "character"; not classifiers
     metrics: dict[str, Estimate] = {}  # of the finished classifier, such as "accuracy"

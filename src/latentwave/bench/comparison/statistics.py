@@ -54,12 +54,14 @@ def estimate_ratio(values: Sequence[float]) -> Estimate:
     runs stands below; the arithmetic mean would say 1.25 times either way.
 
     Returns:
-        As `estimate`; without an interval if a value is 0.
+        As `estimate`; without an interval if a value is 0, without a mean if one is not finite.
 
     Example:
         >>> estimate_ratio([2.0, 0.5]).mean
         1.0
     """
+    if not np.isfinite(values).all():
+        return Estimate(mean=None)
     if min(values) == 0:
         return Estimate(mean=0.0)
     logs = estimate([math.log(v) for v in values])

@@ -121,7 +121,7 @@ def derive(
         "final_loss": estimate(finals),
         "gain": estimate([base[-1] - own[-1] for base, own in pairs]),
         "speedup": Speedups(**{measure: times(measure) for measure in MEASURES}),
-        "reached": all(min(own) <= base[-1] for base, own in pairs),
+        "reached": all(min(own) <= base[-1] and math.isfinite(own[-1]) for base, own in pairs),
         "bits_per": {
             unit: estimate([loss / (math.log(2) * number) for loss in finals])
             for unit, number in units_per_token.items()

@@ -112,7 +112,10 @@ def tuning_table(results: Results) -> Table:
             loss = "diverged" if diverged else format_loss(own.losses.get(rate))
             row[rate] = Cell(loss, "chosen" if rate == f"{own.chosen:g}" else "")
         rows.append(row)
-    caption = "Final validation loss in nats of a run with each learning rate, with its own seed."
+    caption = (
+        "Final validation loss in nats with each learning rate, of the worst seed of the search; "
+        "none of its seeds is the comparison’s."
+    )
     return make_table(rows, caption)
 
 

@@ -104,6 +104,11 @@ def _who(subject: ContestantResults) -> str:
 
 def _lead(name: str, results: Results) -> str:
     subject, num_others = results.contestants[name], len(candidates(results))
+    if results.baseline_of(name).final_loss.mean is None:
+        return f"There is no speed-up: {_who(subject)} diverged."
+    if subject.final_loss.mean is None:  # one that did not would be better
+        who = name if num_others == 1 else f"every one of {num_others} contestants"
+        return f"There is no speed-up: {who} diverged."
     whose = f"{_who(subject)}’s final loss"
     target = f"{whose} of {format_loss(results.baseline_of(name).final_loss.mean)} nats"
     steps = subject.speedup.steps
@@ -120,7 +125,7 @@ def _lead(name: str, results: Results) -> str:
 
 def _reached(subject: ContestantResults, whose: str, target: str) -> str:
     steps, factor = subject.speedup.steps, speedup_cell(subject.speedup.steps)
-    if steps.mean is None:
+    if not steps.mean:  # the baseline ends no lower than a run begins
         return f"reaches {target}"
     if _holds(steps, 1) or (steps.low is None and abs(steps.mean - 1) < 0.05):
         return f"reaches {whose} in about as many steps ({factor})"
@@ -222,9 +227,9 @@ def cautions(results: Results) -> list[str]:
             f"The learning rate chosen for {join_words(ends)} lies at an end of the grid: a better "
             "one may lie outside."
         )
-    searched = min((own.num_steps for own in results.tuning.values()), default=0)
-    trained = max(own.num_steps for own in results.contestants.values())
-    if results.tuning and searched < trained:
+    steps = [(own.num_steps, results.contestants[n].num_steps) for n, own in results.tuning.items()]
+    searched, trained = min(steps, key=lambda each: each[0] / each[1], default=(0, 0))
+    if searched < trained:
         found.append(
             f"Learning rates were searched in runs of {searched:,} steps, for runs of "
             f"{trained:,}: short runs favour higher rates."
