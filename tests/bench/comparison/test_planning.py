@@ -33,8 +33,8 @@ def test_budgets_follow_each_contestants_own_baseline():
     )
     matched = match_budget(recipe, {"none": 1.0, "large": 2.0, "mixed": 4.0, "fixed": 9.0})
     steps = {name: contestant.num_steps for name, contestant in matched.contestants.items()}
-    # The larger backbone has half the steps of the plain one, its mixer is paid from the same.
-    assert steps == {"none": 1000, "large": 500, "mixed": 500, "fixed": 250}
+    # The larger backbone has half the steps of the plain one, and so its mixer half of these.
+    assert steps == {"none": 1000, "large": 500, "mixed": 250, "fixed": 250}
 
 
 def test_the_same_tokens_are_those_of_the_baseline(experiment, tmp_path):

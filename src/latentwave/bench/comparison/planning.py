@@ -50,14 +50,21 @@ def match_budget(recipe: Recipe, cost_per_step: Mapping[str, float]) -> Recipe:
         (1000, 350)
     """
     every = recipe.training.evaluate_every_steps
-    matched = {}
-    for name, contestant in recipe.contestants.items():
-        steps = contestant.num_steps
-        if steps is None:
-            base = recipe.contestants[contestant.baseline].num_steps or recipe.training.num_steps
-            paid = base * cost_per_step[contestant.baseline] / cost_per_step[name]
-            steps = max(1, round(paid / every)) * every
-        matched[name] = dataclasses.replace(contestant, num_steps=steps)
+
+    def steps(name: str) -> int:
+        contestant = recipe.contestants[name]
+        if contestant.num_steps is not None:
+            return contestant.num_steps
+        if contestant.baseline == name:
+            return recipe.training.num_steps
+        baseline = contestant.baseline
+        paid = steps(baseline) * cost_per_step[baseline] / cost_per_step[name]
+        return max(1, round(paid / every)) * every
+
+    matched = {
+        name: dataclasses.replace(contestant, num_steps=steps(name))
+        for name, contestant in recipe.contestants.items()
+    }
     return dataclasses.replace(recipe, contestants=matched)
 
 
