@@ -7,7 +7,7 @@ import torch
 
 from latentwave.bench.comparison import Estimate, compare, loss_by_position
 from latentwave.bench.comparison.positions import position_edges, token_losses
-from latentwave.bench.data import DocumentBorders, GridWindows
+from latentwave.bench.data import DocumentBorders, GridWindows, prepare
 from latentwave.bench.training import (
     BackboneConfig,
     ContestantConfig,
@@ -17,6 +17,7 @@ from latentwave.bench.training import (
 )
 from latentwave.errors import UserError
 from tests.bench.comparison.conftest import QUIET
+from tests.tiny import write_text
 
 VOCABULARY, CONTEXT = 11, 24
 
@@ -102,6 +103,23 @@ def test_finished_runs_are_read_at_longer_contexts(longer, tmp_path):
         assert weighted == pytest.approx(whole, rel=1e-4)
         # The first bin reads no further back than training did.
         assert bins[0] == pytest.approx(contestant.final_loss.mean, rel=0.1)
+
+
+def test_documents_that_training_kept_apart_stay_apart_in_longer_contexts(longer, tmp_path):
+    recipe, _ = longer
+    (tmp_path / "text").mkdir()
+    for index in range(500):
+        write_text(tmp_path / "text" / f"{index}.txt", num_words=5, seed=index)
+    corpus = dataclasses.replace(recipe.corpus, path=str(tmp_path / "text"))
+    training = dataclasses.replace(recipe.training, separate_documents=True)
+    recipe = dataclasses.replace(recipe, corpus=corpus, training=training)
+    store = prepare(corpus, tmp_path / "store")
+    results = compare(recipe, store, tmp_path / "out", console=QUIET)
+    model, _ = load_run(tmp_path / "out" / "none-seed0")
+    windows = GridWindows(store.split("validation"), 128, 1024, store.borders("validation"))
+    wanted = np.nanmean(loss_by_position(model, windows)[:31])
+    first, *_ = results.contestants["none"].contexts[0].loss
+    assert first.mean == pytest.approx(wanted, rel=1e-6)
 
 
 def test_what_cannot_be_read_is_refused_before_training(longer, tmp_path, monkeypatch):
