@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import math
 import subprocess
 import sys
 import time
@@ -141,6 +142,8 @@ def test_a_run_that_diverges_ends_early_and_says_so(run_one, tmp_path):
     assert result.diverged_at == 2
     assert result.tokens == 2 * 4 * 32
     assert [point.step for point in result.curve] == [0, 2, 4, 6, 8]
+    # Steps that were not taken have taken no time: there is no speed to be had from them.
+    assert [math.isfinite(point.seconds) for point in result.curve] == [True] * 2 + [False] * 3
     assert not (tmp_path / "run" / "model").exists()
     with pytest.raises(UserError, match="diverged at step 2"):
         load_run(tmp_path / "run")

@@ -95,16 +95,18 @@ def deal(sizes: Mapping[str, int], *, validation: float, test: float) -> dict[st
     The groups, by name with their sizes, are taken in the order of the SHA-256 of their names, the
     same everywhere; the first fill the test split, the next the validation split, the rest is for
     training. A group that would overfill a split by more than it lacks is passed over; if all
-    would, the smallest is taken. A UserError says if there are too few.
+    would, the smallest is taken. Empty ones fill no split and are for training. A UserError says
+    if there are too few.
     """
     wanted = {"test": test, "validation": validation}
     wanted = {split: share for split, share in wanted.items() if share > 0}
-    if len(sizes) <= len(wanted):
+    waiting = [name for name, size in sizes.items() if size]
+    if len(waiting) <= len(wanted):
         raise UserError(
-            f"{len(sizes)} files or folders are too few for {len(wanted) + 1} splits of whole "
-            'ones: add some, or set split_by to "tokens"'
+            f"{len(waiting)} files or folders that hold something are too few for "
+            f'{len(wanted) + 1} splits of whole ones: add some, or set split_by to "tokens"'
         )
-    waiting = sorted(sizes, key=lambda name: hashlib.sha256(name.encode()).digest())
+    waiting.sort(key=lambda name: hashlib.sha256(name.encode()).digest())
     result: dict[str, str] = {}
     for later, (split, share) in zip(range(len(wanted) - 1, -1, -1), wanted.items(), strict=True):
         lacking = share * sum(sizes.values())

@@ -18,7 +18,8 @@ class CurvePoint:
     Attributes:
         step: optimizer steps so far.
         tokens: tokens trained on so far.
-        seconds: time spent training so far, without evaluations and checkpoints.
+        seconds: time spent training so far, without evaluations and checkpoints; nan where a run
+            that diverged did not come to.
         loss: validation loss, nats per token or per labelled document; nan from the step on at
             which a run diverged.
         metrics: what else was measured, such as "accuracy".
@@ -50,14 +51,13 @@ def logged_curve(state: TrainerState, tokens_per_step: int, after: int = -1) -> 
     return points
 
 
-def to_the_end(curve: list[CurvePoint], num_steps: int, every: int) -> list[CurvePoint]:
+def to_the_end(
+    curve: list[CurvePoint], tokens_per_step: int, num_steps: int, every: int
+) -> list[CurvePoint]:
     """A curve on the whole grid of evaluations: nan where a run that diverged did not come to."""
-    last = curve[-1]
-    missing = range(last.step + every, num_steps + 1, every)
-    tokens_per_step = last.tokens // max(last.step, 1)
     return curve + [
-        CurvePoint(step=step, tokens=step * tokens_per_step, seconds=last.seconds, loss=math.nan)
-        for step in missing
+        CurvePoint(step=step, tokens=step * tokens_per_step, seconds=math.nan, loss=math.nan)
+        for step in range(curve[-1].step + every, num_steps + 1, every)
     ]
 
 

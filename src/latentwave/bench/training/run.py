@@ -276,9 +276,9 @@ class _Run:
         self, state: TrainerState, start_from: Path | None, execution: dict[str, Any]
     ) -> RunResult:
         first = -1 if start_from is None else checkpoint_step(start_from)
-        reached = logged_curve(state, self.objective.tokens_per_step, after=first)
-        every = self.settings.evaluate_every_steps
-        curve = to_the_end(reached, self.settings.num_steps, every)
+        tokens, every = self.objective.tokens_per_step, self.settings.evaluate_every_steps
+        reached = logged_curve(state, tokens, after=first)
+        curve = to_the_end(reached, tokens, self.settings.num_steps, every)
         return RunResult(
             contestant=self.contestant,
             seed=self.seed,

@@ -14,6 +14,8 @@ from latentwave.bench.data.corpus import UnusableFileError
 from latentwave.bench.data.files import open_unpacked
 from latentwave.bench.data.folders import DAMAGED
 
+_MOST_CHARACTERS = 1 << 30  # of a cell of CSV
+
 
 def read_texts(kind: str, field: str, path: Path, lost: list[str]) -> Iterator[str]:
     """The texts in one field of the rows of a file, for the corpora jsonl, csv, parquet, datasets.
@@ -66,8 +68,13 @@ def _json_rows(path: Path) -> Iterator[Any]:
 
 def _csv_rows(path: Path) -> Iterator[Any]:
     delimiter = "\t" if ".tsv" in path.name.lower() else ","
-    with open_unpacked(path) as file, io.TextIOWrapper(file, "utf-8-sig", newline="") as text:
-        yield from csv.DictReader(text, delimiter=delimiter)
+    # A cell holds a whole document; the limit is the process's.
+    limit = csv.field_size_limit(_MOST_CHARACTERS)
+    try:
+        with open_unpacked(path) as file, io.TextIOWrapper(file, "utf-8-sig", newline="") as text:
+            yield from csv.DictReader(text, delimiter=delimiter)
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _arrow_rows(path: Path) -> Iterator[Any]:
