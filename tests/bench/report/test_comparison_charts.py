@@ -158,3 +158,17 @@ def test_the_front_is_what_nothing_beats():
     assert [text.get_text() for text in many.texts] == [grey]
     assert len(dots(many)) == 25
     assert sum(dot.get_markerfacecolor() == colour(None) for dot in dots(many)) == 19
+
+
+def test_eight_contestants_are_told_apart_in_every_figure():
+    names = [f"learnable_wavelet-levels-{i}" for i in range(8)]
+    results = make_results(("none", *names))
+    for chart in (loss_chart(results, "steps"), pareto_chart(results, "flops")):
+        handles, labels = drawn(chart).get_legend_handles_labels()
+        looks = {
+            (each.get_color(), each.is_dashed())
+            if each.get_marker() == "None"
+            else (each.get_markerfacecolor(), each.get_marker())
+            for each in handles
+        }
+        assert len(looks) == len({label.split()[0] for label in labels}) == 9

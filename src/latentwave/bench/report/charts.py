@@ -45,6 +45,7 @@ COLOURS = {
 }
 _NUM_SERIES_COLOURS = 6
 _DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)))
+_MARKS = "os^"
 _LEGEND_LINE = 19.0  # points
 _STYLE: Any = {
     "text.parse_math": False,  # names may have $ in them
@@ -110,9 +111,15 @@ class ChartGrid:
 
 
 def shorten(name: str, longest: int = 20) -> str:
-    """A name on one line, cut where a legend would need half of the figure."""
+    """A name on one line; its middle is cut out where a legend would need half of the figure.
+
+    Example:
+        >>> shorten("learnable_wavelet-levels-3")
+        'learnable_…-levels-3'
+    """
     name = without_controls(" ".join(name.split()))
-    return name if len(name) <= longest else name[: longest - 1] + "…"
+    end = (longest - 1) // 2
+    return name if len(name) <= longest else f"{name[: longest - 1 - end]}…{name[-end:]}"
 
 
 def colour(slot: int | None) -> str:
@@ -142,11 +149,15 @@ def dots(
     hollow: bool = False,
     label: str | None = None,
 ) -> None:
-    """Draw a dot at each place, with a label in the legend; those of slot None are pale."""
+    """Draw a dot at each place, with a label in the legend; those of slot None are pale.
+
+    Past the last colour dots are squares, then triangles.
+    """
+    mark = _MARKS[max(slot or 0, 0) // _NUM_SERIES_COLOURS % len(_MARKS)]
     inside, edge = COLOURS["paper"] if hollow else colour(slot), COLOURS["paper"]
     style: Any = {"markerfacecolor": inside, "markeredgecolor": colour(slot) if hollow else edge}
     alpha, size, layer = (0.45, 5.0, 2.8) if slot is None else (1.0, 6.0, 4.0)
-    axes.plot(x, y, "o", alpha=alpha, markersize=size, zorder=layer, label=label, **style)
+    axes.plot(x, y, mark, alpha=alpha, markersize=size, zorder=layer, label=label, **style)
 
 
 def bars(axes: Axes, x: Values, y: Values, ends: tuple[Values, Values], slot: int | None) -> None:
