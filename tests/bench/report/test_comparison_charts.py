@@ -167,7 +167,7 @@ def test_eight_contestants_are_told_apart_in_every_figure():
         handles, labels = drawn(chart).get_legend_handles_labels()
         looks = {
             (each.get_color(), each.is_dashed())
-            if each.get_marker() == "None"
+            if each.get_linestyle() != "None"
             else (each.get_markerfacecolor(), each.get_marker())
             for each in handles
         }

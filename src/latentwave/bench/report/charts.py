@@ -131,8 +131,19 @@ def colour(slot: int | None) -> str:
 
 def line(slot: int) -> Any:
     """How matplotlib draws the line of a series; past the last colour lines are dashed."""
-    dash = _DASHES[max(slot, 0) // _NUM_SERIES_COLOURS % len(_DASHES)]
-    return {"color": colour(slot), "linewidth": 2.0, "linestyle": dash, "zorder": 3.0}
+    dash = _DASHES[_round(slot) % len(_DASHES)]
+    style = {"color": colour(slot), "linewidth": 2.0, "linestyle": dash, "zorder": 3.0}
+    # Only the legend shows the mark: dots are drawn where they are wanted.
+    return style | ({"marker": _mark(slot), "markevery": []} if _round(slot) else {})
+
+
+def _round(slot: int | None) -> int:
+    """How often the colours have been used up before a series."""
+    return max(slot or 0, 0) // _NUM_SERIES_COLOURS
+
+
+def _mark(slot: int | None) -> str:
+    return _MARKS[_round(slot) % len(_MARKS)]
 
 
 def thin_line(slot: int) -> Any:
@@ -153,11 +164,10 @@ def dots(
 
     Past the last colour dots are squares, then triangles.
     """
-    mark = _MARKS[max(slot or 0, 0) // _NUM_SERIES_COLOURS % len(_MARKS)]
     inside, edge = COLOURS["paper"] if hollow else colour(slot), COLOURS["paper"]
     style: Any = {"markerfacecolor": inside, "markeredgecolor": colour(slot) if hollow else edge}
     alpha, size, layer = (0.45, 5.0, 2.8) if slot is None else (1.0, 6.0, 4.0)
-    axes.plot(x, y, mark, alpha=alpha, markersize=size, zorder=layer, label=label, **style)
+    axes.plot(x, y, _mark(slot), alpha=alpha, markersize=size, zorder=layer, label=label, **style)
 
 
 def bars(axes: Axes, x: Values, y: Values, ends: tuple[Values, Values], slot: int | None) -> None:
