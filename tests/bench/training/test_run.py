@@ -1,12 +1,14 @@
 import dataclasses
 import json
 import math
+import shutil
 import subprocess
 import sys
 import time
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import AutoTokenizer
 
 from latentwave.bench.data import GridWindows
@@ -16,7 +18,7 @@ from latentwave.bench.training import (
     read_result,
     train,
 )
-from latentwave.bench.training.checkpoint import list_checkpoints
+from latentwave.bench.training.checkpoint import checkpoint_step, list_checkpoints
 from latentwave.errors import UserError
 from tests.bench.training.conftest import losses
 from tests.comparing import assert_differ
@@ -53,6 +55,17 @@ def test_same_seed_same_curve_other_seed_other_curve(finished, run_one, tmp_path
     _, result = finished
     assert losses(run_one(tmp_path / "a")) == losses(result)
     assert_differ(run_one(tmp_path / "b", seed=1).final_loss, result.final_loss)
+
+
+@pytest.mark.parametrize("kept", [[4], []])
+def test_tensorboard_shows_a_resumed_curve_once(kept, interrupted, run_one):
+    for path in (interrupted / "checkpoints").iterdir():
+        if checkpoint_step(path) not in kept:
+            shutil.rmtree(path)
+    run_one(interrupted, resume=True)
+    events = EventAccumulator(str(interrupted / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("eval/loss")] == [0, 2, 4, 6, 8]
 
 
 def test_killed_in_the_middle_and_resumed(recipe_with, store, run_one, tmp_path):

@@ -226,7 +226,7 @@ class _Run:
                 model=self.model,
                 args=self.arguments,
                 eval_dataset=self.validation,
-                callbacks=self._callbacks(stack, stopwatch),
+                callbacks=self._callbacks(stack, stopwatch, checkpoint),
             )
             trainer.remove_callback(PrinterCallback)
             if is_main() and num_processes() > 1:
@@ -243,7 +243,7 @@ class _Run:
             return result
 
     def _callbacks(
-        self, stack: contextlib.ExitStack, stopwatch: Stopwatch
+        self, stack: contextlib.ExitStack, stopwatch: Stopwatch, checkpoint: Path | None
     ) -> list[TrainerCallback]:
         """What every process does beside training, and what the first one writes and shows."""
         callbacks: list[TrainerCallback] = [_EveryStep(self.settings.save_at_steps, self.seed)]
@@ -258,7 +258,10 @@ class _Run:
         if self.settings.tensorboard:
             from torch.utils.tensorboard import SummaryWriter
 
-            writer = stack.enter_context(SummaryWriter(self.folder / TENSORBOARD))
+            # What an interrupted run logged after its checkpoint comes again.
+            first = 0 if checkpoint is None else checkpoint_step(checkpoint) + 1
+            logs = SummaryWriter(self.folder / TENSORBOARD, purge_step=first)
+            writer = stack.enter_context(logs)
             callbacks.append(TensorBoardCallback(writer))  # type: ignore[no-untyped-call]
         return [*callbacks, progress]
 
