@@ -57,7 +57,8 @@ def _decoded(path: Path, lost: list[str]) -> Iterator[str]:
     num_bytes = 0
     try:
         with open_unpacked(path) as file:
-            while chunk := file.read(CHUNK_BYTES):
+            # read() would drop what it unpacked before a fault.
+            while chunk := file.read1(CHUNK_BYTES):
                 num_bytes += len(chunk)
                 yield newlines.decode(chunk)
     except (OSError, *DAMAGED) as error:
