@@ -19,6 +19,9 @@ def test_every_group_has_one_split_and_every_split_a_group(sizes, validation, te
     assert splits.keys() == sizes.keys()
     assert set(splits.values()) == {"train", "validation", "test"}
     assert deal(dict(reversed(sizes.items())), validation=validation, test=test) == splits
+    empty = dict.fromkeys(("nothing", "void"), 0)
+    with_empty = deal(empty | sizes, validation=validation, test=test)
+    assert with_empty == splits | dict.fromkeys(empty, "train")
 
 
 def test_the_shares_are_met_where_groups_are_small():
