@@ -172,6 +172,24 @@ def test_unchanged_sources_are_not_read_again(text_file, tmp_path, monkeypatch):
         prepare(config(text_file), tmp_path / "s")
 
 
+def test_a_store_tells_what_its_own_corpus_lacks(text_file, tmp_path, monkeypatch, recwarn):
+    monkeypatch.setattr(prepare_module, "_changed_at", lambda status: status.st_mtime)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    old(text_file.rename(folder / "a.txt"))
+    link, damaged = folder / "link", folder / "damaged"
+    whole_store = prepare(config(folder))
+    assert not recwarn.list
+    for make in (lambda: link.symlink_to("nowhere"), lambda: damaged.write_bytes(b"\0")):
+        make()
+        for _ in range(2):
+            with pytest.warns(UserWarning, match="skipped 1 of 2 files"):
+                assert prepare(config(folder)) != whole_store
+        (link if link.is_symlink() else damaged).unlink()
+        assert prepare(config(folder)) == whole_store
+    assert not recwarn.list
+
+
 @pytest.mark.parametrize("is_old", [True, False])
 def test_a_change_that_keeps_size_and_time_is_seen(text_file, tmp_path, is_old, monkeypatch):
     if is_old:  # as if put in place with its old time

@@ -112,6 +112,7 @@ class FileCorpus(Corpus):
             for name, path in found.files.items()
             if name not in self.files
         ]
+        self.skipped = list(self._not_found)
         if labels is not None:
             self.class_names = tuple(class_names)
             self.multi_label = any(isinstance(label, tuple) for label in labels.values())

@@ -18,7 +18,6 @@ from latentwave.bench.data.folders import cache_folder, whole_folder, write_dura
 from latentwave.bench.data.metadata import (
     FORMAT_VERSION,
     METADATA_FILE,
-    Source,
     StoreMetadata,
     sha256_of,
 )
@@ -48,7 +47,7 @@ def prepare(config: CorpusConfig, folder: Path | None = None) -> TokenStore:
     memory = _fingerprint_memory(config, corpus)
     # Of what is drawn by rules, these are the source.
     is_drawn = bool(corpus.sources) and not corpus.files
-    found = _fingerprint(config, corpus.sources) if is_drawn else _recall(memory)
+    found = _fingerprint(config, corpus) if is_drawn else _recall(memory)
     if folder is not None:
         folder = folder.absolute()
         _check_place(config, folder)
@@ -97,7 +96,7 @@ def _write(config: CorpusConfig, corpus: Corpus, folder: Path | None) -> str:
         ) as partial:
             codec, metadata = write_documents(partial, config, corpus)
             save_codec(codec, partial)
-            found = _fingerprint(config, corpus.sources)
+            found = _fingerprint(config, corpus)
             dataclasses.replace(metadata, fingerprint=found).save(partial)
     except OSError as error:
         raise UserError(
@@ -132,7 +131,7 @@ def _fingerprint_memory(config: CorpusConfig, corpus: Corpus) -> Path | None:
         youngest = max(youngest, _changed_at(status))
     if not signature or time.time() - youngest <= _YOUNG_SECONDS:
         return None
-    key = _digest(_settings(config) | {"files": signature})
+    key = _digest(config, corpus, files=signature)
     return cache_folder() / "fingerprints" / key[:32]
 
 
@@ -155,10 +154,9 @@ def _remember(memory: Path, found: str) -> None:
         write_durably(memory, found + "\n")
 
 
-def _fingerprint(config: CorpusConfig, sources: list[Source]) -> str:
-    """What tells one store from another: configuration, format and content of the sources."""
-    listed = [dataclasses.asdict(source) for source in sources]
-    return _digest(_settings(config) | {"sources": listed})
+def _fingerprint(config: CorpusConfig, corpus: Corpus) -> str:
+    """What tells stores apart: configuration, format, content of the sources, what was skipped."""
+    return _digest(config, corpus, sources=[*map(dataclasses.asdict, corpus.sources)])
 
 
 def _settings(config: CorpusConfig) -> dict[str, object]:
@@ -181,5 +179,8 @@ def _settings(config: CorpusConfig) -> dict[str, object]:
     }
 
 
-def _digest(content: dict[str, object]) -> str:
+def _digest(config: CorpusConfig, corpus: Corpus, **content: object) -> str:
+    content |= _settings(config)
+    if corpus.skipped:  # a store says what it lacks; whole files are dealt with these in mind
+        content["skipped"] = [file.name for file in corpus.skipped]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
