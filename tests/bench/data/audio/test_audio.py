@@ -87,6 +87,11 @@ def cut(path, content):
     path.write_bytes(content[: len(content) * 9 // 10])
 
 
+def streamed(path, content):
+    place = content.index(b"data") + 4
+    path.write_bytes(content[:place] + b"\xff" * 4 + content[place + 4 :])
+
+
 def garbled(path, content):
     place = len(content) * 9 // 10
     path.write_bytes(content[:place] + bytes(20_000) + content[place + 20_000 :])
@@ -101,6 +106,10 @@ def garbled(path, content):
         ("a.flac", cut, 0.88, True),
         ("a.ogg", cut, 0.88, False),
         ("a.ogg", garbled, 0.88, True),
+        ("a.wav", cut, 0.88, True),
+        ("a.aiff", cut, 0.88, True),
+        ("a.au", cut, 0.88, True),
+        ("a.wav", streamed, 1.0, False),
     ],
 )
 def test_sound_is_read_as_far_as_it_can_be_decoded(tmp_path, name, spoil, share, is_told):

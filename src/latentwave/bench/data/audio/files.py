@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ SUFFIXES = frozenset(
 BLOCK_FRAMES = 1 << 16
 SILENCE = 2.0**-15  # one step of 16 bits
 _UNKNOWN_FRAMES = 1 << 36  # what libsndfile takes an unknown length for, and more
+# What libsndfile notes of uncompressed sound that is shorter than its header says, in bytes.
+_SHORTER = re.compile(r"(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)")
+_UNKNOWN_BYTES = 0x7FFF0000  # what streams say, and more
 
 
 def soundfile() -> Any:
@@ -131,6 +135,10 @@ def _one_channel(file: Any, lost: list[str]) -> Iterator[Float32[np.ndarray, " _
         )
     elif fault and file.frames < _UNKNOWN_FRAMES:
         lost.append(f"it breaks off after {seconds:.1f} s ({fault})")
+    for said, there in (map(int, sizes) for sizes in _SHORTER.findall(file.extra_info)):
+        if there < said < _UNKNOWN_BYTES:
+            of_all = f"{said - there:,} of {said:,} bytes"
+            lost.append(f"it breaks off after {seconds:.1f} s, {of_all} are missing")
 
 
 def resample(
