@@ -195,6 +195,11 @@ def test_no_home_is_one_line(monkeypatch, text_file):
         ({"validation": 0.6, "test": 0.4}, r"validation=0.6 and test=0.4 leave nothing"),
         ({"name": "listops", "seed": -1}, "seed must be >= 0, got -1"),
         ({"name": "youtubemix", "split_by": "file"}, "takes no split_by"),
+        (
+            {"name": "esc", "path": "x", "validation": 0.1},
+            "comes with its validation split .* got validation=0.1: leave",
+        ),
+        ({"name": "imdb", "path": "x", "test": 0.0}, r"comes with its test split .* test=0\.0"),
         ({"sample_rate": 8000}, "takes no sample_rate"),
         ({"name": "audio", "path": "x", "sample_rate": 3}, "sample_rate must be >= 1000, got 3"),
         ({"tokenizer": "bpe", "vocab_size": 10}, "vocab_size must be >= 256, got 10"),

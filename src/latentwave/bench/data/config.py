@@ -97,6 +97,13 @@ class CorpusConfig:
                     f"the corpus {self.name!r} takes no {option}, got {value!r}; it is an option "
                     f"of: {', '.join(others)}"
                 )
+        for split in ("validation", "test"):
+            share = getattr(self, split)
+            if split not in kind.shares and share != type(self).__dataclass_fields__[split].default:
+                raise UserError(
+                    f"the corpus {self.name!r} comes with its {split} split and takes no share "
+                    f"for it, got {split}={share}: leave it out"
+                )
         if kind.needs_path and not self.path and kind.download is None:
             raise UserError(f"the corpus {self.name!r} needs a path: {kind.needs_path}")
         if self.validation + self.test >= 1.0:
@@ -149,6 +156,7 @@ class CorpusKind:
     download: str | None = None  # what is read without a path, by its name in the catalogue
     suffixes: Collection[str] = ()  # of its files, lower case, unpacked; empty: it takes all
     sample_rate: int = 16_000  # the default, of sound
+    shares: tuple[str, ...] = ("validation", "test")  # those that it may be cut by
 
 
 # Filled by corpora.py, which knows the kinds; here, because a configuration is checked by them.

@@ -182,12 +182,21 @@ _add("enwik8", _BYTES_FIRST, _text, "the file enwik8", download="enwik8")
 _add("wikitext-2", _TEXT, _wikitext, _WIKITEXT, download="wikitext-2")
 _add("wikitext-103", _TEXT, _wikitext, _WIKITEXT, download="wikitext-103")
 _add("audio", _SOUND, _audio, f"an audio file, {_FOLDER}", "split_by", suffixes=AUDIO_SUFFIXES)
-_add("youtubemix", _SOUND, _youtubemix, "youtubemix.zip, or its folder", download="youtubemix")
+_add(
+    "youtubemix",
+    _SOUND,
+    _youtubemix,
+    "youtubemix.zip, or its folder",
+    download="youtubemix",
+    shares=(),
+)
 _add("music", _MUSIC, _music, f"a MIDI file, {_FOLDER}", "split_by", suffixes=MIDI_SUFFIXES)
-_add("maestro", _MUSIC, _music, "maestro-v3.0.0-midi.zip, or its folder", download="maestro")
+_MAESTRO = "maestro-v3.0.0-midi.zip, or its folder"
+_add("maestro", _MUSIC, _music, _MAESTRO, download="maestro", shares=())
 _add("asap", _MUSIC, _asap, "the ASAP dataset, its folder or an archive")
-_add("listops", ("listops",), _listops, options=_RULES)
-_add("imdb", ("bytes",), published.reviews, "the folder aclImdb, or its archive")
+_add("listops", ("listops",), _listops, options=_RULES, shares=())
+_IMDB = "the folder aclImdb, or its archive"
+_add("imdb", ("bytes",), published.reviews, _IMDB, shares=("validation",))
 _add(
     "movie-reviews",
     ("bytes",),
@@ -196,14 +205,15 @@ _add(
 )
 _add("mnist-pixels", ("pixels",), published.mnist, "the folder of the idx files")
 _CIFAR10 = "the folder cifar-10-batches-bin, or its archive"
-_add("cifar10-pixels", ("pixels",), published.cifar10, _CIFAR10)
+_add("cifar10-pixels", ("pixels",), published.cifar10, _CIFAR10, shares=("validation",))
 _add("digits-pixels", ("pixels",), published.small_digits)
 _FSD50K = "the folder of FSD50K.ground_truth"
-_add("fsd50k", ("samples",), published.fsd50k, _FSD50K, download="fsd50k")
+_add("fsd50k", ("samples",), published.fsd50k, _FSD50K, download="fsd50k", shares=())
 _ESC = "the folder of ESC-50, or one with labels.csv"
-_add("esc", ("samples",), published.esc, _ESC, "fold", download="esc-50")
+_add("esc", ("samples",), published.esc, _ESC, "fold", download="esc-50", shares=())
 _DIGITS = "the zip archive or folder of the recordings"
-_add("spoken-digits", ("samples",), published.spoken_digits, _DIGITS, sample_rate=8_000)
+_SPOKEN = published.spoken_digits
+_add("spoken-digits", ("samples",), _SPOKEN, _DIGITS, sample_rate=8_000, shares=())
 
 
 def guess_corpus(path: Path) -> str:
