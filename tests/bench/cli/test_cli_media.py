@@ -20,7 +20,12 @@ def workplace(tmp_path_factory):
         write_tone(folder / "sounds" / f"{n}.wav", 0.3, 8000, hertz=200 + 50 * n)
         write_midi(folder / "pieces" / f"{n}.mid", 120, seed=n)
     corpora = {
-        "sound": CorpusConfig(name="audio", path=str(folder / "sounds"), sample_rate=8000),
+        "sound": CorpusConfig(
+            name="audio",
+            path=str(folder / "sounds"),
+            sample_rate=8000,
+            tokenizer="linear-8bit",
+        ),
         "music": CorpusConfig(name="music", path=str(folder / "pieces")),
         "text": CorpusConfig(name="text", path=str(write_text(folder / "words.txt"))),
     }
@@ -55,6 +60,12 @@ def test_sound(workplace, capsys):
     again = workplace / "again.wav"
     assert run(*given, "--output", again) == 0
     assert again.read_bytes() == path.read_bytes()
+
+
+def test_another_corpus_is_read_in_the_tokens_of_the_run(workplace, capsys):
+    # Not the default ones, at another rate than the default one.
+    assert run("evaluate", workplace / "sound", "--corpus", workplace / "sounds") == 0
+    assert "bits per sample" in capsys.readouterr().out
 
 
 def test_sound_goes_on_with_a_file_or_a_split(workplace, capsys):
@@ -98,12 +109,10 @@ def test_prepare_says_what_it_made(workplace, capsys):
         (["sound", "--seconds", "1", "--max_new_tokens", "9"], "not both"),
         (["sound", "--prompt", "x.wav", "--prompt_split", "test"], "not both"),
         (["sound", "--temperature", "-1", "--seed", "9"], "must be >= 0, got -1"),
-        (["sound", "--output", "{}/x.txt", "--max_new_tokens", "2"], "name a .wav or .flac file"),
+        (["sound", "--output", "{}/x.mp3"], "x.mp3 cannot hold sound: end --output in .wav or"),
         (["music", "--seconds", "1"], "give --max_new_tokens instead"),
-        (
-            ["music", "--output", "{}/x.png"],
-            "x.png would be the picture beside it: end --output in",
-        ),
+        (["music", "--output", "{}/x.png"], "x.png cannot hold music: end --output in .mid or"),
+        (["music", "--output", "{}/x.wav"], "x.wav cannot hold music: end --output in .mid or"),
         (["music", "--prompt", "{}/sounds/0.wav"], "is damaged or no MIDI"),
         (["text", "--seconds", "1"], "--seconds is for sound and music"),
         (["text", "--output", "{}/words.txt"], "words.txt exists"),

@@ -71,9 +71,9 @@ def generate(
         if prompt_split is not None:
             real = _from_corpus(media, run, prompt_split, seed, _SPLIT_TOKENS + new)
             given = real[:_SPLIT_TOKENS]
-        output = output or run / f"generated-seed{seed}{media.suffix}"
+        output = output or run / f"generated-seed{seed}{media.suffixes[0]}"
     if output is not None:
-        _refuse_to_overwrite(output, media)
+        _check_output(output, media)
     set_seed(seed)
     with Progress(console=ERR, transient=True, disable=not (media and ERR.is_terminal)) as progress:
         task = progress.add_task("tokens", total=new)
@@ -114,12 +114,12 @@ def _text_prompt(codec: data.Codec, prompt: str | None) -> NDArray[Any]:
         return np.zeros(1, dtype=np.int64)
 
 
-def _refuse_to_overwrite(output: Path, media: data.MediaCodec | None) -> None:
-    """Refuse a file that is there, or whose picture is."""
-    picture = output.with_suffix(".png")
-    if media is not None and output == picture:
-        raise UserError(f"{output} would be the picture beside it: end --output in {media.suffix}")
-    for path in [output] if media is None else [output, picture]:
+def _check_output(output: Path, media: data.MediaCodec | None) -> None:
+    """Refuse a file that is there, or whose picture is, and one that media cannot be written to."""
+    if media is not None and output.suffix.lower() not in media.suffixes:
+        suffixes = " or ".join(media.suffixes)
+        raise UserError(f"{output} cannot hold {media.decodes_to}: end --output in {suffixes}")
+    for path in [output] if media is None else [output, output.with_suffix(".png")]:
         if path.exists():
             raise UserError(f"{path} exists: name another --output or --seed")
 

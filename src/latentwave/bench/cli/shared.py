@@ -58,9 +58,11 @@ def corpus_config(corpus: str, **options: Any) -> data.CorpusConfig:
 
 
 def in_tokens_of(run: Path, codec: data.Codec, config: data.CorpusConfig) -> data.CorpusConfig:
-    """The same corpus in the tokens that a run was trained on, if both are text."""
-    if codec.kind == "bytes" and "bytes" in config.kind.tokenizers:
-        return dataclasses.replace(config, tokenizer="bytes")
+    """The same corpus in the tokens that a run was trained on, if it can be read in them."""
+    has_fixed_tokens = codec.kind == "bytes" or codec.decodes_to != "text"
+    if has_fixed_tokens and codec.kind in config.kind.tokenizers:
+        rate: int | None = getattr(codec, "sample_rate", None)
+        return dataclasses.replace(config, tokenizer=codec.kind, sample_rate=rate)
     folder = run / "model" if (run / "model").is_dir() else run
     if (folder / "tokenizer.json").is_file() and "pretrained" in config.kind.tokenizers:
         return dataclasses.replace(

@@ -29,7 +29,6 @@ class Codec(abc.ABC):
 
     kind: ClassVar[str]  # its name, the value of `corpus.tokenizer`
     unit: ClassVar[str]  # what bits are counted per: "character", "byte", "sample", "note", …
-    suffix: ClassVar[str] = ""  # of the files that `write` writes, such as ".txt"
     # What tokens become; "task": nothing is generated in them.
     decodes_to: ClassVar[Literal["text", "sound", "music", "task"]] = "task"
     extra: ClassVar[str | None] = None  # the extra that it needs, as in `latentwave[audio]`
@@ -79,6 +78,7 @@ class Codec(abc.ABC):
 class MediaCodec(Codec):
     """A codec whose tokens are heard, not read."""
 
+    suffixes: ClassVar[tuple[str, ...]]  # of the files that `write` writes, the default first
     end_token: int | None = None  # that a document ends with, if one does
 
     @abc.abstractmethod

@@ -23,7 +23,7 @@ class SampleCodec(MediaCodec):
     unit = "sample"
     decodes_to = "sound"
     extra = "audio"
-    suffix = ".wav"
+    suffixes = (".wav", ".flac")
     vocab_size = 256
     dtype = "uint8"
 

@@ -96,7 +96,7 @@ class EventCodec(MediaCodec):
     unit = "note"
     decodes_to = "music"
     extra = "music"
-    suffix = ".mid"
+    suffixes = (".mid", ".midi")
     dtype = "uint16"
     end_token = END
 

@@ -37,7 +37,6 @@ class TextCodec(Codec):
 
     unit = "character"
     decodes_to = "text"
-    suffix = ".txt"
 
     def encode_document(self, pieces: Iterable[str]) -> Iterator[NDArray[Any]]:
         """The tokens of a document, in parts."""
