@@ -168,6 +168,7 @@ def test_unreadable_documents_are_taken_back(make):
         ([Document(pieces=failing("x"))], {}, "is empty: name a file"),
         ([doc("", "")], {}, "is empty: name a file"),
         ([doc("abc", split="test")], {}, "no training documents, only test"),
+        ([doc("", split="train"), doc("a", split="test")], {}, "the training split is empty"),
         ([doc("a", split="train"), doc("b")], {}, "or none must, got 'train', None"),
         ([doc("a", split="test"), doc("a", split="train")], {}, "must name the splits train, val"),
     ],

@@ -177,6 +177,11 @@ def _cut(
     if whole is not None and "validation" not in firsts:
         borders = np.append(whole, total)
         places = [int(borders[np.abs(borders - place).argmin()]) for place in places]
+    if not places[0]:
+        raise UserError(
+            "there is nothing to train on: the training split is empty; give it documents that "
+            "hold something, or lower the shares of the others"
+        )
     return [0, *places, total]
 
 
