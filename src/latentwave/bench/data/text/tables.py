@@ -38,7 +38,7 @@ def read_texts(kind: str, field: str, path: Path, lost: list[str]) -> Iterator[s
     if faults:
         lost.append(f"{len(faults)} of {num_rows} rows hold no text; {faults[0]}")
     if not num_texts and (lost or not num_rows):
-        raise UnusableFileError("; ".join(lost) or "holds no texts")
+        raise UnusableFileError("holds no texts" + ": " * bool(lost) + "; ".join(lost))
 
 
 def _text_of(row: Any, field: str) -> str:
