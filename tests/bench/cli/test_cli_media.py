@@ -101,6 +101,19 @@ def test_prepare_says_what_it_made(workplace, capsys):
     assert "360 notes" in capsys.readouterr().out
 
 
+def test_a_folder_may_be_called_like_a_corpus(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LATENTWAVE_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    write_tone(tmp_path / "text" / "a.wav")
+    (tmp_path / "text" / "b.md").write_text("to be")
+    assert run("prepare", "text", "--path", "text/b.md") == 0
+    assert "text: 1 documents, 5 characters" in capsys.readouterr().out
+    assert run("prepare", "text") == 0
+    assert "audio: 1 documents" in capsys.readouterr().out
+    assert run("prepare", "text/a.wav", "--path", "text") == 2
+    assert "is a path already: leave --path out" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

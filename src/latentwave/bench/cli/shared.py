@@ -37,7 +37,8 @@ def corpus_config(corpus: str, **options: Any) -> data.CorpusConfig:
     """The corpus that a name, a file or a folder means.
 
     Args:
-        corpus: one of `data.CORPORA`, or a path; a path wins where both exist.
+        corpus: one of `data.CORPORA`, or a path; a path wins where both exist, unless the options
+            name one.
         **options: other fields of the configuration; None for those that were not given.
 
     Raises:
@@ -45,7 +46,8 @@ def corpus_config(corpus: str, **options: Any) -> data.CorpusConfig:
     """
     given = {name: value for name, value in options.items() if value is not None}
     path = Path(corpus).expanduser()
-    if path.exists():
+    is_named = "path" in given and corpus in data.CORPORA
+    if path.exists() and not is_named:
         if "path" in given:
             raise UserError(f"{corpus} is a path already: leave --path out")
         return data.CorpusConfig(name=data.guess_corpus(path), path=corpus, **given)
