@@ -118,19 +118,24 @@ def measure_longer_contexts(
 
     Positions are put in bins that double in width; the first holds the context of training. What
     was measured is kept in the folder of each run: `folders` has one per seed for each contestant.
+    Documents are kept apart if they were in training.
     """
     trained = recipe.backbone.context_length
     validation = store.split("validation")
+    borders = store.borders("validation") if recipe.training.separate_documents else None
 
     def bins(folder: Path, context: int, edges: list[int]) -> list[float]:
-        path, setting = folder / f"context-{context}.json", {"edges": edges, "tokens": _NUM_TOKENS}
+        path = folder / f"context-{context}.json"
+        setting: dict[str, Any] = {"edges": edges, "tokens": _NUM_TOKENS}
+        if borders is not None:
+            setting["separate_documents"] = True
         known: list[float] | None = read_measured(path, setting, list[float])
         if known is not None and len(known) == len(edges) - 1:
             return known
         if read_result(folder).diverged_at is not None:
             return [math.nan] * (len(edges) - 1)
         model, _ = load_run(folder)
-        windows = GridWindows(validation, context, max(1, _NUM_TOKENS // context))
+        windows = GridWindows(validation, context, max(1, _NUM_TOKENS // context), borders)
         losses = loss_by_position(model, windows, batch_size=max(1, 4096 // context))
         measured = [float(np.nanmean(losses[a:b])) for a, b in itertools.pairwise(edges)]
         write_measured(path, setting, measured)
