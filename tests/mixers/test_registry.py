@@ -72,6 +72,6 @@ def test_a_preset_may_build_on_another(monkeypatch):
     monkeypatch.setattr(registry, "_PRESETS", dict(registry._PRESETS))
     register_preset("richer", kind="best", options={"rank": 2}, points="qkv", doc="two ranks")
     register_preset("longer", kind="richer", options={"kernel_size": 8}, doc="eight taps")
-    assert default_points("richer") == ("qkv",)
+    assert default_points("richer") == default_points("longer") == ("qkv",)
     mixer = lw.build_mixer("longer", channels=8, context_length=16)
     assert (mixer.kind, mixer.rank, mixer.kernel_size) == ("dynamic_conv", 2, 8)

@@ -128,7 +128,7 @@ def register_preset(
     kind: str,
     options: Mapping[str, Any],
     doc: str,
-    points: str | Sequence[str] = ("block",),
+    points: str | Sequence[str] | None = None,
 ) -> None:
     """Register a mixer with preset options under a name that can be used like a kind.
 
@@ -139,7 +139,7 @@ def register_preset(
         kind: a registered mixer, or another preset, whose options stay unless they are replaced.
         options: options of that mixer; the caller's take precedence.
         doc: a one-line description.
-        points: its default points in a decoder layer, or one.
+        points: its default points in a decoder layer, or one; None: those of `kind`.
 
     Raises:
         ValueError: if the name is taken.
@@ -147,6 +147,7 @@ def register_preset(
     """
     _refuse_taken(name)
     config = MixerConfig(kind=kind, options=options).resolved()
+    points = default_points(kind) if points is None else points
     _PRESETS[name] = Preset(
         kind=config.kind,
         options=dict(config.options),
