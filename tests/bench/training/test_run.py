@@ -155,6 +155,7 @@ def test_a_run_that_diverges_ends_early_and_says_so(run_one, tmp_path):
     assert result.diverged_at == 2
     assert result.tokens == 2 * 4 * 32
     assert [point.step for point in result.curve] == [0, 2, 4, 6, 8]
+    assert all(point.tokens == point.step * 4 * 32 for point in result.curve)
     # Steps that were not taken have taken no time: there is no speed to be had from them.
     assert [math.isfinite(point.seconds) for point in result.curve] == [True] * 2 + [False] * 3
     assert not (tmp_path / "run" / "model").exists()
