@@ -195,8 +195,8 @@ _MAESTRO = "maestro-v3.0.0-midi.zip, or its folder"
 _add("maestro", _MUSIC, _music, _MAESTRO, download="maestro", shares=())
 _add("asap", _MUSIC, _asap, "the ASAP dataset, its folder or an archive")
 _add("listops", ("listops",), _listops, options=_RULES, shares=())
-_IMDB = "the folder aclImdb, or its archive"
-_add("imdb", ("bytes",), published.reviews, _IMDB, shares=("validation",))
+_IMDB = "the folder aclImdb or its archive, or a folder of train.tsv and test.tsv"
+_add("imdb", ("bytes",), published.imdb, _IMDB, shares=("validation",))
 _add(
     "movie-reviews",
     ("bytes",),

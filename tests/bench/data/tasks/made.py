@@ -1,5 +1,6 @@
 """Every labelled corpus in its own layout, small."""
 
+import gzip
 import io
 import struct
 import zipfile
@@ -70,6 +71,18 @@ def acl_imdb(folder, count=10):
     return write(folder, {name: name for name in names} | {"imdb.vocab": "the\n", "README": "!"})
 
 
+def imdb_tables(folder):
+    """One of them packed; a text may hold quotes, tabs and bytes beyond ASCII."""
+    lines = [f'{n % 2}\t{n}\t{n}\t"{n}\t é' for n in range(8)]
+    return write(
+        folder,
+        {
+            "train.tsv.gz": gzip.compress("\n".join(lines).encode()),
+            "test.tsv": "".join(f"{line}\r\n" for line in lines[:4]),
+        },
+    )
+
+
 def movie_reviews(folder, count=15):
     names = [f"movies/{label}/{n}.txt" for label in ("pos", "neg") for n in range(count)]
     return zipped(folder / "movies.zip", {name: name for name in (*names, "movies/README")})
@@ -122,6 +135,7 @@ DRAWN = {"num_train": 40, "num_validation": 4, "num_test": 6, "min_length": 10, 
 CORPORA = {
     "listops": ("listops", None, DRAWN, (40, 4, 6)),
     "imdb": ("imdb", acl_imdb, {"validation": 0.25}, (15, 5, 20)),
+    "imdb-tables": ("imdb", imdb_tables, {"validation": 0.25}, (6, 2, 4)),
     "movie-reviews": ("movie-reviews", movie_reviews, {"validation": 0.1, "test": 0.2}, (21, 3, 6)),
     "mnist": ("mnist-pixels", mnist, {"validation": 0.25}, (15, 5, 8)),
     "mnist-test": (

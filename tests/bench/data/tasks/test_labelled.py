@@ -117,6 +117,10 @@ LABELS = "train-labels-idx1-ubyte"
         ("mnist", LABELS, b"PK\x03\x04", "is no idx file"),
         ("cifar10", "data_batch_2.bin", b"\0" * 3072, "not a multiple of 3,073"),
         ("cifar10", "data_batch_2.bin", b"\x0a" + b"\0" * 3072, "there is a label 10"),
+        ("imdb-tables", "test.tsv", None, "has no test.tsv: name the folder of the two tables"),
+        ("imdb-tables", "test.tsv", "0\t1\t2\tgood\n2\t1\t2\tbad\n", "line 2: .* got b'2"),
+        ("imdb-tables", "test.tsv", "0\t1\t2\n", "line 1: expected a label"),
+        ("imdb-tables", "test.tsv", "0\t1\t2\t\n", "line 1: expected a label"),
         ("fsd50k", VOCABULARY, None, "cannot read .*vocabulary.csv: No s"),
         ("fsd50k", VOCABULARY, "0,Bark,a\n1,Bark,b\n", "a class twice"),
         ("fsd50k", DEV, HEAD + "10,Howl,train\n", "'Howl'"),
@@ -153,6 +157,17 @@ def test_published_tests_stay_whole_and_other_shares_are_dealt(tmp_path):
         for tokens, _ in documents(images, split)
     }
     assert len(rows) == 30
+
+
+def test_reviews_of_tables(tmp_path):
+    store = prepare(config_of("imdb-tables", tmp_path))
+    for split, count in (("train", 8), ("test", 4)):
+        for tokens, label in documents(store, split):
+            text = bytes(tokens).decode()
+            number = int(text[1:2])
+            assert text == f'"{number}\t é'
+            assert label == number % 2
+            assert number < count
 
 
 def test_rows_and_colours(tmp_path):

@@ -21,13 +21,13 @@ from latentwave.bench.data.tasks.rows import LabelledRows
 from latentwave.errors import UserError
 
 DIGITS = tuple("0123456789")
+SENTIMENTS = ("negative", "positive")
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 # Weights of the luma of ITU-R BT.601, which make grey of red, green and blue.
 _LUMA = np.array([0.299, 0.587, 0.114])
 _RECORD_BYTES = 1 + 3 * 1024
 _MOST_BYTES = 1 << 30
 _SPOKEN = re.compile(r"(\d)_[A-Za-z]+_(\d{1,9})\.wav")
-_SENTIMENTS = {"neg": 0, "pos": 1}
 _Row = tuple[str, str, Label]  # file, split, label
 
 
@@ -45,6 +45,33 @@ def _require_files(folder: Path, names: list[str], hint: str) -> list[Path]:
     return [path for path in found.values() if path is not None]
 
 
+def imdb(config: CorpusConfig) -> Corpus:
+    """The IMDB reviews by their bytes (Maas et al., 2011): the folder aclImdb, or two tables.
+
+    A line of train.tsv and test.tsv, plain or compressed, is the label (0 or 1), the rating, an id
+    and the text, between tabs.
+    """
+    root = corpus_root(config)
+    if find_file(root, "train.tsv") is None and find_file(root, "test.tsv") is None:
+        return reviews(config)
+    paths = _require_files(root, ["train.tsv", "test.tsv"], "name the folder of the two tables")
+
+    def examples() -> Iterator[Document]:
+        for split, path in zip(("train", "test"), paths, strict=True):
+            with reading(path) as file:
+                for number, line in enumerate(file, 1):
+                    label, *others = line.rstrip(b"\r\n").split(b"\t", 3)
+                    if label not in (b"0", b"1") or len(others) < 3 or not others[-1]:
+                        raise UserError(
+                            f"{path}, line {number}: expected a label of 0 or 1, the rating, an "
+                            f"id and the text between tabs, got {line[:40]!r}"
+                        )
+                    yield Document(pieces=[others[-1]], label=int(label), split=split)
+
+    files = {path.name: path for path in paths}
+    return LabelledRows(examples, SENTIMENTS, files, (config.validation, 0.0))
+
+
 def reviews(config: CorpusConfig) -> Corpus:
     """Film reviews by their bytes: text files in folders `pos` and `neg`.
 
@@ -58,8 +85,8 @@ def reviews(config: CorpusConfig) -> Corpus:
     published: dict[str, str] = {}
     for name in found.files:
         *above, folder, _ = ("", "", *PurePosixPath(name).parts)
-        if folder in _SENTIMENTS and "__MACOSX" not in above:
-            labels[name] = _SENTIMENTS[folder]
+        if folder in ("neg", "pos") and "__MACOSX" not in above:
+            labels[name] = int(folder == "pos")
             published |= {name: above[-1]} if above[-1] in ("train", "test") else {}
     labels = {name: labels[name] for name in published or labels}
     free = [name for name in labels if published.get(name) != "test"]
@@ -67,7 +94,7 @@ def reviews(config: CorpusConfig) -> Corpus:
     found.splits = dict.fromkeys(labels, "test")
     found.splits |= zip(free, deal_examples(len(free), *shares), strict=True)
     found.files = {name: found.files[name] for name in labels}
-    return FileCorpus(found, _read_bytes, labels=labels, class_names=("negative", "positive"))
+    return FileCorpus(found, _read_bytes, labels=labels, class_names=SENTIMENTS)
 
 
 def _read_bytes(path: Path, _: list[str]) -> Iterator[bytes]:
