@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latentwave.bench.comparison import ContestantResults, Estimate, Results
+from latentwave.bench.comparison.statistics import estimate
 from latentwave.bench.report.formats import (
     MEASURE_WORDS,
     MISSING,
@@ -31,6 +32,7 @@ from latentwave.bench.report.formats import (
     format_share,
     speedup_cell,
 )
+from latentwave.bench.training import BASELINE
 from latentwave.errors import UserError
 from tools.comparisons import read_checked
 
@@ -39,7 +41,7 @@ if TYPE_CHECKING:  # where types are checked, as where benchmarks run, their fol
 else:
     from benchmarks.measure import TITLES, Benchmarks
 
-__all__ = ["benchmarks", "figure", "table", "text"]
+__all__ = ["benchmarks", "figure", "folds", "table", "text"]
 
 FOLDER = Path("results")
 Cell = Callable[[Results, ContestantResults], str]
@@ -62,6 +64,31 @@ def table(name: str, columns: str, *, by_loss: bool = False) -> None:
     titles = ["contestant", *(title.format(unit=results.loss_unit) for title, _ in chosen)]
     rows = [[f"`{who}`", *(cell(results, own) for _, cell in chosen)] for who, own in contestants]
     _write(_markdown(titles, rows), _origin(name, results))
+
+
+def folds(name: str) -> None:
+    """Accuracies of a comparison for each fold, their mean, and the gain with folds as pairs.
+
+    Args:
+        name: of the folder in `results/` that holds fold-1, fold-2, …
+    """
+    paths = sorted((FOLDER / name).glob("fold-*/results.json"))
+    found = {path.parent.name: read_checked(path.parent) for path in paths}
+    if not found:
+        raise UserError(f"{FOLDER / name} holds no fold-1/results.json")
+    first, *_ = found
+    accuracy = {
+        who: [_number(each.contestants[who].metrics["accuracy"].mean) for each in found.values()]
+        for who in found[first].contestants
+    }
+    rows = []
+    for who, values in accuracy.items():
+        gain = [own - plain for own, plain in zip(values, accuracy[BASELINE], strict=True)]
+        cells = [*(f"{value:.3f}" for value in values), _interval(estimate(values))]
+        rows.append([f"`{who}`", *cells, MISSING if who == BASELINE else _interval(estimate(gain))])
+    titles = ["contestant", *(fold.replace("-", " ") for fold in found), "mean", "gain"]
+    origin = _origin(f"{name}/{first}", found[first], f"{found[first].command}, and so on")
+    _write(_markdown(titles, rows), origin)
 
 
 def benchmarks(*groups: str) -> None:

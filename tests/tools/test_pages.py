@@ -9,7 +9,7 @@ import pytest
 from cogapp import Cog
 
 from benchmarks.measure import Benchmarks, Row
-from latentwave.bench.comparison import write_results
+from latentwave.bench.comparison import Estimate, write_results
 from latentwave.errors import UserError
 from tests.bench.comparison.made_up import made_up_results
 from tools.comparisons import read_checked
@@ -68,6 +68,24 @@ def test_a_table_has_a_row_for_each_contestant_and_its_origin_below(repository):
         "recipes/made-up.yaml` · commit 0123abc · seeds 0, 1, brackets: bootstrap intervals over "
         "them · Example CPU, 2 cores, 2 threads, torch 2.13.0</sub>"
     )
+
+
+def test_folds_are_pairs(repository):
+    for fold, (plain, own) in enumerate([(0.5, 0.6), (0.7, 0.9)], start=1):
+        results = made_up_results({"none": [2.0], "bank": [2.0]}, metrics_split="test")
+        for name, value in (("none", plain), ("bank", own)):
+            results.contestants[name].metrics["accuracy"] = Estimate(mean=value)
+        folder = Path(f"results/esc/fold-{fold}")
+        folder.mkdir(parents=True)
+        write_results(results, folder)
+    *rows, origin = written('folds("esc")')
+    assert rows == [
+        "| contestant | fold 1 | fold 2 | mean | gain |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        "| `none` | 0.500 | 0.700 | 0.600 [0.500, 0.700] | — |",
+        "| `bank` | 0.600 | 0.900 | 0.750 [0.600, 0.900] | 0.150 [0.100, 0.200] |",
+    ]
+    assert "fold-1/results.json](../results/esc/fold-1/results.json): `latentwave" in origin
 
 
 def test_what_was_not_measured_or_not_reached(repository):
