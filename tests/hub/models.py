@@ -12,9 +12,11 @@ from transformers import DynamicCache
 
 import latentwave as lw
 from latentwave.hub import all_mixers
+from latentwave.hub.cache import cache_argument
 from latentwave.hub.points import POINTS
 from tests.mixers.cases import CASES, randomize
 
+CACHE = cache_argument(transformers.LlamaModel)
 VOCABULARY, CONTEXT = 40, 64
 WINDOW = 6  # of sliding attention: shorter than the sequences of the tests
 
@@ -169,10 +171,20 @@ def mixed(model, kind, points=None, *, placement=None, context_length=16, **opti
     return model
 
 
+def cached(cache):
+    """The argument that continues from a cache, as transformers calls it."""
+    return {CACHE: cache}
+
+
+def cache_of(output):
+    """The cache that a model returns."""
+    return output.get(CACHE)
+
+
 def chunked(model, ids, cuts=(0, 9, 16, 17, 20)):
     cache = DynamicCache(config=model.config)
     parts = [
-        model(ids[:, start:stop], past_key_values=cache).logits
+        model(ids[:, start:stop], **cached(cache)).logits
         for start, stop in itertools.pairwise(cuts)
     ]
     return torch.cat(parts, dim=1)

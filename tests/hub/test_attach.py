@@ -10,7 +10,16 @@ from accelerate.hooks import ModelHook, add_hook_to_module
 import latentwave as lw
 from latentwave.errors import UserError
 from latentwave.hub import attached_mixers
-from tests.hub.models import BACKBONES, DEAF_BACKBONES, EVERY_BACKBONE, gpt2, mixed, tokens
+from tests.hub.models import (
+    BACKBONES,
+    DEAF_BACKBONES,
+    EVERY_BACKBONE,
+    cache_of,
+    cached,
+    gpt2,
+    mixed,
+    tokens,
+)
 
 
 def test_the_mixer_sits_behind_its_layer():
@@ -97,11 +106,11 @@ def test_the_configuration_of_the_model_is_read_at_each_call(inner):
     lw.attach(model.transformer if inner else model, "wavelet")
     model.config.use_cache = False
     segments = torch.zeros_like(ids)
-    assert model(ids, segment_ids=segments).past_key_values is None
+    assert cache_of(model(ids, segment_ids=segments)) is None
     model.config.use_cache = True
-    cache = model(ids).past_key_values
+    cache = cache_of(model(ids))
     whole = model(torch.cat([ids, ids[:, :1]], dim=1), use_cache=False).logits[:, -1]
-    torch.testing.assert_close(model(ids[:, :1], past_key_values=cache).logits[:, -1], whole)
+    torch.testing.assert_close(model(ids[:, :1], **cached(cache)).logits[:, -1], whole)
 
 
 def test_hidden_states_are_those_that_the_next_layer_reads():

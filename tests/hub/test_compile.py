@@ -17,7 +17,7 @@ import latentwave as lw
 from latentwave.hub import all_mixers, decoder_layers
 from latentwave.hub.points import POINTS
 from tests.hub import models
-from tests.hub.models import BACKBONES, DEAF_BACKBONES, tokens
+from tests.hub.models import BACKBONES, DEAF_BACKBONES, cache_of, tokens
 
 pytestmark = pytest.mark.unchecked
 
@@ -200,7 +200,7 @@ def test_generation_that_transformers_compiles(backbone, kind):
             return_dict_in_generate=True,
         )
         assert torch.equal(found.sequences, expected)
-        assert isinstance(found.past_key_values, StaticCache)
+        assert isinstance(cache_of(found), StaticCache)
 
 
 @pytest.mark.slow

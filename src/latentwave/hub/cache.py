@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
@@ -95,6 +96,16 @@ class MixerStates:
     def get_max_length(self) -> int:
         """No limit."""
         return -1
+
+
+CACHE_ARGUMENTS = ("cache", "past_key_values")
+"""What models call their cache: the first from transformers 5.24 on, the second before."""
+
+
+def cache_argument(model: Any) -> str:
+    """Which of `CACHE_ARGUMENTS` the forward of a model takes."""
+    new, old = CACHE_ARGUMENTS
+    return new if new in inspect.signature(model.forward).parameters else old
 
 
 def states_in(cache: cache_utils.Cache, num_layers: int) -> MixerStates:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PretrainedConfig, PreTrainedModel
 
 from latentwave.errors import UserError
+from latentwave.hub.cache import cache_argument
 from latentwave.mixers import head_roles
 from latentwave.mixers.base import Projection
 
@@ -144,11 +145,11 @@ def check_form(decoder: Decoder, *, between: bool) -> None:
 
     ids = torch.zeros(1, 2, dtype=torch.int64, device=weight.device)
     hook = decoder.layers[0].register_forward_pre_hook(reached, with_kwargs=True)
-    cache = DynamicCache(config=decoder.config)
+    cached = {"use_cache": True, cache_argument(model): DynamicCache(config=decoder.config)}
     signal = None
     try:
         with torch.no_grad(), eval_mode(model):
-            for how in ({"use_cache": False}, {"use_cache": True, "past_key_values": cache}):
+            for how in ({"use_cache": False}, cached):
                 try:
                     model(input_ids=ids, **how)
                 except _ReachedError as stop:

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import DynamicCache, PretrainedConfig
+from transformers import Cache, DynamicCache, PretrainedConfig
 
 from latentwave.errors import UserError
-from latentwave.hub.cache import states_in
+from latentwave.hub.cache import CACHE_ARGUMENTS, cache_argument, states_in
 from latentwave.hub.calls import CURRENT, Call, call_by_user, call_of, use_call, user_call
 from latentwave.hub.padding import Padding, find_documents, find_padding
 from latentwave.hub.points import Site
@@ -263,6 +263,7 @@ class MixedDecoder(MixedModel):
     """A transformers decoder that provides the mixers with the context of each call."""
 
     _mixed_arguments: tuple[str, ...]
+    _mixed_cache: str  # what it calls its cache
     _mixed_config: PretrainedConfig
     _mixed_list: str  # path of its list of layers
     _mixed_entries: list[nn.Module]  # the list at the last check
@@ -280,7 +281,9 @@ class MixedDecoder(MixedModel):
             return super().__call__(**kwargs)
 
     def _call_from(self, kwargs: dict[str, Any]) -> Call | None:
-        if kwargs.get("cache") is not None:
+        given = (kwargs.get(name) for name in CACHE_ARGUMENTS)
+        cache = next((each for each in given if each is not None), None)
+        if cache is not None and not isinstance(cache, Cache):
             raise UserError(_NO_CONTINUOUS_BATCHING)
         names = ("input_ids", "inputs_embeds", "hidden_states")
         tokens = next((kwargs[name] for name in names if kwargs.get(name) is not None), None)
@@ -294,10 +297,10 @@ class MixedDecoder(MixedModel):
             segment_ids = outer.segment_ids
         # The configuration may have been replaced or changed since attach.
         config = getattr(self, "config", self._mixed_config).get_text_config(decoder=True)
-        cache, mask = kwargs.get("past_key_values"), kwargs.get("attention_mask")
+        mask = kwargs.get("attention_mask")
         created = cache is None and self._wants_cache(config, kwargs.get("use_cache"))
         if created:
-            cache = kwargs["past_key_values"] = DynamicCache(config=config)
+            cache = kwargs[self._mixed_cache] = DynamicCache(config=config)
         states = None
         if cache is not None:
             if segment_ids is not None:
@@ -327,6 +330,7 @@ def mix_decoder(module: nn.Module, config: PretrainedConfig) -> None:
     """Make a transformers decoder provide its mixers with the context of each call."""
     decoder: Any = module
     decoder._mixed_arguments = tuple(inspect.signature(decoder.forward).parameters)
+    decoder._mixed_cache = cache_argument(decoder)
     decoder._mixed_config = config
     decoder._mixed_entries = list(getattr(decoder, decoder._mixed_list))
     swap_class(decoder, MixedDecoder)
@@ -335,7 +339,7 @@ def mix_decoder(module: nn.Module, config: PretrainedConfig) -> None:
 def unmix_decoder(module: nn.Module) -> None:
     """Undo `mix_decoder`."""
     restore_class(module)
-    for name in ("_mixed_arguments", "_mixed_config", "_mixed_entries"):
+    for name in ("_mixed_arguments", "_mixed_cache", "_mixed_config", "_mixed_entries"):
         delattr(module, name)
 
 

@@ -18,7 +18,7 @@ from latentwave.bench.data import TokenStore
 from latentwave.bench.training import Recipe, open_objective
 from latentwave.bench.training.evaluation import in_mode
 from latentwave.hub import all_mixers
-from latentwave.hub.cache import MixerStates
+from latentwave.hub.cache import MixerStates, cache_argument
 from latentwave.hub.points import point_of
 
 
@@ -77,9 +77,10 @@ def _decoding(model: PreTrainedModel, num_tokens: int) -> DecodingCost:
     """Of the last token of a context, the others in the cache."""
     cache = DynamicCache(config=model.config)
     tokens = torch.zeros(1, num_tokens, dtype=torch.int64, device=model.device)
+    cached = {cache_argument(model): cache, "use_cache": True}
     with in_mode(model, training=False), torch.no_grad():
-        model(input_ids=tokens[:, :-1], past_key_values=cache, use_cache=True)
-    last = {"input_ids": tokens[:, -1:], "past_key_values": cache, "use_cache": True}
+        model(input_ids=tokens[:, :-1], **cached)
+    last = {"input_ids": tokens[:, -1:], **cached}
     flops = _flops(model, last, 1)
     layers: list[Any] = cache.layers
     of_mixers = sum(layer.num_bytes for layer in layers if isinstance(layer, MixerStates))
