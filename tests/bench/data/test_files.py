@@ -203,10 +203,7 @@ def test_no_home_is_one_line(monkeypatch, text_file):
         ({"sample_rate": 8000}, "takes no sample_rate"),
         ({"name": "audio", "path": "x", "sample_rate": 3}, "sample_rate must be >= 1000, got 3"),
         ({"tokenizer": "bpe", "vocab_size": 10}, "vocab_size must be >= 256, got 10"),
-        (
-            {"tokenizer": "bpe", "vocab_size": 10**12},
-            "vocab_size must be <= 1048576",
-        ),
+        ({"tokenizer": "bpe", "vocab_size": 10**12}, "vocab_size must be <= 1048576"),
         ({"vocab_size": 500}, "vocab_size=500 is for the tokenizer 'bpe', not for 'char"),
         ({"tokenizer": "pretrained"}, "go together; got 'pretrained' and None"),
         ({"tokenizer_path": "x"}, "go together; got 'characters' and 'x'"),

@@ -61,10 +61,7 @@ def values(text, **changes):
             "learning_rate": 0.01,
         },
         "contestants": {"none": {}, "it": {"kind": "short_conv", "points": ["mlp"]}},
-        "sizes": {
-            "s": {},
-            "m": {"seeds": [1], "backbone": {"hidden_size": 16}, "budgets": [1, 2]},
-        },
+        "sizes": {"s": {}, "m": {"seeds": [1], "backbone": {"hidden_size": 16}, "budgets": [1, 2]}},
         "budgets": [1, 2, 4],
         "search": {"factors": [0.5, 1.0], "budget": 1, "sizes": ["s"]},
     } | changes

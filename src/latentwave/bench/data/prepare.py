@@ -15,12 +15,7 @@ from latentwave.bench.data.config import CorpusConfig
 from latentwave.bench.data.corpora import save_codec
 from latentwave.bench.data.corpus import Corpus
 from latentwave.bench.data.folders import cache_folder, whole_folder, write_durably
-from latentwave.bench.data.metadata import (
-    FORMAT_VERSION,
-    METADATA_FILE,
-    StoreMetadata,
-    sha256_of,
-)
+from latentwave.bench.data.metadata import FORMAT_VERSION, METADATA_FILE, StoreMetadata, sha256_of
 from latentwave.bench.data.store import TokenStore, open_store
 from latentwave.bench.data.writer import write_documents
 from latentwave.errors import UserError

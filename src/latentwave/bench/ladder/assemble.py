@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 
 from latentwave.bench.comparison.clock import Clock, read_measured, take_clock, write_measured
 from latentwave.bench.comparison.cost import contestant_cost
@@ -85,37 +85,32 @@ def assemble(ladder: Ladder, store: TokenStore, *, command: str = "") -> LadderR
     )
 
 
-def time_steps(ladder: Ladder, store: TokenStore, sizes: Iterable[str] | None = None) -> None:
+def time_steps(ladder: Ladder, store: TokenStore, sizes: Sequence[str] | None = None) -> None:
     """Time the training steps of all contestants of a size in turn, and keep the durations.
 
     Nothing else should run meanwhile. What is kept stands in clock.json in the folder of the size.
     """
-    for setting in ladder.recipe.settings:
-        for size in sizes or ladder.recipe.sizes:
-            recipe = with_all_contestants(ladder, setting, size)
-            if recipe is not None:
-                clock = dataclasses.asdict(take_clock(recipe, store))
-                write_measured(ladder.folder / setting / size / _CLOCK, recipe.to_dict(), clock)
+    for setting, size, recipe in trained_rungs(ladder, sizes):
+        clock = dataclasses.asdict(take_clock(recipe, store))
+        write_measured(ladder.folder / setting / size / _CLOCK, recipe.to_dict(), clock)
 
 
-def with_all_contestants(ladder: Ladder, setting: str, size: str) -> Recipe | None:
-    """One recipe for all contestants of a rung; None where nothing is trained."""
-    cells = [cell for cell in ladder.cells([size]) if cell.setting == setting]
-    if not cells:
-        return None
-    compiled = ladder.rung(cells[0]).compiled
-    recipes = [ladder.recipe.experiment(cell, compile=compiled) for cell in cells]
-    contestants = {name: own for each in recipes for name, own in each.contestants.items()}
-    return dataclasses.replace(recipes[0], contestants=contestants)
+def trained_rungs(
+    ladder: Ladder, sizes: Sequence[str] | None = None
+) -> Iterator[tuple[str, str, Recipe]]:
+    """Setting and size of each rung, and one recipe for all its contestants."""
+    for (setting, size), group in itertools.groupby(ladder.cells(sizes), lambda cell: cell[:2]):
+        cells = list(group)
+        compiled = ladder.rung(cells[0]).compiled
+        recipes = [ladder.recipe.experiment(cell, compile=compiled) for cell in cells]
+        contestants = {name: own for each in recipes for name, own in each.contestants.items()}
+        yield setting, size, dataclasses.replace(recipes[0], contestants=contestants)
 
 
 def _speeds(ladder: Ladder) -> dict[Cell, float]:
     """Tokens per second of what was timed by this recipe."""
     speeds = {}
-    for setting, size in itertools.product(ladder.recipe.settings, ladder.recipe.sizes):
-        recipe = with_all_contestants(ladder, setting, size)
-        if recipe is None:
-            continue
+    for setting, size, recipe in trained_rungs(ladder):
         path = ladder.folder / setting / size / _CLOCK
         clock: Clock | None = read_measured(path, recipe.to_dict(), Clock)
         tokens = recipe.training.batch_size * recipe.backbone.context_length
@@ -141,8 +136,8 @@ def _searches(ladder: Ladder) -> list[RateSearch]:
     for cell, unit in ladder.searches.items():
         if unit.runs and unit.is_finished():
             chosen = ladder.factor(cell)
-            found_losses = ladder.search_losses(cell)
-            losses: dict[str, float | None] = {f"{k:g}": v for k, v in found_losses.items()}
+            by_factor = ladder.search_losses(cell).items()
+            losses: dict[str, float | None] = {f"{factor:g}": loss for factor, loss in by_factor}
             ends = chosen in (factors[0], factors[-1])
             own = RateSearch(**cell._asdict(), losses=losses, chosen=chosen, at_end_of_grid=ends)
             found.append(own)

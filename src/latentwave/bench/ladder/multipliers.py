@@ -78,12 +78,7 @@ def fit_means(setting: Setting) -> Law | None:
 
 
 def multipliers_of(
-    name: str,
-    setting: Setting,
-    costs: Sequence[CellCost],
-    *,
-    replicates: int = 400,
-    seed: int = 0,
+    name: str, setting: Setting, costs: Sequence[CellCost], *, replicates: int = 400
 ) -> list[Multiplier]:
     """Multipliers of all contestants of a setting.
 
@@ -98,7 +93,7 @@ def multipliers_of(
     plain = setting.losses.get(BASELINE, {})
     laws = fit_laws(setting, _means(plain))
     by_cell = {(c.size, c.contestant): c for c in costs if c.setting == name}
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
 
     def noise(spread: float, num_seeds: int) -> float:
         return float(spread / num_seeds**0.5 * random.normal())
@@ -128,9 +123,11 @@ def multipliers_of(
                 tokens.append(token_ratio(law, N, base, drawn))
             ratio = token_ratio(laws.get(size), N, base, loss)
             lowest = min(min(each.values()) for key, each in plain.items() if key[0] == size)
-            flops, seconds = _cheaper(
-                by_cell.get((size, contestant)), by_cell.get((size, BASELINE))
-            )
+            # What a token of the plain decoder costs ÷ the contestant's.
+            its, plains = by_cell[size, contestant], by_cell[size, BASELINE]
+            flops = plains.flops_per_token / its.flops_per_token
+            speed, usual = its.tokens_per_second, plains.tokens_per_second
+            seconds = None if speed is None or usual is None else speed / usual
             found.append(
                 Multiplier(
                     setting=name,
@@ -213,12 +210,3 @@ def _scaled(mean: float, values: Sequence[float], by: float | None) -> Interval 
     if by is None or not math.isfinite(mean):
         return None
     return _interval(mean * by, [value * by for value in values])
-
-
-def _cheaper(own: CellCost | None, plain: CellCost | None) -> tuple[float | None, float | None]:
-    """What a token of the plain decoder costs ÷ the contestant's, in FLOPs and in seconds."""
-    if own is None or plain is None:
-        return None, None
-    ours, theirs = own.tokens_per_second, plain.tokens_per_second
-    seconds = None if ours is None or theirs is None else ours / theirs
-    return plain.flops_per_token / own.flops_per_token, seconds

@@ -7,7 +7,7 @@ import statistics
 
 from latentwave.bench.comparison.clock import take_clock
 from latentwave.bench.data import TokenStore
-from latentwave.bench.ladder.assemble import cell_cost, with_all_contestants
+from latentwave.bench.ladder.assemble import cell_cost, trained_rungs
 from latentwave.bench.ladder.recipe import Cell
 from latentwave.bench.ladder.run import Ladder
 from latentwave.bench.training import BASELINE
@@ -34,31 +34,27 @@ def plan_ladder(ladder: Ladder, store: TokenStore, *, rounds: int = 2) -> list[R
     """
     plans = []
     searches = ladder.searches
-    for setting in ladder.recipe.settings:
-        for size in ladder.recipe.sizes:
-            recipe = with_all_contestants(ladder, setting, size)
-            if recipe is None:
-                continue
-            rung = ladder.rung(Cell(setting, size, BASELINE))
-            timed = take_clock(recipe, store, rounds=rounds).step_seconds
-            plan = RungPlan(
-                setting=setting,
-                size=size,
-                num_parameters=rung.num_parameters,
-                num_contestants=len(timed),
-            )
-            seeds = len(ladder.recipe.sizes[size].seeds)
-            for name, durations in timed.items():
-                cell = Cell(setting, size, name)
-                steps = seeds * rung.trained_steps
-                plan.num_runs += seeds * len(rung.budgets)
-                if cell in searches and not searches[cell].is_finished():
-                    search = searches[cell].runs
-                    plan.num_runs += len(search)
-                    steps += sum(own.training.num_steps for _, own, _ in search)
-                tokens = steps * recipe.training.batch_size * recipe.backbone.context_length
-                plan.tokens += tokens
-                plan.flops += tokens * cell_cost(ladder, store, cell).flops_per_token
-                plan.hours += steps * statistics.median(durations) / 3600
-            plans.append(plan)
+    for setting, size, recipe in trained_rungs(ladder):
+        rung = ladder.rung(Cell(setting, size, BASELINE))
+        timed = take_clock(recipe, store, rounds=rounds).step_seconds
+        plan = RungPlan(
+            setting=setting,
+            size=size,
+            num_parameters=rung.num_parameters,
+            num_contestants=len(timed),
+        )
+        seeds = len(ladder.recipe.sizes[size].seeds)
+        for name, durations in timed.items():
+            cell = Cell(setting, size, name)
+            steps = seeds * rung.trained_steps
+            plan.num_runs += seeds * len(rung.budgets)
+            if cell in searches and not searches[cell].is_finished():
+                search = searches[cell].runs
+                plan.num_runs += len(search)
+                steps += sum(own.training.num_steps for _, own, _ in search)
+            tokens = steps * recipe.training.batch_size * recipe.backbone.context_length
+            plan.tokens += tokens
+            plan.flops += tokens * cell_cost(ladder, store, cell).flops_per_token
+            plan.hours += steps * statistics.median(durations) / 3600
+        plans.append(plan)
     return plans
