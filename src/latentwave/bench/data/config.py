@@ -138,9 +138,8 @@ class CorpusConfig:
 
     def given_options(self) -> dict[str, object]:
         """The options that are set, without name, tokenizer and shares."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        for name in ("name", "tokenizer", "validation", "test"):
-            del values[name]
+        others = ("name", "tokenizer", "validation", "test")
+        values = {name: value for name, value in vars(self).items() if name not in others}
         return {name: value for name, value in values.items() if value is not None}
 
 

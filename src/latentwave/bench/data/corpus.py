@@ -140,7 +140,7 @@ class FileCorpus(Corpus):
 
     def _pieces(self, name: str, path: Path) -> Iterator[Any]:
         lost: list[str] = []
-        is_begun = False
+        is_begun, why = False, ""
         try:
             for piece in self._read(path, lost):
                 is_begun = True
@@ -149,8 +149,6 @@ class FileCorpus(Corpus):
             why = str(error)
         except OSError as error:
             why = f"cannot be read ({error.strerror or error})"
-        else:
-            why = ""
         if why and not (self._many and is_begun):
             self.skipped.append(SkippedFile(name=name, reason=f"{path} {why}"))
             if self._many:

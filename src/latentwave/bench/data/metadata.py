@@ -111,7 +111,7 @@ class StoreMetadata:
         if isinstance(version, int) and version != FORMAT_VERSION:
             raise UserError(
                 f"the token store {folder} has format version {version}, this program reads "
-                f"version {FORMAT_VERSION}: delete the folder and prepare the corpus again"
+                f"version {FORMAT_VERSION}: {remedy}"
             )
         metadata: StoreMetadata = read_json(path, remedy, cls)
         for fault in metadata._faults():

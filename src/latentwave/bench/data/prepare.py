@@ -154,8 +154,8 @@ def _fingerprint(config: CorpusConfig, corpus: Corpus) -> str:
     return _digest(config, corpus, sources=[*map(dataclasses.asdict, corpus.sources)])
 
 
-def _settings(config: CorpusConfig) -> dict[str, object]:
-    """Everything that shapes the tokens; options that are not given leave no trace."""
+def _digest(config: CorpusConfig, corpus: Corpus, **content: object) -> str:
+    """Of everything that shapes the tokens; options that are not given leave no trace."""
     options = config.given_options()
     options.pop("path", None)
     if config.tokenizer_path is not None:  # its content counts, not its place
@@ -164,7 +164,7 @@ def _settings(config: CorpusConfig) -> dict[str, object]:
         if not file.is_file():
             raise UserError(f"there is no tokenizer {file}: name a tokenizer.json or its folder")
         options["tokenizer_path"] = sha256_of(file)
-    return {
+    content |= {
         "format_version": FORMAT_VERSION,
         "corpus": config.name,
         "tokenizer": config.tokenizer_name,
@@ -172,10 +172,6 @@ def _settings(config: CorpusConfig) -> dict[str, object]:
         "test": float(config.test),
         "options": options,
     }
-
-
-def _digest(config: CorpusConfig, corpus: Corpus, **content: object) -> str:
-    content |= _settings(config)
     if corpus.skipped:  # a store says what it lacks; whole files are dealt with these in mind
         content["skipped"] = [file.name for file in corpus.skipped]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

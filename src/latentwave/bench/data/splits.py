@@ -131,10 +131,3 @@ def deal_examples(num_examples: int, validation: float, test: float) -> list[str
     splits[order[: num_validation + round(num_examples * test)]] = "test"
     splits[order[:num_validation]] = "validation"
     return list(splits)
-
-
-def share_sizes(total: int, validation: float, test: float) -> dict[str, int]:
-    """How much of something each split gets, train first."""
-    # From the small shares: 1 − 0.05 − 0.05 is a hair below 0.9 and would miss text8's borders.
-    sizes = {"validation": round(total * validation), "test": round(total * test)}
-    return {"train": total - sum(sizes.values()), **sizes}

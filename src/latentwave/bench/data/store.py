@@ -154,14 +154,11 @@ def open_store(folder: Path | str, *, verify: bool = False) -> TokenStore:
     """
     folder = Path(folder)
     store = TokenStore(folder, StoreMetadata.load(folder))
-    path, metadata = folder / TOKENS_FILE, store.metadata
-    expected = metadata.num_tokens * np.dtype(metadata.dtype).itemsize
+    path = folder / TOKENS_FILE
+    expected = store.metadata.num_tokens * np.dtype(store.metadata.dtype).itemsize
     found = path.stat().st_size if path.is_file() else 0
     if found != expected:
-        raise UserError(
-            f"{path} has {found} bytes, but {expected} were written: delete {folder} and prepare "
-            "the corpus again"
-        )
+        raise store._damaged(TOKENS_FILE, f"it has {found} bytes, but {expected} were written")
     _ = store.documents, store.labels  # checked as they are read
     if verify:
         store.verify()

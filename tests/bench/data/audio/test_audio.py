@@ -1,6 +1,5 @@
 """Recordings: reading, what can be wrong with them, tokens and back."""
 
-import io
 import math
 
 import numpy as np
@@ -20,8 +19,8 @@ LEVELS = np.arange(256)
 soxr = pytest.importorskip("soxr")
 
 
-def read(source, rate=16000, lost=None):
-    return np.concatenate(list(read_audio(source, rate, lost)))
+def read(path, rate=16000, lost=None):
+    return np.concatenate(list(read_audio(path, rate, lost)))
 
 
 @pytest.mark.parametrize(
@@ -38,7 +37,6 @@ def test_formats(tmp_path, name, subtype, error):
     samples = read(path)
     assert samples.dtype == np.float32
     assert np.abs(samples[500:7500] - tone(0.5, 16000)[500:7500]).max() <= error
-    np.testing.assert_array_equal(read(io.BytesIO(path.read_bytes())), samples)
 
 
 def test_channels_are_averaged_and_silence_is_what_is_silent_then(tmp_path):

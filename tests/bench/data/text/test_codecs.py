@@ -45,7 +45,7 @@ def test_tokens_are_places_in_the_vocabulary_at_every_width(size, dtype):
 def test_the_vocabulary_is_what_the_text_holds(text):
     encoder = CodePoints(CharacterCodec.of)
     points = np.concatenate([encoder.encode(part) for part in text])
-    codec = encoder.finish(Draft(points, np.zeros(1, np.int64), len(text)))
+    codec = encoder.make(Draft(points, np.zeros(1, np.int64), len(text)))
     assert codec.vocabulary == "".join(sorted(set(text)))
     again = "".join(text_pieces(points))
     assert codec.encode(again).tolist() == [codec.vocabulary.index(each) for each in text]

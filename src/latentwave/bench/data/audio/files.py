@@ -35,7 +35,7 @@ def soundfile() -> Any:
 
 
 def read_audio(
-    source: Path | io.BufferedIOBase, sample_rate: int, lost: list[str] | None = None
+    path: Path, sample_rate: int, lost: list[str] | None = None
 ) -> Iterator[Float32[np.ndarray, " _"]]:
     """Read a file as one channel at one rate, in blocks, as far as it can be decoded.
 
@@ -48,7 +48,7 @@ def read_audio(
     lost = [] if lost is None else lost
     package = soundfile()
     try:
-        with _opened(source) as file:
+        with _opened(path) as file:
             if not LOWEST_RATE <= file.samplerate <= HIGHEST_RATE:
                 raise UnusableFileError(f"has an impossible sample rate of {file.samplerate} Hz")
             blocks = _one_channel(file, lost)
@@ -61,16 +61,15 @@ def read_audio(
 
 
 @contextlib.contextmanager
-def _opened(source: Path | io.BufferedIOBase) -> Iterator[Any]:
-    with soundfile().SoundFile(source) as file:
+def _opened(path: Path) -> Iterator[Any]:
+    with soundfile().SoundFile(path) as file:
         if file.format != "MP3":
             yield file
             return
     # Without a header that says it, libsndfile guesses the length of an MP3 from its first
     # frames, and reads no further. A file that seems longer makes the guess too large.
-    with contextlib.ExitStack() as stack:
-        raw = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
-        yield stack.enter_context(soundfile().SoundFile(_SeeminglyLong(raw)))
+    with path.open("rb") as raw, soundfile().SoundFile(_SeeminglyLong(raw)) as file:
+        yield file
 
 
 class _SeeminglyLong(io.RawIOBase):

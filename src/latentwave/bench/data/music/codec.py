@@ -101,9 +101,9 @@ class EventCodec(MediaCodec):
     end_token = END
 
     def __init__(self) -> None:
-        vocabulary = miditok_tokenizer(self.kind).vocab
-        self.vocab_size = len(vocabulary)
-        self._is_note = np.array([name.startswith(("NoteOn_", "Pitch_")) for name in vocabulary])
+        self._names = list(miditok_tokenizer(self.kind).vocab)
+        self.vocab_size = len(self._names)
+        self._is_note = np.array([name.startswith(("NoteOn_", "Pitch_")) for name in self._names])
 
     def encode(self, piece: NDArray[np.uint16]) -> NDArray[np.uint16]:
         """A piece, which `tokenize` has made tokens of already."""
@@ -143,26 +143,25 @@ class EventCodec(MediaCodec):
 
     def token_names(self, tokens: NDArray[Any]) -> list[str]:
         """The events by MidiTok's names, such as "Pitch_60"."""
-        names = list(miditok_tokenizer(self.kind).vocab)
-        return [names[token] for token in tokens.tolist()]
+        return [self._names[token] for token in tokens.tolist()]
 
     def save(self, folder: Path) -> dict[str, Any]:
         """What every token means, in no file of its own."""
-        vocabulary = list(miditok_tokenizer(self.kind).vocab)
-        return {"miditok": version("miditok"), "vocabulary": vocabulary}
+        return {"miditok": version("miditok"), "vocabulary": self._names}
 
     @classmethod
     def load(
         cls, folder: Path, *, miditok: str = "", vocabulary: Any = None, **_: Any
     ) -> EventCodec:
         """A UserError if the MidiTok that is installed gives the tokens other meanings."""
-        if vocabulary != list(miditok_tokenizer(cls.kind).vocab):
+        codec = cls()
+        if vocabulary != codec._names:
             raise UserError(
                 f"{folder} was written with MidiTok {miditok}, whose vocabulary differs from that "
                 f"of MidiTok {version('miditok')}: install that version, or prepare the corpus "
                 "again"
             )
-        return cls()
+        return codec
 
 
 class MidiLike(EventCodec):

@@ -134,14 +134,14 @@ class CodePoints(Codec):
     """The draft of a text: one code point per character, until all is read.
 
     Args:
-        make: gives the codec for such a draft.
+        make: gives the codec that the texts of such a draft are encoded by.
     """
 
     unit = "character"
     dtype = "uint32"
 
     def __init__(self, make: Callable[[Draft], TextCodec]) -> None:
-        self._make = make
+        self.make = make
 
     def encode(self, piece: str) -> NDArray[Any]:
         """The code points: (characters,), uint32."""
@@ -151,10 +151,6 @@ class CodePoints(Codec):
         """Characters, and bytes of UTF-8."""
         longer = sum(int(np.count_nonzero(tokens > last)) for last in (0x7F, 0x7FF, 0xFFFF))
         return {"character": len(tokens), "byte": len(tokens) + longer}
-
-    def finish(self, draft: Draft) -> TextCodec:
-        """The codec that the texts are encoded by."""
-        return self._make(draft)
 
 
 class ByteCodec(TextCodec):
