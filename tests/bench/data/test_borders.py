@@ -3,12 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from latentwave.bench.data import CorpusConfig, DocumentBorders, GridWindows, prepare
-from latentwave.hub import attach
-from latentwave.mixers import FilterbankMixer
 from tests.comparing import assert_differ, assert_same
+from tests.hub.models import gpt2, llama, mixed
 
 
 def naive(documents, start, length):
@@ -58,69 +56,36 @@ def test_windows_of_a_store(store):
     assert set(GridWindows(tokens, 33)[0]) == {"input_ids", "labels"}
 
 
-def gpt2(attention):
-    config = GPT2Config(
-        vocab_size=11, n_positions=24, n_embd=16, n_layer=3, n_head=2, attn_implementation=attention
-    )
-    return GPT2LMHeadModel(config)
-
-
-def llama(attention):
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=11,
-            max_position_embeddings=24,
-            hidden_size=16,
-            intermediate_size=32,
-            num_hidden_layers=3,
-            num_attention_heads=2,
-            attn_implementation=attention,
-        )
-    )
-
-
-@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("kind", [None, "wavelet", "filterbank", "ema"])
 @pytest.mark.parametrize("build", [gpt2, llama])
 def test_one_document_changes_no_loss_of_another(build, kind, attention):
-    model = build(attention)
-    model.config.use_cache = False
+    model = build()
+    model.set_attn_implementation(attention)
     if kind is not None:
-        options = {"num_filters": 4, "kernel_size": 4} if kind == "filterbank" else {}
-        attach(model, kind, placement="all", **options)
-    model.eval()
-    for module in model.modules():
-        if isinstance(module, FilterbankMixer):
-            torch.nn.init.normal_(module.weights)
+        mixed(model, kind, placement="all")
     documents = [0, 5, 6, 15]
     tokens = np.random.default_rng(1).integers(0, 11, 24)
 
-    def losses(tokens, *, apart):
-        borders = DocumentBorders(np.array(documents), 0) if apart else None
-        item = GridWindows(tokens, 24, borders=borders)[0]
+    def losses(tokens, borders=None):
+        item = GridWindows(tokens, len(tokens), borders=borders)[0]
         labels = item.pop("labels")
-        logits = model(**{name: value[None] for name, value in item.items()}).logits[0]
+        inputs = {name: value[None] for name, value in item.items()}
+        logits = model(**inputs, use_cache=False).logits[0]
         every = torch.nn.functional.cross_entropy(logits[:-1], labels[1:], reduction="none")
         return every.detach()
 
-    before = losses(tokens, apart=True)
+    borders = DocumentBorders(np.array(documents), 0)
+    before = losses(tokens, borders)
     assert (before == 0).nonzero().flatten().tolist() == [4, 5, 14]
     for start, stop in zip(documents, [*documents[1:], 24], strict=True):
         changed = tokens.copy()
         changed[start:stop] = (changed[start:stop] + 1) % 11
-        after = losses(changed, apart=True)
+        after = losses(changed, borders)
         # Loss t predicts token t + 1.
         own = torch.zeros(23, dtype=torch.bool)
         own[max(0, start - 1) : stop - 1] = True
         assert torch.equal(after[~own], before[~own])
-    assert_differ(losses(tokens, apart=False)[20:], before[20:], share=1e-6)
+    assert_differ(losses(tokens)[20:], before[20:], share=1e-6)
     # A document alone has the losses that it has among others.
-    alone = losses_alone(model, tokens[6:15])
-    assert_same(before[6:14], alone)
-
-
-def losses_alone(model, tokens):
-    ids = torch.from_numpy(tokens)[None]
-    logits = model(input_ids=ids).logits[0]
-    return torch.nn.functional.cross_entropy(logits[:-1], ids[0, 1:], reduction="none").detach()
+    assert_same(before[6:14], losses(tokens[6:15]))
