@@ -323,11 +323,6 @@ def test_mistakes_are_one_line(changes, message, text, store, tmp_path):
         Ladder(recipe_of(text, **changes), store, tmp_path / "x")
 
 
-def test_the_command_of_a_missing_recipe(capsys, tmp_path):
-    assert main(["ladder", str(tmp_path / "none.yaml")]) == 2
-    assert "there is no recipe" in capsys.readouterr().err
-
-
 def test_no_time_to_begin_is_no_fault(capsys, tmp_path, text):
     recipe, output = tmp_path / "ladder.yaml", tmp_path / "out"
     recipe.write_text(yaml.safe_dump(values(text), sort_keys=False))

@@ -247,13 +247,9 @@ def maestro(folder):
     splits = ["test", "train", "train", "train", "train", "validation", "train", "test"]
     rows = [
         {
-            "canonical_composer": "N. N.",
             "canonical_title": "Sonata, in C",
             "split": split,
-            "year": 2004,
             "midi_filename": f"piece{n // 2}/take{n}.mid",
-            "audio_filename": f"piece{n // 2}/take{n}.wav",
-            "duration": 9.5,
         }
         for n, split in enumerate(splits)
     ]
@@ -335,13 +331,19 @@ def test_prompts_that_cannot_be(folder):
 
 
 def test_several_processes_give_what_one_gives(folder, monkeypatch):
+    parent = os.getpid()
+
+    def tokenize_elsewhere(kind, content, lost):
+        assert os.getpid() != parent
+        return tokenize(kind, content, lost)
+
     (folder / "piece2" / "a.mid").write_bytes(b"MThd")
     with pytest.warns(UserWarning, match="skipped 1 of 9"):
         one = prepare(config(folder))
     monkeypatch.setattr(corpus_module, "PARALLEL_BYTES", 0)
     monkeypatch.setattr(corpus_module, "num_cores", lambda: 2)
     monkeypatch.setattr(corpus_module, "_FILES_AT_ONCE", 2)
-    monkeypatch.setattr(corpus_module, "tokenize", elsewhere(os.getpid()))
+    monkeypatch.setattr(corpus_module, "tokenize", tokenize_elsewhere)
     with pytest.warns(UserWarning, match="skipped 1 of 9"):
         several = prepare(config(folder), folder.parent / "several")
     assert several.metadata.sha256 == one.metadata.sha256
@@ -355,11 +357,3 @@ def test_a_process_that_is_killed_is_one_line(folder, monkeypatch, tmp_path):
     with pytest.raises(UserError, match=r"was killed at .*\.mid or near it.*prepare again"):
         prepare(config(folder), tmp_path / "store")
     assert not (tmp_path / "store").exists()
-
-
-def elsewhere(parent):
-    def tokenize_elsewhere(kind, content, lost):
-        assert os.getpid() != parent
-        return tokenize(kind, content, lost)
-
-    return tokenize_elsewhere

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import AutoTokenizer
 
 from latentwave.bench.data import CorpusConfig, load_codec, prepare
@@ -160,13 +160,16 @@ def test_any_tokenizer_json_can_be_used(words, tmp_path):
 TEXT = "".join(f"{n} words,  and\n\n more'll—come 日本語{'x' * (n % 40)} " for n in range(400))
 
 
+def trained(tokenizer, trainer, **options):
+    tokenizer.train_from_iterator([TEXT], trainer(show_progress=False, **options))
+    return tokenizer
+
+
 def llama2():
     """Byte pairs of the whole text, "▁" for spaces and before every text, no words cut first."""
     tokenizer = Tokenizer(models.BPE(byte_fallback=True, fuse_unk=True, unk_token=UNKNOWN))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    tokenizer.train_from_iterator(
-        [TEXT], trainers.BpeTrainer(vocab_size=400, show_progress=False, special_tokens=[UNKNOWN])
-    )
+    trained(tokenizer, trainers.BpeTrainer, vocab_size=400, special_tokens=[UNKNOWN])
     form = json.loads(tokenizer.to_str()) | {"pre_tokenizer": None}
     tokenizer = Tokenizer.from_str(json.dumps(form))
     tokenizer.normalizer = normalizers.Sequence(
@@ -179,26 +182,15 @@ def t5():
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.Sequence([normalizers.Nmt(), normalizers.Strip()])
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
-    trainer = trainers.UnigramTrainer(
-        vocab_size=300, show_progress=False, special_tokens=[UNKNOWN], unk_token=UNKNOWN
-    )
-    tokenizer.train_from_iterator([TEXT], trainer)
-    return tokenizer
+    options = {"vocab_size": 300, "special_tokens": [UNKNOWN], "unk_token": UNKNOWN}
+    return trained(tokenizer, trainers.UnigramTrainer, **options)
 
 
 def gpt2():
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.train_from_iterator(
-        [TEXT],
-        trainers.BpeTrainer(
-            vocab_size=400,
-            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-            show_progress=False,
-        ),
-    )
-    return tokenizer
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    return trained(tokenizer, trainers.BpeTrainer, vocab_size=400, initial_alphabet=alphabet)
 
 
 FORMS = {form.__name__: form() for form in (llama2, t5, gpt2)}
