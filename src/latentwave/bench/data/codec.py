@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
+from latentwave.bench.data.corpus import UnusableFileError
 from latentwave.errors import UserError
 
 
@@ -78,8 +79,23 @@ class Codec(abc.ABC):
 class MediaCodec(Codec):
     """A codec whose tokens are heard, not read."""
 
+    a_file: ClassVar[str]  # what prompts are, with its article: "an audio file"
     suffixes: ClassVar[tuple[str, ...]]  # of the files that `write` writes, the default first
     end_token: int | None = None  # that a document ends with, if one does
+
+    @abc.abstractmethod
+    def encode_file(self, path: Path) -> NDArray[Any]:
+        """The tokens of a file to go on with; an UnusableFileError for nothing of the kind."""
+
+    def encode_prompt(self, prompt: str) -> NDArray[Any]:
+        """The tokens of the file of a path; a UserError if it cannot be used."""
+        path = Path(prompt).expanduser()
+        if not path.is_file():
+            raise UserError(f"the prompt of this model is {self.a_file}; there is none at {path}")
+        try:
+            return self.encode_file(path)
+        except UnusableFileError as fault:
+            raise UserError(f"the prompt {path} {fault}") from fault
 
     @abc.abstractmethod
     def begin(self) -> NDArray[Any]:

@@ -50,7 +50,9 @@ def prepare(config: CorpusConfig, folder: Path | None = None) -> TokenStore:
     if found is None or place is None or not (place / METADATA_FILE).exists():
         found = _write(config, corpus, folder)
         if memory is not None:
-            _remember(memory, found)
+            with contextlib.suppress(OSError):  # which costs the time of reading again, no more
+                memory.parent.mkdir(parents=True, exist_ok=True)
+                write_durably(memory, found + "\n")
     store = open_store(folder or _store_path(config, found))
     if store.metadata.fingerprint != found:
         raise UserError(
@@ -140,13 +142,6 @@ def _recall(memory: Path | None) -> str | None:
         return None
     found = memory.read_text(encoding="ascii", errors="replace").strip()
     return found if len(found) == 64 else None
-
-
-def _remember(memory: Path, found: str) -> None:
-    """Keep a fingerprint; a disk that refuses costs the time of reading again, no more."""
-    with contextlib.suppress(OSError):
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(memory, found + "\n")
 
 
 def _fingerprint(config: CorpusConfig, corpus: Corpus) -> str:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from latentwave.bench.data.audio.files import read_audio, soundfile
 from latentwave.bench.data.codec import Codec, MediaCodec
-from latentwave.bench.data.corpus import UnusableFileError
 from latentwave.errors import UserError
 
 _MU = 255.0
@@ -23,6 +22,7 @@ class SampleCodec(MediaCodec):
     unit = "sample"
     decodes_to = "sound"
     extra = "audio"
+    a_file = "an audio file"
     suffixes = (".wav", ".flac")
     vocab_size = 256
     dtype = "uint8"
@@ -42,16 +42,10 @@ class SampleCodec(MediaCodec):
         """How long the tokens sound."""
         return len(tokens) / self.sample_rate
 
-    def encode_prompt(self, prompt: str) -> UInt8[np.ndarray, " T"]:
+    def encode_file(self, path: Path) -> UInt8[np.ndarray, " T"]:
         """The tokens of an audio file."""
-        path = Path(prompt).expanduser()
-        if not path.is_file():
-            raise UserError(f"the prompt of this model is an audio file; there is none at {path}")
-        try:
-            blocks = [self.encode(block) for block in read_audio(path, self.sample_rate)]
-        except UnusableFileError as fault:
-            raise UserError(f"the prompt {path} {fault}") from fault
-        return np.concatenate(blocks)
+        blocks = read_audio(path, self.sample_rate)
+        return np.concatenate([self.encode(block) for block in blocks])
 
     def write(self, tokens: NDArray[np.integer[Any]], path: Path) -> None:
         """Write 16-bit PCM, one channel, in the format that the path's suffix names."""

@@ -12,7 +12,6 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from latentwave.bench.data.codec import MediaCodec, optional_package
-from latentwave.bench.data.corpus import UnusableFileError
 from latentwave.bench.data.music.midi import beat_score, notes_of, parse_midi, time_score
 from latentwave.errors import UserError
 
@@ -96,6 +95,7 @@ class EventCodec(MediaCodec):
     unit = "note"
     decodes_to = "music"
     extra = "music"
+    a_file = "a MIDI file"
     suffixes = (".mid", ".midi")
     dtype = "uint16"
     end_token = END
@@ -120,22 +120,15 @@ class EventCodec(MediaCodec):
     def notes(self, tokens: NDArray[Any]) -> Float[np.ndarray, "notes 4"]:
         """Onset and end in seconds, pitch and velocity of every note, by onset."""
         notes = notes_of(detokenize(self.kind, tokens).to("second"), sustain=False)
-        columns = (notes.onset, notes.end, notes.pitch, notes.velocity)
-        return np.stack([column.astype(np.float64) for column in columns], axis=1)
+        return np.stack([column.astype(np.float64) for column in notes], axis=1)
 
     def seconds(self, tokens: NDArray[Any]) -> float:
         """How long the tokens sound."""
         return float(detokenize(self.kind, tokens).to("second").end())
 
-    def encode_prompt(self, prompt: str) -> NDArray[np.uint16]:
+    def encode_file(self, path: Path) -> NDArray[np.uint16]:
         """The tokens of a MIDI file, without END."""
-        path = Path(prompt).expanduser()
-        if not path.is_file():
-            raise UserError(f"the prompt of this model is a MIDI file; there is none at {path}")
-        try:
-            return tokenize(self.kind, path.read_bytes())[:-1]
-        except UnusableFileError as fault:
-            raise UserError(f"the prompt {path} {fault}") from fault
+        return tokenize(self.kind, path.read_bytes())[:-1]
 
     def write(self, tokens: NDArray[np.integer[Any]], path: Path) -> None:
         """Write a MIDI file of one piano track."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,17 +20,13 @@ _NOTE_ON = re.compile(rb"[\x90-\x9f]")
 _PEDAL = re.compile(rb"[\xb0-\xbf]")
 
 
-@dataclasses.dataclass(frozen=True)
-class Notes:
+class Notes(NamedTuple):
     """Notes in order of their onset."""
 
     onset: NDArray[Any]  # in seconds, or in ticks of the beat
     end: NDArray[Any]  # in the same unit
     pitch: NDArray[Any]  # 0 … 127
     velocity: NDArray[Any]  # 1 … 127
-
-    def __len__(self) -> int:
-        return len(self.onset)
 
 
 def symusic() -> Any:
@@ -171,13 +166,10 @@ def notes_of(score: Any, *, sustain: bool = True) -> Notes:
             pedals = track.pedals.numpy()
             part = _sustained(part, pedals["time"], pedals["time"] + pedals["duration"])
         parts.append(part)
-    nothing = [np.empty(0, np.int32)]
-    columns = [
-        np.concatenate([getattr(part, field.name) for part in parts] or nothing)
-        for field in dataclasses.fields(Notes)
-    ]
-    order = np.lexsort((columns[2], columns[0]))
-    return Notes(*(column[order] for column in columns))
+    nothing = Notes(*[np.empty(0, np.int32)] * 4)
+    notes = Notes(*map(np.concatenate, zip(*(parts or [nothing]), strict=True)))
+    order = np.lexsort((notes.pitch, notes.onset))
+    return Notes(*(column[order] for column in notes))
 
 
 def time_score(notes: Notes) -> Any:
@@ -218,7 +210,7 @@ def _sustained(notes: Notes, down: NDArray[Any], up: NDArray[Any]) -> Notes:
     is_held = (index >= 0) & (notes.end < up[index])
     released = np.where(is_held, up[index], notes.end)
     # The same key struck again ends the note; searched for among the onsets of its pitch.
-    struck_again = np.full(len(notes), np.inf)
+    struck_again = np.full(len(notes.pitch), np.inf)
     for pitch in np.unique(notes.pitch):
         mine = np.flatnonzero(notes.pitch == pitch)
         onsets = np.unique(notes.onset[mine])
@@ -226,4 +218,4 @@ def _sustained(notes: Notes, down: NDArray[Any], up: NDArray[Any]) -> Notes:
         padded = np.append(onsets.astype(np.float64), np.inf)
         struck_again[mine] = padded[following]
     end = np.where(is_held, np.maximum(notes.end, np.minimum(released, struck_again)), notes.end)
-    return dataclasses.replace(notes, end=end.astype(notes.end.dtype))
+    return notes._replace(end=end.astype(notes.end.dtype))
