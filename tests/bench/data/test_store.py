@@ -45,8 +45,6 @@ def test_tokens_are_mapped_and_read_only(store):
 def test_what_is_not_there_is_named(store, tmp_path):
     with pytest.raises(UserError, match="no split 'dev'; it has: train, validation, test"):
         store.split("dev")
-    with pytest.raises(UserError, match=r"'Q' \(U\+0051\) at position 3"):
-        store.codec.encode_prompt("be Q")
     with pytest.raises(UserError, match="nowhere does not exist"):
         open_store(tmp_path / "nowhere")
     with pytest.raises(UserError, match=r"holds no token store \(no metadata\.json\)"):

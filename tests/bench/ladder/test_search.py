@@ -1,7 +1,6 @@
 """The search for the plain decoder's settings."""
 
 import json
-import math
 
 import pytest
 import yaml
@@ -21,21 +20,22 @@ QUIET = Console(quiet=True)
 def recipe(tmp_path, **changes):
     base = values(write_text(tmp_path / "words.txt"))
     training = base["training"] | {"num_steps": 4, "evaluate_every_steps": 4, "save_every_steps": 4}
-    own = {
-        "name": "search",
-        "corpus": base["corpus"],
-        "backbone": base["backbone"],
-        "training": training,
-        "groups": [
-            [
-                {"training.learning_rate": [0.001, 0.1]},
-                {"training.optimizer": ["muon"], "training.muon_learning_rate": [0.01]},
+    own = (
+        {name: base[name] for name in ("name", "corpus", "backbone")}
+        | {
+            "training": training,
+            "groups": [
+                [
+                    {"training.learning_rate": [0.001, 0.1]},
+                    {"training.optimizer": ["muon"], "training.muon_learning_rate": [0.01]},
+                ],
+                [{"training.batch_size": [2]}, {"backbone.qk_norm": [True]}],
             ],
-            [{"training.batch_size": [2]}, {"backbone.qk_norm": [True]}],
-        ],
-        "finalists": 2,
-        "final_seeds": [5],
-    } | changes
+            "finalists": 2,
+            "final_seeds": [5],
+        }
+        | changes
+    )
     path = tmp_path / "search.yaml"
     path.write_text(yaml.safe_dump(own))
     return path
@@ -111,7 +111,4 @@ def test_a_search_without_groups_is_refused(tmp_path):
 
 
 def test_the_committed_search_fits():
-    search = load_search(ROOT / "recipes" / "baseline-search.yaml")
-    for group in search.groups:
-        for grid in group:
-            assert math.prod(len(each) for each in grid.values()) >= 1
+    assert load_search(ROOT / "recipes" / "baseline-search.yaml").groups

@@ -168,9 +168,8 @@ def test_mu_law_is_its_formula(samples):
 
 
 def test_linear_tokens_are_the_bytes_of_8_bit_pcm():
-    codec, samples = Linear8Bit(16000), (LEVELS - 128) / 128
-    assert codec.encode(samples).tolist() == LEVELS.tolist()
-    assert (codec.decode(LEVELS) == samples).all()
+    codec = Linear8Bit(16000)
+    assert (codec.decode(LEVELS) == (LEVELS - 128) / 128).all()
     assert codec.encode(np.array([-9.0, 9.0])).tolist() == [0, 255]
 
 
@@ -222,18 +221,6 @@ def test_a_folder_becomes_tokens_and_sound_again(folder, tmp_path, kind):
     low = prepare(config(folder, sample_rate=8000)).codec
     assert low.sample_rate == 8000
     assert not low.same_tokens(codec)
-
-
-def test_bad_files_among_good_ones_are_named_and_counted(folder):
-    (folder / "sub" / "b.wav").write_bytes(b"RIFF")
-    soundfile.write(folder / "sub" / "c.wav", np.zeros(800), 16000)
-    with pytest.warns(UserWarning, match=r"skipped 2 of 6 .*b\.wav .*no audio.*c\.wav is silent"):
-        store = prepare(config(folder))
-    assert store.metadata.num_tokens == 16000
-    for n in range(4):
-        (folder / "sub" / f"{n}.wav").unlink()
-    with pytest.raises(UserError, match=r"none of the 2 files .*b\.wav"):
-        prepare(config(folder))
 
 
 def test_youtubemix_has_its_published_split(tmp_path):

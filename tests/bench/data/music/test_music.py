@@ -321,15 +321,6 @@ def test_another_vocabulary_is_refused(folder):
         open_store(store.folder).codec.seconds(np.zeros(1))
 
 
-def test_prompts_that_cannot_be(folder):
-    codec = prepare(config(folder)).codec
-    with pytest.raises(UserError, match="is a MIDI file; there is none at"):
-        codec.encode_prompt("The ")
-    (folder / "a.mid").write_bytes(b"MThd")
-    with pytest.raises(UserError, match=r"prompt .*a\.mid is damaged"):
-        codec.encode_prompt(str(folder / "a.mid"))
-
-
 def test_several_processes_give_what_one_gives(folder, monkeypatch):
     parent = os.getpid()
 
