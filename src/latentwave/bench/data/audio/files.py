@@ -68,39 +68,30 @@ def _opened(path: Path) -> Iterator[Any]:
             return
     # Without a header that says it, libsndfile guesses the length of an MP3 from its first
     # frames, and reads no further. A file that seems longer makes the guess too large.
-    with path.open("rb") as raw, soundfile().SoundFile(_SeeminglyLong(raw)) as file:
+    with _SeeminglyLong(path) as raw, soundfile().SoundFile(raw) as file:
         yield file
 
 
-class _SeeminglyLong(io.RawIOBase):
+class _SeeminglyLong(io.FileIO):
     """A file that claims to be 64 times as long; what lies behind its end is empty."""
 
-    def __init__(self, file: Any) -> None:
-        self._file = file
-        self._size: int = 64 * file.seek(0, os.SEEK_END)
-        self._place: int = file.seek(0)
-
-    def seekable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return True
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._size = 64 * path.stat().st_size
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._place = (0, self._place, self._size)[whence] + offset
-        return self._place
-
-    def tell(self) -> int:
-        return self._place
+        if whence == os.SEEK_END:
+            return super().seek(self._size + offset)
+        return super().seek(offset, whence)
 
     def readinto(self, buffer: Any) -> int:
-        self._file.seek(self._place)
-        content = self._file.read(len(buffer))
-        if self._place >= self._size - 4096:  # the tag at the end, which must be there to be none
-            content = bytes(max(0, min(len(buffer), self._size - self._place)))
-        buffer[: len(content)] = content
-        self._place += len(content)
-        return len(content)
+        place = self.tell()
+        if place < self._size - 4096:
+            return super().readinto(buffer)
+        size = max(0, min(len(buffer), self._size - place))
+        buffer[:size] = bytes(size)  # the tag at the end, which must be there to be none
+        self.seek(place + size)
+        return size
 
 
 def _one_channel(file: Any, lost: list[str]) -> Iterator[Float32[np.ndarray, " _"]]:
