@@ -62,7 +62,7 @@ def fit_laws(
     joint: Law | None = None
     for size in dict.fromkeys(size for size, _ in means):
         own = {key: loss for key, loss in means.items() if key[0] == size}
-        start = None if starts is None else starts.get(size)
+        start = (starts or {}).get(size)
         if len(own) >= ONE_SIZE:
             found[size] = setting.fit(own, start)
         elif joint is not None or _has_joint_law(means):

@@ -272,9 +272,9 @@ class Rung:
 
 def rung_of(recipe: LadderRecipe, setting: str, size: str, num_parameters: int) -> Rung:
     """Budgets of a size as steps; raises `UserError` where they do not rise after the warm-up."""
-    budgets = recipe.budgets_of(size)
-    steps = [steps_for(recipe, setting, size, budget, num_parameters) for budget in budgets]
-    settings = recipe.experiment(Cell(setting, size, BASELINE)).training
+    budgets, plain = recipe.budgets_of(size), recipe.experiment(Cell(setting, size, BASELINE))
+    steps = [steps_for(plain, budget, num_parameters) for budget in budgets]
+    settings = plain.training
     branches = [first_decay_step(each, settings.decay_fraction) for each in steps]
     if len(set(branches)) < len(branches) or branches[0] <= settings.num_warmup_steps:
         raise UserError(
@@ -288,12 +288,9 @@ def rung_of(recipe: LadderRecipe, setting: str, size: str, num_parameters: int) 
     )
 
 
-def steps_for(
-    recipe: LadderRecipe, setting: str, size: str, budget: float, num_parameters: int
-) -> int:
-    """Steps of a setting that read `budget` tokens per parameter, rounded."""
-    own = recipe.experiment(Cell(setting, size, BASELINE))
-    per_step = own.training.batch_size * own.backbone.context_length
+def steps_for(recipe: Recipe, budget: float, num_parameters: int) -> int:
+    """Steps that read `budget` tokens per parameter, rounded."""
+    per_step = recipe.training.batch_size * recipe.backbone.context_length
     return max(1, round(budget * num_parameters / per_step))
 
 

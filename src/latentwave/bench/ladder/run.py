@@ -138,7 +138,7 @@ class Ladder:
         found = {}
         for cell in dict.fromkeys(self.searched(cell) for cell in self.recipe.cells()):
             num_parameters = self.rung(cell).num_parameters
-            steps = steps_for(self.recipe, cell.setting, cell.size, search.budget, num_parameters)
+            steps = steps_for(self.recipe.experiment(cell), search.budget, num_parameters)
             runs: list[Run] = []
             for factor in search.factors if len(search.factors) > 1 else ():
                 own = self.recipe.experiment(cell, factor=factor, **_ending(steps, "wsd"))
