@@ -15,8 +15,7 @@ from latentwave.errors import UserError
 
 FORMAT_VERSION = 3
 METADATA_FILE = "metadata.json"
-VOCABULARY_DTYPES = ("uint8", "uint16", "uint32")
-TOKEN_DTYPES = (*VOCABULARY_DTYPES, "int16")
+TOKEN_DTYPES = ("uint8", "uint16", "uint32", "int16")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -131,7 +130,7 @@ class StoreMetadata:
 
 def token_dtype(vocab_size: int) -> str:
     """The smallest unsigned type that holds every token."""
-    return next(name for name in VOCABULARY_DTYPES if vocab_size - 1 <= np.iinfo(name).max)
+    return np.min_scalar_type(vocab_size - 1).name
 
 
 def file_source(name: str, path: Path) -> Source:

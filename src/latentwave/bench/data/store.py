@@ -31,12 +31,7 @@ class TokenStore:
         """The tokens of one split: (tokens,), of `metadata.dtype`, read-only, memory-mapped."""
         split = self._split(name)
         dtype = np.dtype(self.metadata.dtype).newbyteorder("<")
-        if not split.num_tokens:  # nothing cannot be mapped
-            nothing = np.empty(0, dtype)
-            nothing.flags.writeable = False
-            return nothing
-        path, offset = self.folder / TOKENS_FILE, split.start * dtype.itemsize
-        return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=(split.num_tokens,))
+        return np.memmap(self.folder / TOKENS_FILE, dtype, "r")[split.start : split.stop]
 
     @functools.cached_property
     def documents(self) -> NDArray[np.int64]:

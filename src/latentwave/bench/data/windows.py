@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,16 +17,12 @@ from torch.utils.data import Dataset
 from latentwave.errors import UserError
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
 class DocumentBorders:
-    """Where documents start in the tokens of one split.
+    """Where documents start in the tokens of one split."""
 
-    `documents`, (documents,), are the first tokens of each, ascending, such as `store.documents`;
-    `first_token` is the place of the split's first token in the same count.
-    """
-
-    def __init__(self, documents: NDArray[Any], first_token: int) -> None:
-        self.documents = documents
-        self.first_token = first_token
+    documents: NDArray[Any]  # (documents,): first tokens, ascending, such as `store.documents`
+    first_token: int  # the place of the split's first token in the same count
 
     def of_window(
         self, start: int, window_tokens: int
