@@ -108,7 +108,6 @@ def trained_rungs(
 
 
 def _speeds(ladder: Ladder) -> dict[Cell, float]:
-    """Tokens per second of what was timed by this recipe."""
     speeds = {}
     for setting, size, recipe in trained_rungs(ladder):
         path = ladder.folder / setting / size / _CLOCK

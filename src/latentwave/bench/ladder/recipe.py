@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -166,23 +167,19 @@ class LadderRecipe:
     def _check_changes(self) -> None:
         """What settings and sizes change must be theirs to change, and changed once."""
         changes = {f"settings.{name}": way for name, way in self.settings.items()}
-        for name, way in self.settings.items():
-            _check_known(f"settings.{name}.contestants", way.contestants, self.contestants)
+        for place, way in changes.items():
+            _check_known(f"{place}.contestants", way.contestants, self.contestants)
         for place, each in (changes | {f"sizes.{n}": s for n, s in self.sizes.items()}).items():
             for key in _OF_THE_LADDER & each.training.keys():
                 raise UserError(
                     f"{place}.training.{key} is set by the ladder itself, got "
                     f"{each.training[key]!r}: leave it out"
                 )
-        for place, way in changes.items():
-            for size, rung in self.sizes.items():
-                twice = [
-                    *(f"training.{key}" for key in way.training.keys() & rung.training.keys()),
-                    *(f"backbone.{key}" for key in way.backbone.keys() & rung.backbone.keys()),
-                ]
-                if twice:
+        for (place, way), (size, rung) in itertools.product(changes.items(), self.sizes.items()):
+            for group in ("training", "backbone"):
+                for key in getattr(way, group).keys() & getattr(rung, group).keys():
                     raise UserError(
-                        f"{twice[0]} is set by {place} and by sizes.{size}: keep one of them"
+                        f"{group}.{key} is set by {place} and by sizes.{size}: keep one of them"
                     )
 
     def budgets_of(self, size: str) -> list[float]:

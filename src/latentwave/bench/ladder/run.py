@@ -58,9 +58,6 @@ def run_ladder(
     unsearched, total = list(cells), ladder.num_left(cells)
     failed: dict[Path, BaseException] = {}
 
-    def is_late() -> bool:
-        return time.monotonic() > deadline
-
     def add_ready() -> None:
         """Let trunks wait whose search has ended, the dearest first."""
         ready = [cell for cell in unsearched if searches[ladder.searched(cell)].is_finished()]
@@ -72,7 +69,8 @@ def run_ladder(
         waiting.sort(key=lambda unit: -unit.cost)
 
     add_ready()
-    with contextlib.closing((workers or Workers()).each(run_unit, waiting, is_late)) as ended:
+    ends = (workers or Workers()).each(run_unit, waiting, lambda: time.monotonic() > deadline)
+    with contextlib.closing(ends) as ended:
         for count, (unit, error) in enumerate(ended, start=1):
             if error is not None:  # the others need not suffer from it
                 failed[unit.folder] = error
