@@ -15,11 +15,6 @@ from latentwave.bench.data.codec import MediaCodec, optional_package
 from latentwave.bench.data.music.midi import beat_score, notes_of, parse_midi, time_score
 from latentwave.errors import UserError
 
-# Beats of MidiTok: 2 beats are a second at 120 a minute, so 50 steps to the beat are 10 ms.
-_SECOND = {(0, 2): 50}
-_TEN_SECONDS = {(0, 2): 50, (2, 20): 10}
-_FIVE_SECONDS = {(0, 10): 50}
-_SCORE = {(0, 4): 12, (4, 12): 6}
 _IN_TIME: dict[str, Any] = {"use_tempos": False, "use_time_signatures": False}
 _IN_BEATS: dict[str, Any] = {
     "use_tempos": True,
@@ -27,11 +22,13 @@ _IN_BEATS: dict[str, Any] = {
     "tempo_range": (40, 240),
     "use_time_signatures": True,
 }
-_SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
-    "midi-like": ("MIDILike", {"beat_res": _SECOND, **_IN_TIME}),
-    "tsd": ("TSD", {"beat_res": _TEN_SECONDS, **_IN_TIME}),
-    "structured": ("Structured", {"beat_res": _FIVE_SECONDS, **_IN_TIME}),
-    "remi": ("REMI", {"beat_res": _SCORE, **_IN_BEATS}),
+# MidiTok's class, its steps to the beat by ranges of beats, and its other settings. Two beats are a
+# second at 120 a minute, so 50 steps to the beat are 10 ms.
+_SETTINGS: dict[str, tuple[str, dict[tuple[int, int], int], dict[str, Any]]] = {
+    "midi-like": ("MIDILike", {(0, 2): 50}, _IN_TIME),
+    "tsd": ("TSD", {(0, 2): 50, (2, 20): 10}, _IN_TIME),
+    "structured": ("Structured", {(0, 10): 50}, _IN_TIME),
+    "remi": ("REMI", {(0, 4): 12, (4, 12): 6}, _IN_BEATS),
 }
 TOKENIZERS = tuple(_SETTINGS)
 BEGIN, END = 1, 2
@@ -42,8 +39,9 @@ NUM_SPECIAL = 3  # MidiTok demands the first, PAD
 def miditok_tokenizer(kind: str) -> Any:
     """MidiTok's tokenizer of that kind."""
     miditok = optional_package("miditok", "music", "music")
-    name, settings = _SETTINGS[kind]
+    name, steps, settings = _SETTINGS[kind]
     config = miditok.TokenizerConfig(
+        beat_res=steps,
         pitch_range=(0, 127),
         num_velocities=32,
         special_tokens=["PAD", "BOS", "EOS"],
