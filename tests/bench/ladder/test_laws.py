@@ -49,6 +49,8 @@ def test_one_size_has_a_floor_of_its_own():
 def test_tokens_invert_the_loss():
     assert TRUE.tokens_for(1e5, TRUE.loss(1e5, 7e6)) == pytest.approx(7e6)
     assert TRUE.tokens_for(1e5, 1.0) == math.inf
+    flat = TRUE.model_copy(update={"token_exponent": 0.02})
+    assert flat.tokens_for(1e5, flat.floor(1e5) + 1e-6) == math.inf
 
 
 @pytest.mark.parametrize(("few", "count"), [(slice(2), 2), (slice(3, 7), 4)])

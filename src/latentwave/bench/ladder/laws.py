@@ -49,7 +49,10 @@ class Law(Record):
         above = loss - self.floor(num_parameters)
         if not above > 0:
             return math.inf
-        return float((above / self.token_factor) ** (-1 / self.token_exponent))
+        try:
+            return float((above / self.token_factor) ** (-1 / self.token_exponent))
+        except OverflowError:  # as good as never
+            return math.inf
 
 
 def fit_law(points: Points, start: Law | None = None) -> Law:
