@@ -58,8 +58,7 @@ def test_names_decide(tmp_path, names, expected):
     found = chosen(names, folder=tmp_path)
     assert found == (expected and dict(zip(names, expected.split(), strict=True)))
     assert chosen(names, "tokens", folder=tmp_path) is None
-    about = chosen([*names, "README.md", "sub/LICENSE"], folder=tmp_path)
-    assert about == found
+    assert chosen([*names, "README.md", "sub/LICENSE"], folder=tmp_path) == found
 
 
 def test_names_that_decide_by_half_are_an_error(tmp_path):

@@ -128,8 +128,7 @@ def _fingerprint_memory(config: CorpusConfig, corpus: Corpus) -> Path | None:
         youngest = max(youngest, _changed_at(status))
     if not signature or time.time() - youngest <= _YOUNG_SECONDS:
         return None
-    key = _digest(config, corpus, files=signature)
-    return cache_folder() / "fingerprints" / key[:32]
+    return cache_folder() / "fingerprints" / _digest(config, corpus, files=signature)[:32]
 
 
 def _changed_at(status: os.stat_result) -> float:

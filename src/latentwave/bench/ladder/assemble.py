@@ -69,8 +69,7 @@ def assemble(ladder: Ladder, store: TokenStore, *, command: str = "") -> LadderR
         held_out += held_out_checks(name, setting)
         own = multipliers_of(name, setting, costs)
         multipliers += own
-        controls = ladder.recipe.controls
-        promotions += promotions_of(name, setting, own, controls, wanted[name])
+        promotions += promotions_of(name, setting, own, ladder.recipe.controls, wanted[name])
     return LadderResults(
         recipe=ladder.recipe.to_dict(),
         command=command,

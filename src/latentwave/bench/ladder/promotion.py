@@ -141,8 +141,7 @@ def _lasts(setting: Setting, saved: _Saved) -> Check | None:
         (_, small, first), (_, large, last) = cells[0], cells[-1]
         ratio = last.mean / first.mean
         low = high = None
-        errors = [_log_error(each) for each in (first, last)]
-        known = [each for each in errors if each is not None]
+        known = [error for error in map(_log_error, (first, last)) if error is not None]
         if len(known) == 2:
             low, high = (ratio * math.exp(sign * _Z * math.hypot(*known)) for sign in (-1, 1))
         passed = ratio >= 1 or (high is not None and high >= 1)

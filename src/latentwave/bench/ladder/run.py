@@ -194,8 +194,7 @@ class Ladder:
         rung, factor = self.rung(cell), self.factor(cell)
         ending = _ending(rung.branch_steps[-1], "constant") | {"compile": rung.compiled}
         ending["save_at_steps"] = rung.branch_steps[:-1]
-        trunk = self.recipe.experiment(cell, factor=factor, **ending)
-        runs: list[Run] = [(TRUNK, trunk, None)]
+        runs: list[Run] = [(TRUNK, self.recipe.experiment(cell, factor=factor, **ending), None)]
         for budget, steps, start in zip(
             rung.budgets, rung.num_steps, rung.branch_steps, strict=True
         ):

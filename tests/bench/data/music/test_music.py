@@ -37,8 +37,7 @@ def num_notes(kind, tokens):
 
 def table(made):
     """Onset, end, pitch and velocity of every note, by pitch and onset."""
-    notes = notes_of(made.to("second"), sustain=False)
-    columns = np.stack(notes, axis=1)
+    columns = np.stack(notes_of(made.to("second"), sustain=False), axis=1)
     return columns[np.lexsort((columns[:, 0], columns[:, 2]))].astype(float)
 
 

@@ -44,8 +44,7 @@ class SampleCodec(MediaCodec):
 
     def encode_file(self, path: Path) -> UInt8[np.ndarray, " T"]:
         """The tokens of an audio file."""
-        blocks = read_audio(path, self.sample_rate)
-        return np.concatenate([self.encode(block) for block in blocks])
+        return np.concatenate([*map(self.encode, read_audio(path, self.sample_rate))])
 
     def write(self, tokens: NDArray[np.integer[Any]], path: Path) -> None:
         """Write 16-bit PCM, one channel, in the format that the path's suffix names."""

@@ -51,8 +51,7 @@ def read_audio(
         with _opened(path) as file:
             if not LOWEST_RATE <= file.samplerate <= HIGHEST_RATE:
                 raise UnusableFileError(f"has an impossible sample rate of {file.samplerate} Hz")
-            blocks = _one_channel(file, lost)
-            for block in resample(blocks, file.samplerate, sample_rate):
+            for block in resample(_one_channel(file, lost), file.samplerate, sample_rate):
                 yield np.clip(block, -1.0, 1.0)
     except package.LibsndfileError as error:
         raise UnusableFileError(f"is damaged or no audio ({error.error_string})") from error

@@ -188,8 +188,7 @@ class ByteCodec(TextCodec):
     def tokenizer(self) -> PreTrainedTokenizerFast:
         """The tokenizer of transformers that does the same."""
         table: dict[int, str] = bytes_to_unicode()  # type: ignore[no-untyped-call]
-        vocabulary = {symbol: byte for byte, symbol in table.items()}
-        tokenizer = Tokenizer(models.BPE(vocabulary, []))
+        tokenizer = Tokenizer(models.BPE({symbol: byte for byte, symbol in table.items()}, []))
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
         tokenizer.decoder = decoders.ByteLevel()
         return fast_tokenizer(tokenizer)
