@@ -96,6 +96,10 @@ class MediaCodec(Codec):
             return self.encode_file(path)
         except UnusableFileError as fault:
             raise UserError(f"the prompt {path} {fault}") from fault
+        except OSError as error:
+            raise UserError(
+                f"the prompt {path} cannot be read ({error.strerror or error})"
+            ) from error
 
     @abc.abstractmethod
     def begin(self) -> NDArray[Any]:

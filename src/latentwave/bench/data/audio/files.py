@@ -55,8 +55,6 @@ def read_audio(
                 yield np.clip(block, -1.0, 1.0)
     except package.LibsndfileError as error:
         raise UnusableFileError(f"is damaged or no audio ({error.error_string})") from error
-    except OSError as error:
-        raise UnusableFileError(f"cannot be read ({error.strerror or error})") from error
 
 
 @contextlib.contextmanager
