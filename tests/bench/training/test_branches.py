@@ -9,11 +9,7 @@ import torch
 from torch import nn
 
 from latentwave.bench.data import RandomWindows, TokenBatches
-from latentwave.bench.training import (
-    ContestantConfig,
-    TrainingConfig,
-    build_model,
-)
+from latentwave.bench.training import ContestantConfig, TrainingConfig, build_model
 from latentwave.bench.training.checkpoint import list_checkpoints
 from latentwave.bench.training.optimizers import (
     BatchedMuon,

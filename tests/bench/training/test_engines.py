@@ -43,10 +43,7 @@ TWO_PROCESSES = {
     "ddp": ("learnable", {"engine": "ddp"}),
     "fsdp2": ("learnable", {"engine": "fsdp2"}),
     "bank-fsdp2": ("bank", {"engine": "fsdp2"}),
-    "ddp-small": (
-        "learnable",
-        {"gradient_accumulation_steps": 2, "gradient_checkpointing": True},
-    ),
+    "ddp-small": ("learnable", {"gradient_accumulation_steps": 2, "gradient_checkpointing": True}),
     "fsdp2-small": (
         "learnable",
         {"engine": "fsdp2", "gradient_accumulation_steps": 2, "gradient_checkpointing": True},

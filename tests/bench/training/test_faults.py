@@ -14,11 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 import latentwave.bench.training.run as run_module
-from latentwave.bench.training import (
-    load_run,
-    read_result,
-    train,
-)
+from latentwave.bench.training import load_run, read_result, train
 from latentwave.bench.training.checkpoint import list_checkpoints, newest_checkpoint
 from latentwave.errors import UserError
 from tests.bench.training.conftest import QUIET, losses, said_by

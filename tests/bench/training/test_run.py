@@ -12,12 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from transformers import AutoTokenizer
 
 from latentwave.bench.data import GridWindows
-from latentwave.bench.training import (
-    evaluate_loss,
-    load_run,
-    read_result,
-    train,
-)
+from latentwave.bench.training import evaluate_loss, load_run, read_result, train
 from latentwave.bench.training.checkpoint import checkpoint_step, list_checkpoints
 from latentwave.errors import UserError
 from tests.bench.training.conftest import losses

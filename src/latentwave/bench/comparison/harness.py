@@ -66,10 +66,7 @@ def run_harness(
         raise UserError(f"the harness knows no task {', '.join(unknown)}; known are: {known}")
     results: dict[str, Any] = lm_eval.simple_evaluate(
         model=HFLM(
-            pretrained=model,
-            tokenizer=tokenizer,
-            batch_size=batch_size,
-            prefix_token_id=start,
+            pretrained=model, tokenizer=tokenizer, batch_size=batch_size, prefix_token_id=start
         ),
         tasks=list(tasks),
         task_manager=manager,

@@ -39,11 +39,7 @@ from latentwave.bench.training.files import (
     seal_folder,
 )
 from latentwave.bench.training.models import check_size
-from latentwave.bench.training.objective import (
-    Objective,
-    open_objective,
-    settle_compilation,
-)
+from latentwave.bench.training.objective import Objective, open_objective, settle_compilation
 from latentwave.bench.training.optimizers import check_warmup
 from latentwave.bench.training.processes import (
     explained_ends,
@@ -134,11 +130,7 @@ def train(
 
 
 def describe_run(
-    recipe: Recipe,
-    contestant: str,
-    seed: int,
-    store: TokenStore,
-    start_from: Path | None = None,
+    recipe: Recipe, contestant: str, seed: int, store: TokenStore, start_from: Path | None = None
 ) -> dict[str, Any]:
     """What a run is, as its run.json records it: folders that hold another are refused.
 
@@ -154,10 +146,7 @@ def describe_run(
         "backbone": dataclasses.asdict(recipe.backbone),
         "training": dataclasses.asdict(recipe.training),
         "task": recipe.task,
-        "corpus": {
-            "config": dataclasses.asdict(recipe.corpus),
-            "sha256": store.metadata.sha256,
-        },
+        "corpus": {"config": dataclasses.asdict(recipe.corpus), "sha256": store.metadata.sha256},
     } | ({} if start_from is None else {"first_step": checkpoint_step(start_from)})
 
 
