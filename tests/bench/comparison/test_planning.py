@@ -4,7 +4,7 @@ import math
 import pytest
 
 from latentwave.bench.comparison import compare
-from latentwave.bench.comparison.planning import choose_rates, match_budget, worst
+from latentwave.bench.comparison.planning import choose_rates, match_budget
 from latentwave.bench.training import (
     ContestantConfig,
     Recipe,
@@ -53,24 +53,23 @@ def test_a_contestant_beyond_the_budget_still_gets_one_evaluation():
 
 
 def test_the_rate_with_the_lowest_loss_is_chosen():
-    losses = {1e-3: 2.0, 2e-3: 1.5, 4e-3: math.nan}
+    def losses(*by_rate):
+        rates = recipe.tuning.learning_rates
+        return {("none", rate): own for rate, own in zip(rates, by_rate, strict=True)}
+
     recipe = recipe_of(own=ContestantConfig(learning_rate=5e-4))
-    tuned, found = choose_rates(recipe, lambda name, rate: losses[rate])
+    # The worst seed counts.
+    tuned, found = choose_rates(recipe, losses([1.0, 2.0], [1.5, 1.5], [1.0, math.nan]))
     assert tuned.contestants["none"].learning_rate == 2e-3
     assert tuned.contestants["own"].learning_rate == 5e-4
     assert list(found) == ["none"]
     assert not found["none"].at_end_of_grid
-    _, found = choose_rates(recipe, lambda name, rate: -rate)
+    assert str(found["none"].losses) == "{'0.001': 2.0, '0.002': 1.5, '0.004': None}"
+    _, found = choose_rates(recipe, losses([3.0], [2.0], [1.0]))
     assert found["none"].chosen == 4e-3
     assert found["none"].at_end_of_grid
     with pytest.raises(UserError, match="'none' diverged with every learning rate"):
-        choose_rates(recipe, lambda name, rate: math.nan)
-
-
-def test_the_worst_seed_counts():
-    assert worst([1.0, 3.0, 2.0]) == 3.0
-    assert math.isnan(worst([1.0, math.nan, 2.0]))
-    assert worst([1.0, math.inf]) == math.inf
+        choose_rates(recipe, losses([math.nan, 1.0], [math.inf, 1.0], [math.nan, math.inf]))
 
 
 def test_a_tuned_comparison_trains_with_the_chosen_rates(experiment, tmp_path):

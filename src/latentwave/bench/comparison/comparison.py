@@ -16,7 +16,6 @@ from latentwave.bench.comparison.planning import (
     choose_rates,
     match_budget,
     tuning_recipes,
-    worst,
 )
 from latentwave.bench.comparison.positions import check_longer_contexts, measure_longer_contexts
 from latentwave.bench.comparison.results import RESULTS, ModelCost, Results, write_results
@@ -89,23 +88,20 @@ def compare(
     alike = settle_compilation(recipe, store)
     clock = on_main(lambda: _clock(alike, store, folder, time_again))
     planned = on_main(lambda: _with_budgets(alike, store, costs, clock, budget, folder=folder))
-
-    def tuning_folder(name: str, rate: float, seed: int) -> Path:
-        return folder / _TUNING / f"{name}-lr{rate:g}-seed{seed}"
-
-    def tuning_loss(name: str, rate: float) -> float:
-        runs = [read_result(tuning_folder(name, rate, seed)) for seed in recipe.tuning.seeds]
-        return worst(run.final_loss for run in runs)
-
     # Runs of the search may be shorter, and nothing of them is timed.
-    searched = dataclasses.replace(planned, training=recipe.training)
+    searched = tuning_recipes(dataclasses.replace(planned, training=recipe.training))
+    tried = {
+        (name, rate): [folder / _TUNING / f"{name}-lr{rate:g}-seed{seed}" for seed in own.seeds]
+        for (name, rate), own in searched.items()
+    }
     searches = [
-        Job(recipe=own, contestant=name, seed=seed, folder=tuning_folder(name, rate, seed))
-        for (name, rate), own in tuning_recipes(searched).items()
-        for seed in own.seeds
+        Job(recipe=own, contestant=key[0], seed=seed, folder=path)
+        for key, own in searched.items()
+        for seed, path in zip(own.seeds, tried[key], strict=True)
     ]
     workers.run(searches, store, console)
-    planned, tuning = choose_rates(planned, tuning_loss)
+    losses = {key: [read_result(path).final_loss for path in own] for key, own in tried.items()}
+    planned, tuning = choose_rates(planned, losses)
     folders = {
         name: [folder / f"{name}-seed{seed}" for seed in recipe.seeds]
         for name in recipe.contestants

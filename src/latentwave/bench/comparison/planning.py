@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from latentwave.bench.comparison.results import RateSearch
 from latentwave.bench.training import BASELINE, Recipe
@@ -90,26 +92,20 @@ def tuning_recipes(recipe: Recipe) -> dict[tuple[str, float], Recipe]:
     }
 
 
-def worst(losses: Iterable[float]) -> float:
-    """The highest loss; NaN, if one run diverged."""
-    return max(losses, key=lambda loss: math.inf if math.isnan(loss) else loss)
-
-
 def choose_rates(
-    recipe: Recipe, final_loss: Callable[[str, float], float]
+    recipe: Recipe, final_losses: Mapping[tuple[str, float], Sequence[float]]
 ) -> tuple[Recipe, dict[str, RateSearch]]:
-    """Give every contestant the learning rate with its lowest loss.
+    """Give every contestant of the search the learning rate whose worst seed ends lowest.
 
-    `final_loss` is that of a contestant with a rate, in nats, of the worst of the search's seeds;
-    NaN where one diverged. Returns the recipe with a learning rate for each contestant, and what
-    was found of each.
+    `final_losses` are those of a contestant with a rate, in nats, one per seed of the search; NaN
+    where one diverged. Returns the recipe with a learning rate for each contestant, and what was
+    found of each.
     """
     rates = recipe.tuning.learning_rates
     contestants, found = dict(recipe.contestants), dict[str, RateSearch]()
-    for name, contestant in recipe.contestants.items():
-        if contestant.learning_rate is not None or not rates:
-            continue
-        losses = {rate: final_loss(name, rate) for rate in rates}
+    for name in dict.fromkeys(name for name, _ in final_losses):
+        contestant = contestants[name]
+        losses = {rate: float(np.max(final_losses[name, rate])) for rate in rates}
         finite = {rate: loss for rate, loss in losses.items() if math.isfinite(loss)}
         if not finite:
             raise UserError(

@@ -94,7 +94,11 @@ def check_longer_contexts(recipe: Recipe, store: TokenStore) -> None:
         return
     num_tokens = len(store.split("validation"))
     backbones = {name: recipe.as_seen_by(name).backbone for name in recipe.contestants}
-    learned = [name for name, own in backbones.items() if own.learns_positions]
+    learned = [
+        name
+        for name, own in backbones.items()
+        if own.architecture == "gpt2" and own.positions in (None, "learned")
+    ]
     if open_objective(recipe, store).task != "language-model":
         reason = "are measured on language models only: leave them out"
     elif max(contexts) > num_tokens:

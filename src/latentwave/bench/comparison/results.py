@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -248,33 +247,29 @@ class Results(Record):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Results:
-        faults = list(self._faults())
-        if faults:
-            raise ValueError(faults[0])
-        return self
-
-    def _faults(self) -> Iterator[str]:
         if "name" not in self.recipe:
-            yield "the recipe has no name"
+            raise ValueError("the recipe has no name")
         if BASELINE not in self.contestants:
             found = ", ".join(map(repr, self.contestants)) or "no contestant"
-            yield f"the contestants must include {BASELINE!r}, found {found}"
-            return
+            raise ValueError(f"the contestants must include {BASELINE!r}, found {found}")
         plain = self.contestants[BASELINE]
         for name, own in self.contestants.items():
             if own.baseline not in self.contestants:
-                yield f"there is no contestant {own.baseline!r}, which {name!r} is measured against"
+                raise ValueError(
+                    f"there is no contestant {own.baseline!r}, which {name!r} is measured against"
+                )
             for index, point in enumerate(own.curve):
                 if len(point.losses) != len(self.seeds):
-                    yield (
+                    raise ValueError(
                         f"contestants.{name}.curve.{index} has {len(point.losses)} losses for "
                         f"{len(self.seeds)} seeds"
                     )
             for key in ("bits_per", "metrics"):
                 if getattr(own, key).keys() != getattr(plain, key).keys():
-                    yield f"contestants.{name}.{key} has other keys than {BASELINE!r}"
+                    raise ValueError(f"contestants.{name}.{key} has other keys than {BASELINE!r}")
             if self.clock is not None and name not in self.clock.step_seconds:
-                yield f"clock.step_seconds has no contestant {name!r}"
+                raise ValueError(f"clock.step_seconds has no contestant {name!r}")
+        return self
 
 
 def read_results(path: str | Path) -> Results:

@@ -97,8 +97,3 @@ class BackboneConfig:
                 'backbone.qk_norm needs the architecture "llama" with rotary positions, got '
                 f"{self.architecture!r} with positions {self.positions!r}"
             )
-
-    @property
-    def learns_positions(self) -> bool:
-        """Whether positions are learned embeddings, which end where training ended."""
-        return self.architecture == "gpt2" and self.positions in (None, "learned")

@@ -106,10 +106,6 @@ class ContestantConfig:
             num_steps=settings.num_steps if steps is None else steps,
         )
 
-    def without_overrides(self) -> ContestantConfig:
-        """The mixer alone, for a recipe that has this contestant's backbone and training."""
-        return dataclasses.replace(self, backbone={}, learning_rate=None, num_steps=None)
-
     def describe_mixers(self) -> list[dict[str, Any]]:
         """What the contestant adds, as plain values for the record."""
         return [

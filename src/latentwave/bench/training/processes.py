@@ -56,7 +56,7 @@ def start_processes(timeout_seconds: int) -> None:
         torch.accelerator.set_device_index(int(os.environ.get("LOCAL_RANK", "0")))
         backend = "cuda:nccl,cpu:gloo" if torch.cuda.is_available() else ""
     dist.init_process_group(backend or None, timeout=datetime.timedelta(seconds=timeout_seconds))
-    atexit.register(_leave)
+    atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())
 
 
 def on_main(work: Callable[[], T]) -> T:
@@ -117,7 +117,8 @@ def explained_ends(hint: Callable[[], str]) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not _is_lost_process(error):
+        # Gloo raises plain RuntimeErrors.
+        if not isinstance(error, dist.DistError) and "gloo" not in str(error).lower():
             raise
         if can_listen:  # the launcher's signal is on its way, and the line is to be read
             before = signal.SIG_IGN
@@ -131,19 +132,9 @@ def explained_ends(hint: Callable[[], str]) -> Iterator[None]:
             signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
-def _is_lost_process(error: RuntimeError) -> bool:
-    # Gloo raises plain RuntimeErrors.
-    return isinstance(error, dist.DistError) or "gloo" in str(error).lower()
-
-
 def _sendable(error: Exception) -> Exception:
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - of our own making
     except Exception:
         return RuntimeError(f"{type(error).__name__}: {error}")
     return error
-
-
-def _leave() -> None:
-    if dist.is_initialized():
-        dist.destroy_process_group()

@@ -120,7 +120,11 @@ class Recipe:
             self,
             backbone=contestant.backbone_on(self.backbone),
             training=contestant.settings_on(self.training),
-            contestants={name: contestant.without_overrides()},
+            contestants={
+                name: dataclasses.replace(
+                    contestant, backbone={}, learning_rate=None, num_steps=None
+                )
+            },
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import shutil
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +199,11 @@ class _Run:
                 "compiled": prepare_model(self.model, self.settings),
                 "device": str(self.arguments.device),
             }
-            stack.enter_context(_quiet())
+            # Our progress bar alone speaks during a run.
+            stack.enter_context(quiet_transformers())
+            stack.enter_context(warnings.catch_warnings())
+            # It warns of operations in place on what a layer returns, which no backbone does.
+            warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
             stopwatch = Stopwatch()
             model: Any = self.model
             model.to(self.arguments.device)
@@ -327,12 +330,3 @@ class _EveryStep(TrainerCallback):
     def on_step_end(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
         if state.global_step in self._save_at_steps:
             control.should_save = True
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Our progress bar alone speaks during a run."""
-    with quiet_transformers(), warnings.catch_warnings():
-        # It warns of operations in place on what a layer returns, which no backbone does.
-        warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
-        yield
