@@ -1,6 +1,5 @@
 """Schedules, optimizers, and runs that branch off from others."""
 
-import dataclasses
 import shutil
 
 import numpy as np
@@ -135,28 +134,6 @@ def test_a_run_that_never_leaves_its_warmup_leaves_no_folder(run_one, tmp_path):
     with pytest.raises(UserError, match="num_warmup_steps=10 is too long"):
         run_one(tmp_path / "run", num_warmup_steps=10, **WSD)
     assert not (tmp_path / "run").exists()
-
-
-def test_untied_and_scaled_initial_weights(text):
-    backbone = tiny_recipe(text).backbone
-    plain = ContestantConfig()
-
-    def build(**changes):
-        own = dataclasses.replace(backbone, architecture="llama", **changes)
-        return build_model(own, plain, vocab_size=11, seed=0)
-
-    usual, scaled = build(), build(scaled_residual_init=True)
-    down = usual.model.layers[0].mlp.down_proj.weight
-    assert torch.allclose(scaled.model.layers[0].mlp.down_proj.weight, down / 2)
-    assert torch.equal(
-        scaled.model.layers[0].mlp.up_proj.weight, usual.model.layers[0].mlp.up_proj.weight
-    )
-    untied = build(tie_embeddings=False, initializer_range=0.5)
-    assert untied.lm_head.weight is not untied.model.embed_tokens.weight
-    assert 0.3 < float(untied.model.embed_tokens.weight.detach().std()) < 0.7
-    assert hasattr(build(qk_norm=True).model.layers[0].self_attn, "q_norm")
-    with pytest.raises(UserError, match="qk_norm"):
-        dataclasses.replace(backbone, qk_norm=True)
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])

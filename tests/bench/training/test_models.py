@@ -11,22 +11,15 @@ from tests.tiny import tiny_backbone
 @pytest.mark.parametrize("architecture", ["gpt2", "llama"])
 def test_contestants_of_one_seed_start_from_the_same_backbone(architecture):
     backbone = tiny_backbone(architecture=architecture)
-    plain, mixed, other = (
-        build_model(backbone, contestant, vocab_size=30, seed=seed).state_dict()
-        for contestant, seed in [
-            (ContestantConfig(), 1),
-            (ContestantConfig(kind="wavelet"), 1),
-            (ContestantConfig(), 2),
-        ]
-    )
+    wavelet = ContestantConfig(kind="wavelet")
+    models = [
+        build_model(backbone, contestant, vocab_size=30, seed=seed)
+        for contestant, seed in [(ContestantConfig(), 1), (wavelet, 1), (ContestantConfig(), 2)]
+    ]
+    lw.assert_causal(models[1])
+    plain, mixed, other = (model.state_dict() for model in models)
     assert all(torch.equal(plain[name], mixed[name]) for name in plain)
     assert not all(torch.equal(plain[name], other[name]) for name in plain)
-
-
-@pytest.mark.parametrize("architecture", ["gpt2", "llama"])
-def test_built_models_are_causal(architecture):
-    backbone = tiny_backbone(architecture=architecture)
-    lw.assert_causal(build_model(backbone, ContestantConfig(kind="wavelet"), vocab_size=30, seed=0))
 
 
 @pytest.mark.parametrize(
@@ -54,18 +47,26 @@ def test_an_odd_width_is_named():
         build_model(backbone, ContestantConfig(kind="wavelet"), vocab_size=30, seed=0)
 
 
-def test_options_of_backbones_reach_classifiers():
+@pytest.mark.parametrize("classifies", [False, True])
+def test_options_of_backbones_reach_the_model(classifies):
     def build(architecture, **changes):
         backbone = tiny_backbone(architecture=architecture, **changes)
-        classes = {"class_names": ("a", "b"), "multi_label": False}
-        return build_classifier(backbone, ContestantConfig(), vocab_size=8, seed=0, **classes)
+        classes = {"class_names": ("a", "b"), "multi_label": False} if classifies else {}
+        build = build_classifier if classifies else build_model
+        return build(backbone, ContestantConfig(), vocab_size=8, seed=0, **classes)
 
     usual, scaled = (
-        build("llama", scaled_residual_init=scaled).model.layers[0].mlp.down_proj.weight
-        for scaled in (False, True)
+        build("llama", scaled_residual_init=scaled).model.layers[0].mlp for scaled in (False, True)
     )
-    assert torch.allclose(scaled, usual / 2)
-    embeddings = build("encoder", initializer_range=0.5).model.embeddings.tok_embeddings.weight
+    assert torch.allclose(scaled.down_proj.weight, usual.down_proj.weight / 2)
+    assert torch.equal(scaled.up_proj.weight, usual.up_proj.weight)
+    if classifies:
+        embeddings = build("encoder", initializer_range=0.5).model.embeddings.tok_embeddings.weight
+        with pytest.raises(UserError, match=r"backbone\.qk_norm is a choice of language models"):
+            build("llama", qk_norm=True)
+    else:
+        untied = build("llama", tie_embeddings=False, initializer_range=0.5)
+        embeddings = untied.model.embed_tokens.weight
+        assert untied.lm_head.weight is not embeddings
+        assert hasattr(build("llama", qk_norm=True).model.layers[0].self_attn, "q_norm")
     assert 0.3 < float(embeddings.detach().std()) < 0.7
-    with pytest.raises(UserError, match=r"backbone\.qk_norm is a choice of language models"):
-        build("llama", qk_norm=True)
