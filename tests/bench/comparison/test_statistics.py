@@ -15,7 +15,7 @@ from latentwave.bench.comparison import (
 )
 from latentwave.bench.comparison.statistics import estimate, estimate_ratio, speedup
 from latentwave.errors import UserError
-from tests.bench.comparison.made_up import evaluation, made_up_results
+from tests.bench.comparison.made_up import made_up_results
 
 
 @pytest.mark.parametrize(
@@ -53,19 +53,16 @@ def test_intervals():
     assert estimate([1.0, 2.0, 3.0]) == three
 
 
-def straight(finals):
-    """A curve of losses that fall from 4 to their ends in 400 steps, one for each seed."""
-    return [
-        evaluation(step, [4 + (final - 4) * step / 400 for final in finals])
-        for step in range(0, 401, 100)
-    ]
-
-
 def test_intervals_are_over_pairs_so_that_what_seeds_differ_by_cancels():
     # Seeds differ by a whole nat, pairs by a hundredth.
     finals = [1.0, 1.5, 2.0]
-    baseline = straight([final + 0.10 + 0.01 * i for i, final in enumerate(finals)])
-    found = derive(straight(finals), baseline, {"byte": 2.0})
+    own = {
+        "none": [final + 0.10 + 0.01 * i for i, final in enumerate(finals)],
+        "paired": finals,
+        "unpaired": [finals[i] for i in (2, 0, 1)],
+    }
+    baseline, paired, unpaired = (c.curve for c in made_up_results(own).contestants.values())
+    found = derive(paired, baseline, {"byte": 2.0})
     assert found["gain"].low == pytest.approx(0.10)
     assert found["gain"].high == pytest.approx(0.12)
     assert found["bits_per"]["byte"].mean == pytest.approx(1.5 / 2 / math.log(2))
@@ -75,8 +72,8 @@ def test_intervals_are_over_pairs_so_that_what_seeds_differ_by_cancels():
     assert steps.low == pytest.approx(min(ratios))
     assert steps.high == pytest.approx(max(ratios))
     # Unpaired, the same numbers say nothing: other pairs make the sign depend on luck.
-    unpaired = derive(straight([finals[i] for i in (2, 0, 1)]), baseline, {})["gain"]
-    assert unpaired.low < 0 < unpaired.high
+    gain = derive(unpaired, baseline, {})["gain"]
+    assert gain.low < 0 < gain.high
 
 
 @settings(max_examples=20)

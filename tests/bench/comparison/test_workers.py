@@ -1,10 +1,8 @@
 """Runs side by side give what runs one after the other give, and survive being killed."""
 
 import concurrent.futures
-import contextlib
 import dataclasses
 import io
-import os
 import signal
 import subprocess
 import sys
@@ -39,15 +37,6 @@ def close(results, reference):
             assert own == pytest.approx(expected, abs=1e-4)
 
 
-@contextlib.contextmanager
-def refusing(recipe, store, folder):
-    """A run that another process trains; gives what is said of it."""
-    run = folder / "wavelet-seed1"
-    open_folder(run, describe_run(recipe, "wavelet", 1, store), resume=False)
-    with FileLock(run / ".lock"):
-        yield "another process is training in .*wavelet-seed1"
-
-
 @pytest.mark.slow
 def test_processes_give_what_one_process_gives(experiment, compared, tmp_path):
     close(compare(*experiment, tmp_path / "out", workers=Workers(jobs=2)), compared[-1])
@@ -63,9 +52,12 @@ def test_a_local_ray_gives_what_one_process_gives(experiment, compared, tmp_path
 
 @pytest.mark.slow
 def test_a_refusal_in_a_process_is_the_same_line(experiment, tmp_path):
-    folder = tmp_path / "out"
-    with refusing(*experiment, folder) as message, pytest.raises(UserError, match=message):
-        compare(*experiment, folder, resume=True, workers=Workers(jobs=2))
+    recipe, store = experiment
+    run = tmp_path / "out" / "wavelet-seed1"
+    open_folder(run, describe_run(recipe, "wavelet", 1, store), resume=False)
+    message = "another process is training in .*wavelet-seed1"
+    with FileLock(run / ".lock"), pytest.raises(UserError, match=message):
+        compare(recipe, store, run.parent, resume=True, workers=Workers(jobs=2))
 
 
 def test_what_workers_refuse():
@@ -157,21 +149,9 @@ def test_a_killed_comparison_goes_on_where_it_stopped(experiment, compared, tmp_
     killed.wait()
     finished = {path: path.stat().st_mtime_ns for path in folder.glob("*/result.json")}
     assert len(finished) < 6
-    _wait_for_workers_to_end(folder)
+    # Workers notice within seconds that the comparison is gone; until then they own folders.
+    for run in folder.glob("*-seed*"):
+        FileLock(run / ".lock", timeout=30).acquire().lock.release()
     results = compare(slow, store, folder, resume=True, console=QUIET)
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in finished.items())
     close(results, compared[-1])
-
-
-def _wait_for_workers_to_end(folder):
-    """Workers notice within seconds that the comparison is gone; until then they own folders."""
-    deadline = time.monotonic() + 30
-    for run in folder.glob("*-seed*"):
-        lock = FileLock(run / ".lock")
-        while True:
-            try:
-                with lock.acquire(timeout=0):
-                    break
-            except TimeoutError:
-                assert time.monotonic() < deadline, f"{run} is still owned, {os.listdir(run)}"
-                time.sleep(0.1)

@@ -14,15 +14,8 @@ from tests.tiny import tiny_backbone
 
 pytestmark = pytest.mark.usefixtures("float64")
 
-SIZES = {
-    "hidden_size": 16,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-}
 
-
-def wave_encoder(kind="filterbank", problem="single_label_classification", **options):
+def wave_encoder(kind="filterbank", problem="single_label_classification"):
     config = WaveEncoderConfig(
         frontend_channels=6,
         frontend_kernel_sizes=(16, 4),
@@ -30,12 +23,15 @@ def wave_encoder(kind="filterbank", problem="single_label_classification", **opt
         max_position_embeddings=100,
         num_labels=5,
         problem_type=problem,
-        **SIZES,
+        hidden_size=16,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=32,
     )
     model = WaveEncoderForAudioClassification(config)
     if kind:
-        defaults = {"causal": False, "num_filters": 6, "kernel_size": 9}
-        lw.attach(model, kind, **(options or (defaults if kind == "filterbank" else {})))
+        bank = {"causal": False, "num_filters": 6, "kernel_size": 9}
+        lw.attach(model, kind, **(bank if kind == "filterbank" else {}))
     return awake(model)
 
 

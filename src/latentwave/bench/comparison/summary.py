@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from latentwave.bench.comparison import results as schema
 from latentwave.bench.comparison.clock import Clock
 from latentwave.bench.comparison.results import (
@@ -167,24 +169,20 @@ def _curve(
     runs: Sequence[RunResult], flops_per_token: float, step_seconds: float | None
 ) -> list[Evaluation]:
     """All seeds are evaluated after the same steps, so points are averaged one by one."""
-
-    def mean(values: list[float]) -> float | None:
-        return estimate(values).mean
-
     return [
         Evaluation(
             steps=points[0].step,
             tokens=points[0].tokens,
             flops=points[0].tokens * flops_per_token,
             seconds=(
-                mean([point.seconds for point in points])
+                float(np.mean([point.seconds for point in points]))
                 if step_seconds is None
                 else points[0].step * step_seconds
             ),
-            loss=mean([point.loss for point in points]),
+            loss=float(np.mean([point.loss for point in points])),
             losses=[point.loss for point in points],
             metrics={
-                name: mean([point.metrics.get(name, math.nan) for point in points])
+                name: float(np.mean([point.metrics.get(name, math.nan) for point in points]))
                 for name in points[0].metrics
             },
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import Any
 
 import torch
@@ -115,6 +114,7 @@ class Classification:
             self._sound = wave_config(recipe.backbone, codec.sample_rate)
         self.collate: Collate = collator(self._sound, store)
         self.final_split = "test" if len(store.split("test")) else "validation"
+        self._training_examples = self._examples("train")
         length = torch.tensor(int(self._training_examples.lengths.mean()))
         self._item = torch.zeros(1, int(length))
         self._item_tokens = int(self._sound.num_frames(length) if self._sound else length)
@@ -160,10 +160,6 @@ class Classification:
         context = self.recipe.backbone.context_length
         longest = self._sound.max_samples() if self._sound else context
         return LabelledExamples(self.store, split, longest)
-
-    @functools.cached_property
-    def _training_examples(self) -> LabelledExamples:
-        return self._examples("train")
 
 
 Objective = LanguageModelling | Classification
