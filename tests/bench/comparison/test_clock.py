@@ -14,16 +14,14 @@ from latentwave.bench.comparison.clock import (
     take_clock,
     write_measured,
 )
-from latentwave.bench.data import prepare
 from latentwave.bench.training import ContestantConfig
-from tests.tiny import tiny_recipe, write_text
 
 
-def test_steps_of_all_contestants_are_timed_and_dear_ones_take_longer(tmp_path):
-    recipe = tiny_recipe(write_text(tmp_path / "words.txt"))
+def test_steps_of_all_contestants_are_timed_and_dear_ones_take_longer(experiment):
+    recipe, store = experiment
     deep = ContestantConfig(backbone={"num_layers": 24})
     recipe = dataclasses.replace(recipe, contestants=recipe.contestants | {"deep": deep})
-    seconds = take_clock(recipe, prepare(recipe.corpus, tmp_path / "store"), rounds=3).step_seconds
+    seconds = take_clock(recipe, store, rounds=3).step_seconds
     assert {name: len(own) for name, own in seconds.items()} == {"none": 3, "wavelet": 3, "deep": 3}
     assert min(min(own) for own in seconds.values()) > 0
     assert min(seconds["deep"]) > min(seconds["none"])

@@ -17,17 +17,14 @@ from latentwave.bench.training import (
 )
 from latentwave.errors import UserError
 from tests.bench.comparison.conftest import QUIET
-from tests.tiny import write_text
+from tests.tiny import tiny_backbone, write_text
 
 VOCABULARY, CONTEXT = 11, 24
 
 
 @pytest.fixture(scope="module")
 def model():
-    backbone = BackboneConfig(
-        num_layers=2, hidden_size=16, num_heads=2, intermediate_size=32, context_length=CONTEXT
-    )
-    wavelet = ContestantConfig(kind="wavelet")
+    backbone, wavelet = tiny_backbone(context_length=CONTEXT), ContestantConfig(kind="wavelet")
     return build_model(backbone, wavelet, vocab_size=VOCABULARY, seed=0)
 
 

@@ -1,10 +1,12 @@
 import pytest
 import torch
+from transformers import Trainer, TrainingArguments
 
 import latentwave as lw
 from latentwave.bench.training import ContestantConfig, build_model
 from latentwave.bench.training.models import build_classifier
 from latentwave.errors import UserError
+from latentwave.hub import attached_mixers
 from tests.tiny import tiny_backbone
 
 
@@ -70,3 +72,34 @@ def test_options_of_backbones_reach_the_model(classifies):
         assert untied.lm_head.weight is not embeddings
         assert hasattr(build("llama", qk_norm=True).model.layers[0].self_attn, "q_norm")
     assert 0.3 < float(embeddings.detach().std()) < 0.7
+
+
+@pytest.mark.parametrize("names", [["segment_ids", "position_ids"], ["position_ids"]])
+def test_the_trainer_of_transformers_hands_borders_to_mixers(names, tmp_path):
+    lengths = torch.tensor([9, 3, 12])
+    model = build_model(tiny_backbone(), ContestantConfig(kind="wavelet"), vocab_size=20, seed=0)
+    seen = []
+    for mixer in attached_mixers(model).values():
+        mixer.register_forward_pre_hook(
+            lambda module, args, kwargs: seen.append(kwargs["segment_ids"]), with_kwargs=True
+        )
+    tokens = torch.randint(20, (24,))
+    borders = {
+        "segment_ids": torch.repeat_interleave(torch.arange(3), lengths),
+        "position_ids": torch.cat([torch.arange(n) for n in lengths]),
+    }
+    item = {"input_ids": tokens, "labels": tokens} | {name: borders[name] for name in names}
+    arguments = TrainingArguments(
+        output_dir=str(tmp_path),
+        max_steps=1,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=True,
+        dataloader_pin_memory=False,
+    )
+    Trainer(model=model, args=arguments, train_dataset=[item] * 8).train()
+    assert seen
+    for segments in seen:
+        changes = segments[0].diff().nonzero().flatten() + 1
+        assert changes.tolist() == lengths.cumsum(0)[:-1].tolist()

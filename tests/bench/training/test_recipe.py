@@ -164,20 +164,14 @@ def test_a_contestant_sees_its_own_backbone_and_training():
     assert recipe.as_seen_by("none").training == recipe.training
 
 
+# Others are in tests/bench/cli.
 @pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (None, "there is no recipe"),
-        ("name: [", "not a YAML file"),
-        ("just words", "holds no recipe"),
-    ],
+    ("content", "message"), [("name: [", "not a YAML file"), ("just words", "holds no recipe")]
 )
 def test_files_that_are_no_recipes(content, message, tmp_path):
-    path = tmp_path / "bad.yaml"
-    if content is not None:
-        path.write_text(content)
+    (tmp_path / "bad.yaml").write_text(content)
     with pytest.raises(UserError, match=message):
-        load_recipe(path)
+        load_recipe(tmp_path / "bad.yaml")
 
 
 def test_a_contestant_may_have_several_mixers():

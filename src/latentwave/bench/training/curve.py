@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from typing import Any
 
@@ -49,16 +48,6 @@ def logged_curve(state: TrainerState, tokens_per_step: int, after: int = -1) -> 
                 CurvePoint(step=step, tokens=tokens, seconds=seconds, loss=loss, metrics=measured)
             )
     return points
-
-
-def to_the_end(
-    curve: list[CurvePoint], tokens_per_step: int, num_steps: int, every: int
-) -> list[CurvePoint]:
-    """A curve on the whole grid of evaluations: nan where a run that diverged did not come to."""
-    return curve + [
-        CurvePoint(step=step, tokens=step * tokens_per_step, seconds=math.nan, loss=math.nan)
-        for step in range(curve[-1].step + every, num_steps + 1, every)
-    ]
 
 
 class Stopwatch(TrainerCallback):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import shutil
 import warnings
 from pathlib import Path
@@ -25,7 +26,7 @@ from latentwave.bench.training.checkpoint import (
     resume_hint,
     whole_tensor,
 )
-from latentwave.bench.training.curve import Stopwatch, logged_curve, to_the_end
+from latentwave.bench.training.curve import CurvePoint, Stopwatch, logged_curve
 from latentwave.bench.training.engine import expected_wrapper, prepare_model, shard_model
 from latentwave.bench.training.environment import describe_environment
 from latentwave.bench.training.files import (
@@ -273,7 +274,12 @@ class _Run:
         first = -1 if start_from is None else checkpoint_step(start_from)
         tokens, every = self.objective.tokens_per_step, self.settings.evaluate_every_steps
         reached = logged_curve(state, tokens, after=first)
-        curve = to_the_end(reached, tokens, self.settings.num_steps, every)
+        # What a run that diverged did not come to.
+        missed = range(reached[-1].step + every, self.settings.num_steps + 1, every)
+        curve = reached + [
+            CurvePoint(step=step, tokens=step * tokens, seconds=math.nan, loss=math.nan)
+            for step in missed
+        ]
         return RunResult(
             contestant=self.contestant,
             seed=self.seed,
