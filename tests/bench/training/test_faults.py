@@ -221,16 +221,41 @@ def _train_until_killed(rank, run, recipe, store):
     os._exit(0)  # nobody is left to say goodbye to
 
 
+def command_line(recipe, run):
+    """What a user types after `python` to train, and the environment."""
+    path = run.parent / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe.to_dict()))
+    command = ["-m", "latentwave", "train", str(path), "--contestant", "learnable"]
+    environment = ENVIRONMENT | {"LATENTWAVE_HOME": str(run.parent / "home")}
+    return [*command, "--output", str(run)], environment
+
+
+def test_killed_in_the_middle_and_resumed(recipe_with, run_one, tmp_path):
+    """kill -9 of a real process, then the same curve as without it."""
+    steps, run = {"num_steps": 40, "save_every_steps": 2}, tmp_path / "killed"
+    command, environment = command_line(recipe_with(**steps), run)
+    command = [sys.executable, *command]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment)
+    while not list_checkpoints(run):
+        assert process.poll() is None, "ended before its first checkpoint"
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert not (run / "result.json").exists()
+    with pytest.raises(UserError, match=r"exists: choose another with --output, or.*--resume"):
+        run_one(run, **steps)
+    resumed = run_one(run, resume=True, **steps)
+    assert losses(resumed) == losses(run_one(tmp_path / "whole", **steps))
+
+
 @pytest.mark.slow
 def test_a_killed_process_under_torchrun(recipe_with, run_one, tmp_path):
     """As a user meets it."""
     steps = {"num_steps": 400, "evaluate_every_steps": 10, "save_every_steps": 10}
-    path, run = tmp_path / "recipe.yaml", tmp_path / "run"
-    path.write_text(yaml.safe_dump(recipe_with(**steps).to_dict()))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command += ["-m", "latentwave", "train", str(path), "--contestant", "learnable"]
-    command += ["--output", str(run)]
-    environment = ENVIRONMENT | {"LATENTWAVE_HOME": str(tmp_path / "home")}
+    run = tmp_path / "run"
+    command, environment = command_line(recipe_with(**steps), run)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    command = [sys.executable, *torchrun, *command]
     launcher = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     while len(list_checkpoints(run)) < 2:
         assert launcher.poll() is None

@@ -2,8 +2,6 @@ import dataclasses
 import json
 import math
 import shutil
-import subprocess
-import sys
 import time
 
 import pytest
@@ -13,11 +11,10 @@ from transformers import AutoTokenizer
 
 from latentwave.bench.data import GridWindows
 from latentwave.bench.training import evaluate_loss, load_run, read_result, train
-from latentwave.bench.training.checkpoint import checkpoint_step, list_checkpoints
+from latentwave.bench.training.checkpoint import checkpoint_step
 from latentwave.errors import UserError
 from tests.bench.training.conftest import losses
 from tests.comparing import assert_differ
-from tests.processes import ENVIRONMENT
 
 
 def test_a_run_learns_and_records(finished):
@@ -61,36 +58,6 @@ def test_tensorboard_shows_a_resumed_curve_once(kept, interrupted, run_one):
     events = EventAccumulator(str(interrupted / "tensorboard"))
     events.Reload()
     assert [event.step for event in events.Scalars("eval/loss")] == [0, 2, 4, 6, 8]
-
-
-def test_killed_in_the_middle_and_resumed(recipe_with, store, run_one, tmp_path):
-    """kill -9 of a real process, then the same curve as without it."""
-    training = {"num_steps": 40, "save_every_steps": 2}
-    script = """
-import json, pathlib, sys
-from latentwave.bench.data import prepare
-from latentwave.bench.training import recipe_from_dict, train
-recipe = recipe_from_dict(json.loads(sys.argv[1]))
-train(recipe, "learnable", 0, prepare(recipe.corpus, pathlib.Path(sys.argv[3])),
-      pathlib.Path(sys.argv[2]), resume=True)
-"""
-    recipe, folder = json.dumps(recipe_with(**training).to_dict()), tmp_path / "killed"
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, recipe, str(folder), str(store.folder)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=ENVIRONMENT,
-    )
-    while not list_checkpoints(folder):
-        assert process.poll() is None, "ended before its first checkpoint"
-        time.sleep(0.02)
-    process.kill()
-    process.wait()
-    assert not (folder / "result.json").exists()
-    with pytest.raises(UserError, match=r"exists: choose another with --output, or.*--resume"):
-        run_one(folder, **training)
-    resumed = run_one(folder, resume=True, **training)
-    assert losses(resumed) == losses(run_one(tmp_path / "whole", **training))
 
 
 def test_a_finished_run_is_taken_as_it_is(finished, run_one):

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, m
 
 from latentwave.bench.data.folders import write_durably
 from latentwave.bench.data.json_files import read_json
+from latentwave.bench.data.metadata import Source
 from latentwave.bench.training.contestant import BASELINE
 
 RESULTS = "results.json"
@@ -176,18 +177,10 @@ class Statistics(Record):
     mean_of_ratios: str = "geometric"
 
 
-class SourceRecord(Record):
-    """A file that the corpus was read from."""
-
-    name: str  # relative to the corpus
-    num_bytes: int  # its size
-    sha256: str  # of its content, in hexadecimal
-
-
 class Provenance(Record):
     """Where the corpus comes from."""
 
-    sources: list[SourceRecord]  # its files; empty where there are many
+    sources: list[Source]  # its files; empty where there are many
     num_sources: int  # how many there are
     num_source_bytes: int  # their size
     num_skipped_files: int  # found beside them and not readable

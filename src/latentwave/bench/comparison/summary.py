@@ -216,9 +216,7 @@ def _corpus(store: TokenStore, units_per_token: dict[str, float]) -> schema.Corp
         num_classes=metadata.num_classes,
         sha256=metadata.sha256,
         provenance=schema.Provenance(
-            sources=[schema.SourceRecord(**vars(own)) for own in sources]
-            if len(sources) <= _MAX_SOURCES
-            else [],
+            sources=list(sources) if len(sources) <= _MAX_SOURCES else [],
             num_sources=len(sources),
             num_source_bytes=sum(source.num_bytes for source in sources),
             num_skipped_files=len(provenance.skipped),

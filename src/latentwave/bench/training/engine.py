@@ -114,13 +114,9 @@ def reshard(model: nn.Module) -> None:
 
 def _compile_fault() -> str | None:
     """Why torch.compile does not work here, tried on one line."""
-
-    def double(x: torch.Tensor) -> torch.Tensor:
-        return x * 2
-
     device = "cpu" if on_cpu() else torch.accelerator.current_accelerator()
     try:
-        torch.compile(double)(torch.ones(8, device=device))
+        torch.compile(lambda x: x * 2)(torch.ones(8, device=device))
     except Exception as error:
         return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
     return None

@@ -18,9 +18,9 @@ def describe_environment() -> dict[str, Any]:
     """Versions, hardware and commit, for the record of a run.
 
     Returns:
-        Keys versions, cpu, cores, accelerator (None without one), threads (of torch), platform
-        and commit (outside a git checkout what
-        LATENTWAVE_COMMIT says, or None; "…-dirty" with uncommitted changes).
+        Keys versions, cpu, cores, accelerator (None without one), threads (of torch), platform and
+        commit ("…-dirty" with uncommitted changes; outside a git checkout what LATENTWAVE_COMMIT
+        says, or None).
     """
     return {
         "versions": {"python": platform.python_version()}
