@@ -9,6 +9,7 @@ import torch
 from latentwave.bench.comparison import Estimate, compare, read_results
 from latentwave.bench.comparison.results import Speedups
 from latentwave.bench.training import ContestantConfig
+from latentwave.bench.training.contestant import MixerEntry
 from latentwave.errors import UserError
 from tests.bench.comparison.conftest import QUIET
 
@@ -102,9 +103,11 @@ def test_refusals_come_before_any_training(compared, tmp_path):
     lonely = dataclasses.replace(recipe, contestants={"wavelet": ContestantConfig(kind="wavelet")})
     with pytest.raises(UserError, match="contestant 'none'"):
         compare(lonely, store, tmp_path / "a")
-    mixed = dataclasses.replace(recipe, contestants={"none": ContestantConfig(kind="wavelet")})
-    with pytest.raises(UserError, match="must have no mixer"):
-        compare(mixed, store, tmp_path / "b")
+    wavelet = MixerEntry(kind="wavelet")
+    for plain in (ContestantConfig(kind="wavelet"), ContestantConfig(mixers=[wavelet])):
+        mixed = dataclasses.replace(recipe, contestants={"none": plain})
+        with pytest.raises(UserError, match="must have no mixer"):
+            compare(mixed, store, tmp_path / "b")
     late = ContestantConfig(kind="wavelet", options={"level": 9})
     broken = dataclasses.replace(recipe, contestants=recipe.contestants | {"late": late})
     with pytest.raises(UserError, match="got 9"):

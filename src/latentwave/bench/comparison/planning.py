@@ -22,7 +22,7 @@ def check_baselines(recipe: Recipe) -> None:
             f"a comparison needs the plain backbone as contestant {BASELINE!r}, the recipe has "
             f"{names}"
         )
-    if contestants[BASELINE].kind is not None or contestants[BASELINE].backbone:
+    if contestants[BASELINE].placed or contestants[BASELINE].backbone:
         raise UserError(f"contestant {BASELINE!r} is the plain backbone and must have no mixer")
     for name, contestant in contestants.items():
         baseline = contestant.baseline
