@@ -121,20 +121,19 @@ def test_documents_that_training_kept_apart_stay_apart_in_longer_contexts(longer
 
 def test_what_cannot_be_read_is_refused_before_training(longer, tmp_path, monkeypatch):
     recipe, store = longer
-    learned = dataclasses.replace(recipe, backbone=BackboneConfig(context_length=32))
-    with pytest.raises(UserError, match="'none': its learned positions end at 32"):
-        compare(learned, store, tmp_path / "a")
-    short = dataclasses.replace(recipe, longer_contexts=[32])
-    with pytest.raises(UserError, match=r"\[32\] must exceed backbone.context_length=32"):
-        compare(short, store, tmp_path / "b")
     few = store.split("validation").size
-    beyond = dataclasses.replace(recipe, longer_contexts=[few + 1])
-    with pytest.raises(UserError, match=rf"\[{few + 1}\] exceed the {few:,} tokens of the valid"):
-        compare(beyond, store, tmp_path / "c")
+
+    def refused(message, **changes):
+        with pytest.raises(UserError, match=message):
+            compare(dataclasses.replace(recipe, **changes), store, tmp_path / "out")
+
+    learned = BackboneConfig(context_length=32)
+    refused("'none': its learned positions end at 32", backbone=learned)
+    refused(r"\[32\] must exceed backbone.context_length=32", longer_contexts=[32])
+    refused(rf"\[{few + 1}\] exceed the {few:,} tokens of the valid", longer_contexts=[few + 1])
     objective = SimpleNamespace(task="classification")
     monkeypatch.setattr(
         "latentwave.bench.comparison.positions.open_objective", lambda *_: objective
     )
-    with pytest.raises(UserError, match=r"\[128\] are measured on language models only"):
-        compare(recipe, store, tmp_path / "d")
+    refused(r"\[128\] are measured on language models only")
     assert not list(tmp_path.iterdir())

@@ -9,18 +9,15 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.optim import AdamW, Muon, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
-from transformers import (
-    PreTrainedModel,
-    get_constant_schedule_with_warmup,
-    get_cosine_schedule_with_warmup,
-    get_wsd_schedule,
-)
+from transformers import PreTrainedModel, get_scheduler
 
 from latentwave.bench.training.settings import TrainingConfig
 from latentwave.errors import UserError
 from latentwave.hub.decoder import decoder_layers
 from latentwave.hub.parameter_groups import parameter_groups
 
+# By transformers' names.
+_SCHEDULES = {"cosine": "cosine", "constant": "constant_with_warmup", "wsd": "warmup_stable_decay"}
 # The tensors that each optimizer keeps for a parameter.
 _STATE = {"adamw": ("exp_avg", "exp_avg_sq"), "muon": ("momentum_buffer",)}
 
@@ -147,15 +144,13 @@ def make_optimizer(model: PreTrainedModel, settings: TrainingConfig) -> Optimize
 
 def make_schedule(optimizer: Optimizer, settings: TrainingConfig) -> LambdaLR:
     """The learning rate of every step, as a factor of its peak."""
-    warmup, num_steps = settings.num_warmup_steps, settings.num_steps
-    schedule: LambdaLR
-    if settings.schedule == "cosine":
-        schedule = get_cosine_schedule_with_warmup(optimizer, warmup, num_steps)
-    elif settings.schedule == "constant":
-        schedule = get_constant_schedule_with_warmup(optimizer, warmup)
-    else:
+    num_steps, options = settings.num_steps, dict[str, Any]()
+    if settings.schedule == "wsd":
         decay = num_steps - first_decay_step(num_steps, settings.decay_fraction)
-        schedule = get_wsd_schedule(optimizer, warmup, decay, num_steps, decay_type="linear")
+        options = {"num_decay_steps": decay, "decay_type": "linear"}
+    schedule: LambdaLR = get_scheduler(
+        _SCHEDULES[settings.schedule], optimizer, settings.num_warmup_steps, num_steps, options
+    )
     return schedule
 
 
