@@ -86,9 +86,8 @@ class ContestantConfig:
             )
         if self.mixers and (self.kind is not None or self.options or self.points):
             raise UserError("a contestant has kind, options and points, or mixers, not both")
-        if self.kind is None and (self.options or self.points):
-            name = "options" if self.options else "points"
-            raise UserError(f"{name} {sorted(getattr(self, name))} need a kind of mixer")
+        if self.kind is None and self.options:
+            raise UserError(f"options {sorted(self.options)} need a kind of mixer")
         if self.placed:
             as_placed([(each.config, each.points) for each in self.placed], {}, None, None)
 

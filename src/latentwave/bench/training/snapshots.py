@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerState
 
+from latentwave import hub
 from latentwave.bench.data.folders import write_durably
 from latentwave.bench.training.checkpoint import whole_tensor
 from latentwave.bench.training.files import SNAPSHOTS
 from latentwave.bench.training.processes import is_main
 from latentwave.errors import UserError
-from latentwave.hub import mixer_parameters
 
 MOST_SNAPSHOTS = 24
 
@@ -41,6 +41,13 @@ def snapshot_steps(num_steps: int, evaluate_every_steps: int) -> list[int]:
     return [n * evaluate_every_steps for n in sorted(chosen)]
 
 
+def mixer_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The trainable parameters of all mixers, by their names in the model."""
+    own = {id(parameter) for parameter in hub.mixer_parameters(model)}
+    named = model.named_parameters()
+    return {name: p for name, p in named if id(p) in own and p.requires_grad}
+
+
 class SnapshotCallback(TrainerCallback):
     """Writes `step-N.safetensors` into a folder.
 
@@ -63,10 +70,8 @@ class SnapshotCallback(TrainerCallback):
         """Keep the mixers if this evaluation is one of those that are kept."""
         if state.global_step not in snapshot_steps(state.max_steps, int(args.eval_steps or 1)):
             return
-        model = kwargs["model"]
-        own = {id(p) for p in mixer_parameters(model) if p.requires_grad}
-        named = model.named_parameters()
-        tensors = {name: whole_tensor(p) for name, p in named if id(p) in own}
+        parameters = mixer_parameters(kwargs["model"])
+        tensors = {name: whole_tensor(parameter) for name, parameter in parameters.items()}
         if tensors and is_main():
             path = self._run / SNAPSHOTS / f"step-{state.global_step}.safetensors"
             path.parent.mkdir(exist_ok=True)
