@@ -5,8 +5,7 @@ import io
 import pytest
 
 from latentwave.bench.report import cost_table, print_summary, summary_table
-from latentwave.bench.report.comparison import budget_in_words, what
-from latentwave.bench.report.comparison_tables import tuning_table
+from latentwave.bench.report.comparison import budget_in_words, tuning_table, what
 from latentwave.bench.report.headline import best, cautions, write_headline
 from latentwave.bench.training.progress import PlainConsole
 from tests.bench.comparison.made_up import cost, evaluation, results_of
