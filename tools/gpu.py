@@ -37,42 +37,31 @@ _KEPT = {".json", ".jsonl", ".log", ".png", ".txt", ".html"}
 
 
 class Lease:
-    """One call of the script.
-
-    Args:
-        options: of the command line.
-    """
+    """One call of the script with the options of its command line."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.output: Path = options.output
-        self.output.mkdir(parents=True, exist_ok=True)
+        metadata = self.output / "metadata"  # a version for a package that is not installed
+        info = metadata / "latentwave-0.1.0.dist-info"
+        info.mkdir(parents=True, exist_ok=True)
+        info.joinpath("METADATA").write_text(
+            "Metadata-Version: 2.1\nName: latentwave\nVersion: 0.1.0\n"
+        )
+        folders = [ROOT / "src", ROOT, metadata, *sys.path[1:]]
         self.environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(
-                [str(ROOT / "src"), str(ROOT), str(self._metadata()), *sys.path[1:]]
-            ),
+            "PYTHONPATH": os.pathsep.join(map(str, folders)),
             "OMP_NUM_THREADS": "1",
             "HF_HUB_OFFLINE": "1",
             # Many processes compile at the same time.
             "TORCHINDUCTOR_COMPILE_THREADS": "2",
         }
 
-    def _metadata(self) -> Path:
-        """A version for a package that is not installed."""
-        folder = self.output / "metadata"
-        info = folder / "latentwave-0.1.0.dist-info"
-        info.mkdir(parents=True, exist_ok=True)
-        info.joinpath("METADATA").write_text(
-            "Metadata-Version: 2.1\nName: latentwave\nVersion: 0.1.0\n"
-        )
-        return folder
-
     def run(self, phase: str, command: Sequence[str], **environment: str) -> int:
         """Run a phase's command up to its time limit; its output goes into PHASE.log."""
-        log = self.output / f"{phase}.log"
-        with log.open("w") as file:
+        with (self.output / f"{phase}.log").open("w") as file:
             try:
-                code = subprocess.run(
+                return subprocess.run(
                     [sys.executable, *command],
                     cwd=ROOT,
                     env=self.environment | environment,
@@ -82,8 +71,7 @@ class Lease:
                     check=False,
                 ).returncode
             except subprocess.TimeoutExpired:
-                code = 124
-        return code
+                return 124
 
     def recipe(self, name: str) -> str:
         """A recipe with its corpus in place; a tiny one in a rehearsal."""
@@ -137,15 +125,9 @@ def tests(lease: Lease) -> dict[str, Any]:
     report = lease.output / "tests.xml"
     command = ["-m", "pytest", "tests/cuda", "-q", "-p", "no:cacheprovider", f"--junitxml={report}"]
     code = lease.run("tests", command, LATENTWAVE_SHAPE_CHECKS="0")
-    counts = {}
-    if report.is_file():
-        counts = {
-            name: int(value)
-            for name, value in re.findall(
-                r'(tests|failures|errors|skipped)="(\d+)"', report.read_text()[:1000]
-            )
-        }
-    return {"exit_code": code, **counts}
+    head = report.read_text()[:1000] if report.is_file() else ""
+    counts = re.findall(r'(tests|failures|errors|skipped)="(\d+)"', head)
+    return {"exit_code": code} | {name: int(value) for name, value in counts}
 
 
 def bench(lease: Lease) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def table(name: str, columns: str, *, by_loss: bool = False) -> None:
     chosen = [_column(column) for column in columns.split()]
     contestants = list(results.contestants.items())
     if by_loss:
-        contestants.sort(key=lambda item: _number(item[1].final_loss.mean))
+        contestants.sort(key=lambda item: math.inf if (x := item[1].final_loss.mean) is None else x)
     titles = ["contestant", *(title.format(unit=results.loss_unit) for title, _ in chosen)]
     rows = [[f"`{who}`", *(cell(results, own) for _, cell in chosen)] for who, own in contestants]
     _write(_markdown(titles, rows), _origin(name, results))
@@ -188,10 +188,6 @@ def _machine(commits: Sequence[str], environment: Mapping[str, Any]) -> tuple[st
     return f"commit{'s' if len(short) > 1 else ''} {', '.join(short)}", where
 
 
-def _number(value: float | None) -> float:
-    return math.inf if value is None else value
-
-
 def _interval(value: Estimate | None) -> str:
     if value is None or value.mean is None:
         return MISSING
@@ -250,22 +246,19 @@ COLUMNS: Mapping[str, tuple[str, Cell]] = {
 
 
 def _column(name: str) -> tuple[str, Cell]:
+    if name in COLUMNS:
+        return COLUMNS[name]
     kind, _, last = name.partition("context-")
-    if not kind and last.isdigit():
-        return f"loss up to token {int(last):,}", _loss_up_to(int(last))
-    if name not in COLUMNS:
+    if kind or not last.isdigit():
         raise UserError(f"there is no column {name!r}; choose {', '.join(COLUMNS)} or context-N")
-    return COLUMNS[name]
 
-
-def _loss_up_to(last: int) -> Cell:
     def cell(results: Results, own: ContestantResults) -> str:
-        found = [
+        found = (
             value
             for measured in own.contexts
             for edge, value in zip(measured.edges[1:], measured.loss, strict=True)
-            if edge == last - 1
-        ]
-        return _interval(found[0] if found else None)
+            if edge == int(last) - 1
+        )
+        return _interval(next(found, None))
 
-    return cell
+    return f"loss up to token {int(last):,}", cell

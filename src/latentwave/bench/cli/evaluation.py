@@ -58,8 +58,7 @@ def evaluate(
     loss = training.evaluate_loss(model, windows, batch_size)
     if not math.isfinite(loss):
         raise UserError(f"the loss of {run} is {loss}: its weights are damaged, or it diverged")
-    labels = (windows[i]["labels"][1:] for i in range(len(windows)))
-    predicted = sum(int((each != -100).sum()) for each in labels)
+    predicted = sum(int((windows[i]["labels"][1:] != -100).sum()) for i in range(len(windows)))
     bits = ", ".join(
         f"{value:.4f} bits per {unit}" for unit, value in store.bits_per_unit(loss, split).items()
     )

@@ -152,12 +152,10 @@ def _run(name: str, options: Namespace, arguments: list[str]) -> None:
     function, values = COMMANDS[name], options.as_dict()
     parameters = inspect.signature(function).parameters
     given = {key: value for key, value in values.items() if key in parameters}
-    if name in _FIELDS:
-        known = _FIELDS[name].__dataclass_fields__
-        given["fields"] = {key: value for key, value in values.items() if key in known}
-    if "workers" in parameters:
-        known = comparison.Workers.__dataclass_fields__
-        given["workers"] = {key: value for key, value in values.items() if key in known}
+    for group, kind in (("fields", _FIELDS.get(name)), ("workers", comparison.Workers)):
+        if kind is not None and group in parameters:
+            known = kind.__dataclass_fields__
+            given[group] = {key: value for key, value in values.items() if key in known}
     if "command" in parameters:
         given["command"] = shlex.join(["latentwave", *arguments])
     function(**given)

@@ -73,21 +73,6 @@ def in_tokens_of(run: Path, codec: data.Codec, config: data.CorpusConfig) -> dat
     return config
 
 
-def corpus_of_run(folder: Path) -> data.CorpusConfig:
-    """The corpus that a run was trained on.
-
-    Raises:
-        UserError: if its folder does not say.
-    """
-    record = training.read_record(folder)
-    if not record:
-        raise UserError(f"{folder} does not say what it was trained on: it has no run.json")
-    try:
-        return data.CorpusConfig(**record["corpus"]["config"])
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{folder}/run.json does not say which corpus: {error}") from error
-
-
 def verified(store: data.TokenStore) -> data.TokenStore:
     """A store whose tokens are those that were written: checked once a command, not by workers."""
     training.on_main(store.verify)
@@ -100,8 +85,15 @@ def store_of_run(folder: Path, codec: data.Codec) -> data.TokenStore:
     Raises:
         UserError: if its folder does not say which, or the corpus has changed since.
     """
-    store = verified(data.prepare(corpus_of_run(folder)))
-    known, found = training.read_record(folder)["corpus"].get("sha256"), store.metadata.sha256
+    record = training.read_record(folder)
+    if not record:
+        raise UserError(f"{folder} does not say what it was trained on: it has no run.json")
+    try:
+        config = data.CorpusConfig(**record["corpus"]["config"])
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{folder}/run.json does not say which corpus: {error}") from error
+    store = verified(data.prepare(config))
+    known, found = record["corpus"].get("sha256"), store.metadata.sha256
     if found != known:
         raise UserError(
             f"the corpus of {folder} has changed since training (sha256 {known} then, {found} "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -69,18 +70,15 @@ def record_passages(
     """
     found: dict[str, Passage] = {}
 
-    def recorder(name: str) -> Any:
-        def record(module: Any, args: Any, kwargs: dict[str, Any], output: Tensor) -> None:
-            x: Tensor = args[0] if args else kwargs["x"]
-            before, after = (t.detach()[0].float().cpu().numpy() for t in (x, output))
-            ids = kwargs.get("segment_ids")
-            ids = None if ids is None else ids[0].cpu().numpy()
-            found[name] = Passage(before=before, after=after, segment_ids=ids)
-
-        return record
+    def record(name: str, _: Mixer, args: Any, kwargs: dict[str, Any], output: Tensor) -> None:
+        x: Tensor = args[0] if args else kwargs["x"]
+        before, after = (t[0].float().cpu().numpy() for t in (x, output))
+        ids = kwargs.get("segment_ids")
+        ids = None if ids is None else ids[0].cpu().numpy()
+        found[name] = Passage(before=before, after=after, segment_ids=ids)
 
     handles = [
-        mixer.register_forward_hook(recorder(name), with_kwargs=True)
+        mixer.register_forward_hook(partial(record, name), with_kwargs=True)
         for name, mixer in mixers.items()
     ]
     inputs = {"input_ids": torch.from_numpy(tokens.astype(np.int64))}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from latentwave.bench.comparison.positions import token_losses
-from latentwave.bench.data import Codec, DocumentBorders, GridWindows, TokenStore
+from latentwave.bench.data import Codec, GridWindows, TokenStore
 from latentwave.bench.inspection.activity import (
     EmbeddingPath,
     TokenActivity,
@@ -25,7 +25,6 @@ from latentwave.bench.inspection.kernels import Kernels, kernels_of, named_mixer
 from latentwave.bench.inspection.losses import LossBin, losses_by_position, losses_overall
 from latentwave.bench.training import is_classifier
 from latentwave.errors import UserError
-from latentwave.mixers import Mixer
 
 MOST_TOKENS = 256
 _DEFAULT_TOKENS = 128
@@ -99,17 +98,23 @@ def inspect_runs(
     """
     if num_windows < 1:
         raise UserError(f"num_windows must be >= 1, got {num_windows}")
-    first = runs[0]
-    _refuse_others(runs)
+    first, *others = runs
+    for run in runs if others else ():
+        if is_classifier(run.model):
+            raise UserError(f"{run.folder} is a classifier: it is inspected alone")
+        if not run.codec.same_tokens(first.codec):
+            raise UserError(
+                f"{run.folder} reads other tokens than {first.folder}: name a run on the same "
+                "corpus with --against"
+            )
     on_stage("kernels")
     mixers = named_mixers(first.model)
     kernels = [kernels_of(name, mixer, first.folder) for name, mixer in mixers.items()]
     seen = Inspection(runs=list(runs), kernels=kernels, notes=_notes(first, kernels, store))
     if is_classifier(first.model):
         return seen
-    configs = [run.model.config for run in runs]
     seen.window_tokens = context = min(
-        getattr(config, "max_position_embeddings", MOST_TOKENS) for config in configs
+        getattr(run.model.config, "max_position_embeddings", MOST_TOKENS) for run in runs
     )
     limit = min(context, MOST_TOKENS)
     borders = None
@@ -126,7 +131,12 @@ def inspect_runs(
         on_stage("masks and paths")
         if len(text) > limit:
             seen.notes.append(f"Of the text the first {limit} of {len(text):,} tokens are shown.")
-        _follow(seen, mixers, text[:limit], borders)
+        seen.tokens = token_texts(first.codec, text[:limit])
+        passages = record_passages(first.model, mixers, text[:limit], borders)
+        for each in kernels:
+            if passage := passages.get(each.name):
+                seen.paths[each.name] = embedding_path(passage)
+                seen.activity[each.name] = token_activity(mixers[each.name], each, passage)
     return seen
 
 
@@ -136,19 +146,6 @@ def token_texts(codec: Codec, tokens: NDArray[Any]) -> list[str]:
         "".join(_VISIBLE.get(c, c if c.isprintable() else f"\\x{ord(c):02x}") for c in text or "∅")
         for text in codec.token_names(tokens)
     ]
-
-
-def _refuse_others(runs: Sequence[InspectedRun]) -> None:
-    first, *others = runs
-    for other in others:
-        for run in (first, other):
-            if is_classifier(run.model):
-                raise UserError(f"{run.folder} is a classifier: it is inspected alone")
-        if not other.codec.same_tokens(first.codec):
-            raise UserError(
-                f"{other.folder} reads other tokens than {first.folder}: name a run on the same "
-                "corpus with --against"
-            )
 
 
 def _measure(seen: Inspection, windows: GridWindows, on_stage: Callable[[str], object]) -> None:
@@ -166,23 +163,6 @@ def _measure(seen: Inspection, windows: GridWindows, on_stage: Callable[[str], o
     seen.num_windows = len(windows)
     seen.overall = losses_overall(losses)
     seen.by_position = losses_by_position(losses, places)
-
-
-def _follow(
-    seen: Inspection,
-    mixers: dict[str, Mixer],
-    text: Integer[np.ndarray, " T"],
-    borders: DocumentBorders | None,
-) -> None:
-    """What the mixers do over a text."""
-    first = seen.runs[0]
-    seen.tokens = token_texts(first.codec, text)
-    passages = record_passages(first.model, mixers, text, borders)
-    for each in seen.kernels:
-        if each.name in passages:
-            passage = passages[each.name]
-            seen.paths[each.name] = embedding_path(passage)
-            seen.activity[each.name] = token_activity(mixers[each.name], each, passage)
 
 
 def _notes(run: InspectedRun, kernels: list[Kernels], store: TokenStore | None) -> list[str]:

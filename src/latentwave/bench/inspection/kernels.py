@@ -59,8 +59,8 @@ class Kernels:
 
     def centre_history(self) -> Float[np.ndarray, "S N"]:
         """The centre frequency of each kernel at each step, (S, N), cycles per token."""
-        rows = [centre_and_bandwidth(taps)[0] for taps in self.history]
-        return np.stack(rows) if rows else np.zeros((0, len(self.taps)))
+        centre, _ = centre_and_bandwidth(self.history.reshape(-1, self.history.shape[-1]))
+        return centre.reshape(self.history.shape[:2])
 
 
 def named_mixers(model: nn.Module) -> dict[str, Mixer]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.integrate import trapezoid
+from scipy.signal import freqz
 
 _FEWEST_POINTS = 1024
 
@@ -20,8 +21,8 @@ def magnitude_at(
         >>> magnitude_at(np.array([[0.5, 0.5]]), np.array([0.0, 0.25, 0.5])).round(3)
         array([[1.   , 0.707, 0.   ]])
     """
-    phase = -2j * np.pi * np.outer(np.arange(taps.shape[1]), frequencies)
-    magnitude: Float[np.ndarray, "N F"] = np.abs(taps @ np.exp(phase))
+    _, response = freqz(taps.T[..., None], worN=2 * np.pi * frequencies)
+    magnitude: Float[np.ndarray, "N F"] = np.abs(response)
     return magnitude
 
 

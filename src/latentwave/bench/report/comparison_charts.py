@@ -115,10 +115,8 @@ def gap_chart(results: Results) -> Chart | None:
     """How far contestants are ahead of their baselines at equal tokens: does a gain last?
 
     Losses are paired seed by seed. Between two evaluations the baseline's loss is taken to lie on
-    a straight line; tokens that the baseline was not trained on are left out.
-
-    Returns:
-        The gains, or None where there is nothing to compare.
+    a straight line; tokens that the baseline was not trained on are left out. None where there is
+    nothing to compare.
     """
     places = slots(results)
     gains = {}
@@ -160,24 +158,20 @@ def gap_chart(results: Results) -> Chart | None:
 
 
 def pareto_chart(results: Results, measure: str) -> Chart | None:
-    """Final losses against the "flops" or "seconds" that whole runs spent.
-
-    Returns:
-        The losses, or None where the measure was not taken or there is one contestant alone.
-    """
+    """Final losses against the "flops" or "seconds" of whole runs; None for fewer than two."""
     contestants, places = baseline_first(results), slots(results)
-    found: dict[str, tuple[float, float]] = {}
-    for name, own in contestants.items():
-        price, loss = getattr(own.curve[-1], measure), own.final_loss.mean
-        if price and loss is not None:
-            found[name] = price, loss
+    found: dict[str, tuple[float, float]] = {
+        name: (price, own.final_loss.mean)
+        for name, own in contestants.items()
+        if (price := getattr(own.curve[-1], measure)) and own.final_loss.mean is not None
+    }
     if len(found) < 2:
         return None
     front: list[str] = []
     for name in sorted(found, key=found.__getitem__):
         if not front or found[name][1] < found[front[-1]][1]:
             front.append(name)
-    least, most = (end(price for price, _ in found.values()) for end in (min, max))
+    least, most = found[front[0]][0], max(price for price, _ in found.values())
 
     def draw(axes: Axes) -> None:
         # A staircase: down to a loss where it is paid for.

@@ -77,12 +77,7 @@ class Headline:
 
 
 def write_headline(results: Results) -> Headline:
-    """Say what the best contestant bought.
-
-    The best is the one with the largest speed-up in steps among those that reach their baseline's
-    final loss in every seed; if none does, the one with the lowest final loss. Where seeds leave
-    open whether it is better than its baseline, the words leave it open too.
-    """
+    """Say what the `best` contestant bought; where seeds leave that open, words do too."""
     name = best(results)
     if name is None:
         return Headline("Only the baseline was trained: there is no speed-up.")
@@ -98,7 +93,6 @@ def write_headline(results: Results) -> Headline:
 
 
 def _who(subject: ContestantResults) -> str:
-    """What a contestant is measured against, in words."""
     return "the baseline" if subject.baseline == BASELINE else subject.baseline
 
 

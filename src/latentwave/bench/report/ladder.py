@@ -53,7 +53,7 @@ def ladder_charts(results: LadderResults) -> list[ChartGrid]:
     needed = "Tokens the plain decoder needs for the same loss ÷ tokens used"
     same = f"The same at {at:g} tokens per parameter, against size"
     lines = "Loss against compute, one line for each contestant and size; dashed: the fitted law"
-    by_budget = [_by_budget(results, name) for name in names]
+    by_budget = [_by_budget(own, name, list(results.recipe["sizes"])) for name in names]
     grids = [
         ChartGrid("multipliers", needed, by_budget, columns=min(3, len(names))),
         ChartGrid("sizes", same, [_by_size(results, at)] if own else []),
@@ -62,8 +62,7 @@ def ladder_charts(results: LadderResults) -> list[ChartGrid]:
     return [grid for grid in grids if grid.charts]
 
 
-def _by_budget(results: LadderResults, contestant: str) -> Chart:
-    own = _of_the_headline(results)
+def _by_budget(own: Sequence[Multiplier], contestant: str, sizes: Sequence[str]) -> Chart:
     budgets = {m.budget: f"{m.budget:g}" for m in own}
 
     def draw(axes: Axes) -> None:
@@ -71,7 +70,7 @@ def _by_budget(results: LadderResults, contestant: str) -> Chart:
         axes.set(title=shorten(contestant, 40), xlabel="tokens per parameter")
         lines = {
             size: {m.budget: m for m in own if (m.contestant, m.size) == (contestant, size)}
-            for size in results.recipe["sizes"]
+            for size in sizes
         }
         _draw_multipliers(axes, lines, own)
 
@@ -161,16 +160,14 @@ def ladder_page(results: LadderResults) -> Page:
 def headline(results: LadderResults) -> str:
     """One sentence: what the contestant that gains most at the largest size buys there."""
     own = _of_the_headline(results)
-    sizes = [size for size in results.recipe["sizes"] if any(m.size == size for m in own)]
     if not own:
         return "No contestant has been trained beside the plain decoder yet."
-    last = [m for m in own if m.size == sizes[-1]]
-    longest = max(m.budget for m in last)
-    best = max((m for m in last if m.budget == longest), key=lambda m: m.gain.mean)
+    sizes = list(results.recipe["sizes"])
+    best = max(own, key=lambda m: (sizes.index(m.size), m.budget, m.gain.mean))
     beyond = ", by extrapolation" if best.extrapolated else ""
     return (
-        f"At {best.size} parameters and {longest:g} tokens per parameter, the plain decoder needs "
-        f"{_times(best.tokens)} the tokens to match {best.contestant}{beyond} "
+        f"At {best.size} parameters and {best.budget:g} tokens per parameter, the plain decoder "
+        f"needs {_times(best.tokens)} the tokens to match {best.contestant}{beyond} "
         f"({_signed(best.gain)} nats)."
     )
 
