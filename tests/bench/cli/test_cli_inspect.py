@@ -6,38 +6,26 @@ import pytest
 import torch
 import yaml
 
-from latentwave.bench.cli.main import main
-from latentwave.bench.data import CorpusConfig
 from latentwave.bench.training import load_run
 from latentwave.bench.training.files import seal_folder
-from tests.bench.training.test_classification import recipe_of, write_moods
+from tests.bench.cli.conftest import refused, run
 from tests.inspected import CONTESTANTS
 from tests.tiny import tiny_recipe, write_text
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory):
-    """Two finished runs and one that is not."""
-    folder = tmp_path_factory.mktemp("cli")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LATENTWAVE_HOME", str(folder / "home"))
-        recipe = tiny_recipe(write_text(folder / "words.txt"), contestants=CONTESTANTS).to_dict()
-        (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
-        for name in ("none", "adaptive"):
-            given = ["--contestant", name, "--output", folder / name]
-            assert run("train", folder / "recipe.yaml", *given) == 0
-        shutil.copytree(folder / "adaptive", folder / "unfinished")
-        shutil.rmtree(folder / "unfinished" / "model")
-        other = tiny_recipe(write_text(folder / "others.txt"), contestants=CONTESTANTS).to_dict()
-        (folder / "others.txt").write_text((folder / "others.txt").read_text() + "QZ")
-        (folder / "other.yaml").write_text(yaml.safe_dump(other))
-        given = ["--contestant", "none", "--output", folder / "other"]
-        assert run("train", folder / "other.yaml", *given) == 0
-        yield folder
-
-
-def run(*arguments):
-    return main([str(argument) for argument in arguments])
+def workplace(home):
+    """Three finished runs, one of them on another text, and one that is not."""
+    (home / "others.txt").write_text(write_text(home / "words.txt").read_text() + "QZ")
+    for name, text in (("none", "words"), ("adaptive", "words"), ("other", "others")):
+        contestant = {"other": "none"}.get(name, name)
+        recipe = tiny_recipe(home / f"{text}.txt", contestants=CONTESTANTS)
+        (home / "recipe.yaml").write_text(yaml.safe_dump(recipe.to_dict()))
+        given = ["--contestant", contestant, "--output", home / name]
+        assert run("train", home / "recipe.yaml", *given) == 0
+    shutil.copytree(home / "adaptive", home / "unfinished")
+    shutil.rmtree(home / "unfinished" / "model")
+    return home
 
 
 def test_inspect_writes_page_and_figures(workplace, capsys):
@@ -78,22 +66,6 @@ def test_a_saved_model_has_kernels(workplace, capsys):
     assert (workplace / "saved" / "masks.png").is_file()
 
 
-def test_a_classifier_has_kernels(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("LATENTWAVE_HOME", str(tmp_path / "home"))
-    path = str(write_moods(tmp_path / "reviews"))
-    corpus = CorpusConfig(name="movie-reviews", path=path, validation=0.2, test=0.2)
-    recipe = tmp_path / "moods.yaml"
-    recipe.write_text(yaml.safe_dump(recipe_of(corpus, task="classification").to_dict()))
-    folder = tmp_path / "run"
-    assert run("train", recipe, "--contestant", "mixed", "--output", folder) == 0
-    assert run("inspect", folder) == 0
-    assert "is a classifier: only its kernels" in " ".join(capsys.readouterr().out.split())
-    assert (folder / "inspect" / "kernels.png").is_file()
-    assert not (folder / "inspect" / "positions.png").exists()
-    assert run("inspect", folder, "--against", folder) == 2
-    assert "is a classifier: it is inspected alone" in " ".join(capsys.readouterr().err.split())
-
-
 def test_a_run_that_diverged_is_refused(workplace, tmp_path, capsys):
     shutil.copytree(workplace / "adaptive", tmp_path / "diverged")
     model, _ = load_run(tmp_path / "diverged")
@@ -103,21 +75,14 @@ def test_a_run_that_diverged_is_refused(workplace, tmp_path, capsys):
     (tmp_path / "diverged" / "model" / "manifest.json").unlink()
     seal_folder(tmp_path / "diverged" / "model")  # or it would be called damaged
     capsys.readouterr()
-    for given in (
-        [tmp_path / "diverged"],
-        [workplace / "none", "--against", tmp_path / "diverged"],
-    ):
-        assert run("inspect", *given) == 2
-        (told,) = capsys.readouterr().err.splitlines()
+    for given in ([], [workplace / "none", "--against"]):
+        told = refused(capsys, "inspect", *given, tmp_path / "diverged")
         assert f"the weights in {tmp_path}/diverged/model are not all finite" in told
 
 
 def test_a_file_in_the_folder_s_place_is_refused_before_anything_is_measured(workplace, capsys):
-    assert run("inspect", workplace / "none", "--output", workplace / "words.txt") == 2
-    told = capsys.readouterr().err
-    assert "is not a folder" in told
-    assert "looking at" not in told
-    assert "drawing" not in told
+    given = ["inspect", workplace / "none", "--output", workplace / "words.txt"]
+    assert "is not a folder" in refused(capsys, *given)
 
 
 @pytest.mark.unchecked
@@ -136,8 +101,5 @@ def test_a_file_in_the_folder_s_place_is_refused_before_anything_is_measured(wor
     ],
 )
 def test_mistakes_get_one_line_and_exit_code_2(workplace, arguments, message, capsys):
-    assert run("inspect", *(each.replace("{}", str(workplace)) for each in arguments)) == 2
-    told = [line for line in capsys.readouterr().err.splitlines() if "looking" not in line]
-    assert [line for line in told if line != "drawing"] == told[-1:]
-    assert told[-1].startswith("latentwave: error: ")
-    assert message in told[-1]
+    filled = [each.format(workplace) for each in arguments]
+    assert message in refused(capsys, "inspect", *filled, progress=("looking at: ", "drawing"))
