@@ -5,8 +5,8 @@ from rich.console import Console
 
 from latentwave.bench.data import prepare
 from latentwave.bench.inspection import InspectedRun, inspect_runs
-from latentwave.bench.training import BackboneConfig, ContestantConfig, load_run, train
-from tests.tiny import tiny_recipe, write_text
+from latentwave.bench.training import ContestantConfig, load_run, train
+from tests.tiny import tiny_backbone, tiny_recipe, write_text
 
 CONTESTANTS = {
     "none": ContestantConfig(),
@@ -27,9 +27,7 @@ def train_runs(folder, *contestants):
     recipe = tiny_recipe(
         text,
         contestants=CONTESTANTS,
-        backbone=BackboneConfig(
-            num_layers=3, hidden_size=16, num_heads=2, intermediate_size=32, context_length=32
-        ),
+        backbone=tiny_backbone(num_layers=3),
         training={"num_steps": 6, "learning_rate": 0.02, "save_every_steps": 6},
     )
     store = prepare(recipe.corpus, folder / "store")

@@ -10,13 +10,12 @@ from latentwave.bench.inspection.activity import (
     record_passages,
     token_activity,
 )
-from latentwave.bench.training import BackboneConfig, ContestantConfig, build_model
+from latentwave.bench.training import ContestantConfig, build_model
 from latentwave.mixers import build_mixer
+from tests.tiny import tiny_backbone
 
 CHANNELS, CONTEXT, T = 16, 32, 20
-BACKBONE = BackboneConfig(
-    num_layers=3, hidden_size=16, num_heads=2, intermediate_size=32, context_length=CONTEXT
-)
+BACKBONE = tiny_backbone(num_layers=3)
 
 
 def through(mixer):

@@ -9,25 +9,15 @@ from tests.inspected import look_into, tokens_of
 from tests.tiny import tiny_recipe, write_text
 
 
-@pytest.fixture
-def folder(runs):
-    return runs[0]
-
-
-@pytest.fixture
-def store(runs):
-    return runs[1]
-
-
-def test_everything_is_seen_and_measured_on_the_same_windows(folder, store):
+def test_everything_is_seen_and_measured_on_the_same_windows(runs):
     stages = []
-    seen = look_into(folder, store, "adaptive", "none", on_stage=stages.append)
+    seen = look_into(*runs, "adaptive", "none", on_stage=stages.append)
     assert stages == [*("kernels", "losses of adaptive", "losses of none", "masks and paths")]
     assert seen.notes == []
     assert [each.steps.tolist() for each in seen.kernels] == [[0, 2, 4, 6]] * 2
     assert set(seen.activity) == set(seen.paths) == {each.name for each in seen.kernels}
     assert len(seen.tokens) == 32
-    windows = GridWindows(store.split("validation"), 32, 9)
+    windows = GridWindows(runs[1].split("validation"), 32, 9)
     for run, mean in zip(seen.runs, seen.overall.losses, strict=True):
         assert mean.value == pytest.approx(evaluate_loss(run.model, windows), rel=1e-5)
     gap = seen.overall.losses[0].value - seen.overall.losses[1].value
@@ -61,16 +51,17 @@ def test_documents_that_are_apart_count_for_themselves(tmp_path):
         check(*found)
 
 
-def test_a_plain_backbone_still_has_losses(folder, store):
-    seen = look_into(folder, store, "none")
+def test_a_plain_backbone_still_has_losses(runs):
+    seen = look_into(*runs, "none")
     assert seen.kernels == []
     assert seen.paths == {}
     assert "without mixers" in seen.notes[0]
     assert seen.overall.difference is None
-    assert "no parameters" in look_into(folder, store, "wavelet", num_windows=2).notes[0]
+    assert "no parameters" in look_into(*runs, "wavelet", num_windows=2).notes[0]
 
 
-def test_without_a_corpus_a_text_still_has_masks(folder, store):
+def test_without_a_corpus_a_text_still_has_masks(runs):
+    folder, store = runs
     text = tokens_of(store, "wave signal " * 4)
     seen = look_into(folder, None, "adaptive", text=text)
     assert seen.overall is None

@@ -5,11 +5,12 @@ from safetensors.torch import save_file
 from torch import nn
 
 from latentwave.bench.inspection import kernels_of, named_mixers
-from latentwave.bench.training import BackboneConfig, ContestantConfig, build_model
+from latentwave.bench.training import ContestantConfig, build_model
 from latentwave.bench.training.snapshots import mixer_parameters
 from latentwave.errors import UserError
 from latentwave.functional import cascade_taps
 from latentwave.mixers import Mixer, build_mixer, list_mixers
+from tests.tiny import tiny_backbone
 
 CHANNELS, CONTEXT = 16, 32
 
@@ -99,13 +100,10 @@ def test_mixers_of_mixers_are_shown_by_their_parts():
     assert list(named_mixers(holder)) == ["chain.mixers.0", "chain.mixers.1", "other"]
 
 
-def trained_by_hand(folder, kind="learnable_wavelet", **options):
+def trained_by_hand(folder):
     """A model and three snapshots of it, whose kernels grow by a tenth each time."""
-    backbone = BackboneConfig(
-        num_layers=2, hidden_size=16, num_heads=2, intermediate_size=32, context_length=32
-    )
-    contestant = ContestantConfig(kind=kind, options=options)
-    model = build_model(backbone, contestant, vocab_size=5, seed=0)
+    contestant = ContestantConfig(kind="learnable_wavelet")
+    model = build_model(tiny_backbone(), contestant, vocab_size=5, seed=0)
     (folder / "mixers").mkdir()
     start = {name: p.detach().clone() for name, p in mixer_parameters(model).items()}
     for step in (0, 5, 10):

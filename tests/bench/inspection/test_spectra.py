@@ -15,14 +15,6 @@ def test_haar_is_the_cascade(level):
     assert nearest_level(own).tolist() == [level]
 
 
-def test_responses_are_scipy_s():
-    taps = np.random.default_rng(0).normal(size=(3, 37))
-    frequencies = np.linspace(0, 0.5, 129)
-    for row, magnitude in zip(taps, magnitude_at(taps, frequencies), strict=True):
-        _, wanted = signal.freqz(row, worN=2 * np.pi * frequencies)
-        np.testing.assert_allclose(magnitude, np.abs(wanted), atol=1e-12)
-
-
 @pytest.mark.parametrize("frequency", [0.05, 0.125, 0.3, 0.45])
 def test_a_windowed_sinusoid_is_centred_at_its_frequency(frequency):
     taps = signal.windows.hann(256) * np.cos(2 * np.pi * frequency * np.arange(256))

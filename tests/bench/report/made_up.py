@@ -4,6 +4,8 @@ import functools
 import json
 import math
 
+from matplotlib.figure import Figure
+
 from latentwave.bench.comparison.results import Results
 from tests.bench.comparison.made_up import cost, evaluation, results_of
 
@@ -37,6 +39,12 @@ def loss_at(step, final, rate, seed):
     )
     wobble = 0.012 * math.sin(step / 31 + 2.1 * seed) * (1 - math.exp(-step / 100))
     return final + (4.4 - final) * (fall - rest) / (1 - rest) + wobble + 0.008 * (seed - 0.5)
+
+
+def drawn(chart):
+    axes = Figure().subplots()
+    chart.draw(axes)
+    return axes
 
 
 def typed(values):

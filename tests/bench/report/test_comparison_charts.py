@@ -1,5 +1,4 @@
 import pytest
-from matplotlib.figure import Figure
 
 from latentwave.bench.comparison import first_crossing
 from latentwave.bench.report.charts import BASELINE_SLOT, colour
@@ -10,13 +9,7 @@ from latentwave.bench.report.comparison_charts import (
     pareto_chart,
 )
 from latentwave.bench.report.headline import best, slots
-from tests.bench.report.made_up import MANY, make_results, make_values, typed
-
-
-def drawn(chart):
-    axes = Figure().subplots()
-    chart.draw(axes)
-    return axes
+from tests.bench.report.made_up import MANY, drawn, make_results, make_values, typed
 
 
 def named(axes):

@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib import image, rcParams
-from matplotlib.figure import Figure
 
 from latentwave.bench.ladder import read_ladder
 from latentwave.bench.report import write_figures, write_inspection, write_ladder, write_report
 from latentwave.bench.report.charts import COLOURS
 from latentwave.bench.report.inspection_charts import distinct, inspection_charts
 from latentwave.errors import UserError
-from tests.bench.report.made_up import MANY, make_results, make_values, typed
+from tests.bench.report.made_up import MANY, drawn, make_results, make_values, typed
 from tests.inspected import HOSTILE, look_into, tokens_of
 
 FIGURES = ["loss", "gap", "pareto"]
@@ -199,19 +198,14 @@ def test_a_ladder_shows_what_it_has(tmp_path, group):
     assert not re.search(r"\bnan\b|None", page.words)
 
 
-def colours_of(chart):
-    axes = Figure().subplots()
-    chart.draw(axes)
-    return axes.collections[0].get_array()
-
-
 def test_mixers_with_the_same_kernels_are_drawn_once(runs):
     fixed = look_into(*runs, "wavelet")
     assert (len(fixed.kernels), len(distinct(fixed.kernels))) == (2, 1)
     grids = inspection_charts(fixed)
     assert len(grids["kernels"].charts) == 3
     assert "change" not in grids
-    learned, haar = (colours_of(chart) for chart in grids["kernels"].charts[1:])
+    shown = [drawn(chart).collections[0] for chart in grids["kernels"].charts[1:]]
+    learned, haar = (colours.get_array() for colours in shown)
     np.testing.assert_allclose(learned, haar, atol=0.05)
     assert list(inspection_charts(look_into(*runs, "none"))) == ["positions"]
 

@@ -18,8 +18,9 @@ def magnitude_at(
     Frequencies are in cycles per token.
 
     Example:
-        >>> magnitude_at(np.array([[0.5, 0.5]]), np.array([0.0, 0.25, 0.5])).round(3)
-        array([[1.   , 0.707, 0.   ]])
+        >>> magnitude_at(np.array([[0.5, 0.5], [0.5, -0.5]]), np.array([0.0, 0.25, 0.5])).round(3)
+        array([[1.   , 0.707, 0.   ],
+               [0.   , 0.707, 1.   ]])
     """
     _, response = freqz(taps.T[..., None], worN=2 * np.pi * frequencies)
     magnitude: Float[np.ndarray, "N F"] = np.abs(response)
