@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from html.parser import HTMLParser
 
 import pytest
 import yaml
@@ -28,7 +27,6 @@ def test_compare_writes_everything(workplace):
     assert results["command"].startswith("latentwave compare ")
     for name in ("report.html", "loss.png", "gap.png", "pareto.png"):
         assert (out / name).stat().st_size > 1000
-    HTMLParser().feed((out / "report.html").read_text())
 
 
 def test_compare_again_resumes_and_report_draws_again(workplace, capsys):

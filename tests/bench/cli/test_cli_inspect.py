@@ -48,7 +48,7 @@ def test_inspect_writes_page_and_figures(workplace, capsys):
     assert "latentwave inspect " in page
 
 
-def test_a_text_and_another_folder(workplace, capsys):
+def test_a_text_and_another_folder(workplace):
     out = workplace / "out"
     given = ["inspect", workplace / "adaptive", "--output", out, "--num_windows", 2]
     assert run(*given, "--text", "mask path") == 0

@@ -25,8 +25,7 @@ from latentwave.bench.report.headline import (
     seeds_caution,
     write_headline,
 )
-from latentwave.bench.report.page import Page, Section
-from latentwave.bench.report.tables import Table, make_table, print_table
+from latentwave.bench.report.page import Page, Section, Table, make_table, print_table
 from latentwave.bench.training import BASELINE
 
 _BUDGETS = {

@@ -221,11 +221,11 @@ def _paths(inspection: Inspection) -> list[Chart]:
     labels = {each.name: each.label for each in inspection.kernels}
     paths = list(inspection.paths.items())
     chosen = np.linspace(0, len(paths) - 1, min(_MOST_PATHS, len(paths))).astype(int)
-    charts = []
-    for name, path in (paths[index] for index in chosen):
-        for side in ("input", "output"):
-            charts.append(_path(path, side, f"{labels[name]}: its {side}", inspection.tokens))
-    return charts
+    return [
+        _path(path, side, f"{labels[name]}: its {side}", inspection.tokens)
+        for name, path in (paths[index] for index in chosen)
+        for side in ("input", "output")
+    ]
 
 
 def _path(path: EmbeddingPath, side: str, title: str, tokens: Sequence[str]) -> Chart:

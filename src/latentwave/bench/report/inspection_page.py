@@ -15,8 +15,7 @@ from latentwave.bench.report.inspection_charts import (
     kernel_charts,
     response_chart,
 )
-from latentwave.bench.report.page import Page, Section
-from latentwave.bench.report.tables import make_table
+from latentwave.bench.report.page import Page, Section, make_table
 from latentwave.bench.training import read_record
 
 _MOST_ROWS = 64  # of a table of kernels

@@ -31,8 +31,7 @@ from latentwave.bench.report.charts import (
     shorten,
 )
 from latentwave.bench.report.formats import MISSING, Cell, format_count, format_share, in_words
-from latentwave.bench.report.page import Page, Section
-from latentwave.bench.report.tables import make_table, print_table
+from latentwave.bench.report.page import Page, Section, make_table, print_table
 from latentwave.bench.training import BASELINE
 
 Place = tuple[str, str, float]
