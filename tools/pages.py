@@ -181,7 +181,6 @@ def _origin(name: str, results: Results, command: str | None = None) -> str:
 
 
 def _machine(commits: Sequence[str], environment: Mapping[str, Any]) -> tuple[str, str]:
-    """Commits and hardware as words."""
     short = [re.sub(r"^(.{7})[^-]*", r"\1", commit) for commit in commits]
     where = f"{environment['accelerator'] or environment['cpu']}, {environment['cores']} cores, "
     where += f"{environment['threads']} threads, torch {environment['versions']['torch']}"

@@ -15,14 +15,16 @@ from tests.bench.cli.conftest import refused
 from tests.processes import ENVIRONMENT
 from tests.tiny import tiny_recipe, write_text
 
-pytestmark = pytest.mark.timeout(60)  # nothing is tried that hangs
+pytestmark = pytest.mark.timeout(60)  # no input may keep a command busy
 
 
 @pytest.fixture
 def values(tmp_path, monkeypatch):
     monkeypatch.setenv("LATENTWAVE_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
-    return tiny_recipe(write_text(tmp_path / "words.txt")).to_dict()
+    values = tiny_recipe(write_text(tmp_path / "words.txt")).to_dict()
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(values))
+    return values
 
 
 @pytest.mark.unchecked
@@ -111,12 +113,10 @@ def test_what_the_machine_refuses(error, values, tmp_path, capsys, monkeypatch):
         raise error
 
     monkeypatch.setattr("latentwave.bench.training.prepared_store", refuse)
-    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(values))
     refused(capsys, "train", tmp_path / "recipe.yaml")
 
 
 def test_a_store_with_other_bytes_than_were_written(values, tmp_path, capsys):
-    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(values))
     (tokens,) = prepare(CorpusConfig(**values["corpus"])).folder.glob("tokens.bin")
     tokens.write_bytes(bytes(tokens.stat().st_size))
     for command in (["train", "recipe.yaml"], ["prepare", "words.txt"]):
@@ -125,7 +125,6 @@ def test_a_store_with_other_bytes_than_were_written(values, tmp_path, capsys):
 
 
 def test_a_run_that_diverges(values, tmp_path, capsys):
-    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(values))
     given = ["train", tmp_path / "recipe.yaml", "--output", tmp_path / "run"]
     given += ["--training.learning_rate", "1e8", "--training.num_warmup_steps", "0"]
     assert "the loss was no longer finite at step 2" in refused(capsys, *given, progress="wavelet")

@@ -149,7 +149,6 @@ def token_texts(codec: Codec, tokens: NDArray[Any]) -> list[str]:
 
 
 def _measure(seen: Inspection, windows: GridWindows, on_stage: Callable[[str], object]) -> None:
-    """The losses of all runs on the same windows."""
     # Large vocabularies make large logits.
     batch_size = _MOST_LOGITS // (windows.window_tokens * seen.runs[0].codec.vocab_size)
     losses = []

@@ -328,7 +328,6 @@ def _times(value: Interval | None, extrapolated: bool = False) -> Cell:
 
 
 def _signed(value: Interval) -> Cell:
-    """A gain in nats with its interval."""
     whole = value.low is not None and value.high is not None
     ends = f"[{value.low:+.3f}, {value.high:+.3f}]" if whole else ""
     return Cell(f"{value.mean:+.3f}".replace("-", "−"), ends.replace("-", "−"))
