@@ -1,6 +1,8 @@
 """The script for a GPU, rehearsed on the CPU."""
 
+import argparse
 import json
+import lzma
 import tarfile
 
 import pytest
@@ -28,9 +30,6 @@ def test_every_phase_runs_at_tiny_size(tmp_path, capsys):
 
 
 def test_a_packed_corpus_is_unpacked_once(tmp_path):
-    import argparse
-    import lzma
-
     packed = tmp_path / "words.txt.xz"
     packed.write_bytes(lzma.compress(b"a wave of words"))
     options = argparse.Namespace(output=tmp_path / "out", corpus=packed, tiny=True, minutes=1)

@@ -61,6 +61,14 @@ def make_values(names=("none", "wavelet"), seeds=(0, 1), finals=None):
     return json.loads(_made_up(tuple(names), tuple(seeds), tuple((finals or {}).items())))
 
 
+def renamed(name):
+    """A comparison whose wavelet has another name."""
+    values = make_values()
+    for named in (values["contestants"], values["clock"]["step_seconds"]):
+        named[name] = named.pop("wavelet")
+    return values
+
+
 @functools.cache
 def _made_up(names, seeds, finals):
     kinds = {name: (KINDS | MANY).get(name, KINDS["wavelet"]) for name in names}

@@ -13,7 +13,7 @@ from latentwave.bench.report import write_figures, write_inspection, write_ladde
 from latentwave.bench.report.charts import COLOURS
 from latentwave.bench.report.inspection_charts import distinct, inspection_charts
 from latentwave.errors import UserError
-from tests.bench.report.made_up import MANY, drawn, make_results, make_values, typed
+from tests.bench.report.made_up import MANY, drawn, make_results, make_values, renamed, typed
 from tests.inspected import HOSTILE, look_into, tokens_of
 
 FIGURES = ["loss", "gap", "pareto"]
@@ -155,9 +155,7 @@ def test_the_page_says_what_was_measured_and_what_to_doubt(tmp_path):
 
 
 def test_hostile_names_stay_text(tmp_path):
-    values = make_values()
-    values["contestants"][NASTY] = values["contestants"].pop("wavelet")
-    values["clock"]["step_seconds"][NASTY] = values["clock"]["step_seconds"].pop("wavelet")
+    values = renamed(NASTY)
     values["recipe"]["name"] = values["command"] = "</pre></title><script>alert(2)</script>"
     values["environment"] = values["environment"] | {"cpu": "<img src=x onerror=alert(3)>"}
     page = page_of(typed(values), tmp_path)
