@@ -144,6 +144,8 @@ def test_the_front_is_what_nothing_beats():
     assert point.tolist() == [own.curve[-1].flops, own.final_loss.mean]
     ends = [line.get_segments()[0][:, 1].tolist() for line in axes.collections]
     assert pytest.approx([own.final_loss.low, own.final_loss.high]) in ends
+    low, high = axes.get_xlim()
+    assert all(low < dot.get_xdata()[0] < high for dot in dots(axes))
     values = make_values(("none", *MANY))
     grey = next(name for name, slot in slots(typed(values)).items() if slot is None)
     values["contestants"][grey]["curve"][-1]["seconds"] = 1.0
