@@ -78,7 +78,7 @@ def folds(name: str) -> None:
         raise UserError(f"{FOLDER / name} holds no fold-1/results.json")
     first, *_ = found
     accuracy = {
-        who: [_number(each.contestants[who].metrics["accuracy"].mean) for each in found.values()]
+        who: [each.contestants[who].metrics["accuracy"].mean or 0.0 for each in found.values()]
         for who in found[first].contestants
     }
     rows = []
