@@ -83,6 +83,7 @@ OF_A_CONTESTANT = [
     ({"backbone": {"context_length": 8}}, "another context_length.*8"),
     ({"backbone": {"num_heads": 5}}, "num_heads=5 must divide"),
     ({"options": {"level": 1}}, "need a kind"),
+    ({"points": ["mlp"]}, "need a kind"),
     ({"kind": "ema", "mixers": [{"kind": "ema"}]}, "or mixers, not both"),
     ({"mixers": [{"kind": "ema"}, {"kind": "wavelet"}]}, "both stand at the point 'block'"),
     ({"mixers": ["ema"]}, "contestants.it.mixers.0: .*dictionary"),
