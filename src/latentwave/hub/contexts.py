@@ -46,7 +46,7 @@ def streaming(model: nn.Module) -> Iterator[MixerStates]:
     Use it around a model that decodes with its own cache, so that its mixers keep state too:
     chunks of any length, even single tokens, then give the same result as the whole sequence.
     Outside the block every call starts a new sequence, even if the model itself continues one.
-    transformers models do not need it: their `past_key_values` carry the mixers' state.
+    transformers models do not need it: their own caches carry the mixers' state.
 
     Args:
         model: a plain PyTorch model with mixers.
@@ -72,7 +72,7 @@ def streaming(model: nn.Module) -> Iterator[MixerStates]:
     ):
         raise UserError(
             f"streaming needs a plain PyTorch decoder with mixers, got {type(model).__name__}: "
-            "transformers models keep the mixers' state in their past_key_values"
+            "transformers models keep the mixers' state in their own cache"
         )
     anchor = find_anchor(model)
     if anchor._mixed_list is not None:
