@@ -5,7 +5,7 @@ import itertools
 
 import pytest
 import torch
-from transformers import DynamicCache, StaticCache
+from transformers import DynamicCache, LlamaModel, StaticCache
 
 import latentwave as lw
 from latentwave.errors import UserError
@@ -208,6 +208,26 @@ def test_cropping_the_last_call_rewinds_and_further_is_refused():
     cache.crop(-4)
     with pytest.raises(UserError, match="cropped to 42 tokens, further back"):
         model(ids[:, 42:43], **cached(cache))
+
+
+class OldDecoder(LlamaModel):
+    """As code outside transformers is that was written before 5.24."""
+
+    def forward(self, input_ids=None, past_key_values=None, use_cache=None, **others):
+        return super().forward(input_ids, **cached(past_key_values), use_cache=use_cache, **others)
+
+
+@pytest.mark.filterwarnings("ignore:`past_key_values` is deprecated")
+def test_a_decoder_may_call_its_cache_by_either_name():
+    ids, newer = tokens(1, 12), llama().model
+    older = OldDecoder(newer.config).double().eval()
+    older.load_state_dict(newer.state_dict())
+    for decoder in (newer, older):
+        mixed(decoder, "wavelet")
+        whole = decoder(ids, use_cache=False).last_hidden_state
+        first = decoder(ids[:, :7], use_cache=True)  # the decoder makes its own cache
+        rest = decoder(ids[:, 7:], past_key_values=cache_of(first)).last_hidden_state
+        torch.testing.assert_close(rest, whole[:, 7:])
 
 
 def test_a_cache_is_not_cropped_into_padding():

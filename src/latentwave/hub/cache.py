@@ -108,7 +108,7 @@ def cache_argument(model: Any) -> str:
     return new if new in inspect.signature(model.forward).parameters else old
 
 
-def states_in(cache: cache_utils.Cache, num_layers: int) -> MixerStates:
+def states_in(cache: Any, num_layers: int) -> MixerStates:
     """The mixers' states in a cache, added if the cache is empty.
 
     Args:
@@ -122,7 +122,7 @@ def states_in(cache: cache_utils.Cache, num_layers: int) -> MixerStates:
     if layers is None:
         raise UserError(
             f"a {type(cache).__name__} cannot carry mixer state: use a DynamicCache or a "
-            "StaticCache"
+            "StaticCache; continuous batching, which has a cache of its own, is not possible"
         )
     if layers and isinstance(layers[-1], MixerStates):
         states: MixerStates = layers[-1]

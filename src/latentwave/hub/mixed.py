@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import Cache, DynamicCache, PretrainedConfig
+from transformers import DynamicCache, PretrainedConfig
 
 from latentwave.errors import UserError
 from latentwave.hub.cache import CACHE_ARGUMENTS, cache_argument, states_in
@@ -20,10 +20,6 @@ from latentwave.hub.points import Site
 from latentwave.hub.swapping import Swapped, restore_class, swap_class
 
 _CALL = "latentwave_call"
-_NO_CONTINUOUS_BATCHING = (
-    "continuous batching uses its own paged cache, which cannot hold the mixers' state: "
-    "use generate() with a padded batch, or detach(model) first"
-)
 
 
 class _Watching(Swapped):
@@ -247,7 +243,10 @@ class MixedModel(Swapped):
             UserError: while mixers are attached.
         """
         if any(isinstance(module, MixedDecoder) for module in self.modules()):
-            raise UserError(_NO_CONTINUOUS_BATCHING)
+            raise UserError(
+                "continuous batching uses its own paged cache, which cannot hold the mixers' "
+                "state: use generate() with a padded batch, or detach(model) first"
+            )
         return super().init_continuous_batching(*args, **kwargs)  # type: ignore[misc]
 
 
@@ -283,8 +282,6 @@ class MixedDecoder(MixedModel):
     def _call_from(self, kwargs: dict[str, Any]) -> Call | None:
         given = (kwargs.get(name) for name in CACHE_ARGUMENTS)
         cache = next((each for each in given if each is not None), None)
-        if cache is not None and not isinstance(cache, Cache):
-            raise UserError(_NO_CONTINUOUS_BATCHING)
         names = ("input_ids", "inputs_embeds", "hidden_states")
         tokens = next((kwargs[name] for name in names if kwargs.get(name) is not None), None)
         if tokens is None:

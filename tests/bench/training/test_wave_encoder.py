@@ -44,6 +44,15 @@ def awake(model):
     return model.eval()
 
 
+def test_the_front_end_and_the_classifier_start_at_the_scale_of_their_inputs():
+    """transformers leaves a classifier of a class that is not its own five times too small."""
+    config = WaveEncoderConfig(hidden_size=96, num_hidden_layers=1, num_labels=50, vocab_size=1)
+    model = WaveEncoderForAudioClassification(config)
+    for module in (model.frontend.analysis, model.frontend.summary, model.classifier):
+        fan_in = module.weight[0].numel()
+        assert module.weight.std().item() == pytest.approx(fan_in**-0.5, rel=0.1)
+
+
 @pytest.mark.parametrize("kind", [None, "filterbank", "wavelet", "ema"])
 def test_padding_changes_nothing(kind):
     model = wave_encoder(kind)

@@ -86,10 +86,9 @@ class ContestantConfig:
             )
         if self.mixers and (self.kind is not None or self.options or self.points):
             raise UserError("a contestant has kind, options and points, or mixers, not both")
-        if self.kind is None and self.options:
-            raise UserError(f"options {sorted(self.options)} need a kind of mixer")
-        if self.kind is None and self.points not in ([], ["block"]):  # records name the default
-            raise UserError(f"points {self.points} need a kind of mixer")
+        for name in ("options", "points"):
+            if self.kind is None and getattr(self, name):
+                raise UserError(f"{name} {list(getattr(self, name))} need a kind of mixer")
         if self.placed:
             as_placed([(each.config, each.points) for each in self.placed], {}, None, None)
 

@@ -171,7 +171,9 @@ class WaveEncoderForAudioClassification(ModernBertForSequenceClassification):  #
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        if isinstance(module, nn.Conv1d):
+        # transformers passes over what the class itself would do to its classifier, see
+        # `_initialize_weights`, because the class is not one of its own.
+        if isinstance(module, nn.Conv1d) or module is self.classifier:
             nn.init.normal_(module.weight, std=1 / math.sqrt(module.weight[0].numel()))
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
