@@ -16,7 +16,8 @@ def model_with(kind, points=("block",), **options):
     backbone = BackboneConfig(
         num_layers=LAYERS, hidden_size=D, num_heads=4, intermediate_size=F, context_length=L
     )
-    contestant = ContestantConfig(kind=kind, options=options, points=list(points))
+    points = list(points) if kind else []
+    contestant = ContestantConfig(kind=kind, options=options, points=points)
     return build_model(backbone, contestant, vocab_size=V, seed=0)
 
 
