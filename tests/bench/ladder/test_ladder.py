@@ -5,6 +5,7 @@ import math
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
 
 import pytest
@@ -26,13 +27,15 @@ from latentwave.bench.ladder import (
 )
 from latentwave.bench.ladder.assemble import cell_cost
 from latentwave.bench.ladder.recipe import Cell, LadderRecipe
-from latentwave.bench.training import TrainingConfig
+from latentwave.bench.training import TrainingConfig, read_result
+from latentwave.bench.training.files import read_sealed
 from latentwave.bench.training.recipe import config_from_dict
 from latentwave.errors import UserError
 from tests.processes import ENVIRONMENT, ROOT
 from tests.tiny import write_text
 
 QUIET = Console(quiet=True)
+ARCHIVES = sorted((ROOT / "results").glob("*/runs.tar.gz"))
 
 
 def recipe_of(text, **changes):
@@ -330,3 +333,17 @@ def test_what_is_committed_fits(tmp_path):
     assert results.multipliers
     results.write(tmp_path)
     assert read_ladder(tmp_path) == results
+    report.write_ladder(results, tmp_path)
+    known = ROOT / "results" / "ladder-gpu" / "ladder.txt"
+    assert (tmp_path / "ladder.txt").read_text() == known.read_text()
+
+
+@pytest.mark.parametrize("path", ARCHIVES, ids=lambda path: path.parent.name)
+def test_committed_runs_can_be_resumed(path, tmp_path):
+    with tarfile.open(path) as archive:
+        archive.extractall(tmp_path, filter="data")
+    runs = sorted(tmp_path.rglob("run.json"))
+    assert runs
+    for run in runs:
+        assert read_sealed(run, "pack it again")["seed"] >= 0
+        assert read_result(run.parent).tokens > 0

@@ -87,6 +87,25 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
     assert 0.8 <= sum(held) / len(held) <= 1
 
 
+def test_the_plain_decoder_of_the_same_loss_is_found_among_the_sizes():
+    _, found = multipliers(1.05, 5)
+    known = {(m.size, m.budget): m.parameters for m in found}
+    budgets = sorted({m.budget for m in found})
+    # Nothing larger than the largest size, nor at its neighbour trained to as many tokens.
+    assert {at for at, value in known.items() if value is None} == {
+        *(("xl", budget) for budget in budgets),
+        *((size, budgets[0]) for size in SIZES),
+    }
+    for (size, budget), value in known.items():
+        if value is not None:
+            N = SIZES[size]
+            gain = TRUE.loss(N, budget * N) - TRUE.loss(N, budget * N * 1.05)
+            size_term = TRUE.size_factor * N**-TRUE.size_exponent
+            larger = (1 - gain / size_term) ** (-1 / TRUE.size_exponent)
+            assert value.mean - 1 == pytest.approx(larger - 1, rel=0.25)
+            assert 1 < value.mean < 2
+
+
 def test_a_diverged_run_is_left_out():
     _, found = multipliers(1.5, 2, lost=("it", 0, "s"))
     assert {m.size: m.num_seeds for m in found} == {"s": 2, "m": 3, "l": 3, "xl": 3}

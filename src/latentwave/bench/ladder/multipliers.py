@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -13,6 +14,7 @@ from latentwave.bench.ladder.results import CellCost, HeldOut, Interval, LadderP
 from latentwave.bench.training import BASELINE
 
 _JOINT_LAW = 6  # points of all sizes from which they get one together
+_NEAR = 1.25  # times the tokens of the nearest run, as far as the law of one size is read
 Losses = dict[tuple[str, float], dict[int, float]]
 """Losses by (size, budget) and seed."""
 Means = dict[tuple[str, float], float]
@@ -31,6 +33,28 @@ class Setting:
         """One law for all of these losses of the plain decoder."""
         points = [(self.parameters[k[0]], self.tokens[k], loss) for k, loss in means.items()]
         return fit_law(points, start)
+
+    def size_ratio(self, laws: dict[str, Law], size: str, budget: float, gain: float) -> float:
+        """How much larger the plain decoder that is better by `gain` after as many tokens is.
+
+        Interpolated over the logarithm of the size between the laws of all sizes trained to about
+        as many tokens; nan where the loss lies beyond these, or does not fall with size.
+        """
+        tokens = self.tokens[size, budget]
+        found = {}
+        for name, law in laws.items():
+            measured = [count for (own, _), count in self.tokens.items() if own == name]
+            if min(measured) / _NEAR <= tokens <= max(measured) * _NEAR:
+                found[name] = law.loss(self.parameters[name], tokens)
+        if size not in found:
+            return math.nan
+        names = sorted(found, key=lambda name: -self.parameters[name])
+        losses = [found[name] for name in names]
+        if any(large >= small for large, small in itertools.pairwise(losses)):
+            return math.nan
+        places = [math.log(self.parameters[name] / self.parameters[size]) for name in names]
+        wanted = found[size] - gain
+        return float(np.exp(np.interp(wanted, losses, places, left=math.nan, right=math.nan)))
 
 
 def group_points(points: Sequence[LadderPoint], costs: Sequence[CellCost]) -> dict[str, Setting]:
@@ -116,12 +140,14 @@ def multipliers_of(
                 continue
             N = setting.parameters[size]
             base, loss = np.mean(pairs, axis=0).tolist()
-            gains, tokens = [], []
-            for law in (each.get(size) for each in refitted):
+            gains, tokens, sizes = [], [], []
+            for redrawn_laws in refitted:
                 drawn = loss + noise(spread, len(pairs))
                 gains.append(base - drawn)
-                tokens.append(token_ratio(law, N, base, drawn))
+                tokens.append(token_ratio(redrawn_laws.get(size), N, base, drawn))
+                sizes.append(setting.size_ratio(redrawn_laws, size, budget, base - drawn))
             ratio = token_ratio(laws.get(size), N, base, loss)
+            larger = setting.size_ratio(laws, size, budget, base - loss)
             lowest = min(min(each.values()) for key, each in plain.items() if key[0] == size)
             # What a token of the plain decoder costs ÷ the contestant's.
             its, plains = by_cell[size, contestant], by_cell[size, BASELINE]
@@ -139,6 +165,7 @@ def multipliers_of(
                     tokens=_scaled(ratio, tokens, 1.0),
                     flops=_scaled(ratio, tokens, flops),
                     seconds=_scaled(ratio, tokens, seconds),
+                    parameters=_scaled(larger, sizes, 1.0),
                     extrapolated=loss < lowest,
                 )
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import yaml
@@ -182,14 +182,15 @@ def print_ladder(results: LadderResults, console: Console) -> None:
             "by tokens per parameter: gain in nats over the plain decoder; tokens the plain "
             "decoder needs for that loss ÷ tokens used"
         )
-        budgets = sorted({m.budget for m in own})
-        rows = []
-        for contestant, size in dict.fromkeys((m.contestant, m.size) for m in own):
-            cells = {m.budget: m for m in own if (m.contestant, m.size) == (contestant, size)}
-            seeds = max(m.num_seeds for m in cells.values())
-            row = {"contestant": contestant, "size": size, "seeds": str(seeds)}
-            rows.append(row | {f"{budget:g}": _cell(cells.get(budget)) for budget in budgets})
-        print_table(console, make_table(rows))
+        _print_by_budget(own, _cell, console)
+        sized = [m for m in own if m.parameters is not None]
+        if sized:
+            console.print(f"# {setting}, as larger plain decoders")
+            console.print(
+                "by tokens per parameter: size of the plain decoder that has that loss after the "
+                "same tokens ÷ size used"
+            )
+            _print_by_budget(sized, lambda m: _times(m.parameters).value, console)
     if any(m.extrapolated for m in results.multipliers):
         console.print(
             "* extrapolated: below the loss of every run of the plain decoder at that size"
@@ -200,6 +201,19 @@ def print_ladder(results: LadderResults, console: Console) -> None:
         console.print(f"held out: {_held_out(check)}")
     for each in results.promotions:
         console.print(describe_promotion(each))
+
+
+def _print_by_budget(
+    own: Sequence[Multiplier], cell: Callable[[Multiplier], str], console: Console
+) -> None:
+    budgets = sorted({m.budget for m in own})
+    rows = []
+    for contestant, size in dict.fromkeys((m.contestant, m.size) for m in own):
+        cells = {m.budget: m for m in own if (m.contestant, m.size) == (contestant, size)}
+        seeds = max(m.num_seeds for m in cells.values())
+        row = {"contestant": contestant, "size": size, "seeds": str(seeds)}
+        rows.append(row | {f"{b:g}": cell(cells[b]) if b in cells else "" for b in budgets})
+    print_table(console, make_table(rows))
 
 
 def print_plan(rungs: Sequence[RungPlan], console: Console) -> None:
@@ -307,14 +321,16 @@ def _setting(results: LadderResults, setting: str) -> Section:
         for unit in ("tokens", "flops", "seconds"):
             times = _times(getattr(found, unit), found.extrapolated) if found else MISSING
             row[unit.replace("flops", "FLOPs")] = times
+        row["parameters"] = _times(found.parameters if found else None)
         rows.append(row)
-    caption = "Multipliers: what the plain decoder needs for the same loss ÷ what was used."
+    caption = (
+        "Multipliers: what the plain decoder needs for the same loss ÷ what was used; parameters: "
+        "after the same tokens, inside the sizes measured there."
+    )
     return Section(title=f"Setting “{setting}”", table=make_table(rows, caption))
 
 
-def _cell(value: Multiplier | None) -> str:
-    if value is None:
-        return ""
+def _cell(value: Multiplier) -> str:
     mark = "*" if value.extrapolated else " "
     return f"{_signed(value.gain).value} {_times(value.tokens).value:>5}{mark}"
 
