@@ -1,12 +1,10 @@
-"""What a ladder found: its figures, its page and its tables in a terminal."""
+"""What a ladder found: its page, and its tables in a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-import numpy as np
 import yaml
-from matplotlib.axes import Axes
 from rich.console import Console
 
 from latentwave.bench.ladder import RungPlan
@@ -14,104 +12,19 @@ from latentwave.bench.ladder.promotion import describe_promotion
 from latentwave.bench.ladder.results import (
     HeldOut,
     Interval,
-    LadderPoint,
     LadderResults,
     Multiplier,
     RateSearch,
 )
-from latentwave.bench.report.charts import (
-    BASELINE_SLOT,
-    DASHED,
-    Chart,
-    ChartGrid,
-    bars,
-    dots,
-    line,
-    log2_axis,
-    shorten,
-)
 from latentwave.bench.report.formats import MISSING, Cell, format_count, format_share, in_words
+from latentwave.bench.report.ladder_charts import ends_of, ladder_charts, mean_loss, of_the_headline
 from latentwave.bench.report.page import Page, Section, make_table, print_table
-from latentwave.bench.training import BASELINE
 
-Place = tuple[str, str, float]
-_AT = 20.0  # tokens per parameter of the figure against size, where a ladder has it
 _METHOD = (
     "Every point is the end of a training run whose learning rate was annealed to zero. Intervals "
     "are 95 %, from the spread over seeds pooled over the ladder. An asterisk, and a hollow point, "
     "mark losses below every run of the plain decoder at that size: there its law is extrapolated."
 )
-
-
-def ladder_charts(results: LadderResults) -> list[ChartGrid]:
-    """`multipliers`, `sizes` and `losses` of the setting that stands first in the recipe."""
-    own = _of_the_headline(results)
-    names = list(dict.fromkeys(m.contestant for m in own))
-    budgets = {m.budget for m in own}
-    at = _AT if _AT in budgets else max(budgets, default=_AT)
-    needed = "Tokens the plain decoder needs for the same loss ÷ tokens used"
-    same = f"The same at {at:g} tokens per parameter, against size"
-    lines = "Loss against compute, one line for each contestant and size; dashed: the fitted law"
-    by_budget = [_by_budget(own, name, list(results.recipe["sizes"])) for name in names]
-    grids = [
-        ChartGrid("multipliers", needed, by_budget, columns=min(3, len(names))),
-        ChartGrid("sizes", same, [_by_size(results, at)] if own else []),
-        ChartGrid("losses", lines, [_losses_chart(results)]),
-    ]
-    return [grid for grid in grids if grid.charts]
-
-
-def _by_budget(own: Sequence[Multiplier], contestant: str, sizes: Sequence[str]) -> Chart:
-    budgets = {m.budget: f"{m.budget:g}" for m in own}
-
-    def draw(axes: Axes) -> None:
-        log2_axis(axes, budgets, 0.9 * min(budgets), 1.1 * max(budgets))
-        axes.set(title=shorten(contestant, 40), xlabel="tokens per parameter")
-        lines = {
-            size: {m.budget: m for m in own if (m.contestant, m.size) == (contestant, size)}
-            for size in sizes
-        }
-        _draw_multipliers(axes, lines, own)
-
-    alt = f"Multiplier of {contestant} against tokens per parameter, a line for each size."
-    return Chart(draw, alt, width=300.0, height=220.0)
-
-
-def _by_size(results: LadderResults, budget: float) -> Chart:
-    own = [m for m in _of_the_headline(results) if m.budget == budget]
-    parameters = {
-        c.size: float(c.num_parameters) for c in results.costs if c.contestant == BASELINE
-    }
-
-    def draw(axes: Axes) -> None:
-        axes.set(xlabel="parameters of the plain decoder", xscale="log")
-        axes.set_xticks(list(parameters.values()), list(parameters))
-        lines = {
-            name: {parameters[m.size]: m for m in own if m.contestant == name}
-            for name in dict.fromkeys(m.contestant for m in own)
-        }
-        _draw_multipliers(axes, lines, own)
-
-    return Chart(draw, f"Multipliers at {budget:g} tokens per parameter against size.", width=460.0)
-
-
-def _draw_multipliers(
-    axes: Axes, lines: dict[str, dict[float, Multiplier]], shown: Sequence[Multiplier]
-) -> None:
-    """Token multipliers by place, a line for each name; hollow where extrapolated."""
-    for slot, (name, own) in enumerate(lines.items()):
-        places = sorted(own)
-        values = [own[place].tokens for place in places]
-        ends = [(v.mean, v.low, v.high) for v in values if v is not None]
-        mean, low, high = np.array(ends, dtype=float).reshape(-1, 3).T
-        bars(axes, places, mean, (low, high), slot)
-        axes.plot(places, mean, **line(slot), label=shorten(name) if places else None)
-        for place, value in zip(places, mean, strict=True):
-            dots(axes, [place], [value], slot, hollow=own[place].extrapolated)
-    axes.axhline(1.0, **DASHED)
-    # Long intervals of extrapolations reach out of the frame.
-    means = [m.tokens.mean for m in shown if m.tokens is not None]
-    axes.set_ylim(min([0.8, *means]) * 0.95, max([1.2, *means]) * 1.2)
 
 
 def ladder_page(results: LadderResults) -> Page:
@@ -158,7 +71,7 @@ def ladder_page(results: LadderResults) -> Page:
 
 def headline(results: LadderResults) -> str:
     """One sentence: what the contestant that gains most at the largest size buys there."""
-    own = _of_the_headline(results)
+    own = of_the_headline(results)
     if not own:
         return "No contestant has been trained beside the plain decoder yet."
     sizes = list(results.recipe["sizes"])
@@ -240,22 +153,6 @@ def _settings(results: LadderResults) -> Iterable[str]:
     return dict.fromkeys(point.setting for point in results.points)
 
 
-def _of_the_headline(results: LadderResults) -> list[Multiplier]:
-    """The token multipliers of the setting that stands first in the recipe."""
-    setting = next(iter(results.recipe["settings"]))
-    return [m for m in results.multipliers if m.setting == setting and m.tokens is not None]
-
-
-def _ends(results: LadderResults, setting: str) -> dict[Place, list[LadderPoint]]:
-    """The finished runs of all seeds by contestant, size and budget."""
-    found: dict[Place, list[LadderPoint]] = {}
-    for point in results.points:
-        if point.setting == setting and point.loss is not None:
-            place = point.contestant, point.size, point.budget
-            found.setdefault(place, []).append(point)
-    return found
-
-
 def _diverged(results: LadderResults) -> list[str]:
     """The cells with runs that diverged; tables have the others alone."""
     cells: dict[str, list[bool]] = {}
@@ -267,54 +164,20 @@ def _diverged(results: LadderResults) -> list[str]:
     ]
 
 
-def _mean_loss(points: Sequence[LadderPoint]) -> float:
-    return float(np.mean([point.loss for point in points]))
-
-
-def _losses_chart(results: LadderResults) -> Chart:
-    setting = next(iter(results.recipe["settings"]))
-    costs = {(c.contestant, c.size): c for c in results.costs if c.setting == setting}
-    found = _ends(results, setting)
-    others = [name for name in dict.fromkeys(name for name, *_ in found) if name != BASELINE]
-
-    def draw(axes: Axes) -> None:
-        for name, size in dict.fromkeys((name, size) for name, size, _ in found):
-            own = [found[key] for key in sorted(found) if key[:2] == (name, size)]
-            spent = [points[0].tokens * costs[name, size].flops_per_token for points in own]
-            losses = [_mean_loss(points) for points in own]
-            slot = BASELINE_SLOT if name == BASELINE else others.index(name)
-            axes.plot(spent, losses, **line(slot), label=shorten(name))
-            dots(axes, spent, losses, slot)
-            law = results.laws.get(setting) if name == BASELINE else None
-            if law is not None:
-                cost, tokens = costs[name, size], [points[0].tokens for points in own]
-                reach = np.geomspace(tokens[0], 2 * tokens[-1], 50)
-                expected = [law.loss(cost.num_parameters, count) for count in reach]
-                axes.plot(reach * cost.flops_per_token, expected, **DASHED)
-        title = "validation loss [nats per token]"
-        axes.set(title=title, xlabel="FLOPs of training", xscale="log")
-
-    alt = (
-        "Validation loss against FLOPs of training, with the plain decoder's law at each size; the "
-        "tables below have the numbers."
-    )
-    return Chart(draw, alt, width=460.0, height=320.0)
-
-
 def _setting(results: LadderResults, setting: str) -> Section:
     """The end of every cell, and what it saves."""
     multipliers = {
         (m.contestant, m.size, m.budget): m for m in results.multipliers if m.setting == setting
     }
     rows = []
-    for place, points in _ends(results, setting).items():
+    for place, points in ends_of(results, setting).items():
         name, size, budget = place
         row: dict[str, str | Cell] = {
             "contestant": name,
             "size": size,
             "tokens\n/parameter": f"{budget:g}",
             "seeds": str(len(points)),
-            "loss\nnats": f"{_mean_loss(points):.3f}",
+            "loss\nnats": f"{mean_loss(points):.3f}",
         }
         found = multipliers.get(place)
         row["gain\nnats"] = _signed(found.gain) if found else MISSING
