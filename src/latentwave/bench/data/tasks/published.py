@@ -28,6 +28,7 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 _RECORD_BYTES = 1 + 3 * 1024
 _MOST_BYTES = 1 << 30
 _SPOKEN = re.compile(r"(\d)_[A-Za-z]+_(\d{1,9})\.wav")
+_REVIEWS = "reviews (text files in folders named pos and neg)"
 _Row = tuple[str, str, Label]  # file, split, label
 
 
@@ -53,7 +54,7 @@ def imdb(config: CorpusConfig) -> Corpus:
     """
     root = corpus_root(config)
     if find_file(root, "train.tsv") is None and find_file(root, "test.tsv") is None:
-        return reviews(config)
+        return reviews(config, f"{_REVIEWS}, or the tables train.tsv and test.tsv")
     paths = _require_files(root, ["train.tsv", "test.tsv"], "name the folder of the two tables")
 
     def examples() -> Iterator[Document]:
@@ -72,7 +73,7 @@ def imdb(config: CorpusConfig) -> Corpus:
     return LabelledRows(examples, SENTIMENTS, files, (config.validation, 0.0))
 
 
-def reviews(config: CorpusConfig) -> Corpus:
+def reviews(config: CorpusConfig, what: str = _REVIEWS) -> Corpus:
     """Film reviews by their bytes: text files in folders `pos` and `neg`.
 
     With folders `train` and `test` above them (aclImdb) the test stays the test.
@@ -80,7 +81,7 @@ def reviews(config: CorpusConfig) -> Corpus:
     root = corpus_root(config)
     if not root.is_dir():
         raise UserError(f"there is no folder {root}: check the path")
-    found = find_files(root, (".txt",), "reviews (text files in folders named pos and neg)")
+    found = find_files(root, (".txt",), what)
     labels: dict[str, Label] = {}
     published: dict[str, str] = {}
     for name in found.files:
