@@ -68,8 +68,8 @@ class Multiplier(OfCell):
     tokens: Interval | None
     flops: Interval | None  # the same in operations
     seconds: Interval | None  # the same in seconds; None where steps were not timed
-    # size of the plain decoder that has the contestant's loss after the same tokens ÷ its size
-    # here; None where no size measured there has it
+    # size of the plain decoder that has the contestant's loss after the same tokens ÷ size of the
+    # plain decoder here; None where that loss lies beyond the sizes measured there
     parameters: Interval | None = None
     # whether that loss lies below every run of the plain decoder at this size, so that the law is
     # read where it was not measured

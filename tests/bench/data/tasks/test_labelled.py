@@ -107,6 +107,11 @@ ESC = "file,fold,label,class\n"
 LABELS = "train-labels-idx1-ubyte"
 
 
+def test_a_folder_without_reviews_hears_of_both_forms(tmp_path):
+    with pytest.raises(UserError, match=r"named pos and neg\), or the tables train\.tsv and"):
+        prepare(CorpusConfig(name="imdb", path=str(tmp_path)))
+
+
 @pytest.mark.parametrize(
     ("case", "file", "content", "message"),
     [
