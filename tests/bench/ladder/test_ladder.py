@@ -99,7 +99,8 @@ def test_every_branch_is_there(finished, store):
         for budget in budgets[size]
     }
     assert [(s.size, s.contestant) for s in results.searches] == [("s", "none"), ("s", "it")]
-    assert not list(finished.folder.rglob("checkpoint-*"))
+    trunks = [finished.seed_folder(cell, {"s": 0, "m": 1}[cell.size]) for cell in finished.cells()]
+    assert {path.parents[2] for path in finished.folder.rglob("checkpoint-*")} == set(trunks)
     parameters = {c.size: c.num_parameters for c in results.costs if c.contestant == "none"}
     for point in results.points:
         assert point.tokens == pytest.approx(point.budget * parameters[point.size], rel=0.1)
@@ -213,6 +214,29 @@ def test_a_branch_that_was_deleted_is_trained_again(finished, store, text, tmp_p
     assert len(assemble(ladder, store).points) == 9
     assert run_ladder(ladder, store, resume=True, console=QUIET) == 0
     assert losses(assemble(ladder, store)) == losses(assemble(finished, store))
+
+
+def test_larger_budgets_go_on_from_the_trunk(store, text, tmp_path):
+    folder, plain = tmp_path / "ladder", Cell("strong", "s", "none")
+
+    def run(*budgets):
+        changes = {"search": {"factors": [0.5]}, "contestants": {"none": {}}}
+        ladder = Ladder(recipe_of(text, budgets=list(budgets), **changes), store, folder)
+        run_ladder(ladder, store, resume=True, sizes=["s"], console=QUIET)
+        trunk = read_result(ladder.seed_folder(plain, 0) / "trunk")
+        return losses(assemble(ladder, store)), [point.step for point in trunk.curve]
+
+    _, (_, first) = run(1, 2)
+    longer, steps = run(1, 2, 4)
+    assert steps[:2] == [0, first]
+    shutil.rmtree(folder / "strong" / "s" / "none" / "seed0" / "trunk" / "checkpoints")
+    between, again = run(1, 2, 3, 4)  # as nothing is there to go on from
+    assert again == [0, steps[-1]]
+    fewer, _ = run(1, 2, 4)
+    assert fewer == longer
+    assert between.items() > longer.items()
+    shutil.rmtree(folder)
+    assert run(1, 2, 3, 4)[0] == between
 
 
 def test_another_recipe_is_refused_on_resume(finished, store, text):

@@ -17,10 +17,13 @@ from latentwave.bench.training import (
     read_result,
     train,
 )
-from latentwave.bench.training.files import CHECKPOINTS, MODEL, RESULT
-from latentwave.bench.training.result import open_folder, write_result
+from latentwave.bench.training.checkpoint import checkpoint_step, list_checkpoints
+from latentwave.bench.training.files import CHECKPOINTS, MODEL, RECORD, RESULT
+from latentwave.bench.training.result import open_folder, read_record, write_record, write_result
 
 TRUNK = "trunk"
+# Of a trunk's training, what says no more than how far it goes.
+_LENGTH = ("num_steps", "evaluate_every_steps", "save_every_steps", "save_at_steps")
 Run = tuple[str, Recipe, int | None]
 """The name of its folder, its recipe, and the step of the trunk where it begins, or None."""
 
@@ -46,10 +49,16 @@ class Unit:
         ]
 
     def check(self, store: TokenStore) -> None:
-        """Finished runs are taken as they are, so they must be those that the recipe means."""
+        """Finished runs are taken as they are, so they must be those that the recipe means.
+
+        Only a trunk may have another length, because it goes on when larger budgets are added.
+        """
         for name, recipe, start in self.runs:
             trunk = self._checkpoint(start)
             record = describe_run(recipe, self.contestant, self.seed, store, trunk)
+            if name == TRUNK and (self.folder / name / RECORD).is_file():
+                known = read_record(self.folder / name)["training"]
+                record["training"] |= {key: known[key] for key in _LENGTH}
             check_folder(self.folder / name, record)
 
     def _has(self, name: str) -> bool:
@@ -61,22 +70,28 @@ class Unit:
 
 def run_unit(unit: Unit) -> None:
     """Execute a unit in this process, or go on where it stopped."""
-    folder, console = unit.folder, Console(quiet=True)
+    folder, trunk, console = unit.folder, unit.folder / TRUNK, Console(quiet=True)
     store = prepared_store(unit.runs[0][1].corpus)
-    starts = [unit._checkpoint(start) for name, _, start in unit.runs if not unit._has(name)]
-    if not all(start is None or start.is_dir() for start in starts):
-        # A branch was removed after its trunk's checkpoints were: the same trunk is made again.
-        (folder / TRUNK / RESULT).unlink(missing_ok=True)
+    starts = {unit._checkpoint(start) for name, _, start in unit.runs if not unit._has(name)}
+    missing = [checkpoint_step(path) for path in starts if path and not path.is_dir()]
     for name, recipe, start in unit.runs:
-        checkpoint = unit._checkpoint(start)
-        if unit._has(name):
+        if name == TRUNK and missing:
+            # Of a shorter trunk, or of one whose checkpoints were removed, what can be used.
+            (trunk / RESULT).unlink(missing_ok=True)
+            for path in list_checkpoints(trunk):
+                if checkpoint_step(path) > min(missing):
+                    shutil.rmtree(path)
+            if (trunk / RECORD).is_file():
+                write_record(trunk, describe_run(recipe, unit.contestant, unit.seed, store))
+        elif unit._has(name) or name == TRUNK:
             continue
+        checkpoint = unit._checkpoint(start)
         if checkpoint is not None and not checkpoint.is_dir():
-            trunk = read_result(folder / TRUNK)
-            if trunk.diverged_at is not None:  # before the checkpoint, and the branch with it
+            ended = read_result(trunk)
+            if ended.diverged_at is not None:  # before the checkpoint, and the branch with it
                 record = describe_run(recipe, unit.contestant, unit.seed, store, checkpoint)
                 open_folder(folder / name, record, resume=True)
-                write_result(folder / name, trunk)
+                write_result(folder / name, ended)
                 continue
         train(
             recipe,
@@ -91,4 +106,5 @@ def run_unit(unit: Unit) -> None:
         shutil.rmtree(folder / name / MODEL, ignore_errors=True)
         if name != TRUNK:
             shutil.rmtree(folder / name / CHECKPOINTS, ignore_errors=True)
-    shutil.rmtree(folder / TRUNK / CHECKPOINTS, ignore_errors=True)
+    for path in list_checkpoints(trunk)[1:]:  # from the last one, a longer trunk can go on
+        shutil.rmtree(path)

@@ -71,13 +71,18 @@ def open_folder(folder: Path, record: dict[str, Any], resume: bool) -> None:
     """Start the folder of a run with run.json, or see that it holds this very run."""
     if _is_free(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        write_sealed(folder / RECORD, record | {"environment": describe_environment()})
+        write_record(folder, record)
         return
     if not resume:
         raise UserError(
             f"the run folder {folder} exists: choose another with --output, or go on with --resume"
         )
     check_folder(folder, record)
+
+
+def write_record(folder: Path, record: dict[str, Any]) -> None:
+    """Say in run.json what a run is, and where it began."""
+    write_sealed(folder / RECORD, record | {"environment": describe_environment()})
 
 
 def check_folder(folder: Path, record: dict[str, Any]) -> None:
