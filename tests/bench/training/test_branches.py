@@ -41,6 +41,8 @@ def test_a_branch_and_a_resumed_run_are_the_uninterrupted_run(
     assert [point.step for point in branch.curve] == [10]
     assert branch.final_loss == whole.final_loss
     assert branch.tokens == whole.tokens
+    with pytest.raises(UserError, match="another first_step"):  # as a run of its own
+        run_one(tmp_path / "branch", resume=True, **options)
     (tmp_path / "whole" / "result.json").unlink()
     shutil.rmtree(list_checkpoints(tmp_path / "whole")[0])
     assert run_one(tmp_path / "whole", resume=True, **options).final_loss == whole.final_loss

@@ -93,9 +93,9 @@ def check_folder(folder: Path, record: dict[str, Any]) -> None:
         raise UserError(f"{folder} exists and is not a run of latentwave: choose another --output")
     before, wanted = _comparable(read_record(folder)), _comparable(record)
     changed = [
-        key + differences(before.get(key), wanted[key])
-        for key in wanted
-        if before.get(key) != wanted[key]
+        key + differences(before.get(key), wanted.get(key))
+        for key in before | wanted
+        if before.get(key) != wanted.get(key)
     ]
     if changed:
         raise UserError(
