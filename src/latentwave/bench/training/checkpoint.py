@@ -158,6 +158,13 @@ def whole_tensor(tensor: Tensor) -> Tensor:
     return whole.detach().to("cpu", copy=True).contiguous()
 
 
+def whole_weights(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers on the CPU; tied ones stay the same tensor."""
+    own = model.state_dict(keep_vars=True)
+    whole = {id(tensor): whole_tensor(tensor) for tensor in own.values()}
+    return {name: whole[id(tensor)] for name, tensor in own.items()}
+
+
 def _tensors(model: nn.Module, states: dict[nn.Parameter, dict[str, Tensor]]) -> dict[str, Tensor]:
     """All that is trained by its name: parameters, each once, saved buffers, optimizer state."""
     names = [name for name, _ in model.named_parameters()]

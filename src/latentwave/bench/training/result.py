@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from latentwave.bench.data.json_files import validated
 from latentwave.bench.training.curve import CurvePoint
 from latentwave.bench.training.environment import describe_environment
 from latentwave.bench.training.files import (
+    CHECKPOINTS,
     RECORD,
     RESULT,
+    SNAPSHOTS,
     STRICT,
     digest,
     read_sealed,
@@ -158,7 +161,10 @@ def write_result(folder: Path, result: RunResult) -> None:
 
 @contextlib.contextmanager
 def owned_folder(folder: Path) -> Iterator[None]:
-    """Own an existing folder while a run trains into it; a process that dies gives it up."""
+    """Own an existing folder while a run trains into it; a process that dies gives it up.
+
+    What killed writes left in it is removed, for nobody else is writing.
+    """
     try:
         lock = FileLock(folder / LOCK).acquire(timeout=0)
     except Timeout:
@@ -167,4 +173,7 @@ def owned_folder(folder: Path) -> Iterator[None]:
             "--resume"
         ) from None
     with lock:
+        for parent in (folder, folder / CHECKPOINTS, folder / SNAPSHOTS):
+            for path in parent.glob(f"*{PARTIAL}"):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
         yield

@@ -10,30 +10,27 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from safetensors import SafetensorError
-from transformers import PreTrainedModel, TrainerCallback, TrainerState
+from transformers import TrainerCallback, TrainerState
 from transformers.integrations.integration_utils import TensorBoardCallback
 from transformers.trainer_callback import PrinterCallback
 
 from latentwave.bench.data import TokenStore, save_codec
-from latentwave.bench.data.folders import PARTIAL, whole_folder
+from latentwave.bench.data.folders import whole_folder
 from latentwave.bench.training.checkpoint import (
     checkpoint_step,
     list_checkpoints,
     newest_checkpoint,
     resume_hint,
-    whole_tensor,
+    whole_weights,
 )
 from latentwave.bench.training.curve import CurvePoint, Stopwatch, logged_curve
 from latentwave.bench.training.engine import expected_wrapper, prepare_model, shard_model
 from latentwave.bench.training.environment import describe_environment
 from latentwave.bench.training.files import (
-    CHECKPOINTS,
     MODEL,
     RESULT,
-    SNAPSHOTS,
     TENSORBOARD,
     find_fault,
     seal_folder,
@@ -46,7 +43,6 @@ from latentwave.bench.training.processes import (
     is_main,
     num_processes,
     on_main,
-    rank,
     start_processes,
 )
 from latentwave.bench.training.progress import PlainConsole, ProgressCallback, quiet_transformers
@@ -59,7 +55,7 @@ from latentwave.bench.training.result import (
     write_result,
 )
 from latentwave.bench.training.snapshots import SnapshotCallback
-from latentwave.bench.training.trainer import RunTrainer, training_arguments
+from latentwave.bench.training.trainer import EveryStepCallback, RunTrainer, training_arguments
 from latentwave.errors import UserError
 
 
@@ -183,7 +179,6 @@ class _Run:
         """Train from the newest checkpoint, or the one to start from, to the end."""
         with contextlib.ExitStack() as stack:
             on_main(lambda: stack.enter_context(owned_folder(self.folder)))
-            on_main(lambda: _remove_partial(self.folder))
             checkpoint = on_main(lambda: newest_checkpoint(self.folder))
             if checkpoint is None and start_from is not None:
                 fault = on_main(lambda: find_fault(start_from))
@@ -230,7 +225,7 @@ class _Run:
                 if split := self.objective.final_split:
                     metrics = trainer.measure(self.objective.evaluation_set(split, None))
                     result = dataclasses.replace(result, metrics=metrics, metrics_split=split)
-                weights = _whole_weights(self.model)
+                weights = whole_weights(self.model)
                 on_main(lambda: self._save_model(weights))
             on_main(lambda: write_result(self.folder, result))
             return result
@@ -239,7 +234,9 @@ class _Run:
         self, stack: contextlib.ExitStack, stopwatch: Stopwatch, checkpoint: Path | None
     ) -> list[TrainerCallback]:
         """What every process does beside training, and what the first one writes and shows."""
-        callbacks: list[TrainerCallback] = [_EveryStep(self.settings.save_at_steps, self.seed)]
+        callbacks: list[TrainerCallback] = [
+            EveryStepCallback(self.settings.save_at_steps, self.seed)
+        ]
         if self.settings.snapshots:  # before the stopwatch, which stands still meanwhile
             callbacks.append(SnapshotCallback(self.folder))
         callbacks.append(stopwatch)
@@ -304,35 +301,3 @@ class _Run:
             raise UserError(
                 f"cannot write {folder} ({error}); {resume_hint(self.folder)}"
             ) from error
-
-
-def _whole_weights(model: PreTrainedModel) -> dict[str, Any]:
-    """Parameters and buffers on the CPU; tied ones stay the same tensor."""
-    own = model.state_dict(keep_vars=True)
-    whole = {id(tensor): whole_tensor(tensor) for tensor in own.values()}
-    return {name: whole[id(tensor)] for name, tensor in own.items()}
-
-
-def _remove_partial(folder: Path) -> None:
-    """Remove what killed writes left; the folder is owned, so nobody is writing."""
-    for parent in (folder, folder / CHECKPOINTS, folder / SNAPSHOTS):
-        for path in parent.glob(f"*{PARTIAL}"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-class _EveryStep(TrainerCallback):
-    """Seeds dropout by run, step and process, and asks for checkpoints at given steps.
-
-    So a run that goes on from a checkpoint draws what an uninterrupted one draws.
-    """
-
-    def __init__(self, save_at_steps: list[int], seed: int) -> None:
-        self._save_at_steps = frozenset(save_at_steps)
-        self._seed = seed
-
-    def on_step_begin(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
-        torch.manual_seed(self._seed + 1_000_003 * state.global_step + 7919 * rank())
-
-    def on_step_end(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
-        if state.global_step in self._save_at_steps:
-            control.should_save = True

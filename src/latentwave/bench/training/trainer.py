@@ -6,10 +6,11 @@ import math
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from transformers import PreTrainedModel, Trainer, TrainingArguments
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerState, TrainingArguments
 
 from latentwave.bench.data import RandomWindows, TokenBatches
 from latentwave.bench.training.checkpoint import load_checkpoint, save_checkpoint
@@ -193,3 +194,23 @@ def training_arguments(recipe: Recipe, seed: int, folder: Path) -> TrainingArgum
     # The recipe says the precision, not the configuration of accelerate.
     arguments.mixed_precision = _PRECISIONS[settings.precision]
     return arguments
+
+
+class EveryStepCallback(TrainerCallback):
+    """Seeds dropout by run, step and process, and asks for checkpoints at given steps.
+
+    So a run that goes on from a checkpoint draws what an uninterrupted one draws.
+    """
+
+    def __init__(self, save_at_steps: list[int], seed: int) -> None:
+        self._save_at_steps = frozenset(save_at_steps)
+        self._seed = seed
+
+    def on_step_begin(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
+        """Seed what the step draws."""
+        torch.manual_seed(self._seed + 1_000_003 * state.global_step + 7919 * rank())
+
+    def on_step_end(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
+        """Ask for a checkpoint."""
+        if state.global_step in self._save_at_steps:
+            control.should_save = True
