@@ -6,6 +6,7 @@ import pytest
 import yaml
 from rich.console import Console
 
+from latentwave.bench.comparison import Workers
 from latentwave.bench.data import prepare
 from latentwave.bench.ladder import load_search, run_search
 from latentwave.bench.ladder.search import applied
@@ -55,13 +56,29 @@ def test_groups_build_on_the_best_so_far(tmp_path):
     for each in written["tried"]:
         if set(each["setting"]) & SECOND:
             assert first["setting"].items() <= each["setting"].items()
-    assert written["winner"] == ranking[0].setting
+    assert [each["setting"] for each in written["finalists"]] == [each.setting for each in ranking]
     assert [list(each.losses) for each in ranking] == [["5"], ["5"]]
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("result.json")}
     run_search(search, store, tmp_path / "out", console=QUIET)
     assert before == {
         path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("result.json")
     }
+
+
+def test_what_ended_is_written_when_a_later_group_fails(tmp_path):
+    search = load_search(recipe(tmp_path))
+    store = prepare(search.base.corpus, tmp_path / "store")
+
+    class Stopped(Workers):
+        def run(self, jobs, *arguments):
+            if len(jobs) == 2:  # the second group
+                raise UserError("out of memory")
+            super().run(jobs, *arguments)
+
+    with pytest.raises(UserError, match="out of memory"):
+        run_search(search, store, tmp_path / "out", workers=Stopped(), console=QUIET)
+    written = json.loads((tmp_path / "out" / "search.json").read_text())
+    assert (len(written["tried"]), written["finalists"]) == (3, [])
 
 
 SECOND = {"training.batch_size", "backbone.qk_norm"}

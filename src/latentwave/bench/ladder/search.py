@@ -124,10 +124,11 @@ def run_search(
     workers: Workers | None = None,
     console: Console | None = None,
 ) -> list[Tried]:
-    """Try all groups, then train the finalists with further seeds, and write search.json.
+    """Try all groups, then train the finalists with further seeds.
 
-    Finished runs are taken as they are, so a search that was interrupted goes on. Returns the
-    finalists, the best first.
+    After every group search.json is written, without finalists until they have ended. Finished
+    runs are taken as they are, so a search that was interrupted goes on. Returns the finalists,
+    the best first.
     """
     console = console or Console(stderr=True)
     workers = workers or Workers()
@@ -158,29 +159,34 @@ def run_search(
         for setting in _combinations(group):
             applied(search.base, setting)
     tried: dict[str, Tried] = {}
+
+    def order() -> list[Tried]:
+        return sorted(tried.values(), key=lambda each: each.loss)
+
+    def write(finalists: list[Tried]) -> None:
+        values = {
+            "base": search.base.to_dict(),
+            "groups": search.groups,
+            "tried": [dataclasses.asdict(each) for each in order()],
+            "finalists": [dataclasses.asdict(each) for each in finalists],
+            "environment": describe_environment(),
+        }
+        write_json(folder / SEARCH, values)
+
     best: Setting = {}
     for index, group in enumerate(search.groups):
         found = train([best | each for each in _combinations(group)], search.seeds)
         tried |= found
-        leader = min(tried.values(), key=lambda each: each.loss)
+        leader = order()[0]
         if not math.isfinite(leader.loss):
             raise UserError(f"everything diverged in group {index} of the search: {group}")
         best = leader.setting
+        write([])
         for each in sorted(found.values(), key=lambda each: each.loss):
             console.print(f"group {index}: {each.loss:.4f} {each.setting}", soft_wrap=True)
-    order = sorted(tried.values(), key=lambda each: each.loss)
-    chosen = [each.setting for each in order[: search.finalists]]
+    chosen = [each.setting for each in order()[: search.finalists]]
     ranking = sorted(train(chosen, search.final_seeds).values(), key=lambda each: each.loss)
-    values = {
-        "base": search.base.to_dict(),
-        "groups": search.groups,
-        "num_runs": len(tried) * len(search.seeds) + len(chosen) * len(search.final_seeds),
-        "tried": [dataclasses.asdict(each) for each in order],
-        "finalists": [dataclasses.asdict(each) for each in ranking],
-        "winner": ranking[0].setting,
-        "environment": describe_environment(),
-    }
-    write_json(folder / SEARCH, values)
+    write(ranking)
     for each in ranking:
         console.print(f"finalist: {each.loss:.4f} {each.setting}", soft_wrap=True)
     return ranking

@@ -27,7 +27,7 @@ class TrainingConfig:
         optimizer: "adamw", or "muon": Muon (torch's own) for the matrices inside the decoder
             layers and AdamW for the rest: embeddings, output layer, norms and all of the mixers.
         muon_learning_rate: peak of Muon's rate, whose updates are scaled to the size of AdamW's;
-            null: learning_rate. Refused without Muon.
+            null: learning_rate.
         weight_decay: on the backbone's matrices only; mixers, norms and biases take none.
         adam_beta2: decay of AdamW's second moment.
         max_grad_norm: gradients are scaled down to this norm.
@@ -95,11 +95,6 @@ class TrainingConfig:
         steps = self.save_at_steps
         if steps != sorted(set(steps)) or min(steps, default=1) < 1:
             raise UserError(f"training.save_at_steps must be ascending numbers >= 1, got {steps}")
-        if self.muon_learning_rate is not None and self.optimizer != "muon":
-            raise UserError(
-                f"training.muon_learning_rate={self.muon_learning_rate} has no effect with "
-                f"training.optimizer={self.optimizer!r}: use 'muon', or leave the rate out (null)"
-            )
         if self.batch_size % self.gradient_accumulation_steps:
             raise UserError(
                 f"training.gradient_accumulation_steps={self.gradient_accumulation_steps} must "
