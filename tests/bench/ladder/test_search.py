@@ -9,13 +9,14 @@ from rich.console import Console
 from latentwave.bench.comparison import Workers
 from latentwave.bench.data import prepare
 from latentwave.bench.ladder import load_search, run_search
-from latentwave.bench.ladder.search import applied
+from latentwave.bench.ladder.search import applied, combinations
 from latentwave.errors import UserError
 from tests.bench.ladder.test_ladder import values
 from tests.processes import ROOT
 from tests.tiny import write_text
 
 QUIET = Console(quiet=True)
+SEARCHES = sorted((ROOT / "recipes").glob("baseline-search*.yaml"))
 
 
 def recipe(tmp_path, **changes):
@@ -127,5 +128,9 @@ def test_a_search_without_groups_is_refused(tmp_path):
         load_search(recipe(tmp_path, groups=[]))
 
 
-def test_the_committed_search_fits():
-    assert load_search(ROOT / "recipes" / "baseline-search.yaml").groups
+@pytest.mark.parametrize("path", SEARCHES, ids=lambda path: path.stem)
+def test_the_committed_searches_fit(path):
+    search = load_search(path)
+    assert all(
+        applied(search.base, each) for group in search.groups for each in combinations(group)
+    )

@@ -156,7 +156,7 @@ def run_search(
         }
 
     for group in search.groups:  # mistakes show now, not in hours
-        for setting in _combinations(group):
+        for setting in combinations(group):
             applied(search.base, setting)
     tried: dict[str, Tried] = {}
 
@@ -175,7 +175,7 @@ def run_search(
 
     best: Setting = {}
     for index, group in enumerate(search.groups):
-        found = train([best | each for each in _combinations(group)], search.seeds)
+        found = train([best | each for each in combinations(group)], search.seeds)
         tried |= found
         leader = order()[0]
         if not math.isfinite(leader.loss):
@@ -192,7 +192,8 @@ def run_search(
     return ranking
 
 
-def _combinations(group: Sequence[Mapping[str, Sequence[Any]]]) -> list[Setting]:
+def combinations(group: Sequence[Mapping[str, Sequence[Any]]]) -> list[Setting]:
+    """The settings of a group, all values of each of its grids with all others."""
     return [
         dict(zip(grid, values, strict=True))
         for grid in group
