@@ -4,7 +4,7 @@ import math
 import pytest
 
 from latentwave.bench.comparison import compare
-from latentwave.bench.comparison.planning import choose_rates, match_budget
+from latentwave.bench.comparison.planning import choose_rates, match_budget, rate_beyond
 from latentwave.bench.training import (
     ContestantConfig,
     Recipe,
@@ -70,6 +70,33 @@ def test_the_rate_with_the_lowest_loss_is_chosen():
     assert found["none"].at_end_of_grid
     with pytest.raises(UserError, match="'none' diverged with every learning rate"):
         choose_rates(recipe, losses([math.nan, 1.0], [math.inf, 1.0], [math.nan, math.inf]))
+
+
+@pytest.mark.parametrize(
+    ("losses", "beyond"),
+    [
+        ([2.0, 1.0, 1.5], None),
+        ([1.0, 2.0, 3.0], 5e-4),
+        ([3.0, 2.0, 1.0], 8e-3),
+        ([3.0, 2.0, math.nan], None),
+        ([math.nan, math.nan, math.inf], 5e-4),
+    ],
+)
+def test_a_grid_is_widened_where_its_best_lies_at_an_end(losses, beyond):
+    assert rate_beyond(dict(zip([1e-3, 2e-3, 4e-3], losses, strict=True))) == beyond
+
+
+def test_every_contestant_widens_its_own_grid(experiment, tmp_path):
+    recipe, store = experiment
+    tuning = TuningConfig(learning_rates=[1e-5, 1e-4], num_steps=4, widen=2)
+    given = dataclasses.replace(recipe.contestants["wavelet"], learning_rate=2e-3)
+    contestants = recipe.contestants | {"wavelet": given}
+    tuned = dataclasses.replace(recipe, contestants=contestants, tuning=tuning, seeds=[0])
+    results = compare(tuned, store, tmp_path / "out", console=QUIET)
+    (own,) = results.tuning.values()  # the rate of the other is set
+    assert list(own.losses) == ["1e-05", "0.0001", "0.001", "0.01"]
+    assert own.chosen == 0.01
+    assert own.at_end_of_grid
 
 
 def test_a_tuned_comparison_trains_with_the_chosen_rates(experiment, tmp_path):

@@ -239,6 +239,29 @@ def test_larger_budgets_go_on_from_the_trunk(store, text, tmp_path):
     assert run(1, 2, 3, 4)[0] == between
 
 
+def test_a_search_is_widened_while_its_best_factor_is_at_an_end(finished, store, text, tmp_path):
+    folder = tmp_path / "ladder"
+    shutil.copytree(finished.folder, folder)
+    for run in folder.glob("*/*/*/seed*"):
+        shutil.rmtree(run)
+    wider = values(text)["search"] | {"widen": 2}
+    ladder = Ladder(recipe_of(text, search=wider), store, folder)
+    assert ladder.num_left(ladder.cells(["s"])) == 4
+    assert run_ladder(ladder, store, resume=True, sizes=["s"], console=QUIET) == 0
+    for search in assemble(ladder, store).searches:
+        losses = {float(factor): loss for factor, loss in search.losses.items()}
+        assert losses.keys() > {0.5, 1.0}
+        best = min(losses, key=losses.get)
+        assert search.chosen == best
+        at_end = best in (min(losses), max(losses))
+        assert search.at_end_of_grid == at_end
+        assert len(losses) == 4 or not at_end
+        cell = Cell(search.setting, search.size, search.contestant)
+        assert ladder.units(cell)[0].runs[0][1].training.learning_rate == 0.01 * best
+    again = Ladder(recipe_of(text, search=wider), store, folder)
+    assert again.num_left(again.cells(["s"])) == 0
+
+
 def test_another_recipe_is_refused_on_resume(finished, store, text):
     training = values(text)["training"] | {"learning_rate": 0.02}
     other = Ladder(recipe_of(text, training=training), store, finished.folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from latentwave.bench.comparison.planning import (
     check_baselines,
     choose_rates,
     match_budget,
+    rates_beyond,
+    searched_rates,
     tuning_recipes,
 )
 from latentwave.bench.comparison.positions import check_longer_contexts, measure_longer_contexts
@@ -89,18 +92,27 @@ def compare(
     clock = on_main(lambda: _clock(alike, store, folder, time_again))
     planned = on_main(lambda: _with_budgets(alike, store, costs, clock, budget, folder=folder))
     # Runs of the search may be shorter, and nothing of them is timed.
-    searched = tuning_recipes(dataclasses.replace(planned, training=recipe.training))
-    tried = {
-        (name, rate): [folder / _TUNING / f"{name}-lr{rate:g}-seed{seed}" for seed in own.seeds]
-        for (name, rate), own in searched.items()
-    }
-    searches = [
-        Job(recipe=own, contestant=key[0], seed=seed, folder=path)
-        for key, own in searched.items()
-        for seed, path in zip(own.seeds, tried[key], strict=True)
-    ]
-    workers.run(searches, store, console)
-    losses = {key: [read_result(path).final_loss for path in own] for key, own in tried.items()}
+    searched = dataclasses.replace(planned, training=recipe.training)
+    losses: dict[tuple[str, float], list[float]] = {}
+    wanted = searched_rates(planned)
+    while wanted:
+        jobs = {
+            (name, rate): [
+                Job(
+                    recipe=own,
+                    contestant=name,
+                    seed=seed,
+                    folder=folder / _TUNING / f"{name}-lr{rate:g}-seed{seed}",
+                )
+                for seed in own.seeds
+            ]
+            for (name, rate), own in tuning_recipes(searched, wanted).items()
+        }
+        workers.run(list(itertools.chain(*jobs.values())), store, console)
+        losses |= {
+            key: [read_result(j.folder).final_loss for j in own] for key, own in jobs.items()
+        }
+        wanted = rates_beyond(planned, losses)
     planned, tuning = choose_rates(planned, losses)
     folders = {
         name: [folder / f"{name}-seed{seed}" for seed in recipe.seeds]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -11,6 +12,9 @@ import numpy as np
 from latentwave.bench.comparison.results import RateSearch
 from latentwave.bench.training import BASELINE, Recipe
 from latentwave.errors import UserError
+
+FinalLosses = Mapping[tuple[str, float], Sequence[float]]
+"""Losses of the search by contestant and rate, in nats, one per seed; NaN where one diverged."""
 
 
 def check_baselines(recipe: Recipe) -> None:
@@ -70,42 +74,71 @@ def match_budget(recipe: Recipe, cost_per_step: Mapping[str, float]) -> Recipe:
     return dataclasses.replace(recipe, contestants=matched)
 
 
-def tuning_recipes(recipe: Recipe) -> dict[tuple[str, float], Recipe]:
-    """The search for learning rates: a recipe for every contestant without a rate, and rate."""
+def searched_rates(recipe: Recipe) -> list[tuple[str, float]]:
+    """The search for learning rates: every contestant without a rate, with all of the grid."""
+    searched = [name for name, own in recipe.contestants.items() if own.learning_rate is None]
+    return list(itertools.product(searched, recipe.tuning.learning_rates))
+
+
+def rates_beyond(recipe: Recipe, final_losses: FinalLosses) -> list[tuple[str, float]]:
+    """With `tuning.widen`: contestants whose best rate is at an end, and the next rate there."""
+    found = []
+    for name, losses in _by_contestant(final_losses).items():
+        beyond = rate_beyond(losses)
+        widened = len(losses) - len(recipe.tuning.learning_rates)
+        if beyond is not None and widened < recipe.tuning.widen:
+            found.append((name, beyond))
+    return found
+
+
+def rate_beyond(losses: Mapping[float, float]) -> float | None:
+    """The next rate beyond the best of a grid, or None if that does not lie at an end.
+
+    `losses` are final ones, not finite where a run diverged; the step is that from the rate beside.
+
+    Example:
+        >>> rate_beyond({1e-3: 2.5, 2e-3: 2.4, 4e-3: 2.3})
+        0.008
+    """
+    rates = sorted(losses)
+    if len(rates) < 2:
+        return None
+    best = min(rates, key=lambda rate: losses[rate] if math.isfinite(losses[rate]) else math.inf)
+    place = rates.index(best)
+    inner = {0: 1, len(rates) - 1: -2}.get(place)
+    return None if inner is None else float(f"{best * best / rates[inner]:.6g}")
+
+
+def tuning_recipes(
+    recipe: Recipe, wanted: Sequence[tuple[str, float]]
+) -> dict[tuple[str, float], Recipe]:
+    """A recipe for the search's runs of every contestant and rate."""
     tuning = recipe.tuning
     return {
         (name, rate): dataclasses.replace(
             recipe,
             contestants={
                 name: dataclasses.replace(
-                    contestant,
+                    recipe.contestants[name],
                     learning_rate=rate,
-                    num_steps=tuning.num_steps or contestant.num_steps,
+                    num_steps=tuning.num_steps or recipe.contestants[name].num_steps,
                 )
             },
             seeds=tuning.seeds,
             tuning=dataclasses.replace(tuning, learning_rates=[]),
         )
-        for name, contestant in recipe.contestants.items()
-        if contestant.learning_rate is None
-        for rate in tuning.learning_rates
+        for name, rate in wanted
     }
 
 
-def choose_rates(
-    recipe: Recipe, final_losses: Mapping[tuple[str, float], Sequence[float]]
-) -> tuple[Recipe, dict[str, RateSearch]]:
+def choose_rates(recipe: Recipe, final_losses: FinalLosses) -> tuple[Recipe, dict[str, RateSearch]]:
     """Give every contestant of the search the learning rate whose worst seed ends lowest.
 
-    `final_losses` are those of a contestant with a rate, in nats, one per seed of the search; NaN
-    where one diverged. Returns the recipe with a learning rate for each contestant, and what was
-    found of each.
+    Returns the recipe with a learning rate for each contestant, and what was found of each.
     """
-    rates = recipe.tuning.learning_rates
     contestants, found = dict(recipe.contestants), dict[str, RateSearch]()
-    for name in dict.fromkeys(name for name, _ in final_losses):
-        contestant = contestants[name]
-        losses = {rate: float(np.max(final_losses[name, rate])) for rate in rates}
+    for name, losses in _by_contestant(final_losses).items():
+        contestant, rates = contestants[name], list(losses)
         finite = {rate: loss for rate, loss in losses.items() if math.isfinite(loss)}
         if not finite:
             raise UserError(
@@ -121,3 +154,11 @@ def choose_rates(
             num_steps=recipe.tuning.num_steps or contestant.num_steps or recipe.training.num_steps,
         )
     return dataclasses.replace(recipe, contestants=contestants), found
+
+
+def _by_contestant(final_losses: FinalLosses) -> dict[str, dict[float, float]]:
+    """The worst seed's loss by contestant and rate, rates ascending."""
+    found: dict[str, dict[float, float]] = {}
+    for (name, rate), losses in sorted(final_losses.items(), key=lambda item: item[0][1]):
+        found.setdefault(name, {})[rate] = float(np.max(losses))
+    return found

@@ -129,14 +129,12 @@ def cell_cost(
 
 
 def _searches(ladder: Ladder) -> list[RateSearch]:
-    factors = ladder.recipe.search.factors
     found = []
     for cell, unit in ladder.searches.items():
         if unit.runs and unit.is_finished():
-            chosen = ladder.factor(cell)
-            by_factor = ladder.search_losses(cell).items()
-            losses: dict[str, float | None] = {f"{factor:g}": loss for factor, loss in by_factor}
-            ends = chosen in (factors[0], factors[-1])
+            chosen, by_factor = ladder.factor(cell), ladder.search_losses(cell)
+            losses: dict[str, float | None] = {f"{key:g}": each for key, each in by_factor.items()}
+            ends = chosen in (min(by_factor), max(by_factor))
             own = RateSearch(**cell._asdict(), losses=losses, chosen=chosen, at_end_of_grid=ends)
             found.append(own)
     return found

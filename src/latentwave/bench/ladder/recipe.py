@@ -77,6 +77,8 @@ class RateSearchConfig:
     factors: list[float] = dataclasses.field(default_factory=lambda: [1.0])
     budget: float = number(10.0, above=0)  # of a run of the search, in tokens per parameter
     seed: int = 1000  # of its runs, none of those of the ladder
+    # how many factors to try beyond them, while the best one is at an end, in their own steps
+    widen: int = number(0, 0)
     # where rates are searched; null: everywhere. Other sizes take the factor of the next smaller
     # size with a search.
     sizes: list[str] | None = None

@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from latentwave.bench.comparison import Workers
+from latentwave.bench.comparison.planning import rate_beyond
 from latentwave.bench.data import TokenStore
 from latentwave.bench.ladder.recipe import Cell, LadderRecipe, Rung, rung_of, steps_for
 from latentwave.bench.ladder.units import TRUNK, Run, Unit, run_unit
@@ -59,7 +60,11 @@ def run_ladder(
     failed: dict[Path, BaseException] = {}
 
     def add_ready() -> None:
-        """Let trunks wait whose search has ended, the dearest first."""
+        """Let trunks wait whose search has ended, the dearest first, or widen the search."""
+        nonlocal total
+        wider = [searches[cell] for cell in needed if ladder.widen(cell)]
+        waiting.extend(wider)
+        total += len(wider)
         ready = [cell for cell in unsearched if searches[ladder.searched(cell)].is_finished()]
         unsearched[:] = [cell for cell in unsearched if cell not in ready]
         for unit in (unit for cell in ready for unit in ladder.units(cell)):
@@ -115,7 +120,12 @@ class Ladder:
                 self._rungs[setting, size] = dataclasses.replace(rung, compiled=compiled)
 
         # For rates; without any to choose from, each is finished at once.
-        self.searches = self._searches()
+        searched = dict.fromkeys(self.searched(cell) for cell in recipe.cells())
+        self.factors = dict.fromkeys(searched, recipe.search.factors)
+        self.searches = {cell: self._search(cell) for cell in searched}
+        for cell in searched:
+            while self.widen(cell):
+                pass
 
     def rung(self, cell: Cell) -> Rung:
         """The steps of a cell."""
@@ -131,33 +141,46 @@ class Ladder:
         with_it = [place for place in places if place in self.recipe.cells()]
         return with_it[-1] if with_it else cell
 
-    def _searches(self) -> dict[Cell, Unit]:
-        search = self.recipe.search
-        found = {}
-        for cell in dict.fromkeys(self.searched(cell) for cell in self.recipe.cells()):
-            num_parameters = self.rung(cell).num_parameters
-            steps = steps_for(self.recipe.experiment(cell), search.budget, num_parameters)
-            runs: list[Run] = []
-            for factor in search.factors if len(search.factors) > 1 else ():
-                own = self.recipe.experiment(cell, factor=factor, **_ending(steps, "wsd"))
-                try:
-                    check_warmup(own.training)
-                except UserError as error:
-                    where = f"search.budget {search.budget:g} at size {cell.size!r}"
-                    raise UserError(f"{where} is too small: {error}") from error
-                runs.append((f"factor-{factor:g}", own, None))
-            found[cell] = Unit(
-                folder=self.folder.joinpath(*cell, "search"),
-                contestant=cell.contestant,
-                seed=search.seed,
-                runs=runs,
-                cost=search.budget * len(runs) * num_parameters**2,
-            )
-        return found
+    def _search(self, cell: Cell) -> Unit:
+        search, factors, num_parameters = (
+            self.recipe.search,
+            self.factors[cell],
+            self.rung(cell).num_parameters,
+        )
+        steps = steps_for(self.recipe.experiment(cell), search.budget, num_parameters)
+        runs: list[Run] = []
+        for factor in factors if len(factors) > 1 else ():
+            own = self.recipe.experiment(cell, factor=factor, **_ending(steps, "wsd"))
+            try:
+                check_warmup(own.training)
+            except UserError as error:
+                where = f"search.budget {search.budget:g} at size {cell.size!r}"
+                raise UserError(f"{where} is too small: {error}") from error
+            runs.append((f"factor-{factor:g}", own, None))
+        return Unit(
+            folder=self.folder.joinpath(*cell, "search"),
+            contestant=cell.contestant,
+            seed=search.seed,
+            runs=runs,
+            cost=search.budget * len(runs) * num_parameters**2,
+        )
+
+    def widen(self, cell: Cell) -> bool:
+        """Add the next factor to a search that ended at an end of its grid; whether it did."""
+        search, factors = self.recipe.search, self.factors[cell]
+        widened = len(factors) - len(search.factors)
+        if widened >= search.widen or not self.searches[cell].is_finished():
+            return False
+        beyond = rate_beyond(self.search_losses(cell))
+        if beyond is None:
+            return False
+        self.factors[cell] = sorted([*factors, beyond])
+        self.searches[cell] = self._search(cell)
+        return True
 
     def search_losses(self, cell: Cell) -> dict[float, float]:
         """Final losses of a finished search by factor; empty without a choice."""
-        return dict(zip(self.recipe.search.factors, self.searches[cell].losses(), strict=False))
+        return dict(zip(self.factors[cell], self.searches[cell].losses(), strict=False))
 
     def factor(self, cell: Cell) -> float:
         """The factor of the learning rates that a cell trains with."""

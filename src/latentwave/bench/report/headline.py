@@ -219,7 +219,7 @@ def cautions(results: Results) -> list[str]:
     if ends:
         found.append(
             f"The learning rate chosen for {join_words(ends)} lies at an end of the grid: a better "
-            "one may lie outside."
+            "one may lie outside. Search further with tuning.widen."
         )
     steps = [(own.num_steps, results.contestants[n].num_steps) for n, own in results.tuning.items()]
     searched, trained = min(steps, key=lambda each: each[0] / each[1], default=(0, 0))

@@ -36,11 +36,14 @@ class TuningConfig:
         seeds: of these runs; none of the recipe's, so that the comparison does not reward a rate
             for the luck it had. A rate that is too high for some seeds only needs several to show.
         num_steps: of these runs; null for the recipe's.
+        widen: how many rates to try beyond the grid, for each contestant whose best one so far is
+            at an end of it, in the grid's own steps.
     """
 
     learning_rates: list[float] = dataclasses.field(default_factory=list)
     seeds: list[int] = dataclasses.field(default_factory=lambda: [1000])
     num_steps: int | None = number(None, 1)
+    widen: int = number(0, 0)
 
     def __post_init__(self) -> None:
         check_values(self, "tuning")
