@@ -70,6 +70,7 @@ class Found:
     root: Path  # the file or folder that they were found in
     files: dict[str, Path]  # by their names relative to the root, in order
     splits: dict[str, str] | None = None  # of every name; None: the store is cut by shares
+    tables: dict[str, Path] = dataclasses.field(default_factory=dict)  # of splits or labels
     skipped: list[SkippedFile] = dataclasses.field(default_factory=list)  # not readable
     left_out: list[SkippedFile] = dataclasses.field(default_factory=list)  # not of the corpus
 
@@ -86,7 +87,7 @@ class FileCorpus(Corpus):
             list that it gets beside the path takes in words for what could not be read, such as
             "the last 3 s are damaged".
         many: whether every piece is a document of its own.
-        labels: of a labelled corpus, by the names of its files; files without one hold the labels.
+        labels: of a labelled corpus, by the names of its files.
         class_names: what the labels stand for.
     """
 
@@ -106,26 +107,25 @@ class FileCorpus(Corpus):
         ordered = list(found.files)
         if self._splits:
             ordered.sort(key=lambda name: SPLITS.index(self._splits[name]))
-        self.files = {name: found.files[name] for name in ordered if found.files[name].is_file()}
+        self._to_read = {name: found.files[name] for name in ordered if found.files[name].is_file()}
+        self._tables = found.tables
+        self.files = self._to_read | found.tables
         self._not_found = found.skipped + [
             SkippedFile(name=name, reason=f"{path} is missing")
             for name, path in found.files.items()
-            if name not in self.files
+            if name not in self._to_read
         ]
         self.skipped = list(self._not_found)
         if labels is not None:
             self.class_names = tuple(class_names)
             self.multi_label = any(isinstance(label, tuple) for label in labels.values())
-            own = [name for name in self.files if self._splits[name] == "train" and name in labels]
-            check_classes([labels[name] for name in own], self.class_names, str(self.root))
+            own = [labels[name] for name in self._to_read if self._splits[name] == "train"]
+            check_classes(own, self.class_names, str(self.root))
 
     def documents(self) -> Iterator[Document]:
         """The documents of each file; a UserError if none can be used."""
         self.sources, self.skipped = [], list(self._not_found)
-        for name, path in self.files.items():
-            if self._labels is not None and name not in self._labels:
-                self.sources.append(file_source(name, path))
-                continue
+        for name, path in self._to_read.items():
             pieces, split = self._pieces(name, path), self._splits.get(name)
             if self._many:
                 yield from (Document(pieces=(piece,), split=split) for piece in pieces)
@@ -134,9 +134,10 @@ class FileCorpus(Corpus):
                 yield Document(pieces=pieces, split=split, label=label)
         if not self.sources:
             first = self.skipped[0].reason if self.skipped else f"{self.root} is empty"
-            num_files = len(self.files) + len(self._not_found)
+            num_files = len(self._to_read) + len(self._not_found)
             many = f"none of the {num_files} files in {self.root} can be used: "
             raise UserError(many * (len(self.skipped) > 1) + first)
+        self.sources += [file_source(name, path) for name, path in self._tables.items()]
 
     def _pieces(self, name: str, path: Path) -> Iterator[Any]:
         lost: list[str] = []

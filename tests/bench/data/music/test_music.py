@@ -258,6 +258,17 @@ def test_maestro_comes_with_its_split(maestro, name):
         assert found == [row["midi_filename"] for row in rows if row["split"] == split]
 
 
+def test_a_piece_in_another_split_is_another_corpus(maestro):
+    folder, rows = maestro
+    rows = [rows[n] for n in (1, 2, 3, 4, 6, 5, 0, 7)]  # train, validation, test
+    sizes = []
+    for changed in (rows, [*rows[:4], rows[4] | {"split": "validation"}, *rows[5:]]):
+        write_table(folder / "maestro-v3.0.0.csv", changed)
+        store = prepare(config(folder, name="maestro"))
+        sizes.append([len(store.spans(split)) for split in store.metadata.splits])
+    assert sizes == [[5, 1, 2], [4, 2, 2]]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -275,7 +286,7 @@ def test_a_table_that_cannot_be(maestro, change, message):
 def test_what_a_table_lacks(maestro):
     folder, _ = maestro
     (folder / "piece0" / "take1.mid").unlink()
-    with pytest.warns(UserWarning, match=r"skipped 1 of 8 .*take1\.mid is missing"):
+    with pytest.warns(UserWarning, match=r"skipped 1 of 9 .*take1\.mid is missing"):
         prepare(config(folder, name="maestro"))
     write_table(folder / "maestro-v3.0.0.csv", [{"split": "train"}])
     with pytest.raises(UserError, match="no column 'midi_filename'"):

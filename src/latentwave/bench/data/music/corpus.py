@@ -37,7 +37,7 @@ class MidiFiles(FileCorpus):
 
     def documents(self) -> Iterator[Document]:
         """One per file."""
-        paths = list(self.files.values())
+        paths = list(self._to_read.values())
         workers = min(num_cores(), _MOST_WORKERS)
         if workers < 2 or sum(path.stat().st_size for path in paths) < PARALLEL_BYTES:
             self._results = map(self._work, paths)
@@ -88,13 +88,13 @@ def maestro_files(root: Path) -> Found | None:
     tables = sorted(root.glob("maestro-v*.csv")) if root.is_dir() else []
     if not tables:
         return None
-    files, splits = {}, {}
-    for row in read_csv(tables[-1], ["midi_filename", "split"]):
+    table, files, splits = tables[-1], {}, {}
+    for row in read_csv(table, ["midi_filename", "split"]):
         name, split = row["midi_filename"], row["split"]
         if split not in SPLITS:
-            raise UserError(f"{tables[-1]} puts {name} into a split {split!r}, not in {SPLITS}")
-        files[name], splits[name] = _inside(tables[-1], name), split
-    return Found(root=root, files=files, splits=splits)
+            raise UserError(f"{table} puts {name} into a split {split!r}, not in {SPLITS}")
+        files[name], splits[name] = _inside(table, name), split
+    return Found(root=root, files=files, splits=splits, tables={table.name: table})
 
 
 def asap_files(root: Path) -> dict[str, Path]:

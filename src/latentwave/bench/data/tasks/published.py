@@ -296,8 +296,8 @@ def _clips(
         found.skipped += [
             SkippedFile(name=name, reason=f"{name} {fault}") for name in names if name not in others
         ]
-    by_name = {path.relative_to(root).as_posix(): path for path in tables}
-    found.splits = splits | dict.fromkeys(by_name, "train")
-    found.files = {name: found.files[name] for name in splits} | by_name
+    found.splits = splits
+    found.files = {name: found.files[name] for name in splits}
+    found.tables = {path.relative_to(root).as_posix(): path for path in tables}
     read = functools.partial(read_recording, sample_rate)
     return FileCorpus(found, read, labels=labels, class_names=class_names)
