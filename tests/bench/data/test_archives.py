@@ -6,6 +6,7 @@ import stat
 import tarfile
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -91,6 +92,25 @@ def test_damaged_archives(tmp_path, folder, kind):
     path.write_bytes(b"text")
     with pytest.raises(UserError, match="neither a zip nor a tar archive"):
         unpack(path, folder)
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_what_the_disk_has_no_room_for(tmp_path, folder, kind, monkeypatch):
+    """A small archive may unpack to terabytes."""
+    members = [("small", bytes(10), 0), ("large", bytes(10**6), 0)]
+    if kind == "zip":
+        path = make_zip(tmp_path / "a", members)
+    else:
+        path = make_tar(tmp_path / "a", [member[:2] for member in members])
+    assert path.stat().st_size < 10**4
+    disk = SimpleNamespace(free=10**6 - 1)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: disk)
+    with pytest.raises(UserError, match=r"bytes more to be unpacked, but only 999,999 are free"):
+        unpack(path, folder)
+    assert not (folder / "large").exists()
+    disk.free = 10**7
+    unpack(path, folder)
+    assert (folder / "large").stat().st_size == 10**6
 
 
 def test_a_file_where_a_folder_must_be(tmp_path, folder):

@@ -14,6 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from latentwave.errors import UserError
 
@@ -97,17 +98,25 @@ def write_durably(path: Path, content: str | bytes) -> None:
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack a zip or tar archive (plain, gzip, bzip2, xz) into a folder, never outside of it.
 
-    A UserError refuses what is damaged, or holds devices or links that lead out of the folder.
+    A UserError refuses what is damaged, holds devices or links that lead out of the folder, or
+    needs more room than the disk has.
     """
+
+    def data_that_fits(member: tarfile.TarInfo, path: Any) -> tarfile.TarInfo | None:
+        _check_room(archive, member.size, folder)
+        return tarfile.data_filter(member, path)
+
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as zipped:
+                # No more is unpacked of a file than the archive says that it holds.
+                _check_room(archive, sum(file.file_size for file in zipped.infolist()), folder)
                 # It leaves out ".." and what makes names absolute.
                 zipped.extractall(folder)  # noqa: S202
         elif tarfile.is_tarfile(archive):
             # As a stream: a large archive is decompressed once.
             with tarfile.open(archive, "r|*") as packed:
-                packed.extractall(folder, filter="data")
+                packed.extractall(folder, filter=data_that_fits)  # noqa: S202
         else:
             raise UserError(f"{archive} is neither a zip nor a tar archive")
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
@@ -115,3 +124,12 @@ def unpack(archive: Path, folder: Path) -> None:
     # A RuntimeError is an encrypted zip, or one packed by a method that Python does not know.
     except (RuntimeError, *DAMAGED) as error:
         raise UserError(f"{archive} is damaged or refused: {error}") from error
+
+
+def _check_room(archive: Path, num_bytes: int, folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if num_bytes > free:
+        raise UserError(
+            f"{archive} needs {num_bytes:,} bytes more to be unpacked, but only {free:,} are free "
+            f"in {folder.parent}: make room, or set LATENTWAVE_HOME to a folder on another disk"
+        )
