@@ -11,17 +11,15 @@ everything that is worth keeping stands in OUTPUT/gpu.tar.gz, one file to carry 
 
 It needs this folder and Python with torch, transformers, Triton, scipy, matplotlib and pytest;
 what else is missing there can be carried as wheels: `tools/gpu-wheels.txt` names them. The corpus
-travels packed (xz, 12 MB) and is unpacked by the first phase that reads it: --corpus FILE.xz.
+may travel packed (xz, 12 MB): --corpus FILE.xz.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import lzma
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -76,26 +74,13 @@ class Lease:
     def recipe(self, name: str) -> str:
         """A recipe with its corpus in place; a tiny one in a rehearsal."""
         values = yaml.safe_load((ROOT / "recipes" / name).read_text())
-        values["corpus"]["path"] = str(self._corpus(Path(values["corpus"]["path"])))
+        corpus: Path = self.options.corpus or ROOT / values["corpus"]["path"]
+        values["corpus"]["path"] = str(corpus.resolve())
         if self.options.tiny:
             _shrink(values)
         path = self.output / name
         path.write_text(yaml.safe_dump(values))
         return str(path)
-
-    def _corpus(self, named: Path) -> Path:
-        packed: Path | None = self.options.corpus
-        if packed is None:
-            return (ROOT / named).resolve()
-        if packed.suffix != ".xz":
-            return packed.resolve()
-        plain = self.output / packed.stem
-        if not plain.is_file():
-            partial = plain.with_suffix(".partial")
-            with lzma.open(packed) as source, partial.open("wb") as target:
-                shutil.copyfileobj(source, target)
-            partial.replace(plain)
-        return plain.resolve()
 
 
 def _shrink(values: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 
 from latentwave.bench.data import DocumentBorders
 from latentwave.bench.inspection.kernels import Kernels
+from latentwave.bench.training.evaluation import in_mode
 from latentwave.functional import causal_fir, segment_runs
 from latentwave.mixers import AdaptiveFilterbankMixer, Mixer
 from latentwave.mixers.filterbank import Bank
@@ -84,13 +85,11 @@ def record_passages(
     inputs = {"input_ids": torch.from_numpy(tokens.astype(np.int64))}
     if borders is not None:
         inputs["segment_ids"], inputs["position_ids"] = borders.of_window(0, len(tokens))
-    training = model.training
-    model.train(False)
+    batch = {name: ids[None].to(model.device) for name, ids in inputs.items()}
     try:
-        batch = {name: ids[None].to(model.device) for name, ids in inputs.items()}
-        model(**batch, use_cache=False)
+        with in_mode(model, training=False):
+            model(**batch, use_cache=False)
     finally:
-        model.train(training)
         for handle in handles:
             handle.remove()
     return found
