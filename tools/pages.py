@@ -30,6 +30,7 @@ from latentwave.bench.report.formats import (
     MISSING,
     format_count,
     format_share,
+    in_brackets,
     speedup_cell,
 )
 from latentwave.bench.training import BASELINE
@@ -190,10 +191,8 @@ def _machine(commits: Sequence[str], environment: Mapping[str, Any]) -> tuple[st
 def _interval(value: Estimate | None) -> str:
     if value is None or value.mean is None:
         return MISSING
-    shown = f"{value.mean:.3f}"
-    if value.low is not None and value.high is not None:
-        shown += f" [{value.low:.3f}, {value.high:.3f}]"
-    return shown.replace("-", "−")
+    interval = in_brackets([f"{end:.3f}" for end in value.interval or ()])
+    return f"{value.mean:.3f} {interval}".rstrip().replace("-", "−")
 
 
 def _unless_baseline(cell: Cell, otherwise: str = MISSING) -> Cell:

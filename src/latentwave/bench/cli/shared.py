@@ -65,7 +65,7 @@ def in_tokens_of(run: Path, codec: data.Codec, config: data.CorpusConfig) -> dat
     if has_fixed_tokens and codec.kind in config.kind.tokenizers:
         rate: int | None = getattr(codec, "sample_rate", None)
         return dataclasses.replace(config, tokenizer=codec.kind, sample_rate=rate)
-    folder = run / "model" if (run / "model").is_dir() else run
+    folder = training.model_folder(run)
     if (folder / "tokenizer.json").is_file() and "pretrained" in config.kind.tokenizers:
         return dataclasses.replace(
             config, tokenizer="pretrained", tokenizer_path=str(folder), vocab_size=None

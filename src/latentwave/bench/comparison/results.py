@@ -42,6 +42,11 @@ class Estimate(Record):
     low: Number = None  # lower end of the interval; None with one seed
     high: Number = None  # upper end of the interval; None with one seed
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Both ends."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
 
 class Speedups(Record):
     """What the baseline spends to come down to its final loss ÷ what the contestant spends."""

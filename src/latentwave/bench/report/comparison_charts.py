@@ -178,9 +178,9 @@ def pareto_chart(results: Results, measure: str) -> Chart | None:
         stairs = np.array([found[name] for name in front]).T
         axes.step(*stairs, where="post", **thin_line(BASELINE_SLOT))
         for name, (price, loss) in found.items():
-            slot, final, x, y = places[name], contestants[name].final_loss, [price], [loss]
-            if final.low is not None and final.high is not None:
-                bars(axes, x, y, ([final.low], [final.high]), slot)
+            slot, x, y = places[name], [price], [loss]
+            if interval := contestants[name].final_loss.interval:
+                bars(axes, x, y, ([interval[0]], [interval[1]]), slot)
             dots(axes, x, y, slot, label=None if slot is None else shorten(name))
             if slot is None and name in front:  # no legend names it
                 annotate(axes, x, y, [shorten(name)], slot)

@@ -58,8 +58,7 @@ def format_loss(value: Number | None) -> str:
 
 def loss_cell(value: Estimate) -> Cell:
     """A mean with its interval, such as 1.892 and 1.881–1.904."""
-    whole = value.low is not None and value.high is not None
-    return Cell(format_loss(value.mean), f"{value.low:.3f}–{value.high:.3f}" if whole else "")
+    return Cell(format_loss(value.mean), "–".join(map(format_loss, value.interval or ())))
 
 
 def speedup_cell(value: Estimate) -> Cell:
@@ -74,10 +73,8 @@ def speedup_cell(value: Estimate) -> Cell:
     if value.mean is None:
         return Cell(MISSING)
     decimals = 2 if value.mean < 1.2 else 1 if value.mean < 9.95 else 0
-    interval = ""
-    if value.low is not None and value.high is not None:
-        interval = f"[{value.low:.{decimals}f}, {value.high:.{decimals}f}]"
-    return Cell(f"{value.mean:.{decimals}f}×", interval)
+    ends = [f"{end:.{decimals}f}" for end in value.interval or ()]
+    return Cell(f"{value.mean:.{decimals}f}×", in_brackets(ends))
 
 
 def gain_cell(value: Estimate) -> Cell:
@@ -89,9 +86,13 @@ def gain_cell(value: Estimate) -> Cell:
     """
     if value.mean is None:
         return Cell(MISSING)
-    mean, *ends = (_signed(each or 0.0) for each in (value.mean, value.low, value.high))
-    interval = f"[{', '.join(end.removeprefix('+') for end in ends)}]"
-    return Cell(mean, "" if value.low is None else interval)
+    ends = [_signed(end).removeprefix("+") for end in value.interval or ()]
+    return Cell(_signed(value.mean), in_brackets(ends))
+
+
+def in_brackets(ends: Sequence[str]) -> str:
+    """The ends of an interval; nothing where there is none."""
+    return f"[{', '.join(ends)}]" if ends else ""
 
 
 def _signed(value: float) -> str:

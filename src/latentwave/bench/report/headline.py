@@ -121,7 +121,7 @@ def _reached(subject: ContestantResults, whose: str, target: str) -> str:
     steps, factor = subject.speedup.steps, speedup_cell(subject.speedup.steps)
     if not steps.mean:  # the baseline ends no lower than a run begins
         return f"reaches {target}"
-    if _holds(steps, 1) or (steps.low is None and abs(steps.mean - 1) < 0.05):
+    if _holds(steps, 1) or (steps.interval is None and abs(steps.mean - 1) < 0.05):
         return f"reaches {whose} in about as many steps ({factor})"
     if _holds(subject.gain, 0):
         gain = gain_cell(subject.gain)
@@ -135,8 +135,7 @@ def _reached(subject: ContestantResults, whose: str, target: str) -> str:
 
 def _holds(estimate: Estimate, value: float) -> bool:
     """Whether there is an interval that holds the value."""
-    low, high = estimate.low, estimate.high
-    return low is not None and high is not None and low <= value <= high
+    return estimate.interval is not None and estimate.interval[0] <= value <= estimate.interval[1]
 
 
 def _not_told_apart(results: Results, name: str) -> str:
@@ -168,7 +167,7 @@ def _final_losses(subject: ContestantResults, baseline: ContestantResults, unit:
     mine, theirs = (format_loss(c.final_loss.mean) for c in (subject, baseline))
     if MISSING in (mine, theirs):
         return "A final loss is missing: a run diverged or was not evaluated."
-    gain = "" if subject.gain.low is None else f" (gain {gain_cell(subject.gain)})"
+    gain = "" if subject.gain.interval is None else f" (gain {gain_cell(subject.gain)})"
     return f"It ends at {mine} nats per {unit}, {_who(subject)} at {theirs}{gain}."
 
 
