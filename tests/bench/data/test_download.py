@@ -4,6 +4,7 @@ import io
 import random
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from huggingface_hub import constants
@@ -65,6 +66,13 @@ def test_fetched_checked_unpacked_once(server, offer, home):
     assert len(server.requests) == 1
     assert prepare(CorpusConfig(name="text8")).metadata.num_tokens == len(TEXT)
     assert sorted(file.name for file in home.iterdir()) == ["content", "text8.zip"]
+
+
+def test_two_calls_at_once_transfer_a_file_once(server, offer):
+    with ThreadPoolExecutor(2) as pool:
+        paths = list(pool.map(fetch, ["text8"] * 2))
+    assert [path.read_bytes() for path in paths] == [TEXT] * 2
+    assert len(server.requests) == 1
 
 
 def test_an_interrupted_transfer_goes_on(server, offer):

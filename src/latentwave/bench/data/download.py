@@ -9,6 +9,7 @@ from typing import Any
 
 import pooch
 import yaml
+from filelock import FileLock
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.file_download import http_get
 from pydantic.dataclasses import dataclass
@@ -95,20 +96,10 @@ def fetch(name: str, *, mirror: str | None = None) -> Path:
     pooch.get_logger().setLevel("ERROR")  # we speak ourselves
     try:
         home.mkdir(parents=True, exist_ok=True)
-        for file in download.files:
-            _fetch_file(home, file, mirror)
-        with whole_folder(home / _CONTENT) as partial:
-            for file in download.files:
-                if file.unpack:
-                    unpack(home / file.name, partial)
-                else:
-                    (partial / file.name).hardlink_to(home / file.name)
-            if not (partial / download.inner).exists():
-                inside = sorted(path.name for path in partial.iterdir())
-                raise UserError(
-                    f"the archive of {name} does not hold {download.inner!r}, but "
-                    f"{', '.join(inside[:5])}: is it another one?"
-                )
+        # Two processes would continue the same transfer.
+        with FileLock(home.with_name(f".{name}.lock")):
+            if downloaded(name) is None:
+                _fetch_all(download, home, mirror)
     except OSError as error:
         raise UserError(f"cannot write to {home}: {error.strerror or error}") from error
     return home / _CONTENT / download.inner
@@ -116,6 +107,23 @@ def fetch(name: str, *, mirror: str | None = None) -> Path:
 
 def _home(name: str) -> Path:
     return cache_folder() / "downloads" / name
+
+
+def _fetch_all(download: Download, home: Path, mirror: str | None) -> None:
+    for file in download.files:
+        _fetch_file(home, file, mirror)
+    with whole_folder(home / _CONTENT) as partial:
+        for file in download.files:
+            if file.unpack:
+                unpack(home / file.name, partial)
+            else:
+                (partial / file.name).hardlink_to(home / file.name)
+        if not (partial / download.inner).exists():
+            inside = sorted(path.name for path in partial.iterdir())
+            raise UserError(
+                f"the archive of {download.name} does not hold {download.inner!r}, but "
+                f"{', '.join(inside[:5])}: is it another one?"
+            )
 
 
 def _fetch_file(home: Path, file: RemoteFile, mirror: str | None) -> None:
