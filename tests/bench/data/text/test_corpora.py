@@ -277,6 +277,7 @@ def library(tmp_path):
     )
     (tmp_path / "broken.py").write_text("def (:\n    '''This does not parse, so it is skipped.'''")
     (tmp_path / "latin.py").write_bytes(b"# \xe9\n")
+    (tmp_path / "gone.py").symlink_to("nowhere")
     (tmp_path / "package/test/t.py").write_text('"""A test whose documentation is left out."""')
     return tmp_path
 

@@ -47,10 +47,10 @@ class PythonLibrary(Corpus):
         found: list[Path] = []
         for parent, folders, names in os.walk(library):
             folders[:] = [name for name in folders if name not in SKIPPED_FOLDERS]
-            place = Path(parent).relative_to(library)
-            found += [place / name for name in names if name.endswith(".py")]
+            paths = (Path(parent, name) for name in names if name.endswith(".py"))
+            found += [path for path in paths if path.is_file()]  # no broken links
         found.sort(key=lambda path: path.parts)
-        self.files = {path.as_posix(): library / path for path in found}
+        self.files = {path.relative_to(library).as_posix(): path for path in found}
         self._topics: list[str] = []
         if what == "docs":
             try:
