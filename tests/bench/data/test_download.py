@@ -57,8 +57,6 @@ def home(tmp_path):
 
 def test_fetched_checked_unpacked_once(server, offer, home):
     assert downloaded("text8") is None
-    with pytest.raises(UserError, match="text8 is not on this machine: run `latentwave download"):
-        prepare(CorpusConfig(name="text8"))
     path = fetch("text8")
     assert path == downloaded("text8") == home / "content" / "text8"
     assert path.read_bytes() == TEXT

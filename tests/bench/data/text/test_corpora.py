@@ -220,13 +220,6 @@ def test_saved_data_sets_keep_their_splits(tmp_path):
     datasets.DatasetDict({"train": rows, "dev": rows}).save_to_disk(tmp_path / "in")
     store = prepare(CorpusConfig(name="datasets", path=str(tmp_path / "in")))
     assert texts(store) == texts(store, "validation") == ["one", "two"]
-    odd = datasets.DatasetDict({"train": rows, "test": rows, "extra": rows})
-    odd.save_to_disk(tmp_path / "odd")
-    with pytest.raises(UserError, match="but not extra/data"):
-        prepare(CorpusConfig(name="datasets", path=str(tmp_path / "odd")))
-    (tmp_path / "none").mkdir()
-    with pytest.raises(UserError, match=r"holds no datasets files \(files named \.arrow\)"):
-        prepare(CorpusConfig(name="datasets", path=str(tmp_path / "none")))
 
 
 WIKI = "\n = First = \n\n a b c \n = = Section = = \n\n d \n\n = Second = \n\n e \n"
