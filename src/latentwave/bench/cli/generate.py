@@ -127,7 +127,7 @@ def _check_output(output: Path, media: data.MediaCodec | None) -> None:
 def _num_media_tokens(
     codec: data.MediaCodec, max_new_tokens: int | None, seconds: float | None
 ) -> int:
-    rate = codec.tokens_per_second
+    rate = codec.sample_rate
     if seconds is None:
         return (rate or _MEDIA_TOKENS) if max_new_tokens is None else max_new_tokens
     if max_new_tokens is not None:

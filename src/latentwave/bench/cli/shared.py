@@ -63,8 +63,7 @@ def in_tokens_of(run: Path, codec: data.Codec, config: data.CorpusConfig) -> dat
     """The same corpus in the tokens that a run was trained on, if it can be read in them."""
     has_fixed_tokens = codec.kind == "bytes" or codec.decodes_to != "text"
     if has_fixed_tokens and codec.kind in config.kind.tokenizers:
-        rate: int | None = getattr(codec, "sample_rate", None)
-        return dataclasses.replace(config, tokenizer=codec.kind, sample_rate=rate)
+        return dataclasses.replace(config, tokenizer=codec.kind, sample_rate=codec.sample_rate)
     folder = training.model_folder(run)
     if (folder / "tokenizer.json").is_file() and "pretrained" in config.kind.tokenizers:
         return dataclasses.replace(

@@ -35,7 +35,7 @@ class Codec(abc.ABC):
     extra: ClassVar[str | None] = None  # the extra that it needs, as in `latentwave[audio]`
     vocab_size: int  # distinct tokens; 0 for raw samples, which have no vocabulary
     dtype: str  # of one token: "uint8", "uint16", "uint32", or "int16" for raw samples
-    tokens_per_second: int | None = None  # of sound; None where that depends on the tokens
+    sample_rate: int | None = None  # of sound, in Hz
 
     @abc.abstractmethod
     def encode(self, piece: Any) -> NDArray[Any]:
@@ -47,7 +47,7 @@ class Codec(abc.ABC):
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Write its own files, if any; returns the settings that `load` needs besides."""
-        return {}
+        return {} if self.sample_rate is None else {"sample_rate": self.sample_rate}
 
     @classmethod
     def load(cls, folder: Path, **settings: Any) -> Codec:
@@ -64,7 +64,8 @@ class Codec(abc.ABC):
 
     def same_tokens(self, other: Codec) -> bool:
         """Whether a token means the same to both."""
-        return type(self) is type(other) and self.vocab_size == other.vocab_size
+        alike = self.vocab_size == other.vocab_size and self.sample_rate == other.sample_rate
+        return type(self) is type(other) and alike
 
     def token_names(self, tokens: NDArray[Any]) -> list[str]:
         """Each token as a short text for people; may hold white space and control characters."""

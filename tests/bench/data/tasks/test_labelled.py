@@ -289,6 +289,7 @@ def test_folders_that_hold_nothing_of_the_kind(options, message, tmp_path, monke
 
 
 def test_tokens_of_tasks():
+    assert not PcmCodec(8000).same_tokens(PcmCodec(16000))
     with pytest.raises(UserError, match="a model of samples classifies"):
         PcmCodec(8000).encode_prompt("hello")
     with pytest.raises(UserError, match="samples are classified, not written"):

@@ -10,7 +10,7 @@ from jaxtyping import Float, Float32, UInt8
 from numpy.typing import NDArray
 
 from latentwave.bench.data.audio.files import read_audio, soundfile
-from latentwave.bench.data.codec import Codec, MediaCodec
+from latentwave.bench.data.codec import MediaCodec
 from latentwave.errors import UserError
 
 _MU = 255.0
@@ -28,7 +28,7 @@ class SampleCodec(MediaCodec):
     dtype = "uint8"
 
     def __init__(self, sample_rate: int) -> None:
-        self.sample_rate = self.tokens_per_second = sample_rate
+        self.sample_rate: int = sample_rate
 
     def decode(self, tokens: NDArray[Any]) -> Float32[np.ndarray, " T"]:
         """The samples of tokens, in [−1, 1]."""
@@ -53,14 +53,6 @@ class SampleCodec(MediaCodec):
             package.write(path, self.decode(tokens), self.sample_rate, subtype="PCM_16")
         except (TypeError, ValueError, package.LibsndfileError) as error:
             raise UserError(f"cannot write {path} ({error}): name a .wav or .flac file") from error
-
-    def same_tokens(self, other: Codec) -> bool:
-        """Whether a token means the same to both: the rate belongs to it."""
-        return type(self) is type(other) and self.save(Path()) == other.save(Path())
-
-    def save(self, folder: Path) -> dict[str, Any]:
-        """Its rate, in no file of its own."""
-        return {"sample_rate": self.sample_rate}
 
 
 class MuLaw(SampleCodec):

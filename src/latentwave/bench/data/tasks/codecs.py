@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,15 +61,11 @@ class PcmCodec(Codec):
     dtype = "int16"
 
     def __init__(self, sample_rate: int) -> None:
-        self.sample_rate = sample_rate
+        self.sample_rate: int = sample_rate
 
     def encode(self, piece: NDArray[np.float32]) -> NDArray[np.int16]:
         """Samples in [−1, 1] as (samples,), int16."""
         return np.round(piece * 32767).astype(np.int16)
-
-    def save(self, folder: Path) -> dict[str, Any]:
-        """Its rate, in no file of its own."""
-        return {"sample_rate": self.sample_rate}
 
 
 CODECS: tuple[type[Codec], ...] = (ListOpsCodec, PixelCodec, PcmCodec)

@@ -17,10 +17,10 @@ from latentwave.bench.data.corpus import Corpus, Document, FileCorpus, Label
 from latentwave.bench.data.files import PACKED, corpus_root, find_files, read_csv, reading
 from latentwave.bench.data.metadata import SkippedFile
 from latentwave.bench.data.splits import deal_examples
+from latentwave.bench.data.tasks.listops import DIGITS
 from latentwave.bench.data.tasks.rows import LabelledRows
 from latentwave.errors import UserError
 
-DIGITS = tuple("0123456789")
 SENTIMENTS = ("negative", "positive")
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 # Weights of the luma of ITU-R BT.601, which make grey of red, green and blue.

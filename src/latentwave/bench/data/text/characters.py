@@ -115,10 +115,6 @@ class CharacterCodec(TextCodec):
             )
         return tokens.astype(self.dtype, copy=False)
 
-    def token_names(self, tokens: NDArray[Any]) -> list[str]:
-        """The characters."""
-        return [self.vocabulary[token] for token in tokens.tolist()]
-
     @functools.cached_property
     def tokenizer(self) -> PreTrainedTokenizerFast:
         """The tokenizer of transformers that does the same."""
