@@ -143,6 +143,8 @@ def test_prepare_says_what_it_made(workplace, capsys):
         (["generate", "{}/out/none-seed0", "--temperature", "-1"], "must be >= 0, got -1"),
         (["generate", "{}/out/none-seed0", "--top_k", "0"], "top_k must be >= 1, got 0"),
         (["generate", "{}/out/none-seed0", "--seed", "-1"], "seed must be distinct numbers from 0"),
+        (["harness", "{}/out/none-seed0"], "name the tasks"),
+        (["harness", "{}", "--tasks", "[a]", "--output", "{}"], "is a folder: name a JSON file"),
         (["report", "{}"], "results.json"),
     ],
 )

@@ -91,6 +91,8 @@ def harness(
         raise UserError("name the tasks, e.g. --tasks '[prose]'")
     check_at_least(1, limit=limit, batch_size=batch_size)
     if output is not None:
+        if output.is_dir():
+            raise UserError(f"{output} is a folder: name a JSON file with --output")
         output.parent.mkdir(parents=True, exist_ok=True)
     results = comparison.run_harness(
         training.model_folder(run),
