@@ -9,9 +9,9 @@ import pytest
 from cogapp import Cog
 
 from benchmarks.measure import Benchmarks, Row
-from latentwave.bench.comparison import Estimate, write_results
+from latentwave.bench.comparison import Estimate, Results, write_results
 from latentwave.errors import UserError
-from tests.bench.comparison.made_up import made_up_results
+from tests.bench.comparison.made_up import edited, made_up_results
 from tools.comparisons import read_checked
 
 ROOT = Path(__file__).parents[2]
@@ -168,16 +168,6 @@ def test_a_mistake_in_a_block_names_its_page(repository, call, message):
         written(call)
 
 
-def edited(path, value):
-    """DEMO with another number in one place."""
-    values = inner = DEMO.model_dump()
-    *keys, last = path
-    for key in keys:
-        inner = inner[key]
-    inner[last] = value
-    return type(DEMO)(**values)
-
-
 @pytest.mark.parametrize(
     ("path", "value"),
     [
@@ -198,7 +188,8 @@ def edited(path, value):
 )
 def test_a_number_edited_by_hand_is_found(repository, path, value):
     keys = [int(key) if key.isdigit() else key for key in path.split(".")]
-    write_results(edited(["contestants", "wavelet", *keys], value), Path("results/demo"))
+    values = edited(DEMO, ["contestants", "wavelet", *keys], value)
+    write_results(Results(**values), Path("results/demo"))
     place = r"results\.json: contestants\.wavelet\.[\w.]+ is \S+, but its curves give \S+; run"
     with pytest.raises(UserError, match=place):
         read_checked(Path("results/demo"))

@@ -1,5 +1,7 @@
 """Made-up comparisons, typed as real ones."""
 
+import json
+
 from latentwave.bench.comparison.results import Evaluation, Results
 from latentwave.bench.comparison.summary import derive
 
@@ -68,6 +70,19 @@ def results_of(curves, costs, step_seconds, **changes):
         "contestants": contestants,
     }
     return Results.model_validate(fields | changes)
+
+
+def edited(results, path, value):
+    """The values of a results.json with another one in one place, or none where it is `...`."""
+    values = inner = json.loads(results.model_dump_json())
+    *keys, last = path
+    for key in keys:
+        inner = inner[key]
+    if value is ...:
+        del inner[last]
+    else:
+        inner[last] = value
+    return values
 
 
 def mixer(kind):

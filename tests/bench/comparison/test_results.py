@@ -7,23 +7,10 @@ import pytest
 
 from latentwave.bench.comparison import Estimate, read_results, write_results
 from latentwave.errors import UserError
-from tests.bench.comparison.made_up import made_up_results
+from tests.bench.comparison.made_up import edited, made_up_results
 
 COMMITTED = sorted((Path(__file__).parents[3] / "results").glob("*/results.json"))
 RESULTS = made_up_results({"none": [2.5, 2.6], "wavelet": [2.0, 2.2]})
-
-
-def changed(path, value):
-    """The text of a results.json with another value, or without one where it is `...`."""
-    values = inner = json.loads(RESULTS.model_dump_json())
-    *keys, last = path
-    for key in keys:
-        inner = inner[key]
-    if value is ...:
-        del inner[last]
-    else:
-        inner[last] = value
-    return json.dumps(values)
 
 
 def test_what_is_written_is_read(tmp_path):
@@ -66,7 +53,7 @@ WAVELET = ("contestants", "wavelet")
     ],
 )
 def test_the_first_field_that_is_wrong_is_named_in_one_line(tmp_path, path, value, message):
-    (tmp_path / "results.json").write_text(changed(path, value))
+    (tmp_path / "results.json").write_text(json.dumps(edited(RESULTS, path, value)))
     with pytest.raises(UserError, match=rf"results\.json is damaged \(.*{message}") as caught:
         read_results(tmp_path)
     assert str(caught.value).isprintable()

@@ -96,7 +96,7 @@ def test_the_store_of_another_corpus_is_refused(text_file, tmp_path):
     store = prepare(config(text_file), tmp_path / "s")
     with pytest.raises(UserError, match=r"another corpus \('text', .* other settings: delete it"):
         prepare(config(text_file, test=0.1), tmp_path / "s")
-    open_store(store.folder, verify=True)
+    open_store(store.folder).verify()
 
 
 def test_default_path_follows_config_and_environment(text_file, tmp_path, monkeypatch):

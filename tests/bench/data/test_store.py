@@ -27,7 +27,7 @@ def edit(store, **changes):
 
 
 def test_open_gives_what_prepare_gave(store):
-    opened = open_store(str(store.folder), verify=True)
+    opened = open_store(str(store.folder))
     assert opened == store
     np.testing.assert_array_equal(opened.split("train"), store.split("train"))
     assert pickle.loads(pickle.dumps(opened)) == store  # noqa: S301
@@ -56,9 +56,9 @@ def test_a_changed_byte_is_found(store):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    open_store(store.folder)
+    opened = open_store(store.folder)
     with pytest.raises(UserError, match=r"tokens\.bin has changed .*prepare the corpus again"):
-        open_store(store.folder, verify=True)
+        opened.verify()
 
 
 def damage(path, how):

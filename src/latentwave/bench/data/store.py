@@ -141,8 +141,8 @@ class TokenStore:
         return UserError(f"{self.folder / name} is damaged ({why}): {remedy}")
 
 
-def open_store(folder: Path | str, *, verify: bool = False) -> TokenStore:
-    """Open a finished token store; with `verify`, all tokens are compared with their checksum.
+def open_store(folder: Path | str) -> TokenStore:
+    """Open a finished token store.
 
     Raises:
         UserError: if there is none, of this format version, whose files fit its metadata.
@@ -155,6 +155,4 @@ def open_store(folder: Path | str, *, verify: bool = False) -> TokenStore:
     if found != expected:
         raise store._damaged(TOKENS_FILE, f"it has {found} bytes, but {expected} were written")
     _ = store.documents, store.labels  # checked as they are read
-    if verify:
-        store.verify()
     return store
