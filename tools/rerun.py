@@ -91,7 +91,7 @@ def allowed(recorded: Results, contestant: str) -> tuple[float, float]:
     """The lowest and the highest final loss that agrees with the record of one that has a mean."""
     own = recorded.contestants[contestant]
     mean = own.final_loss.mean or math.nan
-    low, high = (mean if x is None else x for x in (own.final_loss.low, own.final_loss.high))
+    low, high = own.final_loss.interval or (mean, mean)
     finals = [loss for loss in own.curve[-1].losses if loss is not None]
     one_seed = len(finals) == 1
     spread = ONE_SEED_SHARE * mean if one_seed else max(_CLOSE_NATS, max(finals) - min(finals))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,14 +101,14 @@ class FileCorpus(Corpus):
         class_names: Collection[str] = (),
     ) -> None:
         super().__init__()
-        self.root, self._read, self._many = found.root, read, many
-        self._splits, self._labels = found.splits or {}, labels
+        self.root, self._tables = found.root, found.tables
+        self._read, self._many = read, many
+        self._splits, self._labels = found.splits or {}, labels or {}
         self.left_out = found.left_out
         ordered = list(found.files)
         if self._splits:
             ordered.sort(key=lambda name: SPLITS.index(self._splits[name]))
         self._to_read = {name: found.files[name] for name in ordered if found.files[name].is_file()}
-        self._tables = found.tables
         self.files = self._to_read | found.tables
         self._not_found = found.skipped + [
             SkippedFile(name=name, reason=f"{path} is missing")
@@ -130,8 +130,7 @@ class FileCorpus(Corpus):
             if self._many:
                 yield from (Document(pieces=(piece,), split=split) for piece in pieces)
             else:
-                label = self._labels[name] if self._labels is not None else None
-                yield Document(pieces=pieces, split=split, label=label)
+                yield Document(pieces=pieces, split=split, label=self._labels.get(name))
         if not self.sources:
             first = self.skipped[0].reason if self.skipped else f"{self.root} is empty"
             num_files = len(self._to_read) + len(self._not_found)
@@ -161,9 +160,8 @@ class FileCorpus(Corpus):
             self.skipped.append(SkippedFile(name=name, reason=f"{path}: {'; '.join(lost)}"))
 
 
-def check_classes(labels: Iterable[Label], class_names: Collection[str], where: str) -> None:
+def check_classes(labels: Iterable[Label], names: Sequence[str], where: str) -> None:
     """Refuse to learn fewer than two classes, and warn of those without training examples."""
-    names = tuple(class_names)
     seen = {index for each in labels for index in (each if isinstance(each, tuple) else (each,))}
     if len(seen) < 2:
         only = f"only {names[min(seen)]!r}" if seen else "nothing"
