@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from latentwave.errors import UserError
@@ -21,6 +21,7 @@ class Call:
 
     Attributes:
         states: the mixers' state of the sequence so far; None if it is not kept.
+        streams: the same for the layers of models inside `streaming`, by layer.
         segment_ids: (B, T), the documents of packed sequences.
         padding: which tokens are padding; None if none are.
         from_user: set by `documents` or `streaming`, for all models that run inside.
@@ -33,9 +34,11 @@ class Call:
         segment_ids: Tensor | None = None,
         padding: Padding | None = None,
         *,
+        streams: Mapping[nn.Module, MixerStates] | None = None,
         from_user: bool = False,
     ) -> None:
         self.states = states
+        self.streams = streams or {}
         self.segment_ids = segment_ids
         self.padding = padding
         self.from_user = from_user
@@ -75,16 +78,16 @@ def user_call() -> Call:
 
 def call_by_user(
     *,
-    states: MixerStates | None = None,
+    streams: Mapping[nn.Module, MixerStates] | None = None,
     segment_ids: Tensor | None = None,
     padding: Padding | None = None,
 ) -> Call:
     """A call for all models that run inside; what is None stays as in the call around it."""
     outer = user_call()
     return Call(
-        outer.states if states is None else states,
-        outer.segment_ids if segment_ids is None else segment_ids,
-        outer.padding if padding is None else padding,
+        segment_ids=outer.segment_ids if segment_ids is None else segment_ids,
+        padding=outer.padding if padding is None else padding,
+        streams={**outer.streams, **(streams or {})},
         from_user=True,
     )
 

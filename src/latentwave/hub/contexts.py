@@ -46,7 +46,9 @@ def streaming(model: nn.Module) -> Iterator[MixerStates]:
     Use it around a model that decodes with its own cache, so that its mixers keep state too:
     chunks of any length, even single tokens, then give the same result as the whole sequence.
     Outside the block every call starts a new sequence, even if the model itself continues one.
-    transformers models do not need it: their own caches carry the mixers' state.
+    transformers models do not need it: their own caches carry the mixers' state. Blocks of several
+    models nest. A model that runs a layer several times per call cannot stream: its mixers would
+    take each run for more tokens.
 
     Args:
         model: a plain PyTorch model with mixers.
@@ -78,5 +80,5 @@ def streaming(model: nn.Module) -> Iterator[MixerStates]:
     if anchor._mixed_list is not None:
         check_layers(anchor)
     states = MixerStates(static=False, is_sliding=False)
-    with use_call(call_by_user(states=states)):
+    with use_call(call_by_user(streams=dict.fromkeys(anchor._mixed_layers, states))):
         yield states

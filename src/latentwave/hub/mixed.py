@@ -182,8 +182,9 @@ def _mix(layer: nn.Module, site: Site, signal: Tensor) -> Tensor:
     # As in attention, a layer that will be rerun must not write into the cache.
     rerun = layer.training and getattr(layer, "gradient_checkpointing", False)
     padding, segment_ids, mask = call.padding, call.segment_ids, None
-    if call.states is not None and not rerun:
-        state = call.states.of(f"{site.layer_index}.{site.name}")
+    states = call.streams.get(layer, call.states)
+    if states is not None and not rerun:
+        state = states.of(f"{site.layer_index}.{site.name}")
         state.num_padded = None if padding is None else padding.num_padded
     # Layers of a model may be on different devices.
     if segment_ids is not None:
