@@ -1,10 +1,14 @@
 """Documents, padding and state where several models or unusual layers meet."""
 
 import itertools
+from typing import NamedTuple
 
+import pytest
 import torch
+from torch import nn
 
 import latentwave as lw
+from latentwave.errors import UserError
 from tests.comparing import assert_differ, assert_same
 from tests.hub import models
 from tests.hub.models import tokens
@@ -31,3 +35,50 @@ def test_models_inside_streaming_keep_states_of_their_own():
         state.reset()  # that of the draft alone
         assert_same(draft(ids), whole[1])
         assert_differ(target(ids), whole[0])
+
+
+class Named(NamedTuple):
+    hidden: torch.Tensor
+    cost: int
+
+
+class Returning(nn.Module):
+    """A layer that returns more than its signal, or something else."""
+
+    def __init__(self, wrap):
+        super().__init__()
+        self.norm, self.wrap = nn.LayerNorm(16), wrap
+
+    def forward(self, *, x):
+        return self.wrap(self.norm(x))
+
+
+@pytest.mark.parametrize("wrap", [lambda x: (x, 1), lambda x: [x, 1], lambda x: Named(x, 1)])
+def test_the_signal_is_the_first_of_several_outputs(wrap):
+    layer, x = Returning(wrap), torch.randn(1, 9, 16)
+    plain = layer(x=x)
+    lw.attach(nn.Sequential(layer), "wavelet", layers="", placement="all", context_length=16)
+    mixed = layer(x=x)
+    assert type(mixed) is type(plain)
+    assert_differ(mixed[0], plain[0])
+    assert mixed[1:] == plain[1:]
+
+
+@pytest.mark.parametrize(
+    ("wrap", "says"),
+    [
+        (lambda x: {"x": x}, "its first item, of Returning 0 is a dict"),
+        (lambda x: (None, x), "its first item, of Returning 0 is a NoneType"),
+    ],
+)
+def test_outputs_that_are_no_signal_are_named(wrap, says):
+    layer = Returning(wrap)
+    lw.attach(nn.Sequential(layer), "wavelet", layers="", placement="all", context_length=16)
+    with pytest.raises(UserError, match=says):
+        layer(x=torch.randn(1, 9, 16))
+
+
+def test_an_input_that_is_no_signal_is_named():
+    model = mixed(points=["attention"])
+    with pytest.raises(UserError, match="the first argument of attn in Block 0 is a NoneType"):
+        model.transformer.h[0].attn(None, torch.randn(1, 9, 16))

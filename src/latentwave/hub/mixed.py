@@ -48,7 +48,8 @@ class MixedPart(_Watching):
             if site.before and args:
                 args = (_mix(layer, site, args[0]), *args[1:])
             elif site.before:
-                kwargs[self._mixed_argument] = _mix(layer, site, kwargs[self._mixed_argument])
+                signal = kwargs.get(self._mixed_argument)
+                kwargs[self._mixed_argument] = _mix(layer, site, signal)
         output = super().__call__(*args, **kwargs)
         for site in sites:
             if not site.before:
@@ -171,8 +172,15 @@ def _reattach(layer: Any) -> None:
     mix_layer(layer, sites)
 
 
-def _mix(layer: nn.Module, site: Site, signal: Tensor) -> Tensor:
+def _mix(layer: nn.Module, site: Site, signal: Any) -> Tensor:
     """Run the mixer of a site with the state, documents and padding of the current call."""
+    if not isinstance(signal, Tensor):
+        what = "the first argument" if site.before else "the output, or its first item,"
+        raise UserError(
+            f"a mixer at {site.point!r} needs a tensor (B, T, D), but {what} of "
+            f"{site.path and site.path + ' in '}{type(layer).__name__} {site.layer_index} is a "
+            f"{type(signal).__name__}: choose other points"
+        )
     mixer = getattr(layer.get_submodule(site.holder) if site.holder else layer, site.name)
     call = CURRENT.call
     if call is None:  # the layer runs on its own
@@ -197,9 +205,13 @@ def _mix(layer: nn.Module, site: Site, signal: Tensor) -> Tensor:
 
 
 def _mix_output(layer: nn.Module, site: Site, output: Any) -> Any:
-    if isinstance(output, Tensor):
-        return _mix(layer, site, output)
-    return (_mix(layer, site, output[0]), *output[1:])
+    """Mix what a module returns: a tensor, or the first item of a tuple or list."""
+    if isinstance(output, tuple | list) and output:
+        mixed = [_mix(layer, site, output[0]), *output[1:]]
+        if isinstance(output, list):
+            return mixed
+        return output._make(mixed) if hasattr(output, "_make") else tuple(mixed)
+    return _mix(layer, site, output)
 
 
 class MixedModel(Swapped):
