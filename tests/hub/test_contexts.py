@@ -1,11 +1,13 @@
 """Documents, padding and state where several models or unusual layers meet."""
 
+import functools
 import itertools
 from typing import NamedTuple
 
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 import latentwave as lw
 from latentwave.errors import UserError
@@ -35,6 +37,35 @@ def test_models_inside_streaming_keep_states_of_their_own():
         state.reset()  # that of the draft alone
         assert_same(draft(ids), whole[1])
         assert_differ(target(ids), whole[0])
+
+
+class Masked(nn.Module):
+    """A layer whose signal comes after a mask that all calls share."""
+
+    def __init__(self):
+        super().__init__()
+        self.block = Decoder().transformer.h[0]
+
+    def forward(self, *, mask, x):
+        return self.block(x) * mask
+
+
+def test_checkpointed_layers_are_recognised_by_their_signal():
+    layer = mixed(nn.Sequential(Masked()), layers="", points="block", placement="all")[0]
+    inputs, mask = torch.randn(2, 2, 20, 16, dtype=torch.float64), torch.ones(1, 20, 16)
+    segments = [(torch.arange(20) // size).expand(2, -1) for size in (7, 5)]
+
+    def grads(run):
+        layer.zero_grad()
+        losses = []
+        for x, own in zip(inputs, segments, strict=True):
+            with lw.documents(own):
+                losses.append(run(mask=mask, x=x.requires_grad_()).square().sum())
+        sum(losses).backward()
+        return [p.grad.clone() for p in layer.parameters()]
+
+    checkpointed = functools.partial(checkpoint, layer, use_reentrant=False)
+    torch.testing.assert_close(grads(checkpointed), grads(layer))
 
 
 class Named(NamedTuple):

@@ -103,7 +103,7 @@ def call_of(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call |
     """The call that a run of a layer belongs to.
 
     Gradient checkpointing runs layers again in the backward pass, when another call may be
-    current, or none. The layer's input then identifies the call.
+    current, or none. The layer's signal then identifies the call.
 
     Raises:
         UserError: if the layer is run again and its call cannot be identified.
@@ -111,11 +111,11 @@ def call_of(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call |
     call = CURRENT.call
     if torch.compiler.is_compiling():
         return call
-    x = args[0] if args else next(iter(kwargs.values()), None)
+    x = _signal_among((*args, *kwargs.values()))
     backward_pass = _backward_pass()
     if backward_pass == -1 or (call is not None and call.backward_pass == backward_pass):
         # Reentrant checkpointing runs layers without gradients, but its inputs require them.
-        if isinstance(x, Tensor) and (torch.is_grad_enabled() or x.requires_grad):
+        if x is not None and (torch.is_grad_enabled() or x.requires_grad):
             with _lock:
                 _calls_by_input[x] = call
         if call is not None:
@@ -125,7 +125,7 @@ def call_of(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call |
         recorded: list[tuple[Tensor, Call | None]] = list(_calls_by_input.items())
     for tensor, recorded_call in reversed(recorded):
         # Reentrant checkpointing passes another tensor that shares the same memory.
-        if isinstance(x, Tensor) and (
+        if x is not None and (
             tensor is x or (tensor.data_ptr() == x.data_ptr() and tensor.shape == x.shape)
         ):
             return recorded_call
@@ -136,3 +136,13 @@ def call_of(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call |
             "inside lw.documents"
         )
     return call
+
+
+def _signal_among(inputs: tuple[Any, ...]) -> Tensor | None:
+    """The signal among a layer's inputs; several calls may share what comes before it."""
+    found = [
+        each
+        for each in inputs
+        if isinstance(each, Tensor) and each.is_floating_point() and each.dim() > 2
+    ]
+    return next((each for each in found if each.requires_grad), found[0] if found else None)
