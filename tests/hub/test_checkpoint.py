@@ -8,7 +8,7 @@ from transformers import AutoModel, AutoModelForCausalLM
 import latentwave as lw
 from latentwave.errors import UserError
 from latentwave.hub import attached_mixers
-from tests.hub.models import BACKBONES, gpt2, mixed, tokens
+from tests.hub.models import BACKBONES, gpt2, mixed, tiny_backbone_of, tokens
 from tests.mixers.cases import randomize
 
 
@@ -26,6 +26,13 @@ def test_save_and_load_are_exact(backbone, tmp_path):
     }
     lw.detach(loaded)  # and it can be taken apart as a fresh one can
     assert not attached_mixers(loaded)
+
+
+def test_layers_that_make_weights_on_the_host_while_built_on_the_meta_device(tmp_path):
+    model = mixed(tiny_backbone_of("DiffLlama", num_key_value_heads=2)(), "short_conv")
+    model.save_pretrained(tmp_path)
+    ids = tokens(1, 9)
+    assert torch.equal(lw.from_pretrained(tmp_path)(ids).logits, model(ids).logits)
 
 
 def test_sharded_weights_and_no_mixers(tmp_path):

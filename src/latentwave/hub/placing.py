@@ -18,7 +18,12 @@ def like_layer(mixer: Mixer, module: nn.Module, layer: nn.Module) -> Mixer:
     """
     weights = itertools.chain(_floating_parameters(module), _floating_parameters(layer))
     weight = next(weights, None)
-    return mixer if weight is None else mixer.to(device=weight.device, dtype=weight.dtype)
+    if weight is None:
+        return mixer
+    # While a model is built on the meta device, some layers make weights on another one.
+    tensors = itertools.chain(mixer.parameters(), mixer.buffers())
+    stays = any(tensor.is_meta for tensor in tensors)
+    return mixer.to(device=None if stays else weight.device, dtype=weight.dtype)
 
 
 def shard_like(mixer: Mixer, layer: nn.Module) -> None:
