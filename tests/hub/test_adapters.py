@@ -132,6 +132,25 @@ def test_mixers_of_a_wrapped_model_alone(kind, tmp_path):
     assert torch.equal(plain(ids).logits, expected)
 
 
+def test_the_mixers_of_the_active_adapter_are_saved(tmp_path):
+    config, ids, backbone = LoraConfig(**SAVED), tokens(1, 8), llama()
+    model = get_peft_model(mixed(copy.deepcopy(backbone), "short_conv"), config)
+    model.add_adapter("other", config)
+    for name in ("default", "other"):
+        model.set_adapter(name)
+        for each in all_mixers(model):
+            with torch.no_grad():
+                each.mixer.kernels.add_(len(name))
+        lw.save_mixers(model, tmp_path / name)
+    for name in ("default", "other"):
+        model.set_adapter(name)
+        alone = lw.load_mixers(copy.deepcopy(backbone), tmp_path / name)
+        assert torch.equal(alone(ids).logits, model(ids).logits)
+    trained = {id(p) for each in all_mixers(model) for p in each.mixer.parameters()}
+    with model.disable_adapter():
+        assert not trained & {id(p) for each in all_mixers(model) for p in each.mixer.parameters()}
+
+
 @pytest.mark.parametrize(
     "wrap",
     [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
@@ -59,14 +58,11 @@ def attached_mixers(model: nn.Module) -> dict[int, Mixer]:
     return {each.layer_index: each.mixer for each in all_mixers(model) if each.name == MIXER_NAME}
 
 
-def _unwrapped(module: nn.Module) -> Mixer:
-    """The mixer in use: PEFT keeps the one it trains after the original."""
-    return list(_outermost(module))[-1]
-
-
-def _outermost(module: nn.Module) -> Iterator[Mixer]:
-    if isinstance(module, Mixer):
-        yield module
-    else:
-        for child in module.children():
-            yield from _outermost(child)
+def _unwrapped(wrapper: Any) -> Mixer:
+    """The mixer in use: PEFT keeps one for each adapter that trains it, beside the original."""
+    trained = getattr(wrapper, "modules_to_save", None)
+    if trained is not None:
+        active = [] if wrapper.disable_adapters else wrapper.active_adapters
+        names = [name for name in active if name in trained]
+        wrapper = trained[names[0]] if names else wrapper.original_module
+    return next(module for module in wrapper.modules() if isinstance(module, Mixer))
