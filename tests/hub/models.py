@@ -116,6 +116,8 @@ UNUSUAL_BACKBONES = {
         activation_sparsity_pattern=[0.0] * 3,
     ),
     "minimax": tiny_backbone_of("MiniMax", num_key_value_heads=2, head_dim=8, num_local_experts=2),
+    # Its past is an argument of its own.
+    "rwkv": tiny_backbone_of("Rwkv", attention_hidden_size=16),
 }
 
 # Their heads do not pass extra arguments on to the decoder.

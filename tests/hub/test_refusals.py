@@ -194,6 +194,7 @@ def test_layers_may_be_wrapped_after_mixers_were_attached():
     [
         ("gemma3n", "block", r"take an input of shape \(2, 1, 2, 16\) for \(1, 2\) tokens"),
         ("minimax", "mlp_output", "MiniMax uses cache of its own"),
+        ("rwkv", "block", "RwkvModel keeps its past outside of transformers' cache"),
     ],
 )
 def test_layers_of_another_form(backbone, points, says):

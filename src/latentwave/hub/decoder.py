@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PretrainedConfig, PreTrainedModel
 
 from latentwave.errors import UserError
-from latentwave.hub.cache import cache_argument
+from latentwave.hub.cache import CACHE_ARGUMENTS, cache_argument
 from latentwave.mixers import head_roles
 from latentwave.mixers.base import Projection
 
@@ -136,6 +137,12 @@ def check_form(decoder: Decoder, *, between: bool) -> None:
             cache.
     """
     model: Any = decoder.module
+    taken = inspect.signature(model.forward).parameters.keys()
+    if "use_cache" in taken and not taken & set(CACHE_ARGUMENTS):
+        raise UserError(
+            f"{type(model).__name__} keeps its past outside of transformers' cache, which carries "
+            "the mixers' state: generation would forget what the mixers have seen"
+        )
     weight = next(model.parameters(), None)
     if weight is None or any(type(each).__name__ == "DTensor" for each in model.parameters()):
         return
