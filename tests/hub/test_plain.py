@@ -293,17 +293,17 @@ def test_layers_that_take_tokens_first():
         lw.assert_causal(model, tokens(2, 20))
 
 
-def test_mixers_of_layers_given_one_by_one_are_loaded_where_they_were_attached(tmp_path):
-    def attached(model):
-        return mixed(model=model, layers=list(model.transformer.h))
-
-    model, other = attached(Decoder()), Decoder()
+def test_layers_given_one_by_one_are_found_again(tmp_path):
+    model, other, ids = Decoder(), Decoder(), tokens(1, 9)
+    other.load_state_dict(model.state_dict())
+    layers = list(model.transformer.h)
+    mixed(model=model, layers=[torch.compile(layers[0]), layers[2]], placement="all")
     lw.save_mixers(model, tmp_path)
-    with pytest.raises(UserError, match="layers given one by one.*attach the same mixers"):
-        lw.load_mixers(other, tmp_path)
-    lw.load_mixers(attached(other), tmp_path)
-    for each, again in zip(all_mixers(model), all_mixers(other), strict=True):
-        assert torch.equal(each.mixer.kernels, again.mixer.kernels)
+    for target in (other, other, lw.detach(copy.deepcopy(model))):
+        assert torch.equal(lw.load_mixers(target, tmp_path)(ids), model(ids))
+    assert [each.layer_index for each in all_mixers(other)] == [0, 0, 1, 1]
+    with pytest.raises(UserError, match="has no module 'transformer.h.0'; its lists"):
+        lw.load_mixers(nn.Sequential(*layers), tmp_path)
 
 
 def test_the_width_is_that_of_the_residual_stream():

@@ -30,7 +30,7 @@ from latentwave.hub.mixed import (
 )
 from latentwave.hub.placement import Mixers, Placed, Placement, as_placed
 from latentwave.hub.placing import like_layer, shard_like
-from latentwave.hub.plain import Layers, plain_decoder
+from latentwave.hub.plain import Layers, layer_names, plain_decoder
 from latentwave.hub.points import Site, find_sites
 from latentwave.hub.swapping import restore_class
 from latentwave.mixers import MixerConfig, build_mixer
@@ -45,7 +45,7 @@ _FORM: dict[str, Any] = {  # required keys and their types
     "mixers": Sequence[Any],
 }
 _PLAIN_FORM: dict[str, Any] = {  # additional keys for plain PyTorch models
-    "layers": str | None,
+    "layers": str | Sequence[str],
     "modules": Mapping[str, str],
     "channels": int,
 }
@@ -86,7 +86,7 @@ def attach(
             (mixer, points) pairs, where points None means the default and no two mixers share a
             point: [("kv_shift", "qkv"), (MixerConfig(…), ["attention", "mlp"])].
         layers: only for models outside transformers: the dotted name of the list that holds the
-            layers, such as "transformer.h", the list itself, or the layers.
+            layers, such as "transformer.h", the list itself, the layers, or their names.
         modules: the paths of "attention" and "mlp" inside a layer, such as {"mlp": "mlp"};
             default: found by name.
         placement: which layers: "between" (every layer but the last), "all", or a list of
@@ -196,6 +196,8 @@ def _insert(
     if decoder.config is None:
         where = {"layers": decoder.name, "modules": dict(modules or {})}
         where |= {"channels": decoder.channels}
+        if decoder.name is None:
+            where["layers"] = layer_names(model, decoder.layers)
     else:
         mix_decoder(decoder.module, decoder.config)
         mix_models(model)
@@ -276,11 +278,6 @@ def attach_from_config(model: Model, saved: Any, where: str) -> Model:
         _check_entry(saved, _FORM if known else _FORM | _PLAIN_FORM)
         if known:
             decoder = find_decoder(model)
-        elif saved["layers"] is None:
-            raise UserError(
-                "the mixers were attached to layers given one by one, so their places are not "
-                "saved: attach the same mixers in the same way first, then load"
-            )
         else:
             decoder = plain_decoder(model, saved["layers"], saved["channels"])
         entry = _insert(

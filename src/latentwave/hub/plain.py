@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from latentwave.errors import UserError
 from latentwave.hub.decoder import Decoder, uncompiled
 
-Layers = str | nn.Module | Iterable[nn.Module]
+Layers = str | nn.Module | Iterable[nn.Module | str]
 
 # Names for the context length in the configurations of known training scripts.
 _LENGTHS = ("block_size", "max_position_embeddings", "max_seq_len", "sequence_len", "n_ctx")
@@ -22,24 +22,17 @@ def plain_decoder(model: nn.Module, layers: Layers, channels: int | None) -> Dec
     Args:
         model: whose layers map (B, T, D) to (B, T, D).
         layers: the dotted name of the list that holds them, such as "transformer.h", the list
-            itself, or the layers.
+            itself, the layers, or their names.
         channels: D; None: read from the layers' norms.
 
     Raises:
         UserError: if there are no such layers, one appears twice, or D cannot be determined.
     """
     name = layers if isinstance(layers, str) else None
+    container: Any = layers
     if isinstance(layers, str):
-        try:
-            container: Any = model.get_submodule(layers)
-        except AttributeError as error:
-            lists = [n for n, m in model.named_modules() if isinstance(m, nn.ModuleList) and n]
-            raise UserError(
-                f"{type(model).__name__} has no module {layers!r}; its lists of modules are "
-                f"{', '.join(lists) or 'none'}"
-            ) from error
+        container = _submodule(model, layers)
     else:
-        container = layers
         name = next((n for n, module in model.named_modules() if module is layers), None)
     if isinstance(container, nn.ModuleDict):
         container = container.values()
@@ -48,7 +41,10 @@ def plain_decoder(model: nn.Module, layers: Layers, channels: int | None) -> Dec
             f"layers={layers!r} is a {type(container).__name__}: pass the list of decoder layers, "
             "or its path"
         )
-    found = [uncompiled(layer) for layer in container]
+    found = [
+        uncompiled(_submodule(model, layer) if isinstance(layer, str) else layer)
+        for layer in container
+    ]
     inside = {id(module) for module in model.modules()}
     if not found or not all(id(layer) in inside for layer in found):
         raise UserError(f"layers must be modules inside the model, got {layers!r}")
@@ -80,6 +76,23 @@ def plain_decoder(model: nn.Module, layers: Layers, channels: int | None) -> Dec
         context_length=length,
         name=name,
     )
+
+
+def layer_names(model: nn.Module, layers: Iterable[nn.Module]) -> list[str]:
+    """The dotted names of layers in a model, as if none were compiled by itself."""
+    names = {id(module): name for name, module in model.named_modules()}
+    return [names[id(layer)].replace("._orig_mod", "") for layer in layers]
+
+
+def _submodule(model: nn.Module, name: str) -> nn.Module:
+    try:
+        return model.get_submodule(name)
+    except AttributeError as error:
+        lists = [n for n, m in model.named_modules() if isinstance(m, nn.ModuleList) and n]
+        raise UserError(
+            f"{type(model).__name__} has no module {name!r}; its lists of modules are "
+            f"{', '.join(lists) or 'none'}"
+        ) from error
 
 
 def _width(layers: Iterable[nn.Module]) -> int:
