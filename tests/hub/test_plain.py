@@ -270,6 +270,8 @@ def test_layers_of_torch_call_their_mixers_in_evaluation():
         torch.testing.assert_close(model(ids), model.train()(ids))
     lw.detach(model)
     assert all(layer.activation_relu_or_gelu == 1 for layer in model.encoder.layers)
+    with pytest.raises(UserError, match="would filter the queries alone"):
+        mixed(model=model, layers="encoder.layers", points=["attention"])
     with pytest.raises(UserError, match="build it with enable_nested_tensor=False"):
         mixed(model=Encoder(nested=True), layers="encoder.layers", channels=16)
 

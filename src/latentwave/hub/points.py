@@ -161,11 +161,18 @@ def find_sites(
     holder = part if isinstance(layer, nn.ModuleList | nn.ModuleDict) else ""
     if point not in ("qkv", "mlp_hidden"):
         _check_called(module, f"{part} of {where}")
-        if point.endswith("_output") and "residual" in inspect.signature(module.forward).parameters:
+        taken = inspect.signature(module.forward).parameters.keys()
+        if point.endswith("_output") and "residual" in taken:
             raise UserError(
                 f"{part} of {where} adds the residual stream itself ({type(module).__name__}."
                 f"forward takes it), so what it returns is not its own output: choose other points "
                 f"than {point!r}"
+            )
+        if point == "attention" and ({"key", "value"} <= taken or {"k", "v"} <= taken):
+            raise UserError(
+                f"{part} of {where} ({type(module).__name__}) takes queries, keys and values "
+                "apart, so a mixer on its input would filter the queries alone: choose other "
+                'points, such as "attention_output"'
             )
         return [
             Site(
