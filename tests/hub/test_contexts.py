@@ -39,6 +39,14 @@ def test_models_inside_streaming_keep_states_of_their_own():
         assert_differ(target(ids), whole[0])
 
 
+@pytest.mark.unchecked
+@pytest.mark.parametrize("name", ["segment_ids", "padding_mask"])
+@pytest.mark.parametrize(("value", "got"), [([[0, 1]], "list"), (torch.ones(2), r".*\(2,\)")])
+def test_documents_are_tensors_with_two_dimensions(name, value, got):
+    with pytest.raises(UserError, match=rf"{name} must be a tensor \(batch, tokens\), got {got}"):
+        lw.documents(**{name: value}).__enter__()
+
+
 class Masked(nn.Module):
     """A layer whose signal comes after a mask that all calls share."""
 

@@ -30,11 +30,20 @@ def documents(
         segment_ids: (B, T), integers: no mixer reaches across a change of id.
         padding_mask: (B, T), True or 1 for real tokens; mixers skip padding.
 
+    Raises:
+        UserError: if either is not a tensor of two dimensions.
+
     Example:
         >>> import torch
         >>> with documents(torch.tensor([[0, 0, 0, 1, 1]])):
         ...     pass  # loss = model(tokens, targets)
     """
+    for name, given in (("segment_ids", segment_ids), ("padding_mask", padding_mask)):
+        if given is not None and not (isinstance(given, Tensor) and given.dim() == 2):
+            shape = f" of shape {tuple(given.shape)}" if isinstance(given, Tensor) else ""
+            raise UserError(
+                f"{name} must be a tensor (batch, tokens), got {type(given).__name__}{shape}"
+            )
     with use_call(call_by_user(segment_ids=segment_ids, padding=Padding.of(padding_mask))):
         yield
 
