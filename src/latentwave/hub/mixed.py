@@ -69,7 +69,8 @@ class MixedLayer(_Watching):
         if self._mixed_at[0] is not self:
             raise UserError(
                 f"this {type(self).__name__} is a copy of a layer with mixers: copy the whole "
-                "model, or copy layers before you attach mixers"
+                "model, or copy layers before you attach mixers; on several GPUs, train with "
+                "DistributedDataParallel (torchrun) instead of DataParallel"
             )
         patched = self.__dict__.get("forward")
         ours = getattr(patched, "__func__", None) is type(self).forward
