@@ -25,7 +25,7 @@ class PyramidMixer(ChannelMixer):
 
     Each average is computed from the previous one by doubling: a receptive field of 2^K tokens, up
     to L, for 4K operations and K parameters per channel. The weights start at 0, so the mixer
-    starts as the identity.
+    starts as the identity. Infinities and NaN stay in its running sums as in those of `wavelet`.
 
     Reference: the fixed averages of WaveletGPT (Verma, 2024), here all of them in each channel,
     with learned weights.

@@ -43,6 +43,9 @@ class WaveletMixer(ChannelMixer):
     moving average over w = 2^k tokens. Each channel has the same level in every layer. No
     parameters.
 
+    With a state, single tokens update a running sum. An infinity or a NaN stays in it until a call
+    with several tokens or a new state; in a whole sequence it is gone after its window.
+
     Reference: WaveletGPT (Verma, 2024), extended by other shares, halves, schedules and wavelets,
     the residual form and the boundary "mean".
 
