@@ -116,6 +116,14 @@ def test_whole_rotary_pairs_are_offset(name, options):
     assert head.nonzero().flatten().tolist() == [2, 3, 6, 7]
 
 
+def test_heads_of_layers_without_positions():
+    model = llama()
+    model.config.layer_types = ["full_attention"] * 3
+    model.config.rope_parameters = {"full_attention": None}
+    lw.attach(model, "key_offset", context_length=16)
+    assert {each.mixer.heads for each in all_mixers(model)} == {"kk"}
+
+
 def test_a_chain_tells_its_mixers_their_heads():
     pair = [
         {"kind": "kv_shift"},

@@ -235,7 +235,7 @@ def projection_of(decoder: Decoder, name: str, *, layer_index: int, channels: in
     width = getattr(config, "rotary_dim", None)
     rope = getattr(config, "rope_parameters", None) or {}
     if getattr(config, "layer_types", None):
-        rope = rope.get(config.layer_types[layer_index], rope)
+        rope = rope.get(config.layer_types[layer_index], rope) or {}
     factor = rope.get("partial_rotary_factor")
     # "proportional" rotates pairs of the whole head, some of them by an angle of 0.
     if width is None and factor is not None and rope.get("rope_type") != "proportional":
