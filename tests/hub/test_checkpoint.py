@@ -8,6 +8,7 @@ from transformers import AutoModel, AutoModelForCausalLM
 import latentwave as lw
 from latentwave.errors import UserError
 from latentwave.hub import attached_mixers
+from tests.comparing import assert_same
 from tests.hub.models import BACKBONES, gpt2, mixed, tiny_backbone_of, tokens
 from tests.mixers.cases import randomize
 
@@ -33,6 +34,19 @@ def test_layers_that_make_weights_on_the_host_while_built_on_the_meta_device(tmp
     model.save_pretrained(tmp_path)
     ids = tokens(1, 9)
     assert torch.equal(lw.from_pretrained(tmp_path)(ids).logits, model(ids).logits)
+
+
+def test_names_that_old_checkpoints_replace(tmp_path):
+    """Those of Mixtral call an MLP "block_sparse_moe", in the middle of any name."""
+    model = tiny_backbone_of("Mixtral", num_key_value_heads=1, num_local_experts=2)().float()
+    ids = tokens(1, 9)
+    mixed(model, "short_conv", ["mlp", "mlp_output"]).save_pretrained(tmp_path)
+    with lw.register():
+        same = AutoModelForCausalLM.from_pretrained(tmp_path)
+    for again in (lw.from_pretrained(tmp_path), same):
+        assert_same(again(ids).logits, model(ids).logits)
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert_same(plain(ids).logits, lw.detach(model)(ids).logits)
 
 
 def test_sharded_weights_and_no_mixers(tmp_path):

@@ -250,6 +250,15 @@ class MixedModel(Swapped):
         )
         cls.forward = forward
 
+    def save_pretrained(self, *args: Any, **options: Any) -> Any:
+        """Save under the names in memory.
+
+        The names of some older checkpoints replace parts of any name, such as "mlp" of Mixtral, and
+        those of mixers would not be found again.
+        """
+        options.setdefault("save_original_format", False)
+        return super().save_pretrained(*args, **options)  # type: ignore[misc]
+
     def init_continuous_batching(self, *args: Any, **kwargs: Any) -> Any:
         """Refuse continuous batching early, in the caller's thread.
 
