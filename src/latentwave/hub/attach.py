@@ -18,15 +18,13 @@ from latentwave.hub.decoder import (
     is_transformers,
     projection_of,
 )
-from latentwave.hub.mixed import (
+from latentwave.hub.mixed_layers import mix_layer, sites_of, unmix_layer
+from latentwave.hub.mixed_models import (
     MixedDecoder,
     MixedModel,
     mix_decoder,
-    mix_layer,
     mix_models,
-    sites_of,
     unmix_decoder,
-    unmix_layer,
 )
 from latentwave.hub.placement import Mixers, Placed, Placement, as_placed
 from latentwave.hub.placing import like_layer, shard_like

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from latentwave.hub.mixed import sites_of
+from latentwave.hub.mixed_layers import sites_of
 from latentwave.hub.points import MIXER_NAME, Point
 from latentwave.mixers import Mixer
 

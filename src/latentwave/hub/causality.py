@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from latentwave.errors import UserError
 from latentwave.hub.attached import all_mixers, is_attached
 from latentwave.hub.decoder import decoder_layers, eval_mode, find_decoder
-from latentwave.hub.mixed import sites_of
+from latentwave.hub.mixed_layers import sites_of
 from latentwave.mixers import Mixer
 
 

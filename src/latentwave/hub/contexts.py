@@ -11,7 +11,8 @@ from latentwave.errors import UserError
 from latentwave.hub.attached import find_anchor
 from latentwave.hub.cache import MixerStates
 from latentwave.hub.calls import call_by_user, use_call
-from latentwave.hub.mixed import MixedDecoder, MixedLayer, MixedPart, check_layers
+from latentwave.hub.mixed_layers import MixedLayer, MixedPart, check_layers
+from latentwave.hub.mixed_models import MixedDecoder
 from latentwave.hub.padding import Padding
 
 

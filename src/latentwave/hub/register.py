@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from latentwave.hub.attach import attach_from_config
 from latentwave.hub.attached import is_attached
 from latentwave.hub.configs import saved_mixers
-from latentwave.hub.mixed import mix_models
+from latentwave.hub.mixed_models import mix_models
 from latentwave.mixers import Mixer
 
 _LOCK = threading.Lock()
