@@ -334,6 +334,10 @@ def test_what_cannot_start_leaves_no_folder(finished, store, text, tmp_path):
         ({"settings": {}}, "at least one setting"),
         ({"settings": {"strong": {"training": {"learning_rat": 1}}}}, "learning_rat"),
         ({"search": {"factors": [1, 0.5]}}, "ascending"),
+        (
+            {"search": {"widen": 1}},
+            r"widen=1 widens no grid: search.factors \[1.0\] must be several",
+        ),
         ({"search": {"factors": [0.5, 1], "seed": 0}}, "search.seed 0 must not be among"),
         ({"search": {"sizes": ["xl"]}}, "search.sizes names xl; there are s, m"),
         ({"lengths": 3}, "lengths"),

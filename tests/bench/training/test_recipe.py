@@ -117,6 +117,8 @@ OF_A_CONTESTANT = [
         ({"training": {"steps": 1}}, "training.steps"),
         ({"tuning": {"learning_rates": [1e-3]}}, "several or none"),
         ({"tuning": {"learning_rates": [2e-3, 1e-3]}}, "ascending, got"),
+        ({"tuning": {"widen": 2}}, "tuning.widen=2 widens no grid"),
+        ({"tuning": {"learning_rates": [1e-3, 2e-3], "widen": -1}}, "widen must be >= 0, got -1"),
         (
             {"tuning": {"learning_rates": [1e-3, 2e-3], "seeds": [0]}},
             r"tuning.seeds \[0\] must not be among the seeds \[0\]",

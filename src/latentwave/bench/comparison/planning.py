@@ -125,7 +125,7 @@ def tuning_recipes(
                 )
             },
             seeds=tuning.seeds,
-            tuning=dataclasses.replace(tuning, learning_rates=[]),
+            tuning=dataclasses.replace(tuning, learning_rates=[], widen=0),
         )
         for name, rate in wanted
     }

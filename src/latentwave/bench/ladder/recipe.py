@@ -88,6 +88,11 @@ class RateSearchConfig:
         factors = self.factors
         if not factors or factors != sorted(set(factors)) or factors[0] <= 0:
             raise UserError(f"search.factors must be > 0 and ascending, got {factors}")
+        if self.widen and len(factors) < 2:
+            raise UserError(
+                f"search.widen={self.widen} widens no grid: search.factors {factors} must be "
+                "several"
+            )
 
 
 @with_config(STRICT)

@@ -52,6 +52,8 @@ class TuningConfig:
             raise UserError(f"tuning.learning_rates must be > 0 and ascending, got {rates}")
         if len(rates) == 1:
             raise UserError(f"tuning.learning_rates must be several or none, got {rates}")
+        if self.widen and not rates:
+            raise UserError(f"tuning.widen={self.widen} widens no grid: set tuning.learning_rates")
         check_seeds("tuning.seeds", self.seeds)
 
 

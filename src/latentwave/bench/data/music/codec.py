@@ -25,13 +25,9 @@ _IN_BEATS: dict[str, Any] = {
 # MidiTok's class, its steps to the beat by ranges of beats, and its other settings. Two beats are a
 # second at 120 a minute, so 50 steps to the beat are 10 ms.
 _SETTINGS: dict[str, tuple[str, dict[tuple[int, int], int], dict[str, Any]]] = {
-    # note-on, note-off, time shifts of 10 ms to 1 s, and velocities
     "midi-like": ("MIDILike", {(0, 2): 50}, _IN_TIME),
-    # time shifts, and notes with velocity and duration
     "tsd": ("TSD", {(0, 2): 50, (2, 20): 10}, _IN_TIME),
-    # pitch, velocity, duration, time shift, always in this order
     "structured": ("Structured", {(0, 10): 50}, _IN_TIME),
-    # bars, positions in the bar, tempos, and notes with velocity and duration in beats
     "remi": ("REMI", {(0, 4): 12, (4, 12): 6}, _IN_BEATS),
 }
 TOKENIZERS = tuple(_SETTINGS)
@@ -159,6 +155,28 @@ class EventCodec(MediaCodec):
         return codec
 
 
-CODECS: tuple[type[EventCodec], ...] = tuple(
-    type(name, (EventCodec,), {"kind": kind}) for kind, (name, *_) in _SETTINGS.items()
-)
+class MidiLike(EventCodec):
+    """Note-on, note-off, time shifts of 10 ms to 1 s, and velocities."""
+
+    kind = "midi-like"
+
+
+class Remi(EventCodec):
+    """Bars, positions in the bar, tempos, and notes with velocity and duration in beats."""
+
+    kind = "remi"
+
+
+class Tsd(EventCodec):
+    """Time shifts, and notes with velocity and duration."""
+
+    kind = "tsd"
+
+
+class Structured(EventCodec):
+    """Pitch, velocity, duration, time shift, always in this order."""
+
+    kind = "structured"
+
+
+CODECS: tuple[type[EventCodec], ...] = (MidiLike, Tsd, Structured, Remi)
