@@ -1,5 +1,6 @@
 """A ladder from its recipe to ladder.json, killed and resumed."""
 
+import io
 import json
 import math
 import shutil
@@ -114,6 +115,23 @@ def test_other_processes_give_the_same(finished, store, text, tmp_path, workers)
     assert run_ladder(ladder, store, workers=workers, console=QUIET) == 0
     own, expected = (losses(assemble(each, store)) for each in (ladder, finished))
     assert own == pytest.approx(expected, abs=1e-4)  # other threads sum in another order
+
+
+def test_all_contestants_get_a_seed_before_one_gets_two(store, text, tmp_path):
+    sizes = {"s": {"seeds": [7, 3]}, "m": {"seeds": [1, 0], "backbone": {"hidden_size": 16}}}
+    changes = {"sizes": sizes, "budgets": [1], "search": {"factors": [0.5, 1.0], "budget": 1}}
+    ladder = Ladder(recipe_of(text, **changes), store, tmp_path / "ladder")
+    output = io.StringIO()
+    assert run_ladder(ladder, store, console=Console(file=output, width=200)) == 0
+    order = [
+        line.split(" ")[1].strip(":").split("/")[1:] for line in output.getvalue().split("\n")[:-1]
+    ]
+    turns = [
+        [(size, name, f"seed{seed}") for size, seed in seeds for name in ("none", "it")]
+        for seeds in ([("m", 1), ("s", 7)], [("m", 0), ("s", 3)])
+    ]
+    searches = [(size, name, "search") for size in ("m", "s") for name in ("none", "it")]
+    assert [tuple(each) for each in order] == searches + turns[0] + turns[1]
 
 
 def test_a_trunk_and_its_branches_are_compiled_alike(store, text, tmp_path, monkeypatch):

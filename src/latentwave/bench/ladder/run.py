@@ -60,7 +60,11 @@ def run_ladder(
     failed: dict[Path, BaseException] = {}
 
     def add_ready() -> None:
-        """Let trunks wait whose search has ended, the dearest first, or widen the search."""
+        """Let trunks wait whose search has ended, or widen the search.
+
+        First all searches, then the first seed of every cell, and so on, the dearest first, so
+        that a ladder that is stopped has about as many seeds of all contestants.
+        """
         nonlocal total
         wider = [searches[cell] for cell in needed if ladder.widen(cell)]
         waiting.extend(wider)
@@ -71,7 +75,7 @@ def run_ladder(
             unit.check(store)
             if not unit.is_finished():
                 waiting.append(unit)
-        waiting.sort(key=lambda unit: -unit.cost)
+        waiting.sort(key=lambda unit: (unit.turn, -unit.cost))
 
     add_ready()
     ends = (workers or Workers()).each(run_unit, waiting, lambda: time.monotonic() > deadline)
@@ -162,6 +166,7 @@ class Ladder:
             contestant=cell.contestant,
             seed=search.seed,
             runs=runs,
+            turn=0,
             cost=search.budget * len(runs) * num_parameters**2,
         )
 
@@ -230,9 +235,10 @@ class Ladder:
                 contestant=cell.contestant,
                 seed=seed,
                 runs=runs,
+                turn=turn,
                 cost=rung.budgets[-1] * rung.num_parameters**2,
             )
-            for seed in self.recipe.sizes[cell.size].seeds
+            for turn, seed in enumerate(self.recipe.sizes[cell.size].seeds, start=1)
         ]
 
     def seed_folder(self, cell: Cell, seed: int) -> Path:

@@ -36,7 +36,8 @@ class Unit:
     contestant: str
     seed: int  # of weights and batches
     runs: list[Run]  # in order
-    cost: float  # tokens times parameters, to start the longest first
+    turn: int  # 0 for a search, n for a cell's nth seed: one turn starts before the next
+    cost: float  # tokens times parameters, to start the longest of a turn first
 
     def is_finished(self) -> bool:
         """Whether all results are there; a trunk's is of no use once its branches have ended."""
