@@ -177,6 +177,20 @@ def test_what_is_written_is_read(finished, store, tmp_path):
     assert "http://" not in page.replace("http://www.w3.org", "")
 
 
+def test_one_seed_at_one_size_has_neither_intervals_nor_verdicts():
+    shown = {}
+    for name in ("ladder-gpu", "screening-text"):
+        output = io.StringIO()
+        report.print_ladder(read_ladder(ROOT / "results" / name), Console(file=output, width=120))
+        lines = output.getvalue().split("\n")
+        shown[name] = "\n".join(line for line in lines if not line.startswith("by tokens"))
+    assert "# strong, the rule for a default" in shown["ladder-gpu"]
+    assert "yes  1.21 [1.13, 1.31]" in shown["ladder-gpu"]
+    assert "the rule for a default" not in shown["screening-text"]
+    assert "[" not in shown["screening-text"]
+    assert "+0.028 1.59×*" in shown["screening-text"]
+
+
 def test_a_plan_counts_what_would_be_trained(store, text, tmp_path):
     ladder = Ladder(recipe_of(text), store, tmp_path / "not-there")
     small, middle = rungs = plan_ladder(ladder, store, rounds=1)

@@ -72,31 +72,6 @@ def _ended(setting: Setting, contestant: str) -> set[tuple[str, float, int]]:
     return finite | set(setting.diverged.get(contestant, ()))
 
 
-def describe_promotion(promotion: Promotion) -> str:
-    """One line: the verdict, and the weakest point of each part of the rule."""
-    parts = [
-        ("saves " + promotion.measure, promotion.saves, "least {:.2f}", "[{:.2f}, {:.2f}]"),
-        ("beats controls", promotion.beats_controls, "least {:+.3f} nats", "[{:+.3f}, {:+.3f}]"),
-        ("lasts with size", promotion.lasts, "largest ÷ smallest {:.2f}", "[{:.2f}, {:.2f}]"),
-    ]
-    verdict = "promoted" if promotion.promoted else "not promoted"
-    lines = [f"{promotion.setting} {promotion.contestant}: {verdict}"]
-    for title, check, mean, ends in parts:
-        if check is None:
-            lines.append(f"{title}: not tested")
-            continue
-        shown = mean.format(check.value.mean)
-        low, high = check.value.low, check.value.high
-        if low is not None and high is not None and low < high:  # one seed spans no interval
-            shown += " " + ends.format(low, high)
-        lines.append(f"{title}: {'yes' if check.passed else 'no'} ({shown}, {check.where})")
-    if promotion.num_missing:
-        lines.append(f"{promotion.num_missing} runs of it and beside it are missing")
-    if promotion.measure == "tokens":
-        lines.append("steps were not timed")
-    return "; ".join(lines)
-
-
 def _saves(saved: _Saved, diverged: Sequence[tuple[str, float, int]] | None) -> Check | None:
     if diverged:
         size, budget, _ = diverged[0]

@@ -8,22 +8,35 @@ import yaml
 from rich.console import Console
 
 from latentwave.bench.ladder import RungPlan
-from latentwave.bench.ladder.promotion import describe_promotion
 from latentwave.bench.ladder.results import (
+    Check,
     HeldOut,
     Interval,
     LadderResults,
     Multiplier,
+    Promotion,
     RateSearch,
 )
-from latentwave.bench.report.formats import MISSING, Cell, format_count, format_share, in_words
+from latentwave.bench.report.formats import (
+    MISSING,
+    Cell,
+    format_count,
+    format_share,
+    in_brackets,
+    in_words,
+)
 from latentwave.bench.report.ladder_charts import ends_of, ladder_charts, mean_loss, of_the_headline
-from latentwave.bench.report.page import Page, Section, make_table, print_table
+from latentwave.bench.report.page import Page, Section, Table, make_table, print_table
 
 _METHOD = (
     "Every point is the end of a training run whose learning rate was annealed to zero. Intervals "
     "are 95 %, from the spread over seeds pooled over the ladder. An asterisk, and a hollow point, "
     "mark losses below every run of the plain decoder at that size: there its law is extrapolated."
+)
+
+_RULE = (
+    "what a mixer saves, gains over a control, and keeps from the smallest size to the largest, "
+    "where each is least"
 )
 
 
@@ -43,7 +56,6 @@ def ladder_page(results: LadderResults) -> Page:
         for c in results.costs
     )
     predicted = "The largest budget of each size, predicted from a law of all smaller ones."
-    verdicts = [describe_promotion(each) for each in results.promotions]
     checks = [_held_out(each) for each in results.held_out]
     searches = [_searched(each) for each in results.searches]
     machines = [in_words(each) for each in results.environments]
@@ -52,7 +64,10 @@ def ladder_page(results: LadderResults) -> Page:
     sections += [
         Section(title="Diverged", items=_diverged(results)),
         Section(title="Costs", table=costs),
-        Section(title="The rule for a default", items=verdicts),
+        *(
+            Section(title=title, text=_RULE, table=table)
+            for title, table in _verdicts(results).items()
+        ),
         Section(title="Check of the law", text=predicted, items=checks),
         Section(title="Learning rates", items=searches),
         Section(title="How it was made", items=machines, code=results.command, parts=parts),
@@ -92,39 +107,44 @@ def print_ladder(results: LadderResults, console: Console) -> None:
             continue
         console.print(f"# {setting}")
         console.print(
-            "by tokens per parameter: gain in nats over the plain decoder; tokens the plain "
-            "decoder needs for that loss ÷ tokens used"
+            "by tokens per parameter: gain over the plain decoder in nats, tokens it needs for "
+            "that loss ÷ tokens used [95 %]"
         )
         _print_by_budget(own, _cell, console)
+        if any(m.extrapolated for m in own):
+            console.print(
+                "* extrapolated: below the loss of every run of the plain decoder at that size"
+            )
         sized = [m for m in own if m.parameters is not None]
         if sized:
             console.print(f"# {setting}, as larger plain decoders")
             console.print(
                 "by tokens per parameter: size of the plain decoder that has that loss after the "
-                "same tokens ÷ size used"
+                "same tokens ÷ size used [95 %]"
             )
-            _print_by_budget(sized, lambda m: _times(m.parameters).value, console)
-    if any(m.extrapolated for m in results.multipliers):
-        console.print(
-            "* extrapolated: below the loss of every run of the plain decoder at that size"
-        )
+            _print_by_budget(sized, lambda m: _times(m.parameters), console)
     for place in _diverged(results):
         console.print(f"diverged: {place}")
     for check in results.held_out:
         console.print(f"held out: {_held_out(check)}")
-    for each in results.promotions:
-        console.print(describe_promotion(each))
+    for title, table in _verdicts(results).items():
+        console.print(f"# {title}\n{_RULE}")
+        print_table(console, table)
 
 
 def _print_by_budget(
-    own: Sequence[Multiplier], cell: Callable[[Multiplier], str], console: Console
+    own: Sequence[Multiplier], cell: Callable[[Multiplier], Cell], console: Console
 ) -> None:
     budgets = sorted({m.budget for m in own})
     rows = []
     for contestant, size in dict.fromkeys((m.contestant, m.size) for m in own):
         cells = {m.budget: m for m in own if (m.contestant, m.size) == (contestant, size)}
         seeds = max(m.num_seeds for m in cells.values())
-        row = {"contestant": contestant, "size": size, "seeds": str(seeds)}
+        row: dict[str, str | Cell] = {
+            "contestant": contestant,
+            "size": size,
+            "seeds": str(seeds),
+        }
         rows.append(row | {f"{b:g}": cell(cells[b]) if b in cells else "" for b in budgets})
     print_table(console, make_table(rows))
 
@@ -193,23 +213,68 @@ def _setting(results: LadderResults, setting: str) -> Section:
     return Section(title=f"Setting “{setting}”", table=make_table(rows, caption))
 
 
-def _cell(value: Multiplier) -> str:
-    mark = "*" if value.extrapolated else " "
-    return f"{_signed(value.gain).value} {_times(value.tokens).value:>5}{mark}"
+def _verdicts(results: LadderResults) -> dict[str, Table]:
+    """For each setting, its contestants and what each part of the rule says at its weakest.
+
+    One seed at one size, a screening, decides nothing, so there it has no table.
+    """
+    tables = {}
+    for setting in dict.fromkeys(each.setting for each in results.promotions):
+        if len({(p.size, p.seed) for p in results.points if p.setting == setting}) < 2:
+            continue
+        own = [each for each in results.promotions if each.setting == setting]
+        timed = all(each.measure == "seconds" for each in own)
+        parts: dict[str, Callable[[Promotion], tuple[Check | None, str]]] = {
+            f"saves {'seconds' if timed else 'tokens'}": lambda p: (p.saves, ".2f"),
+            "beats controls, nats": lambda p: (p.beats_controls, "+.3f"),
+            "lasts with size": lambda p: (p.lasts, ".2f"),
+        }
+        rows = []
+        for each in own:
+            row: dict[str, str | Cell] = {"contestant": each.contestant}
+            row |= {title: _checked(*part(each)) for title, part in parts.items()}
+            missing = f"{each.num_missing} runs missing" if each.num_missing else ""
+            row["promoted"] = Cell(in_words(each.promoted), missing)
+            rows.append(row)
+        untimed = "" if timed else "Steps were not timed, so nothing is promoted."
+        tables[f"{setting}, the rule for a default"] = make_table(rows, untimed)
+    return tables
+
+
+def _checked(check: Check | None, digits: str) -> Cell:
+    if check is None:
+        return Cell("not tested")
+    value = _spanned(check.value, digits)
+    return Cell(f"{in_words(check.passed)}  {value}", check.where)
+
+
+def _cell(value: Multiplier) -> Cell:
+    times, mark = _times(value.tokens), "*" if value.extrapolated else " "
+    return Cell(f"{_signed(value.gain).value} {times.value:>5}{mark}", f"{times.note} ".lstrip())
 
 
 def _times(value: Interval | None, extrapolated: bool = False) -> Cell:
     """A multiplier with its interval; an asterisk marks extrapolation."""
     if value is None:
         return Cell(MISSING)
-    low, high = ("…" if end is None else f"{end:.2f}" for end in (value.low, value.high))
-    return Cell(f"{value.mean:.2f}×{'*' if extrapolated else ''}", f"[{low}, {high}]")
+    shown = _spanned(value, ".2f")
+    return Cell(f"{shown.value}×{'*' if extrapolated else ''}", shown.note)
 
 
 def _signed(value: Interval) -> Cell:
-    whole = value.low is not None and value.high is not None
-    ends = f"[{value.low:+.3f}, {value.high:+.3f}]" if whole else ""
-    return Cell(f"{value.mean:+.3f}".replace("-", "−"), ends.replace("-", "−"))
+    return _spanned(value, "+.3f")
+
+
+def _spanned(value: Interval, digits: str) -> Cell:
+    """A value and its interval; one seed spans none, and an end that no law gives is a dot."""
+    if value.low == value.high:
+        return Cell(_number(value.mean, digits))
+    ends = ["…" if end is None else _number(end, digits) for end in (value.low, value.high)]
+    return Cell(_number(value.mean, digits), in_brackets(ends))
+
+
+def _number(value: float, digits: str) -> str:
+    return f"{value:{digits}}".replace("-", "−")
 
 
 def _searched(search: RateSearch) -> str:
