@@ -16,6 +16,7 @@ Every number of a comparison's table is first computed again from the loss curve
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import os
 import re
@@ -25,12 +26,14 @@ from typing import TYPE_CHECKING, Any
 
 from latentwave.bench.comparison import ContestantResults, Estimate, Results
 from latentwave.bench.comparison.statistics import estimate
+from latentwave.bench.ladder.search import SEARCH
 from latentwave.bench.report.formats import (
     MEASURE_WORDS,
     MISSING,
     format_count,
     format_share,
     in_brackets,
+    in_words,
     speedup_cell,
 )
 from latentwave.bench.training import BASELINE
@@ -42,7 +45,7 @@ if TYPE_CHECKING:  # where types are checked, as where benchmarks run, their fol
 else:
     from benchmarks.measure import TITLES, Benchmarks
 
-__all__ = ["benchmarks", "figure", "folds", "table", "text"]
+__all__ = ["benchmarks", "figure", "folds", "searched", "table", "text"]
 
 FOLDER = Path("results")
 Cell = Callable[[Results, ContestantResults], str]
@@ -126,6 +129,35 @@ def figure(name: str, file: str, caption: str, *, command: str | None = None) ->
     """
     picture = f"![{caption}]({_link(FOLDER / name / file)})"
     _write(picture, _origin(name, read_checked(FOLDER / name), command))
+
+
+def searched(name: str, command: str) -> None:
+    """Settings of a search for the best plain decoder, the best first.
+
+    Args:
+        name: of its folder in `results/`.
+        command: that searched.
+    """
+    path = FOLDER / name / SEARCH
+    found = json.loads(path.read_text(encoding="utf-8"))
+    stages = [{in_words(own["setting"]): own for own in found[k]} for k in ("tried", "finalists")]
+    seeds = [", ".join(next(iter(stage.values()))["losses"]) for stage in stages]
+    names = dict.fromkeys(itertools.chain(stages[1], stages[0]))
+    rows = []
+    for setting in names:
+        cells = [MISSING, MISSING]
+        for place, stage in enumerate(stages):
+            if setting in stage:
+                losses = list(stage[setting]["losses"].values())
+                mean = "diverged" if None in losses else f"{sum(losses) / len(losses):.4f}"
+                cells[place] = mean
+        rows.append([re.sub(r"\b(training|backbone)\.", "", setting), *cells])
+    environment = found["environment"]
+    facts = [f"`{command}`", *_machine([environment["commit"]], environment)]
+    _write(
+        _markdown(["changed", *(f"loss, seed {each}" for each in seeds)], rows),
+        f"<sub>{_named_link(path)}: {' · '.join(facts)}</sub>",
+    )
 
 
 def text(file: str, command: str, *, section: str | None = None) -> None:

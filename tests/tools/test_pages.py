@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import shutil
 from pathlib import Path
 
@@ -86,6 +87,29 @@ def test_folds_are_pairs(repository):
         "| `bank` | 0.600 | 0.900 | 0.750 [0.600, 0.900] | 0.150 [0.100, 0.200] |",
     ]
     assert "fold-1/results.json](../results/esc/fold-1/results.json): `latentwave" in origin
+
+
+def test_settings_that_were_searched_come_best_first(repository):
+    def tried(setting, **losses):
+        return {"setting": setting, "losses": losses}
+
+    decay, batch = {"training.decay_fraction": 0.4}, {"training.batch_size": 8}
+    diverged = tried({"backbone.qk_norm": False}, **{"1000": None})
+    found = {
+        "tried": [tried(batch, **{"1000": 1.32}), tried(decay, **{"1000": 1.33}), diverged],
+        "finalists": [tried(decay, **{"1": 1.2, "2": 1.4}), tried(batch, **{"1": 1.4, "2": 1.4})],
+        "environment": DEMO.environment.model_dump() | {"commit": "89abcdef"},
+    }
+    Path("results/demo/search.json").write_text(json.dumps(found))
+    *rows, origin = written('searched("demo", "latentwave search x")')
+    assert rows == [
+        "| changed | loss, seed 1000 | loss, seed 1, 2 |",
+        "| --- | ---: | ---: |",
+        "| decay_fraction 0.4 | 1.3300 | 1.3000 |",
+        "| batch_size 8 | 1.3200 | 1.4000 |",
+        "| qk_norm no | diverged | — |",
+    ]
+    assert "`latentwave search x` · commit 89abcde · Example" in origin
 
 
 def test_what_was_not_measured_or_not_reached(repository):
