@@ -11,6 +11,7 @@ import time
 
 import pytest
 import yaml
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from latentwave.bench import report
@@ -28,6 +29,7 @@ from latentwave.bench.ladder import (
 )
 from latentwave.bench.ladder.assemble import cell_cost
 from latentwave.bench.ladder.recipe import Cell, LadderRecipe
+from latentwave.bench.report.ladder_charts import ladder_charts
 from latentwave.bench.training import TrainingConfig, read_result
 from latentwave.bench.training.files import read_sealed
 from latentwave.bench.training.recipe import config_from_dict
@@ -179,16 +181,28 @@ def test_what_is_written_is_read(finished, store, tmp_path):
 
 def test_one_seed_at_one_size_has_neither_intervals_nor_verdicts():
     shown = {}
-    for name in ("ladder-gpu", "screening-text"):
+    for name in ("ladder-gpu", "ladder-text", "screening-text"):
         output = io.StringIO()
         report.print_ladder(read_ladder(ROOT / "results" / name), Console(file=output, width=120))
         lines = output.getvalue().split("\n")
         shown[name] = "\n".join(line for line in lines if not line.startswith("by tokens"))
     assert "# strong, the rule for a default" in shown["ladder-gpu"]
     assert "yes  1.21 [1.13, 1.31]" in shown["ladder-gpu"]
+    assert "in seconds" not in shown["ladder-gpu"]
+    assert "# strong, in seconds" in shown["ladder-text"]
     assert "the rule for a default" not in shown["screening-text"]
     assert "[" not in shown["screening-text"]
     assert "+0.028 1.59×*" in shown["screening-text"]
+
+
+def test_a_far_extrapolation_does_not_flatten_what_was_measured():
+    results = read_ladder(ROOT / "results" / "ladder-text")
+    assert max(m.tokens.mean for m in results.multipliers) > 30
+    (chart, *_), *_ = (grid.charts for grid in ladder_charts(results))
+    axes = Figure().subplots()
+    chart.draw(axes)
+    low, high = axes.get_ylim()
+    assert low < 1 < 2 < high < 4
 
 
 def test_a_plan_counts_what_would_be_trained(store, text, tmp_path):

@@ -39,6 +39,15 @@ _RULE = (
     "where each is least"
 )
 
+_RATIOS = (  # of a multiplier, beside tokens: its field, its title, and what it divides
+    ("seconds", "in seconds", "seconds it needs for that loss ÷ seconds used"),
+    (
+        "parameters",
+        "as larger plain decoders",
+        "size of the plain decoder that has that loss after the same tokens ÷ size used",
+    ),
+)
+
 
 def ladder_page(results: LadderResults) -> Page:
     """Figures, tables and the recipe."""
@@ -115,14 +124,12 @@ def print_ladder(results: LadderResults, console: Console) -> None:
             console.print(
                 "* extrapolated: below the loss of every run of the plain decoder at that size"
             )
-        sized = [m for m in own if m.parameters is not None]
-        if sized:
-            console.print(f"# {setting}, as larger plain decoders")
-            console.print(
-                "by tokens per parameter: size of the plain decoder that has that loss after the "
-                "same tokens ÷ size used [95 %]"
-            )
-            _print_by_budget(sized, lambda m: _times(m.parameters), console)
+        for measure, title, ratio in _RATIOS:
+            known = [m for m in own if getattr(m, measure) is not None]
+            if known:
+                console.print(f"# {setting}, {title}")
+                console.print(f"by tokens per parameter: {ratio} [95 %]")
+                _print_by_budget(known, _ratio_cell(measure), console)
     for place in _diverged(results):
         console.print(f"diverged: {place}")
     for check in results.held_out:
@@ -246,6 +253,10 @@ def _checked(check: Check | None, digits: str) -> Cell:
         return Cell("not tested")
     value = _spanned(check.value, digits)
     return Cell(f"{in_words(check.passed)}  {value}", check.where)
+
+
+def _ratio_cell(measure: str) -> Callable[[Multiplier], Cell]:
+    return lambda m: _times(getattr(m, measure), m.extrapolated and measure != "parameters")
 
 
 def _cell(value: Multiplier) -> Cell:

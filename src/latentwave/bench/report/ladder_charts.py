@@ -113,9 +113,14 @@ def _draw_multipliers(
         for place, value in zip(places, mean, strict=True):
             dots(axes, [place], [value], slot, hollow=own[place].extrapolated)
     axes.axhline(1.0, **DASHED)
-    # Long intervals of extrapolations reach out of the frame.
-    means = [m.tokens.mean for m in shown if m.tokens is not None]
-    axes.set_ylim(min([0.8, *means]) * 0.95, max([1.2, *means]) * 1.2)
+    # Long intervals, and extrapolations far beyond what was measured, reach out of the frame.
+    means = {True: [1.0], False: [0.8, 1.2]}
+    for m in shown:
+        if m.tokens is not None:
+            means[m.extrapolated].append(m.tokens.mean)
+    most = 1.5 * max(means[False])
+    top = max(*means[False], *(min(each, most) for each in means[True]))
+    axes.set_ylim(0.95 * min(means[False]), 1.2 * top)
 
 
 def _losses_chart(results: LadderResults) -> Chart:
