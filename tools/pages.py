@@ -20,7 +20,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,23 +139,26 @@ def searched(name: str, command: str) -> None:
         command: that searched.
     """
     path = FOLDER / name / SEARCH
+    if not path.is_file():
+        raise UserError(f"there is no {path}")
     found = json.loads(path.read_text(encoding="utf-8"))
-    stages = [{in_words(own["setting"]): own for own in found[k]} for k in ("tried", "finalists")]
-    seeds = [", ".join(next(iter(stage.values()))["losses"]) for stage in stages]
-    names = dict.fromkeys(itertools.chain(stages[1], stages[0]))
-    rows = []
-    for setting in names:
-        cells = [MISSING, MISSING]
-        for place, stage in enumerate(stages):
-            if setting in stage:
-                losses = list(stage[setting]["losses"].values())
-                mean = "diverged" if None in losses else f"{sum(losses) / len(losses):.4f}"
-                cells[place] = mean
-        rows.append([re.sub(r"\b(training|backbone)\.", "", setting), *cells])
+    stages = [
+        {
+            re.sub(r"\b(training|backbone)\.", "", in_words(each["setting"])): each["losses"]
+            for each in own
+        }
+        for own in (found["tried"], found["finalists"])
+        if own  # without finalists until they have ended
+    ]
+    titles = [f"loss, seed {', '.join(next(iter(stage.values())))}" for stage in stages]
+    rows = [
+        [setting, *(_mean(stage.get(setting, {}).values()) for stage in stages)]
+        for setting in dict.fromkeys(itertools.chain(*reversed(stages)))
+    ]
     environment = found["environment"]
     facts = [f"`{command}`", *_machine([environment["commit"]], environment)]
     _write(
-        _markdown(["changed", *(f"loss, seed {each}" for each in seeds)], rows),
+        _markdown(["changed", *titles], rows),
         f"<sub>{_named_link(path)}: {' · '.join(facts)}</sub>",
     )
 
@@ -176,6 +179,13 @@ def text(file: str, command: str, *, section: str | None = None) -> None:
             raise UserError(f"results/{file} has no section {section!r}")
         shown = found[0].strip()
     _write(f"```text\n{shown}\n```", f"<sub>`{command}`: {_named_link(FOLDER / file)}</sub>")
+
+
+def _mean(losses: Collection[float | None]) -> str:
+    finite = [loss for loss in losses if loss is not None]
+    if len(finite) < len(losses):
+        return "diverged"
+    return f"{sum(finite) / len(finite):.4f}" if finite else MISSING
 
 
 def _markdown(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -110,6 +110,8 @@ def test_settings_that_were_searched_come_best_first(repository):
         "| qk_norm no | diverged | — |",
     ]
     assert "`latentwave search x` · commit 89abcde · Example" in origin
+    Path("results/demo/search.json").write_text(json.dumps(found | {"finalists": []}))
+    assert written('searched("demo", "x")')[:1] == ["| changed | loss, seed 1000 |"]
 
 
 def test_what_was_not_measured_or_not_reached(repository):
@@ -184,6 +186,7 @@ def test_benchmarks_are_shown_by_group_with_what_they_missed(repository):
         ('table("nowhere", "loss")', "results/nowhere is missing"),
         ('table("demo", "los")', "there is no column 'los'; choose loss, gain"),
         ('figure("demo", "no.png", "x")', "there is no results/demo/no.png"),
+        ('searched("demo", "x")', "there is no results/demo/search.json"),
         ('text("speeds.txt", "y", section="three")', "has no section 'three'"),
     ],
 )

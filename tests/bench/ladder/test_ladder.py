@@ -6,12 +6,10 @@ import math
 import shutil
 import subprocess
 import sys
-import tarfile
 import time
 
 import pytest
 import yaml
-from matplotlib.figure import Figure
 from rich.console import Console
 
 from latentwave.bench import report
@@ -29,16 +27,13 @@ from latentwave.bench.ladder import (
 )
 from latentwave.bench.ladder.assemble import cell_cost
 from latentwave.bench.ladder.recipe import Cell, LadderRecipe
-from latentwave.bench.report.ladder_charts import ladder_charts
 from latentwave.bench.training import TrainingConfig, read_result
-from latentwave.bench.training.files import read_sealed
 from latentwave.bench.training.recipe import config_from_dict
 from latentwave.errors import UserError
 from tests.processes import ENVIRONMENT, ROOT
 from tests.tiny import write_text
 
 QUIET = Console(quiet=True)
-ARCHIVES = sorted((ROOT / "results").glob("*/runs.tar.gz"))
 
 
 def recipe_of(text, **changes):
@@ -177,32 +172,6 @@ def test_what_is_written_is_read(finished, store, tmp_path):
     page = paths[0].read_text()
     assert "short_conv" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
-
-
-def test_one_seed_at_one_size_has_neither_intervals_nor_verdicts():
-    shown = {}
-    for name in ("ladder-gpu", "ladder-text", "screening-text"):
-        output = io.StringIO()
-        report.print_ladder(read_ladder(ROOT / "results" / name), Console(file=output, width=120))
-        lines = output.getvalue().split("\n")
-        shown[name] = "\n".join(line for line in lines if not line.startswith("by tokens"))
-    assert "# strong, the rule for a default" in shown["ladder-gpu"]
-    assert "yes  1.21 [1.13, 1.31]" in shown["ladder-gpu"]
-    assert "in seconds" not in shown["ladder-gpu"]
-    assert "# strong, in seconds" in shown["ladder-text"]
-    assert "the rule for a default" not in shown["screening-text"]
-    assert "[" not in shown["screening-text"]
-    assert "+0.028 1.59×*" in shown["screening-text"]
-
-
-def test_a_far_extrapolation_does_not_flatten_what_was_measured():
-    results = read_ladder(ROOT / "results" / "ladder-text")
-    assert max(m.tokens.mean for m in results.multipliers) > 30
-    (chart, *_), *_ = (grid.charts for grid in ladder_charts(results))
-    axes = Figure().subplots()
-    chart.draw(axes)
-    low, high = axes.get_ylim()
-    assert low < 1 < 2 < high < 4
 
 
 def test_a_plan_counts_what_would_be_trained(store, text, tmp_path):
@@ -420,27 +389,3 @@ def test_no_time_to_begin_is_no_fault(capsys, tmp_path, text):
     assert main(["ladder", str(recipe), "--output", str(output), "--limit_minutes", "0"]) == 0
     assert "6 trunks or searches are left" in capsys.readouterr().err
     assert not output.exists()
-
-
-def test_what_is_committed_fits(tmp_path):
-    recipes = sorted((ROOT / "recipes").glob("ladder-*.yaml"))
-    assert len(recipes) >= 2
-    assert all(load_ladder(path).cells() for path in recipes)
-    results = read_ladder(ROOT / "results" / "ladder-gpu")
-    assert results.multipliers
-    results.write(tmp_path)
-    assert read_ladder(tmp_path) == results
-    report.write_ladder(results, tmp_path)
-    known = ROOT / "results" / "ladder-gpu" / "ladder.txt"
-    assert (tmp_path / "ladder.txt").read_text() == known.read_text()
-
-
-@pytest.mark.parametrize("path", ARCHIVES, ids=lambda path: path.parent.name)
-def test_committed_runs_can_be_resumed(path, tmp_path):
-    with tarfile.open(path) as archive:
-        archive.extractall(tmp_path, filter="data")
-    runs = sorted(tmp_path.rglob("run.json"))
-    assert runs
-    for run in runs:
-        assert read_sealed(run, "pack it again")["seed"] >= 0
-        assert read_result(run.parent).tokens > 0

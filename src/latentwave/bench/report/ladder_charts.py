@@ -114,13 +114,10 @@ def _draw_multipliers(
             dots(axes, [place], [value], slot, hollow=own[place].extrapolated)
     axes.axhline(1.0, **DASHED)
     # Long intervals, and extrapolations far beyond what was measured, reach out of the frame.
-    means = {True: [1.0], False: [0.8, 1.2]}
-    for m in shown:
-        if m.tokens is not None:
-            means[m.extrapolated].append(m.tokens.mean)
-    most = 1.5 * max(means[False])
-    top = max(*means[False], *(min(each, most) for each in means[True]))
-    axes.set_ylim(0.95 * min(means[False]), 1.2 * top)
+    means = [(m.tokens.mean, m.extrapolated) for m in shown if m.tokens is not None]
+    measured = [0.8, 1.2, *(mean for mean, beyond in means if not beyond)]
+    top = min(max([1.2, *(mean for mean, _ in means)]), 1.5 * max(measured))
+    axes.set_ylim(0.95 * min(measured), 1.2 * top)
 
 
 def _losses_chart(results: LadderResults) -> Chart:

@@ -1,0 +1,48 @@
+"""Tables and figures of ladders."""
+
+import io
+
+from matplotlib.figure import Figure
+from rich.console import Console
+
+from latentwave.bench.ladder import read_ladder
+from latentwave.bench.report import print_ladder
+from latentwave.bench.report.ladder_charts import ladder_charts
+from tests.processes import ROOT
+
+
+def printed(name):
+    """The tables of a committed ladder, without the lines that explain them."""
+    output = io.StringIO()
+    print_ladder(read_ladder(ROOT / "results" / name), Console(file=output, width=120))
+    lines = output.getvalue().split("\n")
+    return "\n".join(line for line in lines if not line.startswith("by tokens"))
+
+
+def test_several_seeds_have_intervals_and_a_verdict():
+    shown = printed("ladder-gpu")
+    assert "# strong, the rule for a default" in shown
+    assert "yes  1.21 [1.13, 1.31]" in shown
+    assert "Steps were not timed" in shown
+
+
+def test_one_seed_at_one_size_has_neither():
+    shown = printed("screening-text")
+    assert "+0.028 1.59×*" in shown
+    assert "[" not in shown
+    assert "the rule for a default" not in shown
+
+
+def test_seconds_are_shown_where_steps_were_timed():
+    assert "# strong, in seconds" in printed("ladder-text")
+    assert "in seconds" not in printed("ladder-gpu")
+
+
+def test_a_far_extrapolation_does_not_flatten_what_was_measured():
+    results = read_ladder(ROOT / "results" / "ladder-text")
+    assert max(m.tokens.mean for m in results.multipliers) > 30
+    (chart, *_), *_ = (grid.charts for grid in ladder_charts(results))
+    axes = Figure().subplots()
+    chart.draw(axes)
+    low, high = axes.get_ylim()
+    assert low < 1 < 2 < high < 4
