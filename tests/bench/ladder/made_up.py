@@ -33,6 +33,7 @@ def made_up(saved, budgets, *, noise=0.0, luck=0.0, seed=0, costs=(100.0, 1000.0
                 contestant=name,
                 seed=run,
                 budget=budget,
+                factor=1.0,
                 num_steps=1,
                 tokens=budget * N,
                 loss=None if (name, run, size) == lost else loss,

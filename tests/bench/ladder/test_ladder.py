@@ -1,6 +1,7 @@
 """A ladder from its recipe to ladder.json, killed and resumed."""
 
 import io
+import itertools
 import json
 import math
 import shutil
@@ -97,8 +98,8 @@ def test_every_branch_is_there(finished, store):
         for budget in budgets[size]
     }
     assert [(s.size, s.contestant) for s in results.searches] == [("s", "none"), ("s", "it")]
-    trunks = [finished.seed_folder(cell, {"s": 0, "m": 1}[cell.size]) for cell in finished.cells()]
-    assert {path.parents[2] for path in finished.folder.rglob("checkpoint-*")} == set(trunks)
+    trunks = {unit.folder for cell in finished.cells() for unit in finished.units(cell)}
+    assert {path.parents[2] for path in finished.folder.rglob("checkpoint-*")} == trunks
     parameters = {c.size: c.num_parameters for c in results.costs if c.contestant == "none"}
     for point in results.points:
         assert point.tokens == pytest.approx(point.budget * parameters[point.size], rel=0.1)
@@ -127,8 +128,14 @@ def test_all_contestants_get_a_seed_before_one_gets_two(store, text, tmp_path):
         [(size, name, f"seed{seed}") for size, seed in seeds for name in ("none", "it")]
         for seeds in ([("m", 1), ("s", 7)], [("m", 0), ("s", 3)])
     ]
-    searches = [(size, name, "search") for size in ("m", "s") for name in ("none", "it")]
-    assert [tuple(each) for each in order] == searches + turns[0] + turns[1]
+    searches = [
+        (size, name, "seed1000", factor)
+        for size, name, factor in itertools.product(
+            ("m", "s"), ("none", "it"), ("factor-0.5", "factor-1")
+        )
+    ]
+    assert [tuple(each) for each in order[: len(searches)]] == searches
+    assert [tuple(each[:3]) for each in order[len(searches) :]] == turns[0] + turns[1]
 
 
 def test_a_trunk_and_its_branches_are_compiled_alike(store, text, tmp_path, monkeypatch):
@@ -146,11 +153,8 @@ def test_settings_of_a_size_read_the_same_tokens(store, text, tmp_path):
     settings = {"small": {}, "large": {"training": {"batch_size": 8}}}
     ladder = Ladder(recipe_of(text, settings=settings), store, tmp_path / "ladder")
     tokens = {name: [] for name in settings}
-    for cell, search in ladder.searches.items():
-        lengths = [
-            *ladder.rung(cell).num_steps,
-            *(own.training.num_steps for _, own, _ in search.runs),
-        ]
+    for cell, searches in ladder.searches.items():
+        lengths = [*ladder.rung(cell).num_steps, *(unit.num_steps for unit in searches)]
         batch_size = ladder.recipe.experiment(cell).training.batch_size
         tokens[cell.setting] += [length * batch_size for length in lengths]
     assert tokens["small"] == pytest.approx(tokens["large"], abs=8)
@@ -201,7 +205,7 @@ def test_killed_and_resumed_it_has_the_same_losses(finished, store, text, tmp_pa
     recipe.write_text(yaml.safe_dump(values(text), sort_keys=False))
     folder = tmp_path / "ladder"
     command = [sys.executable, "-m", "latentwave", "ladder", str(recipe), "--output", str(folder)]
-    for marker in ("seed0/trunk/run.json", "seed0/branch-1/run.json"):
+    for marker in ("seed0/*/trunk/run.json", "seed0/*/branch-1/run.json"):
         process = subprocess.Popen(
             [*command, "--resume"],
             env=ENVIRONMENT,
@@ -224,7 +228,8 @@ def test_killed_and_resumed_it_has_the_same_losses(finished, store, text, tmp_pa
 def test_a_branch_that_was_deleted_is_trained_again(finished, store, text, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(finished.folder, folder)
-    shutil.rmtree(folder / "strong" / "m" / "it" / "seed1" / "branch-2")
+    (branch,) = folder.glob("strong/m/it/seed1/*/branch-2")
+    shutil.rmtree(branch)
     ladder = Ladder(finished.recipe, store, folder)
     assert len(assemble(ladder, store).points) == 9
     assert run_ladder(ladder, store, resume=True, console=QUIET) == 0
@@ -238,13 +243,15 @@ def test_larger_budgets_go_on_from_the_trunk(store, text, tmp_path):
         changes = {"search": {"factors": [0.5]}, "contestants": {"none": {}}}
         ladder = Ladder(recipe_of(text, budgets=list(budgets), **changes), store, folder)
         run_ladder(ladder, store, resume=True, sizes=["s"], console=QUIET)
-        trunk = read_result(ladder.seed_folder(plain, 0) / "trunk")
+        trunk = read_result(ladder.units(plain)[0].folder / "trunk")
         return losses(assemble(ladder, store)), [point.step for point in trunk.curve]
 
     _, (_, first) = run(1, 2)
     longer, steps = run(1, 2, 4)
     assert steps[:2] == [0, first]
-    shutil.rmtree(folder / "strong" / "s" / "none" / "seed0" / "trunk" / "checkpoints")
+    shutil.rmtree(
+        folder / "strong" / "s" / "none" / "seed0" / "factor-0.5" / "trunk" / "checkpoints"
+    )
     between, again = run(1, 2, 3, 4)  # as nothing is there to go on from
     assert again == [0, steps[-1]]
     fewer, _ = run(1, 2, 4)
@@ -257,7 +264,7 @@ def test_larger_budgets_go_on_from_the_trunk(store, text, tmp_path):
 def test_a_search_is_widened_while_its_best_factor_is_at_an_end(finished, store, text, tmp_path):
     folder = tmp_path / "ladder"
     shutil.copytree(finished.folder, folder)
-    for run in folder.glob("*/*/*/seed*"):
+    for run in folder.glob("*/*/*/seed[01]"):
         shutil.rmtree(run)
     wider = values(text)["search"] | {"widen": 2}
     ladder = Ladder(recipe_of(text, search=wider), store, folder)
@@ -329,7 +336,7 @@ def test_what_cannot_start_leaves_no_folder(finished, store, text, tmp_path):
     ladder = Ladder(recipe_of(text), store, tmp_path / "none")
     with pytest.raises(UserError, match="no size xl; it has s, m"):
         run_ladder(ladder, store, sizes=["xl"], console=QUIET)
-    assert run_ladder(ladder, store, limit_minutes=0, console=QUIET) == 6
+    assert run_ladder(ladder, store, limit_minutes=0, console=QUIET) == 8
     assert not assemble(ladder, store).points
     assert not ladder.folder.exists()
 
@@ -387,5 +394,5 @@ def test_no_time_to_begin_is_no_fault(capsys, tmp_path, text):
     recipe, output = tmp_path / "ladder.yaml", tmp_path / "out"
     recipe.write_text(yaml.safe_dump(values(text), sort_keys=False))
     assert main(["ladder", str(recipe), "--output", str(output), "--limit_minutes", "0"]) == 0
-    assert "6 trunks or searches are left" in capsys.readouterr().err
+    assert "8 trunks are left" in capsys.readouterr().err
     assert not output.exists()

@@ -164,7 +164,7 @@ def ladder(
         reports.print_ladder(results, OUT)
         say(f"page: {reports.write_ladder(results, folder)[0]}")
     if left:
-        tell(f"{left} trunks or searches are left: go on with --resume")
+        tell(f"{left} trunks are left: go on with --resume")
 
 
 def search(recipe: Path, *, workers: dict[str, Any], output: Path | None = None) -> None:

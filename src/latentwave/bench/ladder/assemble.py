@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from latentwave.bench.comparison.clock import Clock, read_measured, take_clock, write_measured
 from latentwave.bench.comparison.cost import contestant_cost
 from latentwave.bench.data import TokenStore
+from latentwave.bench.ladder.ladder import Ladder
 from latentwave.bench.ladder.multipliers import (
     fit_means,
     group_points,
@@ -19,7 +20,6 @@ from latentwave.bench.ladder.multipliers import (
 from latentwave.bench.ladder.promotion import Wanted, promotions_of
 from latentwave.bench.ladder.recipe import Cell
 from latentwave.bench.ladder.results import CellCost, LadderPoint, LadderResults, RateSearch
-from latentwave.bench.ladder.run import Ladder, branch_name
 from latentwave.bench.training import Recipe, read_result
 from latentwave.bench.training.files import RESULT
 
@@ -36,25 +36,29 @@ def assemble(ladder: Ladder, store: TokenStore, *, command: str = "") -> LadderR
     wanted: Wanted = {}
     for cell in ladder.cells():
         rung = ladder.rung(cell)
-        for seed in ladder.recipe.sizes[cell.size].seeds:
-            for budget, steps in zip(rung.budgets, rung.num_steps, strict=True):
-                ends = wanted.setdefault(cell.setting, {}).setdefault(cell.contestant, set())
-                ends.add((cell.size, budget, seed))
-                run = ladder.seed_folder(cell, seed) / branch_name(budget)
-                if not (run / RESULT).is_file():
-                    continue
-                result = read_result(run)
-                key = json.dumps(result.environment, sort_keys=True)
-                environments[key] = result.environment
-                point = LadderPoint(
-                    **cell._asdict(),
-                    seed=seed,
-                    budget=budget,
-                    num_steps=steps,
-                    tokens=result.tokens,
-                    loss=result.final_loss,
-                )
-                points.append(point)
+        units = {
+            (unit.seed, budget): unit for unit in ladder.units(cell) for budget in unit.budgets
+        }
+        steps = dict(zip(rung.budgets, rung.num_steps, strict=True))
+        ends = wanted.setdefault(cell.setting, {}).setdefault(cell.contestant, set())
+        ends |= {(cell.size, budget, seed) for seed, budget in units}
+        for (seed, budget), unit in sorted(units.items(), key=lambda each: each[0]):
+            run = unit.branch(budget)
+            if not ladder.is_searched(cell) or not (run / RESULT).is_file():
+                continue
+            result = read_result(run)
+            key = json.dumps(result.environment, sort_keys=True)
+            environments[key] = result.environment
+            point = LadderPoint(
+                **cell._asdict(),
+                seed=seed,
+                budget=budget,
+                factor=unit.factor,
+                num_steps=steps[budget],
+                tokens=result.tokens,
+                loss=result.final_loss,
+            )
+            points.append(point)
     measured = dict.fromkeys(Cell(p.setting, p.size, p.contestant) for p in points)
     for cell in measured:
         for unit in ladder.units(cell):
@@ -130,11 +134,15 @@ def cell_cost(
 
 def _searches(ladder: Ladder) -> list[RateSearch]:
     found = []
-    for cell, unit in ladder.searches.items():
-        if unit.runs and unit.is_finished():
-            chosen, by_factor = ladder.factor(cell), ladder.search_losses(cell)
-            losses: dict[str, float | None] = {f"{key:g}": each for key, each in by_factor.items()}
-            ends = chosen in (min(by_factor), max(by_factor))
-            own = RateSearch(**cell._asdict(), losses=losses, chosen=chosen, at_end_of_grid=ends)
-            found.append(own)
+    for cell in filter(ladder.is_searched, ladder.searches):
+        for budget, losses in ladder.search_losses(cell).items():
+            chosen = ladder.best_factor(cell, losses)
+            search = RateSearch(
+                **cell._asdict(),
+                budget=budget,
+                losses={f"{factor:g}": loss for factor, loss in losses.items()},
+                chosen=chosen,
+                at_end_of_grid=chosen in (min(losses), max(losses)),
+            )
+            found.append(search)
     return found

@@ -8,8 +8,8 @@ import statistics
 from latentwave.bench.comparison.clock import take_clock
 from latentwave.bench.data import TokenStore
 from latentwave.bench.ladder.assemble import cell_cost, trained_rungs
+from latentwave.bench.ladder.ladder import Ladder
 from latentwave.bench.ladder.recipe import Cell
-from latentwave.bench.ladder.run import Ladder
 from latentwave.bench.training import BASELINE
 
 
@@ -30,10 +30,10 @@ class RungPlan:
 def plan_ladder(ladder: Ladder, store: TokenStore, *, rounds: int = 2) -> list[RungPlan]:
     """Count what is to be trained, and time a few steps (`rounds`) of every contestant.
 
-    Searches that the ladder's folder holds already count nothing.
+    What a search has trained already counts nothing; before it ends, one rate is taken for all
+    budgets.
     """
     plans = []
-    searches = ladder.searches
     for setting, size, recipe in trained_rungs(ladder):
         rung = ladder.rung(Cell(setting, size, BASELINE))
         timed = take_clock(recipe, store, rounds=rounds).step_seconds
@@ -43,15 +43,12 @@ def plan_ladder(ladder: Ladder, store: TokenStore, *, rounds: int = 2) -> list[R
             num_parameters=rung.num_parameters,
             num_contestants=len(timed),
         )
-        seeds = len(ladder.recipe.sizes[size].seeds)
         for name, durations in timed.items():
             cell = Cell(setting, size, name)
-            steps = seeds * rung.trained_steps
-            plan.num_runs += seeds * len(rung.budgets)
-            if cell in searches and not searches[cell].is_finished():
-                search = searches[cell].runs
-                plan.num_runs += len(search)
-                steps += sum(own.training.num_steps for _, own, _ in search)
+            own = cell if cell in ladder.searches else None
+            units = [*ladder.unfinished_searches([own] if own else []), *ladder.units(cell)]
+            plan.num_runs += sum(len(unit.budgets) for unit in units)
+            steps = sum(unit.num_steps for unit in units)
             tokens = steps * recipe.training.batch_size * recipe.backbone.context_length
             plan.tokens += tokens
             plan.flops += tokens * cell_cost(ladder, store, cell).flops_per_token

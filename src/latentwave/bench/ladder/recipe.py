@@ -75,7 +75,9 @@ class RateSearchConfig:
 
     # of all learning rates of the training, ascending; one: no search
     factors: list[float] = dataclasses.field(default_factory=lambda: [1.0])
-    budget: float = number(10.0, above=0)  # of a run of the search, in tokens per parameter
+    # of a run of the search, in tokens per parameter: one rate for all budgets of the ladder; null:
+    # a search at each of them, in trunks with branches like the others
+    budget: float | None = number(None, above=0)
     seed: int = 1000  # of its runs, none of those of the ladder
     # how many factors to try beyond them, while the best one is at an end, in their own steps
     widen: int = number(0, 0)
@@ -267,11 +269,6 @@ class Rung:
     num_steps: list[int]  # of the run that ends at each budget
     branch_steps: list[int]  # where it leaves the trunk
     compiled: bool = False  # whether its trunks and branches are
-
-    @property
-    def trained_steps(self) -> int:
-        """Of a trunk and its branches; all but the last leave the trunk before its end."""
-        return self.branch_steps[-1] + sum(self.num_steps) - sum(self.branch_steps)
 
 
 def rung_of(recipe: LadderRecipe, setting: str, size: str, num_parameters: int) -> Rung:

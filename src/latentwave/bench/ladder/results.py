@@ -27,6 +27,7 @@ class LadderPoint(OfCell):
 
     seed: int  # of weights and batches
     budget: float  # tokens per parameter of the plain backbone
+    factor: float  # of the setting's learning rates
     num_steps: int  # of the run, the trunk's part included
     tokens: int  # trained on
     loss: Number  # on validation text at the end, nats per token; None where it diverged
@@ -42,8 +43,9 @@ class CellCost(OfCell):
 
 
 class RateSearch(OfCell):
-    """The search for one contestant's learning rates."""
+    """The search for one contestant's learning rates at one budget."""
 
+    budget: float  # of its runs, in tokens per parameter
     losses: dict[str, Number]  # by factor of the learning rates; None where a run diverged
     chosen: float  # the factor
     at_end_of_grid: bool  # whether a better one may lie outside

@@ -1,4 +1,4 @@
-"""Units of a ladder: runs that one process executes one after the other."""
+"""Units of a ladder: a trunk and its branches, which one process executes in turn."""
 
 from __future__ import annotations
 
@@ -30,12 +30,14 @@ Run = tuple[str, Recipe, int | None]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Unit:
-    """Runs that one process executes one after the other: a search, or a trunk and its branches."""
+    """A trunk and its branches, which one process executes in turn; a lone run has no trunk."""
 
     folder: Path
     contestant: str
     seed: int  # of weights and batches
-    runs: list[Run]  # in order
+    factor: float  # of the learning rates
+    budgets: list[float]  # where branches end, in tokens per parameter
+    runs: list[Run]  # the trunk, then a branch for each budget
     turn: int  # 0 for a search, n for a cell's nth seed: one turn starts before the next
     cost: float  # tokens times parameters, to start the longest of a turn first
 
@@ -43,11 +45,18 @@ class Unit:
         """Whether all results are there; a trunk's is of no use once its branches have ended."""
         return all(self._has(name) for name, *_ in self.runs if name != TRUNK)
 
-    def losses(self) -> list[float]:
-        """Final losses of its runs but the trunk."""
-        return [
-            read_result(self.folder / name).final_loss for name, *_ in self.runs if name != TRUNK
-        ]
+    def losses(self) -> dict[float, float]:
+        """Final losses by budget."""
+        return {each: read_result(self.branch(each)).final_loss for each in self.budgets}
+
+    def branch(self, budget: float) -> Path:
+        """The folder of the run that ends at a budget."""
+        return self.folder / branch_name(budget)
+
+    @property
+    def num_steps(self) -> int:
+        """Of all its runs, each counted from where it begins."""
+        return sum(recipe.training.num_steps - (start or 0) for _, recipe, start in self.runs)
 
     def check(self, store: TokenStore) -> None:
         """Finished runs are taken as they are, so they must be those that the recipe means.
@@ -67,6 +76,11 @@ class Unit:
 
     def _checkpoint(self, step: int | None) -> Path | None:
         return None if step is None else self.folder / TRUNK / CHECKPOINTS / f"checkpoint-{step}"
+
+
+def branch_name(budget: float) -> str:
+    """The folder of a branch in that of its unit."""
+    return f"branch-{budget:g}"
 
 
 def run_unit(unit: Unit) -> None:

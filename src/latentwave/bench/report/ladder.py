@@ -39,6 +39,9 @@ _RULE = (
     "where each is least"
 )
 
+_FACTORS = "factor of the setting's learning rates that ended lowest in the search"
+_AT_END = "* an end of the grid: a better one may lie beyond it"
+
 _RATIOS = (  # of a multiplier, beside tokens: its field, its title, and what it divides
     ("seconds", "in seconds", "seconds it needs for that loss ÷ seconds used"),
     (
@@ -66,7 +69,6 @@ def ladder_page(results: LadderResults) -> Page:
     )
     predicted = "The largest budget of each size, predicted from a law of all smaller ones."
     checks = [_held_out(each) for each in results.held_out]
-    searches = [_searched(each) for each in results.searches]
     machines = [in_words(each) for each in results.environments]
     recipe = yaml.safe_dump(results.recipe, sort_keys=False, allow_unicode=True)
     parts = [Section(title="Recipe", code=recipe)]
@@ -78,7 +80,7 @@ def ladder_page(results: LadderResults) -> Page:
             for title, table in _verdicts(results).items()
         ),
         Section(title="Check of the law", text=predicted, items=checks),
-        Section(title="Learning rates", items=searches),
+        Section(title="Learning rates", text=_FACTORS, table=_searches(results.searches)),
         Section(title="How it was made", items=machines, code=results.command, parts=parts),
     ]
     return Page(
@@ -137,6 +139,8 @@ def print_ladder(results: LadderResults, console: Console) -> None:
     for title, table in _verdicts(results).items():
         console.print(f"# {title}\n{_RULE}")
         print_table(console, table)
+    for setting in dict.fromkeys(each.setting for each in results.searches):
+        _print_rates([s for s in results.searches if s.setting == setting], console)
 
 
 def _print_by_budget(
@@ -153,6 +157,20 @@ def _print_by_budget(
             "seeds": str(seeds),
         }
         rows.append(row | {f"{b:g}": cell(cells[b]) if b in cells else "" for b in budgets})
+    print_table(console, make_table(rows))
+
+
+def _print_rates(searches: Sequence[RateSearch], console: Console) -> None:
+    """The factors that the searches of one setting chose."""
+    budgets = sorted({each.budget for each in searches})
+    rows = []
+    for contestant, size in dict.fromkeys((each.contestant, each.size) for each in searches):
+        own = {s.budget: s for s in searches if (s.contestant, s.size) == (contestant, size)}
+        row: dict[str, str | Cell] = {"contestant": contestant, "size": size}
+        rows.append(row | {f"{b:g}": _chosen(own[b]) if b in own else "" for b in budgets})
+    console.print(f"# {searches[0].setting}, learning rates\nby tokens per parameter: {_FACTORS}")
+    if any(each.at_end_of_grid for each in searches):
+        console.print(_AT_END)
     print_table(console, make_table(rows))
 
 
@@ -288,11 +306,29 @@ def _number(value: float, digits: str) -> str:
     return f"{value:{digits}}".replace("-", "−")
 
 
-def _searched(search: RateSearch) -> str:
-    losses = {k: "diverged" if v is None else f"{v:.4f}" for k, v in search.losses.items()}
-    end = ", an end of the grid" if search.at_end_of_grid else ""
-    where = f"{search.setting}, {search.size}, {search.contestant}"
-    return f"{where}: factor {search.chosen:g}{end} (of {in_words(losses)})"
+def _searches(searches: Sequence[RateSearch]) -> Table:
+    """The losses of every search by factor."""
+    factors = sorted({float(factor) for each in searches for factor in each.losses})
+    rows = []
+    for each in searches:
+        row: dict[str, str | Cell] = {
+            "size": each.size,
+            "contestant": each.contestant,
+            "setting": each.setting,
+            "tokens\n/parameter": f"{each.budget:g}",
+        }
+        losses = {float(factor): loss for factor, loss in each.losses.items()}
+        for factor in factors:
+            loss = losses.get(factor)
+            lost = "diverged" if factor in losses else ""
+            row[f"× {factor:g}"] = lost if loss is None else f"{loss:.4f}"
+        row["chosen"] = _chosen(each)
+        rows.append(row)
+    return make_table(rows, "" if not any(each.at_end_of_grid for each in searches) else _AT_END)
+
+
+def _chosen(search: RateSearch) -> str:
+    return f"{search.chosen:g}{'*' if search.at_end_of_grid else ''}"
 
 
 def _held_out(check: HeldOut) -> str:

@@ -1,0 +1,226 @@
+"""What a ladder trains, and the folder where it lies."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from latentwave.bench.comparison.planning import rate_beyond
+from latentwave.bench.data import TokenStore
+from latentwave.bench.ladder.recipe import Cell, LadderRecipe, Rung, rung_of, steps_for
+from latentwave.bench.ladder.units import TRUNK, Run, Unit, branch_name
+from latentwave.bench.training import BASELINE, open_objective, settle_compilation
+from latentwave.bench.training.optimizers import check_warmup
+from latentwave.errors import UserError
+
+
+class Ladder:
+    """A recipe with its parameters counted: what is to be run, and the folder where it lies.
+
+    A unit trains one contestant with one seed at one factor of its learning rates, in the folder
+    SETTING/SIZE/CONTESTANT/seedN/factor-F.
+    """
+
+    def __init__(self, recipe: LadderRecipe, store: TokenStore, folder: Path) -> None:
+        self.recipe = recipe
+        self.folder = folder
+        self._rungs: dict[tuple[str, str], Rung] = {}
+        for size in recipe.sizes:
+            # All settings of a size read the same tokens, so that their losses can be compared.
+            plain = recipe.experiment(Cell(recipe.headline, size, BASELINE))
+            objective = open_objective(plain, store)
+            if objective.task != "language-model":
+                raise UserError(
+                    f"a ladder counts tokens per parameter, but the corpus "
+                    f"{store.metadata.corpus!r} has labelled documents: use latentwave compare"
+                )
+            model = objective.build(plain.contestants[BASELINE], seed=0)
+            num_parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+            for setting in recipe.settings_of(size):
+                rung = rung_of(recipe, setting, size, num_parameters)
+                # A trunk and its branches are one run, so they compute alike.
+                ending = _ending(rung.num_steps[-1], "wsd")
+                whole = recipe.experiment(Cell(setting, size, BASELINE), **ending)
+                compiled = bool(settle_compilation(whole, store).training.compile)
+                self._rungs[setting, size] = dataclasses.replace(rung, compiled=compiled)
+
+        # For rates, one unit for each factor; none where there is no choice.
+        factors = recipe.search.factors if len(recipe.search.factors) > 1 else []
+        self.searches = {
+            cell: [self._search(cell, factor, self._budgets_searched(cell)) for factor in factors]
+            for cell in dict.fromkeys(self.searched(cell) for cell in recipe.cells())
+        }
+        for cell in self.searches:
+            while self.widen(cell):
+                pass
+
+    def rung(self, cell: Cell) -> Rung:
+        """The steps of a cell."""
+        return self._rungs[cell.setting, cell.size]
+
+    def searched(self, cell: Cell) -> Cell:
+        """The cell in whose search a cell finds its rates."""
+        searched, names = self.recipe.search.sizes, list(self.recipe.sizes)
+        if searched is None or cell.size in searched:
+            return cell
+        smaller = [name for name in names[: names.index(cell.size)] if name in searched]
+        places = [cell._replace(size=name) for name in smaller]
+        with_it = [place for place in places if place in self.recipe.cells()]
+        return with_it[-1] if with_it else cell
+
+    def is_searched(self, cell: Cell) -> bool:
+        """Whether the search of a cell has ended, so that its trunks can start."""
+        return all(unit.is_finished() for unit in self.searches[self.searched(cell)])
+
+    def widen(self, cell: Cell) -> list[Unit]:
+        """Add to a search that has ended the next factors beyond the ends of its grids.
+
+        A budget whose best factor lies inside its grid, or that was widened as often as the recipe
+        allows, needs none. Returns what was added.
+        """
+        search = self.recipe.search
+        beyond: dict[float, list[float]] = {}
+        if self.is_searched(cell):
+            for budget, losses in self.search_losses(cell).items():
+                factor = rate_beyond(losses)
+                if factor is not None and len(losses) < len(search.factors) + search.widen:
+                    beyond.setdefault(factor, []).append(budget)
+        added = [self._search(cell, factor, budgets) for factor, budgets in beyond.items()]
+        self.searches[cell] += added
+        return added
+
+    def search_losses(self, cell: Cell) -> dict[float, dict[float, float]]:
+        """Final losses of a finished search, by budget and factor; empty without a choice."""
+        found: dict[float, dict[float, float]] = {}
+        for unit in sorted(self.searches[cell], key=lambda unit: unit.factor):
+            for budget, loss in unit.losses().items():
+                found.setdefault(budget, {})[unit.factor] = loss
+        return found
+
+    def factors(self, cell: Cell) -> dict[float, float]:
+        """The factor of the learning rates that a cell trains with, by budget.
+
+        It is the best one of the budget that is nearest among those of the search.
+        """
+        source = self.searched(cell)
+        best = {
+            budget: self.best_factor(source, losses)
+            for budget, losses in self.search_losses(source).items()
+        }
+
+        def factor(budget: float) -> float:
+            if not best:
+                return self.recipe.search.factors[0]
+            return best[min(best, key=lambda each: abs(math.log(each / budget)))]
+
+        return {budget: factor(budget) for budget in self.rung(cell).budgets}
+
+    def best_factor(self, cell: Cell, losses: Mapping[float, float]) -> float:
+        """The factor that ended lowest in a search for a cell."""
+        finite = {factor: loss for factor, loss in losses.items() if math.isfinite(loss)}
+        if not finite:
+            raise UserError(
+                f"every learning rate of the search for {'/'.join(cell)} diverged "
+                f"({', '.join(f'{each:g}' for each in losses)}): add lower search.factors"
+            )
+        return min(finite, key=finite.__getitem__)
+
+    def cells(self, sizes: Sequence[str] | None = None) -> list[Cell]:
+        """All that is trained, or that at some sizes."""
+        unknown = [size for size in sizes or () if size not in self.recipe.sizes]
+        if unknown:
+            known = ", ".join(self.recipe.sizes)
+            raise UserError(f"the ladder has no size {', '.join(unknown)}; it has {known}")
+        return [cell for cell in self.recipe.cells() if sizes is None or cell.size in sizes]
+
+    def num_left(self, cells: Sequence[Cell]) -> int:
+        """Units that are still to be trained for these cells, as far as searches have ended."""
+        left = len(self.unfinished_searches(self.searched(cell) for cell in cells))
+        for cell in cells:
+            left += sum(not unit.is_finished() for unit in self.units(cell))
+        return left
+
+    def unfinished_searches(self, cells: Iterable[Cell]) -> list[Unit]:
+        """What the searches of these cells still have to train."""
+        return [
+            unit
+            for cell in dict.fromkeys(cells)
+            for unit in self.searches[cell]
+            if not unit.is_finished()
+        ]
+
+    def units(self, cell: Cell) -> list[Unit]:
+        """The trunks of a cell with their branches, for each seed one at every factor it trains at.
+
+        Before its search has ended that is the first factor of the recipe at all budgets, as good
+        as any to count with.
+        """
+        budgets, first = self.rung(cell).budgets, self.recipe.search.factors[0]
+        chosen = self.factors(cell) if self.is_searched(cell) else dict.fromkeys(budgets, first)
+        return [
+            self._unit(cell, seed, factor, [b for b in budgets if chosen[b] == factor], turn)
+            for turn, seed in enumerate(self.recipe.sizes[cell.size].seeds, start=1)
+            for factor in sorted(set(chosen.values()))
+        ]
+
+    def _budgets_searched(self, cell: Cell) -> list[float]:
+        own = self.recipe.search.budget
+        return self.rung(cell).budgets if own is None else [own]
+
+    def _search(self, cell: Cell, factor: float, budgets: list[float]) -> Unit:
+        return self._unit(cell, self.recipe.search.seed, factor, budgets, turn=0)
+
+    def _unit(self, cell: Cell, seed: int, factor: float, budgets: list[float], turn: int) -> Unit:
+        lone = turn == 0 and self.recipe.search.budget is not None
+        return Unit(
+            folder=self.folder.joinpath(*cell, f"seed{seed}", f"factor-{factor:g}"),
+            contestant=cell.contestant,
+            seed=seed,
+            factor=factor,
+            budgets=budgets,
+            runs=[self._lone_run(cell, factor, *budgets)]
+            if lone
+            else self._trunk(cell, factor, budgets),
+            turn=turn,
+            cost=budgets[-1] * self.rung(cell).num_parameters ** 2,
+        )
+
+    def _trunk(self, cell: Cell, factor: float, budgets: list[float]) -> list[Run]:
+        """A trunk and its branches at some budgets of the ladder."""
+        rung = self.rung(cell)
+        steps = dict(zip(rung.budgets, rung.num_steps, strict=True))
+        starts = dict(zip(rung.budgets, rung.branch_steps, strict=True))
+        compiled = {"compile": rung.compiled}
+        ending = _ending(starts[budgets[-1]], "constant") | compiled
+        ending["save_at_steps"] = [starts[budget] for budget in budgets[:-1]]
+        runs: list[Run] = [(TRUNK, self.recipe.experiment(cell, factor=factor, **ending), None)]
+        for budget in budgets:
+            ending = _ending(steps[budget], "wsd") | compiled
+            branch = self.recipe.experiment(cell, factor=factor, **ending)
+            runs.append((branch_name(budget), branch, starts[budget]))
+        return runs
+
+    def _lone_run(self, cell: Cell, factor: float, budget: float) -> Run:
+        """A run of a search at its own budget."""
+        steps = steps_for(self.recipe.experiment(cell), budget, self.rung(cell).num_parameters)
+        own = self.recipe.experiment(cell, factor=factor, **_ending(steps, "wsd"))
+        try:
+            check_warmup(own.training)
+        except UserError as error:
+            where = f"search.budget {budget:g} at size {cell.size!r}"
+            raise UserError(f"{where} is too small: {error}") from error
+        return branch_name(budget), own, None
+
+
+def _ending(num_steps: int, schedule: str) -> dict[str, Any]:
+    """Training that is measured and saved at its end alone."""
+    return {
+        "num_steps": num_steps,
+        "schedule": schedule,
+        "evaluate_every_steps": num_steps,
+        "save_every_steps": num_steps,
+        "save_at_steps": [],
+    }
