@@ -28,6 +28,7 @@ from latentwave.bench.ladder import (
 )
 from latentwave.bench.ladder.assemble import cell_cost
 from latentwave.bench.ladder.recipe import Cell, LadderRecipe
+from latentwave.bench.ladder.units import Unit
 from latentwave.bench.training import TrainingConfig, read_result
 from latentwave.bench.training.recipe import config_from_dict
 from latentwave.errors import UserError
@@ -282,6 +283,52 @@ def test_a_search_is_widened_while_its_best_factor_is_at_an_end(finished, store,
         assert ladder.units(cell)[0].runs[0][1].training.learning_rate == 0.01 * best
     again = Ladder(recipe_of(text, search=wider), store, folder)
     assert again.num_left(again.cells(["s"])) == 0
+
+
+def test_each_budget_is_searched_and_widened_on_its_own(store, text, tmp_path, monkeypatch):
+    def losses(unit):  # best at a factor of 4 ÷ budget
+        return {b: (math.log2(unit.factor) - math.log2(4 / b)) ** 2 for b in unit.budgets}
+
+    monkeypatch.setattr(Unit, "losses", losses)
+    monkeypatch.setattr(Unit, "is_finished", lambda unit: True)
+    search = {"factors": [0.5, 1.0], "sizes": ["s"], "widen": 2}
+    sizes = values(text)["sizes"] | {"s": {"seeds": [0, 1]}}
+    sizes["m"] |= {"budgets": [1, 2, 8]}
+    ladder = Ladder(recipe_of(text, search=search, sizes=sizes), store, tmp_path / "ladder")
+    small, middle = (Cell("strong", size, "it") for size in ("s", "m"))
+    assert [(unit.factor, unit.budgets) for unit in ladder.searches[small]] == [
+        (0.5, [1, 2, 4]),
+        (1, [1, 2, 4]),
+        (2, [1, 2, 4]),  # where 1 was the best one, at an end
+        (4, [1, 2]),  # where 2 was; and 1 would be wider than allowed
+    ]
+    assert ladder.factors(small) == {1: 4, 2: 2, 4: 1}
+    assert ladder.factors(middle) == {1: 4, 2: 2, 8: 1}  # of the nearest budget
+    trained = [(unit.seed, unit.factor, unit.budgets) for unit in ladder.units(small)]
+    assert trained == [(seed, *own) for seed in (0, 1) for own in [(1, [4]), (2, [2]), (4, [1])]]
+    for unit in ladder.units(small):
+        (trunk, own, _), (branch, _, start) = unit.runs
+        assert (trunk, branch) == ("trunk", f"branch-{unit.budgets[0]:g}")
+        assert (own.training.num_steps, own.training.save_at_steps) == (start, [])
+        assert own.training.learning_rate == 0.01 * unit.factor
+
+
+@pytest.mark.slow
+def test_a_search_at_each_budget_ends_in_points_at_their_factors(store, text, tmp_path):
+    changes = {"search": {"factors": [0.5, 4.0]}, "contestants": {"none": {}}}
+    ladder = Ladder(recipe_of(text, **changes), store, tmp_path / "ladder")
+    assert run_ladder(ladder, store, console=QUIET) == 0
+    results = assemble(ladder, store)
+    chosen = {(search.size, search.budget): search.chosen for search in results.searches}
+    assert chosen.keys() == {("s", 1), ("s", 2), ("s", 4), ("m", 1), ("m", 2)}
+    assert {(p.size, p.budget): p.factor for p in results.points} == chosen
+    for search in results.searches:
+        assert search.losses[f"{search.chosen:g}"] == min(search.losses.values())
+    report.write_ladder(results, tmp_path)
+    lines = (tmp_path / "ladder.txt").read_text()
+    assert "learning rates" in lines
+    page = (tmp_path / "ladder.html").read_text()
+    assert all(f"{loss:.4f}" in page for each in results.searches for loss in each.losses.values())
 
 
 def test_another_recipe_is_refused_on_resume(finished, store, text):
