@@ -10,8 +10,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from transformers import AutoTokenizer
 
 from latentwave.bench.data import GridWindows
-from latentwave.bench.training import evaluate_loss, load_run, read_result, train
+from latentwave.bench.training import check_folder, evaluate_loss, load_run, read_result, train
 from latentwave.bench.training.checkpoint import checkpoint_step
+from latentwave.bench.training.result import read_record
 from latentwave.errors import UserError
 from tests.bench.training.conftest import losses
 from tests.comparing import assert_differ
@@ -74,6 +75,22 @@ def test_resuming_with_another_recipe_is_refused(finished, run_one):
     message = "another contestant and seed and mixers: choose"
     with pytest.raises(UserError, match=message):
         run_one(folder, "none", 1, resume=True)
+
+
+def test_a_changed_corpus_is_named_and_a_moved_one_is_the_same(finished):
+    folder, _ = finished
+    record = read_record(folder)
+    config = record["corpus"]["config"]
+    moved = record["corpus"] | {"config": config | {"path": "/elsewhere"}}
+    check_folder(folder, record | {"corpus": moved})
+    split = record["corpus"] | {"config": config | {"path": "/elsewhere", "validation": 0.5}}
+    message = (
+        rf"another corpus \(config.validation {config['validation']} there, 0.5 here\): choose"
+    )
+    with pytest.raises(UserError, match=message):
+        check_folder(folder, record | {"corpus": split})
+    with pytest.raises(UserError, match="sha256 .* there, other here"):
+        check_folder(folder, record | {"corpus": moved | {"sha256": "other"}})
 
 
 def test_what_may_change_when_a_run_is_resumed(interrupted, run_one):

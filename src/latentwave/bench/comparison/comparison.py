@@ -29,6 +29,8 @@ from latentwave.bench.data.folders import PARTIAL
 from latentwave.bench.data.json_files import read_json
 from latentwave.bench.training import (
     Recipe,
+    check_folder,
+    describe_run,
     on_main,
     open_objective,
     read_result,
@@ -38,9 +40,14 @@ from latentwave.bench.training import (
 from latentwave.bench.training.files import RECORD, write_json
 from latentwave.bench.training.processes import is_main, num_processes
 from latentwave.bench.training.progress import PlainConsole
-from latentwave.bench.training.result import differences
+from latentwave.bench.training.result import differences, read_record
 from latentwave.errors import UserError
 
+# Of the training, what a step takes its time for.
+_TIMED = (
+    *("batch_size", "gradient_accumulation_steps", "gradient_checkpointing", "separate_documents"),
+    *("optimizer", "precision", "compile"),
+)
 _BUDGET, _CLOCK, _TUNING = "budget.json", "clock.json", "tuning"
 
 
@@ -79,6 +86,7 @@ def compare(
             "under a launcher all processes train one model: leave out --jobs and --ray_address"
         )
     on_main(lambda: _check_folder(folder, resume))
+    on_main(lambda: _check_runs(recipe, store, folder))
     console = console or PlainConsole(stderr=True)
     if is_main():
         count = len(recipe.contestants)
@@ -159,6 +167,21 @@ def _check_folder(folder: Path, resume: bool) -> None:
         )
 
 
+def _check_runs(recipe: Recipe, store: TokenStore, folder: Path) -> None:
+    """Refuse runs of another recipe before anything in their folder is written again."""
+    searched = {name for name, _ in searched_rates(recipe)}
+    for (name, own), seed in itertools.product(recipe.contestants.items(), recipe.seeds):
+        run = folder / f"{name}-seed{seed}"
+        if not (run / RECORD).is_file():
+            continue
+        record, known = describe_run(recipe, name, seed, store), read_record(run)["training"]
+        chosen = ["learning_rate", "muon_learning_rate"] if name in searched else []
+        if recipe.budget != "tokens" and own.num_steps is None:
+            chosen.append("num_steps")
+        record["training"] |= {key: known[key] for key in chosen}
+        check_folder(run, record)
+
+
 def _clock(recipe: Recipe, store: TokenStore, folder: Path, again: bool) -> Clock | None:
     """Durations of steps, from the folder where it has them; None under a launcher."""
     if num_processes() > 1:
@@ -169,7 +192,7 @@ def _clock(recipe: Recipe, store: TokenStore, folder: Path, again: bool) -> Cloc
             name: [dataclasses.asdict(own.backbone), own.contestants[name].describe_mixers()]
             for name, own in seen.items()
         },
-        "training": dataclasses.asdict(recipe.training),
+        "training": {name: getattr(recipe.training, name) for name in _TIMED},
     }
     clock: Clock | None = None if again else read_measured(folder / _CLOCK, setting, Clock)
     if clock is None or clock.step_seconds.keys() != seen.keys():

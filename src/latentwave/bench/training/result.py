@@ -95,6 +95,8 @@ def check_folder(folder: Path, record: dict[str, Any]) -> None:
     if not folder.is_dir() or not (folder / RECORD).exists():
         raise UserError(f"{folder} exists and is not a run of latentwave: choose another --output")
     before, wanted = _comparable(read_record(folder)), _comparable(record)
+    if before.get("corpus", {}).get("sha256") == wanted.get("corpus", {}).get("sha256"):
+        before, wanted = _without_path(before), _without_path(wanted)  # it may have moved
     changed = [
         key + differences(before.get(key), wanted.get(key))
         for key in before | wanted
@@ -126,8 +128,22 @@ def differences(known: Any, wanted: Any) -> str:
     """Which entries differ, for people: " (learning_rate 0.008 there, 0.016 here)"."""
     if not isinstance(known, dict) or not isinstance(wanted, dict):
         return ""
-    keys = [key for key in known | wanted if known.get(key) != wanted.get(key)]
-    return f" ({', '.join(f'{k} {known.get(k)} there, {wanted.get(k)} here' for k in keys)})"
+    return f" ({', '.join(_changes(known, wanted))})"
+
+
+def _changes(known: dict[str, Any], wanted: dict[str, Any], group: str = "") -> Iterator[str]:
+    for key in known | wanted:
+        there, here = known.get(key), wanted.get(key)
+        if isinstance(there, dict) and isinstance(here, dict):
+            yield from _changes(there, here, f"{group}{key}.")
+        elif there != here:
+            yield f"{group}{key} {there} there, {here} here"
+
+
+def _without_path(record: dict[str, Any]) -> dict[str, Any]:
+    corpus: dict[str, Any] = record.get("corpus", {})
+    config = {key: value for key, value in corpus.get("config", {}).items() if key != "path"}
+    return record | {"corpus": corpus | {"config": config}}
 
 
 def _comparable(record: dict[str, Any]) -> dict[str, Any]:
