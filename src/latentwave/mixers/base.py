@@ -48,6 +48,7 @@ class Mixer(nn.Module, abc.ABC):
         kind: the name the mixer is registered under.
         points: its default points in a decoder layer.
         causal: whether y(t) depends on x(≤ t) only.
+        starts_as_identity: whether it changes nothing before it is trained, gate apart.
         tail_share: the share of the filter weight beyond the receptive field; 0 except for
             recursive filters, whose response never ends.
         check_finite: whether to check every input for NaN and infinities, for debugging; this
@@ -69,6 +70,7 @@ class Mixer(nn.Module, abc.ABC):
     fade_gate: nn.Parameter | None
     marker: Tensor | None
     causal: bool = True
+    starts_as_identity: bool = False
     tail_share: float = 0.0
 
     def __init__(self, channels: int, context_length: int) -> None:
@@ -147,11 +149,6 @@ class Mixer(nn.Module, abc.ABC):
         """
         start, stop = self.mixed_range
         self.fade_gate = nn.Parameter(torch.full((stop - start,), float(self.starts_as_identity)))
-
-    @property
-    def starts_as_identity(self) -> bool:
-        """Whether it changes nothing before it is trained, gate apart."""
-        return False
 
     @classmethod
     def options_at(

@@ -57,6 +57,9 @@ class ChainMixer(Mixer):
             for each in _configs(mixers)
         )
         self.causal = all(mixer.causal for mixer in self._each())
+        self.starts_as_identity = all(
+            mixer.starts_as_identity or mixer.fade_gate is not None for mixer in self._each()
+        )
         # Exact for filters of gain 1: weight beyond the sum is beyond one of them.
         self.tail_share = sum(mixer.tail_share for mixer in self._each())
 
@@ -85,13 +88,6 @@ class ChainMixer(Mixer):
         """The smallest range that covers the channels of all mixers."""
         starts, stops = zip(*(mixer.mixed_range for mixer in self._each()), strict=True)
         return min(starts), max(stops)
-
-    @property
-    def starts_as_identity(self) -> bool:
-        """See `Mixer.starts_as_identity`."""
-        return all(
-            mixer.starts_as_identity or mixer.fade_gate is not None for mixer in self._each()
-        )
 
     def reset_parameters(self) -> None:
         """Reset every mixer."""

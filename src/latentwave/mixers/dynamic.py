@@ -104,16 +104,12 @@ class DynamicConvMixer(DynamicMixer):
         if not 1 <= rank <= channels:
             raise ValueError(f"rank must be between 1 and the {channels} channels, got {rank}")
         self.kernel_size, self.rank, self.init = kernel_size, rank, init
+        self.starts_as_identity = init == "zero"
         self._initial = initial_kernels(channels, kernel_size, init).T
         self.kernels = nn.Parameter(torch.empty(kernel_size, channels))
         self.down = nn.Parameter(torch.empty(rank, channels))
         self.up = nn.Parameter(torch.empty(rank, kernel_size, channels))
         self.reset_parameters()
-
-    @property
-    def starts_as_identity(self) -> bool:
-        """See `Mixer.starts_as_identity`."""
-        return self.init == "zero"
 
     def reset_parameters(self) -> None:
         """Set the kernels according to `init`, and U to 0."""

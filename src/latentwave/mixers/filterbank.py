@@ -44,6 +44,7 @@ class Bank(Mixer):
         ValueError: see `FilterbankMixer`.
     """
 
+    starts_as_identity = True
     analysis: nn.Parameter
 
     def __init__(
@@ -67,11 +68,6 @@ class Bank(Mixer):
         self.init: Init = init
         self.causal = causal
         self.analysis = nn.Parameter(torch.empty(num_filters, self.kernel_size))
-
-    @property
-    def starts_as_identity(self) -> bool:
-        """See `Mixer.starts_as_identity`."""
-        return True
 
     @torch.no_grad()
     def reset_parameters(self) -> None:

@@ -160,6 +160,7 @@ class KvShiftMixer(HeadMixer):
     """
 
     shifts = "kv"
+    starts_as_identity = True
 
     def __init__(self, channels: int, context_length: int, *, heads: str = "k") -> None:
         super().__init__(channels, context_length, heads=heads)
@@ -170,11 +171,6 @@ class KvShiftMixer(HeadMixer):
         self._unchanged = Constant(np.array([[1.0, 0.0]]))
         self.kernels = nn.Parameter(torch.empty(num_filtered, 2))
         self.reset_parameters()
-
-    @property
-    def starts_as_identity(self) -> bool:
-        """See `Mixer.starts_as_identity`."""
-        return True
 
     @torch.no_grad()
     def reset_parameters(self) -> None:

@@ -51,6 +51,8 @@ class PyramidMixer(ChannelMixer):
         (torch.Size([4, 4]), 16)
     """
 
+    starts_as_identity = True
+
     def __init__(
         self,
         channels: int,
@@ -69,11 +71,6 @@ class PyramidMixer(ChannelMixer):
         self._scale = Constant(1.0 / windows[:, None])
         self.weights = nn.Parameter(torch.empty(num_levels, self.num_mixed))
         self.reset_parameters()
-
-    @property
-    def starts_as_identity(self) -> bool:
-        """See `Mixer.starts_as_identity`."""
-        return True
 
     def reset_parameters(self) -> None:
         """Set the weights to 0."""

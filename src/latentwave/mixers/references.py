@@ -125,16 +125,12 @@ class ShortConvMixer(FirMixer):
         )
         self.kernel_size = short_kernel(kernel_size, context_length, init)
         self.init = init
+        self.starts_as_identity = init == "zero"
         self._initial = initial_kernels(self.num_mixed, self.kernel_size, init)
         if init == "zero" and not residual:
             self._initial[:, 0] = 1.0
         self.kernels = nn.Parameter(torch.empty(self._initial.shape))
         self.reset_parameters()
-
-    @property
-    def starts_as_identity(self) -> bool:
-        """See `Mixer.starts_as_identity`."""
-        return self.init == "zero"
 
     def reset_parameters(self) -> None:
         """Set the kernels according to `init`."""

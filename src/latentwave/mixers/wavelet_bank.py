@@ -55,6 +55,7 @@ class WaveletBankMixer(DynamicMixer):
                 [ 0.2500,  0.2500,  0.2500,  0.2500]])
     """
 
+    starts_as_identity = True
     bands: nn.Parameter | None
 
     def __init__(
@@ -88,11 +89,6 @@ class WaveletBankMixer(DynamicMixer):
         self.weights = nn.Parameter(torch.empty(self.num_bands * num_groups, channels))
         self.bias = nn.Parameter(torch.empty(self.num_bands * num_groups))
         self.reset_parameters()
-
-    @property
-    def starts_as_identity(self) -> bool:
-        """See `Mixer.starts_as_identity`."""
-        return True
 
     def reset_parameters(self) -> None:
         """Reset the bands, with all weights 0."""
