@@ -40,7 +40,7 @@ class MixerStates:
     def of(self, site: str) -> SiteState:
         """The state of the mixer at a site."""
         if site not in self._sites:
-            self._sites[site] = FixedSiteState() if self.static else GrowingSiteState(self)
+            self._sites[site] = (FixedSiteState if self.static else GrowingSiteState)(self, site)
         return self._sites[site]
 
     @property

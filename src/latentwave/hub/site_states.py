@@ -24,13 +24,18 @@ _SHORT = 16
 class SiteState(MixerState, abc.ABC):
     """The state of one mixer.
 
+    Args:
+        states: the states of all mixers.
+        site: the name of this one among them.
+
     Attributes:
         num_padded: (B,), how many samples at the end of this call are padding, which is not
             stored; None without padding.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, states: MixerStates, site: str) -> None:
         super().__init__()
+        self._states, self._site = states, site
         self.num_padded: Tensor | None = None
         self._num_written: dict[str, int] = {}  # samples in the buffers of `_tensors`
 
@@ -85,6 +90,12 @@ class SiteState(MixerState, abc.ABC):
     def change(self, change: Callable[[Tensor], Tensor]) -> None:
         """Replace every tensor."""
 
+    def part(self, name: str) -> MixerState:
+        """See `MixerState.part`; a site of its own."""
+        part = self._states.of(f"{self._site}.{name}")
+        part.num_padded = self.num_padded
+        return part
+
     def clone(self) -> MixerState:
         """Not supported: copy the whole cache instead.
 
@@ -95,15 +106,10 @@ class SiteState(MixerState, abc.ABC):
 
 
 class GrowingSiteState(SiteState):
-    """A state in new tensors, or in buffers with spare room; tokens can be removed again.
+    """A state in new tensors, or in buffers with spare room; tokens can be removed again."""
 
-    Args:
-        states: the states of all mixers.
-    """
-
-    def __init__(self, states: MixerStates) -> None:
-        super().__init__()
-        self._states = states
+    def __init__(self, states: MixerStates, site: str) -> None:
+        super().__init__(states, site)
         # Samples that a crop must leave, set once rows differ in padding.
         self._floor: dict[str, int] = {}
 
@@ -190,8 +196,8 @@ class FixedSiteState(SiteState):
     sample, and nothing is moved.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, states: MixerStates, site: str) -> None:
+        super().__init__(states, site)
         self._oldest: dict[str, Tensor] = {}  # (B, 1, 1), where a ring's oldest sample stands
         self._places: dict[str, Tensor] = {}  # of derived values, valid or not
 

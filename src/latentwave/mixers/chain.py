@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from latentwave.errors import UserError
 from latentwave.mixers.base import Mixer, Projection
 from latentwave.mixers.registry import MixerConfig, build_mixer, register_mixer
-from latentwave.mixers.state import MixerState, PartState
+from latentwave.mixers.state import MixerState
 
 _MAX_MIXERS = 64
 _DEFAULT = ({"kind": "wavelet"}, {"kind": "short_conv"})
@@ -112,7 +112,7 @@ class ChainMixer(Mixer):
         for position, mixer in enumerate(self.mixers):
             x = mixer(
                 x,
-                state=None if state is None else PartState(state, f"{position}."),
+                state=None if state is None else state.part(str(position)),
                 segment_ids=runs,
                 padding_mask=padding_mask,
             )

@@ -27,6 +27,7 @@ class MixerState:
     def __init__(self) -> None:
         self._tensors: dict[str, Tensor] = {}
         self._derived: dict[str, Tensor] = {}
+        self._parts: dict[str, MixerState] = {}
 
     def __contains__(self, name: str) -> bool:
         """Whether `name` was written before."""
@@ -129,70 +130,22 @@ class MixerState:
         else:
             self._derived[name] = value
 
+    def part(self, name: str) -> MixerState:
+        """The state of one of several mixers that share this one; empty at first.
+
+        Example:
+            >>> whole = MixerState()
+            >>> whole.part("first").put("x", torch.ones(1))
+            >>> "x" in whole.part("first"), "x" in whole.part("second"), "x" in whole
+            (True, False, False)
+        """
+        if name not in self._parts:
+            self._parts[name] = MixerState()
+        return self._parts[name]
+
     def clone(self) -> MixerState:
         """An independent copy, for example to continue one prefix in two ways."""
         other = MixerState()
         other._tensors = {name: tensor.clone() for name, tensor in self._tensors.items()}
+        other._parts = {name: part.clone() for name, part in self._parts.items()}
         return other
-
-
-class PartState(MixerState):
-    """One mixer's part of a state that several mixers share.
-
-    Args:
-        whole: the shared state.
-        prefix: prefix of the part's signal names.
-
-    Example:
-        >>> whole = MixerState()
-        >>> PartState(whole, "first.").put("x", torch.ones(1))
-        >>> "first.x" in whole, "x" in PartState(whole, "second.")
-        (True, False)
-    """
-
-    def __init__(self, whole: MixerState, prefix: str) -> None:
-        super().__init__()
-        self._whole = whole
-        self._prefix = prefix
-
-    def __contains__(self, name: str) -> bool:
-        """Whether `name` was written before."""
-        return self._prefix + name in self._whole
-
-    def extend(
-        self, name: str, new: Shaped[Tensor, "B T C"], *, history: int
-    ) -> Shaped[Tensor, "B {history}+T C"]:
-        """See `MixerState.extend`."""
-        return self._whole.extend(self._prefix + name, new, history=history)
-
-    def push(self, name: str, new: Tensor, leaving: Tensor, *, history: int) -> Tensor:
-        """See `MixerState.push`."""
-        return self._whole.push(self._prefix + name, new, leaving, history=history)
-
-    def newest(self, signal: Shaped[Tensor, "B N C"], count: int) -> Shaped[Tensor, "B {count} C"]:
-        """See `MixerState.newest`."""
-        return self._whole.newest(signal, count)
-
-    def get(self, name: str) -> Tensor | None:
-        """See `MixerState.get`."""
-        return self._whole.get(self._prefix + name)
-
-    def put(self, name: str, value: Tensor) -> None:
-        """See `MixerState.put`."""
-        self._whole.put(self._prefix + name, value)
-
-    def derive_early(self, name: str, derive: Callable[[Tensor], Tensor]) -> None:
-        """See `MixerState.derive_early`."""
-        self._whole.derive_early(self._prefix + name, derive)
-
-    def recall(self, name: str, dtype: torch.dtype) -> Tensor | None:
-        """See `MixerState.recall`."""
-        return self._whole.recall(self._prefix + name, dtype)
-
-    def remember(self, name: str, value: Tensor | None) -> None:
-        """See `MixerState.remember`."""
-        self._whole.remember(self._prefix + name, value)
-
-    def clone(self) -> MixerState:
-        """The same part of an independent copy of the whole state."""
-        return PartState(self._whole.clone(), self._prefix)
