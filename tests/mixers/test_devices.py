@@ -6,7 +6,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from latentwave.functional import averages, causal_fir
+from latentwave.functional import causal_fir
+from latentwave.hub.cache import MixerStates
+from latentwave.mixers import running_sums
 from tests.mixers.cases import CASES, CHANNELS, build_case
 
 META = torch.device("meta")
@@ -81,11 +83,24 @@ MOST = {"training": 270, "training-borders": 350, "step": 150, "chunk-borders": 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("case", CASES)
 def test_nothing_travels_between_host_and_device(case, way, float64, monkeypatch):
-    monkeypatch.setattr(averages, "has_float64", lambda device: float64 or device != META)
+    monkeypatch.setattr(running_sums, "has_float64", lambda device: float64 or device != META)
     found = recorded(case, **WAYS[way])
     assert not found.with_host
     assert 0 < len(found.launches) <= MOST[way]
     assert float64 or not found.wide
+
+
+@pytest.mark.parametrize("case", ["wavelet", "pyramid"])
+def test_a_static_cache_needs_no_float64(case, monkeypatch):
+    monkeypatch.setattr(running_sums, "has_float64", lambda device: device != META)
+    mixer = build_case(case).to(META)
+    with torch.no_grad():
+        for _ in range(2):  # the first time, constants move to the device
+            state = MixerStates(static=True, is_sliding=False).of("here")
+            with Recorder() as recorder:
+                for tokens in (9, 1):
+                    mixer(torch.randn(2, tokens, CHANNELS, device=META), state=state)
+    assert not recorder.wide
 
 
 def test_short_kernels_are_one_block_on_an_accelerator():

@@ -26,16 +26,6 @@ def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
-def has_float64(device: torch.device) -> bool:
-    """Whether a device supports float64; Apple GPUs do not."""
-    return device.type != "mps"
-
-
-def can_slide(x: Tensor, runs: Tensor | None) -> bool:
-    """Whether float64 running sums can be used: for one generated token of a single document."""
-    return x.shape[1] == 1 and runs is None and not x.requires_grad and has_float64(x.device)
-
-
 def full_precision(device: torch.device) -> AbstractContextManager[Any]:
     """Disable autocast, which would round products and sums to 16 bits."""
     if not torch.amp.is_autocast_available(device.type):
@@ -164,31 +154,6 @@ def causal_moving_average(
     per_level = 1.0 / _apply(counts, None, runs, _Plan((1,) * levels)).clamp(min=1.0)
     scale = _repeat(per_level, sizes)
     return _apply(x, scale, runs, _Plan(sizes, first_channel))[:, history:]
-
-
-def last_window_sums(
-    x: Float[Tensor, "B T C"], group_sizes: Sequence[int], dtype: torch.dtype
-) -> Float[Tensor, "B C"]:
-    """The sums of `dyadic_window_sums` at the last token only.
-
-    Args:
-        x: (B, T, C), any floating type.
-        group_sizes: channels per level, as in `dyadic_window_sums`.
-        dtype: dtype of the sums.
-
-    Returns:
-        (B, C) in `dtype`.
-
-    Example:
-        >>> last_window_sums(torch.ones(1, 4, 2), [1, 1], torch.float64)
-        tensor([[2., 4.]], dtype=torch.float64)
-    """
-    groups = torch.split(x, list(group_sizes), dim=-1)
-    sums = [
-        group[:, max(0, x.shape[1] - 2**level) :].sum(1, dtype=dtype)
-        for level, group in enumerate(groups, start=1)
-    ]
-    return torch.cat(sums, dim=-1)
 
 
 def checked_sizes(

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from latentwave.functional import pyramid_sum
-from latentwave.functional.averages import can_slide
 from latentwave.mixers.channels import ChannelMixer
 from latentwave.mixers.constants import Constant
 from latentwave.mixers.levels import dyadic_levels
 from latentwave.mixers.registry import register_mixer
+from latentwave.mixers.running_sums import RunningSums
 from latentwave.mixers.state import MixerState
 
 
@@ -64,11 +64,8 @@ class PyramidMixer(ChannelMixer):
     ) -> None:
         super().__init__(channels, context_length, fraction=fraction, mixed=mixed, residual=True)
         self.num_levels = num_levels = dyadic_levels(num_levels, context_length)
-        windows = 2 ** np.arange(1, num_levels + 1)
-        # For running sums: the index of the sample that leaves each window, and 1 / window.
-        self._newest_first = Constant(windows - 1)
-        self._leaving = Constant((windows[-1] - windows)[None, :, None])
-        self._scale = Constant(1.0 / windows[:, None])
+        windows = 2 ** np.arange(1, num_levels + 1)[:, None]
+        self._sums, self._scale = RunningSums(windows), Constant(1.0 / windows)
         self.weights = nn.Parameter(torch.empty(num_levels, self.num_mixed))
         self.reset_parameters()
 
@@ -104,23 +101,10 @@ class PyramidMixer(ChannelMixer):
     ) -> Tensor:
         if state is None:
             return pyramid_sum(x, self.weights, runs)
-        if not can_slide(x, runs):
+        if not self._sums.can_step(x, runs):
             samples = state.extend("x", x, history=self.history)
             if runs is None:
-                state.derive_early("x", self._window_sums)
+                self._sums.prepare(state, x.device)
             return pyramid_sum(samples, self.weights, runs)[:, self.history :]
-        # Constant work for any window; float64 sums do not drift.
-        sums = state.recall("x", x.dtype)
-        if sums is None:
-            sums = self._window_sums(state.extend("x", x, history=self.history))
-        else:
-            leaving = self._leaving.on(x.device)
-            sums = sums + x - state.push("x", x, leaving, history=self.history)
-        state.remember("x", sums)
         weights = self.weights * self._scale.on(x.device, self.weights.dtype)
-        return (sums * weights).sum(1, keepdim=True).to(x.dtype)
-
-    def _window_sums(self, samples: Tensor) -> Tensor:
-        """The sum over each window at the last sample, (B, K, C) in float64."""
-        prefix = samples.flip(1).cumsum(1, dtype=torch.float64)
-        return prefix[:, self._newest_first.on(samples.device)]
+        return (self._sums.step(x, state) * weights).sum(1, keepdim=True).to(x.dtype)

@@ -1,0 +1,69 @@
+"""Sums over windows of any length, updated token by token with constant work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from latentwave.mixers.constants import Constant
+from latentwave.mixers.state import MixerState
+
+
+class RunningSums:
+    """Sums over the last w samples of the signal "x" in a state.
+
+        s_w(t) = s_w(t − 1) + x(t) − x(t − w)
+
+    In float64 they do not drift: after 10^6 tokens the error is still far below float32's rounding.
+    An infinity or a NaN stays in them until a call with several tokens, or a new state.
+
+    Attributes:
+        history: the past samples that the state keeps, the longest window.
+
+    Args:
+        windows: w, (K, 1) for K windows over every channel, or (1, C) for one per channel.
+    """
+
+    def __init__(self, windows: NDArray[Any]) -> None:
+        self.history = int(windows.max())
+        # The places of the samples: in the history, and counted from the newest one.
+        self._leaving = Constant((self.history - windows)[None])
+        self._last = Constant((windows - 1)[None])
+
+    @staticmethod
+    def can_step(x: Tensor, runs: Tensor | None) -> bool:
+        """Whether the next call can be a step: one generated token of a single document."""
+        return x.shape[1] == 1 and runs is None and not x.requires_grad and has_float64(x.device)
+
+    def step(self, x: Float[Tensor, "B 1 C"], state: MixerState) -> Float[Tensor, "B K C"]:
+        """Add one token to the state; the sums are in float64.
+
+        Uses few operations, because launch overhead dominates at this size.
+        """
+        sums = state.recall("x", x.dtype)
+        if sums is None:
+            sums = self._sum(state.extend("x", x, history=self.history))
+        else:
+            sums = sums + x
+            sums -= state.push("x", x, self._leaving.on(x.device), history=self.history)
+        state.remember("x", sums)
+        return sums
+
+    def prepare(self, state: MixerState, device: torch.device) -> None:
+        """After other calls: give a state of fixed addresses its sums before the first step."""
+        if has_float64(device):
+            state.derive_early("x", self._sum)
+
+    def _sum(self, samples: Tensor) -> Tensor:
+        prefix = samples.flip(1).cumsum(1, dtype=torch.float64)
+        last = self._last.on(samples.device)
+        return prefix.gather(1, last.expand(len(samples), -1, samples.shape[2]))
+
+
+def has_float64(device: torch.device) -> bool:
+    """Whether a device supports float64; Apple GPUs do not."""
+    return device.type != "mps"
