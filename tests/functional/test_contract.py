@@ -12,7 +12,6 @@ from latentwave.functional import (
     causal_moving_average,
     decaying_sums,
     dilated_fir,
-    dyadic_window_sums,
     noncausal_filterbank,
     orthogonal_lowpass,
     pyramid_sum,
@@ -31,25 +30,17 @@ def average(boundary):
     return run
 
 
-def in_groups(function):
+def cascade(x, runs=None):
     """Of all channels, at level 2 or at levels 1 and 3."""
-
-    def run(x, runs=None):
-        groups = [0, x.shape[2]] if x.shape[2] < 3 else [1, 0, x.shape[2] - 1]
-        return function(x, groups, runs)
-
-    return run
+    groups = [0, x.shape[2]] if x.shape[2] < 3 else [1, 0, x.shape[2] - 1]
+    return causal_cascade(x, DB2.to(x), groups, runs)
 
 
 # Functions of x and of parameters whose shapes depend on its shape (B, T, C).
 LINEAR = {
     "moving average": (average("zero"), lambda B, T, C: []),
     "mean": (average("mean"), lambda B, T, C: []),
-    "window sums": (in_groups(dyadic_window_sums), lambda B, T, C: []),
-    "cascade": (
-        in_groups(lambda x, groups, runs: causal_cascade(x, DB2.to(x), groups, runs)),
-        lambda B, T, C: [],
-    ),
+    "cascade": (cascade, lambda B, T, C: []),
     "dilated": (lambda x, taps, runs=None: dilated_fir(x, taps, 3, runs), lambda B, T, C: [(C, 3)]),
     "decaying sums": (
         lambda x, rates, runs=None: decaying_sums(x, -rates.abs(), runs),
@@ -74,7 +65,6 @@ OPERATIONS = LINEAR | {
         lambda B, T, C: [(6, 8), (6,)],
     ),
 }
-UNSCALED = ("window sums", "decaying sums")  # which keep their sums in float32
 EVERY_OPERATION = pytest.mark.parametrize("name", OPERATIONS)
 
 
@@ -132,7 +122,7 @@ def test_sums_are_taken_in_float32(name, dtype):
     )
     share = 2 * torch.finfo(dtype).eps + 1e-5
     y, *gradients = with_gradients(function, inputs)
-    assert y.dtype == (torch.float32 if name in UNSCALED else dtype)
+    assert y.dtype == (torch.float32 if name == "decaying sums" else dtype)
     assert all(gradient.dtype == dtype for gradient in gradients)
     for found, wanted in zip([y, *gradients], exact, strict=True):
         assert_same(found, wanted, share)

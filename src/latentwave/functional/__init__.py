@@ -1,6 +1,6 @@
 """Pure tensor functions behind the mixers, without modules or models."""
 
-from latentwave.functional.averages import causal_moving_average, dyadic_window_sums
+from latentwave.functional.averages import causal_moving_average
 from latentwave.functional.cascade import (
     causal_cascade,
     dilated_fir,
@@ -27,7 +27,6 @@ __all__ = [
     "causal_moving_average",
     "decaying_sums",
     "dilated_fir",
-    "dyadic_window_sums",
     "dynamic_fir",
     "naive_filterbank",
     "noncausal_filterbank",

@@ -39,47 +39,6 @@ def check_boundary(boundary: str) -> None:
         raise ValueError(f'boundary must be "zero" or "mean", got {boundary!r}')
 
 
-def dyadic_window_sums(
-    x: Float[Tensor, "B T C"],
-    group_sizes: Sequence[int],
-    runs: Int[Tensor, "B T"] | None = None,
-) -> Float[Tensor, "B T C"]:
-    """Sum every channel over the last 2^k tokens, where k is the level of the channel's group.
-
-    The first `group_sizes[0]` channels have level 1, the next `group_sizes[1]` level 2, and so
-    on. Windows double,
-
-        s_1(t) = x(t),   s_{2w}(t) = s_w(t) + s_w(t − w),
-
-    so a value costs k additions and the error does not grow with T, as differences of long prefix
-    sums would make it. Signals are zero before the first token. With `runs`, terms from other
-    documents count as zero.
-
-    Args:
-        x: (B, T, C), any floating type.
-        group_sizes: channels per level, level 1 first; they add up to C. Zeros are allowed.
-        runs: (B, T) from `segment_runs`, or None for one document.
-
-    Returns:
-        (B, T, C) in float32 (float64 for float64 input).
-
-    Raises:
-        ValueError: if the group sizes are negative or do not add up to C.
-
-    Causality: the output at t reads x(t − 2^k + 1 … t).
-
-    Reference: the windows of WaveletGPT (Verma, 2024); the doubling is the causal undecimated
-    (à trous) Haar cascade.
-
-    Example:
-        >>> dyadic_window_sums(torch.ones(1, 4, 2), [1, 1])[0].T
-        tensor([[1., 2., 2., 2.],
-                [1., 2., 3., 4.]])
-    """
-    sizes = checked_sizes(group_sizes, x.shape[-1])
-    return _apply(x.to(accumulation_dtype(x.dtype)), None, runs, _Plan(sizes))
-
-
 def causal_moving_average(
     x: Float[Tensor, "B T D"],
     group_sizes: Sequence[int],
@@ -95,12 +54,17 @@ def causal_moving_average(
         y_j(t) = (1/w) · Σ_{m=0}^{w−1} x_j(t−m)                       boundary "zero"
         y_j(t) = Σ_m x_j(t−m) / Σ_m valid(t−m)                        boundary "mean"
 
-    With "mean" and all tokens valid the divisor is min(t+1, w).
+    With "mean" and all tokens valid the divisor is min(t+1, w). Windows double,
+
+        s_1(t) = x(t),   s_{2w}(t) = s_w(t) + s_w(t − w),
+
+    so a value costs k additions and the error does not grow with T, as differences of long prefix
+    sums would make it. Signals are zero before the first token.
 
     Args:
         x: (B, T, D), any floating type. Invalid tokens must already be zero.
-        group_sizes: channels per level, as in `dyadic_window_sums`; they may add up to less
-            than D, and the remaining channels pass unchanged.
+        group_sizes: channels per level, level 1 first; zeros are allowed. They may add up to
+            less than D, and the remaining channels pass unchanged.
         boundary: what comes before the first token: zeros ("zero") or nothing ("mean").
         runs: (B, T) from `segment_runs`: windows stop at document borders.
         valid: (B, T), 1 for real tokens and 0 for padding; None means all real. Used only with
@@ -116,7 +80,8 @@ def causal_moving_average(
 
     Causality: the output at t reads x(t − w + 1 … t).
 
-    Reference: WaveletGPT (Verma, 2024), whose boundary is "zero".
+    Reference: WaveletGPT (Verma, 2024), whose boundary is "zero"; the doubling is the causal
+    undecimated (à trous) Haar cascade.
 
     Example:
         >>> x = torch.tensor([[[4.0], [2.0], [6.0]]])
