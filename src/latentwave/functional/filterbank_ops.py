@@ -198,34 +198,14 @@ if TRITON:
 
 
 @fused_filterbank.register_fake
-def _(  # noqa: PLR0917
-    x: Tensor,
-    analysis: Tensor,
-    weights: Tensor,
-    runs: Tensor | None,
-    kernel_sizes: Sequence[int],
-    history: int,
-    causal: bool,
-) -> Tensor:
+def _(x: Tensor, *others: Any) -> Tensor:
+    *_, history, _ = others
     return x.new_empty(x.shape[0], x.shape[1] - history, x.shape[2])
 
 
 @fused_filterbank_backward.register_fake
-def _(  # noqa: PLR0917
-    grad: Tensor,
-    x: Tensor,
-    analysis: Tensor,
-    weights: Tensor,
-    runs: Tensor | None,
-    kernel_sizes: Sequence[int],
-    history: int,
-    causal: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    return (
-        x.new_empty(x.shape),
-        analysis.new_empty(analysis.shape),
-        weights.new_empty(weights.shape),
-    )
+def _(grad: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
+    return tuple(tensor.new_empty(tensor.shape) for tensor in inputs[:3])
 
 
 def _save_for_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -64,19 +64,6 @@ def window_sums(  # noqa: PLR0917
     return averages.window_sums(x, scale, runs, group_sizes, first_channel, adjoint, averaged)
 
 
-@window_sums.register_fake
-def _(  # noqa: PLR0917
-    x: Tensor,
-    scale: Tensor | None,
-    runs: Tensor | None,
-    group_sizes: Sequence[int],
-    first_channel: int,
-    adjoint: bool,
-    averaged: bool,
-) -> Tensor:
-    return x.new_empty(x.shape)
-
-
 @torch.library.custom_op(
     "latentwave::decaying_scan",
     mutates_args=(),
@@ -89,6 +76,7 @@ def decaying_scan(x: Tensor, log_decay: Tensor, runs: Tensor | None) -> Tensor:
     return scan.decaying_scan(x, log_decay, runs)
 
 
+@window_sums.register_fake
 @decaying_scan.register_fake
-def _(x: Tensor, log_decay: Tensor, runs: Tensor | None) -> Tensor:
+def _like_x(x: Tensor, *others: object) -> Tensor:
     return x.new_empty(x.shape)
