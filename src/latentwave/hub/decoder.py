@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PretrainedConfig, PreTrainedModel
 
 from latentwave.errors import UserError
+from latentwave.hub.attached import find_anchor
 from latentwave.hub.cache import CACHE_ARGUMENTS, cache_argument
 from latentwave.mixers import head_roles
 from latentwave.mixers.base import Projection
@@ -197,11 +198,8 @@ def decoder_layers(model: nn.Module) -> list[nn.Module]:
     Raises:
         UserError: if they cannot be found.
     """
-    for module in model.modules():
-        layers: tuple[nn.Module, ...] | None = getattr(module, "_mixed_layers", None)
-        if layers is not None:
-            return list(layers)
-    return find_decoder(model).layers
+    anchor = find_anchor(model)
+    return find_decoder(model).layers if anchor is None else list(anchor._mixed_layers)
 
 
 def _are_layers(modules: nn.ModuleList) -> bool:

@@ -121,7 +121,10 @@ class MixedDecoder(MixedModel):
         # The configuration may have been replaced or changed since attach.
         config = getattr(self, "config", self._mixed_config).get_text_config(decoder=True)
         mask = kwargs.get("attention_mask")
-        created = cache is None and self._wants_cache(config, kwargs.get("use_cache"))
+        use_cache = kwargs.get("use_cache")
+        if use_cache is None:
+            use_cache = getattr(config, "use_cache", False)
+        created = cache is None and use_cache and not self.training
         if created:
             cache = kwargs[self._mixed_cache] = DynamicCache(config=config)
         states = None
@@ -142,11 +145,6 @@ class MixedDecoder(MixedModel):
         real = find_padding(mask, tokens.shape[1], cache, config)
         padding = outer.padding if real is None else Padding.of(real)
         return Call(states, segment_ids, padding)
-
-    def _wants_cache(self, config: PretrainedConfig, use_cache: bool | None) -> bool:
-        if use_cache is None:
-            use_cache = getattr(config, "use_cache", False)
-        return bool(use_cache) and not self.training
 
 
 def mix_decoder(module: nn.Module, config: PretrainedConfig) -> None:

@@ -138,18 +138,17 @@ def find_sites(
         UserError: if no module or several fit; the message says what was searched for.
     """
     where = f"{type(layer).__name__} {layer_index}"
+    site = Site(
+        layer_index=layer_index,
+        point=point,
+        name=MIXER_NAME,
+        path="",
+        before=False,
+        channels=hidden_size,
+    )
     if point == "block":
         _check_called(layer, where)
-        return [
-            Site(
-                layer_index=layer_index,
-                point=point,
-                name=MIXER_NAME,
-                path="",
-                before=False,
-                channels=hidden_size,
-            )
-        ]
+        return [site]
     word, named = ("mlp", _MLP) if point.startswith("mlp") else ("attention", _ATTENTION)
     given = (modules or {}).get(word)
     part = _find_part(layer, named, point, where) if given is None else given
@@ -159,6 +158,7 @@ def find_sites(
         raise UserError(f"{where} has no module {part!r} for {word!r}") from error
     name = f"{MIXER_NAME}_{point}"
     holder = part if isinstance(layer, nn.ModuleList | nn.ModuleDict) else ""
+    site = dataclasses.replace(site, name=name, path=part, holder=holder)
     if point not in ("qkv", "mlp_hidden"):
         _check_called(module, f"{part} of {where}")
         taken = inspect.signature(module.forward).parameters.keys()
@@ -174,26 +174,10 @@ def find_sites(
                 "apart, so a mixer on its input would filter the queries alone: choose other "
                 'points, such as "attention_output"'
             )
-        return [
-            Site(
-                layer_index=layer_index,
-                point=point,
-                name=name,
-                path=part,
-                before=not point.endswith("_output"),
-                channels=hidden_size,
-                holder=holder,
-            )
-        ]
+        return [dataclasses.replace(site, before=not point.endswith("_output"))]
     return [
-        Site(
-            layer_index=layer_index,
-            point=point,
-            name=f"{name}_{path.rpartition('.')[2]}",
-            path=path,
-            before=False,
-            channels=channels,
-            holder=holder,
+        dataclasses.replace(
+            site, name=f"{name}_{path.rpartition('.')[2]}", path=path, channels=channels
         )
         for path, channels in _find_projections(layer, part, point, where)
     ]
