@@ -10,6 +10,7 @@ from transformers import DynamicCache, LlamaModel, StaticCache
 import latentwave as lw
 from latentwave.errors import UserError
 from latentwave.hub import all_mixers, decoder_layers
+from latentwave.hub.cache import MixerStates
 from latentwave.hub.padding import find_documents, find_padding
 from latentwave.hub.points import POINTS
 from tests.comparing import assert_differ
@@ -240,6 +241,15 @@ def test_a_cache_is_not_cropped_into_padding():
     cache.crop(-4)
     with pytest.raises(UserError, match="cropped to 6 tokens, further back"):
         model(ids[:, :1], **cached(cache))
+
+
+def test_tokens_to_remove_are_negative_and_static_caches_stay_whole():
+    with pytest.raises(UserError, match=r"such as crop\(-1\) for the last one, got 5"):
+        MixerStates(static=False, is_sliding=False).crop(5)  # transformers once kept 5
+    static = MixerStates(static=True, is_sliding=True)
+    assert not static.is_croppable
+    with pytest.raises(UserError, match="static cache cannot be cropped"):
+        static.crop(-1)
 
 
 def test_a_cache_that_the_mixers_did_not_see_is_refused():

@@ -51,21 +51,30 @@ class MixerStates:
     @property
     def is_croppable(self) -> bool:
         """Whether tokens can be removed again."""
-        return not any(site.is_recurrent for site in self._sites.values())
+        return not self.static and not any(site.is_recurrent for site in self._sites.values())
 
     def crop(self, tokens_to_remove: int | Tensor) -> None:
         """Remove the last −tokens_to_remove tokens.
 
         Raises:
-            UserError: if a mixer is recurrent, or the cache static.
+            UserError: for a positive number, if a mixer is recurrent, or the cache static.
         """
+        count = -int(tokens_to_remove)
+        if count < 0:
+            raise UserError(
+                "crop takes the tokens to remove as a negative number, such as crop(-1) for the "
+                f"last one, got {-count}"
+            )
+        if self.static:
+            raise UserError("a static cache cannot be cropped: use a DynamicCache")
         if not self.is_croppable:
             raise UserError(
                 "a recurrent mixer cannot undo tokens, so its cache cannot be cropped: "
                 "generate without assisted decoding or prompt lookup"
             )
         for site in self._sites.values():
-            site.crop(abs(int(tokens_to_remove)))
+            if isinstance(site, GrowingSiteState):  # all are, as the cache is not static
+                site.crop(count)
 
     def reset(self) -> None:
         """Forget all tokens."""

@@ -83,10 +83,6 @@ class SiteState(MixerState, abc.ABC):
         return torch.where((self.num_padded.to(new.device) == 0)[:, None, None], new, old)
 
     @abc.abstractmethod
-    def crop(self, num_tokens: int) -> None:
-        """Remove the last tokens."""
-
-    @abc.abstractmethod
     def change(self, change: Callable[[Tensor], Tensor]) -> None:
         """Replace every tensor."""
 
@@ -176,7 +172,7 @@ class GrowingSiteState(SiteState):
             super().remember(name, value if self.num_padded is None else None)
 
     def crop(self, num_tokens: int) -> None:
-        """See `SiteState.crop`."""
+        """Remove the last tokens."""
         for name, written in self._num_written.items():
             left = written - num_tokens
             self._num_written[name] = left if left >= self._floor.get(name, 0) else 0
@@ -260,14 +256,6 @@ class FixedSiteState(SiteState):
             self._derived.pop(name, None)
         else:
             self._keep(name, value if old is None else self._where_real(value, old))
-
-    def crop(self, num_tokens: int) -> None:
-        """Not supported.
-
-        Raises:
-            UserError: always.
-        """
-        raise UserError("a static cache cannot be cropped: use a DynamicCache")
 
     def change(self, change: Callable[[Tensor], Tensor]) -> None:
         """See `SiteState.change`."""
