@@ -12,6 +12,13 @@ def test_a_config_builds_what_the_name_builds():
     assert mixer.levels == [2, 2, 2, 2]
 
 
+def test_a_printed_mixer_shows_its_options():
+    sizes = {"channels": 8, "context_length": 64}
+    shown = repr(lw.build_mixer("dynamic_conv", rank=2, **sizes))
+    assert "channels=8, context_length=64, kernel_size=4, rank=2, init='zero'" in shown
+    assert "fraction=0.25" in repr(lw.build_mixer("wavelet", fraction=0.25, **sizes))
+
+
 def test_mistakes_are_named():
     with pytest.raises(UserError, match="no mixer 'wavlet', did you mean 'wavelet'"):
         lw.MixerConfig(kind="wavlet")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import inspect
 import itertools
 import numbers
 from collections.abc import Mapping
@@ -282,6 +283,12 @@ class Mixer(nn.Module, abc.ABC):
         x[:, R - 1] = 1.0
         response: Tensor = self(x)
         return response[0, R - 1 :].T
+
+    def extra_repr(self) -> str:
+        """The options, for `print(model)`."""
+        arguments = inspect.signature(type(self).__init__).parameters
+        shown = {name: vars(self)[name] for name in arguments if name in vars(self)}
+        return ", ".join(f"{name}={value!r}" for name, value in shown.items())
 
     def new_state(self) -> MixerState:
         """An empty state; pass it to every call on one batch of sequences."""

@@ -42,6 +42,7 @@ class ChannelMixer(Mixer):
         super().__init__(channels, context_length)
         if mixed not in ("last", "first"):
             raise ValueError(f'mixed must be "last" or "first", got {mixed!r}')
+        self.fraction = fraction
         self.num_mixed = _num_mixed(channels, fraction)
         self.mixed = mixed
         self.residual = residual
@@ -78,12 +79,6 @@ class ChannelMixer(Mixer):
         padding_mask: Tensor | None,
     ) -> Tensor:
         """Mix the channels, (B, T, C) → (B, T, C); padded tokens are already zero."""
-
-    def extra_repr(self) -> str:
-        """The options, for `print(model)`."""
-        return f"channels={self.channels}, mixed={self.num_mixed} {self.mixed}" + (
-            ", residual" if self.residual else ""
-        )
 
 
 class FirMixer(ChannelMixer):

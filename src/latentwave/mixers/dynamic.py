@@ -144,13 +144,6 @@ class DynamicConvMixer(DynamicMixer):
         W, R = self.kernel_size, self.rank
         return self.channels * (2 * R + 2 * R * W + W + 2 * W) * num_tokens
 
-    def extra_repr(self) -> str:
-        """The options, for `print(model)`."""
-        return (
-            f"channels={self.channels}, kernel_size={self.kernel_size}, rank={self.rank}, "
-            f"init={self.init!r}"
-        )
-
 
 # Chosen for the compute it saved at three sizes on a strong plain decoder: results/ladder-gpu.
 register_preset(

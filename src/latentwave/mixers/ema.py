@@ -79,7 +79,7 @@ class EmaMixer(ChannelMixer):
                 f"spans must satisfy 1 < shortest <= longest <= {_MAX_SPAN}, got "
                 f"shortest={shortest}, longest={longest}"
             )
-        self.learnable = learnable
+        self.shortest, self.longest, self.learnable = shortest, longest, learnable
         rates = 2.0 / (np.geomspace(shortest, longest, self.num_mixed) + 1.0)
         if learnable:
             self._initial = np.log(rates / (1.0 - rates))
@@ -120,10 +120,6 @@ class EmaMixer(ChannelMixer):
     def flops(self, num_tokens: int) -> int:
         """Two multiplications and an addition, and one addition if residual."""
         return self.num_mixed * (3 + self.residual) * num_tokens
-
-    def extra_repr(self) -> str:
-        """The options, for `print(model)`."""
-        return super().extra_repr() + (", learnable" if self.learnable else "")
 
     def _mix_channels(
         self,

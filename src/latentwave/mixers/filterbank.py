@@ -89,13 +89,6 @@ class Bank(Mixer):
                 filters[:, :K] = windowed_fourier_bank(group, K, min(1 / K, highest), highest)
         copy_whole(self.analysis, analysis)
 
-    def extra_repr(self) -> str:
-        """The options, for `print(model)`."""
-        return (
-            f"channels={self.channels}, num_filters={self.num_filters}, "
-            f"kernel_sizes={self.kernel_sizes}, init={self.init!r}, causal={self.causal}"
-        )
-
     def _bank_flops(self) -> int:
         """Per token: filters, ReLU, weighted sum and residual."""
         taps = self.num_filters // len(self.kernel_sizes) * sum(self.kernel_sizes)

@@ -126,10 +126,6 @@ class HeadMixer(FirMixer):
         """Two tokens."""
         return 2
 
-    def extra_repr(self) -> str:
-        """The options, for `print(model)`."""
-        return f"channels={self.channels}, heads={self.heads!r}"
-
 
 @register_mixer("kv_shift")
 class KvShiftMixer(HeadMixer):

@@ -145,8 +145,4 @@ class LearnableWaveletMixer(FirMixer):
 
     def extra_repr(self) -> str:
         """The options, for `print(model)`."""
-        return (
-            f"{super().extra_repr()}, wavelet={self.wavelet!r}, taps={self._num_taps}, "
-            f"levels {min(self.levels)} to {max(self.levels)}"
-            + (", orthogonal" if self.orthogonal else "")
-        )
+        return f"{super().extra_repr()}, levels {min(self.levels)} to {max(self.levels)}"

@@ -88,10 +88,6 @@ class PyramidMixer(ChannelMixer):
         """Per level two additions, a halving and a multiplication, plus the residual."""
         return self.num_mixed * (4 * self.num_levels + 1) * num_tokens
 
-    def extra_repr(self) -> str:
-        """The options, for `print(model)`."""
-        return f"{super().extra_repr()}, num_levels={self.num_levels}"
-
     def _mix_channels(
         self,
         x: Tensor,

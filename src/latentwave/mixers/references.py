@@ -146,10 +146,6 @@ class ShortConvMixer(FirMixer):
         """The kernels, (C, K), without the residual."""
         return self.kernels
 
-    def extra_repr(self) -> str:
-        """The options, for `print(model)`."""
-        return f"{super().extra_repr()}, kernel_size={self.kernel_size}, init={self.init!r}"
-
 
 @register_mixer("token_shift")
 class TokenShiftMixer(FirMixer):

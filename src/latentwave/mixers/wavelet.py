@@ -156,10 +156,7 @@ class WaveletMixer(ChannelMixer):
 
     def extra_repr(self) -> str:
         """The options, for `print(model)`."""
-        return (
-            f"{super().extra_repr()}, wavelet={self.wavelet!r}, "
-            f"levels {min(self.levels)} to {max(self.levels)}, boundary={self.boundary!r}"
-        )
+        return f"{super().extra_repr()}, levels {min(self.levels)} to {max(self.levels)}"
 
     def _mix(
         self,

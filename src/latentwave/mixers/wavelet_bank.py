@@ -75,7 +75,8 @@ class WaveletBankMixer(DynamicMixer):
                 num_groups -= 1
         if num_groups < 1 or channels % num_groups:
             raise ValueError(f"num_groups must divide the {channels} channels, got {num_groups}")
-        self.kernel_size, self.num_groups, self.learned = 2**num_levels, num_groups, learned
+        self.num_levels, self.num_groups, self.learned = num_levels, num_groups, learned
+        self.kernel_size = 2**num_levels
         bands = np.zeros((num_levels + 2, self.kernel_size))
         bands[0, 0] = bands[1, 1] = 1.0
         bands[2, :2] = 0.5, -0.5
@@ -115,10 +116,3 @@ class WaveletBankMixer(DynamicMixer):
         return (
             2 * M * G * self.channels + M * G + 2 * M * K * G + 2 * K * self.channels
         ) * num_tokens
-
-    def extra_repr(self) -> str:
-        """The options, for `print(model)`."""
-        return (
-            f"channels={self.channels}, num_bands={self.num_bands}, "
-            f"kernel_size={self.kernel_size}, num_groups={self.num_groups}, learned={self.learned}"
-        )
