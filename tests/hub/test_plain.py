@@ -127,6 +127,22 @@ def test_streaming_equals_the_whole(point, kind):
     torch.testing.assert_close(model(ids), whole)
 
 
+@torch.no_grad()
+def test_a_stream_is_cropped_by_its_last_call_and_no_further():
+    layer = mixed(model=one_layer(), layers="", points=["block"], placement="all")
+    layer[0].attn.forward = lambda x, cache=None: x
+    x = torch.randn(1, 9, 16)
+    whole = layer(x)
+    with lw.streaming(layer) as state:
+        layer(x[:, :5]), layer(x[:, 5:])
+        state.crop(-4)
+        torch.testing.assert_close(layer(x[:, 5:]), whole[:, 5:])
+        layer(x[:, :1])
+        state.crop(-2)
+        with pytest.raises(UserError, match="cropped further back than the mixers' state reaches"):
+            layer(x[:, :1])
+
+
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("reentrant", [False, True])
 def test_checkpointed_layers_know_the_documents_of_their_call(reentrant, training):

@@ -34,7 +34,8 @@ class MixerStates:
     def __init__(self, *, static: bool, is_sliding: bool) -> None:
         self.static = static
         self.is_sliding = is_sliding
-        self.past_tokens: int | Tensor = 0  # before the current call
+        # Before the current call; models outside transformers do not say.
+        self.past_tokens: int | Tensor | None = None
         self._sites: dict[str, SiteState] = {}
 
     def of(self, site: str) -> SiteState:

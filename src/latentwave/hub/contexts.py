@@ -65,7 +65,8 @@ def streaming(model: nn.Module) -> Iterator[MixerStates]:
 
     Yields:
         The state of all mixers. Like a transformers cache, it can be reset and cropped
-        (`crop(-n)` removes the last n tokens), and its batch repeated and selected.
+        (`crop(-n)` removes the last n tokens, at most those of the last call), and its batch
+        repeated and selected.
 
     Raises:
         UserError: for a model without mixers, a transformers model, or a model whose layers were

@@ -150,12 +150,13 @@ class GrowingSiteState(SiteState):
 
     def _pad_cropped(self, name: str, buffer: Tensor, history: int) -> Tensor:
         """Prepend zeros to a buffer that was cropped to less than its history."""
-        stop, past_tokens = self._num_written[name], int(self._states.past_tokens)
-        if stop < past_tokens:
+        stop, past_tokens = self._num_written[name], self._states.past_tokens
+        if past_tokens is None or stop < int(past_tokens):
+            where = "" if past_tokens is None else f"to {int(past_tokens)} tokens, "
             raise UserError(
-                f"the cache was cropped to {past_tokens} tokens, further back than the mixers' "
-                f"state reaches ({stop} of {history} tokens are left): crop no more than the "
-                "tokens of the last call, or start from an empty cache"
+                f"the cache was cropped {where}further back than the mixers' state reaches "
+                f"({stop} of {history} tokens are left): crop no more than the tokens of the last "
+                "call, or start from an empty cache"
             )
         zeros = buffer.new_zeros(len(buffer), history, buffer.shape[2])
         buffer = torch.cat([zeros, buffer[:, :stop]], dim=1)
