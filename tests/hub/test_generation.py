@@ -284,6 +284,14 @@ def test_gradients_flow_through_cached_chunks(kind, frozen):
         torch.testing.assert_close(each, grads[0], rtol=1e-3, atol=1e-4)
 
 
+@torch.no_grad()
+def test_a_cache_filled_in_another_precision_changes_none():
+    mixer = lw.build_mixer("wavelet", channels=4, context_length=64, fraction=1.0)
+    state = MixerStates(static=False, is_sliding=False).of("here")
+    for tokens_of, dtype in ((9, torch.bfloat16), (2, torch.float32), (2, torch.bfloat16)):
+        assert mixer(torch.ones(1, tokens_of, 4, dtype=dtype), state=state).dtype == dtype
+
+
 @pytest.mark.parametrize("kind", ["wavelet", "ema"])
 def test_a_cache_filled_in_inference_mode_changes_hands(kind):
     model, ids = mixed(gpt2(), kind), tokens(1, 30)

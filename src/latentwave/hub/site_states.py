@@ -138,8 +138,12 @@ class GrowingSiteState(SiteState):
         """Append to spare room in the buffer, so that the past is not copied at every call."""
         B, T, C = new.shape
         stop = 0 if buffer is None else self._num_written[name]
-        foreign = buffer is not None and buffer.is_inference() != torch.is_inference_mode_enabled()
-        if buffer is None or foreign or buffer.shape[1] < stop + T:
+        if (
+            buffer is None
+            or buffer.dtype != new.dtype
+            or buffer.is_inference() != torch.is_inference_mode_enabled()
+            or buffer.shape[1] < stop + T
+        ):
             # With room for one more history, copies are too rare to matter.
             grown = new.new_empty(B, 2 * history + T + 64, C)
             grown[:, :history] = 0 if buffer is None else buffer[:, stop - history : stop]
