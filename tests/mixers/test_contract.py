@@ -50,7 +50,7 @@ def test_shape_and_dtype(case, dtype):
 @EVERY_CASE
 def test_empty_and_non_contiguous_inputs(case):
     mixer = double(case)
-    for shape in ((0, 5), (2, 0)):
+    for shape in ((0, 5), (0, 1), (2, 0)):
         assert mixer(signal(*shape)).shape == (*shape, CHANNELS)
     x = signal(T, 2).transpose(0, 1)
     torch.testing.assert_close(mixer(x), mixer(x.contiguous()))
@@ -65,16 +65,7 @@ def test_causal_to_the_bit(case):
         changed = x.clone()
         changed[:, t:] = torch.randn_like(changed[:, t:])
         assert torch.equal(mixer(changed)[:, :t], y[:, :t]), f"outputs before {t} changed"
-    assert_causal(mixer)
-
-
-@EVERY_CASE
-def test_no_gradient_from_the_past_to_the_future(case):
-    mixer = double(case)
-    x = signal(1, T).requires_grad_()
-    for t in (1, 16, T - 1):
-        (grad,) = torch.autograd.grad(mixer(x)[:, :t].square().sum(), x)
-        assert grad[:, t:].abs().max() == 0
+    assert_causal(mixer, num_tokens=T)  # gradients too
 
 
 @EVERY_CASE
@@ -134,14 +125,6 @@ def test_impulse_response_is_what_an_impulse_gives(case):
     assert response.shape == (CHANNELS, mixer.receptive_field)
     assert torch.isfinite(response).all()
     assert response[:, 0].abs().max() > 0
-
-
-@EVERY_CASE
-def test_counts(case):
-    mixer = build_case(case)
-    assert mixer.num_parameters == sum(p.numel() for p in mixer.parameters())
-    assert mixer.flops(0) == 0
-    assert mixer.flops(2 * CONTEXT_LENGTH) >= 2 * mixer.flops(CONTEXT_LENGTH) > 0
 
 
 @EVERY_CASE

@@ -123,7 +123,7 @@ class DynamicConvMixer(DynamicMixer):
         chosen = F.linear(x, self.down)
         if x.shape[1] == 1:  # not addmm: for one row, CPUs read its result ten times slower
             taps = chosen @ self.up.view(self.rank, -1)
-            return taps.view(-1, 1, self.kernel_size, self.channels) + self.kernels
+            return taps.view(x.shape[0], 1, self.kernel_size, self.channels) + self.kernels
         if torch.compiler.is_compiling() and self.rank <= FUSED_RANK:
             return [self._fused_taps(chosen, lag) for lag in range(self.kernel_size)]
         # b is one more row of U with constant input 1; a separate addition costs a copy and a sum.
