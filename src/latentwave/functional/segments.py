@@ -28,3 +28,15 @@ def segment_runs(segment_ids: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
     changed = torch.zeros_like(segment_ids, dtype=torch.int64)
     changed[:, 1:] = segment_ids[:, 1:] != segment_ids[:, :-1]
     return changed.cumsum(dim=1)
+
+
+def document_bounds(runs: Int[Tensor, "B T"]) -> tuple[Int[Tensor, "B T"], Int[Tensor, "B T"]]:
+    """The first and the last token of each token's document; `runs` as from `segment_runs`.
+
+    Example:
+        >>> document_bounds(torch.tensor([[0, 0, 1]]))
+        (tensor([[0, 0, 2]], dtype=torch.int32), tensor([[1, 1, 2]], dtype=torch.int32))
+    """
+    runs = runs.contiguous()
+    first = torch.searchsorted(runs, runs, out_int32=True)
+    return first, torch.searchsorted(runs, runs, right=True, out_int32=True) - 1

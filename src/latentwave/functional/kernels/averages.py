@@ -16,7 +16,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from latentwave.functional.kernels.documents import PRECISION, document_bounds
+from latentwave.functional.kernels.operators import PRECISION
+from latentwave.functional.segments import document_bounds
 
 _TOKENS, _SOURCES = 64, 32  # tokens per tile, and per step over its inputs
 _CHANNELS = (64, 32, 16)

@@ -24,13 +24,13 @@ import triton
 from torch import Tensor
 
 from latentwave.functional.filterbank_grid import Placement
-from latentwave.functional.kernels.documents import PRECISION, document_bounds
 from latentwave.functional.kernels.filterbank_tiles import (
     analysis_tiles,
     forward_tiles,
     signal_tiles,
 )
-from latentwave.functional.kernels.operators import takes
+from latentwave.functional.kernels.operators import PRECISION, takes
+from latentwave.functional.segments import document_bounds
 
 LONGEST_WINDOW = 128
 """Windows are kept in registers, so longer kernels use the plain form."""

@@ -10,6 +10,8 @@ from torch import Tensor
 
 TRITON = find_spec("triton") is not None
 """Whether Triton is installed; the other modules here need it."""
+PRECISION = "ieee" if torch.version.hip else "tf32x3"
+"""float32 products as three TF32 products, with about the error of float32."""
 _MAX_BATCHES = 65535  # limit of one axis of a kernel's grid
 _DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 
