@@ -1,6 +1,5 @@
 import pytest
 import torch
-from scipy.signal import lfilter
 
 from latentwave.functional import decaying_sums
 from tests.comparing import with_gradients
@@ -16,13 +15,6 @@ def test_value_and_gradients_equal_the_slow_loop(T, documents):
     found = with_gradients(decaying_sums, [x, log_decay], runs=runs)
     expected = with_gradients(slow_decaying_sums, [x, log_decay], runs=runs)
     torch.testing.assert_close(found, expected)
-
-
-def test_equals_scipy():
-    x = torch.randn(1, 500, 1, dtype=torch.float64)
-    y = decaying_sums(x, torch.tensor([0.97], dtype=torch.float64).log())
-    expected = lfilter([1.0], [1.0, -0.97], x.flatten().numpy())
-    torch.testing.assert_close(y.flatten(), torch.from_numpy(expected))
 
 
 @pytest.mark.parametrize("documents", [False, True])
