@@ -42,9 +42,6 @@ def initial_kernels(channels: int, kernel_size: int, init: KernelInit) -> NDArra
     """
     kernels = np.zeros((channels, kernel_size))
     if init == "haar":
-        levels = channel_levels(
-            channels, kernel_size, wavelet="haar", num_levels=None, level=None, schedule=None
-        )
-        for row, level in zip(kernels, levels, strict=True):
+        for row, level in zip(kernels, channel_levels(channels, kernel_size), strict=True):
             row[: 2**level] = cascade_taps("haar", level)
     return kernels

@@ -14,10 +14,10 @@ def channel_levels(
     num_mixed: int,
     context_length: int,
     *,
-    wavelet: str,
-    num_levels: int | None,
-    level: int | None,
-    schedule: Schedule | None,
+    wavelet: str = "haar",
+    num_levels: int | None = None,
+    level: int | None = None,
+    schedule: Schedule | None = None,
 ) -> list[int]:
     """The level of each mixed channel.
 
@@ -40,13 +40,9 @@ def channel_levels(
             num_levels with "halving"), or a level whose kernel does not fit.
 
     Example:
-        >>> channel_levels(
-        ...     4, 16, wavelet="haar", num_levels=None, level=None, schedule=None
-        ... )
+        >>> channel_levels(4, 16)
         [1, 2, 3, 4]
-        >>> channel_levels(
-        ...     8, 16, wavelet="haar", num_levels=3, level=None, schedule="halving"
-        ... )
+        >>> channel_levels(8, 16, num_levels=3, schedule="halving")
         [1, 1, 1, 1, 2, 2, 3, 3]
     """
     halving = isinstance(schedule, str)
