@@ -127,12 +127,9 @@ class WaveletMixer(ChannelMixer):
         back = sorted(range(self.num_mixed), key=order.__getitem__)
         self._order, self._back = Constant(np.array(order)), Constant(np.array(back))
         self._lowpass = Constant(lowpass)
-        # Full kernels, one row per level, for token-by-token decoding; Haar needs none.
-        kernels = np.zeros((len(self._group_sizes), 0 if self._haar else self.receptive_field))
-        if not self._haar:
-            for k, row in enumerate(kernels, start=1):
-                row[: cascade_length(self._filter_length, k)] = cascade_taps(wavelet, k)
-        self._kernels = Constant(kernels)
+        # The full kernel of each level, for token-by-token decoding; Haar needs none.
+        levels = range(1, 1 if self._haar else len(self._group_sizes) + 1)
+        self._kernels = [Constant(cascade_taps(wavelet, k)) for k in levels]
         windows = np.array([[2**k for k in self.levels]])  # of Haar
         self._sums, self._scale = RunningSums(windows), Constant(1.0 / windows)
 
@@ -229,12 +226,9 @@ class WaveletMixer(ChannelMixer):
 
     def _few_outputs(self, x: Tensor, runs: Tensor | None, history: int) -> Tensor:
         """Apply full kernels to the last tokens, cheaper than the cascade over all of them."""
-        results = []
+        wide, results = accumulation_dtype(x.dtype), []
         groups = torch.split(x, self._group_sizes, dim=-1)
-        kernels = self._kernels.on(x.device, accumulation_dtype(x.dtype))
-        for k, group in enumerate(groups, start=1):
-            kernel = kernels[k - 1, : cascade_length(self._filter_length, k)]
-            results.append(
-                causal_fir(group, kernel.expand(group.shape[-1], -1), runs=runs, history=history)
-            )
+        for group, kernel in zip(groups, self._kernels, strict=True):
+            taps = kernel.on(x.device, wide).expand(group.shape[-1], -1)
+            results.append(causal_fir(group, taps, runs=runs, history=history))
         return torch.cat(results, dim=-1)
