@@ -19,13 +19,7 @@ from latentwave.hub.decoder import (
     projection_of,
 )
 from latentwave.hub.mixed_layers import mix_layer, sites_of, unmix_layer
-from latentwave.hub.mixed_models import (
-    MixedDecoder,
-    MixedModel,
-    mix_decoder,
-    mix_models,
-    unmix_decoder,
-)
+from latentwave.hub.mixed_models import MixedModel, mix_decoder, mix_models
 from latentwave.hub.placement import Mixers, Placed, Placement, as_placed
 from latentwave.hub.placing import like_layer, shard_like
 from latentwave.hub.plain import Layers, layer_names, plain_decoder
@@ -328,11 +322,8 @@ def detach(model: Model) -> Model:
             unmix_layer(layer)
         for site in sites:
             delattr(layer.get_submodule(site.holder), site.name)
-    if isinstance(anchor, MixedDecoder):
-        unmix_decoder(anchor)
-    for module in model.modules():
-        if isinstance(module, MixedModel):
-            restore_class(module)
     forget_mixers(model)
-    del anchor._mixed_layers, anchor._mixed_list
+    for module in model.modules():
+        if module is anchor or isinstance(module, MixedModel):
+            restore_class(module)
     return model

@@ -150,8 +150,6 @@ def unmix_layer(module: nn.Module) -> None:
         layer.activation_relu_or_gelu = layer._mixed_activation
     for part in (layer, *parts):
         restore_class(part)
-        for name in [name for name in vars(part) if name.startswith("_mixed_")]:
-            delattr(part, name)
 
 
 @torch.compiler.disable(  # type: ignore[untyped-decorator, no-untyped-call]

@@ -15,7 +15,7 @@ from latentwave.hub.cache import CACHE_ARGUMENTS, cache_argument, states_in
 from latentwave.hub.calls import Call, call_by_user, use_call, user_call
 from latentwave.hub.mixed_layers import check_layers
 from latentwave.hub.padding import Padding, find_documents, find_padding
-from latentwave.hub.swapping import Swapped, restore_class, swap_class
+from latentwave.hub.swapping import Swapped, swap_class
 
 
 class MixedModel(Swapped):
@@ -155,13 +155,6 @@ def mix_decoder(module: nn.Module, config: PretrainedConfig) -> None:
     decoder._mixed_config = config
     decoder._mixed_entries = list(getattr(decoder, decoder._mixed_list))
     swap_class(decoder, MixedDecoder)
-
-
-def unmix_decoder(module: nn.Module) -> None:
-    """Undo `mix_decoder`."""
-    restore_class(module)
-    for name in ("_mixed_arguments", "_mixed_cache", "_mixed_config", "_mixed_entries"):
-        delattr(module, name)
 
 
 def _documents(position_ids: Tensor | None, tokens: Tensor) -> Tensor | None:

@@ -62,8 +62,10 @@ def swap_class(module: nn.Module, mixin: type[Swapped]) -> None:
 
 
 def restore_class(module: nn.Module) -> None:
-    """Restore the class that a module had before `swap_class`."""
+    """Restore the class that a module had before `swap_class`, and drop what ours kept on it."""
     _set_class(module, _restored(type(module)))  # type: ignore[arg-type]
+    for name in [name for name in vars(module) if name.startswith("_mixed_")]:
+        delattr(module, name)
 
 
 def _set_class(module: nn.Module, cls: type[nn.Module]) -> None:
