@@ -84,10 +84,6 @@ class MixerStates:
         for site in self._sites.values():
             site.change(Tensor.zero_)
 
-    def reorder_cache(self, beam_idx: Tensor) -> None:
-        """Reorder the batch for beam search."""
-        self.batch_select_indices(beam_idx)
-
     def batch_repeat_interleave(self, repeats: int) -> None:
         """Repeat each sequence of the batch."""
         for site in self._sites.values():
@@ -97,6 +93,8 @@ class MixerStates:
         """Keep the chosen sequences of the batch."""
         for site in self._sites.values():
             site.change(lambda tensor: tensor[indices.to(tensor.device)])
+
+    reorder_cache = batch_select_indices  # for beam search
 
     def offload(self) -> None:
         """Do nothing: states are too small to be worth moving."""

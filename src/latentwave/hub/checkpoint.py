@@ -105,7 +105,8 @@ def from_pretrained(path: str | Path, **options: Any) -> Any:
     except Exception as error:  # a damaged folder can raise anything
         raise UserError(f"{path} cannot be loaded: {_short(error)}") from error
     mismatched = set() if ignore_mismatched else info["mismatched_keys"]
-    new = _initialise_missing(model, {*info["missing_keys"], *_names(info["mismatched_keys"])})
+    of_other_shape = {name for name, *_ in info["mismatched_keys"]}
+    new = _initialise_missing(model, {*info["missing_keys"], *of_other_shape})
     if not with_info:
         missing = set(info["missing_keys"])
         if options.get("config") is not None:
@@ -151,10 +152,6 @@ def _initialise_missing(model: PreTrainedModel, names: set[str]) -> set[str]:
         for each in all_mixers(model):
             initialise(each.mixer, lambda tensor: id(tensor) not in ids)
     return set(missing)
-
-
-def _names(mismatched: Any) -> set[str]:
-    return {name for name, *_ in mismatched}
 
 
 def _check_fit(path: str | Path, missing: Any, unexpected: Any, mismatched: Any) -> None:
