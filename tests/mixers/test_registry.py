@@ -54,12 +54,12 @@ def test_a_name_is_taken_once(name):
     with pytest.raises(ValueError, match=f"'{name}' is already registered"):
         lw.register_mixer(name)(type(lw.build_mixer("ema", channels=2, context_length=2)))
     with pytest.raises(ValueError, match=f"'{name}' is already registered"):
-        register_preset(name, kind="ema", options={}, doc="")
+        register_preset(name, kind="ema", options={})
 
 
 def test_a_preset_is_a_kind_with_options_of_its_own(monkeypatch):
     monkeypatch.setattr(registry, "_PRESETS", {})
-    register_preset("slow", kind="ema", options={"longest": 90.0}, points=["mlp"], doc="averages")
+    register_preset("slow", kind="ema", options={"longest": 90.0}, points=["mlp"])
     assert "slow" in lw.list_mixers()
     assert default_points("slow") == ("mlp",)
     config = lw.MixerConfig(kind="slow", options={"residual": True})
@@ -72,13 +72,13 @@ def test_a_preset_is_a_kind_with_options_of_its_own(monkeypatch):
     with pytest.raises(UserError, match="mixer 'slow' has no option 'longes', did you mean"):
         lw.MixerConfig(kind="slow", options={"longes": 3.0})
     with pytest.raises(UserError, match="no mixer 'emma', did you mean 'ema'"):
-        register_preset("fast", kind="emma", options={}, doc="")
+        register_preset("fast", kind="emma", options={})
 
 
 def test_a_preset_may_build_on_another(monkeypatch):
     monkeypatch.setattr(registry, "_PRESETS", dict(registry._PRESETS))
-    register_preset("richer", kind="best", options={"rank": 2}, points="qkv", doc="two ranks")
-    register_preset("longer", kind="richer", options={"kernel_size": 8}, doc="eight taps")
+    register_preset("richer", kind="best", options={"rank": 2}, points="qkv")
+    register_preset("longer", kind="richer", options={"kernel_size": 8})
     assert default_points("richer") == default_points("longer") == ("qkv",)
     mixer = lw.build_mixer("longer", channels=8, context_length=16)
     assert (mixer.kind, mixer.rank, mixer.kernel_size) == ("dynamic_conv", 2, 8)

@@ -27,13 +27,11 @@ class Preset:
         kind: the kind it builds.
         options: its options; the caller's take precedence.
         points: its default points in a decoder layer.
-        doc: a one-line description.
     """
 
     kind: str
     options: Mapping[str, Any]
     points: tuple[str, ...]
-    doc: str
 
 
 _PRESETS: dict[str, Preset] = {}
@@ -127,7 +125,6 @@ def register_preset(
     *,
     kind: str,
     options: Mapping[str, Any],
-    doc: str,
     points: str | Sequence[str] | None = None,
 ) -> None:
     """Register a mixer with preset options under a name that can be used like a kind.
@@ -138,7 +135,6 @@ def register_preset(
         name: the name.
         kind: a registered mixer, or another preset, whose options stay unless they are replaced.
         options: options of that mixer; the caller's take precedence.
-        doc: a one-line description.
         points: its default points in a decoder layer, or one; None: those of `kind`.
 
     Raises:
@@ -152,7 +148,6 @@ def register_preset(
         kind=config.kind,
         options=dict(config.options),
         points=(points,) if isinstance(points, str) else tuple(points),
-        doc=doc,
     )
 
 
