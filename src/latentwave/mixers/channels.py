@@ -82,7 +82,18 @@ class ChannelMixer(Mixer):
 
 
 class FirMixer(ChannelMixer):
-    """A `ChannelMixer` that filters each mixed channel with its own causal kernel."""
+    """A `ChannelMixer` that filters each mixed channel with its own causal kernel.
+
+    Attributes:
+        kernel_size: K, the taps of the longest kernel.
+    """
+
+    kernel_size: int
+
+    @property
+    def receptive_field(self) -> int:
+        """K tokens."""
+        return self.kernel_size
 
     @abc.abstractmethod
     def taps(self) -> Tensor:

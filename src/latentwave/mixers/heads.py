@@ -81,6 +81,7 @@ class HeadMixer(FirMixer):
     """
 
     points = ("qkv",)
+    kernel_size = 2
     shifts: ClassVar[str]
 
     def __init__(self, channels: int, context_length: int, *, heads: str) -> None:
@@ -120,11 +121,6 @@ class HeadMixer(FirMixer):
         if role is not None:
             heads = role * heads.count(role)
         return {**options, "heads": heads}
-
-    @property
-    def receptive_field(self) -> int:
-        """Two tokens."""
-        return 2
 
 
 @register_mixer("kv_shift")

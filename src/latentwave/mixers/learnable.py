@@ -112,13 +112,13 @@ class LearnableWaveletMixer(FirMixer):
                 f"{wavelet!r}{' as angles' if orthogonal else ''}, got {max_taps}"
             )
         self.levels = [min(k, deepest) for k in requested]
-        self._num_taps = cascade_length(len(lowpass), max(self.levels))
+        self.kernel_size = cascade_length(len(lowpass), max(self.levels))
         if orthogonal:
             self._initial = np.tile(lattice_angles(lowpass), (self.num_mixed, 1))
             self.angles = nn.Parameter(torch.empty(self._initial.shape))
             self._levels = Constant(np.array(self.levels))
         else:
-            self._initial = np.zeros((self.num_mixed, self._num_taps))
+            self._initial = np.zeros((self.num_mixed, self.kernel_size))
             for row, k in zip(self._initial, self.levels, strict=True):
                 row[: cascade_length(len(lowpass), k)] = cascade_taps(wavelet, k)
             self.kernels = nn.Parameter(torch.empty(self._initial.shape))
@@ -128,11 +128,6 @@ class LearnableWaveletMixer(FirMixer):
         """Reset the kernels or angles to those of the wavelet."""
         super().reset_parameters()
         fill(self.angles if self.orthogonal else self.kernels, self._initial)
-
-    @property
-    def receptive_field(self) -> int:
-        """The longest kernel."""
-        return self._num_taps
 
     def taps(self) -> Tensor:
         """The kernels, (C, K), tap 0 on the current token; of angles in float32 or float64."""

@@ -137,11 +137,6 @@ class ShortConvMixer(FirMixer):
         super().reset_parameters()
         fill(self.kernels, self._initial)
 
-    @property
-    def receptive_field(self) -> int:
-        """K tokens."""
-        return self.kernel_size
-
     def taps(self) -> Tensor:
         """The kernels, (C, K), without the residual."""
         return self.kernels
@@ -174,6 +169,8 @@ class TokenShiftMixer(FirMixer):
         tensor([3., 1.])
     """
 
+    kernel_size = 2
+
     def __init__(
         self,
         channels: int,
@@ -196,11 +193,6 @@ class TokenShiftMixer(FirMixer):
         """Reset the gate to `initial_gate`."""
         super().reset_parameters()
         nn.init.constant_(self.gate, math.log(self.initial_gate / (1.0 - self.initial_gate)))
-
-    @property
-    def receptive_field(self) -> int:
-        """Two tokens."""
-        return 2
 
     def taps(self) -> Tensor:
         """The kernels, (C, 2): 1 − g and g, in float32 (float64 for float64)."""
