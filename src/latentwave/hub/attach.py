@@ -180,9 +180,8 @@ def _insert(
     for index in sorted({site.layer_index for site in sites}):
         mix_layer(decoder.layers[index], [site for site in sites if site.layer_index == index])
     anchor: Any = decoder.module
-    anchor._mixed_layers = tuple(
-        decoder.layers
-    )  # a tuple registers no submodules, so no name changes
+    # A tuple registers no submodules, so no name changes.
+    anchor._mixed_layers = tuple(decoder.layers)
     anchor._mixed_list = decoder.name
     where: dict[str, Any] = {}
     if decoder.config is None:

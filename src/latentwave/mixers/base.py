@@ -20,9 +20,7 @@ from latentwave.functional import segment_runs
 from latentwave.mixers.constants import is_sharded
 from latentwave.mixers.state import MixerState
 
-_LARGEST = (
-    2**24
-)  # limit on channels and context tokens, which bounds the memory options can ask for
+_LARGEST = 2**24  # channels or context tokens, which bounds the memory options can ask for
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -17,10 +17,7 @@ from latentwave.mixers.constants import Constant, fill
 from latentwave.mixers.registry import register_mixer
 
 _FUSED = ("c_attn", "qkv_proj", "Wqkv")
-_SEPARATE = {
-    **{"q_proj": "q", "k_proj": "k", "v_proj": "v"},
-    **{"query": "q", "key": "k", "value": "v"},
-}
+_SEPARATE = {"q_proj": "q", "k_proj": "k", "v_proj": "v", "query": "q", "key": "k", "value": "v"}
 
 
 def head_roles(projection: str, num_heads: int, num_key_value_heads: int | None = None) -> str:
