@@ -49,6 +49,8 @@ def chosen(names, by=None, default="tokens", folder=None):
         (["train-0.jsonl", "train-1.jsonl", "dev.jsonl"], "train train validation"),
         (["data/train-00000-of-00001.parquet", "data/test-00000-of-00001.parquet"], "train test"),
         (["Test/1.mid", "TRAIN/1.mid"], "test train"),
+        (["dataset_train.csv", "dataset_test.csv"], "train test"),
+        (["citations.train.txt", "citations.dev.txt"], "train validation"),
         (["latest.txt", "contest.txt"], None),
         (["train/a.txt", "train/b.txt"], None),
         (["train.py", "test_a.py", "b.py", "c.py", "d.py"], None),

@@ -21,7 +21,7 @@ from latentwave.bench.data.corpus import Found
 from latentwave.bench.data.download import require
 from latentwave.bench.data.folders import DAMAGED, cache_folder, unpack, whole_folder
 from latentwave.bench.data.metadata import SkippedFile
-from latentwave.bench.data.splits import ABOUT, choose_splits
+from latentwave.bench.data.splits import choose_splits, is_about_others
 from latentwave.errors import UserError
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".txz")
@@ -194,4 +194,4 @@ def names_within(path: Path) -> list[str]:
     """The names of a file, or of those of a folder or archive that are not about the others."""
     root = _unpacked(path)
     names = [file.name for file, _ in _walk(root)] if root.is_dir() else [path.name]
-    return [name for name in names if not name.lower().startswith((".", *ABOUT))]
+    return [name for name in names if not (name.startswith(".") or is_about_others(name))]

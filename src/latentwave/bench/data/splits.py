@@ -16,16 +16,9 @@ _SPLIT_NAMES = {
     **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-# Files about the others.
-ABOUT = (
-    "readme",
-    "license",
-    "licence",
-    "copying",
-    "changelog",
-    "citation",
-    "dataset_",
-    "state.json",
+_ABOUT = (
+    *("readme", "license", "licence", "copying", "changelog", "citation"),
+    *("dataset_info", "dataset_dict", "state.json"),
 )
 
 
@@ -34,6 +27,12 @@ def split_of(name: str) -> str | None:
     words = re.split(r"[^a-z]+", re.sub(r"\d+", " ", name.lower()))
     found = {_SPLIT_NAMES[word] for word in words if word in _SPLIT_NAMES}
     return found.pop() if len(found) == 1 else None
+
+
+def is_about_others(name: str) -> bool:
+    """Whether a file is about the others, as a README is; none that is called after a split is."""
+    file = PurePosixPath(name).name.lower()
+    return file.startswith(_ABOUT) and split_of(file) is None
 
 
 def choose_splits(
@@ -51,8 +50,9 @@ def choose_splits(
     and others do not, or if there are too few files or folders for the shares of the bytes.
     """
     if by in (None, "name"):
-        others = [name for name in files if not PurePosixPath(name).name.lower().startswith(ABOUT)]
-        named = _by_name(others, demanded=by == "name")
+        named = _by_name(
+            [name for name in files if not is_about_others(name)], demanded=by == "name"
+        )
         if named is not None:
             return named
     by = by or default
