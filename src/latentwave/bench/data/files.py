@@ -26,6 +26,7 @@ from latentwave.errors import UserError
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".txz")
 PACKED = (".gz", ".bz2", ".xz", ".zst")
+_COMPUTED = "cache-*.arrow"  # the library datasets puts what it computes beside a saved data set
 
 
 def find_corpus(config: CorpusConfig, what: str = "files", *, split_by: str = "tokens") -> Found:
@@ -71,6 +72,8 @@ def find_files(
             found.skipped.append(SkippedFile(name=name, reason=f"{path} {fault}"))
         elif path.name.startswith("."):
             found.left_out.append(SkippedFile(name=name, reason="hidden"))
+        elif fnmatch.fnmatch(path.name, _COMPUTED):
+            found.left_out.append(SkippedFile(name=name, reason="a cache of the library datasets"))
         elif (suffixes is not None and unpacked_suffix(name) not in suffixes) or (
             pattern is not None and not fnmatch.fnmatch(path.name, pattern)
         ):
