@@ -187,6 +187,7 @@ def test_no_home_is_one_line(monkeypatch, text_file):
         ({"name": "txt"}, r"no corpus 'txt', did you mean 'text'; known are: python-docs, "),
         ({"tokenizer": "words"}, r"no tokenizer 'words'; known are: characters, bytes"),
         ({"name": "imdb"}, r"'imdb' needs a path: the folder aclImdb"),
+        ({"name": "text8", "path": ""}, r"'text8' needs a path: the file text8"),
         ({"path": "a.txt"}, r"'python-docs' takes no path, got 'a.txt'"),
         ({"validation": -0.1}, "validation must be >= 0, got -0.1"),
         ({"test": float("nan")}, "test must have finite numbers, got nan"),

@@ -56,6 +56,13 @@ def test_codecs_can_be_sent_to_another_process(codec):
     assert pickle.loads(pickle.dumps(codec)) is codec  # noqa: S301
 
 
+@pytest.mark.parametrize("kind", ["words", []])
+def test_an_unknown_codec_is_named(store, kind):
+    (store.folder / "codec.json").write_text(json.dumps({"kind": kind}))
+    with pytest.raises(UserError, match=r"names an unknown codec .*; known are: characters, "):
+        load_codec(store.folder)
+
+
 def test_a_changed_byte_is_found(store):
     path = store.folder / "tokens.bin"
     content = bytearray(path.read_bytes())

@@ -104,7 +104,7 @@ class CorpusConfig:
                     f"the corpus {self.name!r} comes with its {split} split and takes no share "
                     f"for it, got {split}={share}: leave it out"
                 )
-        if kind.needs_path and not self.path and kind.download is None:
+        if kind.needs_path and not self.path and (self.path == "" or kind.download is None):
             raise UserError(f"the corpus {self.name!r} needs a path: {kind.needs_path}")
         if self.validation + self.test >= 1.0:
             raise UserError(

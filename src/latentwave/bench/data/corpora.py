@@ -237,7 +237,7 @@ def load_codec(folder: Path) -> Codec:
     """Read what `save_codec` wrote into the folder of a store or of a model; else a UserError."""
     path = folder / CODEC_FILE
     settings = read_json(path, "it says what tokens are; prepare, or train, again")
-    kind = settings.pop("kind", None)
+    kind = str(settings.pop("kind", None))
     if kind not in CODECS:
         raise UserError(f"{path} names an unknown codec {kind!r}; known are: {', '.join(CODECS)}")
     try:
