@@ -7,6 +7,7 @@ import hashlib
 import inspect
 import os
 import platform
+import runpy
 import sysconfig
 import warnings
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from latentwave.errors import UserError
 
 MIN_CHARACTERS = 40
 SEPARATOR = "\n\n"
-# Other people's packages, tests, programs, and the topics, which are read through their module.
+# Other people's packages, tests, programs, and the topics, which are no docstrings.
 SKIPPED_FOLDERS = {
     *("__pycache__", "dist-packages", "site-packages", "pydoc_data"),
     *("test", "tests", "idlelib", "lib2to3", "turtledemo"),
@@ -51,27 +52,20 @@ class PythonLibrary(Corpus):
             found += [path for path in paths if path.is_file()]  # no broken links
         found.sort(key=lambda path: path.parts)
         self.files = {path.relative_to(library).as_posix(): path for path in found}
-        self._topics: list[str] = []
-        if what == "docs":
-            try:
-                from pydoc_data import topics
-            except ImportError:
-                pass
-            else:
-                self._topics = [topics.topics[name] for name in sorted(topics.topics)]
-                if topics.__file__ is not None:
-                    self.files[_TOPICS] = Path(topics.__file__)
+        if what == "docs" and (library / _TOPICS).is_file():
+            self.files[_TOPICS] = library / _TOPICS
 
     def documents(self) -> Iterator[Document]:
         """The documents; the blank line after one of prose is its last part."""
         digest, num_bytes = hashlib.sha256(), 0
         texts: set[str] = set()
         for name, path in self.files.items():
-            contents = [path.read_bytes()]
             if name == _TOPICS:
-                contents = [topic.encode("utf-8", "surrogatepass") for topic in self._topics]
-                texts.update(inspect.cleandoc(topic) for topic in self._topics)
+                topics = [text for _, text in sorted(runpy.run_path(str(path))["topics"].items())]
+                contents = [topic.encode("utf-8", "surrogatepass") for topic in topics]
+                texts.update(map(inspect.cleandoc, topics))
             else:
+                contents = [path.read_bytes()]
                 texts.update((_docstrings if self._what == "docs" else _module)(contents[0]))
             for content in contents:
                 digest.update(hashlib.sha256(content).digest())
