@@ -17,6 +17,7 @@ from latentwave.bench.data.corpus import Corpus
 from latentwave.bench.data.folders import cache_folder, whole_folder, write_durably
 from latentwave.bench.data.metadata import FORMAT_VERSION, METADATA_FILE, StoreMetadata, sha256_of
 from latentwave.bench.data.store import TokenStore, open_store
+from latentwave.bench.data.text.characters import tokenizer_file
 from latentwave.bench.data.writer import write_documents
 from latentwave.errors import UserError
 
@@ -153,10 +154,7 @@ def _digest(config: CorpusConfig, corpus: Corpus, **content: object) -> str:
     options = config.given_options()
     options.pop("path", None)
     if config.tokenizer_path is not None:  # its content counts, not its place
-        file = Path(config.tokenizer_path).expanduser()
-        file = file / "tokenizer.json" if file.is_dir() else file
-        if not file.is_file():
-            raise UserError(f"there is no tokenizer {file}: name a tokenizer.json or its folder")
+        file = tokenizer_file(Path(config.tokenizer_path).expanduser())
         options["tokenizer_path"] = sha256_of(file)
     content |= {
         "format_version": FORMAT_VERSION,

@@ -99,7 +99,7 @@ class CharacterCodec(TextCodec):
     @classmethod
     def load(cls, folder: Path, **_: Any) -> CharacterCodec:
         """Read what `save` wrote."""
-        tokens = read_tokenizer(folder / TOKENIZER_FILE).get_vocab()
+        tokens = read_tokenizer(folder).get_vocab()
         return cls("".join(sorted(tokens, key=tokens.__getitem__)))
 
     def encode(self, text: str) -> NDArray[Any]:
@@ -209,11 +209,18 @@ def fast_tokenizer(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
     return fast
 
 
+def tokenizer_file(path: Path) -> Path:
+    """The tokenizer.json that a path names, by itself or by its folder; a UserError without one."""
+    file = path / TOKENIZER_FILE if path.is_dir() else path
+    if not file.is_file():  # a named pipe would never end
+        raise UserError(f"there is no tokenizer {file}: name a {TOKENIZER_FILE} or its folder")
+    return file
+
+
 def read_tokenizer(path: Path) -> Tokenizer:
-    """Read a tokenizer.json; a UserError if it is none."""
-    if not path.is_file():  # a named pipe would never end
-        raise UserError(f"there is no tokenizer {path}: name a {TOKENIZER_FILE} or its folder")
+    """Read a tokenizer.json, named as for `tokenizer_file`; a UserError if it is none."""
+    file = tokenizer_file(path)
     try:
-        return Tokenizer.from_str(path.read_text(encoding="utf-8"))
+        return Tokenizer.from_str(file.read_text(encoding="utf-8"))
     except Exception as error:  # the library raises nothing more special
-        raise UserError(f"{path} is not a tokenizer: {error}") from error
+        raise UserError(f"{file} is not a tokenizer: {error}") from error

@@ -14,7 +14,6 @@ from transformers import PreTrainedTokenizerFast
 
 from latentwave.bench.data.metadata import token_dtype
 from latentwave.bench.data.text.characters import (
-    TOKENIZER_FILE,
     Draft,
     TextCodec,
     fast_tokenizer,
@@ -47,7 +46,7 @@ class PretrainedCodec(TextCodec):
     @classmethod
     def open(cls, path: Path) -> PretrainedCodec:
         """Read a tokenizer.json, or the folder of a model that has one; else a UserError."""
-        backend = read_tokenizer(path / TOKENIZER_FILE if path.is_dir() else path)
+        backend = read_tokenizer(path)
         if path.is_dir() and (path / "tokenizer_config.json").is_file():
             return cls(PreTrainedTokenizerFast.from_pretrained(path))
         return cls(fast_tokenizer(backend))
