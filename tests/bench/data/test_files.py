@@ -199,6 +199,7 @@ def test_no_home_is_one_line(monkeypatch, text_file):
             "comes with its validation split .* got validation=0.1: leave",
         ),
         ({"name": "imdb", "path": "x", "test": 0.0}, r"comes with its test split .* test=0\.0"),
+        ({"name": "esc", "path": "x", "fold": 6}, "fold must be <= 5, got 6"),
         ({"fold": 1}, "'python-docs' takes no fold, got 1; it is an option of: esc"),
         ({"name": "audio", "path": "x", "sample_rate": 3}, "sample_rate must be >= 1000, got 3"),
         ({"tokenizer": "bpe", "vocab_size": 10}, "vocab_size must be >= 256, got 10"),

@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Callable, Collection
 from typing import Literal
 
-from latentwave.bench.data.checks import check_values, number
+from latentwave.bench.data.checks import LARGEST_SEED, check_values, number
 from latentwave.bench.data.corpus import Corpus
 from latentwave.errors import UserError
 
@@ -39,7 +39,7 @@ class CorpusConfig:
         max_length: symbols that it must stay below.
         max_depth: of its nesting.
         max_arguments: of one operator.
-        seed: of the draws, from 0 to 2^64 − 1.
+        seed: of the draws, from 0 to 2^32 − 1.
         pattern: of the names of a folder's files, such as "*.py" (text).
         text_field: the field or column that holds the text; default: "text" (jsonl, csv, parquet,
             datasets).
@@ -61,7 +61,7 @@ class CorpusConfig:
     validation: float = number(0.05, 0, below=1)
     test: float = number(0.05, 0, below=1)
     sample_rate: int | None = number(None, LOWEST_RATE, most=HIGHEST_RATE)
-    fold: int | None = None
+    fold: int | None = number(None, 1, most=5)
     num_train: int | None = None
     num_validation: int | None = None
     num_test: int | None = None
@@ -69,7 +69,7 @@ class CorpusConfig:
     max_length: int | None = None
     max_depth: int | None = None
     max_arguments: int | None = None
-    seed: int | None = number(None, 0, most=2**64 - 1)
+    seed: int | None = number(None, 0, most=LARGEST_SEED)
     pattern: str | None = None
     text_field: str | None = None
     vocab_size: int | None = number(None, 256, most=1 << 20)

@@ -10,7 +10,7 @@ import random
 import statistics
 from collections.abc import Callable, Iterator
 
-from latentwave.bench.data.checks import check_values, number
+from latentwave.bench.data.checks import LARGEST_SEED, check_values, number
 from latentwave.bench.data.corpus import SPLITS, Document
 from latentwave.bench.data.tasks.rows import LabelledRows
 from latentwave.errors import UserError
@@ -48,7 +48,7 @@ class ListOpsRules:
     max_length: int = number(2_000, 2, most=10**6)  # symbols, exclusive
     max_depth: int = number(10, 1, most=100)  # the root has depth 1
     max_arguments: int = number(10, 2, most=1_000)  # of one operator
-    seed: int = number(0, 0, most=2**32 - 1)
+    seed: int = number(0, 0, most=LARGEST_SEED)
 
     def __post_init__(self) -> None:
         check_values(self, "listops")
