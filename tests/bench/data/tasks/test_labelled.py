@@ -49,6 +49,7 @@ def test_a_corpus_becomes_a_labelled_store(case, tmp_path):
     assert type(store.codec).kind == meta.tokenizer
     names = {source.name for source in meta.provenance.sources}
     assert names == set(config.kind.read(config).files) or config.path is None
+    assert names.isdisjoint(file.name for file in meta.provenance.left_out)
     store.verify()
     # The same corpus again is the same store, found by its fingerprint.
     assert prepare(config).folder == store.folder

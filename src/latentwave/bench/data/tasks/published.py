@@ -297,5 +297,6 @@ def _clips(
     found.splits = splits
     found.files = {name: found.files[name] for name in splits}
     found.tables = {path.relative_to(root).as_posix(): path for path in tables}
+    found.left_out = [file for file in found.left_out if file.name not in found.tables]
     read = functools.partial(read_recording, sample_rate)
     return FileCorpus(found, read, labels=labels, class_names=class_names)
