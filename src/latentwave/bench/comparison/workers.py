@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from latentwave.bench.data import TokenStore
+from latentwave.bench.data.codec import optional_package
 from latentwave.bench.training import (
     Recipe,
     check_folder,
@@ -190,12 +191,7 @@ def _end_with(parent: int) -> None:
 @contextlib.contextmanager
 def _ray(workers: Workers) -> Iterator[tuple[Submit[Any], int]]:
     """A Ray cluster, as many tasks at a time as it has room for."""
-    try:
-        import ray
-    except ImportError as error:
-        raise UserError(
-            "runs cannot be spread over a cluster without Ray: pip install 'latentwave[cluster]'"
-        ) from error
+    ray = optional_package("ray", "cluster", "a cluster")
     address = None if workers.ray_address == _RAY_LOCAL else workers.ray_address
     try:
         ray.init(address=address, include_dashboard=False, configure_logging=False)
@@ -206,10 +202,8 @@ def _ray(workers: Workers) -> Iterator[tuple[Submit[Any], int]]:
         ) from error
     cpus, gpus, here = workers.cpus_per_run, workers.gpus_per_run, os.getcwd()
     try:
-        nodes: Any = ray.nodes
-        slots = _slots(nodes(), {"CPU": cpus, "GPU": gpus})
-        options: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": 0}
-        remote: Any = ray.remote(**options)(_remotely)
+        slots = _slots(ray.nodes(), {"CPU": cpus, "GPU": gpus})
+        remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(_remotely)
         yield lambda function, task: remote.remote(function, task, cpus, here).future(), slots
     finally:
         ray.shutdown()

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset, default_collate
 from transformers import PreTrainedModel
 
 from latentwave.bench.data import Codec, TokenStore, load_codec
+from latentwave.bench.data.codec import optional_package
 from latentwave.bench.data.tasks.examples import LabelledExamples, PadExamples
 from latentwave.bench.training.checkpoint import list_checkpoints
 from latentwave.bench.training.files import MANIFEST, MODEL, RECORD, RESULT, find_fault
@@ -147,13 +148,7 @@ def classification_metrics(
 
 def require_metrics() -> Any:
     """Torchmetrics' functions for classification; a UserError without the extra `tasks`."""
-    try:
-        from torchmetrics.functional import classification
-    except ImportError as error:
-        raise UserError(
-            "classifiers cannot be measured without torchmetrics: pip install 'latentwave[tasks]'"
-        ) from error
-    return classification
+    return optional_package("torchmetrics.functional.classification", "tasks", "a classifier")
 
 
 def is_classifier(model: PreTrainedModel) -> bool:
