@@ -32,7 +32,7 @@ class Codec(abc.ABC):
     unit: ClassVar[str]  # what bits are counted per: "character", "byte", "sample", "note", …
     # What tokens become; "task": nothing is generated in them.
     decodes_to: ClassVar[Literal["text", "sound", "music", "task"]] = "task"
-    extra: ClassVar[str | None] = None  # the extra that it needs, as in `latentwave[audio]`
+    is_sound: ClassVar[bool] = False  # whether it is made with a sample rate
     vocab_size: int  # distinct tokens; 0 for raw samples, which have no vocabulary
     dtype: str  # of one token: "uint8", "uint16", "uint32", or "int16" for raw samples
     sample_rate: int | None = None  # of sound, in Hz

@@ -59,7 +59,7 @@ def make_encoder(config: CorpusConfig) -> Codec:
     if codec is PretrainedCodec:
         opened = PretrainedCodec.open(Path(config.tokenizer_path or "").expanduser())
         return CodePoints(lambda _: opened)
-    options: dict[str, Any] = {"sample_rate": config.rate} if codec.extra == "audio" else {}
+    options: dict[str, Any] = {"sample_rate": config.rate} if codec.is_sound else {}
     return codec(**options)
 
 
@@ -147,7 +147,7 @@ def _add(
     given = options.split()
     given += ["path"] if needs_path else []
     given += ["vocab_size", "tokenizer_path"] if "bpe" in tokenizers else []
-    given += ["sample_rate"] if CODECS[tokenizers[0]].extra == "audio" else []
+    given += ["sample_rate"] if CODECS[tokenizers[0]].is_sound else []
     CORPORA[name] = CorpusKind(
         name=name,
         tokenizers=tokenizers,

@@ -21,7 +21,7 @@ class SampleCodec(MediaCodec):
 
     unit = "sample"
     decodes_to = "sound"
-    extra = "audio"
+    is_sound = True
     a_file = "an audio file"
     suffixes = (".wav", ".flac")
     vocab_size = 256

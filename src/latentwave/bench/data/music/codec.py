@@ -92,7 +92,6 @@ class EventCodec(MediaCodec):
 
     unit = "note"
     decodes_to = "music"
-    extra = "music"
     a_file = "a MIDI file"
     suffixes = (".mid", ".midi")
     dtype = "uint16"

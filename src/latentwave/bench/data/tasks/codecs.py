@@ -56,7 +56,7 @@ class PcmCodec(Codec):
 
     kind = "samples"
     unit = "sample"
-    extra = "audio"
+    is_sound = True
     vocab_size = 0
     dtype = "int16"
 
