@@ -303,6 +303,10 @@ def test_modules_are_collected_once(library):
     assert sorted(found) == sorted(
         (library / f"{name}.py").read_text() for name in ("module", "broken")
     )
+    corpus = PythonLibrary("code", library)
+    (library / "copy.py").unlink()
+    with pytest.raises(UserError, match=r"cannot read .*copy\.py: No such file"):
+        list(corpus.documents())
 
 
 @pytest.mark.parametrize("what", ["docs", "code"])

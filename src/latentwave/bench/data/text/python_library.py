@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from latentwave.bench.data.corpus import Corpus, Document
+from latentwave.bench.data.files import reading
 from latentwave.bench.data.metadata import Source
 from latentwave.errors import UserError
 
@@ -65,7 +66,8 @@ class PythonLibrary(Corpus):
                 contents = [topic.encode("utf-8", "surrogatepass") for topic in topics]
                 texts.update(map(inspect.cleandoc, topics))
             else:
-                contents = [path.read_bytes()]
+                with reading(path) as file:
+                    contents = [file.read()]
                 texts.update((_docstrings if self._what == "docs" else _module)(contents[0]))
             for content in contents:
                 digest.update(hashlib.sha256(content).digest())
