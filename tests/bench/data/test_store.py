@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from latentwave.bench.data import CODECS, load_codec, open_store
+from latentwave.bench.data import load_codec, open_store
 from latentwave.errors import UserError
 
 FILES = (
@@ -49,11 +49,6 @@ def test_what_is_not_there_is_named(store, tmp_path):
         open_store(tmp_path / "nowhere")
     with pytest.raises(UserError, match=r"holds no token store \(no metadata\.json\)"):
         open_store(tmp_path)
-
-
-@pytest.mark.parametrize("codec", CODECS.values(), ids=lambda codec: codec.kind)
-def test_codecs_can_be_sent_to_another_process(codec):
-    assert pickle.loads(pickle.dumps(codec)) is codec  # noqa: S301
 
 
 @pytest.mark.parametrize("kind", ["words", []])
