@@ -113,7 +113,7 @@ def _number(part: str) -> tuple[int, str]:
 
 
 def _music(config: CorpusConfig) -> Corpus:
-    found = maestro_files(corpus_root(config))
+    found = None if config.split_by else maestro_files(corpus_root(config))
     if found is None and config.name == "maestro":
         raise UserError(
             f"{corpus_root(config)} holds no table maestro-v*.csv: name the folder that "

@@ -258,6 +258,13 @@ def test_maestro_comes_with_its_split(maestro, name):
         assert found == [row["midi_filename"] for row in rows if row["split"] == split]
 
 
+def test_split_by_stands_over_the_table(maestro):
+    folder, rows = maestro
+    store = prepare(config(folder, split_by="tokens"))
+    names = [source.name for source in store.metadata.provenance.sources]
+    assert names == [row["midi_filename"] for row in rows]
+
+
 def test_a_piece_in_another_split_is_another_corpus(maestro):
     folder, rows = maestro
     rows = [rows[n] for n in (1, 2, 3, 4, 6, 5, 0, 7)]  # train, validation, test
