@@ -198,6 +198,12 @@ def test_a_change_that_keeps_size_and_time_is_seen(text_file, tmp_path, is_old, 
         prepare(config(text_file), tmp_path / "s")
 
 
+def test_a_folder_may_hold_a_broken_link(tmp_path):
+    with whole_folder(tmp_path / "s") as partial:
+        (partial / "link").symlink_to("nowhere")
+    assert (tmp_path / "s" / "link").is_symlink()
+
+
 def test_the_first_of_two_preparations_stays(tmp_path):
     folder = tmp_path / "s"
     with whole_folder(folder) as late, whole_folder(folder) as early:

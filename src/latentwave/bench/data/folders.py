@@ -68,7 +68,8 @@ def whole_folder(folder: Path, final: Callable[[], Path] | None = None) -> Itera
 
 
 def _force(path: Path) -> None:
-    if path.is_dir() and os.name != "posix":  # elsewhere folders cannot be opened
+    # A link has no content, and may lead nowhere; folders can be opened on POSIX alone.
+    if path.is_symlink() or (path.is_dir() and os.name != "posix"):
         return
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
