@@ -121,6 +121,7 @@ def test_prepare_says_what_it_made(workplace, capsys):
         (["frobnicate"], "invalid choice: 'frobnicate'"),
         (["compare"], "compare needs a recipe, e.g."),
         (["compare", "nowhere.yaml"], "there is no recipe nowhere.yaml"),
+        (["compare", "--recipe=nowhere.yaml"], "there is no recipe nowhere.yaml"),
         (["compare", "{}/key.yaml"], "does not accept option 'bogus'"),
         (["compare", "{}/recipe.yaml", "--training.steps", "3"], "--training.steps"),
         (["compare", "{}/recipe.yaml", "--training.num_steps", "x"], "Got value: x"),

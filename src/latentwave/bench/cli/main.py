@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import inspect
 import itertools
+import re
 import shlex
 import sys
 import time
@@ -174,6 +175,8 @@ def _with_recipe_option(arguments: list[str]) -> list[str]:
         raise UserError(f"{command} needs a recipe, e.g. latentwave {command} recipes/demo.yaml")
     if rest[0][:1] != "-":
         rest = ["--recipe", *rest]
+    # --recipe=FILE is --recipe FILE.
+    rest = [part for word in rest for part in re.split("(?<=^--recipe)=", word)]
     for option, path in itertools.pairwise(rest):
         if option == "--recipe":
             training.read_recipe_file(Path(path))  # refuses what the parser would stumble over
