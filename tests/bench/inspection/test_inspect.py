@@ -1,12 +1,16 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from rich.console import Console
 
 from latentwave.bench.data import GridWindows, prepare
-from latentwave.bench.training import evaluate_loss, train
+from latentwave.bench.data.text.characters import ByteCodec
+from latentwave.bench.inspection import InspectedRun
+from latentwave.bench.training import ContestantConfig, build_model, evaluate_loss, train
 from tests.comparing import assert_differ, assert_same
 from tests.inspected import look_into, tokens_of
-from tests.tiny import tiny_recipe, write_text
+from tests.tiny import tiny_backbone, tiny_recipe, write_text
 
 
 def test_everything_is_seen_and_measured_on_the_same_windows(runs):
@@ -58,6 +62,16 @@ def test_a_plain_backbone_still_has_losses(runs):
     assert "without mixers" in seen.notes[0]
     assert seen.overall.difference is None
     assert "no parameters" in look_into(*runs, "wavelet", num_windows=2).notes[0]
+
+
+def test_the_gate_of_a_chain_is_one_of_the_parameters_of_the_mixers():
+    chain = ContestantConfig(kind="chain", options={"gated": True})
+    plain, mixed = (
+        build_model(tiny_backbone(), contestant, vocab_size=5, seed=0)
+        for contestant in (ContestantConfig(), chain)
+    )
+    run = InspectedRun(name="chain", folder=Path(), model=mixed, codec=ByteCodec())
+    assert run.num_mixer_parameters == mixed.num_parameters() - plain.num_parameters()
 
 
 def test_without_a_corpus_a_text_still_has_masks(runs):

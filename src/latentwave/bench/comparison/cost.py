@@ -65,7 +65,7 @@ def measure_cost(
     with in_mode(model, training=True), torch.random.fork_rng(devices=[]):
         peak = peak_training_bytes(model, loss)
     return ModelCost(
-        num_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        num_parameters=model.num_parameters(only_trainable=True),
         num_mixer_parameters=sum(each.mixer.num_parameters for each in all_mixers(model)),
         flops_per_token=3 * forward / num_tokens,
         peak_memory_bytes=peak,

@@ -25,6 +25,7 @@ from latentwave.bench.inspection.kernels import Kernels, kernels_of, named_mixer
 from latentwave.bench.inspection.losses import LossBin, losses_by_position, losses_overall
 from latentwave.bench.training import is_classifier
 from latentwave.errors import UserError
+from latentwave.hub import all_mixers
 
 MOST_TOKENS = 256
 _DEFAULT_TOKENS = 128
@@ -42,14 +43,9 @@ class InspectedRun:
     codec: Codec  # of its tokens
 
     @property
-    def num_parameters(self) -> int:
-        """All trainable scalars."""
-        return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
-
-    @property
     def num_mixer_parameters(self) -> int:
-        """Those of the mixers."""
-        return sum(mixer.num_parameters for mixer in named_mixers(self.model).values())
+        """Trainable scalars of the mixers, gates around them included."""
+        return sum(each.mixer.num_parameters for each in all_mixers(self.model))
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -168,7 +164,7 @@ def _notes(run: InspectedRun, kernels: list[Kernels], store: TokenStore | None) 
     notes = []
     if not kernels:
         notes.append(f"{run.name} is a plain backbone without mixers: it has no kernels to show.")
-    elif not run.num_mixer_parameters:
+    elif not any(mixer.num_parameters for mixer in named_mixers(run.model).values()):
         notes.append("The kernels have no parameters: training does not change them.")
     elif not any(len(each.steps) for each in kernels):
         notes.append(

@@ -98,8 +98,8 @@ def _details(inspection: Inspection) -> str:
             f"({inspection.measured_on}); errors are those of these windows, not of other seeds."
         ]
     if inspection.kernels:
-        share = format_share(run.num_mixer_parameters / max(1, run.num_parameters))
-        count = format_count(run.num_mixer_parameters)
+        own, whole = run.num_mixer_parameters, run.model.num_parameters(only_trainable=True)
+        share, count = format_share(own / max(1, whole)), format_count(own)
         words.append(f"The mixers of {run.name} have {count} parameters, {share} of the model.")
     return " ".join(words)
 
