@@ -225,6 +225,9 @@ def test_costs_are_what_was_measured():
         "500",
     ]
     assert "Cache: what a full context takes" in table.caption
+    step = {"median": 0.9996, "shortest": 0.0996, "longest": 1.2345}
+    values["clock"]["step_seconds"]["none"] = step
+    assert str(cost_table(typed(values)).rows[0][2]) == "1,000 99.6–1,234"
     for contestant in values["contestants"].values():
         contestant["decoding"] = contestant["peak_memory_bytes"] = None
     values["clock"] = None

@@ -247,4 +247,5 @@ def tuning_table(results: Results) -> Table:
 
 
 def _milliseconds(seconds: float) -> str:
-    return f"{1000 * seconds:,.3g}" if seconds < 1 else f"{1000 * seconds:,.0f}"
+    milliseconds = 1000 * seconds
+    return f"{milliseconds:.3g}" if milliseconds < 100 else f"{milliseconds:,.0f}"

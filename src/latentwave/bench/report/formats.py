@@ -28,15 +28,15 @@ def format_count(value: Number | None) -> str:
     """A count or a rate with three digits and an SI prefix; a dash where not measured.
 
     Example:
-        >>> [format_count(n) for n in (830, 1_214_592, 999_999, 7.4e6, None)]
-        ['830', '1.21 M', '1 M', '7.4 M', '—']
+        >>> [format_count(n) for n in (830, 1_214_592, 999_999, 7.4e6, 2.5e19, None)]
+        ['830', '1.21 M', '1 M', '7.4 M', '25 E', '—']
     """
     if value is None:
         return MISSING
     value = float(f"{value:.3g}")
-    for scale, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= scale:
-            return f"{value / scale:.3g} {prefix}"
+    for power, prefix in zip(range(21, 0, -3), "ZEPTGMk", strict=True):
+        if abs(value) >= 10.0**power:
+            return f"{value / 10.0**power:.3g} {prefix}"
     return f"{value:.3g}"
 
 
