@@ -155,8 +155,11 @@ def test_the_front_is_what_nothing_beats():
     assert sum(dot.get_markerfacecolor() == colour(None) for dot in dots(many)) == 19
 
 
-def test_eight_contestants_are_told_apart_in_every_figure():
-    names = [f"learnable_wavelet-levels-{i}" for i in range(8)]
+@pytest.mark.parametrize(
+    "name", ["learnable_wavelet-levels-{}", "haar-with-{}-taps-before-the-mlp"]
+)
+def test_eight_contestants_are_told_apart_in_every_figure(name):
+    names = [name.format(i) for i in range(8)]
     results = make_results(("none", *names))
     for chart in (loss_chart(results, "steps"), pareto_chart(results, "flops")):
         handles, labels = drawn(chart).get_legend_handles_labels()

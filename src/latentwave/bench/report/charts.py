@@ -7,7 +7,8 @@ import io
 import itertools
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,23 @@ def shorten(name: str, longest: int = 20) -> str:
     name = without_controls(" ".join(name.split()))
     end = (longest - 1) // 2
     return name if len(name) <= longest else f"{name[: longest - 1 - end]}…{name[-end:]}"
+
+
+def shorten_all(names: Iterable[str]) -> dict[str, str]:
+    """Names as `shorten` gives them; where that makes two alike, they stay whole.
+
+    Example:
+        >>> shorten_all(["learnable_wavelet-levels-3"])
+        {'learnable_wavelet-levels-3': 'learnable_…-levels-3'}
+        >>> list(shorten_all(["haar-with-2-taps-after-mlp", "haar-with-4-taps-after-mlp"]).values())
+        ['haar-with-2-taps-after-mlp', 'haar-with-4-taps-after-mlp']
+    """
+    short = {name: shorten(name) for name in names}
+    uses = Counter(short.values())
+    return {
+        name: text if uses[text] == 1 else shorten(name, longest=1000)
+        for name, text in short.items()
+    }
 
 
 def colour(slot: int | None) -> str:

@@ -19,7 +19,7 @@ from latentwave.bench.report.charts import (
     bars,
     dots,
     line,
-    shorten,
+    shorten_all,
     thin_line,
 )
 from latentwave.bench.report.formats import format_loss, gain_cell
@@ -80,6 +80,7 @@ def comparison_charts(results: Results) -> list[ChartGrid]:
 def loss_chart(results: Results, measure: str) -> Chart | None:
     """Validation loss against "steps", "flops" or "seconds"; None where that was not measured."""
     contestants, places = baseline_first(results), slots(results)
+    labels = shorten_all(contestants)
     curves = {name: _curve(own, measure) for name, own in contestants.items()}
     curves = {name: points for name, points in curves.items() if len(points)}
     extent = max((c[-1, 0] for name, c in curves.items() if places[name] is not None), default=0)
@@ -95,7 +96,7 @@ def loss_chart(results: Results, measure: str) -> Chart | None:
                 continue
             if len(results.seeds) > 1:
                 axes.plot(x, points[:, 2:], **thin_line(slot))
-            label = f"{shorten(name)} {format_loss(own.final_loss.mean)}"
+            label = f"{labels[name]} {format_loss(own.final_loss.mean)}"
             axes.plot(x, loss, **line(slot), label=label)
             # The dashed line is the plain baseline's: what has another one has no place on it.
             if target is not None and own.reached and own.baseline == BASELINE != name:
@@ -118,7 +119,7 @@ def gap_chart(results: Results) -> Chart | None:
     a straight line; tokens that the baseline was not trained on are left out. None where there is
     nothing to compare.
     """
-    places = slots(results)
+    places, labels = slots(results), shorten_all(results.contestants)
     gains = {}
     for name in results.others:
         own, baseline = results.contestants[name], results.baseline_of(name)
@@ -145,7 +146,7 @@ def gap_chart(results: Results) -> Chart | None:
             late = tokens >= min(_START * extent, tokens[-1])  # early on, seeds lie far apart
             values += gain[:, late].ravel().tolist()
             band(axes, tokens, gain.min(axis=0), gain.max(axis=0), slot)
-            label = f"{shorten(name)} {gain_cell(Estimate(mean=mean[-1]))}"
+            label = f"{labels[name]} {gain_cell(Estimate(mean=mean[-1]))}"
             axes.plot(tokens, mean, **line(slot), label=label)
         axes.axhline(0.0, **DASHED)
         margin = 0.04 * (max(values) - min(values)) or 0.01
@@ -160,6 +161,7 @@ def gap_chart(results: Results) -> Chart | None:
 def pareto_chart(results: Results, measure: str) -> Chart | None:
     """Final losses against the "flops" or "seconds" of whole runs; None for fewer than two."""
     contestants, places = baseline_first(results), slots(results)
+    labels = shorten_all(contestants)
     found: dict[str, tuple[float, float]] = {
         name: (price, own.final_loss.mean)
         for name, own in contestants.items()
@@ -181,9 +183,9 @@ def pareto_chart(results: Results, measure: str) -> Chart | None:
             slot, x, y = places[name], [price], [loss]
             if interval := contestants[name].final_loss.interval:
                 bars(axes, x, y, ([interval[0]], [interval[1]]), slot)
-            dots(axes, x, y, slot, label=None if slot is None else shorten(name))
+            dots(axes, x, y, slot, label=None if slot is None else labels[name])
             if slot is None and name in front:  # no legend names it
-                annotate(axes, x, y, [shorten(name)], slot)
+                annotate(axes, x, y, [labels[name]], slot)
         # Never so near that a difference of next to nothing looks large.
         margin = max(0.08 * (most - least), 0.05 * most)
         axes.set_xlim(least - margin, most + margin)

@@ -26,6 +26,7 @@ from latentwave.bench.report.charts import (
     line,
     log2_axis,
     shorten,
+    shorten_all,
     thin_line,
 )
 
@@ -42,7 +43,8 @@ _RUN_SLOTS = (0, BASELINE_SLOT)  # the run, and the one that it is compared with
 
 def inspection_charts(inspection: Inspection) -> dict[str, ChartGrid]:
     """What there is of `kernels`, `change`, `masks`, `paths` and `positions`."""
-    names = [shorten(run.name) for run in inspection.runs]
+    labels = shorten_all(run.name for run in inspection.runs)
+    names = [labels[run.name] for run in inspection.runs]
     kernels = distinct(inspection.kernels)[:MOST_MIXERS]
     found = {
         "kernels": ("Kernels", 3, [chart for each in kernels for chart in kernel_charts(each)]),
