@@ -30,7 +30,7 @@ from latentwave.bench.report.charts import (
     thin_line,
 )
 
-MOST_MIXERS = 12
+_MOST_MIXERS = 12
 _MOST_PATHS = 4
 _MOST_LABELLED = 40
 _MOST_TAPS = 64
@@ -45,7 +45,7 @@ def inspection_charts(inspection: Inspection) -> dict[str, ChartGrid]:
     """What there is of `kernels`, `change`, `masks`, `paths` and `positions`."""
     labels = shorten_all(run.name for run in inspection.runs)
     names = [labels[run.name] for run in inspection.runs]
-    kernels = distinct(inspection.kernels)[:MOST_MIXERS]
+    kernels = distinct(inspection.kernels)
     found = {
         "kernels": ("Kernels", 3, [chart for each in kernels for chart in kernel_charts(each)]),
         "change": ("Change over training", 2, _change(inspection.kernels)),
@@ -61,12 +61,12 @@ def inspection_charts(inspection: Inspection) -> dict[str, ChartGrid]:
 
 
 def distinct(kernels: Sequence[Kernels]) -> list[Kernels]:
-    """Leave out mixers whose kernels an earlier one has too, as fixed wavelets in every layer."""
+    """The first mixers, without those whose kernels an earlier one has, as fixed wavelets have."""
     chosen: list[Kernels] = []
     for each in kernels:
         if not any(np.array_equal(each.taps, other.taps) for other in chosen):
             chosen.append(each)
-    return chosen
+    return chosen[:_MOST_MIXERS]
 
 
 def kernel_charts(kernels: Kernels) -> list[Chart]:
@@ -150,7 +150,7 @@ def _change(kernels: Sequence[Kernels]) -> list[Chart]:
 
     def distances(axes: Axes) -> None:
         for slot, (each, change) in enumerate(zip(moved, changes, strict=True)):
-            if len(moved) <= len(COLOURS):
+            if len(moved) <= _MOST_MIXERS:
                 low, high = np.percentile(change, [25, 75], axis=1)
                 band(axes, each.steps, low, high, slot)
             label = shorten(each.label, 30)
@@ -183,7 +183,7 @@ def _masks(inspection: Inspection) -> list[Chart]:
             charts.append(_map(inspection.tokens, kernels, title, found.tf_mask, signed=True))
         title = "sub-band activity" if found.signed else "size of the outputs [dB]"
         charts.append(_map(inspection.tokens, kernels, title, found.activity, signed=found.signed))
-    return charts[:MOST_MIXERS]
+    return charts[:_MOST_MIXERS]
 
 
 def _map(

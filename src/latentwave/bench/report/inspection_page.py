@@ -9,7 +9,6 @@ import numpy as np
 from latentwave.bench.inspection import Inspection, Kernels, LossBin, Mean
 from latentwave.bench.report.formats import format_count, format_share, in_words
 from latentwave.bench.report.inspection_charts import (
-    MOST_MIXERS,
     distinct,
     inspection_charts,
     kernel_charts,
@@ -41,11 +40,12 @@ _NOTES = {
 def inspection_page(inspection: Inspection, command: str = "") -> Page:
     """Figures, the numbers behind them, and what was inspected; repeats the command."""
     names = [run.name for run in inspection.runs]
-    kernels = distinct(inspection.kernels)[:MOST_MIXERS]
     # Characters stand together, longer tokens apart.
     apart = "|" if any(len(token) > 1 for token in inspection.tokens) else ""
     parts = {
-        "kernels": [_mixer(each, unfolded=i < 2) for i, each in enumerate(kernels)],
+        "kernels": [
+            _mixer(each, unfolded=i < 2) for i, each in enumerate(distinct(inspection.kernels))
+        ],
         "masks": [Section(title="The text", code=apart.join(inspection.tokens))],
         "positions": [_losses_table(inspection.by_position, names)],
     }
