@@ -81,15 +81,18 @@ def folds(name: str) -> None:
     if not found:
         raise UserError(f"{FOLDER / name} holds no fold-1/results.json")
     first, *_ = found
-    accuracy = {
-        who: [each.contestants[who].metrics["accuracy"].mean or 0.0 for each in found.values()]
-        for who in found[first].contestants
-    }
+
+    def accuracies(who: str) -> list[float]:
+        means = (each.contestants[who].metrics["accuracy"].mean for each in found.values())
+        return [math.nan if mean is None else mean for mean in means]  # a run that diverged
+
     rows = []
-    for who, values in accuracy.items():
-        gain = [own - plain for own, plain in zip(values, accuracy[BASELINE], strict=True)]
-        cells = [*(f"{value:.3f}" for value in values), _interval(estimate(values))]
-        rows.append([f"`{who}`", *cells, MISSING if who == BASELINE else _interval(estimate(gain))])
+    for who in found[first].contestants:
+        values = accuracies(who)
+        gain = [own - plain for own, plain in zip(values, accuracies(BASELINE), strict=True)]
+        estimates = [*(Estimate(mean=value) for value in values), estimate(values), estimate(gain)]
+        *cells, gained = map(_interval, estimates)
+        rows.append([f"`{who}`", *cells, MISSING if who == BASELINE else gained])
     titles = ["contestant", *(fold.replace("-", " ") for fold in found), "mean", "gain"]
     origin = _origin(f"{name}/{first}", found[first], f"{found[first].command}, and so on")
     _write(_markdown(titles, rows), origin)

@@ -72,9 +72,10 @@ def test_a_table_has_a_row_for_each_contestant_and_its_origin_below(repository):
 
 
 def test_folds_are_pairs(repository):
-    for fold, (plain, own) in enumerate([(0.5, 0.6), (0.7, 0.9)], start=1):
-        results = made_up_results({"none": [2.0], "bank": [2.0]}, metrics_split="test")
-        for name, value in (("none", plain), ("bank", own)):
+    folds = [{"none": 0.5, "bank": 0.6, "lost": 0.8}, {"none": 0.7, "bank": 0.9, "lost": None}]
+    for fold, measured in enumerate(folds, start=1):
+        results = made_up_results({name: [2.0] for name in measured}, metrics_split="test")
+        for name, value in measured.items():
             results.contestants[name].metrics["accuracy"] = Estimate(mean=value)
         folder = Path(f"results/esc/fold-{fold}")
         folder.mkdir(parents=True)
@@ -85,6 +86,7 @@ def test_folds_are_pairs(repository):
         "| --- | ---: | ---: | ---: | ---: |",
         "| `none` | 0.500 | 0.700 | 0.600 [0.500, 0.700] | — |",
         "| `bank` | 0.600 | 0.900 | 0.750 [0.600, 0.900] | 0.150 [0.100, 0.200] |",
+        "| `lost` | 0.800 | — | — | — |",
     ]
     assert "fold-1/results.json](../results/esc/fold-1/results.json): `latentwave" in origin
 
