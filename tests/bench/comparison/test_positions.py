@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from latentwave.bench.comparison import Estimate, compare, loss_by_position
-from latentwave.bench.comparison.positions import position_edges, token_losses
+from latentwave.bench.comparison import Estimate, compare, loss_by_position, token_losses
+from latentwave.bench.comparison.positions import position_edges
 from latentwave.bench.data import DocumentBorders, GridWindows, prepare
 from latentwave.bench.training import (
     BackboneConfig,

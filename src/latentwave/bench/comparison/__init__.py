@@ -3,7 +3,7 @@
 from latentwave.bench.comparison.comparison import compare
 from latentwave.bench.comparison.cost import measure_cost
 from latentwave.bench.comparison.harness import run_harness
-from latentwave.bench.comparison.positions import loss_by_position
+from latentwave.bench.comparison.positions import loss_by_position, token_losses
 from latentwave.bench.comparison.results import (
     ContestantResults,
     Estimate,
@@ -30,5 +30,6 @@ __all__ = [
     "read_results",
     "run_harness",
     "seeds_needed",
+    "token_losses",
     "write_results",
 ]

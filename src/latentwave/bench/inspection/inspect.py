@@ -12,7 +12,7 @@ from jaxtyping import Integer
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
-from latentwave.bench.comparison.positions import token_losses
+from latentwave.bench.comparison import token_losses
 from latentwave.bench.data import Codec, GridWindows, TokenStore
 from latentwave.bench.inspection.activity import (
     EmbeddingPath,
