@@ -7,9 +7,8 @@ from latentwave.bench.cli.main import _parser, _with_recipe_option
 from latentwave.bench.comparison import write_results
 from latentwave.bench.training import BASELINE, load_recipe
 from tests.bench.comparison.made_up import made_up_results
+from tests.processes import ROOT
 from tools import demo
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(

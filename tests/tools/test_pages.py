@@ -13,9 +13,9 @@ from benchmarks.measure import Benchmarks, Row
 from latentwave.bench.comparison import Estimate, Results, write_results
 from latentwave.errors import UserError
 from tests.bench.comparison.made_up import edited, made_up_results
+from tests.processes import ROOT
 from tools.comparisons import read_checked
 
-ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").glob("*.md"))]
 DEMO = made_up_results({"none": [2.5, 2.6], "wavelet": [2.0, 2.2]})
 

@@ -2,7 +2,6 @@
 
 import re
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,13 +11,12 @@ from latentwave.bench.ladder import read_ladder
 from latentwave.bench.report import write_figures, write_inspection, write_ladder, write_report
 from latentwave.bench.report.charts import COLOURS
 from latentwave.bench.report.inspection_charts import distinct, inspection_charts
-from latentwave.errors import UserError
 from tests.bench.report.made_up import MANY, drawn, make_results, make_values, renamed, typed
 from tests.inspected import HOSTILE, look_into, tokens_of
+from tests.processes import ROOT
 
 FIGURES = ["loss", "gap", "pareto"]
 SEEN = ["kernels", "change", "masks", "paths", "positions"]
-LADDER = Path(__file__).parents[3] / "results" / "ladder-gpu"
 VOID = {"meta", "link", "br", "wbr", "img", "input", "hr"}
 NASTY = '<script>alert(1)</script> $\\frac{1}$ & "--> <b'
 
@@ -183,7 +181,7 @@ def test_an_inspection_says_what_was_seen(page):
 
 @pytest.mark.parametrize("group", ["points", "multipliers"])
 def test_a_ladder_shows_what_it_has(tmp_path, group):
-    results = read_ladder(LADDER)
+    results = read_ladder(ROOT / "results" / "ladder-gpu")
     lost = [each.model_copy(update={"loss": None}) for each in results.points]
     changed = {group: lost if group == "points" else []}
     page = Page(write_ladder(results.model_copy(update=changed), tmp_path)[0])
@@ -224,9 +222,3 @@ def test_files_are_pictures_and_the_same_each_time(seen, tmp_path, made):
             assert np.allclose(pixels[0, 0, :3], 1.0)
             assert pixels[..., :3].std() > 0.03
     assert dict(rcParams) == before
-
-
-def test_a_file_in_the_folder_s_place_is_refused(tmp_path):
-    (tmp_path / "taken").write_text("")
-    with pytest.raises(UserError, match=r"taken' is not a folder"):
-        write_report(make_results(), tmp_path / "taken")
