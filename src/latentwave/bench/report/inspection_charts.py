@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,6 +39,7 @@ _MOST_CENTRES = 32
 _DECIBELS = 30.0  # below a kernel's peak that are told apart
 _ACTIVITY_DECIBELS = 40.0
 _NUM_FREQUENCIES = 160
+_LONGEST_TITLE = 64  # characters in a line
 _RUN_SLOTS = (0, BASELINE_SLOT)  # the run, and the one that it is compared with
 
 
@@ -274,7 +276,8 @@ def _positions(bins: Sequence[LossBin], names: Sequence[str]) -> list[Chart]:
     def differences(axes: Axes) -> None:
         draw_means(axes, [each.difference for each in bins if each.difference], 0, None)
         axes.axhline(0.0, **DASHED)
-        axes.set_title(f"{names[0]} minus {names[1]} [nats per token]")
+        title = f"{names[0]} minus {names[1]} [nats per token]"
+        axes.set_title(textwrap.fill(title, _LONGEST_TITLE, break_on_hyphens=False))
 
     what = "against the position in the context; the table below has the numbers."
     charts = [Chart(losses, f"Loss {what}"), Chart(differences, f"Difference of losses {what}")]
