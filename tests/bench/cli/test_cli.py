@@ -174,6 +174,15 @@ def test_brackets_in_a_path_are_printed(workplace, capsys):
     assert path.is_file()
 
 
+def test_a_file_in_a_folder_s_place_is_found_before_anything_is_generated(
+    workplace, monkeypatch, capsys
+):
+    monkeypatch.setattr("latentwave.bench.training.continue_tokens", None)
+    path = workplace / "words.txt" / "new.txt"
+    told = refused(capsys, "generate", workplace / "out" / "none-seed0", "--output", path)
+    assert "words.txt: File exists" in told
+
+
 def test_train_takes_the_first_contestant_with_a_mixer(workplace, capsys):
     recipe = yaml.safe_load((workplace / "recipe.yaml").read_text())
     recipe["contestants"] = {"deeper": {}, "none": {}, "mean": {"kind": "ema"}, "haar": {}}

@@ -74,6 +74,7 @@ def generate(
         output = output or run / f"generated-seed{seed}{media.suffixes[0]}"
     if output is not None:
         _check_output(output, media)
+        output.parent.mkdir(parents=True, exist_ok=True)
     set_seed(seed)
     with Progress(console=ERR, transient=True, disable=not (media and ERR.is_terminal)) as progress:
         task = progress.add_task("tokens", total=new)
@@ -90,7 +91,6 @@ def generate(
     if output is None:
         print(flush=True)
         return
-    output.parent.mkdir(parents=True, exist_ok=True)
     codec.write(tokens, output)
     if media is None:
         say(f"written: {output}")
