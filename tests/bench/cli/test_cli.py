@@ -9,6 +9,7 @@ import yaml
 from latentwave.bench.cli.main import COMMANDS, main
 from latentwave.bench.data import prepare
 from tests.bench.cli.conftest import refused, run
+from tests.processes import ROOT
 from tests.tiny import tiny_recipe, write_text
 
 
@@ -198,6 +199,7 @@ def test_train_takes_the_first_contestant_with_a_mixer(workplace, capsys):
     [
         (["evaluate", "out/none-seed0"], "latentwave: interrupted\n"),
         (["train", "recipe.yaml"], "interrupted; run the same command with --resume to go on\n"),
+        (["ladder", ROOT / "recipes" / "ladder-demo.yaml"], "with --resume to go on\n"),
     ],
 )
 def test_an_interrupted_command_says_how_to_go_on(workplace, monkeypatch, capsys, arguments, line):

@@ -76,8 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             warnings.showwarning = _warn
             _run(options.subcommand, options[options.subcommand], arguments)
     except ArgumentError as error:
-        command = arguments[0] + " " if arguments and arguments[0] in COMMANDS else ""
-        return _fail(f"{error} (see latentwave {command}--help)")
+        name = arguments[0] + " " if arguments and arguments[0] in COMMANDS else ""
+        return _fail(f"{error} (see latentwave {name}--help)")
     except UserError as error:
         return _fail(str(error))
     except OSError as error:
@@ -88,7 +88,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _fail(str(error))
         raise
     except KeyboardInterrupt:
-        how = "; run the same command with --resume to go on" if _reads_recipe(arguments) else ""
+        command = COMMANDS.get("".join(arguments[:1]), main)
+        resumes = "resume" in inspect.signature(command).parameters
+        how = "; run the same command with --resume to go on" if resumes else ""
         tell(f"latentwave: interrupted{how}")
         return 130
     return 0
@@ -162,13 +164,9 @@ def _run(name: str, options: Namespace, arguments: list[str]) -> None:
     function(**given)
 
 
-def _reads_recipe(arguments: list[str]) -> bool:
-    return bool(arguments) and _FIELDS.get(arguments[0]) is training.Recipe
-
-
 def _with_recipe_option(arguments: list[str]) -> list[str]:
     """Let the recipe stand as `compare RECIPE`; configuration files must be options."""
-    if not _reads_recipe(arguments):
+    if not arguments or _FIELDS.get(arguments[0]) is not training.Recipe:
         return arguments
     command, *rest = arguments
     if not rest:
