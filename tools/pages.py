@@ -118,7 +118,7 @@ def benchmarks(*groups: str) -> None:
     facts = ["`make bench`", *_machine([str(found.environment["commit"])], found.environment)]
     facts += ["small sizes, which say nothing"] if found.quick else []
     facts += [f"{name} failed" for name in found.failed]
-    _write(*parts, f"<sub>{_named_link(path)}: {' · '.join(facts)}</sub>")
+    _write(*parts, _source(path, facts))
 
 
 def figure(name: str, file: str, caption: str, *, command: str | None = None) -> None:
@@ -160,10 +160,7 @@ def searched(name: str, command: str) -> None:
     ]
     environment = found["environment"]
     facts = [f"`{command}`", *_machine([environment["commit"]], environment)]
-    _write(
-        _markdown(["changed", *titles], rows),
-        f"<sub>{_named_link(path)}: {' · '.join(facts)}</sub>",
-    )
+    _write(_markdown(["changed", *titles], rows), _source(path, facts))
 
 
 def text(file: str, command: str, *, section: str | None = None) -> None:
@@ -223,7 +220,11 @@ def _origin(name: str, results: Results, command: str | None = None) -> str:
     commits, machine = _machine(results.commits, results.environment.model_dump())
     seeds_used = [over_seeds] if command is None else []
     facts = [f"`{command or results.command}`", commits, *seeds_used, machine]
-    return f"<sub>{_named_link(FOLDER / name / 'results.json')}: {' · '.join(facts)}</sub>"
+    return _source(FOLDER / name / "results.json", facts)
+
+
+def _source(path: Path, facts: Sequence[str]) -> str:
+    return f"<sub>{_named_link(path)}: {' · '.join(facts)}</sub>"
 
 
 def _machine(commits: Sequence[str], environment: Mapping[str, Any]) -> tuple[str, str]:
@@ -282,7 +283,6 @@ COLUMNS: Mapping[str, tuple[str, Cell]] = {
     "accuracy": ("accuracy", _accuracy),
     "parameters": ("parameters", _parameters),
     "cost": ("FLOPs per token", lambda results, own: format_count(own.flops_per_token)),
-    "rate": ("tokens/s", lambda results, own: format_count(own.tokens_per_second)),
     "trained": ("steps trained", lambda results, own: f"{own.num_steps:,}"),
     "learning-rate": ("learning rate", lambda results, own: f"{own.learning_rate:g}"),
 }
