@@ -3,7 +3,7 @@ import torch
 
 import latentwave as lw
 from latentwave.errors import UserError
-from latentwave.hub import CausalityError, decoder_layers
+from latentwave.hub import CausalityError, all_mixers, decoder_layers
 from tests.hub.models import BACKBONES, EVERY_BACKBONE, UNUSUAL_BACKBONES, gpt2, mixed
 
 
@@ -39,6 +39,17 @@ def test_the_first_leaking_layer_is_named():
     model.transformer.h[1].register_forward_hook(leak)
     with pytest.raises(CausalityError, match="decoder layer 1 leaks the future: changing tokens"):
         lw.assert_causal(model)
+
+
+@pytest.mark.parametrize("kind", ["filterbank", "adaptive_filterbank"])
+def test_a_leak_that_starts_closed(kind):
+    model = lw.attach(gpt2(), kind, causal=False)
+    before = {name: p.clone() for name, p in model.state_dict().items()}
+    with pytest.raises(CausalityError, match="decoder layer 0 with its mixer leaks the future"):
+        lw.assert_causal(model)
+    with pytest.raises(CausalityError, match=f"the {kind!r} mixer leaks"):
+        lw.assert_causal(all_mixers(model)[0].mixer)
+    assert all(torch.equal(p, before[name]) for name, p in model.state_dict().items())
 
 
 def test_a_leak_that_only_gradients_show():

@@ -117,6 +117,15 @@ def test_outputs_that_are_no_signal_are_named(wrap, says):
         layer(x=torch.randn(1, 9, 16))
 
 
+def test_a_padding_mask_of_another_length_is_named():
+    model = mixed(points=["block"])
+    with (
+        lw.documents(padding_mask=torch.ones(2, 4)),
+        pytest.raises(UserError, match=r"must have shape \(2, 16\), .* got \(2, 4\)"),
+    ):
+        model(tokens(2, 16))
+
+
 def test_an_input_that_is_no_signal_is_named():
     model = mixed(points=["attention"])
     with pytest.raises(UserError, match="the first argument of attn in Block 0 is a NoneType"):

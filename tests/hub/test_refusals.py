@@ -50,6 +50,12 @@ def twice():
     return model
 
 
+def wrapper():
+    model = nn.Module()
+    model.add_module("lm", gpt2())
+    return model
+
+
 BERT = {"intermediate_size": 8, "is_decoder": True, "add_cross_attention": True}
 MAMBA = {"num_attention_heads": None}
 PLAIN = {"layers": "transformer.h", "context_length": 16}
@@ -60,6 +66,14 @@ MISTAKES = [
     (gpt2, {"placement": [3]}, r"layers 0 to 2, got \[3\]"),
     (gpt2, {"placement": "before"}, "got 'before'"),
     (gpt2, {"placement": 0}, "list of layer indices, got 0"),
+    (gpt2, {"placement": [True, False, True]}, r"indices, got \[True, False, True\]"),
+    (gpt2, {"kind": "ema"}, "no argument 'kind': use mixer='ema'"),
+    (gpt2, {"point": "mlp"}, "no argument 'point': use points='mlp'"),
+    (
+        gpt2,
+        {"modules": {"ffn": "mlp"}},
+        r"must name \"attention\" or \"mlp\", .* got {'ffn': 'mlp'}",
+    ),
     (gpt2, {"points": "C"}, "one or more of 'attention', 'qkv', .*, 'block', got 'C'"),
     (gpt2, {"points": []}, r"points must be .*, got \[\]"),
     (gpt2, {"points": ["mlp", "x"]}, r"got \['mlp', 'x'\]"),
@@ -107,6 +121,8 @@ MISTAKES = [
     (Decoder, PLAIN | {"layers": "blocks"}, "'blocks'; its lists of modules are transformer.h"),
     (Decoder, PLAIN | {"mixer": "best", "modules": {"mlp": "ffn"}}, "no module 'ffn' for 'mlp'"),
     (twice, PLAIN, "layer 2 is the same Block as an earlier one"),
+    (wrapper, {}, "use the one inside it, GPT2LMHeadModel at 'lm'"),
+    (wrapper, PLAIN | {"layers": "lm.transformer.h"}, "GPT2LMHeadModel at 'lm': attach to that"),
 ]
 
 
@@ -120,7 +136,15 @@ def test_what_cannot_be_attached_leaves_the_model_as_it_was(build, options, mess
     assert not is_attached(model)
 
 
+@pytest.mark.unchecked
+def test_what_is_no_model():
+    with pytest.raises(UserError, match="an nn.Module, got 'gpt2': load it first"):
+        lw.attach("gpt2")
+
+
 def test_what_has_no_mixers_or_no_tokens():
+    with pytest.raises(UserError, match="attach some first"), lw.streaming(Decoder()):
+        pass
     with pytest.raises(UserError, match="no mixers are attached to this GPT2LMHeadModel"):
         lw.detach(gpt2())
     with pytest.raises(UserError, match="pass input_ids"):

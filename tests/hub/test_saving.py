@@ -60,6 +60,10 @@ def test_another_width_or_depth_is_refused_with_names_and_shapes(tmp_path):
         with pytest.raises(UserError, match=message):
             lw.load_mixers(model, tmp_path)
         assert not all_mixers(model)
+    lw.save_mixers(lw.attach(gpt2(), "wavelet"), tmp_path)  # without parameters
+    with pytest.raises(UserError, match="saved for width 16, it has 32"):
+        lw.load_mixers(wide, tmp_path)
+    assert not all_mixers(wide)
     assert wide.config.to_dict() == before
 
 

@@ -121,7 +121,17 @@ def attach(
         >>> [each.mixer.kind for each in all_mixers(model) if each.layer_index == 0]
         ['kv_shift', 'short_conv', 'short_conv']
     """
+    if not isinstance(model, nn.Module):
+        raise UserError(
+            f"attach needs a model, an nn.Module, got {model!r}: load it first, as in "
+            "AutoModelForCausalLM.from_pretrained(…)"
+        )
     placed = as_placed(mixer, options, placement, points)
+    unknown = (modules or {}).keys() - {"attention", "mlp"}
+    if unknown:
+        raise UserError(
+            f'modules must name "attention" or "mlp", as in {{"mlp": "ffn"}}, got {modules}'
+        )
     if any(parameter.is_meta for parameter in model.parameters()):
         raise UserError(
             f"this {type(model).__name__} is on the meta device: its weights are not loaded yet, "

@@ -80,13 +80,11 @@ def streaming(model: nn.Module) -> Iterator[MixerStates]:
         ...     pass  # logits = model(tokens, cache)
     """
     modules = list(model.modules())
-    if any(isinstance(module, MixedDecoder) for module in modules) or not any(
-        isinstance(module, MixedLayer | MixedPart) for module in modules
-    ):
-        raise UserError(
-            f"streaming needs a plain PyTorch decoder with mixers, got {type(model).__name__}: "
-            "transformers models keep the mixers' state in their own cache"
-        )
+    needs = f"streaming needs a plain PyTorch decoder with mixers, got {type(model).__name__}: "
+    if not any(isinstance(module, MixedLayer | MixedPart) for module in modules):
+        raise UserError(f"{needs}attach some first")
+    if any(isinstance(module, MixedDecoder) for module in modules):
+        raise UserError(f"{needs}transformers models keep the mixers' state in their own cache")
     anchor = find_anchor(model)
     if anchor._mixed_list is not None:
         check_layers(anchor)

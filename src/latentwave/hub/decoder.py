@@ -59,6 +59,12 @@ def is_transformers(model: nn.Module) -> bool:
     )
 
 
+def transformers_part(model: nn.Module) -> tuple[str, PreTrainedModel] | None:
+    """The first transformers model inside another model, and its path there."""
+    named = model.named_modules()
+    return next(((n, m) for n, m in named if isinstance(m, PreTrainedModel)), None)
+
+
 def find_decoder(model: nn.Module) -> Decoder:
     """Find the decoder layers of a causal language model.
 
@@ -77,9 +83,14 @@ def find_decoder(model: nn.Module) -> Decoder:
     """
     config = getattr(model, "config", None)
     if not isinstance(config, PretrainedConfig):
+        inside = transformers_part(model)
         raise UserError(
-            f"{type(model).__name__} is not a transformers model: pass the path of its decoder "
-            'layers, as in layers="transformer.h"'
+            f"{type(model).__name__} is not a transformers model: "
+            + (
+                'pass the path of its decoder layers, as in layers="transformer.h"'
+                if inside is None
+                else f"use the one inside it, {type(inside[1]).__name__} at {inside[0]!r}"
+            )
         )
     config = config.get_text_config(decoder=True)
     if config.is_encoder_decoder or getattr(config, "add_cross_attention", False):

@@ -212,6 +212,11 @@ def _mix(layer: nn.Module, site: Site, signal: Any) -> Tensor:
     if segment_ids is not None:
         segment_ids = segment_ids.to(signal.device)
     if padding is not None:
+        if padding.mask.shape != signal.shape[:2]:
+            raise UserError(
+                f"the padding mask must have shape {tuple(signal.shape[:2])}, one entry per "
+                f"token, got {tuple(padding.mask.shape)}"
+            )
         mask, signal = padding.mask.to(signal.device), padding.move(signal)
         segment_ids = None if segment_ids is None else padding.move(segment_ids)
     mixed: Tensor = mixer(signal, state=state, segment_ids=segment_ids, padding_mask=mask)

@@ -102,6 +102,9 @@ def as_placed(
             mixers at one point.
     """
     placement = as_placement(placement)
+    for name, right in (("kind", "mixer"), ("point", "points")):
+        if name in options:
+            raise UserError(f"attach has no argument {name!r}: use {right}={options[name]!r}")
     if isinstance(mixer, str | MixerConfig):
         return (_one(as_config(mixer, options), placement, points),)
     if options or points is not None:
@@ -140,11 +143,14 @@ def as_placement(placement: Any) -> Placement | None:
     if placement is None or isinstance(placement, str):
         return cast("Placement | None", placement)  # words are checked in _chosen_layers
     try:
-        return [operator.index(index) for index in placement]
+        indices = [operator.index(index) for index in placement]
     except TypeError:
+        indices = None
+    if indices is None or any(isinstance(index, bool) for index in placement):
         raise UserError(
             f'placement must be "between", "all" or a list of layer indices, got {placement!r}'
-        ) from None
+        )
+    return indices
 
 
 def _one(

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from latentwave.errors import UserError
-from latentwave.hub.decoder import Decoder, uncompiled
+from latentwave.hub.decoder import Decoder, transformers_part, uncompiled
 
 Layers = str | nn.Module | Iterable[nn.Module | str]
 
@@ -48,6 +48,13 @@ def plain_decoder(model: nn.Module, layers: Layers, channels: int | None) -> Dec
     inside = {id(module) for module in model.modules()}
     if not found or not all(id(layer) in inside for layer in found):
         raise UserError(f"layers must be modules inside the model, got {layers!r}")
+    owner = transformers_part(model)
+    if owner is not None and {id(module) for module in owner[1].modules()} & {*map(id, found)}:
+        raise UserError(
+            f"these layers belong to a transformers model, {type(owner[1]).__name__} at "
+            f"{owner[0]!r}: attach to that one, without layers, so that its cache carries the "
+            "mixers' state"
+        )
     for module in (each for layer in found for each in layer.modules()):
         if getattr(module, "batch_first", True) is False:
             raise UserError(

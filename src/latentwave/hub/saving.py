@@ -18,6 +18,7 @@ from latentwave.errors import UserError
 from latentwave.hub.attach import attach_from_config, detach
 from latentwave.hub.attached import all_mixers, is_attached
 from latentwave.hub.configs import saved_mixers
+from latentwave.hub.decoder import find_decoder
 from latentwave.mixers.constants import copy_whole, is_sharded
 
 WEIGHTS_NAME = "mixers.safetensors"
@@ -53,7 +54,11 @@ def save_mixers(model: nn.Module, path: str | Path) -> None:
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
     weights = save(tensors, {"format": "pt"})
-    described = {**entry, "sha256": hashlib.sha256(weights).hexdigest()}
+    described = {
+        **entry,
+        "channels": _width(inner, entry),
+        "sha256": hashlib.sha256(weights).hexdigest(),
+    }
     # The description comes last, because it holds the hash of the weights.
     _replace(folder / WEIGHTS_NAME, weights)
     _replace(folder / DESCRIPTION_NAME, (json.dumps(described, indent=2) + "\n").encode())
@@ -81,12 +86,19 @@ def load_mixers(model: Model, path: str | Path) -> Model:
     inner = _without_adapters(model)
     attached = is_attached(inner)
     if attached:
-        _check_same(described, saved_mixers(inner) or {}, folder)
+        entry = saved_mixers(inner) or {}
+        _check_same(described, {**entry, "channels": _width(inner, entry)}, folder)
     else:
         attach_from_config(inner, described, str(folder / DESCRIPTION_NAME))
     try:
         own = _tensors(inner)
         _check_shapes(saved, own, folder)
+        width = _width(inner, saved_mixers(inner) or {})
+        if described.get("channels") != width:  # mixers without parameters have no shapes
+            raise UserError(
+                f"the mixers in {folder} do not fit this backbone: they were saved for width "
+                f"{described.get('channels')}, it has {width}"
+            )
     except UserError:
         if not attached:
             detach(inner)
@@ -109,6 +121,11 @@ def _tensors(model: nn.Module) -> dict[str, Tensor]:
         for each in all_mixers(model)
         for name, tensor in each.mixer.state_dict(keep_vars=True).items()
     }
+
+
+def _width(model: nn.Module, entry: Mapping[str, Any]) -> int:
+    """The channels between layers; the entries of plain PyTorch models have them."""
+    return int(entry["channels"]) if "channels" in entry else find_decoder(model).channels
 
 
 def _whole(tensor: Tensor) -> Tensor:

@@ -127,6 +127,16 @@ def test_prepare_says_what_it_made(workplace, capsys):
         (["compare", "{}/recipe.yaml", "--training.steps", "3"], "--training.steps"),
         (["compare", "{}/recipe.yaml", "--training.num_steps", "x"], "Got value: x"),
         (["compare", "{}/recipe.yaml", "--training.num_steps", "0"], "must be >= 1, got 0"),
+        (
+            ["compare", "{}/recipe.yaml", "--seeds", "0,1"],
+            "must be a list, such as '[0,1]'",
+        ),
+        (["ladder", "recipes/ladder-demo.yaml", "--only", "s"], "--only must be a list, such as"),
+        (
+            ["compare", "recipes/ladder-demo.yaml"],
+            "of a ladder: use latentwave ladder",
+        ),
+        (["train", "recipes/baseline-search.yaml"], "of a search: use latentwave search"),
         (["compare", "{}/recipe.yaml", "--output", "{}/out"], "out exists: choose another"),
         (["train", "{}/recipe.yaml", "--contestant", "ema"], "no contestant 'ema'"),
         (["train", "{}/recipe.yaml", "--seed", "-1"], "seed must be distinct numbers from 0"),

@@ -65,11 +65,12 @@ def prepare(corpus: str, *, fields: dict[str, Any], output: Path | None = None) 
 
 def _speed(store: data.TokenStore, seconds: float) -> str:
     """What was done per second, in the unit that people count such a corpus by."""
-    meta, rate = store.metadata, store.codec.sample_rate
+    meta, sample_rate = store.metadata, store.codec.sample_rate
     if store.codec.decodes_to == "text":
-        return f"{meta.num_units['byte'] / _MIB / seconds:,.1f} MiB/s"
-    if rate is not None:
-        return f"{meta.num_tokens / rate / seconds:,.0f} seconds of sound/s"
+        rate = meta.num_units["byte"] / _MIB / seconds
+        return f"{rate:,.1f} MiB/s" if rate >= 1 else f"{rate:.2g} MiB/s"
+    if sample_rate is not None:
+        return f"{meta.num_tokens / sample_rate / seconds:,.0f} seconds of sound/s"
     speed = f"{meta.num_units[meta.unit] / seconds:,.0f} {meta.unit}s/s"
     if store.codec.decodes_to == "music":
         return f"{len(meta.provenance.sources) / seconds:,.1f} files/s, {speed}"

@@ -49,6 +49,10 @@ _FIELDS: dict[str, type[data.CorpusConfig | training.Recipe]] = {
 }
 # Listed in the help of commands that take one.
 _NAMES: dict[str, Iterable[str]] = {"download": CATALOGUE, "prepare": data.CORPORA}
+# What the parser says of a value that is no list.
+_NO_LIST = re.compile(
+    r"""Parser key "([\w.]+)":.*Expected a <class 'list'>.*(?:Got|Given) value: (.+)""", re.DOTALL
+)
 _NO_OPTIONS = {"fields", "workers", "command"}
 _LATER_SECONDS = 3.0
 # For consoles that lack a character.
@@ -77,7 +81,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _run(options.subcommand, options[options.subcommand], arguments)
     except ArgumentError as error:
         name = arguments[0] + " " if arguments and arguments[0] in COMMANDS else ""
-        return _fail(f"{error} (see latentwave {name}--help)")
+        words = str(error)
+        if found := _NO_LIST.search(words):
+            option, value = found.groups()
+            words = f"--{option} must be a list, such as '[{value}]', got {value}"
+        return _fail(f"{words} (see latentwave {name}--help)")
     except UserError as error:
         return _fail(str(error))
     except OSError as error:
@@ -177,7 +185,11 @@ def _with_recipe_option(arguments: list[str]) -> list[str]:
     rest = [part for word in rest for part in re.split("(?<=^--recipe)=", word)]
     for option, path in itertools.pairwise(rest):
         if option == "--recipe":
-            training.read_recipe_file(Path(path))  # refuses what the parser would stumble over
+            # Refuses what the parser would stumble over.
+            values = training.read_recipe_file(Path(path))
+            for other, mark in (("ladder", "sizes"), ("search", "groups")):
+                if mark in values:
+                    raise UserError(f"{path} is the recipe of a {other}: use latentwave {other}")
     return [command, *rest]
 
 
