@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
@@ -30,9 +32,9 @@ class RunningSums:
 
     def __init__(self, windows: NDArray[Any]) -> None:
         self.history = int(windows.max())
-        # The places of the samples: in the history, and counted from the newest one.
         self._leaving = Constant((self.history - windows)[None])
-        self._last = Constant((windows - 1)[None])
+        self._lengths, which = np.unique(windows, return_inverse=True)
+        self._which = Constant(which.reshape(windows.shape)[None])
 
     @staticmethod
     def can_step(x: Tensor, runs: Tensor | None) -> bool:
@@ -59,9 +61,14 @@ class RunningSums:
             state.derive_early("x", self._sum)
 
     def _sum(self, samples: Tensor) -> Tensor:
-        prefix = samples.flip(1).cumsum(1, dtype=torch.float64)
-        last = self._last.on(samples.device)
-        return prefix.gather(1, last.expand(len(samples), -1, samples.shape[2]))
+        # From one length to the next, so that nothing is made that is as long as the history.
+        newest, ends = samples.shape[1], [0, *self._lengths.tolist()]
+        parts = [
+            samples[:, newest - long : newest - short].sum(1, dtype=torch.float64)
+            for short, long in itertools.pairwise(ends)
+        ]
+        sums, which = torch.stack(parts, 1).cumsum(1), self._which.on(samples.device)
+        return sums.gather(1, which.expand(len(samples), -1, samples.shape[2]))
 
 
 def has_float64(device: torch.device) -> bool:

@@ -16,6 +16,7 @@ from latentwave.bench.report.formats import (
     format_share,
     gain_cell,
     in_words,
+    labelled,
     loss_cell,
     speedup_cell,
 )
@@ -141,9 +142,8 @@ def _facts(results: Results) -> dict[str, str]:
         "Corpus provenance": provenance,
         "Seeds": ", ".join(map(str, results.seeds)),
     }
-    for key, value in results.environment.model_dump().items():
-        facts[key.replace("_", " ").capitalize().replace("Cpu", "CPU")] = value
-    return {label: in_words(value) for label, value in facts.items() if value is not None}
+    known = {label: in_words(value) for label, value in facts.items() if value is not None}
+    return known | labelled(results.environment.model_dump())
 
 
 def summary_table(results: Results) -> Table:

@@ -137,6 +137,20 @@ def in_words(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def labelled(record: Mapping[str, object]) -> dict[str, str]:
+    """A record as labels and values for people; what was not recorded is left out.
+
+    Example:
+        >>> labelled({"cpu": "EPYC", "num_processes": 2, "commit": None})
+        {'CPU': 'EPYC', 'Num processes': '2'}
+    """
+    return {
+        key.replace("_", " ").capitalize().replace("Cpu", "CPU"): in_words(value)
+        for key, value in record.items()
+        if value is not None
+    }
+
+
 def _inner(value: object) -> str:
     nested = isinstance(value, Mapping | list | tuple) and value
     return f"({in_words(value)})" if nested else in_words(value)

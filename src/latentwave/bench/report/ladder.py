@@ -24,6 +24,7 @@ from latentwave.bench.report.formats import (
     format_share,
     in_brackets,
     in_words,
+    labelled,
 )
 from latentwave.bench.report.ladder_charts import ends_of, ladder_charts, mean_loss, of_the_headline
 from latentwave.bench.report.page import Page, Section, Table, make_table, print_table
@@ -69,9 +70,14 @@ def ladder_page(results: LadderResults) -> Page:
     )
     predicted = "The largest budget of each size, predicted from a law of all smaller ones."
     checks = [_held_out(each) for each in results.held_out]
-    machines = [in_words(each) for each in results.environments]
     recipe = yaml.safe_dump(results.recipe, sort_keys=False, allow_unicode=True)
-    parts = [Section(title="Recipe", code=recipe)]
+    parts = [
+        *(
+            Section(title=f"Runs of commit {each.get('commit')}", facts=labelled(each))
+            for each in results.environments
+        ),
+        Section(title="Recipe", code=recipe),
+    ]
     sections += [
         Section(title="Diverged", items=_diverged(results)),
         Section(title="Costs", table=costs),
@@ -81,7 +87,7 @@ def ladder_page(results: LadderResults) -> Page:
         ),
         Section(title="Check of the law", text=predicted, items=checks),
         Section(title="Learning rates", text=_FACTORS, table=_searches(results.searches)),
-        Section(title="How it was made", items=machines, code=results.command, parts=parts),
+        Section(title="How it was made", code=results.command, parts=parts),
     ]
     return Page(
         title=f"{results.recipe['name']} – ladder",
