@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -150,6 +151,12 @@ def attach(
         check_form(decoder, between=any("block" in one.points for one in placed))
     entry = _insert(model, decoder, placed, context_length=context_length, modules=modules)
     remember_mixers(model, entry)
+    if hasattr(model, "peft_config"):
+        warnings.warn(
+            "PEFT's save_pretrained leaves out mixers that were attached after it: save them with "
+            "latentwave.save_mixers too, or attach first and name them in modules_to_save",
+            stacklevel=2,
+        )
     for each in all_mixers(model):
         for module in each.mixer.modules():  # keep transformers from initialising them again
             module._is_hf_initialized = True  # type: ignore[assignment]

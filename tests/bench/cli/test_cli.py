@@ -7,7 +7,10 @@ import pytest
 import yaml
 
 from latentwave.bench.cli.main import COMMANDS, main
+from latentwave.bench.cli.shared import store_of_run
 from latentwave.bench.data import prepare
+from latentwave.bench.training.result import write_record
+from latentwave.errors import UserError
 from tests.bench.cli.conftest import refused, run
 from tests.processes import ROOT
 from tests.tiny import tiny_recipe, write_text
@@ -82,6 +85,14 @@ def test_a_corpus_that_changed_since_training_is_refused(workplace, tmp_path, ca
     finally:
         words.write_text(before)
     assert run("evaluate", folder) == 0
+
+
+@pytest.mark.unchecked
+def test_a_corpus_named_from_another_folder_says_where_to_go(tmp_path):
+    (tmp_path / "run").mkdir()
+    write_record(tmp_path / "run", {"corpus": {"config": {"name": "text", "path": "there/x.txt"}}})
+    with pytest.raises(UserError, match="was trained on there/x.txt, .* where it was trained"):
+        store_of_run(tmp_path / "run", None)
 
 
 def test_evaluate_counts_the_tokens_that_are_predicted(workplace, tmp_path, capsys):

@@ -91,6 +91,12 @@ def store_of_run(folder: Path, codec: data.Codec) -> data.TokenStore:
         config = data.CorpusConfig(**record["corpus"]["config"])
     except (KeyError, TypeError) as error:
         raise UserError(f"{folder}/run.json does not say which corpus: {error}") from error
+    path = Path(config.path or ".").expanduser()
+    if not path.is_absolute() and not path.exists():
+        raise UserError(
+            f"{folder} was trained on {path}, which is not in this folder: run the command where "
+            "it was trained"
+        )
     store = verified(data.prepare(config))
     known, found = record["corpus"].get("sha256"), store.metadata.sha256
     if found != known:
