@@ -34,6 +34,6 @@ def test_classes_without_a_document_do_not_count():
 
 
 def test_without_torchmetrics(monkeypatch):
-    monkeypatch.setitem(sys.modules, "torchmetrics.functional", None)
+    monkeypatch.setitem(sys.modules, "torchmetrics.functional.classification", None)
     with pytest.raises(UserError, match=r"pip install 'latentwave\[tasks\]'"):
         classification_metrics(torch.zeros(1, 2), torch.tensor([0]))
