@@ -45,6 +45,8 @@ def test_the_same_tokens_are_those_of_the_baseline(experiment, tmp_path):
     results = compare(recipe, store, tmp_path / "out", console=QUIET)
     steps = {name: contestant.num_steps for name, contestant in results.contestants.items()}
     assert steps == {"none": 8, "wavelet": 8, "short": 4, "mixed": 4}
+    again = compare(recipe, store, tmp_path / "out", resume=True, console=QUIET)
+    assert again.contestants == results.contestants
 
 
 def test_a_contestant_beyond_the_budget_still_gets_one_evaluation():

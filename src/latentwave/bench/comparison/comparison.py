@@ -168,15 +168,20 @@ def _check_folder(folder: Path, resume: bool) -> None:
 
 
 def _check_runs(recipe: Recipe, store: TokenStore, folder: Path) -> None:
-    """Refuse runs of another recipe before anything in their folder is written again."""
+    """Refuse runs of another recipe before anything in their folder is written again.
+
+    Of searched rates, and of steps that costs decide, any will do here.
+    """
     searched = {name for name, _ in searched_rates(recipe)}
+    if recipe.budget == "tokens":
+        recipe = match_budget(recipe, dict.fromkeys(recipe.contestants, 1.0))
     for (name, own), seed in itertools.product(recipe.contestants.items(), recipe.seeds):
         run = folder / f"{name}-seed{seed}"
         if not (run / RECORD).is_file():
             continue
         record, known = describe_run(recipe, name, seed, store), read_record(run)["training"]
         chosen = ["learning_rate", "muon_learning_rate"] if name in searched else []
-        if recipe.budget != "tokens" and own.num_steps is None:
+        if own.num_steps is None:
             chosen.append("num_steps")
         record["training"] |= {key: known[key] for key in chosen}
         check_folder(run, record)
