@@ -42,9 +42,11 @@ def assemble(ladder: Ladder, store: TokenStore, *, command: str = "") -> LadderR
         steps = dict(zip(rung.budgets, rung.num_steps, strict=True))
         ends = wanted.setdefault(cell.setting, {}).setdefault(cell.contestant, set())
         ends |= {(cell.size, budget, seed) for seed, budget in units}
+        if not ladder.is_searched(cell):
+            continue
         for (seed, budget), unit in sorted(units.items(), key=lambda each: each[0]):
             run = unit.branch(budget)
-            if not ladder.is_searched(cell) or not (run / RESULT).is_file():
+            if not (run / RESULT).is_file():
                 continue
             result = read_result(run)
             key = json.dumps(result.environment, sort_keys=True)

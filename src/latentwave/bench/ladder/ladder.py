@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from latentwave.bench.comparison.planning import rate_beyond
+from latentwave.bench.comparison.planning import best_rate, rate_beyond
 from latentwave.bench.data import TokenStore
 from latentwave.bench.ladder.recipe import Cell, LadderRecipe, Rung, rung_of, steps_for
 from latentwave.bench.ladder.units import TRUNK, Run, Unit, branch_name
@@ -38,7 +38,7 @@ class Ladder:
                     f"{store.metadata.corpus!r} has labelled documents: use latentwave compare"
                 )
             model = objective.build(plain.contestants[BASELINE], seed=0)
-            num_parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+            num_parameters = model.num_parameters(only_trainable=True)
             for setting in recipe.settings_of(size):
                 rung = rung_of(recipe, setting, size, num_parameters)
                 # A trunk and its branches are one run, so they compute alike.
@@ -120,13 +120,13 @@ class Ladder:
 
     def best_factor(self, cell: Cell, losses: Mapping[float, float]) -> float:
         """The factor that ended lowest in a search for a cell."""
-        finite = {factor: loss for factor, loss in losses.items() if math.isfinite(loss)}
-        if not finite:
+        best = best_rate(losses)
+        if best is None:
             raise UserError(
                 f"every learning rate of the search for {'/'.join(cell)} diverged "
                 f"({', '.join(f'{each:g}' for each in losses)}): add lower search.factors"
             )
-        return min(finite, key=finite.__getitem__)
+        return best
 
     def cells(self, sizes: Sequence[str] | None = None) -> list[Cell]:
         """All that is trained, or that at some sizes."""

@@ -45,8 +45,8 @@ def plan_ladder(ladder: Ladder, store: TokenStore, *, rounds: int = 2) -> list[R
         )
         for name, durations in timed.items():
             cell = Cell(setting, size, name)
-            own = cell if cell in ladder.searches else None
-            units = [*ladder.unfinished_searches([own] if own else []), *ladder.units(cell)]
+            own = [cell] if cell in ladder.searches else []
+            units = [*ladder.unfinished_searches(own), *ladder.units(cell)]
             plan.num_runs += sum(len(unit.budgets) for unit in units)
             steps = sum(unit.num_steps for unit in units)
             tokens = steps * recipe.training.batch_size * recipe.backbone.context_length
