@@ -73,7 +73,7 @@ def ladder_page(results: LadderResults) -> Page:
     recipe = yaml.safe_dump(results.recipe, sort_keys=False, allow_unicode=True)
     parts = [
         *(
-            Section(title=f"Runs of commit {each.get('commit')}", facts=labelled(each))
+            Section(title=f"Runs of commit {each.get('commit') or 'unknown'}", facts=labelled(each))
             for each in results.environments
         ),
         Section(title="Recipe", code=recipe),

@@ -18,6 +18,7 @@ from latentwave.bench.report.charts import (
     line,
     log2_axis,
     shorten,
+    shorten_all,
 )
 from latentwave.bench.training import BASELINE
 
@@ -103,13 +104,14 @@ def _draw_multipliers(
     axes: Axes, lines: dict[str, dict[float, Multiplier]], shown: Sequence[Multiplier]
 ) -> None:
     """Token multipliers by place, a line for each name; hollow where extrapolated."""
+    labels = shorten_all(lines)
     for slot, (name, own) in enumerate(lines.items()):
         places = sorted(own)
         values = [own[place].tokens for place in places]
         ends = [(v.mean, v.low, v.high) for v in values if v is not None]
         mean, low, high = np.array(ends, dtype=float).reshape(-1, 3).T
         bars(axes, places, mean, (low, high), slot)
-        axes.plot(places, mean, **line(slot), label=shorten(name) if places else None)
+        axes.plot(places, mean, **line(slot), label=labels[name] if places else None)
         for place, value in zip(places, mean, strict=True):
             dots(axes, [place], [value], slot, hollow=own[place].extrapolated)
     axes.axhline(1.0, **DASHED)
@@ -127,12 +129,13 @@ def _losses_chart(results: LadderResults) -> Chart:
     others = [name for name in dict.fromkeys(name for name, *_ in found) if name != BASELINE]
 
     def draw(axes: Axes) -> None:
+        labels = shorten_all([BASELINE, *others])
         for name, size in dict.fromkeys((name, size) for name, size, _ in found):
             own = [found[key] for key in sorted(found) if key[:2] == (name, size)]
             spent = [points[0].tokens * costs[name, size].flops_per_token for points in own]
             losses = [mean_loss(points) for points in own]
             slot = BASELINE_SLOT if name == BASELINE else others.index(name)
-            axes.plot(spent, losses, **line(slot), label=shorten(name))
+            axes.plot(spent, losses, **line(slot), label=labels[name])
             dots(axes, spent, losses, slot)
             law = results.laws.get(setting) if name == BASELINE else None
             if law is not None:
