@@ -3,7 +3,6 @@
 import io
 import itertools
 import json
-import math
 import shutil
 import subprocess
 import sys
@@ -14,9 +13,7 @@ import yaml
 from rich.console import Console
 
 from latentwave.bench import report
-from latentwave.bench.cli.main import main
 from latentwave.bench.comparison import Workers
-from latentwave.bench.data import prepare
 from latentwave.bench.ladder import (
     Ladder,
     assemble,
@@ -27,65 +24,10 @@ from latentwave.bench.ladder import (
     time_steps,
 )
 from latentwave.bench.ladder.assemble import cell_cost
-from latentwave.bench.ladder.recipe import Cell, LadderRecipe
-from latentwave.bench.ladder.units import Unit
+from latentwave.bench.ladder.recipe import Cell
 from latentwave.bench.training import TrainingConfig, read_result
-from latentwave.bench.training.recipe import config_from_dict
-from latentwave.errors import UserError
+from tests.bench.ladder.tiny_ladder import QUIET, losses, recipe_of, values
 from tests.processes import ENVIRONMENT, ROOT
-from tests.tiny import write_text
-
-QUIET = Console(quiet=True)
-
-
-def recipe_of(text, **changes):
-    return config_from_dict(LadderRecipe, values(text, **changes), "the recipe")
-
-
-def values(text, **changes):
-    return {
-        "name": "tiny",
-        "corpus": {"name": "text", "path": str(text)},
-        "backbone": {
-            "architecture": "llama",
-            "num_layers": 1,
-            "num_heads": 2,
-            "context_length": 16,
-            "hidden_size": 8,
-            "intermediate_size": 16,
-        },
-        "training": {
-            "batch_size": 4,
-            "num_warmup_steps": 2,
-            "num_evaluation_windows": 8,
-            "learning_rate": 0.01,
-        },
-        "contestants": {"none": {}, "it": {"kind": "short_conv", "points": ["mlp"]}},
-        "sizes": {"s": {}, "m": {"seeds": [1], "backbone": {"hidden_size": 16}, "budgets": [1, 2]}},
-        "budgets": [1, 2, 4],
-        "search": {"factors": [0.5, 1.0], "budget": 1, "sizes": ["s"]},
-    } | changes
-
-
-@pytest.fixture(scope="module")
-def text(tmp_path_factory):
-    return write_text(tmp_path_factory.mktemp("text") / "words.txt")
-
-
-@pytest.fixture(scope="module")
-def store(text, tmp_path_factory):
-    return prepare(recipe_of(text).corpus, tmp_path_factory.mktemp("store") / "store")
-
-
-@pytest.fixture(scope="module")
-def finished(text, store, tmp_path_factory):
-    ladder = Ladder(recipe_of(text), store, tmp_path_factory.mktemp("l") / "ladder")
-    assert run_ladder(ladder, store, console=QUIET) == 0
-    return ladder
-
-
-def losses(results):
-    return {(p.size, p.contestant, p.seed, p.budget): p.loss for p in results.points}
 
 
 def test_every_branch_is_there(finished, store):
@@ -193,13 +135,6 @@ def test_a_plan_counts_what_would_be_trained(store, text, tmp_path):
     report.print_plan(rungs, QUIET)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"points": 3}', "{}"])
-def test_a_damaged_file_is_one_line(content, tmp_path):
-    (tmp_path / "ladder.json").write_text(content)
-    with pytest.raises(UserError, match="damaged"):
-        read_ladder(tmp_path)
-
-
 @pytest.mark.slow
 def test_killed_and_resumed_it_has_the_same_losses(finished, store, text, tmp_path):
     recipe = tmp_path / "ladder.yaml"
@@ -262,91 +197,6 @@ def test_larger_budgets_go_on_from_the_trunk(store, text, tmp_path):
     assert run(1, 2, 3, 4)[0] == between
 
 
-def test_a_search_is_widened_while_its_best_factor_is_at_an_end(finished, store, text, tmp_path):
-    folder = tmp_path / "ladder"
-    shutil.copytree(finished.folder, folder)
-    for run in folder.glob("*/*/*/seed[01]"):
-        shutil.rmtree(run)
-    wider = values(text)["search"] | {"widen": 2}
-    ladder = Ladder(recipe_of(text, search=wider), store, folder)
-    assert ladder.num_left(ladder.cells(["s"])) == 4
-    assert run_ladder(ladder, store, resume=True, sizes=["s"], console=QUIET) == 0
-    for search in assemble(ladder, store).searches:
-        losses = {float(factor): loss for factor, loss in search.losses.items()}
-        assert losses.keys() > {0.5, 1.0}
-        best = min(losses, key=losses.get)
-        assert search.chosen == best
-        at_end = best in (min(losses), max(losses))
-        assert search.at_end_of_grid == at_end
-        assert len(losses) == 4 or not at_end
-        cell = Cell(search.setting, search.size, search.contestant)
-        assert ladder.units(cell)[0].runs[0][1].training.learning_rate == 0.01 * best
-    again = Ladder(recipe_of(text, search=wider), store, folder)
-    assert again.num_left(again.cells(["s"])) == 0
-
-
-def test_each_budget_is_searched_and_widened_on_its_own(store, text, tmp_path, monkeypatch):
-    def losses(unit):  # best at a factor of 4 ÷ budget
-        return {b: (math.log2(unit.factor) - math.log2(4 / b)) ** 2 for b in unit.budgets}
-
-    monkeypatch.setattr(Unit, "losses", losses)
-    monkeypatch.setattr(Unit, "is_finished", lambda unit: True)
-    search = {"factors": [0.5, 1.0], "sizes": ["s"], "widen": 2}
-    sizes = values(text)["sizes"] | {"s": {"seeds": [0, 1]}}
-    sizes["m"] |= {"budgets": [1, 2, 8]}
-    ladder = Ladder(recipe_of(text, search=search, sizes=sizes), store, tmp_path / "ladder")
-    small, middle = (Cell("strong", size, "it") for size in ("s", "m"))
-    assert [(unit.factor, unit.budgets) for unit in ladder.searches[small]] == [
-        (0.5, [1, 2, 4]),
-        (1, [1, 2, 4]),
-        (2, [1, 2, 4]),  # where 1 was the best one, at an end
-        (4, [1, 2]),  # where 2 was; and 1 would be wider than allowed
-    ]
-    assert ladder.factors(small) == {1: 4, 2: 2, 4: 1}
-    assert ladder.factors(middle) == {1: 4, 2: 2, 8: 1}  # of the nearest budget
-    trained = [(unit.seed, unit.factor, unit.budgets) for unit in ladder.units(small)]
-    assert trained == [(seed, *own) for seed in (0, 1) for own in [(1, [4]), (2, [2]), (4, [1])]]
-    for unit in ladder.units(small):
-        (trunk, own, _), (branch, _, start) = unit.runs
-        assert (trunk, branch) == ("trunk", f"branch-{unit.budgets[0]:g}")
-        assert (own.training.num_steps, own.training.save_at_steps) == (start, [])
-        assert own.training.learning_rate == 0.01 * unit.factor
-
-
-@pytest.mark.slow
-def test_a_search_at_each_budget_ends_in_points_at_their_factors(store, text, tmp_path):
-    changes = {"search": {"factors": [0.5, 4.0]}, "contestants": {"none": {}}}
-    ladder = Ladder(recipe_of(text, **changes), store, tmp_path / "ladder")
-    assert run_ladder(ladder, store, console=QUIET) == 0
-    results = assemble(ladder, store)
-    chosen = {(search.size, search.budget): search.chosen for search in results.searches}
-    assert chosen.keys() == {("s", 1), ("s", 2), ("s", 4), ("m", 1), ("m", 2)}
-    assert {(p.size, p.budget): p.factor for p in results.points} == chosen
-    for search in results.searches:
-        assert search.losses[f"{search.chosen:g}"] == min(search.losses.values())
-    report.write_ladder(results, tmp_path)
-    lines = (tmp_path / "ladder.txt").read_text()
-    assert "learning rates" in lines
-    page = (tmp_path / "ladder.html").read_text()
-    assert all(f"{loss:.4f}" in page for each in results.searches for loss in each.losses.values())
-
-
-def test_another_recipe_is_refused_on_resume(finished, store, text):
-    training = values(text)["training"] | {"learning_rate": 0.02}
-    other = Ladder(recipe_of(text, training=training), store, finished.folder)
-    with pytest.raises(UserError, match=r"learning_rate .* there, .* here"):
-        run_ladder(other, store, resume=True, console=QUIET)
-
-
-def test_runs_of_another_recipe_are_not_reported(finished, store, text):
-    sizes = values(text)["sizes"]
-    sizes["m"] |= {"training": {"weight_decay": 0.5}}
-    other = Ladder(recipe_of(text, sizes=sizes), store, finished.folder)
-    assert run_ladder(other, store, resume=True, sizes=["s"], console=QUIET) == 0
-    with pytest.raises(UserError, match=r"weight_decay .* there, .* here"):
-        assemble(other, store)
-
-
 def test_what_was_timed_counts_for_its_recipe_alone(finished, store, text):
     time_steps(finished, store)
     speeds = [cost.tokens_per_second for cost in assemble(finished, store).costs]
@@ -377,69 +227,3 @@ def test_a_contestant_with_its_own_backbone_has_its_own_cost(store, text, tmp_pa
     plain, wider = (cell_cost(ladder, store, Cell("strong", "s", name)) for name in contestants)
     assert wider.num_parameters == plain.num_parameters + 3 * 8 * 16
     assert wider.flops_per_token > plain.flops_per_token
-
-
-def test_what_cannot_start_leaves_no_folder(finished, store, text, tmp_path):
-    ladder = Ladder(recipe_of(text), store, tmp_path / "none")
-    with pytest.raises(UserError, match="no size xl; it has s, m"):
-        run_ladder(ladder, store, sizes=["xl"], console=QUIET)
-    assert run_ladder(ladder, store, limit_minutes=0, console=QUIET) == 8
-    assert not assemble(ladder, store).points
-    assert not ladder.folder.exists()
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"sizes": {}}, "at least one size"),
-        ({"sizes": {"s": {}}, "budgets": [1, 2]}, r"at least 3 budgets .* got \[1.0, 2.0\]"),
-        ({"controls": ["that"]}, "controls names that"),
-        ({"budgets": [4, 2]}, r"budgets must be finite, > 0 and rise, got \[4.0, 2.0\]"),
-        ({"budgets": [4, math.inf]}, "budgets must be finite"),
-        ({"budgets": [0.1, 0.11]}, "must rise and come after the 2 steps of warm-up"),
-        ({"contestants": {"it": {"kind": "ema"}}}, "plain backbone as contestant 'none'"),
-        ({"contestants": {"none": {}, "../x": {"kind": "ema"}}}, "names a folder"),
-        ({"name": "../x"}, "names a folder"),
-        ({"settings": {}}, "at least one setting"),
-        ({"settings": {"strong": {"training": {"learning_rat": 1}}}}, "learning_rat"),
-        ({"search": {"factors": [1, 0.5]}}, "ascending"),
-        (
-            {"search": {"widen": 1}},
-            r"widen=1 widens no grid: search.factors \[1.0\] must be several",
-        ),
-        ({"search": {"factors": [0.5, 1], "seed": 0}}, "search.seed 0 must not be among"),
-        ({"search": {"sizes": ["xl"]}}, "search.sizes names xl; there are s, m"),
-        ({"lengths": 3}, "lengths"),
-        *[
-            ({"search": {"factors": [0.5, 1], "budget": budget}}, message)
-            for budget, message in [
-                (-3, "must be > 0, got -3"),
-                (0.1, "search.budget 0.1 at size 's' is too small"),
-            ]
-        ],
-        *[
-            ({"contestants": {"none": {}, "it": {"kind": "ema"} | own}}, "has no place in a ladder")
-            for own in ({"learning_rate": 0.1}, {"num_steps": 9}, {"baseline": "x"})
-        ],
-        *[
-            ({"settings": {"a": {"training": own}}}, f"a.training.{name} is set by the ladder")
-            for name, own in [("schedule", {"schedule": "wsd"}), ("num_steps", {"num_steps": 9})]
-        ],
-        (
-            {"settings": {"a": {"backbone": {"hidden_size": 8}}}},
-            "backbone.hidden_size is set by settings.a and by sizes.m",
-        ),
-        ({"sizes": {"s": {"overrides": {"none": {"hidden_size": 32}}}}}, "must not change 'none'"),
-    ],
-)
-def test_mistakes_are_one_line(changes, message, text, store, tmp_path):
-    with pytest.raises(UserError, match=message):
-        Ladder(recipe_of(text, **changes), store, tmp_path / "x")
-
-
-def test_no_time_to_begin_is_no_fault(capsys, tmp_path, text):
-    recipe, output = tmp_path / "ladder.yaml", tmp_path / "out"
-    recipe.write_text(yaml.safe_dump(values(text), sort_keys=False))
-    assert main(["ladder", str(recipe), "--output", str(output), "--limit_minutes", "0"]) == 0
-    assert "8 trunks are left" in capsys.readouterr().err
-    assert not output.exists()

@@ -1,0 +1,105 @@
+"""What a ladder refuses, in one line."""
+
+import math
+
+import pytest
+import yaml
+
+from latentwave.bench.cli.main import main
+from latentwave.bench.ladder import (
+    Ladder,
+    assemble,
+    read_ladder,
+    run_ladder,
+)
+from latentwave.errors import UserError
+from tests.bench.ladder.tiny_ladder import QUIET, recipe_of, values
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sizes": {}}, "at least one size"),
+        ({"sizes": {"s": {}}, "budgets": [1, 2]}, r"at least 3 budgets .* got \[1.0, 2.0\]"),
+        ({"controls": ["that"]}, "controls names that"),
+        ({"budgets": [4, 2]}, r"budgets must be finite, > 0 and rise, got \[4.0, 2.0\]"),
+        ({"budgets": [4, math.inf]}, "budgets must be finite"),
+        ({"budgets": [0.1, 0.11]}, "must rise and come after the 2 steps of warm-up"),
+        ({"contestants": {"it": {"kind": "ema"}}}, "plain backbone as contestant 'none'"),
+        ({"contestants": {"none": {}, "../x": {"kind": "ema"}}}, "names a folder"),
+        ({"name": "../x"}, "names a folder"),
+        ({"settings": {}}, "at least one setting"),
+        ({"settings": {"strong": {"training": {"learning_rat": 1}}}}, "learning_rat"),
+        ({"search": {"factors": [1, 0.5]}}, "ascending"),
+        (
+            {"search": {"widen": 1}},
+            r"widen=1 widens no grid: search.factors \[1.0\] must be several",
+        ),
+        ({"search": {"factors": [0.5, 1], "seed": 0}}, "search.seed 0 must not be among"),
+        ({"search": {"sizes": ["xl"]}}, "search.sizes names xl; there are s, m"),
+        ({"lengths": 3}, "lengths"),
+        *[
+            ({"search": {"factors": [0.5, 1], "budget": budget}}, message)
+            for budget, message in [
+                (-3, "must be > 0, got -3"),
+                (0.1, "search.budget 0.1 at size 's' is too small"),
+            ]
+        ],
+        *[
+            ({"contestants": {"none": {}, "it": {"kind": "ema"} | own}}, "has no place in a ladder")
+            for own in ({"learning_rate": 0.1}, {"num_steps": 9}, {"baseline": "x"})
+        ],
+        *[
+            ({"settings": {"a": {"training": own}}}, f"a.training.{name} is set by the ladder")
+            for name, own in [("schedule", {"schedule": "wsd"}), ("num_steps", {"num_steps": 9})]
+        ],
+        (
+            {"settings": {"a": {"backbone": {"hidden_size": 8}}}},
+            "backbone.hidden_size is set by settings.a and by sizes.m",
+        ),
+        ({"sizes": {"s": {"overrides": {"none": {"hidden_size": 32}}}}}, "must not change 'none'"),
+    ],
+)
+def test_mistakes_are_one_line(changes, message, text, store, tmp_path):
+    with pytest.raises(UserError, match=message):
+        Ladder(recipe_of(text, **changes), store, tmp_path / "x")
+
+
+def test_another_recipe_is_refused_on_resume(finished, store, text):
+    training = values(text)["training"] | {"learning_rate": 0.02}
+    other = Ladder(recipe_of(text, training=training), store, finished.folder)
+    with pytest.raises(UserError, match=r"learning_rate .* there, .* here"):
+        run_ladder(other, store, resume=True, console=QUIET)
+
+
+def test_runs_of_another_recipe_are_not_reported(finished, store, text):
+    sizes = values(text)["sizes"]
+    sizes["m"] |= {"training": {"weight_decay": 0.5}}
+    other = Ladder(recipe_of(text, sizes=sizes), store, finished.folder)
+    assert run_ladder(other, store, resume=True, sizes=["s"], console=QUIET) == 0
+    with pytest.raises(UserError, match=r"weight_decay .* there, .* here"):
+        assemble(other, store)
+
+
+def test_what_cannot_start_leaves_no_folder(finished, store, text, tmp_path):
+    ladder = Ladder(recipe_of(text), store, tmp_path / "none")
+    with pytest.raises(UserError, match="no size xl; it has s, m"):
+        run_ladder(ladder, store, sizes=["xl"], console=QUIET)
+    assert run_ladder(ladder, store, limit_minutes=0, console=QUIET) == 8
+    assert not assemble(ladder, store).points
+    assert not ladder.folder.exists()
+
+
+def test_no_time_to_begin_is_no_fault(capsys, tmp_path, text):
+    recipe, output = tmp_path / "ladder.yaml", tmp_path / "out"
+    recipe.write_text(yaml.safe_dump(values(text), sort_keys=False))
+    assert main(["ladder", str(recipe), "--output", str(output), "--limit_minutes", "0"]) == 0
+    assert "8 trunks are left" in capsys.readouterr().err
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"points": 3}', "{}"])
+def test_a_damaged_file_is_one_line(content, tmp_path):
+    (tmp_path / "ladder.json").write_text(content)
+    with pytest.raises(UserError, match="damaged"):
+        read_ladder(tmp_path)
