@@ -1,3 +1,5 @@
+import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,8 @@ from rich.console import Console
 from latentwave.bench.data import GridWindows, prepare
 from latentwave.bench.data.text.characters import ByteCodec
 from latentwave.bench.inspection import InspectedRun
+from latentwave.bench.inspection.losses import Mean
+from latentwave.bench.report.inspection_page import inspection_page
 from latentwave.bench.training import ContestantConfig, build_model, evaluate_loss, train
 from tests.comparing import assert_differ, assert_same
 from tests.inspected import look_into, tokens_of
@@ -72,6 +76,23 @@ def test_the_gate_of_a_chain_is_one_of_the_parameters_of_the_mixers():
     )
     run = InspectedRun(name="chain", folder=Path(), model=mixed, codec=ByteCodec())
     assert run.num_mixer_parameters == mixed.num_parameters() - plain.num_parameters()
+
+
+@pytest.mark.parametrize(
+    ("gap", "error", "words"),
+    [
+        (0.03, 0.01, "adaptive needs 0.030 nats per token more than none."),
+        (-0.03, 0.01, "adaptive needs 0.030 nats per token less than none."),
+        (0.03, 0.02, "adaptive and none cannot be told apart"),
+        (0.0, 0.0, "cannot be told apart"),
+        (0.03, math.nan, "cannot be told apart"),
+    ],
+)
+def test_the_lead_claims_no_difference_within_the_error(runs, gap, error, words):
+    seen = look_into(*runs, "adaptive", "none")
+    difference = Mean(value=gap, error=error, count=9)
+    seen.overall = dataclasses.replace(seen.overall, difference=difference)
+    assert words in inspection_page(seen, "").lead
 
 
 def test_without_a_corpus_a_text_still_has_masks(runs):
