@@ -6,6 +6,7 @@ import abc
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -38,6 +39,16 @@ class DynamicMixer(Mixer):
     @abc.abstractmethod
     def token_taps(self, x: Tensor) -> Tensor | Sequence[Tensor]:
         """The kernel of each token of x, in the format of `dynamic_fir`."""
+
+    def added_kernels(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T K D"]:
+        """The kernel of each channel at each token of x, gate included, without the residual.
+
+        That of a token of zeros is the part that all tokens share.
+        """
+        taps = self.token_taps(x)
+        kernels = taps if isinstance(taps, Tensor) else torch.stack(list(taps), dim=2)
+        kernels = kernels.repeat_interleave(self.channels // kernels.shape[-1], dim=-1)
+        return kernels if self.fade_gate is None else kernels * self.fade_gate
 
     def _mix(
         self,

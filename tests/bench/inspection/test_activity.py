@@ -8,7 +8,7 @@ from latentwave.bench.inspection.activity import (
     Passage,
     embedding_path,
     record_passages,
-    token_activity,
+    token_maps,
 )
 from latentwave.bench.training import ContestantConfig, build_model
 from latentwave.mixers import build_mixer
@@ -41,24 +41,56 @@ def test_sub_bands_add_up_to_what_the_bank_adds(kind):
         kernels = kernels_of("m", mixer)
         x = torch.from_numpy(passage.before)[None]
         passage = Passage(before=passage.before, after=mixer(x)[0].numpy())
-    found = token_activity(mixer, kernels, passage)
-    assert found.signed
+    *masks, activity = token_maps(mixer, kernels, passage)
+    assert activity.signed
     added = (passage.after - passage.before).mean(axis=1)
-    np.testing.assert_allclose(found.activity.sum(axis=0), added, rtol=1e-4, atol=1e-5)
-    if kind == "filterbank":
-        assert found.tf_mask is None
-    else:
-        mask = mixer.tf_mask(x)[0].detach().numpy()
-        for row, index in zip(found.tf_mask, kernels.indices, strict=True):
-            np.testing.assert_allclose(row, mask[:, index], atol=1e-5)
+    np.testing.assert_allclose(activity.values.sum(axis=0), added, rtol=1e-4, atol=1e-5)
+    assert len(masks) == (kind == "adaptive_filterbank")
+    for mask in masks:
+        wanted = mixer.tf_mask(x)[0].detach().numpy()
+        for row, index in zip(mask.values, kernels.indices, strict=True):
+            np.testing.assert_allclose(row, wanted[:, index], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["dynamic_conv", "wavelet_bank"])
+def test_taps_that_follow_the_token_are_shown_by_lag(kind):
+    mixer = build_mixer(kind, channels=CHANNELS, context_length=CONTEXT)
+    mixer.add_fade_gate()
+    kernels, passage = through(mixer)
+    with torch.no_grad():
+        gate = mixer.fade_gate.numpy()
+        fixed, per_token = (
+            mixer.double().token_taps(torch.from_numpy(each)[None].double())
+            for each in (np.zeros((1, CHANNELS)), passage.before)
+        )
+    if isinstance(per_token, list):
+        per_token = torch.stack(per_token, dim=2)
+    share = CHANNELS // fixed.shape[-1]
+    fixed, per_token = (
+        gate * np.repeat(each[0].numpy(), share, axis=-1) for each in (fixed, per_token)
+    )
+    # The kernels are those of a token of zeros, and the residual.
+    alone = np.eye(1, mixer.kernel_size) + fixed[0].T
+    np.testing.assert_allclose(kernels.taps[kernels.row_of], alone, atol=1e-5)
+    taps, added = token_maps(mixer, kernels, passage)
+    assert {taps.rows, added.rows} == {"lag"}
+    assert [each.signed for each in (taps, added)] == [False, False]
+    total = np.zeros_like(passage.before)
+    for lag in range(mixer.kernel_size):
+        past = np.pad(passage.before, ((lag, 0), (0, 0)))[:T]
+        size, product = per_token[:, lag], per_token[:, lag] * past
+        np.testing.assert_allclose(taps.values[lag], np.sqrt((size**2).mean(axis=1)), rtol=1e-4)
+        np.testing.assert_allclose(added.values[lag], np.sqrt((product**2).mean(axis=1)), rtol=1e-4)
+        total += product
+    np.testing.assert_allclose(passage.before + total, passage.after, rtol=1e-3, atol=1e-4)
 
 
 def test_channels_that_share_a_kernel_are_one_row():
     mixer = build_mixer("wavelet", channels=CHANNELS, context_length=CONTEXT)
     kernels, passage = through(mixer)
-    found = token_activity(mixer, kernels, passage)
+    (found,) = token_maps(mixer, kernels, passage)
     assert not found.signed
-    for row, window in zip(found.activity, 1 / kernels.haar[:, 0], strict=True):
+    for row, window in zip(found.values, 1 / kernels.haar[:, 0], strict=True):
         channels = [8 + j for j, level in enumerate(mixer.levels) if 2**level == round(window)]
         wanted = np.sqrt((passage.after[:, channels] ** 2).mean(axis=1))
         np.testing.assert_allclose(row, wanted, rtol=1e-5)
@@ -81,9 +113,9 @@ def test_passages_are_what_the_mixers_saw():
     assert all(not mixer._forward_hooks for mixer in mixers.values())
 
 
-@pytest.mark.parametrize("kind", ["wavelet", "filterbank", "adaptive_filterbank"])
+@pytest.mark.parametrize("kind", ["wavelet", "filterbank", "adaptive_filterbank", "dynamic_conv"])
 def test_documents_that_are_apart_do_not_see_each_other(kind):
-    options = {} if kind == "wavelet" else {"num_filters": 4, "kernel_size": 4}
+    options = {"num_filters": 4, "kernel_size": 4} if kind.endswith("filterbank") else {}
     contestant = ContestantConfig(kind=kind, options=options)
     model = build_model(BACKBONE, contestant, vocab_size=7, seed=0)
     mixers = named_mixers(model)
@@ -96,10 +128,9 @@ def test_documents_that_are_apart_do_not_see_each_other(kind):
         seen = [record_passages(model, mixers, each, borders)[name] for each in (tokens, other)]
         assert np.abs(seen[0].after[:9] - seen[1].after[:9]).max() > 0.01
         np.testing.assert_array_equal(seen[0].after[9:], seen[1].after[9:])
-        found = [token_activity(mixer, kernels_of(name, mixer), each) for each in seen]
-        np.testing.assert_array_equal(found[0].activity[:, 9:], found[1].activity[:, 9:])
-        if found[0].tf_mask is not None:
-            np.testing.assert_array_equal(found[0].tf_mask[:, 9:], found[1].tf_mask[:, 9:])
+        found = [token_maps(mixer, kernels_of(name, mixer), each) for each in seen]
+        for one, another in zip(*found, strict=True):
+            np.testing.assert_array_equal(one.values[:, 9:], another.values[:, 9:])
 
 
 def test_the_plane_is_that_of_the_largest_variance():

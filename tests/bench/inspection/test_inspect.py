@@ -23,7 +23,7 @@ def test_everything_is_seen_and_measured_on_the_same_windows(runs):
     assert stages == [*("kernels", "losses of adaptive", "losses of none", "masks and paths")]
     assert seen.notes == []
     assert [each.steps.tolist() for each in seen.kernels] == [[0, 2, 4, 6]] * 2
-    assert set(seen.activity) == set(seen.paths) == {each.name for each in seen.kernels}
+    assert set(seen.token_maps) == set(seen.paths) == {each.name for each in seen.kernels}
     assert len(seen.tokens) == 32
     windows = GridWindows(runs[1].split("validation"), 32, 9)
     for run, mean in zip(seen.runs, seen.overall.losses, strict=True):
@@ -52,10 +52,10 @@ def test_documents_that_are_apart_count_for_themselves(tmp_path):
 
     given = np.asarray(store.split("validation")[:32])
     together = look_into(tmp_path, store, "wavelet", separate_documents=True, text=given)
-    (name, *_), apart = seen.activity, seen.activity
+    (name, *_), apart = seen.token_maps, seen.token_maps
     first = int(windows[0]["segment_ids"].bincount()[0])
     for check, columns in ((assert_same, slice(first)), (assert_differ, slice(first, None))):
-        found = [each[name].activity[:, columns] for each in (apart, together.activity)]
+        found = [each[name][0].values[:, columns] for each in (apart, together.token_maps)]
         check(*found)
 
 
@@ -101,6 +101,6 @@ def test_without_a_corpus_a_text_still_has_masks(runs):
     seen = look_into(folder, None, "adaptive", text=text)
     assert seen.overall is None
     assert seen.tokens[:6] == [*"wave␣s"]
-    assert seen.activity
+    assert seen.token_maps
     assert any("does not say what it was trained on" in note for note in seen.notes)
     assert any("the first 32 of 48 tokens" in note for note in seen.notes)

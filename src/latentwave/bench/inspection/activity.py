@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,8 +15,9 @@ from transformers import PreTrainedModel
 from latentwave.bench.data import DocumentBorders
 from latentwave.bench.inspection.kernels import Kernels
 from latentwave.bench.training.evaluation import in_mode
-from latentwave.functional import causal_fir, segment_runs
+from latentwave.functional import causal_fir, dynamic_fir, segment_runs
 from latentwave.mixers import AdaptiveFilterbankMixer, Mixer
+from latentwave.mixers.dynamic import DynamicMixer
 from latentwave.mixers.filterbank import Bank
 
 
@@ -31,17 +32,13 @@ class Passage:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TokenActivity:
-    """A mixer's kernels over the tokens of a text, rows as in its `Kernels`."""
+class TokenMap:
+    """What a mixer does at each token of a text, one row per kernel or per lag."""
 
-    # a_m(t), the weights that a token-adaptive filterbank chooses; None for all other mixers,
-    # whose weights do not depend on the token
-    tf_mask: Float[np.ndarray, "N T"] | None
-    # of a filterbank: the mean over channels of a_m(t) · ReLU((h_m * x)(t)), what sub-band m adds
-    # to a channel, of either sign. Of other mixers: the root mean square of the outputs y(t) over
-    # the channels that share the kernel.
-    activity: Float[np.ndarray, "N T"]
-    signed: bool  # whether activity has either sign
+    title: str  # for people
+    rows: Literal["kernel", "lag"]  # kernels in the order of `Kernels`, lags from 0
+    values: Float[np.ndarray, "N T"]
+    signed: bool  # of either sign; otherwise sizes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,29 +93,66 @@ def record_passages(
 
 
 @torch.no_grad()
-def token_activity(mixer: Mixer, kernels: Kernels, passage: Passage) -> TokenActivity:
-    """How active each kernel of a mixer is at each token, rows as in `kernels`."""
-    if not isinstance(mixer, Bank):
-        start, stop = mixer.mixed_range
-        power = np.zeros((len(kernels.taps), len(passage.after)))
-        np.add.at(power, kernels.row_of, passage.after[:, start:stop].T.astype(np.float64) ** 2)
-        size = np.sqrt(power / kernels.counts[:, None])
-        return TokenActivity(tf_mask=None, activity=size, signed=False)
-    x = torch.from_numpy(passage.before)[None].to(mixer.analysis)
-    segment_ids = runs = tf_mask = None
+def token_maps(mixer: Mixer, kernels: Kernels, passage: Passage) -> list[TokenMap]:
+    """What a mixer does at each token of a passage.
+
+    - Of a filterbank: its time-frequency mask a_m(t), if that follows the tokens, and the mean
+      over channels of a_m(t) · ReLU((h_m * x)(t)), what sub-band m adds to a channel.
+    - Of a mixer whose taps follow the token, for each lag: the root mean square over the channels
+      of its taps and of their products with x(t − lag), what the lag adds to a channel.
+    - Of all others, the root mean square of the outputs over the channels that share a kernel.
+    """
+    x = torch.from_numpy(passage.before)[None]
+    x = x.to(next(mixer.parameters(), x))
+    runs = segment_ids = None
     if passage.segment_ids is not None:
         segment_ids = torch.from_numpy(passage.segment_ids)[None].to(x.device)
         runs = segment_runs(segment_ids)
+    if isinstance(mixer, Bank):
+        return _sub_bands(mixer, kernels, x, segment_ids, runs)
+    if isinstance(mixer, DynamicMixer):
+        return _lags(mixer, x, runs)
+    start, stop = mixer.mixed_range
+    power = np.zeros((len(kernels.taps), len(passage.after)))
+    np.add.at(power, kernels.row_of, passage.after[:, start:stop].T.astype(np.float64) ** 2)
+    size = np.sqrt(power / kernels.counts[:, None])
+    return [TokenMap(title="size of the outputs", rows="kernel", values=size, signed=False)]
+
+
+def _sub_bands(
+    mixer: Bank, kernels: Kernels, x: Tensor, segment_ids: Tensor | None, runs: Tensor | None
+) -> list[TokenMap]:
+    maps = []
     scale: Any = 1.0 if kernels.weights is None else kernels.weights[:, None]
     if isinstance(mixer, AdaptiveFilterbankMixer):
         weights = mixer.tf_mask(x, segment_ids=segment_ids)[0]
-        scale = tf_mask = weights.float().cpu().numpy().T[kernels.indices]
+        scale = weights.float().cpu().numpy().T[kernels.indices]
+        title = "time-frequency mask a(t)"
+        maps.append(TokenMap(title=title, rows="kernel", values=scale, signed=True))
     bands = (
         causal_fir(x, mixer.analysis[index].expand(mixer.channels, -1), runs=runs)[0].relu()
         for index in kernels.indices.tolist()
     )
     activity = np.stack([band.mean(dim=-1).float().cpu().numpy() for band in bands]) * scale
-    return TokenActivity(tf_mask=tf_mask, activity=activity, signed=True)
+    return [
+        *maps,
+        TokenMap(title="sub-band activity", rows="kernel", values=activity, signed=True),
+    ]
+
+
+def _lags(mixer: DynamicMixer, x: Tensor, runs: Tensor | None) -> list[TokenMap]:
+    lags = mixer.added_kernels(x).unbind(2)
+    zero = torch.zeros_like(lags[0])
+    added = [dynamic_fir(x, [zero] * lag + [each], runs=runs) for lag, each in enumerate(lags)]
+    return [
+        TokenMap(
+            title=title,
+            rows="lag",
+            values=np.stack([each[0].double().square().mean(dim=-1).sqrt().cpu() for each in rows]),
+            signed=False,
+        )
+        for title, rows in (("size of the taps", lags), ("size of what each lag adds", added))
+    ]
 
 
 def embedding_path(passage: Passage) -> EmbeddingPath:

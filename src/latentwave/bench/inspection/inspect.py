@@ -16,10 +16,10 @@ from latentwave.bench.comparison import token_losses
 from latentwave.bench.data import Codec, GridWindows, TokenStore
 from latentwave.bench.inspection.activity import (
     EmbeddingPath,
-    TokenActivity,
+    TokenMap,
     embedding_path,
     record_passages,
-    token_activity,
+    token_maps,
 )
 from latentwave.bench.inspection.kernels import Kernels, kernels_of, named_mixers
 from latentwave.bench.inspection.losses import LossBin, losses_by_position, losses_overall
@@ -56,7 +56,7 @@ class Inspection:
     kernels: list[Kernels]  # of the first run's mixers, in the order of the layers
     tokens: list[str] = dataclasses.field(default_factory=list)  # of the text, as people read them
     # of the first run's mixers over the text, by their names
-    activity: dict[str, TokenActivity] = dataclasses.field(default_factory=dict)
+    token_maps: dict[str, list[TokenMap]] = dataclasses.field(default_factory=dict)
     paths: dict[str, EmbeddingPath] = dataclasses.field(default_factory=dict)
     overall: LossBin | None = None  # the loss of each run over all windows
     by_position: list[LossBin] = dataclasses.field(default_factory=list)
@@ -132,7 +132,7 @@ def inspect_runs(
         for each in kernels:
             if passage := passages.get(each.name):
                 seen.paths[each.name] = embedding_path(passage)
-                seen.activity[each.name] = token_activity(mixers[each.name], each, passage)
+                seen.token_maps[each.name] = token_maps(mixers[each.name], each, passage)
     return seen
 
 

@@ -18,6 +18,7 @@ from latentwave.bench.training.snapshots import list_snapshots, read_snapshot
 from latentwave.errors import UserError
 from latentwave.hub.points import MIXER_NAME, point_of
 from latentwave.mixers import Mixer
+from latentwave.mixers.dynamic import DynamicMixer
 from latentwave.mixers.filterbank import Bank
 
 
@@ -26,8 +27,9 @@ class Kernels:
     """The different kernels of one mixer, sorted by centre frequency, lowest first.
 
     For a mixer that filters each channel by itself they are what a channel goes through from
-    input to output, residual and gate included; equal ones stand once. For a filterbank they are
-    its analysis filters. Tap 0 is on the current token.
+    input to output, residual and gate included; equal ones stand once. Where the taps follow the
+    token, they are those of a token of zeros, the part that all tokens share. For a filterbank
+    they are its analysis filters. Tap 0 is on the current token.
     """
 
     name: str  # of the mixer among the model's modules
@@ -145,6 +147,11 @@ def kernels_of(name: str, mixer: Mixer, run: Path | None = None) -> Kernels:
 def _taps(mixer: Mixer) -> Float[np.ndarray, "N K"]:
     if isinstance(mixer, Bank):
         return _array(mixer.analysis)
+    if isinstance(mixer, DynamicMixer):
+        zeros = next(mixer.parameters()).new_zeros(1, 1, mixer.channels)
+        taps = _array(mixer.added_kernels(zeros)[0, 0].T)
+        taps[:, 0] += 1.0  # the residual
+        return taps
     start, stop = mixer.mixed_range
     return _array(mixer.impulse_response()[start:stop])
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 
 from latentwave.bench.inspection import Inspection, Kernels, LossBin, Mean, magnitude_at
-from latentwave.bench.inspection.activity import EmbeddingPath
+from latentwave.bench.inspection.activity import EmbeddingPath, TokenMap
 from latentwave.bench.report.charts import (
     BASELINE_SLOT,
     COLOURS,
@@ -174,46 +174,39 @@ def _change(kernels: Sequence[Kernels]) -> list[Chart]:
 
 
 def _masks(inspection: Inspection) -> list[Chart]:
-    """What each kernel does at each token, one chart or two for each mixer."""
-    charts: list[Chart] = []
-    for kernels in inspection.kernels:
-        found = inspection.activity.get(kernels.name)
-        if found is None:
-            continue
-        if found.tf_mask is not None:
-            title = "time-frequency mask a(t)"
-            charts.append(_map(inspection.tokens, kernels, title, found.tf_mask, signed=True))
-        title = "sub-band activity" if found.signed else "size of the outputs [dB]"
-        charts.append(_map(inspection.tokens, kernels, title, found.activity, signed=found.signed))
+    """What each mixer does at each token, one chart or two for each."""
+    charts = [
+        _map(inspection.tokens, kernels, each)
+        for kernels in inspection.kernels
+        for each in inspection.token_maps.get(kernels.name, ())
+    ]
     return charts[:_MOST_MIXERS]
 
 
-def _map(
-    tokens: Sequence[str],
-    kernels: Kernels,
-    title: str,
-    values: Float[np.ndarray, "N T"],
-    *,
-    signed: bool,
-) -> Chart:
+def _map(tokens: Sequence[str], kernels: Kernels, shown: TokenMap) -> Chart:
     single = all(len(token) == 1 for token in tokens)
+    title = shown.title if shown.signed else f"{shown.title} [dB]"
 
     def draw(axes: Axes) -> None:
-        if signed:
+        if shown.signed:
             # The few largest would make all others pale.
-            high = float(np.percentile(np.abs(values), 99.5)) or 1.0
-            heat_map(axes, values, -high, high, "RdBu_r", unit="")
+            high = float(np.percentile(np.abs(shown.values), 99.5)) or 1.0
+            heat_map(axes, shown.values, -high, high, "RdBu_r", unit="")
         else:
-            levels = 20 * np.log10(np.maximum(values, 1e-9))
+            levels = 20 * np.log10(np.maximum(shown.values, 1e-9))
             high = float(levels.max())
             heat_map(axes, levels, high - _ACTIVITY_DECIBELS, high, "magma", unit="")
         axes.set(title=f"{kernels.label}: {title}", xlabel="tokens")
         axes.set_xticks(range(len(tokens)), tokens, rotation=0 if single else 90)
-        _name_rows(axes, kernels, "centre frequency")
+        if shown.rows == "kernel":
+            _name_rows(axes, kernels, "centre frequency")
+        else:
+            lags = range(len(shown.values))
+            axes.set(ylabel="lag [tokens]", yticks=[lag + 0.5 for lag in lags], yticklabels=lags)
 
     return Chart(
         draw,
-        alt=f"Heat map: {title} of {len(values)} kernels over {len(tokens)} tokens, "
+        alt=f"Heat map: {title} of {len(shown.values)} {shown.rows}s over {len(tokens)} tokens, "
         f"{kernels.label}.",
         width=float(np.clip(150 + (9 if single else 15) * len(tokens), 520, 1300)),
         height=180.0 if single else 240.0,

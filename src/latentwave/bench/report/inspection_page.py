@@ -28,7 +28,8 @@ _NOTES = {
     "changed most went.",
     "masks": "What each kernel does at each token, rows as above. A time-frequency mask is the "
     "weight that a token-adaptive filterbank gives to a sub-band; sub-band activity is what the "
-    "sub-band adds to a channel on average.",
+    "sub-band adds to a channel on average. Where the taps follow the token, rows are lags: how "
+    "far back each token looks. Sizes are root mean squares over channels.",
     "paths": "The embeddings of the same text before and after the mixer, in the plane in which "
     "both together are widest (one principal component analysis of both), joined in the order of "
     "the tokens.",
