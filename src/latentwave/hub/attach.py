@@ -19,10 +19,10 @@ from latentwave.hub.decoder import (
     is_transformers,
     projection_of,
 )
+from latentwave.hub.devices import like_layer, shard_like
 from latentwave.hub.mixed_layers import mix_layer, sites_of, unmix_layer
 from latentwave.hub.mixed_models import MixedModel, mix_decoder, mix_models
 from latentwave.hub.placement import Mixers, Placed, Placement, as_placed
-from latentwave.hub.placing import like_layer, shard_like
 from latentwave.hub.plain import Layers, layer_names, plain_decoder
 from latentwave.hub.points import Site, find_sites
 from latentwave.hub.swapping import restore_class

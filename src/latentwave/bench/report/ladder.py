@@ -341,5 +341,5 @@ def _held_out(check: HeldOut) -> str:
     return (
         f"{check.setting} {check.size} at {check.budget:g} tokens per parameter: predicted "
         f"{check.predicted:.4f}, measured {check.measured:.4f} "
-        f"({check.predicted - check.measured:+.4f})"
+        f"({_number(check.predicted - check.measured, '+.4f')})"
     )
