@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -11,7 +10,7 @@ from torch import nn
 
 from latentwave.errors import UserError
 from latentwave.hub.attached import all_mixers, find_anchor, is_attached
-from latentwave.hub.configs import CONFIG_NAME, forget_mixers, remember_mixers
+from latentwave.hub.configs import FORMAT_VERSION, check_entry, forget_mixers, remember_mixers
 from latentwave.hub.decoder import (
     Decoder,
     check_form,
@@ -27,21 +26,6 @@ from latentwave.hub.plain import Layers, layer_names, plain_decoder
 from latentwave.hub.points import Site, find_sites
 from latentwave.hub.swapping import restore_class
 from latentwave.mixers import MixerConfig, build_mixer
-from latentwave.mixers.option_types import fits, in_words
-
-FORMAT_VERSION = 1  # of the mixer entry in the model configuration
-
-_NOT_OURS = f"the entry {CONFIG_NAME!r} was not written by attach: "
-_FORM: dict[str, Any] = {  # required keys and their types
-    "format_version": int,
-    "context_length": int,
-    "mixers": Sequence[Any],
-}
-_PLAIN_FORM: dict[str, Any] = {  # additional keys for plain PyTorch models
-    "layers": str | Sequence[str],
-    "modules": Mapping[str, str],
-    "channels": int,
-}
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -283,7 +267,7 @@ def attach_from_config(model: Model, saved: Any, where: str) -> Model:
     """
     try:
         known = is_transformers(model)
-        _check_entry(saved, _FORM if known else _FORM | _PLAIN_FORM)
+        check_entry(saved, plain=not known)
         if known:
             decoder = find_decoder(model)
         else:
@@ -301,23 +285,6 @@ def attach_from_config(model: Model, saved: Any, where: str) -> Model:
         raise UserError(f"{where}: {error}") from error
     remember_mixers(model, entry)
     return model
-
-
-def _check_entry(saved: Any, form: Mapping[str, Any]) -> None:
-    if not isinstance(saved, Mapping):
-        raise UserError(_NOT_OURS + f"it must be a mapping, got {reprlib.repr(saved)}")
-    version = saved.get("format_version")
-    if isinstance(version, int) and version > FORMAT_VERSION:
-        raise UserError(
-            f"the mixers were saved by a newer latentwave (format {version}, this version reads "
-            f"up to {FORMAT_VERSION}): upgrade with `pip install -U latentwave`"
-        )
-    for name, hint in form.items():
-        if name not in saved or not fits(saved[name], hint):
-            got = reprlib.repr(saved[name]) if name in saved else "nothing"
-            raise UserError(_NOT_OURS + f"{name} must be {in_words(hint)}, got {got}")
-    if not saved["mixers"]:
-        raise UserError(_NOT_OURS + "mixers must name at least one mixer, got []")
 
 
 def detach(model: Model) -> Model:

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import copy
+import reprlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
+from latentwave.errors import UserError
 from latentwave.hub.attached import is_attached
+from latentwave.mixers.option_types import fits, in_words
 
 CONFIG_NAME = "latentwave"
+FORMAT_VERSION = 1
 _ENTRY = "_latentwave_entry"
+_NOT_OURS = f"the entry {CONFIG_NAME!r} was not written by attach: "
+_FORM: dict[str, Any] = {  # required keys and their types
+    "format_version": int,
+    "context_length": int,
+    "mixers": Sequence[Any],
+}
+_PLAIN_FORM: dict[str, Any] = {  # additional keys for plain PyTorch models
+    "layers": str | Sequence[str],
+    "modules": Mapping[str, str],
+    "channels": int,
+}
 
 
 def saved_mixers(model: nn.Module) -> Any:
@@ -54,6 +70,24 @@ def forget_mixers(model: nn.Module) -> None:
     if _has_head(owner):
         _give_own_config(model, owner)
     vars(_decoder_config(owner)).pop(CONFIG_NAME, None)
+
+
+def check_entry(saved: Any, *, plain: bool) -> None:
+    """Refuse what `attach` did not write for a transformers model, or for a plain PyTorch one."""
+    if not isinstance(saved, Mapping):
+        raise UserError(_NOT_OURS + f"it must be a mapping, got {reprlib.repr(saved)}")
+    version = saved.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise UserError(
+            f"the mixers were saved by a newer latentwave (format {version}, this version reads "
+            f"up to {FORMAT_VERSION}): upgrade with `pip install -U latentwave`"
+        )
+    for name, hint in (_FORM | _PLAIN_FORM if plain else _FORM).items():
+        if name not in saved or not fits(saved[name], hint):
+            got = reprlib.repr(saved[name]) if name in saved else "nothing"
+            raise UserError(_NOT_OURS + f"{name} must be {in_words(hint)}, got {got}")
+    if not saved["mixers"]:
+        raise UserError(_NOT_OURS + "mixers must name at least one mixer, got []")
 
 
 def _owner(model: nn.Module) -> PreTrainedModel | None:
