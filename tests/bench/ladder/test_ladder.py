@@ -13,6 +13,7 @@ import yaml
 from rich.console import Console
 
 from latentwave.bench import report
+from latentwave.bench.cli import runs as commands
 from latentwave.bench.comparison import Workers
 from latentwave.bench.ladder import (
     Ladder,
@@ -135,6 +136,15 @@ def test_a_plan_counts_what_would_be_trained(store, text, tmp_path):
     report.print_plan(rungs, QUIET)
 
 
+def test_the_command_plans_some_sizes_and_says_what_it_times(text, tmp_path, capsys):
+    recipe = tmp_path / "ladder.yaml"
+    recipe.write_text(yaml.safe_dump(values(text)))
+    commands.ladder(recipe, command="", workers={}, output=tmp_path / "n", only=["m"], plan=True)
+    seen = capsys.readouterr()
+    assert seen.err == "strong, m: timing training steps of 2 contestants …\n"
+    assert [line.split()[1] for line in seen.out.splitlines() if "strong" in line] == ["m"]
+
+
 @pytest.mark.slow
 def test_killed_and_resumed_it_has_the_same_losses(finished, store, text, tmp_path):
     recipe = tmp_path / "ladder.yaml"
@@ -198,7 +208,7 @@ def test_larger_budgets_go_on_from_the_trunk(store, text, tmp_path):
 
 
 def test_what_was_timed_counts_for_its_recipe_alone(finished, store, text):
-    time_steps(finished, store)
+    time_steps(finished, store, console=QUIET)
     speeds = [cost.tokens_per_second for cost in assemble(finished, store).costs]
     assert all(speeds)
     for path in finished.folder.glob("*/*/clock.json"):

@@ -133,7 +133,7 @@ def ladder(
         workers: fields of `comparison.Workers`
         output: folder of the ladder (default: runs/NAME)
         resume: continue the ladder in an existing folder
-        only: sizes to train, e.g. '[s, m]' (default: all)
+        only: sizes to train, plan or time, e.g. '[s, m]' (default: all)
         limit_minutes: start no new run after this many minutes
         plan: only say what the ladder would cost on this machine
         time: only time training steps; for multipliers in seconds, on an otherwise idle machine
@@ -143,11 +143,11 @@ def ladder(
     folder = output or Path("runs") / loaded.name
     planned = ladders.Ladder(loaded, store, folder)
     if plan:
-        reports.print_plan(ladders.plan_ladder(planned, store), OUT)
+        reports.print_plan(ladders.plan_ladder(planned, store, sizes=only, console=ERR), OUT)
         return
     left = 0
     if time:
-        ladders.time_steps(planned, store, only)
+        ladders.time_steps(planned, store, only, ERR)
     else:
         left = ladders.run_ladder(
             planned,

@@ -7,6 +7,8 @@ import itertools
 import json
 from collections.abc import Iterator, Sequence
 
+from rich.console import Console
+
 from latentwave.bench.comparison.clock import Clock, read_measured, take_clock, write_measured
 from latentwave.bench.comparison.cost import contestant_cost
 from latentwave.bench.data import TokenStore
@@ -22,6 +24,7 @@ from latentwave.bench.ladder.recipe import Cell
 from latentwave.bench.ladder.results import CellCost, LadderPoint, LadderResults, RateSearch
 from latentwave.bench.training import Recipe, read_result
 from latentwave.bench.training.files import RESULT
+from latentwave.bench.training.progress import PlainConsole
 
 _CLOCK = "clock.json"
 
@@ -90,14 +93,37 @@ def assemble(ladder: Ladder, store: TokenStore, *, command: str = "") -> LadderR
     )
 
 
-def time_steps(ladder: Ladder, store: TokenStore, sizes: Sequence[str] | None = None) -> None:
+def time_steps(
+    ladder: Ladder,
+    store: TokenStore,
+    sizes: Sequence[str] | None = None,
+    console: Console | None = None,
+) -> None:
     """Time the training steps of all contestants of a size in turn, and keep the durations.
 
     Nothing else should run meanwhile. What is kept stands in clock.json in the folder of the size.
     """
     for setting, size, recipe in trained_rungs(ladder, sizes):
-        clock = dataclasses.asdict(take_clock(recipe, store))
-        write_measured(ladder.folder / setting / size / _CLOCK, recipe.to_dict(), clock)
+        clock = time_rung(setting, size, recipe, store, console=console)
+        path = ladder.folder / setting / size / _CLOCK
+        write_measured(path, recipe.to_dict(), dataclasses.asdict(clock))
+
+
+def time_rung(
+    setting: str,
+    size: str,
+    recipe: Recipe,
+    store: TokenStore,
+    *,
+    rounds: int = 7,
+    console: Console | None = None,
+) -> Clock:
+    """Time the training steps of one rung; says so, because compilation takes minutes."""
+    console = console or PlainConsole(stderr=True)
+    compiled = ", compiled" if recipe.training.compile else ""
+    count = len(recipe.contestants)
+    console.print(f"{setting}, {size}: timing training steps of {count} contestants{compiled} …")
+    return take_clock(recipe, store, rounds=rounds)
 
 
 def trained_rungs(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
+from collections.abc import Sequence
 
-from latentwave.bench.comparison.clock import take_clock
+from rich.console import Console
+
 from latentwave.bench.data import TokenStore
-from latentwave.bench.ladder.assemble import cell_cost, trained_rungs
+from latentwave.bench.ladder.assemble import cell_cost, time_rung, trained_rungs
 from latentwave.bench.ladder.ladder import Ladder
 from latentwave.bench.ladder.recipe import Cell
 from latentwave.bench.training import BASELINE
@@ -27,23 +29,30 @@ class RungPlan:
     hours: float = 0.0  # of them on one process of this machine, by a few steps of each contestant
 
 
-def plan_ladder(ladder: Ladder, store: TokenStore, *, rounds: int = 2) -> list[RungPlan]:
+def plan_ladder(
+    ladder: Ladder,
+    store: TokenStore,
+    *,
+    sizes: Sequence[str] | None = None,
+    rounds: int = 2,
+    console: Console | None = None,
+) -> list[RungPlan]:
     """Count what is to be trained, and time a few steps (`rounds`) of every contestant.
 
     What a search has trained already counts nothing; before it ends, one rate is taken for all
     budgets.
     """
     plans = []
-    for setting, size, recipe in trained_rungs(ladder):
+    for setting, size, recipe in trained_rungs(ladder, sizes):
         rung = ladder.rung(Cell(setting, size, BASELINE))
-        timed = take_clock(recipe, store, rounds=rounds).step_seconds
+        clock = time_rung(setting, size, recipe, store, rounds=rounds, console=console)
         plan = RungPlan(
             setting=setting,
             size=size,
             num_parameters=rung.num_parameters,
-            num_contestants=len(timed),
+            num_contestants=len(clock.step_seconds),
         )
-        for name, durations in timed.items():
+        for name, durations in clock.step_seconds.items():
             cell = Cell(setting, size, name)
             own = [cell] if cell in ladder.searches else []
             units = [*ladder.unfinished_searches(own), *ladder.units(cell)]
