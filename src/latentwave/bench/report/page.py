@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from latentwave.bench.report.charts import COLOURS, Chart, inline_svg
+from latentwave.bench.report.charts import COLOURS, Chart
+from latentwave.bench.report.figures import inline_svg
 from latentwave.bench.report.formats import MISSING, Cell
 from latentwave.bench.training.progress import without_controls
 

@@ -13,9 +13,10 @@ from latentwave.bench.comparison.results import Results
 from latentwave.bench.data.folders import write_durably
 from latentwave.bench.inspection import Inspection
 from latentwave.bench.ladder import LadderResults
-from latentwave.bench.report.charts import Chart, ChartGrid, write_grid
+from latentwave.bench.report.charts import Chart, ChartGrid
 from latentwave.bench.report.comparison import comparison_page
 from latentwave.bench.report.comparison_charts import comparison_charts
+from latentwave.bench.report.figures import write_grid
 from latentwave.bench.report.inspection_charts import inspection_charts
 from latentwave.bench.report.inspection_page import inspection_page
 from latentwave.bench.report.ladder import ladder_page, print_ladder
