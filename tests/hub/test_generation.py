@@ -243,6 +243,28 @@ def test_a_cache_is_not_cropped_into_padding():
         model(ids[:, :1], **cached(cache))
 
 
+@pytest.mark.parametrize("where", ["wavelet", "adaptive_filterbank", "short_conv at all"])
+def test_a_draft_model_takes_back_all_that_it_drafted(where):
+    model, draft, ids = build("gpt2", where), build("gpt2", where), tokens(1, 12)
+    assisted = model.generate(ids, assistant_model=draft, num_assistant_tokens=5, **GREEDY)
+    assert torch.equal(assisted, model.generate(ids, **GREEDY))
+
+
+@pytest.mark.parametrize("history", [3, 40])  # copied at every call, and not
+@torch.no_grad()
+def test_a_recording_reaches_back_to_the_last_crop(history):
+    states, samples = MixerStates(static=False, is_sliding=False), torch.randn(1, 400, 2)
+    site = states.of("here")
+    states.activate_past_recording()
+    site.extend("x", samples[:, :50], history=history)
+    states.crop(0)
+    for t in range(50, 350):
+        site.extend("x", samples[:, t : t + 1], history=history)
+    states.crop(-299)
+    both = site.extend("x", samples[:, 51:53], history=history)
+    assert torch.equal(both, samples[:, 51 - history : 53])
+
+
 def test_tokens_to_remove_are_negative_and_static_caches_stay_whole():
     with pytest.raises(UserError, match=r"such as crop\(-1\) for the last one, got 5"):
         MixerStates(static=False, is_sliding=False).crop(5)  # transformers once kept 5

@@ -36,6 +36,7 @@ class MixerStates:
         self.is_sliding = is_sliding
         # Before the current call; models outside transformers do not say.
         self.past_tokens: int | Tensor | None = None
+        self.record_past = False
         self._sites: dict[str, SiteState] = {}
 
     def of(self, site: str) -> SiteState:
@@ -53,6 +54,10 @@ class MixerStates:
     def is_croppable(self) -> bool:
         """Whether tokens can be removed again."""
         return not self.static and not any(site.is_recurrent for site in self._sites.values())
+
+    def activate_past_recording(self) -> None:
+        """Let `crop` remove all tokens since the last crop, not only those of the last call."""
+        self.record_past = True
 
     def crop(self, tokens_to_remove: int | Tensor) -> None:
         """Remove the last −tokens_to_remove tokens.

@@ -62,6 +62,20 @@ class MixedModel(Swapped):
         options.setdefault("save_original_format", False)
         return super().save_pretrained(*args, **options)  # type: ignore[misc]
 
+    def _prepare_cache_for_generation(
+        self, generation_config: Any, model_kwargs: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        """Let the mixers of a draft model record what it drafts, which is cropped afterwards."""
+        prepared = super()._prepare_cache_for_generation(  # type: ignore[misc]
+            generation_config, model_kwargs, *args, **kwargs
+        )
+        given = (model_kwargs.get(name) for name in CACHE_ARGUMENTS)
+        cache = next((each for each in given if each is not None), None)
+        if generation_config.is_assistant and cache is not None:
+            decoder = next(each for each in self.modules() if isinstance(each, MixedDecoder))
+            states_in(cache, len(decoder._mixed_entries)).activate_past_recording()
+        return prepared
+
     def init_continuous_batching(self, *args: Any, **kwargs: Any) -> Any:
         """Refuse continuous batching early, in the caller's thread.
 

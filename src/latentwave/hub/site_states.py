@@ -108,11 +108,15 @@ class GrowingSiteState(SiteState):
         super().__init__(states, site)
         # Samples that a crop must leave, set once rows differ in padding.
         self._floor: dict[str, int] = {}
+        self._num_recorded: dict[str, int] = {}  # samples that the next crop may remove
 
     def _extend(self, name: str, buffer: Tensor | None, new: Tensor, history: int) -> Tensor:
         if buffer is not None and self._num_written[name] < history:
             buffer = self._pad_cropped(name, buffer, history)
         self._derived.pop(name, None)
+        kept = history + self._num_recorded.get(name, 0)
+        if self._states.record_past:
+            self._num_recorded[name] = kept - history + new.shape[1]
         if (
             history <= _SHORT
             or torch.compiler.is_compiling()
@@ -121,20 +125,23 @@ class GrowingSiteState(SiteState):
             or torch.is_grad_enabled()
         ):
             if buffer is None:
-                old = new.new_zeros(len(new), history, new.shape[2])
+                old = new.new_zeros(len(new), kept, new.shape[2])
             else:
                 stop = self._num_written[name]
-                old = buffer[:, stop - history : stop]
+                old = buffer[:, stop - kept : stop]
                 old = old if old.dtype == new.dtype else old.to(new.dtype)
             both = torch.cat([old, new], dim=1)
             stored = both if self.num_padded is None else self.newest(both, history)
             self._tensors[name], self._num_written[name] = stored, stored.shape[1]
             if self.num_padded is not None:
                 self._floor[name] = history
-            return both
-        return self._append(name, buffer, new, history)
+                self._num_recorded.pop(name, None)
+            return both[:, kept - history :]
+        return self._append(name, buffer, new, history, kept)
 
-    def _append(self, name: str, buffer: Tensor | None, new: Tensor, history: int) -> Tensor:
+    def _append(
+        self, name: str, buffer: Tensor | None, new: Tensor, history: int, kept: int
+    ) -> Tensor:
         """Append to spare room in the buffer, so that the past is not copied at every call."""
         B, T, C = new.shape
         stop = 0 if buffer is None else self._num_written[name]
@@ -144,10 +151,10 @@ class GrowingSiteState(SiteState):
             or buffer.is_inference() != torch.is_inference_mode_enabled()
             or buffer.shape[1] < stop + T
         ):
-            # With room for one more history, copies are too rare to matter.
-            grown = new.new_empty(B, 2 * history + T + 64, C)
-            grown[:, :history] = 0 if buffer is None else buffer[:, stop - history : stop]
-            self._tensors[name], buffer, stop = grown, grown, history
+            # With room for as much again, copies are too rare to matter.
+            grown = new.new_empty(B, 2 * kept + T + 64, C)
+            grown[:, :kept] = 0 if buffer is None else buffer[:, stop - kept : stop]
+            self._tensors[name], buffer, stop = grown, grown, kept
         buffer[:, stop : stop + T] = new
         self._num_written[name] = stop + T
         return buffer[:, stop - history : stop + T]
@@ -181,6 +188,7 @@ class GrowingSiteState(SiteState):
         for name, written in self._num_written.items():
             left = written - num_tokens
             self._num_written[name] = left if left >= self._floor.get(name, 0) else 0
+        self._num_recorded.clear()
         if num_tokens:
             self._derived.clear()
 
