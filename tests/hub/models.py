@@ -115,6 +115,15 @@ UNUSUAL_BACKBONES = {
         altup_num_inputs=2,
         activation_sparsity_pattern=[0.0] * 3,
     ),
+    # Some layers have queries, keys and values, but a recurrence instead of attention.
+    "olmo_hybrid": tiny_backbone_of(
+        "OlmoHybrid",
+        layer_types=["linear_attention", "full_attention", "linear_attention"],
+        linear_num_key_heads=1,
+        linear_num_value_heads=2,
+        linear_key_head_dim=8,
+        linear_value_head_dim=8,
+    ),
     "minimax": tiny_backbone_of("MiniMax", num_key_value_heads=2, head_dim=8, num_local_experts=2),
     # Its past is an argument of its own.
     "rwkv": tiny_backbone_of("Rwkv", attention_hidden_size=16),

@@ -23,6 +23,7 @@ from tests.hub.models import (
     KINDS,
     MORE_BACKBONES,
     POINTS_INSIDE,
+    UNUSUAL_BACKBONES,
     cache_of,
     cached,
     chunked,
@@ -179,6 +180,14 @@ def test_padding_anywhere_changes_no_token(backbone, where, static):
         alone = model(ids[row, real][None], use_cache=False).logits[0]
         torch.testing.assert_close(whole[row, real], alone)
         torch.testing.assert_close(torch.cat(parts, dim=1)[row, real], alone)
+
+
+@pytest.mark.parametrize("points", ["qkv", "attention_output"])
+def test_a_recurrence_does_not_read_real_tokens_in_the_place_of_padding(points):
+    model, ids = mixed(UNUSUAL_BACKBONES["olmo_hybrid"](), "short_conv", points), tokens(2, 12)
+    padded_row = model(**padded(ids), use_cache=False).logits[1, 5:]
+    alone = model(ids[1:, 5:], use_cache=False).logits[0]
+    torch.testing.assert_close(padded_row, alone, rtol=1e-4, atol=1e-4)
 
 
 @EVERY_BACKBONE

@@ -220,7 +220,10 @@ def _mix(layer: nn.Module, site: Site, signal: Any) -> Tensor:
         mask, signal = padding.mask.to(signal.device), padding.move(signal)
         segment_ids = None if segment_ids is None else padding.move(segment_ids)
     mixed: Tensor = mixer(signal, state=state, segment_ids=segment_ids, padding_mask=mask)
-    return mixed if padding is None else padding.move_back(mixed)
+    if padding is None or mask is None:
+        return mixed
+    # Padding keeps its values: layers with a recurrence or a convolution read them.
+    return padding.move_back(torch.where(mask.unsqueeze(-1), mixed, signal))
 
 
 def _mix_output(layer: nn.Module, site: Site, output: Any) -> Any:
