@@ -103,6 +103,17 @@ def test_a_second_derivative_is_refused():
         grad.sum().backward()
 
 
+def test_a_forward_mode_derivative_is_refused():
+    x, h, w = drawn()
+    for change in (x, h, w):
+        with pytest.raises(NotImplementedError, match=r"no forward-mode.*naive_filterbank"):
+            torch.func.jvp(
+                lambda v, c=change: causal_filterbank(*(v if i is c else i for i in (x, h, w))),
+                (change.detach(),),
+                (torch.ones_like(change),),
+            )
+
+
 def test_the_naive_form_has_a_second_derivative():
     assert torch.autograd.gradgradcheck(naive_filterbank, drawn(1, 5, 1, 2, 3))
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 from torch.nn import functional as F
 
 from latentwave.functional.filterbank_ops import fused_filterbank
@@ -27,7 +28,7 @@ def causal_filterbank(
 
     The (B, M, T, D) sub-bands are never stored: each block of windows is one GEMM, recomputed in
     the backward pass, so the extra memory is one block and a few copies of x. Signals are zero
-    before the first token. There is no second derivative.
+    before the first token. There is no second and no forward-mode derivative.
 
     Reference: the learned front ends of audio models (a bank of FIR filters and a ReLU, as in
     Sainath et al., 2015), here along the tokens of an embedding; `naive_filterbank` is the
@@ -155,6 +156,13 @@ def _checked(
     history: int = 0,
 ) -> list[int]:
     """Check the arguments; returns the kernel size of each group."""
+    if not torch.compiler.is_compiling() and any(
+        unpack_dual(tensor).tangent is not None  # type: ignore[no-untyped-call]
+        for tensor in (x, analysis, weights)
+    ):
+        raise NotImplementedError(  # torch would take them to be zero
+            "the fused filterbank has no forward-mode derivatives; use naive_filterbank"
+        )
     if x.dim() != 3 or analysis.dim() != 2:
         raise ValueError(
             "x must have shape (batch, tokens, channels) and analysis (filters, taps), got "
