@@ -46,9 +46,11 @@ def parse_midi(content: bytes, lost: list[str] | None = None) -> Any:
     read = symusic().Score.from_midi
     lost = [] if lost is None else lost
     # symusic knows the pedals of a track, not those of a channel.
-    tracks = list(enumerate(_tracks(content)))
-    with_notes = {number for number, track in tracks if _NOTE_ON.search(track)}
-    if any(with_notes - {number} for number, track in tracks if _PEDAL.search(track)):
+    tracks, num_tracks = list(enumerate(_tracks(content))), int.from_bytes(content[10:12], "big")
+    if len(tracks) < num_tracks:
+        lost.append(f"{num_tracks - len(tracks)} of {num_tracks} tracks are missing")
+    with_notes = {number for number, (track, _) in tracks if _NOTE_ON.search(track)}
+    if any(with_notes - {number} for number, (track, _) in tracks if _PEDAL.search(track)):
         content = _in_one_track(content, lost)
     try:
         score = read(content)
@@ -79,13 +81,13 @@ def parse_midi(content: bytes, lost: list[str] | None = None) -> Any:
     return score
 
 
-def _tracks(content: bytes) -> list[bytes]:
-    """The tracks of a MIDI file; one that the file ends in is shorter than it says."""
+def _tracks(content: bytes) -> list[tuple[bytes, int]]:
+    """The tracks of a MIDI file and the bytes they state; one that the file ends in has fewer."""
     tracks, place = [], 8 + int.from_bytes(content[4:8], "big")
     while place + 8 <= len(content):
         size = int.from_bytes(content[place + 4 : place + 8], "big")
         if content[place : place + 4] == b"MTrk":
-            tracks.append(content[place + 8 : place + 8 + size])
+            tracks.append((content[place + 8 : place + 8 + size], size))
         place += 8 + size
     return tracks
 
@@ -93,12 +95,13 @@ def _tracks(content: bytes) -> list[bytes]:
 def _in_one_track(content: bytes, lost: list[str]) -> bytes:
     """A MIDI file with all events that can be read in one track, in the order of their times."""
     events: list[tuple[int, bytes]] = []
-    for number, track in enumerate(_tracks(content), 1):
+    for number, (track, size) in enumerate(_tracks(content), 1):
         found, num_read = _events(track)
         events += found
-        if num_read < len(track):
-            bad = len(track) - num_read
-            lost.append(f"{bad:,} of {len(track):,} bytes of track {number} cannot be read")
+        if num_read < size:
+            lost.append(
+                f"{size - num_read:,} of {size:,} bytes of track {number} are missing or damaged"
+            )
     events.sort(key=lambda event: event[0])
     body, now = bytearray(), 0
     for tick, event in [*events, (events[-1][0] if events else 0, b"\xff\x2f\0")]:
