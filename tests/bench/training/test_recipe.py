@@ -169,7 +169,15 @@ def test_a_contestant_sees_its_own_backbone_and_training():
 
 # Others are in tests/bench/cli.
 @pytest.mark.parametrize(
-    ("content", "message"), [("name: [", "not a YAML file"), ("just words", "holds no recipe")]
+    ("content", "message"),
+    [
+        ("name: [", "not a YAML file"),
+        ("just words", "holds no recipe"),
+        (
+            "name: x\ncontestants:\n  it: {kind: ema}\n  none: {}\n  it: {kind: wavelet}\n",
+            "bad.yaml is not a YAML file: the key 'it' stands twice in the map of lines 3 to",
+        ),
+    ],
 )
 def test_files_that_are_no_recipes(content, message, tmp_path):
     (tmp_path / "bad.yaml").write_text(content)

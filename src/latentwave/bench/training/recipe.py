@@ -196,9 +196,16 @@ def read_recipe_file(path: Path) -> dict[str, Any]:
 
 
 def _num_nodes(node: yaml.Node, counted: dict[int, int]) -> int:
-    """Values below a node, those behind anchors as often as they are named."""
+    """Values below a node, those behind anchors as often as they are named.
+
+    A key that stands twice is refused: of two contestants of one name the first would be dropped.
+    """
     if id(node) not in counted:
         counted[id(node)] = _MOST_NODES + 1  # of a node that holds itself
+        keys = [key.value for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
+        if twice := [key for key in keys if keys.count(key) > 1]:
+            where = f"lines {node.start_mark.line + 1} to {node.end_mark.line + 1}"
+            raise yaml.YAMLError(f"the key {twice[0]!r} stands twice in the map of {where}")
         children = node.value if isinstance(node, yaml.CollectionNode) else []
         flat = (
             each for child in children for each in (child if isinstance(child, tuple) else (child,))
