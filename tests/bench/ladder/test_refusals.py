@@ -36,6 +36,11 @@ from tests.bench.ladder.tiny_ladder import QUIET, recipe_of, values
             r"widen=1 widens no grid: search.factors \[1.0\] must be several",
         ),
         ({"search": {"factors": [0.5, 1], "seed": 0}}, "search.seed 0 must not be among"),
+        ({"search": {"seed": -1}}, "search.seed must be distinct numbers from 0"),
+        (
+            {"sizes": {"m": {"backbone": {"hidden_size": 16}}, "s": {}}},
+            "sizes must stand smallest first, but 's' with",
+        ),
         ({"search": {"sizes": ["xl"]}}, "search.sizes names xl; there are s, m"),
         ({"lengths": 3}, "lengths"),
         *[

@@ -28,6 +28,7 @@ class Ladder:
         self.recipe = recipe
         self.folder = folder
         self._rungs: dict[tuple[str, str], Rung] = {}
+        smaller = 0
         for size in recipe.sizes:
             # All settings of a size read the same tokens, so that their losses can be compared.
             plain = recipe.experiment(Cell(recipe.headline, size, BASELINE))
@@ -39,6 +40,12 @@ class Ladder:
                 )
             model = objective.build(plain.contestants[BASELINE], seed=0)
             num_parameters = model.num_parameters(only_trainable=True)
+            if num_parameters < smaller:
+                raise UserError(
+                    f"sizes must stand smallest first, but {size!r} with {num_parameters:,} "
+                    f"parameters comes after one with {smaller:,}: change their order"
+                )
+            smaller = num_parameters
             for setting in recipe.settings_of(size):
                 rung = rung_of(recipe, setting, size, num_parameters)
                 # A trunk and its branches are one run, so they compute alike.

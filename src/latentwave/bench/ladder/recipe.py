@@ -87,6 +87,7 @@ class RateSearchConfig:
 
     def __post_init__(self) -> None:
         check_values(self, "search")
+        check_seeds("search.seed", [self.seed])
         factors = self.factors
         if not factors or factors != sorted(set(factors)) or factors[0] <= 0:
             raise UserError(f"search.factors must be > 0 and ascending, got {factors}")
