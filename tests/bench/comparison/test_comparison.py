@@ -125,4 +125,8 @@ def test_refusals_come_before_any_training(compared, tmp_path):
     ):
         with pytest.raises(UserError, match=message):
             compare(dataclasses.replace(recipe, contestants=contestants), store, tmp_path / "out")
+    # Counting the costs of such a context would take all of the memory.
+    long = dataclasses.replace(recipe.backbone, context_length=100_000)
+    with pytest.raises(UserError, match="fewer than one window of 100000"):
+        compare(dataclasses.replace(recipe, backbone=long), store, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -70,8 +70,9 @@ def test_a_smaller_grid_is_spread_evenly(num):
 def test_too_few_tokens(kind):
     options = {"num_windows": 1, "seed": 0} if kind is RandomWindows else {}
     for num in (0, 7):
-        with pytest.raises(UserError, match=rf"has {num} tokens, fewer than one window of 8"):
-            kind(TOKENS[:num], 8, **options)
+        expected = rf"the test split has {num} tokens, fewer than one window of 8"
+        with pytest.raises(UserError, match=expected):
+            kind(TOKENS[:num], 8, **options, split="test")
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def evaluate(
         return
     context = model.config.max_position_embeddings
     borders = store.borders(split) if keeps_documents_apart(run) else None
-    windows = data.GridWindows(store.split(split), context, borders=borders)
+    windows = data.GridWindows(store.split(split), context, borders=borders, split=split)
     loss = training.evaluate_loss(model, windows, batch_size)
     if not math.isfinite(loss):
         raise UserError(f"the loss of {run} is {loss}: its weights are damaged, or it diverged")

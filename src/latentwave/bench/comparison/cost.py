@@ -17,6 +17,7 @@ from latentwave.bench.comparison.results import DecodingCost, ModelCost
 from latentwave.bench.data import TokenStore
 from latentwave.bench.training import Recipe, open_objective
 from latentwave.bench.training.evaluation import in_mode
+from latentwave.bench.training.objective import check_fits
 from latentwave.hub import all_mixers
 from latentwave.hub.cache import MixerStates, cache_argument
 from latentwave.hub.points import point_of
@@ -25,6 +26,7 @@ from latentwave.hub.points import point_of
 def contestant_cost(recipe: Recipe, name: str, store: TokenStore) -> ModelCost:
     """`measure_cost` of a recipe's contestant, which is built for it."""
     objective = open_objective(recipe, store)
+    check_fits(objective)
     inputs, num_tokens = objective.one_item()
     return measure_cost(objective.build(recipe.contestants[name], seed=0), num_tokens, inputs)
 

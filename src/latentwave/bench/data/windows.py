@@ -53,7 +53,11 @@ class _Windows(Dataset[dict[str, Tensor]], abc.ABC):
     num_windows: int
 
     def __init__(
-        self, tokens: NDArray[Any], window_tokens: int, borders: DocumentBorders | None
+        self,
+        tokens: NDArray[Any],
+        window_tokens: int,
+        borders: DocumentBorders | None,
+        split: str,
     ) -> None:
         if tokens.ndim != 1 or tokens.dtype.kind not in "iu":
             raise ValueError(
@@ -65,13 +69,13 @@ class _Windows(Dataset[dict[str, Tensor]], abc.ABC):
             )
         if len(tokens) < window_tokens:
             raise UserError(
-                f"the split has {len(tokens)} tokens, fewer than one window of {window_tokens}: "
-                "use a smaller context or more text"
+                f"the {split} split has {len(tokens)} tokens, fewer than one window of "
+                f"{window_tokens}: use a smaller context, a longer corpus or a larger share of it"
             )
         if borders is not None and not borders.count_predicted(len(tokens)):
             raise UserError(
-                f"each of the {len(tokens)} tokens of the split is a document of its own, so "
-                "nothing can be predicted: leave separate_documents out"
+                f"each of the {len(tokens)} tokens of the {split} split is a document of its own, "
+                "so nothing can be predicted: leave separate_documents out"
             )
         self.tokens, self.window_tokens, self.borders = tokens, window_tokens, borders
 
@@ -109,7 +113,7 @@ class RandomWindows(_Windows):
     r is counter-based (Philox), so window i depends on the seed, in [0, 2^128), and on i alone:
     any order, any number of workers, and a resumed run read the same windows. Items are
     `input_ids` and `labels` (L,), of which L − 1 are predicted; `borders` keep the documents of a
-    window apart and add `segment_ids` and `position_ids`.
+    window apart and add `segment_ids` and `position_ids`; errors name the `split`.
 
     Raises:
         UserError: if there are fewer tokens than one window, or borders leave none to predict.
@@ -128,8 +132,10 @@ class RandomWindows(_Windows):
         num_windows: int,
         seed: int,
         borders: DocumentBorders | None = None,
+        *,
+        split: str = "train",
     ) -> None:
-        super().__init__(tokens, window_tokens, borders)
+        super().__init__(tokens, window_tokens, borders, split)
         if num_windows < 1:
             raise ValueError(f"num_windows must be >= 1, got {num_windows}")
         if not 0 <= seed < 1 << 128:
@@ -245,8 +251,10 @@ class GridWindows(_Windows):
         window_tokens: int,
         num_windows: int | None = None,
         borders: DocumentBorders | None = None,
+        *,
+        split: str = "validation",
     ) -> None:
-        super().__init__(tokens, window_tokens, borders)
+        super().__init__(tokens, window_tokens, borders, split)
         if num_windows is not None and num_windows < 1:
             raise ValueError(f"num_windows must be >= 1 or None, got {num_windows}")
         self._grid = (len(tokens) - 1) // (window_tokens - 1)

@@ -116,7 +116,7 @@ def inspect_runs(
     borders = None
     if store is not None:
         borders = store.borders(split) if separate_documents else None
-        windows = GridWindows(store.split(split), context, num_windows, borders)
+        windows = GridWindows(store.split(split), context, num_windows, borders, split=split)
         _measure(seen, windows, on_stage)
         seen.measured_on = f"{store.metadata.corpus}, {split}"
         if text is None:

@@ -22,7 +22,12 @@ from latentwave.bench.training.evaluation import (
     evaluate_loss,
     require_metrics,
 )
-from latentwave.bench.training.models import build_classifier, build_model, wave_config
+from latentwave.bench.training.models import (
+    build_classifier,
+    build_model,
+    check_size,
+    wave_config,
+)
 from latentwave.bench.training.recipe import Recipe
 from latentwave.bench.training.wave_encoder import WaveEncoderConfig
 from latentwave.errors import UserError
@@ -65,7 +70,8 @@ class LanguageModelling:
 
     def evaluation_set(self, split: str, limit: int | None) -> GridWindows:
         """Evenly spaced windows, at most `limit`: the same at every evaluation."""
-        return GridWindows(self.store.split(split), self._window, limit, self._borders(split))
+        tokens = self.store.split(split)
+        return GridWindows(tokens, self._window, limit, self._borders(split), split=split)
 
     def build(self, contestant: ContestantConfig, seed: int) -> PreTrainedModel:
         """A causal language model, see `build_model`."""
@@ -181,6 +187,23 @@ def settle_compilation(recipe: Recipe, store: TokenStore) -> Recipe:
 def open_objective(recipe: Recipe, store: TokenStore) -> Objective:
     """What a recipe learns on a corpus."""
     return _objective_of(recipe, store)(recipe, store)
+
+
+def check_fits(objective: Objective) -> None:
+    """Refuse a run that this machine cannot hold, or whose windows its corpus cannot fill.
+
+    Nothing is built for that.
+    """
+    own, vocab_size = objective.recipe, objective.store.metadata.vocab_size
+    check_size(
+        own.backbone,
+        vocab_size,
+        own.training,
+        tokens_per_step=objective.tokens_per_step,
+        num_logits=vocab_size if objective.task == "language-model" else 0,
+    )
+    objective.training_set(seed=0)
+    objective.evaluation_set("validation", own.training.num_evaluation_windows)
 
 
 def _objective_of(recipe: Recipe, store: TokenStore) -> type[Objective]:

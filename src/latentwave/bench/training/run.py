@@ -35,8 +35,12 @@ from latentwave.bench.training.files import (
     find_fault,
     seal_folder,
 )
-from latentwave.bench.training.models import check_size
-from latentwave.bench.training.objective import Objective, open_objective, settle_compilation
+from latentwave.bench.training.objective import (
+    Objective,
+    check_fits,
+    open_objective,
+    settle_compilation,
+)
 from latentwave.bench.training.optimizers import check_warmup
 from latentwave.bench.training.processes import (
     explained_ends,
@@ -108,14 +112,7 @@ def train(
         with explained_ends(lambda: resume_hint(folder)):
             # Everything that can be refused is built before the folder is touched.
             objective = open_objective(own, store)
-            vocab_size = store.metadata.vocab_size
-            check_size(
-                own.backbone,
-                vocab_size,
-                own.training,
-                tokens_per_step=objective.tokens_per_step,
-                num_logits=vocab_size if objective.task == "language-model" else 0,
-            )
+            check_fits(objective)
             run = _Run(objective, contestant, seed, folder, console or PlainConsole(stderr=True))
             on_main(lambda: open_folder(folder, record, resume))
             return on_main(run.finished) or run.train(start_from)
