@@ -136,7 +136,7 @@ class GrowingSiteState(SiteState):
             if self.num_padded is not None:
                 self._floor[name] = history
                 self._num_recorded.pop(name, None)
-            return both[:, kept - history :]
+            return both if kept == history else both[:, kept - history :]
         return self._append(name, buffer, new, history, kept)
 
     def _append(
