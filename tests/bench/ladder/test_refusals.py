@@ -36,6 +36,10 @@ from tests.bench.ladder.tiny_ladder import QUIET, recipe_of, values
             r"widen=1 widens no grid: search.factors \[1.0\] must be several",
         ),
         ({"search": {"factors": [0.5, 1], "seed": 0}}, "search.seed 0 must not be among"),
+        *[
+            ({name: {"a": {"contestants": ["it"]}}}, f"{name}.a.contestants must hold 'none'")
+            for name in ("sizes", "settings")
+        ],
         ({"search": {"seed": -1}}, "search.seed must be distinct numbers from 0"),
         (
             {"sizes": {"m": {"backbone": {"hidden_size": 16}}, "s": {}}},

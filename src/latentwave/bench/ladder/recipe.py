@@ -180,6 +180,11 @@ class LadderRecipe:
         for place, way in changes.items():
             _check_known(f"{place}.contestants", way.contestants, self.contestants)
         for place, each in (changes | {f"sizes.{n}": s for n, s in self.sizes.items()}).items():
+            if each.contestants is not None and BASELINE not in each.contestants:
+                raise UserError(
+                    f"{place}.contestants must hold {BASELINE!r}, the plain backbone that all are "
+                    f"measured against, got {each.contestants}"
+                )
             for key in _OF_THE_LADDER & each.training.keys():
                 raise UserError(
                     f"{place}.training.{key} is set by the ladder itself, got "
