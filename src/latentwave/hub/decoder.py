@@ -109,9 +109,9 @@ def find_decoder(model: nn.Module) -> Decoder:
         found = [each for each in found if getattr(each[0], "config", None) is config] or found
     if not found:
         raise UserError(
-            f"{type(model).__name__} has no list of num_hidden_layers = {num_layers} modules with "
-            "attention inside, so its decoder layers cannot be found: use a model whose layers "
-            "are in one nn.ModuleList"
+            f"{type(model).__name__} has no list of num_hidden_layers = {num_layers} modules of "
+            'which one has a child named "attn", "attention" or alike, so its decoder layers '
+            "cannot be found: use a model whose layers are in one nn.ModuleList and have one"
         )
     if len(found) > 1:
         described = ", ".join(f"{type(owner).__name__}.{name}" for owner, name, _ in found)
