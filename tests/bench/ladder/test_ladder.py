@@ -138,7 +138,7 @@ def test_a_plan_counts_what_would_be_trained(store, text, tmp_path):
 
 def test_the_command_plans_some_sizes_and_says_what_it_times(text, tmp_path, capsys):
     recipe = tmp_path / "ladder.yaml"
-    recipe.write_text(yaml.safe_dump(values(text)))
+    recipe.write_text(yaml.safe_dump(values(text), sort_keys=False))
     commands.ladder(recipe, command="", workers={}, output=tmp_path / "n", only=["m"], plan=True)
     seen = capsys.readouterr()
     assert seen.err == "strong, m: timing training steps of 2 contestants …\n"

@@ -62,6 +62,7 @@ from tests.bench.ladder.tiny_ladder import QUIET, recipe_of, values
             ({"settings": {"a": {"training": own}}}, f"a.training.{name} is set by the ladder")
             for name, own in [("schedule", {"schedule": "wsd"}), ("num_steps", {"num_steps": 9})]
         ],
+        ({"training": {"schedule": "wsd"}}, "^training.schedule is set by the ladder itself, got"),
         (
             {"settings": {"a": {"backbone": {"hidden_size": 8}}}},
             "backbone.hidden_size is set by settings.a and by sizes.m",

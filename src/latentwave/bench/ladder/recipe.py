@@ -177,6 +177,8 @@ class LadderRecipe:
     def _check_changes(self) -> None:
         """What settings and sizes change must be theirs to change, and changed once."""
         changes = {f"settings.{name}": way for name, way in self.settings.items()}
+        own, plain = vars(self.training), vars(TrainingConfig())
+        trainings = {"training": {key: own[key] for key in own if own[key] != plain[key]}}
         for place, way in changes.items():
             _check_known(f"{place}.contestants", way.contestants, self.contestants)
         for place, each in (changes | {f"sizes.{n}": s for n, s in self.sizes.items()}).items():
@@ -185,10 +187,11 @@ class LadderRecipe:
                     f"{place}.contestants must hold {BASELINE!r}, the plain backbone that all are "
                     f"measured against, got {each.contestants}"
                 )
-            for key in _OF_THE_LADDER & each.training.keys():
+            trainings[f"{place}.training"] = each.training
+        for place, given in trainings.items():
+            for key in _OF_THE_LADDER & given.keys():
                 raise UserError(
-                    f"{place}.training.{key} is set by the ladder itself, got "
-                    f"{each.training[key]!r}: leave it out"
+                    f"{place}.{key} is set by the ladder itself, got {given[key]!r}: leave it out"
                 )
         for (place, way), (size, rung) in itertools.product(changes.items(), self.sizes.items()):
             for group in ("training", "backbone"):
