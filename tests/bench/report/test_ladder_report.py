@@ -39,6 +39,13 @@ def test_seconds_are_shown_where_steps_were_timed():
     assert "in seconds" not in printed("ladder-gpu")
 
 
+def test_a_rate_at_an_end_of_its_grid_is_marked_and_explained():
+    shown = printed("ladder-text")
+    assert "# strong, learning rates\n* an end of the grid" in shown
+    assert "wavelet               0.1M  8*" in shown
+    assert "an end of the grid" not in printed("ladder-paper")
+
+
 def test_a_far_extrapolation_does_not_flatten_what_was_measured():
     results = read_ladder(ROOT / "results" / "ladder-text")
     far = [

@@ -29,6 +29,8 @@ from latentwave.bench.training.optimizers import make_optimizer
 from latentwave.bench.training.processes import on_cpu
 from latentwave.errors import UserError
 
+ROUNDS = 7  # of timed steps
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Clock:
@@ -45,7 +47,7 @@ class Clock:
         return statistics.median(self.step_seconds[name])
 
 
-def take_clock(recipe: Recipe, store: TokenStore, *, rounds: int = 7) -> Clock:
+def take_clock(recipe: Recipe, store: TokenStore, *, rounds: int = ROUNDS) -> Clock:
     """Time the training steps of all contestants, and how busy others keep the machine meanwhile.
 
     A step is a forward and a backward pass over a batch of the recipe, clipping and the recipe's

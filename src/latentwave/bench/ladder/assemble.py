@@ -9,7 +9,13 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
-from latentwave.bench.comparison.clock import Clock, read_measured, take_clock, write_measured
+from latentwave.bench.comparison.clock import (
+    ROUNDS,
+    Clock,
+    read_measured,
+    take_clock,
+    write_measured,
+)
 from latentwave.bench.comparison.cost import contestant_cost
 from latentwave.bench.data import TokenStore
 from latentwave.bench.ladder.ladder import Ladder
@@ -115,7 +121,7 @@ def time_rung(
     recipe: Recipe,
     store: TokenStore,
     *,
-    rounds: int = 7,
+    rounds: int = ROUNDS,
     console: Console | None = None,
 ) -> Clock:
     """Time the training steps of one rung; says so, because compilation takes minutes."""
