@@ -151,6 +151,31 @@ def test_gradcheck_with_documents(name):
     assert torch.autograd.gradcheck(lambda *inputs: function(*inputs, runs=runs), inputs)
 
 
+@EVERY_OPERATION
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # vmap loops over some operators
+def test_transforms_of_torch_func(name):
+    function, inputs = drawn(name, B=3, T=21)
+    x, *parameters = (tensor.detach() for tensor in inputs)
+    per_signal = [0 if parameter.dim() == 3 else None for parameter in parameters]
+    runs = three_documents(3, 21)
+
+    def loss(signal, documents, *parameters):
+        each = [p.unsqueeze(0) if p.dim() == 2 and p.shape == (21, 6) else p for p in parameters]
+        return function(signal.unsqueeze(0), *each, runs=documents.unsqueeze(0)).square().sum()
+
+    of_all = tuple(i for i in range(len(inputs) + 1) if i != 1)
+    found = torch.func.vmap(torch.func.grad(loss, of_all), (0, 0, *per_signal))(
+        x, runs, *parameters
+    )
+    for b in range(3):
+        own = [tensor[b] if tensor.dim() == 3 else tensor for tensor in [x, *parameters]]
+        own = [tensor.requires_grad_() for tensor in own]
+        loss(own[0], runs[b], *own[1:]).backward()
+        torch.testing.assert_close([each[b] for each in found], [tensor.grad for tensor in own])
+        for tensor in own:
+            tensor.grad = None
+
+
 @pytest.mark.parametrize("name", LINEAR)
 @settings(deadline=None, max_examples=10)
 @given(T=st.integers(1, 300), shift=st.integers(0, 70), seed=st.integers(0, 99))

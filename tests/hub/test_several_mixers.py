@@ -40,6 +40,23 @@ def test_each_kind_stands_at_its_own_points_through_cache_and_folder(backbone, t
     assert torch.equal(lw.load_mixers(other, tmp_path / "alone")(ids).logits, whole)
 
 
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # vmap loops over some operators
+def test_gradients_of_every_sequence_with_torch_func():
+    more = [("filterbank", ["block"]), ("ema", ["mlp_output"])]
+    model = lively(lw.attach(BACKBONES["llama"](), [*PAIRS[:2], *more])).double().eval()
+    parameters, ids = dict(model.named_parameters()), tokens(3, 12)
+
+    def loss(parameters, one):
+        inputs = {"input_ids": one.unsqueeze(0), "labels": one.unsqueeze(0), "use_cache": False}
+        return torch.func.functional_call(model, parameters, (), inputs).loss
+
+    found = torch.func.vmap(torch.func.grad(loss), (None, 0))(parameters, ids)
+    for b in range(3):
+        wanted = torch.autograd.grad(loss(parameters, ids[b]), list(parameters.values()))
+        here = [gradient[b] for gradient in found.values()]
+        torch.testing.assert_close(here, list(wanted), rtol=1e-5, atol=1e-8)
+
+
 def test_a_second_call_is_refused_with_what_is_there():
     model = lw.attach(gpt2(), [("ema", "mlp"), ("kv_shift", None)])
     with pytest.raises(UserError, match=r"already attached \(ema, kv_shift\).*as a list"):

@@ -195,6 +195,23 @@ def test_gradcheck(case):
 
 
 @EVERY_CASE
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # vmap loops over some operators
+def test_gradients_of_every_signal_with_torch_func(case):
+    mixer, x = double(case), signal(3, T)
+    parameters = dict(mixer.named_parameters())
+
+    def loss(parameters, x):
+        return torch.func.functional_call(mixer, parameters, (x.unsqueeze(0),)).square().sum()
+
+    found = torch.func.vmap(torch.func.grad(loss, (0, 1)), (None, 0))(parameters, x)
+    for b in range(3):
+        one = x[b].requires_grad_()
+        wanted = torch.autograd.grad(loss(parameters, one), [*parameters.values(), one])
+        here = [gradient[b] for gradient in [*found[0].values(), found[1]]]
+        torch.testing.assert_close(here, list(wanted))
+
+
+@EVERY_CASE
 def test_autocast(case):
     mixer = build_case(case)
     x = signal(1, T, dtype=torch.float32)

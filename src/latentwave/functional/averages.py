@@ -97,7 +97,7 @@ def causal_moving_average(
     sizes = checked_sizes(group_sizes, D - first_channel, exactly=False)
     dtype = accumulation_dtype(x.dtype)
     if boundary == "mean" and valid is None:
-        valid = torch.ones(B, T, dtype=dtype, device=x.device)
+        valid = x.new_ones(B, T, dtype=dtype)
     if 0 < T - history <= SINGLE_OUTPUTS and history > 0:
         weights = None if boundary == "zero" else valid
         steps = [
@@ -193,17 +193,20 @@ class _ScaledWindowSums(torch.autograd.Function):
     The adjoint Sᵀ (scale · x) is the same doubling towards earlier tokens.
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, scale: Tensor | None, runs: Tensor | None, plan: _Plan
-    ) -> Tensor:
-        ctx.plan = plan
-        ctx.save_for_backward(scale, runs)
+    def forward(x: Tensor, scale: Tensor | None, runs: Tensor | None, plan: _Plan) -> Tensor:
         if plan.group_sizes and takes(x):
             return cast(Tensor, window_sums(x, scale, runs, *plan))
         if plan.group_sizes and torch.compiler.is_compiling():
             return _compiled_window_sums(x, scale, runs, plan)
         return _window_sums(x, scale, runs, plan)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, scale, runs, ctx.plan = inputs
+        ctx.save_for_backward(scale, runs)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None, None]:

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.autograd.forward_ad import unpack_dual
 from torch.nn import functional as F
 
-from latentwave.functional.filterbank_ops import fused_filterbank
+from latentwave.functional.filterbank_ops import filterbank
 
 
 def causal_filterbank(
@@ -58,8 +57,7 @@ def causal_filterbank(
         tensor([ 1.,  3., 20.])
     """
     sizes = _checked(x, analysis, weights, runs=runs, kernel_sizes=kernel_sizes, history=history)
-    y: Tensor = fused_filterbank(x, analysis, weights, runs, sizes, history, True)
-    return y
+    return filterbank(x, analysis, weights, runs, sizes, history, True)
 
 
 def noncausal_filterbank(
@@ -95,8 +93,7 @@ def noncausal_filterbank(
         tensor([5., 7., 6.])
     """
     sizes = _checked(x, analysis, weights, runs=runs, kernel_sizes=kernel_sizes)
-    y: Tensor = fused_filterbank(x, analysis, weights, runs, sizes, 0, False)
-    return y
+    return filterbank(x, analysis, weights, runs, sizes, 0, False)
 
 
 def naive_filterbank(
@@ -156,13 +153,6 @@ def _checked(
     history: int = 0,
 ) -> list[int]:
     """Check the arguments; returns the kernel size of each group."""
-    if not torch.compiler.is_compiling() and any(
-        unpack_dual(tensor).tangent is not None  # type: ignore[no-untyped-call]
-        for tensor in (x, analysis, weights)
-    ):
-        raise NotImplementedError(  # torch would take them to be zero
-            "the fused filterbank has no forward-mode derivatives; use naive_filterbank"
-        )
     if x.dim() != 3 or analysis.dim() != 2:
         raise ValueError(
             "x must have shape (batch, tokens, channels) and analysis (filters, taps), got "

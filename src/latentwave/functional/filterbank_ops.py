@@ -17,7 +17,7 @@ columns are split into P lanes, the first axis of every matrix.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -208,21 +208,66 @@ def _(grad: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
     return tuple(tensor.new_empty(tensor.shape) for tensor in inputs[:3])
 
 
-def _save_for_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    *tensors, ctx.kernel_sizes, ctx.history, ctx.causal = inputs
-    ctx.save_for_backward(*tensors)
+class _Filterbank(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(  # noqa: PLR0917
+        x: Tensor,
+        analysis: Tensor,
+        weights: Tensor,
+        runs: Tensor | None,
+        sizes: list[int],
+        history: int,
+        causal: bool,
+    ) -> Tensor:
+        y: Tensor = fused_filterbank(x, analysis, weights, runs, sizes, history, causal)
+        return y
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        *tensors, ctx.sizes, ctx.history, ctx.causal = inputs
+        ctx.save_for_backward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        x, analysis, weights, runs = ctx.saved_tensors
+        gradients = _Gradients.apply(  # type: ignore[no-untyped-call]
+            *grad_outputs, x, analysis, weights, runs, ctx.sizes, ctx.history, ctx.causal
+        )
+        return *gradients, None, None, None, None
 
 
-def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    options = (ctx.kernel_sizes, ctx.history, ctx.causal)
-    return *fused_filterbank_backward(grad, *ctx.saved_tensors, *options), None, None, None, None
+class _Gradients(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(  # noqa: PLR0917
+        grad: Tensor,
+        x: Tensor,
+        analysis: Tensor,
+        weights: Tensor,
+        runs: Tensor | None,
+        sizes: list[int],
+        history: int,
+        causal: bool,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        gradients: tuple[Tensor, Tensor, Tensor] = fused_filterbank_backward(
+            grad, x, analysis, weights, runs, sizes, history, causal
+        )
+        return gradients
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> None:
+        raise NotImplementedError(
+            "the fused filterbank has no second derivative; differentiate naive_filterbank twice"
+        )
 
 
-def _no_second_derivative(ctx: Any, *grads: Tensor) -> None:
-    raise NotImplementedError(
-        "the fused filterbank has no second derivative; differentiate naive_filterbank twice"
-    )
-
-
-fused_filterbank.register_autograd(_backward, setup_context=_save_for_backward)
-fused_filterbank_backward.register_autograd(_no_second_derivative)
+def filterbank(*inputs: Any) -> Tensor:
+    """`fused_filterbank` with its gradients."""
+    return cast(Tensor, _Filterbank.apply(*inputs))  # type: ignore[no-untyped-call]

@@ -194,10 +194,15 @@ def _correlate(x: Tensor, y: Tensor, num_taps: int, runs: Tensor | None) -> Tens
 class _Convolve(torch.autograd.Function):
     """y = taps * x: bilinear, so its derivatives are a filter and a correlation."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, taps: Tensor, runs: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x, taps, runs)
+    def forward(x: Tensor, taps: Tensor, runs: Tensor | None) -> Tensor:
         return convolve(x.to(taps.dtype), taps, runs).to(x.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
@@ -213,11 +218,17 @@ class _Convolve(torch.autograd.Function):
 class _Correlate(torch.autograd.Function):
     """c(k) = Σ_{b,t} y(t) · x(t−k), the gradient of the taps; also bilinear."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor, num_taps: int, runs: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x, y, runs)
+    def forward(x: Tensor, y: Tensor, num_taps: int, runs: Tensor | None) -> Tensor:
         dtype = accumulation_dtype(x.dtype)
         return correlate(x.to(dtype), y.to(dtype), num_taps, runs)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, y, ctx.num_taps, runs = inputs
+        ctx.save_for_backward(x, y, runs)
 
     @staticmethod
     def backward(

@@ -57,7 +57,7 @@ def correlate(x: Tensor, y: Tensor, num_taps: int, runs: Tensor | None) -> Tenso
         first = max(0, start - num_taps + 1)
         new = F.pad(y[:, start:stop], (0, 0, start - first, 0))
         chunk_runs = None if runs is None else runs[:, first:stop]
-        total += _correlate_chunk(x[:, first:stop], new, num_taps, chunk_runs)
+        total = total + _correlate_chunk(x[:, first:stop], new, num_taps, chunk_runs)
     return total
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from latentwave.functional.averages import accumulation_dtype
 
@@ -42,12 +43,9 @@ def pyramid_sum(
         >>> pyramid_sum(x, torch.tensor([[1.0], [0.0]])).flatten()
         tensor([2., 3., 4.])
     """
-    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-        y: Tensor = checkpoint(
-            _weighted, x, weights, runs, use_reentrant=False, preserve_rng_state=False
-        )
-        return y
-    return _weighted(x, weights, runs)
+    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+        return _weighted(x, weights, runs)
+    return cast(Tensor, _Recomputed.apply(x, weights, runs))  # type: ignore[no-untyped-call]
 
 
 def _weighted(x: Tensor, weights: Tensor, runs: Tensor | None) -> Tensor:
@@ -61,6 +59,23 @@ def _weighted(x: Tensor, weights: Tensor, runs: Tensor | None) -> Tensor:
         average = (average + earlier) * 0.5
         total = total + average * weight
     return total.to(x.dtype)
+
+
+class _Recomputed(torch.autograd.Function):
+    """The sum, with averages that the backward pass takes again."""
+
+    generate_vmap_rule = True
+    forward = staticmethod(_weighted)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor | None, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:
+        x, weights, runs = ctx.saved_tensors
+        pullback: Any = torch.func.vjp(lambda x, w: _weighted(x, w, runs), x, weights)[1]
+        return *pullback(*grad_outputs), None
 
 
 def later(x: Tensor, tokens: int) -> Tensor:

@@ -66,15 +66,19 @@ def _apply(x: Tensor, log_decay: Tensor, runs: Tensor | None) -> Tensor:
 class _DecayingSums(torch.autograd.Function):
     """The recursion; its adjoint is the same recursion from the last token to the first."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, log_decay: Tensor, runs: Tensor | None) -> Tensor:
+    def forward(x: Tensor, log_decay: Tensor, runs: Tensor | None) -> Tensor:
         if takes(x):
-            sums = cast(Tensor, decaying_scan(x, log_decay, runs))
-        else:
-            by_blocks = x.device.type == "cpu" and not torch.compiler.is_compiling()
-            sums = (_scan if by_blocks else _double)(x, log_decay, runs)
-        ctx.save_for_backward(log_decay, runs, sums)
-        return sums
+            return cast(Tensor, decaying_scan(x, log_decay, runs))
+        by_blocks = x.device.type == "cpu" and not torch.compiler.is_compiling()
+        return (_scan if by_blocks else _double)(x, log_decay, runs)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, log_decay, runs = inputs
+        ctx.save_for_backward(log_decay, runs, output)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
