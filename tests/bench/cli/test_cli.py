@@ -136,7 +136,26 @@ def test_prepare_says_what_it_made(workplace, capsys):
         (["compare", "--recipe=nowhere.yaml"], "there is no recipe nowhere.yaml"),
         (["compare", "{}/key.yaml"], "does not accept option 'bogus'"),
         (["compare", "{}/recipe.yaml", "--training.steps", "3"], "--training.steps"),
-        (["compare", "{}/recipe.yaml", "--training.num_steps", "x"], "Got value: x"),
+        (
+            ["compare", "{}/recipe.yaml", "--training.num_steps", "x"],
+            "--training.num_steps must be a whole number, got x",
+        ),
+        (
+            ["compare", "{}/recipe.yaml", "--training.optimizer", "sgd"],
+            "must be one of 'adamw', 'muon', got sgd",
+        ),
+        (
+            ["compare", "{}/recipe.yaml", "--contestants", "{{b: {{kind: best, points: mlp}}}}"],
+            "--contestants: points must be a list, such as '[mlp]', got mlp",
+        ),
+        (
+            ["compare", "{}/recipe.yaml", "--contestants", "{{b: {{kind: best, point: mlp}}}}"],
+            "--contestants has no option 'point'",
+        ),
+        (
+            ["compare", "{}/recipe.yaml", "--backbone", "gpt2"],
+            "--backbone must be a mapping of names to values, got gpt2",
+        ),
         (["compare", "{}/recipe.yaml", "--training.num_steps", "0"], "must be >= 1, got 0"),
         (
             ["compare", "{}/recipe.yaml", "--seeds", "0,1"],

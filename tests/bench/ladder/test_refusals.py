@@ -20,6 +20,11 @@ from tests.bench.ladder.tiny_ladder import QUIET, recipe_of, values
     ("changes", "message"),
     [
         ({"sizes": {}}, "at least one size"),
+        (
+            {"sizes": {"s": "big"}},
+            "sizes.s: Input should be a mapping of names to values, got 'big'",
+        ),
+        ({"budgets": 5}, "budgets: Input should be a valid list, got 5"),
         ({"sizes": {"s": {}}, "budgets": [1, 2]}, r"at least 3 budgets .* got \[1.0, 2.0\]"),
         ({"controls": ["that"]}, "controls names that"),
         ({"budgets": [4, 2]}, r"budgets must be finite, > 0 and rise, got \[4.0, 2.0\]"),

@@ -49,10 +49,21 @@ _FIELDS: dict[str, type[data.CorpusConfig | training.Recipe]] = {
 }
 # Listed in the help of commands that take one.
 _NAMES: dict[str, Iterable[str]] = {"download": CATALOGUE, "prepare": data.CORPORA}
-# What the parser says of a value that is no list.
-_NO_LIST = re.compile(
-    r"""Parser key "([\w.]+)":.*Expected a <class 'list'>.*(?:Got|Given) value: (.+)""", re.DOTALL
-)
+# What the parser says of a value that has another type than its key needs.
+_KEY = re.compile(r'Parser key "([\w.]+)"')
+_TYPE = re.compile(r"Expected a (?:<class '(\w+)'>|typing.Literal\[(.+?)\])")
+_NO_MAPPING = re.compile("Not a valid subclass|Unable to load config|dot import path string")
+_VALUE = re.compile(r"(?:(?:Got|Given) value|import path string): (.+)|load config '(.+?)'")
+_NO_OPTION = re.compile("Option '(.+?)' is not accepted")
+_TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "list": "a list, such as '[{value}]'",
+    "dict": "a mapping of names to values",
+    "NoneType": "null",
+}
 _NO_OPTIONS = {"fields", "workers", "command"}
 _LATER_SECONDS = 3.0
 # For consoles that lack a character.
@@ -81,11 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _run(options.subcommand, options[options.subcommand], arguments)
     except ArgumentError as error:
         name = arguments[0] + " " if arguments and arguments[0] in COMMANDS else ""
-        words = str(error)
-        if found := _NO_LIST.search(words):
-            option, value = found.groups()
-            words = f"--{option} must be a list, such as '[{value}]', got {value}"
-        return _fail(f"{words} (see latentwave {name}--help)")
+        return _fail(f"{_in_words(str(error))} (see latentwave {name}--help)")
     except UserError as error:
         return _fail(str(error))
     except OSError as error:
@@ -102,6 +109,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tell(f"latentwave: interrupted{how}")
         return 130
     return 0
+
+
+def _in_words(saying: str) -> str:
+    """What the parser says, without the names of Python's types."""
+    key = "--" + ": ".join(dict.fromkeys(_KEY.findall(saying)))
+    if unknown := _NO_OPTION.search(saying):
+        return f"{key} has no option {unknown[1]!r}"
+    wanted = [
+        f"one of {values}" if values else _TYPES.get(name, name)
+        for name, values in _TYPE.findall(saying)
+    ]
+    if _NO_MAPPING.search(saying):
+        wanted.append(_TYPES["dict"])
+    found = _VALUE.search(saying)
+    if not wanted or not found:
+        return saying
+    value = found[1] or found[2]
+    words = " or ".join(dict.fromkeys(wanted)).format(value=value)
+    return f"{key} must be {words}, got {value}"
 
 
 def _parser() -> ArgumentParser:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import re
+import reprlib
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -11,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from latentwave.errors import UserError
 
 T = TypeVar("T")
+_MAPPING = re.compile(r"a (valid dictionary|dictionary or an instance of \w+)")
 
 
 @overload
@@ -47,7 +50,10 @@ def validated(value: Any, schema: Any, *, strict: bool = False) -> Any:
 def _first_fault(error: ValidationError) -> str:
     fault = error.errors(include_url=False, include_context=False)[0]
     place = ".".join(str(part) for part in fault["loc"])
-    return f"{place}: {fault['msg']}" if place else str(fault["msg"])
+    words = _MAPPING.sub("a mapping of names to values", fault["msg"])
+    if "should be" in words:
+        words += f", got {reprlib.repr(fault['input'])}"
+    return f"{place}: {words}" if place else words
 
 
 @functools.lru_cache(maxsize=64)
