@@ -162,6 +162,10 @@ def test_bad_lines_are_counted(tmp_path):
     path.write_bytes(path.read_bytes() + b'{"text": "\xff"}\n')
     with pytest.warns(UserWarning, match=r"parts of 1 of 1 .* 7 of 9 rows .*row 2: not JSON"):
         assert texts(whole(path, name="jsonl")) == ["good\nand more", "fine"]
+    for row, message in [('{"text": [3]}', r"'text' is \[3\], not a text"), ("7", "7 instead of")]:
+        lines(path, row, body("fine"))
+        with pytest.warns(UserWarning, match=f"1 of 2 rows hold no text; row 1: {message}"):
+            whole(path, name="jsonl")
     lines(path, body("x", "body"))
     with pytest.raises(
         UserError, match=r"a\.jsonl holds no texts: .* no field 'text', only body, id"
@@ -197,9 +201,7 @@ def test_tables_of_other_forms(tmp_path):
     kinds = {"a.csv": "csv", "b.tsv": "csv", "c.parquet": "parquet", "d": "datasets"}
     for name, kind in kinds.items():
         assert guess_corpus(tmp_path / name) == kind
-        with pytest.warns(
-            UserWarning, match=r"1 of 3 rows hold no text; row 2: 'text' is NoneType"
-        ):
+        with pytest.warns(UserWarning, match=r"1 of 3 rows hold no text; row 2: 'text' is empty"):
             assert texts(whole(tmp_path / name, name=kind)) == ["one", 'two, "2"']
         with pytest.raises(UserError, match=r"no field 'body', only (n, )?text"):
             whole(tmp_path / name, name=kind, text_field="body")

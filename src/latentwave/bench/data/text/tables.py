@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import reprlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,13 +48,15 @@ def _text_of(row: Any, field: str) -> str:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"not JSON ({error})") from error
     if not isinstance(record, dict):
-        raise ValueError(f"{type(record).__name__} instead of an object")
+        raise ValueError(f"{reprlib.repr(record)} instead of an object")
     if field not in record:
         names = ", ".join(str(name) for name in record)
         raise ValueError(f"no field {field!r}, only {names}: name another with text_field")
     text = record[field]
+    if text is None:  # such as a row of CSV that is too short
+        raise ValueError(f"{field!r} is empty")
     if not isinstance(text, str):
-        raise ValueError(f"{field!r} is {type(text).__name__}, not a text")
+        raise ValueError(f"{field!r} is {reprlib.repr(text)}, not a text")
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
