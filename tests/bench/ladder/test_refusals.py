@@ -9,6 +9,7 @@ from latentwave.bench.cli.main import main
 from latentwave.bench.ladder import (
     Ladder,
     assemble,
+    plan_ladder,
     read_ladder,
     run_ladder,
 )
@@ -100,6 +101,11 @@ def test_what_cannot_start_leaves_no_folder(finished, store, text, tmp_path):
     ladder = Ladder(recipe_of(text), store, tmp_path / "none")
     with pytest.raises(UserError, match="no size xl; it has s, m"):
         run_ladder(ladder, store, sizes=["xl"], console=QUIET)
+    with pytest.raises(UserError, match="at least one size of the ladder, got none; it has s, m"):
+        plan_ladder(ladder, store, sizes=[], console=QUIET)
+    for limit in (-1.0, math.nan):
+        with pytest.raises(UserError, match=rf"limit_minutes must be >= 0, got {limit}"):
+            run_ladder(ladder, store, limit_minutes=limit, console=QUIET)
     assert run_ladder(ladder, store, limit_minutes=0, console=QUIET) == 8
     assert not assemble(ladder, store).points
     assert not ladder.folder.exists()

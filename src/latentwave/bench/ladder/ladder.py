@@ -137,9 +137,11 @@ class Ladder:
 
     def cells(self, sizes: Sequence[str] | None = None) -> list[Cell]:
         """All that is trained, or that at some sizes."""
+        known = ", ".join(self.recipe.sizes)
+        if sizes is not None and not sizes:
+            raise UserError(f"name at least one size of the ladder, got none; it has {known}")
         unknown = [size for size in sizes or () if size not in self.recipe.sizes]
         if unknown:
-            known = ", ".join(self.recipe.sizes)
             raise UserError(f"the ladder has no size {', '.join(unknown)}; it has {known}")
         return [cell for cell in self.recipe.cells() if sizes is None or cell.size in sizes]
 

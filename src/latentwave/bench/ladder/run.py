@@ -37,10 +37,13 @@ def run_ladder(
         Units (a trunk with its branches, for a search or a seed) that are left to do.
 
     Raises:
-        UserError: for an existing folder (without resume), a run folder that holds another
-            recipe's run, a search in which every rate diverged, or a worker that died.
+        UserError: for an unknown size or none, an impossible limit, an existing folder (without
+            resume), a run folder that holds another recipe's run, a search in which every rate
+            diverged, or a worker that died.
     """
     console = console or Console(stderr=True)
+    if limit_minutes is not None and not limit_minutes >= 0:  # nan, which would never end, too
+        raise UserError(f"limit_minutes must be >= 0, got {limit_minutes}")
     folder = ladder.folder
     if folder.exists() and any(folder.iterdir()) and not resume:
         raise UserError(
