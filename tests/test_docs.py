@@ -33,8 +33,12 @@ def python_blocks(page):
 
 def run_code(code, folder):
     """What code prints in an interpreter of its own."""
+    return run_python(["-W", "ignore", "-c", code], folder)
+
+
+def run_python(arguments, folder):
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code],
+        [sys.executable, *arguments],
         capture_output=True,
         text=True,
         timeout=300,
@@ -50,10 +54,14 @@ def workplace(tmp_path_factory):
     return tmp_path_factory.mktemp("page")
 
 
-def test_the_code_of_the_readme_and_of_the_mixers_page_runs(workplace):
-    blocks = python_blocks("README.md")
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/mixers.md", "docs/data.md", "docs/training.md"]
+)
+def test_the_code_of_a_page_runs_by_itself(page, workplace, monkeypatch):
+    monkeypatch.setenv("LATENTWAVE_HOME", str(workplace / "home"))
+    blocks = python_blocks(page)
     assert blocks
-    run_code("\n".join([*blocks, "lw.detach(model)", *python_blocks("docs/mixers.md")]), workplace)
+    run_code("\n".join(blocks), workplace)
 
 
 def test_the_code_of_your_training_script_runs(workplace):
@@ -79,6 +87,12 @@ def test_bring_your_model_runs_with_its_harness_command_offline(workplace, monke
     assert "bits_per_byte" in capsys.readouterr().out
     figures = json.loads(Path("prose.json").read_text())
     assert 1 < figures["results"]["prose"]["bits_per_byte,none"] < 10
+    theirs = re.search(r"```sh\n(python -c .*?)```", read(page), flags=re.S).group(1)
+    printed = run_python(shlex.split(theirs.replace("\\\n", ""))[1:], workplace)
+    value = re.search(r"bits_per_byte\s*\|↓\s*\|\s*([\d.]+)", printed).group(1)
+    assert float(value) == pytest.approx(
+        figures["results"]["prose"]["bits_per_byte,none"], abs=1e-3
+    )
     assert main([*arguments[:2], "--tasks", "[other]", "--include_path", "tasks"]) == 2
     assert "knows no task other; known are: prose" in capsys.readouterr().err
 
