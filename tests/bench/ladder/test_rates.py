@@ -67,6 +67,17 @@ def test_each_budget_is_searched_and_widened_on_its_own(store, text, tmp_path, m
         assert own.training.learning_rate == 0.01 * unit.factor
 
 
+def test_a_search_that_diverges_everywhere_leaves_the_lowest_factor(
+    store, text, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Unit, "losses", lambda unit: dict.fromkeys(unit.budgets, math.nan))
+    monkeypatch.setattr(Unit, "is_finished", lambda unit: True)
+    search = {"factors": [0.5, 1.0], "sizes": ["s"], "widen": 1}
+    ladder = Ladder(recipe_of(text, search=search), store, tmp_path / "ladder")
+    assert set(ladder.factors(Cell("strong", "s", "it")).values()) == {0.25}
+    assert ladder.num_left(ladder.cells(["s"])) == 0
+
+
 @pytest.mark.slow
 def test_a_search_at_each_budget_ends_in_points_at_their_factors(store, text, tmp_path):
     changes = {"search": {"factors": [0.5, 4.0]}, "contestants": {"none": {}}}

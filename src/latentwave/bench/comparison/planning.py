@@ -104,21 +104,20 @@ def rate_beyond(losses: Mapping[float, float]) -> float | None:
     if len(rates) < 2:
         return None
     best = best_rate(losses)
-    best = rates[0] if best is None else best  # lower, where all diverged
     place = rates.index(best)
     inner = {0: 1, len(rates) - 1: -2}.get(place)
     return None if inner is None else float(f"{best * best / rates[inner]:.6g}")
 
 
-def best_rate(losses: Mapping[float, float]) -> float | None:
-    """The rate of the lowest final loss; None if every run diverged.
+def best_rate(losses: Mapping[float, float]) -> float:
+    """The rate of the lowest final loss; the lowest rate if every run diverged.
 
     Example:
         >>> best_rate({1e-3: 2.5, 2e-3: 2.4, 4e-3: float("nan")})
         0.002
     """
-    finite = {rate: loss for rate, loss in losses.items() if math.isfinite(loss)}
-    return min(finite, key=finite.__getitem__) if finite else None
+    finite = [rate for rate, loss in losses.items() if math.isfinite(loss)]
+    return min(finite, key=losses.__getitem__) if finite else min(losses)
 
 
 def tuning_recipes(
@@ -152,11 +151,6 @@ def choose_rates(recipe: Recipe, final_losses: FinalLosses) -> tuple[Recipe, dic
     for name, losses in _by_contestant(final_losses).items():
         contestant, rates = contestants[name], list(losses)
         chosen = best_rate(losses)
-        if chosen is None:
-            raise UserError(
-                f"contestant {name!r} diverged with every learning rate of the grid {rates}: add "
-                "lower ones to tuning.learning_rates"
-            )
         contestants[name] = dataclasses.replace(contestant, learning_rate=chosen)
         found[name] = RateSearch(
             losses={f"{rate:g}": loss for rate, loss in losses.items()},

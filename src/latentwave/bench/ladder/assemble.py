@@ -17,6 +17,7 @@ from latentwave.bench.comparison.clock import (
     write_measured,
 )
 from latentwave.bench.comparison.cost import contestant_cost
+from latentwave.bench.comparison.planning import best_rate
 from latentwave.bench.data import TokenStore
 from latentwave.bench.ladder.ladder import Ladder
 from latentwave.bench.ladder.multipliers import (
@@ -170,7 +171,7 @@ def _searches(ladder: Ladder) -> list[RateSearch]:
     found = []
     for cell in filter(ladder.is_searched, ladder.searches):
         for budget, losses in ladder.search_losses(cell).items():
-            chosen = ladder.best_factor(cell, losses)
+            chosen = best_rate(losses)
             search = RateSearch(
                 **cell._asdict(),
                 budget=budget,

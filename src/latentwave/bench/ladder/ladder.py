@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +114,7 @@ class Ladder:
         """
         source = self.searched(cell)
         best = {
-            budget: self.best_factor(source, losses)
-            for budget, losses in self.search_losses(source).items()
+            budget: best_rate(losses) for budget, losses in self.search_losses(source).items()
         }
 
         def factor(budget: float) -> float:
@@ -124,16 +123,6 @@ class Ladder:
             return best[min(best, key=lambda each: abs(math.log(each / budget)))]
 
         return {budget: factor(budget) for budget in self.rung(cell).budgets}
-
-    def best_factor(self, cell: Cell, losses: Mapping[float, float]) -> float:
-        """The factor that ended lowest in a search for a cell."""
-        best = best_rate(losses)
-        if best is None:
-            raise UserError(
-                f"every learning rate of the search for {'/'.join(cell)} diverged "
-                f"({', '.join(f'{each:g}' for each in losses)}): add lower search.factors"
-            )
-        return best
 
     def cells(self, sizes: Sequence[str] | None = None) -> list[Cell]:
         """All that is trained, or that at some sizes."""
