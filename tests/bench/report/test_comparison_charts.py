@@ -64,6 +64,10 @@ def test_short_and_diverged_curves_have_what_can_be_drawn(kept):
         values["contestants"]["wavelet"][key]["mean"] = None
     results = typed(values)
     assert "ema" in named(drawn(loss_chart(results, "steps")))
+    # What it gained before it diverged is not where it ended.
+    assert [line.get_label() for line in named(drawn(gap_chart(results))).values()][:-1] == (
+        ["wavelet —"] * bool(kept)
+    )
     assert "wavelet" not in named(drawn(pareto_chart(results, "flops")))
     for contestant in values["contestants"].values():
         contestant["curve"] = contestant["curve"][:1]

@@ -146,7 +146,8 @@ def gap_chart(results: Results) -> Chart | None:
             late = tokens >= min(_START * extent, tokens[-1])  # early on, seeds lie far apart
             values += gain[:, late].ravel().tolist()
             band(axes, tokens, gain.min(axis=0), gain.max(axis=0), slot)
-            label = f"{labels[name]} {gain_cell(Estimate(mean=mean[-1]))}"
+            ended = results.contestants[name].gain.mean is not None  # else a run diverged
+            label = f"{labels[name]} {gain_cell(Estimate(mean=mean[-1] if ended else None))}"
             axes.plot(tokens, mean, **line(slot), label=label)
         axes.axhline(0.0, **DASHED)
         margin = 0.04 * (max(values) - min(values)) or 0.01
