@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tomllib
+import types
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,17 @@ def test_a_broken_bench_is_not_called_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "latentwave.bench.cli.main", None)
     with pytest.raises(ModuleNotFoundError):
         main()
+
+
+def test_an_interrupt_while_the_bench_is_imported_is_one_line(monkeypatch, capsys):
+    class Interrupted(types.ModuleType):
+        def __getattr__(self, name):
+            raise KeyboardInterrupt
+
+    module = Interrupted("main")
+    monkeypatch.setitem(sys.modules, "latentwave.bench.cli.main", module)
+    assert main() == 130
+    assert capsys.readouterr().err == "latentwave: interrupted\n"
 
 
 def test_the_library_imports_only_what_it_requires():

@@ -20,6 +20,9 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
+    except KeyboardInterrupt:  # these imports take seconds
+        print("latentwave: interrupted", file=sys.stderr)
+        return 130
     return run()
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 
 import pytest
 import yaml
@@ -251,6 +252,20 @@ def test_an_interrupted_command_says_how_to_go_on(workplace, monkeypatch, capsys
     command, path = arguments
     assert run(command, workplace / path) == 130
     assert capsys.readouterr().err.endswith(line)
+
+
+def test_an_interrupt_that_python_ignores_still_ends_the_command(workplace, monkeypatch, capsys):
+    class Interrupted:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    def wait(*arguments, **options):
+        Interrupted()
+        time.sleep(30)
+
+    monkeypatch.setattr("latentwave.bench.training.load_run", wait)
+    assert run("evaluate", workplace / "out" / "none-seed0") == 130
+    assert capsys.readouterr().err == "latentwave: interrupted\n"
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])

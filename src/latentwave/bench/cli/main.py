@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import _thread
 import codecs
+import contextlib
 import inspect
 import itertools
 import re
 import shlex
 import sys
+import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
@@ -66,6 +69,7 @@ _TYPES = {
 }
 _NO_OPTIONS = {"fields", "workers", "command"}
 _LATER_SECONDS = 3.0
+_AGAIN_SECONDS = 0.1
 # For consoles that lack a character.
 _PLAIN = {"×": "x", "÷": "/", "−": "-", "–": "-", "—": "-", "’": "'", "…": "...", "→": "->"}
 
@@ -87,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="latentwave.plain")
     try:
         options = _parser().parse_args(_with_recipe_option(arguments))
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _interrupts_reach_it():
             warnings.showwarning = _warn
             _run(options.subcommand, options[options.subcommand], arguments)
     except ArgumentError as error:
@@ -128,6 +132,29 @@ def _in_words(saying: str) -> str:
     value = found[1] or found[2]
     words = " or ".join(dict.fromkeys(wanted)).format(value=value)
     return f"{key} must be {words}, got {value}"
+
+
+@contextlib.contextmanager
+def _interrupts_reach_it() -> Iterator[None]:
+    """Repeat Ctrl-C where it came during a destructor or the callback of a weak reference.
+
+    Python prints exceptions there and goes on, and torch's callbacks are called all the time.
+    """
+    before = sys.unraisablehook
+
+    def again(ignored: sys.UnraisableHookArgs) -> None:
+        if ignored.exc_type is not KeyboardInterrupt:
+            before(ignored)
+            return
+        timer = threading.Timer(_AGAIN_SECONDS, _thread.interrupt_main)
+        timer.daemon = True
+        timer.start()
+
+    sys.unraisablehook = again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _parser() -> ArgumentParser:
