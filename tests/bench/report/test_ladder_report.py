@@ -8,6 +8,7 @@ from rich.console import Console
 from latentwave.bench.ladder import read_ladder
 from latentwave.bench.ladder.results import Interval
 from latentwave.bench.report import print_ladder
+from latentwave.bench.report.ladder import headline
 from latentwave.bench.report.ladder_charts import ladder_charts
 from tests.processes import ROOT
 
@@ -44,6 +45,19 @@ def test_a_rate_at_an_end_of_its_grid_is_marked_and_explained():
     assert "# strong, learning rates\n* an end of the grid" in shown
     assert "wavelet               0.1M  8*" in shown
     assert "an end of the grid" not in printed("ladder-paper")
+
+
+def test_a_ladder_without_multipliers_says_why():
+    results = read_ladder(ROOT / "results" / "ladder-text")
+    lawless = [each.model_copy(update={"tokens": None}) for each in results.multipliers]
+    plain = [each for each in results.points if each.contestant == "none"]
+    assert plain
+    for change, words in (
+        ({"multipliers": lawless}, "too few for a law"),
+        ({"multipliers": []}, "diverged or are left"),
+        ({"multipliers": [], "points": plain}, "No contestant has been trained"),
+    ):
+        assert words in headline(results.model_copy(update=change))
 
 
 def test_a_far_extrapolation_does_not_flatten_what_was_measured():

@@ -29,6 +29,7 @@ from latentwave.bench.report.ladder_tables import (
     verdict_tables,
 )
 from latentwave.bench.report.page import Page, Section, make_table, print_table
+from latentwave.bench.training import BASELINE
 
 _METHOD = (
     "Every point is the end of a training run whose learning rate was annealed to zero. Intervals "
@@ -88,11 +89,25 @@ def ladder_page(results: LadderResults) -> Page:
     )
 
 
+def _without_multipliers(results: LadderResults) -> str:
+    setting = next(iter(results.recipe["settings"]))
+    if any(each.setting == setting for each in results.multipliers):
+        return (
+            "No multiplier can be given: the plain decoder’s ends of training are too few for a "
+            "law, or fit none."
+        )
+    if any(each.setting == setting and each.contestant != BASELINE for each in results.points):
+        return (
+            "No contestant can be compared: its runs or the plain decoder’s diverged or are left."
+        )
+    return "No contestant has been trained beside the plain decoder yet."
+
+
 def headline(results: LadderResults) -> str:
     """One sentence: what the contestant that gains most at the largest size buys there."""
     own = of_the_headline(results)
     if not own:
-        return "No contestant has been trained beside the plain decoder yet."
+        return _without_multipliers(results)
     sizes = list(results.recipe["sizes"])
     best = max(own, key=lambda m: (sizes.index(m.size), m.budget, m.gain.mean))
     beyond = ", by extrapolation" if best.extrapolated else ""
