@@ -262,6 +262,7 @@ def test_an_interrupt_that_python_ignores_still_ends_the_command(workplace, monk
     def wait(*arguments, **options):
         Interrupted()
         time.sleep(30)
+        pytest.fail("it went on")
 
     monkeypatch.setattr("latentwave.bench.training.load_run", wait)
     assert run("evaluate", workplace / "out" / "none-seed0") == 130

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import _thread
 import codecs
 import contextlib
 import inspect
 import itertools
 import re
 import shlex
+import signal
 import sys
 import threading
 import time
@@ -146,7 +146,8 @@ def _interrupts_reach_it() -> Iterator[None]:
         if ignored.exc_type is not KeyboardInterrupt:
             before(ignored)
             return
-        timer = threading.Timer(_AGAIN_SECONDS, _thread.interrupt_main)
+        main_thread = threading.main_thread().ident
+        timer = threading.Timer(_AGAIN_SECONDS, signal.pthread_kill, (main_thread, signal.SIGINT))
         timer.daemon = True
         timer.start()
 
