@@ -3,6 +3,8 @@
 import concurrent.futures
 import dataclasses
 import io
+import multiprocessing
+import os
 import signal
 import subprocess
 import sys
@@ -126,6 +128,19 @@ def test_progress_of_all_runs_together(monkeypatch, experiment, tmp_path, termin
         assert "3/3" in shown.getvalue()
     else:
         assert shown.getvalue() == "2 of 3 runs finished\n3 of 3 runs finished\n"
+
+
+def interrupt_parent(seconds):
+    os.kill(os.getppid(), signal.SIGINT)
+    time.sleep(seconds)
+
+
+def test_an_interrupt_does_not_wait_for_the_runs_of_workers():
+    with pytest.raises(KeyboardInterrupt):
+        list(Workers(jobs=2).each(interrupt_parent, [60.0]))
+    for process in multiprocessing.active_children():
+        process.join(20)
+    assert not multiprocessing.active_children()
 
 
 @pytest.mark.slow
