@@ -24,6 +24,7 @@ from transformers.utils import logging
 
 from latentwave.bench import comparison, data, training
 from latentwave.bench.cli import corpora, evaluation, generate, runs
+from latentwave.bench.cli.parser_errors import in_words
 from latentwave.bench.cli.shared import tell
 from latentwave.bench.data.download import CATALOGUE
 from latentwave.errors import UserError
@@ -52,21 +53,6 @@ _FIELDS: dict[str, type[data.CorpusConfig | training.Recipe]] = {
 }
 # Listed in the help of commands that take one.
 _NAMES: dict[str, Iterable[str]] = {"download": CATALOGUE, "prepare": data.CORPORA}
-# What the parser says of a value that has another type than its key needs.
-_KEY = re.compile(r'Parser key "([\w.]+)"')
-_TYPE = re.compile(r"Expected a (?:<class '(\w+)'>|typing.Literal\[(.+?)\])")
-_NO_MAPPING = re.compile("Not a valid subclass|Unable to load config|dot import path string")
-_VALUE = re.compile(r"(?:(?:Got|Given) value|import path string): (.+)|load config '(.+?)'")
-_NO_OPTION = re.compile("Option '(.+?)' is not accepted")
-_TYPES = {
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "str": "text",
-    "list": "a list, such as '[{value}]'",
-    "dict": "a mapping of names to values",
-    "NoneType": "null",
-}
 _NO_OPTIONS = {"fields", "workers", "command"}
 _LATER_SECONDS = 3.0
 _AGAIN_SECONDS = 0.1
@@ -96,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _run(options.subcommand, options[options.subcommand], arguments)
     except ArgumentError as error:
         name = arguments[0] + " " if arguments and arguments[0] in COMMANDS else ""
-        return _fail(f"{_in_words(str(error))} (see latentwave {name}--help)")
+        return _fail(f"{in_words(str(error))} (see latentwave {name}--help)")
     except UserError as error:
         return _fail(str(error))
     except OSError as error:
@@ -113,25 +99,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tell(f"latentwave: interrupted{how}")
         return 130
     return 0
-
-
-def _in_words(saying: str) -> str:
-    """What the parser says, without the names of Python's types."""
-    key = "--" + ": ".join(dict.fromkeys(_KEY.findall(saying)))
-    if unknown := _NO_OPTION.search(saying):
-        return f"{key} has no option {unknown[1]!r}"
-    wanted = [
-        f"one of {values}" if values else _TYPES.get(name, name)
-        for name, values in _TYPE.findall(saying)
-    ]
-    if _NO_MAPPING.search(saying):
-        wanted.append(_TYPES["dict"])
-    found = _VALUE.search(saying)
-    if not wanted or not found:
-        return saying
-    value = found[1] or found[2]
-    words = " or ".join(dict.fromkeys(wanted)).format(value=value)
-    return f"{key} must be {words}, got {value}"
 
 
 @contextlib.contextmanager
