@@ -6,7 +6,7 @@ import re
 
 # What the parser says of a value that has another type than its key needs.
 _KEY = re.compile(r'Parser key "([\w.]+)"')
-_TYPE = re.compile(r"Expected a (?:<class '(\w+)'>|typing.Literal\[(.+?)\])")
+_TYPE = re.compile(r"Expected (?:a )?(?:<class '(\w+)'>|typing.Literal\[(.+?)\])")
 _NO_MAPPING = re.compile("Not a valid subclass|Unable to load config|dot import path string")
 _VALUE = re.compile(r"(?:(?:Got|Given) value|import path string): (.+)|load config '(.+?)'")
 _NO_OPTION = re.compile("Option '(.+?)' is not accepted")
