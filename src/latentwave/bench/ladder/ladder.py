@@ -113,9 +113,7 @@ class Ladder:
         It is the best one of the budget that is nearest among those of the search.
         """
         source = self.searched(cell)
-        best = {
-            budget: best_rate(losses) for budget, losses in self.search_losses(source).items()
-        }
+        best = {budget: best_rate(losses) for budget, losses in self.search_losses(source).items()}
 
         def factor(budget: float) -> float:
             if not best:
