@@ -97,7 +97,7 @@ def test_a_file_in_the_folder_s_place_is_refused_before_anything_is_measured(wor
         (["{}/none", "--text", "Zebra"], "'Z' (U+005A) at position 0 is not"),
         (["{}/none", "--text", "w"], "the text has 1 tokens"),
         (["{}/none", "--num_windows", "0"], "num_windows must be >= 1, got 0"),
-        (["{}/none", "--split", "all"], "Got value: all"),
+        (["{}/none", "--split", "all"], "must be one of 'train', 'validation', 'test', got all"),
     ],
 )
 def test_mistakes_get_one_line_and_exit_code_2(workplace, arguments, message, capsys):
