@@ -209,6 +209,11 @@ def _(grad: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
 
 
 class _Filterbank(torch.autograd.Function):
+    """The gradients, which `torch.func` cannot transform if they are registered with an operator.
+
+    The signatures of both forward passes are written out for the compiler, which counts arguments.
+    """
+
     generate_vmap_rule = True
 
     @staticmethod

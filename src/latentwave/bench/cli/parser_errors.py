@@ -23,7 +23,10 @@ _TYPES = {
 
 def in_words(saying: str) -> str:
     """What the parser says, without the names of Python's types."""
-    key = "--" + ": ".join(dict.fromkeys(_KEY.findall(saying)))
+    keys = dict.fromkeys(_KEY.findall(saying))
+    if not keys:
+        return saying
+    key = "--" + ": ".join(keys)
     if unknown := _NO_OPTION.search(saying):
         return f"{key} has no option {unknown[1]!r}"
     wanted = [

@@ -38,8 +38,7 @@ def run_ladder(
 
     Raises:
         UserError: for an unknown size or none, an impossible limit, an existing folder (without
-            resume), a run folder that holds another recipe's run, a search in which every rate
-            diverged, or a worker that died.
+            resume), a run folder that holds another recipe's run, or a worker that died.
     """
     console = console or Console(stderr=True)
     if limit_minutes is not None and not limit_minutes >= 0:  # nan, which would never end, too
