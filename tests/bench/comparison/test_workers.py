@@ -143,6 +143,19 @@ def test_an_interrupt_does_not_wait_for_the_runs_of_workers():
     assert not multiprocessing.active_children()
 
 
+def interrupt_itself(seconds):
+    try:
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(seconds)
+    except KeyboardInterrupt:
+        time.sleep(seconds)  # as code that takes it for an error does
+
+
+def test_an_interrupt_ends_a_worker_that_would_ignore_it():
+    with pytest.raises(UserError, match="a worker process died"):
+        list(Workers(jobs=2).each(interrupt_itself, [1.0]))
+
+
 @pytest.mark.slow
 def test_a_killed_comparison_goes_on_where_it_stopped(experiment, compared, tmp_path):
     recipe, store = experiment
