@@ -12,6 +12,7 @@ from latentwave.functional import (
     causal_moving_average,
     decaying_sums,
     dilated_fir,
+    dynamic_fir,
     noncausal_filterbank,
     orthogonal_lowpass,
     pyramid_sum,
@@ -36,6 +37,11 @@ def cascade(x, runs=None):
     return causal_cascade(x, DB2.to(x), groups, runs)
 
 
+def dynamic(x, taps, runs=None):
+    """The kernels of 3 taps of each token and channel, or of each token, as a matrix."""
+    return dynamic_fir(x, taps.unflatten(2, (3, taps.shape[2] // 3)), runs=runs)
+
+
 # Functions of x and of parameters whose shapes depend on its shape (B, T, C).
 LINEAR = {
     "moving average": (average("zero"), lambda B, T, C: []),
@@ -52,6 +58,8 @@ LINEAR = {
     "300 taps": (causal_fir, lambda B, T, C: [(C, 300)]),
 }
 OPERATIONS = LINEAR | {
+    "dynamic": (dynamic, lambda B, T, C: [(B, T, 3 * C)]),
+    "dynamic of all channels": (dynamic, lambda B, T, C: [(B, T, 3)]),
     "filterbank": (
         lambda *inputs, runs=None: causal_filterbank(*inputs, runs, **SCALES),
         lambda B, T, C: [(6, 8), (6,)],
@@ -160,7 +168,7 @@ def test_transforms_of_torch_func(name):
     runs = three_documents(3, 21)
 
     def loss(signal, documents, *parameters):
-        each = [p.unsqueeze(0) if p.dim() == 2 and p.shape == (21, 6) else p for p in parameters]
+        each = [p.unsqueeze(0) if p.dim() == 2 and p.shape[0] == 21 else p for p in parameters]
         return function(signal.unsqueeze(0), *each, runs=documents.unsqueeze(0)).square().sum()
 
     of_all = tuple(i for i in range(len(inputs) + 1) if i != 1)

@@ -1,7 +1,9 @@
+import functools
+
 import pytest
 import torch
 
-from latentwave.functional import causal_fir, fir_forms, segment_runs
+from latentwave.functional import causal_fir, dynamic_fir, fir, fir_forms, segment_runs
 from tests.comparing import with_gradients
 from tests.functional.references import random_runs, slow_fir
 
@@ -46,8 +48,8 @@ def test_history_leaves_out_the_first_outputs(outputs, documents, K):
 @pytest.mark.parametrize("K", [3, 12])
 def test_second_derivatives(K, documents, monkeypatch):
     # Small thresholds lead a small example through the block transforms.
-    for name in ("LAG_TAPS", "GRAM_TAPS"):
-        monkeypatch.setattr(fir_forms, name, 1)
+    monkeypatch.setattr(fir, "LAG_TAPS", 1)
+    monkeypatch.setattr(fir_forms, "GRAM_TAPS", 1)
     for name in ("DIRECT_TAPS", "DOCUMENT_DIRECT_TAPS"):
         monkeypatch.setattr(fir_forms, name, 2)
     x = torch.randn(1, 9, 2, dtype=torch.float64, requires_grad=True)
@@ -55,6 +57,18 @@ def test_second_derivatives(K, documents, monkeypatch):
     runs = segment_runs(torch.tensor([[0, 0, 0, 0, 1, 1, 1, 1, 0]])) if documents else None
 
     assert torch.autograd.gradgradcheck(lambda *args: causal_fir(*args, runs=runs), (x, taps))
+
+
+@pytest.mark.parametrize("documents", [False, True])
+@pytest.mark.parametrize("history", [0, 1, 4])
+def test_all_derivatives_of_a_changing_filter(history, documents):
+    x = torch.randn(1, history + 5, 4, dtype=torch.float64, requires_grad=True)
+    runs = random_runs(1, history + 5, mean_length=3) if documents else None
+    for groups in (2, 4):
+        taps = torch.randn(1, 5, 3, groups, dtype=torch.float64, requires_grad=True)
+        filtered = functools.partial(dynamic_fir, runs=runs)
+        assert torch.autograd.gradcheck(filtered, (x, taps), check_forward_ad=True)
+        assert torch.autograd.gradgradcheck(filtered, (x, taps), check_fwd_over_rev=True)
 
 
 @pytest.mark.parametrize("K", [4, 64, 300])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import torch
@@ -12,7 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from latentwave.functional.averages import SINGLE_OUTPUTS, accumulation_dtype
-from latentwave.functional.fir_forms import LAG_TAPS, convolve, correlate
+from latentwave.functional.fir_forms import convolve, correlate
+
+LAG_TAPS = 8
+"""Up to this many taps, one pass over memory per tap beats a depthwise convolution."""
 
 
 def causal_fir(
@@ -66,11 +69,12 @@ def causal_fir(
     if B == 0 or C == 0 or outputs == 0:
         # An empty sum that keeps gradients to the inputs defined.
         return x[:, history:] * taps.sum()
-    if taps.shape[1] <= LAG_TAPS and torch.compiler.is_compiling():
-        # Rows of neighbouring channels, because compiled loads with a stride are slow.
-        return _shifted_sum(x, taps.T.contiguous().unbind(0), runs, outputs)
-    if outputs <= SINGLE_OUTPUTS and history > 0:
+    compiling = torch.compiler.is_compiling()
+    if outputs <= SINGLE_OUTPUTS and history > 0 and not (compiling and taps.shape[1] <= LAG_TAPS):
         return _single_outputs(x, taps, runs, outputs)
+    if taps.shape[1] <= LAG_TAPS:
+        # Rows of neighbouring channels, because loads with a stride are slow.
+        return _shifted_sum(x, taps.T.contiguous().unbind(0), runs, outputs)
     return _convolve(x, taps[:, :T], runs)[:, history:]
 
 
@@ -158,23 +162,82 @@ def _single_outputs(x: Tensor, taps: Tensor, runs: Tensor | None, outputs: int) 
 
 
 def _shifted_sum(x: Tensor, factors: Sequence[Tensor], runs: Tensor | None, outputs: int) -> Tensor:
-    """Σ_k factors[k] · x(t−k), one multiply-add per tap, which compilers can fuse.
+    """Σ_k factors[k] · x(t−k).
 
     x is (B, history + outputs, …), each factor broadcasts to (B, outputs, …).
     """
-    history, wide = x.shape[1] - outputs, accumulation_dtype(x.dtype)
-    missing = max(0, len(factors) - 1 - history)
-    signal = F.pad(x, [*[0, 0] * (x.dim() - 2), missing, 0]).to(wide)
+    missing = max(0, len(factors) - 1 - (x.shape[1] - outputs))
+    signal = F.pad(x, [*[0, 0] * (x.dim() - 2), missing, 0])
     documents = None if runs is None else F.pad(runs, (missing, 0), value=-1)
-    terms = []
-    for k, factor in enumerate(factors):
-        start = missing + history - k
-        term = signal[:, start : start + outputs] * factor.to(wide)
-        if documents is not None and runs is not None and k > 0:
-            same_document = documents[:, start : start + outputs] == runs[:, history:]
-            term = term * same_document.view(*same_document.shape, *[1] * (x.dim() - 2))
-        terms.append(term)
-    return functools.reduce(torch.add, terms).to(x.dtype)
+    if torch.compiler.is_compiling():  # which fuses these operations
+        wide = accumulation_dtype(x.dtype)
+        lags = _lags(signal.to(wide), documents, outputs, len(factors))
+        terms = [_masked(lag, same) * factors[k].to(wide) for k, (lag, same) in enumerate(lags)]
+        return functools.reduce(torch.add, terms).to(x.dtype)
+    return cast(Tensor, _ShiftedSum.apply(signal, documents, outputs, *factors))  # type: ignore[no-untyped-call]
+
+
+def _lags(
+    signal: Tensor, documents: Tensor | None, outputs: int, count: int
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """x(t−k) of the last tokens t for k < count, and whether t−k is in the document of t."""
+    newest = signal.shape[1] - outputs
+    for start in range(newest, newest - count, -1):
+        lag = signal[:, start : start + outputs]
+        if documents is None or start == newest:
+            yield lag, None
+        else:
+            same = documents[:, start : start + outputs] == documents[:, newest:]
+            yield lag, same.view(*same.shape, *[1] * (signal.dim() - 2))
+
+
+def _masked(x: Tensor, mask: Tensor | None) -> Tensor:
+    return x if mask is None else x * mask
+
+
+class _ShiftedSum(torch.autograd.Function):
+    """The sum over lags in place; autograd's own derivative would write each lag several times."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(signal: Tensor, documents: Tensor | None, outputs: int, *factors: Tensor) -> Tensor:
+        wide = accumulation_dtype(signal.dtype)
+        first, *others = _lags(signal.to(wide), documents, outputs, len(factors))
+        y = first[0] * factors[0].to(wide)
+        for (lag, same), factor in zip(others, factors[1:], strict=True):
+            y.addcmul_(_masked(lag, same), factor.to(wide))
+        return y.to(signal.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        signal, documents, ctx.outputs, *factors = inputs
+        ctx.save_for_backward(signal, documents, *factors)
+        ctx.save_for_forward(signal, documents, *factors)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        signal, documents, *factors = ctx.saved_tensors
+        wide = accumulation_dtype(signal.dtype)
+        grad = grad_outputs[0].to(wide)
+        grad_signal = grad.new_zeros(signal.shape)
+        grad_factors: list[Tensor | None] = [None] * len(factors)
+        shifted = _lags(grad_signal, documents, ctx.outputs, len(factors))
+        lags = _lags(signal.to(wide), documents, ctx.outputs, len(factors))
+        for k, ((lag, same), (grad_lag, _)) in enumerate(zip(lags, shifted, strict=True)):
+            own, factor = _masked(grad, same), factors[k]
+            grad_lag.addcmul_(own, factor.to(wide))
+            if ctx.needs_input_grad[3 + k]:
+                grad_factors[k] = (own * lag).sum_to_size(factor.shape).to(factor.dtype)
+        return grad_signal.to(signal.dtype), None, None, *grad_factors
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        signal, documents, *factors = ctx.saved_tensors
+        along_signal, _, _, *along_factors = tangents
+        inputs = [(along_signal, factors), (signal, along_factors)]  # the sum is linear in each
+        first, second = (_ShiftedSum.apply(x, documents, ctx.outputs, *f) for x, f in inputs)  # type: ignore[no-untyped-call]
+        return cast(Tensor, first + second)
 
 
 def _convolve(x: Tensor, taps: Tensor, runs: Tensor | None) -> Tensor:

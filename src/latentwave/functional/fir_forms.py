@@ -19,8 +19,6 @@ from torch.nn import functional as F
 
 from latentwave.functional.averages import full_precision
 
-LAG_TAPS = 8
-"""Up to this many taps, one pass over memory per tap beats a depthwise convolution."""
 DIRECT_TAPS = 128
 """The crossover: this many taps are summed directly, later ones use block FFTs.
 
@@ -77,7 +75,7 @@ def _chunks(x: Tensor, num_taps: int) -> Iterator[tuple[int, int]]:
 def _convolve_chunk(x: Tensor, taps: Tensor, runs: Tensor | None) -> Tensor:
     K = min(taps.shape[1], x.shape[1])
     direct = _direct_taps(runs)
-    if K <= LAG_TAPS or (runs is not None and direct >= K):
+    if runs is not None and direct >= K:
         return _by_lags(x, taps[:, :K], runs)
     T = x.shape[1]
     # Channels first: tokens contiguous, for the convolution and the FFTs alike.
@@ -106,8 +104,6 @@ def _correlate_chunk(x: Tensor, y: Tensor, num_taps: int, runs: Tensor | None) -
     K = min(num_taps, x.shape[1])
     if runs is not None:
         found = _correlation_with_borders(x, y, K, runs)
-    elif K <= LAG_TAPS:
-        found = _correlation_by_lags(x, y, K, None)
     else:
         found = _correlation_by_frames(x, y, K)
     return F.pad(found, (0, num_taps - K))
@@ -124,12 +120,10 @@ def _tail_parts(num_taps: int, direct: int) -> Iterator[tuple[int, int]]:
         low *= 4
 
 
-def _by_lags(x: Tensor, taps: Tensor, runs: Tensor | None) -> Tensor:
+def _by_lags(x: Tensor, taps: Tensor, runs: Tensor) -> Tensor:
     y = x * taps[:, 0]
     for k in range(1, min(taps.shape[1], x.shape[1])):
-        earlier = x[:, :-k]
-        if runs is not None:
-            earlier = earlier * (runs[:, k:] == runs[:, :-k]).unsqueeze(-1)
+        earlier = x[:, :-k] * (runs[:, k:] == runs[:, :-k]).unsqueeze(-1)
         y[:, k:].addcmul_(earlier, taps[:, k])
     return y
 
@@ -141,13 +135,11 @@ def _by_convolution(signal: Tensor, taps: Tensor) -> Tensor:
         return F.conv1d(F.pad(signal, (K - 1, 0)), taps.flip(1).unsqueeze(1), groups=C)
 
 
-def _correlation_by_lags(x: Tensor, y: Tensor, num_taps: int, runs: Tensor | None) -> Tensor:
+def _correlation_by_lags(x: Tensor, y: Tensor, num_taps: int, runs: Tensor) -> Tensor:
     T = x.shape[1]
     products = []
     for k in range(num_taps):
-        product = y[:, k:] * x[:, : T - k]
-        if runs is not None:
-            product = product * (runs[:, k:] == runs[:, : T - k]).unsqueeze(-1)
+        product = y[:, k:] * x[:, : T - k] * (runs[:, k:] == runs[:, : T - k]).unsqueeze(-1)
         products.append(product.sum((0, 1)))
     return torch.stack(products, dim=1)
 
