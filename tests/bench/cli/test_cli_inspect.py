@@ -15,13 +15,15 @@ from tests.tiny import tiny_recipe, write_text
 
 @pytest.fixture(scope="module")
 def workplace(home):
-    """Three finished runs, one of them on another text, and one that is not."""
+    """Finished runs, one of them on another text and one on other splits, and one that is not."""
     (home / "others.txt").write_text(write_text(home / "words.txt").read_text() + "QZ")
-    for name, text in (("none", "words"), ("adaptive", "words"), ("other", "others")):
-        contestant = {"other": "none"}.get(name, name)
+    given_texts = {"none": "words", "adaptive": "words", "other": "others", "resplit": "words"}
+    for name, text in given_texts.items():
+        contestant = "adaptive" if name == "adaptive" else "none"
         recipe = tiny_recipe(home / f"{text}.txt", contestants=CONTESTANTS)
         (home / "recipe.yaml").write_text(yaml.safe_dump(recipe.to_dict()))
         given = ["--contestant", contestant, "--output", home / name]
+        given += ["--corpus.test", "0.3"] if name == "resplit" else []
         assert run("train", home / "recipe.yaml", *given) == 0
     shutil.copytree(home / "adaptive", home / "unfinished")
     shutil.rmtree(home / "unfinished" / "model")
@@ -94,6 +96,7 @@ def test_a_file_in_the_folder_s_place_is_refused_before_anything_is_measured(wor
         (["{}/unfinished"], "is not finished: go on with latentwave train"),
         (["{}/none", "--against", "{}/unfinished"], "is not finished"),
         (["{}/none", "--against", "{}/other"], "reads other tokens than"),
+        (["{}/adaptive", "--against", "{}/resplit"], "or on other splits of it: name a run on"),
         (["{}/none", "--text", "Zebra"], "'Z' (U+005A) at position 0 is not"),
         (["{}/none", "--text", "w"], "the text has 1 tokens"),
         (["{}/none", "--num_windows", "0"], "num_windows must be >= 1, got 0"),

@@ -29,11 +29,11 @@ def through(mixer):
     return kernels_of("m", mixer), passage
 
 
+@pytest.mark.parametrize("gated", [False, True])
 @pytest.mark.parametrize("kind", ["filterbank", "adaptive_filterbank"])
-def test_sub_bands_add_up_to_what_the_bank_adds(kind):
-    mixer = build_mixer(
-        kind, channels=CHANNELS, context_length=CONTEXT, num_filters=6, kernel_sizes=[4, 8]
-    )
+def test_sub_bands_add_up_to_what_the_bank_adds(kind, gated):
+    sizes = {"channels": CHANNELS, "context_length": CONTEXT, "gated": gated}
+    mixer = build_mixer(kind, num_filters=6, kernel_sizes=[4, 8], **sizes)
     with torch.no_grad():
         kernels, passage = through(mixer)
         # Taps beyond a filter's own scale are never read: as they would be after training.

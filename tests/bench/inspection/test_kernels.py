@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from safetensors.torch import save_file
 from torch import nn
 
 from latentwave.bench.inspection import kernels_of, named_mixers
+from latentwave.bench.report.inspection_charts import _taps
 from latentwave.bench.training import ContestantConfig, build_model
 from latentwave.bench.training.snapshots import mixer_parameters
 from latentwave.errors import UserError
@@ -58,6 +60,14 @@ def test_rows_of_a_filterbank_are_its_filters():
     assert windows == [[4, 8, 16][index // 2] for index in kernels.indices]
     # The longest filters are the lowest ones.
     assert windows == sorted(windows, reverse=True)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_taps_that_read_the_future_are_not_shown_as_lags(causal):
+    kernels = kernels_of("m", build("filterbank", kernel_sizes=[4, 8], causal=causal))
+    axes = Figure().subplots()
+    _taps(kernels).draw(axes)
+    assert axes.get_xlabel() == ("lag [tokens]" if causal else "tap, around each token")
 
 
 def test_the_residual_and_the_gate_belong_to_what_a_channel_goes_through():

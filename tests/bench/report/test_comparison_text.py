@@ -257,6 +257,9 @@ def test_cautions():
     values["tuning"]["none"]["num_steps"] = 500
     values["tuning"]["wavelet"]["num_steps"] = values["contestants"]["wavelet"]["num_steps"] = 300
     assert "short runs" not in " ".join(cautions(typed(values)))
+    values["contestants"]["wavelet"]["curve"][-1]["losses"][0] = None
+    (said,) = [each for each in cautions(typed(values)) if "diverged" in each]
+    assert said.startswith(f"wavelet diverged with 1 of {len(values['seeds'])} seeds")
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def token_maps(mixer: Mixer, kernels: Kernels, passage: Passage) -> list[TokenMa
     """What a mixer does at each token of a passage.
 
     - Of a filterbank: its time-frequency mask a_m(t), if that follows the tokens, and the mean
-      over channels of a_m(t) · ReLU((h_m * x)(t)), what sub-band m adds to a channel.
+      over channels of a_m(t) · ReLU((h_m * x)(t)) and its gate, what sub-band m adds to it.
     - Of a mixer whose taps follow the token, for each lag: the root mean square over the channels
       of its taps and of their products with x(t − lag), what the lag adds to a channel.
     - Of all others, the root mean square of the outputs over the channels that share a kernel.
@@ -129,8 +129,9 @@ def _sub_bands(
         scale = weights.float().cpu().numpy().T[kernels.indices]
         title = "time-frequency mask a(t)"
         maps.append(TokenMap(title=title, rows="kernel", values=scale, signed=True))
+    gate: Any = 1.0 if mixer.fade_gate is None else mixer.fade_gate
     bands = (
-        causal_fir(x, mixer.analysis[index].expand(mixer.channels, -1), runs=runs)[0].relu()
+        causal_fir(x, mixer.analysis[index].expand(mixer.channels, -1), runs=runs)[0].relu() * gate
         for index in kernels.indices.tolist()
     )
     activity = np.stack([band.mean(dim=-1).float().cpu().numpy() for band in bands]) * scale

@@ -23,7 +23,8 @@ from latentwave.bench.inspection.activity import (
 )
 from latentwave.bench.inspection.kernels import Kernels, kernels_of, named_mixers
 from latentwave.bench.inspection.losses import LossBin, losses_by_position, losses_overall
-from latentwave.bench.training import is_classifier
+from latentwave.bench.training import is_classifier, read_record
+from latentwave.bench.training.files import digest
 from latentwave.errors import UserError
 from latentwave.hub import all_mixers
 
@@ -89,20 +90,14 @@ def inspect_runs(
         on_stage: is told in words what comes next.
 
     Raises:
-        UserError: for runs whose tokens differ, a classifier beside another run, a split without
-            tokens, a number of windows below 1.
+        UserError: for runs whose tokens or corpora differ, a classifier beside another run, a
+            split without tokens, a number of windows below 1.
     """
     if num_windows < 1:
         raise UserError(f"num_windows must be >= 1, got {num_windows}")
-    first, *others = runs
-    for run in runs if others else ():
-        if is_classifier(run.model):
-            raise UserError(f"{run.folder} is a classifier: it is inspected alone")
-        if not run.codec.same_tokens(first.codec):
-            raise UserError(
-                f"{run.folder} reads other tokens than {first.folder}: name a run on the same "
-                "corpus with --against"
-            )
+    first = runs[0]
+    if len(runs) > 1:
+        _check_together(runs)
     on_stage("kernels")
     mixers = named_mixers(first.model)
     kernels = [kernels_of(name, mixer, first.folder) for name, mixer in mixers.items()]
@@ -142,6 +137,29 @@ def token_texts(codec: Codec, tokens: NDArray[Any]) -> list[str]:
         "".join(_VISIBLE.get(c, c if c.isprintable() else f"\\x{ord(c):02x}") for c in text or "∅")
         for text in codec.token_names(tokens)
     ]
+
+
+def _check_together(runs: Sequence[InspectedRun]) -> None:
+    first = runs[0]
+    for run in runs:
+        if is_classifier(run.model):
+            raise UserError(f"{run.folder} is a classifier: it is inspected alone")
+        if not run.codec.same_tokens(first.codec):
+            raise UserError(
+                f"{run.folder} reads other tokens than {first.folder}: name a run on the same "
+                "corpus with --against"
+            )
+        if len({corpus for each in (first, run) if (corpus := _corpus(each.folder))}) > 1:
+            raise UserError(
+                f"{run.folder} was trained on another corpus than {first.folder}, or on other "
+                "splits of it: name a run on the same with --against"
+            )
+
+
+def _corpus(folder: Path) -> str:
+    """What a run was trained on, wherever it lay; nothing if the folder does not say."""
+    corpus = read_record(folder).get("corpus", {})
+    return digest(corpus | {"config": corpus["config"] | {"path": None}}) if corpus else ""
 
 
 def _measure(seen: Inspection, windows: GridWindows, on_stage: Callable[[str], object]) -> None:

@@ -29,7 +29,7 @@ class Kernels:
     For a mixer that filters each channel by itself they are what a channel goes through from
     input to output, residual and gate included; equal ones stand once. Where the taps follow the
     token, they are those of a token of zeros, the part that all tokens share. For a filterbank
-    they are its analysis filters. Tap 0 is on the current token.
+    they are its analysis filters. Tap 0 is on the current token, or on the newest that is read.
     """
 
     name: str  # of the mixer among the model's modules
@@ -44,6 +44,7 @@ class Kernels:
     weights: Float[np.ndarray, " N"] | None  # a_m of a filterbank with fixed weights
     centre: Float[np.ndarray, " N"]  # frequency, cycles per token, see `centre_and_bandwidth`
     bandwidth: Float[np.ndarray, " N"]  # cycles per token
+    causal: bool  # else filters are centred on their token
     steps: Int[np.ndarray, " S"]  # of training, at which parameters were kept; may be empty
     history: Float[np.ndarray, "S N K"]  # the taps then, rows as in `taps`
 
@@ -139,6 +140,7 @@ def kernels_of(name: str, mixer: Mixer, run: Path | None = None) -> Kernels:
         weights=None if weights is None else _array(weights)[rows],
         centre=centre[order],
         bandwidth=bandwidth[order],
+        causal=getattr(mixer, "causal", True),
         steps=np.array(list(snapshots), dtype=np.int64),
         history=history[:, rows],
     )

@@ -119,14 +119,19 @@ def join_words(parts: Sequence[str]) -> str:
 def in_words(value: object) -> str:
     """A value out of a recipe or a record, for people: neither Python nor JSON.
 
+    Of a mapping what is null or empty is left out: the default holds, which is not "none".
+
     Example:
-        >>> in_words({"kind": "ema", "points": ["qkv", "mlp"], "options": {"bias": None}})
-        'kind ema, points (qkv, mlp), options (bias none)'
+        >>> in_words({"kind": "ema", "points": ["qkv", "mlp"], "options": {"bias": False}})
+        'kind ema, points (qkv, mlp), options (bias no)'
+        >>> in_words({"positions": None, "options": {}, "dropout": 0.0})
+        'dropout 0'
         >>> in_words([{"name": "a.txt", "num_bytes": 12}, {"name": "b.txt", "num_bytes": 9}])
         'name a.txt, num_bytes 12; name b.txt, num_bytes 9'
     """
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_inner(each)}".rstrip() for key, each in value.items())
+        told = {key: each for key, each in value.items() if each not in (None, {}, [], ())}
+        return ", ".join(f"{key} {_inner(each)}".rstrip() for key, each in told.items())
     if isinstance(value, list | tuple):
         apart = "; " if any(isinstance(each, Mapping) for each in value) else ", "
         return apart.join(in_words(each) for each in value)

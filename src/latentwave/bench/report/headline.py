@@ -214,6 +214,12 @@ def cautions(results: Results) -> list[str]:
             "seconds are doubtful. Time them again on an idle one: compare … --resume "
             "--time_again."
         )
+    for name, own in results.contestants.items():
+        if lost := sum(loss is None for loss in own.curve[-1].losses):
+            found.append(
+                f"{name} diverged with {lost} of {len(results.seeds)} seeds: it has no final loss "
+                "here. Lower its learning rate."
+            )
     ends = [name for name, own in results.tuning.items() if own.at_end_of_grid]
     if ends:
         found.append(

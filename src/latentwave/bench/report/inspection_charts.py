@@ -135,7 +135,8 @@ def _taps(kernels: Kernels) -> Chart:
         heat_map(axes, shown / np.where(peak > 0, peak, 1.0), -1.0, 1.0, "RdBu_r")
         cut = f", first {_MOST_TAPS}" if kernels.taps.shape[1] > _MOST_TAPS else ""
         lags = range(0, shown.shape[1], max(1, math.ceil(shown.shape[1] / 6)))
-        axes.set(title=kernels.label, xlabel=f"lag [tokens]{cut}", xticks=lags)
+        what = "lag [tokens]" if kernels.causal else "tap, around each token"
+        axes.set(title=kernels.label, xlabel=f"{what}{cut}", xticks=lags)
         _name_rows(axes, kernels, "centre frequency")
 
     alt = f"Heat map of the taps of {len(shown)} kernels, {kernels.label}, each scaled to ±1."

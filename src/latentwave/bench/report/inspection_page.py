@@ -82,7 +82,7 @@ def _lead(inspection: Inspection) -> str:
     if inspection.overall.difference is None:
         return f"{names[0]}: {inspection.overall.losses[0].value:.3f} nats per token."
     gap = inspection.overall.difference.value
-    if not abs(gap) > 2 * inspection.overall.difference.error:
+    if not abs(gap) > 2 * inspection.overall.difference.error or f"{abs(gap):.3f}" == "0.000":
         return f"{names[0]} and {names[1]} cannot be told apart by their losses here."
     word = "less" if gap < 0 else "more"
     return f"{names[0]} needs {abs(gap):.3f} nats per token {word} than {names[1]}."

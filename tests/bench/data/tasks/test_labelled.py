@@ -277,12 +277,17 @@ def test_other_rules_are_another_store():
     ("options", "message"),
     [
         ({"name": "movie-reviews", "path": "/missing"}, "there is no folder /missing"),
-        ({"name": "spoken-digits", "path": "."}, "no recordings named like"),
-        ({"name": "movie-reviews", "path": "."}, "holds no reviews"),
+        ({"name": "spoken-digits", "path": "empty"}, "no recordings named like"),
+        ({"name": "movie-reviews", "path": "empty"}, "holds no reviews"),
+        ({"name": "imdb", "path": "train"}, "train has no folder test .* as movie-reviews"),
     ],
 )
 def test_folders_that_hold_nothing_of_the_kind(options, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    for folder in ("pos", "neg"):
+        (tmp_path / "train" / folder).mkdir(parents=True)
+        (tmp_path / "train" / folder / "1.txt").write_text("fine")
     with pytest.raises(UserError, match=message):
         prepare(CorpusConfig(**options))
 

@@ -54,7 +54,8 @@ def imdb(config: CorpusConfig) -> Corpus:
     """
     root = corpus_root(config)
     if find_file(root, "train.tsv") is None and find_file(root, "test.tsv") is None:
-        return reviews(config, f"{_REVIEWS}, or the tables train.tsv and test.tsv")
+        what = f"{_REVIEWS}, or the tables train.tsv and test.tsv"
+        return reviews(config, what, needs_test=True)
     paths = _require_files(root, ["train.tsv", "test.tsv"], "name the folder of the two tables")
 
     def examples() -> Iterator[Document]:
@@ -73,7 +74,7 @@ def imdb(config: CorpusConfig) -> Corpus:
     return LabelledRows(examples, SENTIMENTS, files, (config.validation, 0.0))
 
 
-def reviews(config: CorpusConfig, what: str = _REVIEWS) -> Corpus:
+def reviews(config: CorpusConfig, what: str = _REVIEWS, needs_test: bool = False) -> Corpus:
     """Film reviews by their bytes: text files in folders `pos` and `neg`.
 
     With folders `train` and `test` above them (aclImdb) the test stays the test.
@@ -89,6 +90,11 @@ def reviews(config: CorpusConfig, what: str = _REVIEWS) -> Corpus:
         if folder in ("neg", "pos") and "__MACOSX" not in above:
             labels[name] = int(folder == "pos")
             published |= {name: above[-1]} if above[-1] in ("train", "test") else {}
+    if needs_test and "test" not in published.values():
+        raise UserError(
+            f"{root} has no folder test with folders pos and neg in it, so it is not IMDB: name "
+            "the folder aclImdb, or read reviews without a test of their own as movie-reviews"
+        )
     labels = {name: labels[name] for name in published or labels}
     free = [name for name in labels if published.get(name) != "test"]
     shares = (config.validation, 0.0 if published else config.test)
