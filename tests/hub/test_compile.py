@@ -17,7 +17,7 @@ import latentwave as lw
 from latentwave.hub import all_mixers, decoder_layers
 from latentwave.hub.points import POINTS
 from tests.hub import models
-from tests.hub.models import BACKBONES, DEAF_BACKBONES, cache_of, tokens
+from tests.hub.models import BACKBONES, DEAF_BACKBONES, cache_of, chunked, padded, tokens
 
 pytestmark = pytest.mark.unchecked
 
@@ -84,6 +84,27 @@ def test_attached_and_detached_after_compilation(backbone):
     assert not torch.allclose(run(ids).logits, before)
     check(run, lw.detach(model), ids, [False])
     torch.testing.assert_close(run(ids).logits, before)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("attached_first", [True, False])
+def test_layers_wrapped_one_by_one(attached_first):
+    original, ids = plain().eval(), tokens(2, 20)
+    eager = mixed(copy.deepcopy(original))
+    model = copy.deepcopy(eager if attached_first else original)
+    layers = model.model.layers
+    for index, layer in enumerate(layers):
+        layers[index] = torch.compile(layer, backend="eager", dynamic=True)
+    if not attached_first:
+        for own, other in zip(all_mixers(mixed(model)), all_mixers(eager), strict=True):
+            own.mixer.load_state_dict(other.mixer.state_dict())
+    documents = (torch.arange(20) // 7).expand(2, -1)
+    for inputs in (padded(ids), {"input_ids": ids, "segment_ids": documents}):
+        found, wanted = (each(**inputs, use_cache=False).logits for each in (model, eager))
+        torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(chunked(model, ids, (0, 9, 20)), eager(ids).logits)
+    lw.detach(model)
+    torch.testing.assert_close(model(ids).logits, original(ids).logits)
 
 
 def test_option_sets_on_one_class():

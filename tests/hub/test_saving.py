@@ -1,5 +1,6 @@
 import json
 
+import accelerate
 import pytest
 import torch
 
@@ -25,6 +26,14 @@ def test_mixers_alone_come_back(backbone, kind, attached, tmp_path):
     assert again is plain
     assert torch.equal(again(ids).logits, model(ids).logits)
     assert again.config.latentwave == model.config.latentwave
+
+
+def test_mixers_that_are_not_in_memory_are_neither_loaded_nor_saved(tmp_path):
+    lw.save_mixers(mixed(gpt2(), "short_conv"), tmp_path)
+    offloaded = accelerate.cpu_offload(mixed(gpt2(), "short_conv"), torch.device("cpu"))
+    for move in (lw.load_mixers, lw.save_mixers):
+        with pytest.raises(UserError, match="on the meta device, because .* has offloaded it"):
+            move(offloaded, tmp_path)
 
 
 def test_the_files_are_small_and_replaced_whole(tmp_path):

@@ -38,6 +38,8 @@ class MixedPart(_Watching):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Mix the input, run the module, mix the output."""
+        if not isinstance(self, MixedPart):  # detached since `torch.compile` stored this method
+            return type(self).__call__(self, *args, **kwargs)
         layer, sites = self._mixed_at
         for site in sites:
             if site.before and args:
@@ -61,6 +63,8 @@ class MixedLayer(_Watching):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the layer; the call is an argument, so that gradient checkpointing keeps it."""
+        if not isinstance(self, MixedLayer):  # detached since `torch.compile` stored this method
+            return type(self).__call__(self, *args, **kwargs)
         if self._mixed_at[0] is not self:
             raise UserError(
                 f"this {type(self).__name__} is a copy of a layer with mixers: copy the whole "
@@ -85,7 +89,8 @@ class MixedLayer(_Watching):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the layer, then its mixers."""
-        call = kwargs.pop(_CALL, None)
+        # `torch.compile(layer)` before attach stored the plain `__call__`, which passes none.
+        call = kwargs.pop(_CALL) if _CALL in kwargs else call_of(self, args, kwargs)
         if call is not CURRENT.call:  # the backward pass runs it again
             with use_call(call):
                 return self._run(args, kwargs)

@@ -109,6 +109,8 @@ class MixedDecoder(MixedModel):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the decoder."""
+        if not isinstance(self, MixedDecoder):  # detached since `torch.compile` stored this method
+            return type(self).__call__(self, *args, **kwargs)
         kwargs |= dict(zip(self._mixed_arguments, args, strict=False))
         entries = list(getattr(self, self._mixed_list))
         if len(entries) != len(self._mixed_entries) or any(

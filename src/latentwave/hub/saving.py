@@ -116,11 +116,17 @@ def _without_adapters(model: nn.Module) -> nn.Module:
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers of the mixers, with names that do not depend on wrappers."""
-    return {
+    found = {
         f"{each.layer_index}.{each.name}.{name}": tensor
         for each in all_mixers(model)
         for name, tensor in each.mixer.state_dict(keep_vars=True).items()
     }
+    if any(tensor.is_meta for tensor in found.values()):
+        raise UserError(
+            f"mixers of this {type(model).__name__} are on the meta device, because it is not "
+            "loaded yet or accelerate has offloaded it: save and load them where it is in memory"
+        )
+    return found
 
 
 def _width(model: nn.Module, entry: Mapping[str, Any]) -> int:
