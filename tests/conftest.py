@@ -6,6 +6,7 @@ Where beartype is missing, all tests run without checks.
 """
 
 import os
+import signal
 from importlib.util import find_spec
 
 import pytest
@@ -38,6 +39,11 @@ def pytest_xdist_auto_num_workers() -> int:
 # Tiny tensors are slower on several threads; the environment may ask for them all the same.
 if "OMP_NUM_THREADS" not in os.environ:
     torch.set_num_threads(1)
+
+
+# Shells let what they start in the background ignore interrupts; some tests send them.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
