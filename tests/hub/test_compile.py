@@ -86,15 +86,28 @@ def test_attached_and_detached_after_compilation(backbone):
     torch.testing.assert_close(run(ids).logits, before)
 
 
+def wrapped(module):
+    return torch.compile(module, backend="eager", dynamic=True)
+
+
+def wrap(model, part):
+    """Put a module's wrapper into its place, as scripts do that compile only a part."""
+    for layer in model.model.layers if part == "mlp" else ():
+        layer.mlp = wrapped(layer.mlp)
+    for index, layer in enumerate(model.model.layers if part == "layers" else ()):
+        model.model.layers[index] = wrapped(layer)
+    if part == "decoder":
+        model.model = wrapped(model.model)
+
+
 @torch.no_grad()
+@pytest.mark.parametrize("part", ["decoder", "layers", "mlp"])
 @pytest.mark.parametrize("attached_first", [True, False])
-def test_layers_wrapped_one_by_one(attached_first):
+def test_parts_that_are_wrapped(attached_first, part):
     original, ids = plain().eval(), tokens(2, 20)
     eager = mixed(copy.deepcopy(original))
     model = copy.deepcopy(eager if attached_first else original)
-    layers = model.model.layers
-    for index, layer in enumerate(layers):
-        layers[index] = torch.compile(layer, backend="eager", dynamic=True)
+    wrap(model, part)
     if not attached_first:
         for own, other in zip(all_mixers(mixed(model)), all_mixers(eager), strict=True):
             own.mixer.load_state_dict(other.mixer.state_dict())

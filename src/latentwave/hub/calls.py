@@ -24,6 +24,7 @@ class Call:
         streams: the same for the layers of models inside `streaming`, by layer.
         segment_ids: (B, T), the documents of packed sequences.
         padding: which tokens are padding; None if none are.
+        decoder: the transformers decoder whose pass it is; None if the user made it.
         from_user: set by `documents` or `streaming`, for all models that run inside.
         backward_pass: the backward pass that the call was made in, −1 outside of any.
     """
@@ -35,12 +36,14 @@ class Call:
         padding: Padding | None = None,
         *,
         streams: Mapping[nn.Module, MixerStates] | None = None,
+        decoder: nn.Module | None = None,
         from_user: bool = False,
     ) -> None:
         self.states = states
         self.streams = streams or {}
         self.segment_ids = segment_ids
         self.padding = padding
+        self.decoder = decoder
         self.from_user = from_user
         self.backward_pass = _backward_pass()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import torch.nn.functional as F
@@ -12,7 +13,7 @@ from transformers import DynamicCache, PretrainedConfig
 
 from latentwave.errors import UserError
 from latentwave.hub.cache import CACHE_ARGUMENTS, cache_argument, states_in
-from latentwave.hub.calls import Call, call_by_user, use_call, user_call
+from latentwave.hub.calls import CURRENT, Call, call_by_user, use_call, user_call
 from latentwave.hub.mixed_layers import check_layers
 from latentwave.hub.padding import Padding, find_documents, find_padding
 from latentwave.hub.swapping import Swapped, swap_class
@@ -28,9 +29,12 @@ class MixedModel(Swapped):
         documents through the thread's call: many heads do not pass extra arguments on.
         """
         super().__init_subclass__(**options)
-        if "_swapped_from" not in vars(cls) or issubclass(cls, MixedDecoder):
+        if "_swapped_from" not in vars(cls):
             return
         plain: Any = cls._swapped_from.forward
+        if issubclass(cls, MixedDecoder):
+            cls.forward = _bypassed(plain)
+            return
         signature = inspect.signature(plain)
         *named, last = signature.parameters.values()
         if last.kind is not inspect.Parameter.VAR_KEYWORD:
@@ -111,6 +115,11 @@ class MixedDecoder(MixedModel):
         """Run the decoder."""
         if not isinstance(self, MixedDecoder):  # detached since `torch.compile` stored this method
             return type(self).__call__(self, *args, **kwargs)
+        return self._in_call(super().__call__, args, kwargs)
+
+    def _in_call(
+        self, run: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         kwargs |= dict(zip(self._mixed_arguments, args, strict=False))
         entries = list(getattr(self, self._mixed_list))
         if len(entries) != len(self._mixed_entries) or any(
@@ -119,7 +128,7 @@ class MixedDecoder(MixedModel):
             check_layers(self)
             self._mixed_entries = entries
         with use_call(self._call_from(kwargs)):
-            return super().__call__(**kwargs)
+            return run(**kwargs)
 
     def _call_from(self, kwargs: dict[str, Any]) -> Call | None:
         given = (kwargs.get(name) for name in CACHE_ARGUMENTS)
@@ -160,7 +169,20 @@ class MixedDecoder(MixedModel):
             segment_ids = find_documents(mask, tokens.shape[1])
         real = find_padding(mask, tokens.shape[1], cache, config)
         padding = outer.padding if real is None else Padding.of(real)
-        return Call(states, segment_ids, padding)
+        return Call(states, segment_ids, padding, decoder=self)
+
+
+def _bypassed(plain: Any) -> Any:
+    """The forward of a decoder, which `torch.compile(decoder)` before attach runs by itself."""
+
+    @functools.wraps(plain)
+    def forward(self: MixedDecoder, *args: Any, **kwargs: Any) -> Any:
+        call = CURRENT.call
+        if call is not None and call.decoder is self:
+            return plain(self, *args, **kwargs)
+        return self._in_call(functools.partial(plain, self), args, kwargs)
+
+    return forward
 
 
 def mix_decoder(module: nn.Module, config: PretrainedConfig) -> None:

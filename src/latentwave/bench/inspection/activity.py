@@ -97,7 +97,7 @@ def token_maps(mixer: Mixer, kernels: Kernels, passage: Passage) -> list[TokenMa
     """What a mixer does at each token of a passage.
 
     - Of a filterbank: its time-frequency mask a_m(t), if that follows the tokens, and the mean
-      over channels of a_m(t) · ReLU((h_m * x)(t)) and its gate, what sub-band m adds to it.
+      over channels of a_m(t) · ReLU((h_m * x)(t)) · gate, what sub-band m adds.
     - Of a mixer whose taps follow the token, for each lag: the root mean square over the channels
       of its taps and of their products with x(t − lag), what the lag adds to a channel.
     - Of all others, the root mean square of the outputs over the channels that share a kernel.

@@ -23,8 +23,7 @@ from latentwave.bench.inspection.activity import (
 )
 from latentwave.bench.inspection.kernels import Kernels, kernels_of, named_mixers
 from latentwave.bench.inspection.losses import LossBin, losses_by_position, losses_overall
-from latentwave.bench.training import is_classifier, read_record
-from latentwave.bench.training.files import digest
+from latentwave.bench.training import corpus_of, is_classifier, read_record
 from latentwave.errors import UserError
 from latentwave.hub import all_mixers
 
@@ -149,17 +148,12 @@ def _check_together(runs: Sequence[InspectedRun]) -> None:
                 f"{run.folder} reads other tokens than {first.folder}: name a run on the same "
                 "corpus with --against"
             )
-        if len({corpus for each in (first, run) if (corpus := _corpus(each.folder))}) > 1:
+        here, there = (corpus_of(read_record(each.folder)) for each in (run, first))
+        if here and there and here != there:
             raise UserError(
                 f"{run.folder} was trained on another corpus than {first.folder}, or on other "
                 "splits of it: name a run on the same with --against"
             )
-
-
-def _corpus(folder: Path) -> str:
-    """What a run was trained on, wherever it lay; nothing if the folder does not say."""
-    corpus = read_record(folder).get("corpus", {})
-    return digest(corpus | {"config": corpus["config"] | {"path": None}}) if corpus else ""
 
 
 def _measure(seen: Inspection, windows: GridWindows, on_stage: Callable[[str], object]) -> None:

@@ -27,7 +27,13 @@ from latentwave.bench.training.recipe import (
     read_recipe_file,
     recipe_from_dict,
 )
-from latentwave.bench.training.result import RunResult, check_folder, read_record, read_result
+from latentwave.bench.training.result import (
+    RunResult,
+    check_folder,
+    corpus_of,
+    read_record,
+    read_result,
+)
 from latentwave.bench.training.run import describe_run, train
 from latentwave.bench.training.settings import TrainingConfig
 
@@ -43,6 +49,7 @@ __all__ = [
     "build_model",
     "check_folder",
     "continue_tokens",
+    "corpus_of",
     "describe_environment",
     "describe_run",
     "evaluate_loss",

@@ -96,7 +96,8 @@ def check_folder(folder: Path, record: dict[str, Any]) -> None:
         raise UserError(f"{folder} exists and is not a run of latentwave: choose another --output")
     before, wanted = _comparable(read_record(folder)), _comparable(record)
     if before.get("corpus", {}).get("sha256") == wanted.get("corpus", {}).get("sha256"):
-        before, wanted = _without_path(before), _without_path(wanted)  # it may have moved
+        # It may have moved.
+        before, wanted = (each | {"corpus": corpus_of(each)} for each in (before, wanted))
     changed = [
         key + differences(before.get(key), wanted.get(key))
         for key in before | wanted
@@ -140,10 +141,11 @@ def _changes(known: dict[str, Any], wanted: dict[str, Any], group: str = "") -> 
             yield f"{group}{key} {there} there, {here} here"
 
 
-def _without_path(record: dict[str, Any]) -> dict[str, Any]:
+def corpus_of(record: dict[str, Any]) -> dict[str, Any]:
+    """What a run was trained on and how it was split, wherever it lay; empty if not recorded."""
     corpus: dict[str, Any] = record.get("corpus", {})
     config = {key: value for key, value in corpus.get("config", {}).items() if key != "path"}
-    return record | {"corpus": corpus | {"config": config}}
+    return corpus | {"config": config} if corpus else {}
 
 
 def _comparable(record: dict[str, Any]) -> dict[str, Any]:
