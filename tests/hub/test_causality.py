@@ -1,5 +1,8 @@
+import functools
+
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 
 import latentwave as lw
 from latentwave.errors import UserError
@@ -79,6 +82,26 @@ def test_a_leak_that_only_gradients_show():
         lw.assert_causal(model)
 
 
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        functools.partial(torch.compile, backend="eager"),
+        functools.partial(
+            get_peft_model, peft_config=LoraConfig(target_modules=["c_attn"], fan_in_fan_out=True)
+        ),
+    ],
+    ids=["compile", "peft"],
+)
+def test_wrapped_models(wrap):
+    model = wrap(mixed(gpt2(), "wavelet"))
+    lw.assert_causal(model)
+    decoder_layers(model)[1].register_forward_hook(leak)
+    with pytest.raises(CausalityError, match="decoder layer 1 with its mixer leaks"):
+        lw.assert_causal(model)
+
+
 def test_too_few_tokens():
+    with pytest.raises(UserError, match=r"input_ids must be \(B, T\), got \(8,\)"):
+        lw.assert_causal(gpt2(), torch.arange(8))
     with pytest.raises(UserError, match="num_tokens must be >= 2.*got 1"):
         lw.assert_causal(gpt2(), num_tokens=1)

@@ -116,6 +116,8 @@ MISTAKES = [
     (lambda: nn.Linear(2, 2), {}, "not a transformers model: pass the path"),
     (llama, {"layers": "model.layers"}, "is a transformers model: drop layers='model.layers'"),
     (lambda: torch.compile(llama()), {"layers": "model.layers"}, "is a transformers model"),
+    (llama, {"channels": 16}, "drop channels=16: it goes with layers"),
+    (llama, {"mixer": "kv_shift", "heads": "kk"}, "v_proj needs heads with the letter 'v'.*'kk'"),
     (Decoder, {}, 'Decoder is not a transformers model.*layers="transf'),
     (Decoder, {"layers": "transformer.h"}, "pass context_length"),
     (Decoder, PLAIN | {"layers": "blocks"}, "'blocks'; its lists of modules are transformer.h"),

@@ -221,6 +221,21 @@ def test_autocast(case):
 
 
 @EVERY_CASE
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_parameters_may_have_another_dtype_than_the_signal(case, dtype):
+    mixer = build_case(case).float()
+    x = signal(1, T, dtype=dtype).requires_grad_()
+    y = mixer(x)
+    assert y.dtype == dtype
+    assert_same(y, mixer(x.float()), share=0.05)
+    y.square().sum().backward()
+    assert all(p.grad.isfinite().all() for p in [x, *mixer.parameters()])
+    step = mixer(x[:, :1].detach(), state=mixer.new_state())
+    assert step.dtype == dtype
+    assert_same(step, y[:, :1], share=0.05)
+
+
+@EVERY_CASE
 def test_gradient_checkpointing(case):
     mixer, x = double(case), signal(1, T).requires_grad_()
     checkpointed = functools.partial(checkpoint, mixer, use_reentrant=False)

@@ -77,7 +77,7 @@ def attach(
             before the activation. "mlp_output": what the MLP returns, before it is added.
         context_length: number of tokens the mixers are built for; default: from the model
             configuration (`max_position_embeddings`, `block_size`).
-        channels: D, the width between layers; default: from the configuration or a norm.
+        channels: only with `layers`: D, the width between layers; default: that of a norm.
         **options: options of the mixer.
 
     Returns:
@@ -130,6 +130,8 @@ def attach(
             "layers are found by its configuration, and only then do the mixers know of its "
             "cache, padding and documents; to choose layers, pass placement"
         )
+    if layers is None and channels is not None:
+        raise UserError(f"drop channels={channels!r}: it goes with layers, for plain models")
     decoder = find_decoder(model) if layers is None else plain_decoder(model, layers, channels)
     if decoder.config is not None:
         check_form(decoder, between=any("block" in one.points for one in placed))

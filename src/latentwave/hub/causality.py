@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from latentwave.errors import UserError
 from latentwave.hub.attached import all_mixers, is_attached
-from latentwave.hub.decoder import decoder_layers, eval_mode, find_decoder
+from latentwave.hub.decoder import decoder_layers, eval_mode, find_decoder, unwrapped
 from latentwave.hub.mixed_layers import sites_of
 from latentwave.mixers import Mixer
 
@@ -42,7 +42,8 @@ def assert_causal(
 
     Args:
         model: a transformers decoder, with or without mixers, any other model that maps token
-            ids to (B, T, …), or a single mixer. It is run in eval mode and left unchanged.
+            ids to (B, T, …), or a single mixer. It is run in eval mode and left unchanged; inside
+            `torch.compile` or PEFT, the model in there is run.
         input_ids: (B, T), the tokens to start from; default: random ones from the vocabulary of
             a transformers decoder.
         num_tokens: T of the random sequences; default: 64, or the model's
@@ -54,14 +55,18 @@ def assert_causal(
     Raises:
         CausalityError: if an output depends on a later token; says which layer, how, and by how
             much.
-        UserError: if there are fewer than two tokens, if a model outside transformers gets no
-            input_ids or has no embedding for them, or if layers with mixers take (T, B, D).
+        UserError: if there are fewer than two tokens, if input_ids are not (B, T), if a model
+            outside transformers gets none or has no embedding for them, or if layers with mixers
+            take (T, B, D).
 
     Example:
         >>> from latentwave.mixers import build_mixer
         >>> assert_causal(build_mixer("wavelet", channels=4, context_length=8))
     """
+    model = unwrapped(model)
     if input_ids is not None:
+        if input_ids.dim() != 2:
+            raise UserError(f"input_ids must be (B, T), got {tuple(input_ids.shape)}")
         num_tokens = input_ids.shape[1]
     elif num_tokens is None:
         num_tokens = min(64, _longest(model))

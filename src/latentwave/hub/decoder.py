@@ -263,7 +263,13 @@ def _head_counts(config: PretrainedConfig) -> tuple[int, int]:
     return num_heads, next(filter(None, named), num_heads)
 
 
-def uncompiled(layer: nn.Module) -> nn.Module:
-    """The layer inside the wrapper of `torch.compile`, or the layer itself."""
-    inner = getattr(layer, "_orig_mod", layer)
-    return inner if isinstance(inner, nn.Module) else layer
+def uncompiled(module: nn.Module) -> nn.Module:
+    """The module inside the wrapper of `torch.compile`, or the module itself."""
+    inner = getattr(module, "_orig_mod", module)
+    return inner if isinstance(inner, nn.Module) else module
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model inside the wrappers of PEFT and `torch.compile`, or the model itself."""
+    base = getattr(model, "get_base_model", None)  # found through a wrapper of `torch.compile` too
+    return uncompiled(model if base is None else base())

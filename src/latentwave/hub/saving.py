@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -18,7 +18,7 @@ from latentwave.errors import UserError
 from latentwave.hub.attach import attach_from_config, detach
 from latentwave.hub.attached import all_mixers, is_attached
 from latentwave.hub.configs import saved_mixers
-from latentwave.hub.decoder import find_decoder
+from latentwave.hub.decoder import find_decoder, unwrapped
 from latentwave.mixers.constants import copy_whole, is_sharded
 
 WEIGHTS_NAME = "mixers.safetensors"
@@ -40,7 +40,7 @@ def save_mixers(model: nn.Module, path: str | Path) -> None:
     Raises:
         UserError: if the model has no mixers.
     """
-    inner = _without_adapters(model)
+    inner = unwrapped(model)
     entry = saved_mixers(inner)
     if entry is None or not is_attached(inner):
         raise UserError(
@@ -83,7 +83,7 @@ def load_mixers(model: Model, path: str | Path) -> Model:
     """
     folder = Path(path)
     described, saved = _read(folder)
-    inner = _without_adapters(model)
+    inner = unwrapped(model)
     attached = is_attached(inner)
     if attached:
         entry = saved_mixers(inner) or {}
@@ -107,11 +107,6 @@ def load_mixers(model: Model, path: str | Path) -> Model:
         for name, tensor in own.items():
             copy_whole(tensor, saved[name])
     return model
-
-
-def _without_adapters(model: nn.Module) -> nn.Module:
-    unwrap = getattr(model, "get_base_model", None)
-    return cast(nn.Module, model if unwrap is None else unwrap())
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:

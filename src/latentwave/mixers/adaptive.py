@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from latentwave.functional.averages import accumulation_dtype
-from latentwave.mixers.constants import Constant, reset_linear
+from latentwave.mixers.constants import Constant, linear, reset_linear
 from latentwave.mixers.filterbank import Bank, Init
 from latentwave.mixers.registry import register_mixer
 from latentwave.mixers.state import MixerState
@@ -182,10 +182,10 @@ class AdaptiveFilterbankMixer(Bank):
         if B * T == 0:
             return x.new_zeros(B, T, self.num_filters)
         valid = x.new_ones(B, T, 1) if padding_mask is None else padding_mask.unsqueeze(-1)
-        u = F.linear(_normalised(x), self.embed_weight, self.embed_bias)
+        u = linear(_normalised(x), self.embed_weight, self.embed_bias)
         for layer in self.layers:
             u = layer(u, valid, runs, state)
-        return F.linear(_normalised(u), self.mask_weight, self.mask_bias)
+        return linear(_normalised(u), self.mask_weight, self.mask_bias)
 
 
 def _normalised(u: Tensor) -> Tensor:
@@ -251,15 +251,15 @@ class MaskLayer(nn.Module):
         Returns:
             (B, T, C).
         """
-        u = u + F.linear(self._attend(_normalised(u), valid, runs, state), self.out)
-        hidden = F.gelu(F.linear(_normalised(u), self.mlp_in, self.mlp_in_bias))
-        return u + F.linear(hidden, self.mlp_out, self.mlp_out_bias)
+        u = u + linear(self._attend(_normalised(u), valid, runs, state), self.out)
+        hidden = F.gelu(linear(_normalised(u), self.mlp_in, self.mlp_in_bias))
+        return u + linear(hidden, self.mlp_out, self.mlp_out_bias)
 
     def _attend(
         self, u: Tensor, valid: Tensor, runs: Tensor | None, state: MixerState | None
     ) -> Tensor:
         (B, T, C), past, H = u.shape, self.window - 1, self.num_heads
-        q, k, v = F.linear(u, self.qkv).chunk(3, dim=-1)
+        q, k, v = linear(u, self.qkv).chunk(3, dim=-1)
         # Append the padding flag to the keys, so that it is cached and cropped with them.
         kv = torch.cat([k, v, valid.to(k.dtype)], dim=-1)
         if state is None:

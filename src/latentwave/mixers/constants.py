@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -67,6 +68,11 @@ def copy_whole(target: Tensor, values: Tensor) -> None:
 def is_sharded(tensor: Tensor) -> bool:
     """Whether each process holds only its share, as with FSDP2."""
     return hasattr(tensor, "full_tensor")
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`F.linear` in the dtype of x: matrices may have another, such as float32 beside bfloat16."""
+    return F.linear(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
 
 
 def reset_linear(weight: Tensor, bias: Tensor | None = None) -> None:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from latentwave.functional import dynamic_fir
 from latentwave.mixers.base import Mixer
-from latentwave.mixers.constants import fill, reset_linear
+from latentwave.mixers.constants import fill, linear, reset_linear
 from latentwave.mixers.registry import register_mixer, register_preset
 from latentwave.mixers.short_kernels import KernelInit, initial_kernels, short_kernel
 from latentwave.mixers.state import MixerState
@@ -131,16 +131,16 @@ class DynamicConvMixer(DynamicMixer):
 
     def token_taps(self, x: Tensor) -> Tensor | Sequence[Tensor]:
         """The kernel of each token of x, in the format of `dynamic_fir`."""
-        chosen = F.linear(x, self.down)
+        chosen = linear(x, self.down)
         if x.shape[1] == 1:  # not addmm: for one row, CPUs read its result ten times slower
-            taps = chosen @ self.up.view(self.rank, -1)
+            taps = chosen @ self.up.view(self.rank, -1).to(chosen.dtype)
             return taps.view(x.shape[0], 1, self.kernel_size, self.channels) + self.kernels
         if torch.compiler.is_compiling() and self.rank <= FUSED_RANK:
             return [self._fused_taps(chosen, lag) for lag in range(self.kernel_size)]
         # b is one more row of U with constant input 1; a separate addition costs a copy and a sum.
         # One product per lag, because the gradient of a single product is slow on CPUs.
         chosen = F.pad(chosen, (0, 1), value=1.0)
-        rows = torch.cat([self.up, self.kernels.unsqueeze(0)])
+        rows = torch.cat([self.up, self.kernels.unsqueeze(0)]).to(chosen.dtype)
         return [chosen @ each for each in rows.unbind(1)]
 
     def _fused_taps(self, chosen: Tensor, lag: int) -> Tensor:

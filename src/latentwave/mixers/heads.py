@@ -103,7 +103,7 @@ class HeadMixer(FirMixer):
         """The heads of the projection; None if none of them is filtered.
 
         Raises:
-            UserError: if they are unknown.
+            UserError: if they are unknown, or none is of this projection.
         """
         role = _SEPARATE.get(projection.name)
         if role is not None and role not in cls.shifts:
@@ -114,6 +114,11 @@ class HeadMixer(FirMixer):
                 f"{cls.kind!r} cannot tell which channels of {projection.name} are queries, keys "
                 "and values in a model outside transformers: pass heads, one letter, q, k or v, "
                 'per head of all three, such as "qqkkvv"'
+            )
+        if role is not None and role not in heads:
+            raise UserError(
+                f"{projection.name} needs heads with the letter {role!r}, got {heads!r}: pass one "
+                'letter, q, k or v, per head of all three, such as "qqkkvv"'
             )
         if role is not None:
             heads = role * heads.count(role)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from latentwave.functional import cascade_taps
-from latentwave.mixers.constants import Constant, fill
+from latentwave.mixers.constants import Constant, fill, linear
 from latentwave.mixers.dynamic import DynamicMixer
 from latentwave.mixers.levels import dyadic_levels
 from latentwave.mixers.registry import register_mixer
@@ -107,8 +106,10 @@ class WaveletBankMixer(DynamicMixer):
 
     def token_taps(self, x: Tensor) -> Tensor:
         """The kernel of each token of x, (B, T, 2^J, G)."""
-        weights = F.linear(x, self.weights, self.bias)
-        return self.filters().T @ weights.view(*x.shape[:2], self.num_bands, self.num_groups)
+        weights = linear(x, self.weights, self.bias)
+        return self.filters().T.to(weights.dtype) @ weights.view(
+            *x.shape[:2], self.num_bands, self.num_groups
+        )
 
     def flops(self, num_tokens: int) -> int:
         """The weights, the combined kernels, and two operations per tap."""

@@ -7,6 +7,7 @@ import time
 import psutil
 import pytest
 
+from latentwave.bench.comparison import clock
 from latentwave.bench.comparison.clock import (
     Clock,
     busy_cores,
@@ -25,6 +26,22 @@ def test_steps_of_all_contestants_are_timed_and_dear_ones_take_longer(experiment
     assert {name: len(own) for name, own in seconds.items()} == {"none": 3, "wavelet": 3, "deep": 3}
     assert min(min(own) for own in seconds.values()) > 0
     assert min(seconds["deep"]) > min(seconds["none"])
+
+
+@pytest.mark.parametrize(("seconds", "rounds"), [(0.0, 7), (1e9, 9)], ids=["long", "short"])
+def test_short_steps_are_timed_in_more_rounds(experiment, monkeypatch, seconds, rounds):
+    monkeypatch.setattr(clock, "LONG_ENOUGH", seconds)
+    monkeypatch.setattr(clock, "MOST_ROUNDS", 9)
+    found = take_clock(*experiment).step_seconds
+    assert {len(own) for own in found.values()} == {rounds}
+
+
+def test_what_compiles_the_first_steps_is_no_other_program(experiment, monkeypatch):
+    order = []
+    monkeypatch.setattr(clock, "_stepper", lambda *_: (lambda number: order.append(number) or 1, 0))
+    monkeypatch.setattr(clock, "busy_cores", lambda own: order.append("busy") or 0.5)
+    assert take_clock(*experiment, rounds=1).busy_cores == 0.5
+    assert order == [0, 0, "busy", 1, 1, "busy"]
 
 
 def test_work_of_other_processes_is_seen_and_own_work_is_not():

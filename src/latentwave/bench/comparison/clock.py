@@ -29,7 +29,9 @@ from latentwave.bench.training.optimizers import make_optimizer
 from latentwave.bench.training.processes import on_cpu
 from latentwave.errors import UserError
 
-ROUNDS = 7  # of timed steps
+# Steps are timed in so many rounds; in more, up to the last, while a contestant's steps took fewer
+# than so many seconds together: the median of a few short steps is a matter of luck.
+ROUNDS, MOST_ROUNDS, LONG_ENOUGH = 7, 41, 4.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,25 +49,29 @@ class Clock:
         return statistics.median(self.step_seconds[name])
 
 
-def take_clock(recipe: Recipe, store: TokenStore, *, rounds: int = ROUNDS) -> Clock:
+def take_clock(recipe: Recipe, store: TokenStore, *, rounds: int | None = None) -> Clock:
     """Time the training steps of all contestants, and how busy others keep the machine meanwhile.
 
     A step is a forward and a backward pass over a batch of the recipe, clipping and the recipe's
     optimizer, with what the recipe compiles or recomputes. One step of each contestant is taken
-    in turn; the first round warms up and is not counted.
+    in turn; the first round warms up and is not counted. Without a number of `rounds` there are
+    at least 7, and more of short steps.
     """
     own = psutil.Process()
-    busy_cores(own)
     steps, compiled = {}, []
     for name in recipe.contestants:
         steps[name], was_compiled = _stepper(recipe.as_seen_by(name), name, store)
         compiled.append(was_compiled)
+    for step in steps.values():
+        step(0)  # compiles, in processes that are no strangers
+    busy_cores(own)
     seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for count in range(rounds + 1):
+    for count in range(1, (rounds or MOST_ROUNDS) + 1):
         for name, step in steps.items():
-            spent = step(count)
-            if count:
-                seconds[name].append(spent)
+            seconds[name].append(step(count))
+        spent = sum(map(sum, seconds.values())) / len(seconds)
+        if rounds is None and count >= ROUNDS and spent > LONG_ENOUGH:
+            break
     environment = describe_environment() | {"compiled": all(compiled)}
     return Clock(step_seconds=seconds, busy_cores=busy_cores(own), environment=environment)
 

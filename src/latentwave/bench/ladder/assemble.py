@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 
 from latentwave.bench.comparison.clock import (
-    ROUNDS,
     Clock,
     read_measured,
     take_clock,
@@ -122,7 +121,7 @@ def time_rung(
     recipe: Recipe,
     store: TokenStore,
     *,
-    rounds: int = ROUNDS,
+    rounds: int | None = None,
     console: Console | None = None,
 ) -> Clock:
     """Time the training steps of one rung; says so, because compilation takes minutes."""
