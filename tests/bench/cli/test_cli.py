@@ -89,10 +89,13 @@ def test_a_corpus_that_changed_since_training_is_refused(workplace, tmp_path, ca
 
 
 @pytest.mark.unchecked
-def test_a_corpus_named_from_another_folder_says_where_to_go(tmp_path):
+@pytest.mark.parametrize(
+    ("path", "words"), [("there/x.txt", "where it was trained"), ("/there/x.txt", "put it back")]
+)
+def test_a_corpus_that_is_gone_says_what_to_do(tmp_path, path, words):
     (tmp_path / "run").mkdir()
-    write_record(tmp_path / "run", {"corpus": {"config": {"name": "text", "path": "there/x.txt"}}})
-    with pytest.raises(UserError, match="was trained on there/x.txt, .* where it was trained"):
+    write_record(tmp_path / "run", {"corpus": {"config": {"name": "text", "path": path}}})
+    with pytest.raises(UserError, match=f"was trained on {path}, .* {words}"):
         store_of_run(tmp_path / "run", None)
 
 
@@ -216,13 +219,22 @@ def test_brackets_in_a_path_are_printed(workplace, capsys):
     assert path.is_file()
 
 
-def test_a_file_in_a_folder_s_place_is_found_before_anything_is_generated(
-    workplace, monkeypatch, capsys
+@pytest.mark.parametrize(
+    "arguments", [["generate"], ["harness", "--tasks", "[a]"]], ids=["generate", "harness"]
+)
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [("{}/words.txt/new", "words.txt: File exists"), ("/proc/new", "/proc/new: No such file")],
+    ids=["a file in a folder's place", "nothing can be written there"],
+)
+def test_what_cannot_be_written_is_found_before_the_work(
+    arguments, path, message, workplace, monkeypatch, capsys
 ):
     monkeypatch.setattr("latentwave.bench.training.continue_tokens", None)
-    path = workplace / "words.txt" / "new.txt"
-    told = refused(capsys, "generate", workplace / "out" / "none-seed0", "--output", path)
-    assert "words.txt: File exists" in told
+    monkeypatch.setattr("latentwave.bench.comparison.run_harness", None)
+    run_folder = workplace / "out" / "none-seed0"
+    told = refused(capsys, *arguments, run_folder, "--output", path.format(workplace))
+    assert message in told
 
 
 def test_train_takes_the_first_contestant_with_a_mixer(workplace, capsys):

@@ -201,6 +201,14 @@ def test_mixers_with_the_same_kernels_are_drawn_once(runs):
     assert list(inspection_charts(look_into(*runs, "none"))) == ["positions"]
 
 
+def test_titles_say_how_many_of_many_mixers_are_drawn(runs, monkeypatch):
+    monkeypatch.setattr("latentwave.bench.report.inspection_charts.MOST_SHOWN", 1)
+    grids = inspection_charts(look_into(*runs, "adaptive"))
+    assert grids["kernels"].title == "Kernels, the first 1 of 2"
+    assert (len(grids["kernels"].charts), len(grids["masks"].charts)) == (3, 1)
+    assert re.fullmatch(r"Over the tokens of a text, the first 1 of \d", grids["masks"].title)
+
+
 @pytest.mark.parametrize("made", ["figures", pytest.param("inspection", marks=pytest.mark.slow)])
 def test_files_are_pictures_and_the_same_each_time(seen, tmp_path, made):
     before = dict(rcParams)

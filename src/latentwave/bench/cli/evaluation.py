@@ -10,6 +10,7 @@ from latentwave.bench import comparison, data, report, training
 from latentwave.bench.cli.shared import (
     Split,
     check_at_least,
+    check_writable,
     corpus_config,
     in_tokens_of,
     keeps_documents_apart,
@@ -93,7 +94,7 @@ def harness(
     if output is not None:
         if output.is_dir():
             raise UserError(f"{output} is a folder: name a JSON file with --output")
-        output.parent.mkdir(parents=True, exist_ok=True)
+        check_writable(output)
     results = comparison.run_harness(
         training.model_folder(run),
         tasks,

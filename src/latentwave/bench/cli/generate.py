@@ -11,7 +11,14 @@ from rich.progress import Progress
 from transformers import TextStreamer, set_seed
 
 from latentwave.bench import data, report, training
-from latentwave.bench.cli.shared import ERR, Split, check_at_least, say, store_of_run
+from latentwave.bench.cli.shared import (
+    ERR,
+    Split,
+    check_at_least,
+    check_writable,
+    say,
+    store_of_run,
+)
 from latentwave.bench.data.audio import SampleCodec
 from latentwave.bench.data.checks import check_seeds
 from latentwave.bench.data.music import EventCodec
@@ -74,7 +81,6 @@ def generate(
         output = output or run / f"generated-seed{seed}{media.suffixes[0]}"
     if output is not None:
         _check_output(output, media)
-        output.parent.mkdir(parents=True, exist_ok=True)
     set_seed(seed)
     with Progress(console=ERR, transient=True, disable=not (media and ERR.is_terminal)) as progress:
         task = progress.add_task("tokens", total=new)
@@ -115,13 +121,14 @@ def _text_prompt(codec: data.Codec, prompt: str | None) -> NDArray[Any]:
 
 
 def _check_output(output: Path, media: data.MediaCodec | None) -> None:
-    """Refuse a file that is there, or whose picture is, and one that media cannot be written to."""
+    """Refuse a file that is there, or whose picture is, or that cannot be written."""
     if media is not None and output.suffix.lower() not in media.suffixes:
         suffixes = " or ".join(media.suffixes)
         raise UserError(f"{output} cannot hold {media.decodes_to}: end --output in {suffixes}")
     for path in [output] if media is None else [output, output.with_suffix(".png")]:
         if path.exists():
             raise UserError(f"{path} exists: name another --output or --seed")
+    check_writable(output)
 
 
 def _num_media_tokens(

@@ -72,6 +72,15 @@ def in_tokens_of(run: Path, codec: data.Codec, config: data.CorpusConfig) -> dat
     return config
 
 
+def check_writable(path: Path) -> None:
+    """Fail where a file cannot be written, before the work that goes into it; make its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = not path.exists()
+    path.open("ab").close()
+    if new:
+        path.unlink()
+
+
 def verified(store: data.TokenStore) -> data.TokenStore:
     """A store whose tokens are those that were written: checked once a command, not by workers."""
     training.on_main(store.verify)
@@ -86,17 +95,18 @@ def store_of_run(folder: Path, codec: data.Codec) -> data.TokenStore:
     """
     record = training.read_record(folder)
     if not record:
-        raise UserError(f"{folder} does not say what it was trained on: it has no run.json")
+        raise UserError(
+            f"{folder} does not say what it was trained on: it has no run.json. Name the folder of "
+            "one run, as train, compare and ladder write them"
+        )
     try:
         config = data.CorpusConfig(**record["corpus"]["config"])
     except (KeyError, TypeError) as error:
         raise UserError(f"{folder}/run.json does not say which corpus: {error}") from error
     path = Path(config.path or ".").expanduser()
-    if not path.is_absolute() and not path.exists():
-        raise UserError(
-            f"{folder} was trained on {path}, which is not in this folder: run the command where "
-            "it was trained"
-        )
+    if not path.exists():
+        way = "put it back" if path.is_absolute() else "run the command where it was trained"
+        raise UserError(f"{folder} was trained on {path}, which is not there: {way}")
     store = verified(data.prepare(config))
     known, found = record["corpus"].get("sha256"), store.metadata.sha256
     if found != known:

@@ -98,18 +98,14 @@ def _who(subject: ContestantResults) -> str:
 
 def _lead(name: str, results: Results) -> str:
     subject, num_others = results.contestants[name], len(candidates(results))
-    if results.baseline_of(name).final_loss.mean is None:
-        return f"There is no speed-up: {_who(subject)} diverged."
-    if subject.final_loss.mean is None:  # one that did not would be better
-        who = name if num_others == 1 else f"every one of {num_others} contestants"
-        return f"There is no speed-up: {who} diverged."
-    whose = f"{_who(subject)}’s final loss"
+    if reason := _why_no_speedup(name, results):
+        return f"There is no speed-up: {reason}."
+    mean, whose = subject.speedup.steps.mean, f"{_who(subject)}’s final loss"
     target = f"{whose} of {format_loss(results.baseline_of(name).final_loss.mean)} nats"
-    steps = subject.speedup.steps
-    if subject.reached:
+    if subject.reached and mean:
         who = name if num_others == 1 else f"{name}, the quickest of {num_others} contestants,"
-        return f"{who} {_reached(subject, whose, target)}."
-    if len(results.seeds) > 1 and steps.mean is not None:
+        return f"{who} {_reached(subject, mean, whose)}."
+    if len(results.seeds) > 1 and mean is not None:
         return f"{name} does not reach {target} in every seed."
     within = f" within {subject.curve[-1].steps:,} steps"
     if num_others == 1:
@@ -117,19 +113,29 @@ def _lead(name: str, results: Results) -> str:
     return f"None of {num_others} contestants reaches {target}{within}; {name} comes closest."
 
 
-def _reached(subject: ContestantResults, whose: str, target: str) -> str:
+def _why_no_speedup(name: str, results: Results) -> str:
+    subject, num_others = results.contestants[name], len(candidates(results))
+    end = results.baseline_of(name).final_loss.mean
+    if end is None:
+        return f"{_who(subject)} diverged"
+    if subject.final_loss.mean is None:  # one that did not would be better
+        return f"{name if num_others == 1 else f'every one of {num_others} contestants'} diverged"
+    if subject.reached and not subject.speedup.steps.mean:
+        return f"{_who(subject)} ends at {format_loss(end)} nats, no lower than it began"
+    return ""
+
+
+def _reached(subject: ContestantResults, mean: float, whose: str) -> str:
     steps, factor = subject.speedup.steps, speedup_cell(subject.speedup.steps)
-    if not steps.mean:  # the baseline ends no lower than a run begins
-        return f"reaches {target}"
-    if _holds(steps, 1) or (steps.interval is None and abs(steps.mean - 1) < 0.05):
+    if _holds(steps, 1) or (steps.interval is None and abs(mean - 1) < 0.05):
         return f"reaches {whose} in about as many steps ({factor})"
     if _holds(subject.gain, 0):
         gain = gain_cell(subject.gain)
         ahead = f"{gain.value} nats {gain.note}"
         return f"cannot be told from its baseline: at the end it is ahead by {ahead}"
-    if steps.mean > 1:
+    if mean > 1:
         return f"reaches {whose} {factor.value} sooner in steps"
-    slower = speedup_cell(Estimate(mean=1 / steps.mean))
+    slower = speedup_cell(Estimate(mean=1 / mean))
     return f"needs {slower} as many steps as {_who(subject)} for {whose}"
 
 

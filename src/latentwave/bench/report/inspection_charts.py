@@ -31,7 +31,7 @@ from latentwave.bench.report.charts import (
     thin_line,
 )
 
-_MOST_MIXERS = 12
+MOST_SHOWN = 12  # of mixers and of maps; titles say so
 _MOST_PATHS = 4
 _MOST_LABELLED = 40
 _MOST_TAPS = 64
@@ -47,11 +47,12 @@ def inspection_charts(inspection: Inspection) -> dict[str, ChartGrid]:
     """What there is of `kernels`, `change`, `masks`, `paths` and `positions`."""
     labels = shorten_all(run.name for run in inspection.runs)
     names = [labels[run.name] for run in inspection.runs]
-    kernels = distinct(inspection.kernels)
+    kernels, masks = distinct(inspection.kernels), _masks(inspection)
+    shown = [chart for each in kernels[:MOST_SHOWN] for chart in kernel_charts(each)]
     found = {
-        "kernels": ("Kernels", 3, [chart for each in kernels for chart in kernel_charts(each)]),
+        "kernels": (f"Kernels{_first_of(kernels)}", 3, shown),
         "change": ("Change over training", 2, _change(inspection.kernels)),
-        "masks": ("Over the tokens of a text", 1, _masks(inspection)),
+        "masks": (f"Over the tokens of a text{_first_of(masks)}", 1, masks[:MOST_SHOWN]),
         "paths": ("Paths of embeddings", 2, _paths(inspection)),
         "positions": ("Loss by position", 2, _positions(inspection.by_position, names)),
     }
@@ -62,13 +63,17 @@ def inspection_charts(inspection: Inspection) -> dict[str, ChartGrid]:
     }
 
 
+def _first_of(found: Sequence[object]) -> str:
+    return f", the first {MOST_SHOWN} of {len(found)}" if len(found) > MOST_SHOWN else ""
+
+
 def distinct(kernels: Sequence[Kernels]) -> list[Kernels]:
-    """The first mixers, without those whose kernels an earlier one has, as fixed wavelets have."""
+    """The mixers without those whose kernels an earlier one has, as fixed wavelets have."""
     chosen: list[Kernels] = []
     for each in kernels:
         if not any(np.array_equal(each.taps, other.taps) for other in chosen):
             chosen.append(each)
-    return chosen[:_MOST_MIXERS]
+    return chosen
 
 
 def kernel_charts(kernels: Kernels) -> list[Chart]:
@@ -153,7 +158,7 @@ def _change(kernels: Sequence[Kernels]) -> list[Chart]:
 
     def distances(axes: Axes) -> None:
         for slot, (each, change) in enumerate(zip(moved, changes, strict=True)):
-            if len(moved) <= _MOST_MIXERS:
+            if len(moved) <= MOST_SHOWN:
                 low, high = np.percentile(change, [25, 75], axis=1)
                 band(axes, each.steps, low, high, slot)
             label = shorten(each.label, 30)
@@ -176,12 +181,11 @@ def _change(kernels: Sequence[Kernels]) -> list[Chart]:
 
 def _masks(inspection: Inspection) -> list[Chart]:
     """What each mixer does at each token, one chart or two for each."""
-    charts = [
+    return [
         _map(inspection.tokens, kernels, each)
         for kernels in inspection.kernels
         for each in inspection.token_maps.get(kernels.name, ())
     ]
-    return charts[:_MOST_MIXERS]
 
 
 def _map(tokens: Sequence[str], kernels: Kernels, shown: TokenMap) -> Chart:

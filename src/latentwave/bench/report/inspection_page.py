@@ -9,6 +9,7 @@ import numpy as np
 from latentwave.bench.inspection import Inspection, Kernels, LossBin, Mean
 from latentwave.bench.report.formats import format_count, format_share, in_words
 from latentwave.bench.report.inspection_charts import (
+    MOST_SHOWN,
     distinct,
     inspection_charts,
     kernel_charts,
@@ -45,7 +46,8 @@ def inspection_page(inspection: Inspection, command: str = "") -> Page:
     apart = "|" if any(len(token) > 1 for token in inspection.tokens) else ""
     parts = {
         "kernels": [
-            _mixer(each, unfolded=i < 2) for i, each in enumerate(distinct(inspection.kernels))
+            _mixer(each, unfolded=i < 2)
+            for i, each in enumerate(distinct(inspection.kernels)[:MOST_SHOWN])
         ],
         "masks": [Section(title="The text", code=apart.join(inspection.tokens))],
         "positions": [_losses_table(inspection.by_position, names)],
