@@ -49,6 +49,35 @@ def run_python(arguments, folder):
     return done.stdout
 
 
+PAGES = sorted(
+    str(page.relative_to(ROOT))
+    for pattern in ("*.md", "docs/*.md", "results/*.md")
+    for page in ROOT.glob(pattern)
+)
+
+
+def prose(page):
+    return re.sub(r"^```.*?^```", "", read(page), flags=re.S | re.M)
+
+
+def anchors(page):
+    """The names that GitHub and others give to a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", prose(page), flags=re.M)
+    words = [re.sub(r"\[([^]]*)]\([^)]*\)", r"\1", heading).lower() for heading in headings]
+    return {re.sub(r"[^\w -]", "", each).strip().replace(" ", "-") for each in words}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_files_and_headings_that_are_there(page):
+    for link in re.findall(r"]\(([^)\s]+)\)", prose(page)):
+        if re.match(r"https?://", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = os.path.normpath(os.path.join(os.path.dirname(page), path)) if path else page
+        assert (ROOT / target).exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
     return tmp_path_factory.mktemp("page")
