@@ -36,6 +36,14 @@ def test_short_steps_are_timed_in_more_rounds(experiment, monkeypatch, seconds, 
     assert {len(own) for own in found.values()} == {rounds}
 
 
+def test_a_machine_that_slows_down_within_a_round_favours_nobody():
+    seconds = {"none": [1.0, 1.0, 3.0, 3.0, 3.0], "ema": [1.1, 1.1, 1.1, 3.3, 3.3]}
+    found = Clock(step_seconds=seconds, busy_cores=None, environment={})
+    ratio = found.seconds_per_step("ema") / found.seconds_per_step("none")
+    assert ratio == pytest.approx(1.1)
+    assert found.seconds_per_step("none") == pytest.approx(2.05 / 1.05)
+
+
 def test_what_compiles_the_first_steps_is_no_other_program(experiment, monkeypatch):
     order = []
     monkeypatch.setattr(clock, "_stepper", lambda *_: (lambda number: order.append(number) or 1, 0))

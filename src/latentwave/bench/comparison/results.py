@@ -151,7 +151,7 @@ class Environment(Record):
 class StepSeconds(Record):
     """How long a training step took, over the rounds of the clock."""
 
-    median: float
+    median: float  # of its shares of a round, in the median round, see `Clock`
     shortest: float
     longest: float
 
