@@ -333,3 +333,19 @@ def test_the_width_is_that_of_the_residual_stream():
         block.ln_1, block.ln_2 = norms
     lw.attach(model, "wavelet", layers="transformer.h", context_length=16)
     assert all_mixers(model)[0].mixer.channels == 16
+
+
+@pytest.mark.unchecked
+def test_mixers_of_a_model_that_was_compiled_before(tmp_path):
+    ids, where = tokens(1, 9), {"layers": "transformer.h", "context_length": 64}
+    model = lw.attach(
+        torch.compile(Decoder(), backend="eager"), "filterbank", causal=False, **where
+    )
+    with pytest.raises(CausalityError, match="with its mixer leaks"):  # closed until it is trained
+        lw.assert_causal(model, ids)
+    for each in all_mixers(model):
+        randomize(each.mixer)
+    lw.save_mixers(model, tmp_path)
+    again = lw.load_mixers(torch.compile(Decoder(), backend="eager"), tmp_path)
+    for one, other in zip(all_mixers(again), all_mixers(model), strict=True):
+        torch.testing.assert_close(one.mixer.state_dict(), other.mixer.state_dict())

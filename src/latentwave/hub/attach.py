@@ -130,8 +130,11 @@ def attach(
             "layers are found by its configuration, and only then do the mixers know of its "
             "cache, padding and documents; to choose layers, pass placement"
         )
-    if layers is None and channels is not None:
-        raise UserError(f"drop channels={channels!r}: it goes with layers, for plain models")
+    if channels is not None and is_transformers(model):
+        raise UserError(
+            f"{type(model).__name__} is a transformers model: drop channels={channels!r}, its "
+            "width is in its configuration"
+        )
     decoder = find_decoder(model) if layers is None else plain_decoder(model, layers, channels)
     if decoder.config is not None:
         check_form(decoder, between=any("block" in one.points for one in placed))

@@ -12,7 +12,13 @@ from transformers import PreTrainedModel
 
 from latentwave.errors import UserError
 from latentwave.hub.attached import all_mixers, is_attached
-from latentwave.hub.decoder import decoder_layers, eval_mode, find_decoder, unwrapped
+from latentwave.hub.decoder import (
+    decoder_layers,
+    eval_mode,
+    find_decoder,
+    uncompiled,
+    without_adapters,
+)
 from latentwave.hub.mixed_layers import sites_of
 from latentwave.mixers import Mixer
 
@@ -42,8 +48,8 @@ def assert_causal(
 
     Args:
         model: a transformers decoder, with or without mixers, any other model that maps token
-            ids to (B, T, …), or a single mixer. It is run in eval mode and left unchanged; inside
-            `torch.compile` or PEFT, the model in there is run.
+            ids to (B, T, …), or a single mixer. It is run in eval mode and left unchanged; of a
+            transformers model inside `torch.compile` or PEFT, the model in there is run.
         input_ids: (B, T), the tokens to start from; default: random ones from the vocabulary of
             a transformers decoder.
         num_tokens: T of the random sequences; default: 64, or the model's
@@ -63,7 +69,9 @@ def assert_causal(
         >>> from latentwave.mixers import build_mixer
         >>> assert_causal(build_mixer("wavelet", channels=4, context_length=8))
     """
-    model = unwrapped(model)
+    inner = uncompiled(without_adapters(model))
+    if isinstance(inner, PreTrainedModel):  # of others, the wrapper may be what has the mixers
+        model = inner
     if input_ids is not None:
         if input_ids.dim() != 2:
             raise UserError(f"input_ids must be (B, T), got {tuple(input_ids.shape)}")

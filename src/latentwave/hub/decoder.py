@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import inspect
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import torch
 from torch import Tensor, nn
@@ -269,7 +269,7 @@ def uncompiled(module: nn.Module) -> nn.Module:
     return inner if isinstance(inner, nn.Module) else module
 
 
-def unwrapped(model: nn.Module) -> nn.Module:
-    """The model inside the wrappers of PEFT and `torch.compile`, or the model itself."""
+def without_adapters(model: nn.Module) -> nn.Module:
+    """The model inside PEFT's, or the model itself."""
     base = getattr(model, "get_base_model", None)  # found through a wrapper of `torch.compile` too
-    return uncompiled(model if base is None else base())
+    return cast(nn.Module, model if base is None else base())

@@ -18,7 +18,7 @@ from latentwave.errors import UserError
 from latentwave.hub.attach import attach_from_config, detach
 from latentwave.hub.attached import all_mixers, is_attached
 from latentwave.hub.configs import saved_mixers
-from latentwave.hub.decoder import find_decoder, unwrapped
+from latentwave.hub.decoder import find_decoder, without_adapters
 from latentwave.mixers.constants import copy_whole, is_sharded
 
 WEIGHTS_NAME = "mixers.safetensors"
@@ -40,7 +40,7 @@ def save_mixers(model: nn.Module, path: str | Path) -> None:
     Raises:
         UserError: if the model has no mixers.
     """
-    inner = unwrapped(model)
+    inner = without_adapters(model)
     entry = saved_mixers(inner)
     if entry is None or not is_attached(inner):
         raise UserError(
@@ -83,7 +83,7 @@ def load_mixers(model: Model, path: str | Path) -> Model:
     """
     folder = Path(path)
     described, saved = _read(folder)
-    inner = unwrapped(model)
+    inner = without_adapters(model)
     attached = is_attached(inner)
     if attached:
         entry = saved_mixers(inner) or {}
