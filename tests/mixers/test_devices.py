@@ -76,7 +76,7 @@ WAYS = {
     "chunk-borders": {"tokens": 9, "streaming": True, "borders": True},
 }
 # The most launches for one mixer of each kind, and for the chains, which hold several.
-MOST = {"training": 270, "training-borders": 350, "step": 150, "chunk-borders": 160}
+MOST = {"training": 270, "training-borders": 350, "step": 150, "chunk-borders": 165}
 
 
 @pytest.mark.parametrize("float64", [True, False], ids=["float64", "no float64"])

@@ -16,9 +16,18 @@ from latentwave.functional.kernels import takes, window_sums
 Boundary = Literal["zero", "mean"]
 
 SINGLE_OUTPUTS = 4
-"""Up to this many outputs after a history are computed one by one, each over its own window."""
+"""Up to this many outputs after a history are computed one by one, each over its own window.
+
+Compiled it is one, so that all longer calls share their code.
+"""
 VECTOR = 16
 """Channels in the widest register of a CPU, in float32."""
+
+
+def one_by_one(outputs: int, history: int) -> bool:
+    """Whether outputs are computed one by one, see `SINGLE_OUTPUTS`."""
+    most = 1 if torch.compiler.is_compiling() else SINGLE_OUTPUTS
+    return history > 0 and 0 < outputs <= most
 
 
 def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -98,7 +107,7 @@ def causal_moving_average(
     dtype = accumulation_dtype(x.dtype)
     if boundary == "mean" and valid is None:
         valid = x.new_ones(B, T, dtype=dtype)
-    if 0 < T - history <= SINGLE_OUTPUTS and history > 0:
+    if one_by_one(T - history, history):
         weights = None if boundary == "zero" else valid
         steps = [
             _last_average(
@@ -219,19 +228,21 @@ def _compiled_window_sums(
     x: Tensor, scale: Tensor | None, runs: Tensor | None, plan: _Plan
 ) -> Tensor:
     """The doubling without a change in place, which compilers turn into a loop for each level."""
+    T = x.shape[1]
     first, stop = plan.first_channel, plan.first_channel + sum(plan.group_sizes)
     sums = x[..., first:stop].to(accumulation_dtype(x.dtype))
     if scale is not None and plan.adjoint:
         sums = sums * scale
     groups, done = [], 0
     for level, size in enumerate(plan.group_sizes):
-        window = 2**level
-        if window < x.shape[1]:
-            older, newer = slice(None, -window), slice(window, None)
-            addend = sums[:, newer if plan.adjoint else older]
-            if runs is not None:
-                addend = addend * (runs[:, newer] == runs[:, older]).unsqueeze(-1)
-            sums = sums + F.pad(addend, (0, 0, 0, window) if plan.adjoint else (0, 0, window, 0))
+        # Zeros take the place of what lies outside, whatever T is: a comparison of T with the
+        # window would compile anew for other lengths.
+        padding = (0, 2**level) if plan.adjoint else (2**level, 0)
+        moved = slice(-T, None) if plan.adjoint else slice(T)
+        addend = F.pad(sums, (0, 0, *padding))[:, moved]
+        if runs is not None:
+            addend = addend * (F.pad(runs, padding)[:, moved] == runs).unsqueeze(-1)
+        sums = sums + addend
         group = sums[..., done : done + size]
         groups.append(group * 0.5 ** (level + 1) if plan.averaged else group)
         # Finished channels leave in whole vectors: rows of odd width are slow.

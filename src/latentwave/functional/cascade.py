@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn import functional as F
 
 from latentwave.functional.averages import accumulation_dtype, checked_sizes
 from latentwave.functional.families import orthogonal_lowpass
-from latentwave.functional.fir import causal_fir
+from latentwave.functional.fir import shifted_sum
 
 
 def dilated_fir(
@@ -23,8 +22,6 @@ def dilated_fir(
     """Filter the channels with kernels whose taps are `dilation` tokens apart.
 
         y(t) = Σ_n lowpass(n) · x(t − n · dilation)
-
-    Every `dilation`-th token forms one sub-signal, and `causal_fir` filters each of them.
 
     Args:
         x: (B, T, C), any floating type.
@@ -47,23 +44,7 @@ def dilated_fir(
     """
     if dilation < 1:
         raise ValueError(f"dilation must be >= 1, got {dilation}")
-    B, T, C = x.shape
-    if dilation >= T:
-        # Taps reach only the current token.
-        return x * lowpass[..., 0].to(x.dtype)
-    missing = -T % dilation
-    kernels = lowpass.expand(C, -1)
-    padded = F.pad(x, (0, 0, 0, missing)) if missing else x.contiguous()
-    N = padded.shape[1] // dilation
-    if runs is None:
-        # A view with sub-signals as extra channels.
-        y = causal_fir(padded.view(B, N, dilation * C), kernels.repeat(dilation, 1))
-        return y.reshape(B, N * dilation, C)[:, :T]
-    # Documents end at different positions in each sub-signal, so these become a batch.
-    apart = padded.view(B, N, dilation, C).transpose(1, 2).reshape(B * dilation, N, C)
-    runs_apart = F.pad(runs, (0, missing)).view(B, N, dilation).mT.reshape(B * dilation, N)
-    y = causal_fir(apart, kernels, runs=runs_apart)
-    return y.view(B, dilation, N, C).transpose(1, 2).reshape(B, N * dilation, C)[:, :T]
+    return shifted_sum(x, lowpass.unbind(-1), runs, x.shape[1], dilation)
 
 
 def causal_cascade(

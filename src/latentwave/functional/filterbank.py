@@ -164,10 +164,10 @@ def _checked(
         raise ValueError(f"analysis needs at least one filter of one tap, got shape {(M, K)}")
     if not 0 <= history <= tokens:
         raise ValueError(f"history must be between 0 and the {tokens} tokens of x, got {history}")
-    expected = ((M,), (B, tokens - history, M))
-    if tuple(weights.shape) not in expected:
+    of_mask = (B, tokens - history, M)
+    if tuple(weights.shape) != ((M,) if weights.dim() == 1 else of_mask):
         raise ValueError(
-            f"weights must have shape {expected[0]}, or {expected[1]} for a tf_mask, got "
+            f"weights must have shape {(M,)}, or {of_mask} for a tf_mask, got "
             f"{tuple(weights.shape)}"
         )
     if runs is not None and tuple(runs.shape) != (B, tokens):

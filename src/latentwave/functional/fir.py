@@ -11,11 +11,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from latentwave.functional.averages import SINGLE_OUTPUTS, accumulation_dtype
+from latentwave.functional.averages import accumulation_dtype, one_by_one
 from latentwave.functional.fir_forms import convolve, correlate
 
 LAG_TAPS = 8
 """Up to this many taps, one pass over memory per tap beats a depthwise convolution."""
+FUSED_TAPS = 16
+"""The same when compiled, where one pass serves all taps but each adds to the time to compile."""
 
 
 def causal_fir(
@@ -70,12 +72,13 @@ def causal_fir(
         # An empty sum that keeps gradients to the inputs defined.
         return x[:, history:] * taps.sum()
     compiling = torch.compiler.is_compiling()
-    if outputs <= SINGLE_OUTPUTS and history > 0 and not (compiling and taps.shape[1] <= LAG_TAPS):
+    few = taps.shape[1] <= (FUSED_TAPS if compiling else LAG_TAPS)
+    if one_by_one(outputs, history) and not (compiling and few):
         return _single_outputs(x, taps, runs, outputs)
-    if taps.shape[1] <= LAG_TAPS:
+    if few:
         # Rows of neighbouring channels, because loads with a stride are slow.
-        return _shifted_sum(x, taps.T.contiguous().unbind(0), runs, outputs)
-    return _convolve(x, taps[:, :T], runs)[:, history:]
+        return shifted_sum(x, taps.T.contiguous().unbind(0), runs, outputs)
+    return _convolve(x, taps, runs)[:, history:]
 
 
 def dynamic_fir(
@@ -139,7 +142,7 @@ def dynamic_fir(
         return y if y.dtype == x.dtype else y.to(x.dtype)
     factors = taps.unbind(2) if isinstance(taps, Tensor) else taps
     grouped = x.reshape(B, N, G, C // G)
-    return _shifted_sum(grouped, [each.unsqueeze(-1) for each in factors], runs, T).flatten(2)
+    return shifted_sum(grouped, [each.unsqueeze(-1) for each in factors], runs, T).flatten(2)
 
 
 def _single_outputs(x: Tensor, taps: Tensor, runs: Tensor | None, outputs: int) -> Tensor:
@@ -161,28 +164,30 @@ def _single_outputs(x: Tensor, taps: Tensor, runs: Tensor | None, outputs: int) 
     return y if y.dtype == x.dtype else y.to(x.dtype)
 
 
-def _shifted_sum(x: Tensor, factors: Sequence[Tensor], runs: Tensor | None, outputs: int) -> Tensor:
-    """Σ_k factors[k] · x(t−k).
+def shifted_sum(
+    x: Tensor, factors: Sequence[Tensor], runs: Tensor | None, outputs: int, dilation: int = 1
+) -> Tensor:
+    """Σ_k factors[k] · x(t − k · dilation).
 
     x is (B, history + outputs, …), each factor broadcasts to (B, outputs, …).
     """
-    missing = max(0, len(factors) - 1 - (x.shape[1] - outputs))
+    missing = max(0, (len(factors) - 1) * dilation - (x.shape[1] - outputs))
     signal = F.pad(x, [*[0, 0] * (x.dim() - 2), missing, 0])
     documents = None if runs is None else F.pad(runs, (missing, 0), value=-1)
     if torch.compiler.is_compiling():  # which fuses these operations
         wide = accumulation_dtype(x.dtype)
-        lags = _lags(signal.to(wide), documents, outputs, len(factors))
+        lags = _lags(signal.to(wide), documents, outputs, len(factors), dilation)
         terms = [_masked(lag, same) * factors[k].to(wide) for k, (lag, same) in enumerate(lags)]
         return functools.reduce(torch.add, terms).to(x.dtype)
-    return cast(Tensor, _ShiftedSum.apply(signal, documents, outputs, *factors))  # type: ignore[no-untyped-call]
+    return cast(Tensor, _ShiftedSum.apply(signal, documents, outputs, dilation, *factors))  # type: ignore[no-untyped-call]
 
 
 def _lags(
-    signal: Tensor, documents: Tensor | None, outputs: int, count: int
+    signal: Tensor, documents: Tensor | None, outputs: int, count: int, dilation: int
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """x(t−k) of the last tokens t for k < count, and whether t−k is in the document of t."""
+    """The token k · dilation before each of the last ones, k < count; whether of its document."""
     newest = signal.shape[1] - outputs
-    for start in range(newest, newest - count, -1):
+    for start in range(newest, newest - count * dilation, -dilation):
         lag = signal[:, start : start + outputs]
         if documents is None or start == newest:
             yield lag, None
@@ -201,9 +206,11 @@ class _ShiftedSum(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(signal: Tensor, documents: Tensor | None, outputs: int, *factors: Tensor) -> Tensor:
+    def forward(
+        signal: Tensor, documents: Tensor | None, outputs: int, dilation: int, *factors: Tensor
+    ) -> Tensor:
         wide = accumulation_dtype(signal.dtype)
-        first, *others = _lags(signal.to(wide), documents, outputs, len(factors))
+        first, *others = _lags(signal.to(wide), documents, outputs, len(factors), dilation)
         y = first[0] * factors[0].to(wide)
         for (lag, same), factor in zip(others, factors[1:], strict=True):
             y.addcmul_(_masked(lag, same), factor.to(wide))
@@ -211,7 +218,7 @@ class _ShiftedSum(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        signal, documents, ctx.outputs, *factors = inputs
+        signal, documents, ctx.outputs, ctx.dilation, *factors = inputs
         ctx.save_for_backward(signal, documents, *factors)
         ctx.save_for_forward(signal, documents, *factors)
 
@@ -222,22 +229,53 @@ class _ShiftedSum(torch.autograd.Function):
         grad = grad_outputs[0].to(wide)
         grad_signal = grad.new_zeros(signal.shape)
         grad_factors: list[Tensor | None] = [None] * len(factors)
-        shifted = _lags(grad_signal, documents, ctx.outputs, len(factors))
-        lags = _lags(signal.to(wide), documents, ctx.outputs, len(factors))
+        sizes = (ctx.outputs, len(factors), ctx.dilation)
+        shifted = _lags(grad_signal, documents, *sizes)
+        lags = _lags(signal.to(wide), documents, *sizes)
         for k, ((lag, same), (grad_lag, _)) in enumerate(zip(lags, shifted, strict=True)):
             own, factor = _masked(grad, same), factors[k]
             grad_lag.addcmul_(own, factor.to(wide))
-            if ctx.needs_input_grad[3 + k]:
+            if ctx.needs_input_grad[4 + k]:
                 grad_factors[k] = (own * lag).sum_to_size(factor.shape).to(factor.dtype)
-        return grad_signal.to(signal.dtype), None, None, *grad_factors
+        return grad_signal.to(signal.dtype), None, None, None, *grad_factors
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Tensor:
         signal, documents, *factors = ctx.saved_tensors
-        along_signal, _, _, *along_factors = tangents
+        along_signal, _, _, _, *along_factors = tangents
         inputs = [(along_signal, factors), (signal, along_factors)]  # the sum is linear in each
-        first, second = (_ShiftedSum.apply(x, documents, ctx.outputs, *f) for x, f in inputs)  # type: ignore[no-untyped-call]
+        sizes = (documents, ctx.outputs, ctx.dilation)
+        first, second = (_ShiftedSum.apply(x, *sizes, *f) for x, f in inputs)  # type: ignore[no-untyped-call]
         return cast(Tensor, first + second)
+
+
+# What compilers see of long kernels: operators that are the same for every T.
+@torch.library.custom_op(
+    "latentwave::convolve",
+    mutates_args=(),
+    schema="(Tensor x, Tensor taps, Tensor? runs) -> Tensor",
+)
+def _convolution(x: Tensor, taps: Tensor, runs: Tensor | None) -> Tensor:
+    return convolve(x, taps, runs).contiguous()
+
+
+@torch.library.custom_op(
+    "latentwave::correlate",
+    mutates_args=(),
+    schema="(Tensor x, Tensor y, SymInt num_taps, Tensor? runs) -> Tensor",
+)
+def _correlation(x: Tensor, y: Tensor, num_taps: int, runs: Tensor | None) -> Tensor:
+    return correlate(x, y, num_taps, runs).contiguous()
+
+
+@_convolution.register_fake
+def _(x: Tensor, taps: Tensor, runs: Tensor | None) -> Tensor:
+    return x.new_empty(x.shape)
+
+
+@_correlation.register_fake
+def _(x: Tensor, y: Tensor, num_taps: int, runs: Tensor | None) -> Tensor:
+    return x.new_empty(x.shape[2], num_taps)
 
 
 def _convolve(x: Tensor, taps: Tensor, runs: Tensor | None) -> Tensor:
@@ -261,7 +299,8 @@ class _Convolve(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, taps: Tensor, runs: Tensor | None) -> Tensor:
-        return convolve(x.to(taps.dtype), taps, runs).to(x.dtype)
+        form = _convolution if torch.compiler.is_compiling() else convolve
+        return form(x.to(taps.dtype), taps, runs).to(x.dtype)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -286,7 +325,8 @@ class _Correlate(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, y: Tensor, num_taps: int, runs: Tensor | None) -> Tensor:
         dtype = accumulation_dtype(x.dtype)
-        return correlate(x.to(dtype), y.to(dtype), num_taps, runs)
+        form = _correlation if torch.compiler.is_compiling() else correlate
+        return form(x.to(dtype), y.to(dtype), num_taps, runs)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

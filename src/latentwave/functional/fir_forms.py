@@ -34,8 +34,8 @@ CPU's cache and do not grow with T; other devices use one chunk, to save launche
 
 
 def convolve(x: Tensor, taps: Tensor, runs: Tensor | None) -> Tensor:
-    """y(t) = Σ_k taps(k) x(t−k), in chunks; K <= T."""
-    K = taps.shape[1]
+    """y(t) = Σ_k taps(k) x(t−k), in chunks."""
+    K = min(taps.shape[1], x.shape[1])
     chunks = list(_chunks(x, K))
     if len(chunks) == 1:
         return _convolve_chunk(x, taps, runs)
@@ -49,7 +49,7 @@ def convolve(x: Tensor, taps: Tensor, runs: Tensor | None) -> Tensor:
 
 
 def correlate(x: Tensor, y: Tensor, num_taps: int, runs: Tensor | None) -> Tensor:
-    """c(k) = Σ_{b,t} y(t) x(t−k) for k < num_taps <= T, in chunks."""
+    """c(k) = Σ_{b,t} y(t) x(t−k) for k < num_taps, in chunks."""
     total = x.new_zeros(x.shape[2], num_taps)
     for start, stop in _chunks(x, num_taps):
         first = max(0, start - num_taps + 1)

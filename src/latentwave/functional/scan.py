@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from latentwave.functional.averages import accumulation_dtype
-from latentwave.functional.kernels import decaying_scan, takes
+from latentwave.functional.kernels import TRITON, takes
 
 BLOCK_TOKENS = 32
 
@@ -26,9 +26,10 @@ def decaying_sums(
 
     On a CPU, all blocks of 32 tokens run the recursion at once; the sums at their ends follow the
     same recursion with decay d^32, and each block then adds d^{i+1} times the sum before it.
-    Elsewhere, and when compiled, sums double their reach, s_{2w}(t) = s_w(t) + d^w s_w(t−w): more
-    operations, but log2 T launches. Powers of d are computed from its logarithm, so they have the
-    rounding error of one exponential at any decay, and nothing is divided by a vanishing power.
+    Elsewhere sums double their reach, s_{2w}(t) = s_w(t) + d^w s_w(t−w): more operations, but
+    log2 T launches. Compilers see one operator, the same for every T. Powers of d are computed from
+    its logarithm, so they have the rounding error of one exponential at any decay, and nothing is
+    divided by a vanishing power.
 
     Args:
         x: (B, T, C), any floating type.
@@ -59,6 +60,30 @@ def decaying_sums(
     return _apply(x.to(dtype), log_decay.to(dtype), runs)
 
 
+@torch.library.custom_op(
+    "latentwave::decaying_scan",
+    mutates_args=(),
+    schema="(Tensor x, Tensor log_decay, Tensor? runs) -> Tensor",
+)
+def _decaying_scan(x: Tensor, log_decay: Tensor, runs: Tensor | None) -> Tensor:
+    return (_scan if x.device.type == "cpu" else _double)(x, log_decay, runs)
+
+
+@_decaying_scan.register_fake
+def _(x: Tensor, *others: object) -> Tensor:
+    return x.new_empty(x.shape)
+
+
+def _scan_on_gpu(x: Tensor, log_decay: Tensor, runs: Tensor | None) -> Tensor:
+    from latentwave.functional.kernels import scan
+
+    return (scan.decaying_scan if takes(x) else _double)(x, log_decay, runs)
+
+
+if TRITON:
+    _decaying_scan.register_kernel("cuda")(_scan_on_gpu)
+
+
 def _apply(x: Tensor, log_decay: Tensor, runs: Tensor | None) -> Tensor:
     return cast(Tensor, _DecayingSums.apply(x, log_decay, runs))  # type: ignore[no-untyped-call]
 
@@ -70,10 +95,9 @@ class _DecayingSums(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, log_decay: Tensor, runs: Tensor | None) -> Tensor:
-        if takes(x):
-            return cast(Tensor, decaying_scan(x, log_decay, runs))
-        by_blocks = x.device.type == "cpu" and not torch.compiler.is_compiling()
-        return (_scan if by_blocks else _double)(x, log_decay, runs)
+        if torch.compiler.is_compiling() or takes(x):
+            return cast(Tensor, _decaying_scan(x, log_decay, runs))
+        return (_scan if x.device.type == "cpu" else _double)(x, log_decay, runs)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -6,6 +6,7 @@ from latentwave.hub.causality import CausalityError, assert_causal
 from latentwave.hub.checkpoint import from_pretrained
 from latentwave.hub.contexts import documents, streaming
 from latentwave.hub.decoder import decoder_layers
+from latentwave.hub.export import prepare_export
 from latentwave.hub.parameter_groups import mixer_parameters, parameter_groups
 from latentwave.hub.register import Registration, register
 from latentwave.hub.saving import load_mixers, save_mixers
@@ -25,6 +26,7 @@ __all__ = [
     "load_mixers",
     "mixer_parameters",
     "parameter_groups",
+    "prepare_export",
     "register",
     "save_mixers",
     "streaming",

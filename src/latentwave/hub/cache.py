@@ -37,6 +37,7 @@ class MixerStates:
         # Before the current call; models outside transformers do not say.
         self.past_tokens: int | Tensor | None = None
         self.record_past = False
+        self.is_exportable = False  # whether `torch.export` finds the tensors in buffers
         self._sites: dict[str, SiteState] = {}
 
     def of(self, site: str) -> SiteState:
@@ -44,6 +45,16 @@ class MixerStates:
         if site not in self._sites:
             self._sites[site] = (FixedSiteState if self.static else GrowingSiteState)(self, site)
         return self._sites[site]
+
+    @property
+    def cumulative_length(self) -> int | Tensor | None:
+        """As of static layers, whose tensor transformers' exportable modules set."""
+        return self.past_tokens
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """The tensors of all states."""
+        return [tensor for site in self._sites.values() for tensor in site.tensors]
 
     @property
     def num_bytes(self) -> int:
@@ -88,6 +99,22 @@ class MixerStates:
             self._sites.clear()
         for site in self._sites.values():
             site.change(Tensor.zero_)
+
+    def start_exported(self) -> None:
+        """In a program that `torch.export` makes: forget all tokens at position 0.
+
+        Raises:
+            UserError: if the program would forget them at every call.
+        """
+        past = self.past_tokens
+        if self.static and not self.is_exportable:
+            raise UserError(
+                "an exported program with a static cache would forget the mixers' state after "
+                "every call: call latentwave.prepare_export on the module before exporting it"
+            )
+        if isinstance(past, Tensor):
+            for site in self._sites.values():
+                site.change(lambda tensor: tensor.masked_fill_(past.to(tensor.device) == 0, 0))
 
     def batch_repeat_interleave(self, repeats: int) -> None:
         """Repeat each sequence of the batch."""
@@ -137,10 +164,16 @@ def states_in(cache: Any, num_layers: int) -> MixerStates:
             f"a {type(cache).__name__} cannot carry mixer state: use a DynamicCache or a "
             "StaticCache; continuous batching, which has a cache of its own, is not possible"
         )
-    if layers and isinstance(layers[-1], MixerStates):
-        states: MixerStates = layers[-1]
-        states.past_tokens = cache.get_seq_length()
-        return states
+    if not (layers and isinstance(layers[-1], MixerStates)):
+        layers.append(_new_states(cache, layers, num_layers))
+    states: MixerStates = layers[-1]
+    states.past_tokens = cache.get_seq_length()
+    if torch.compiler.is_exporting():
+        states.start_exported()
+    return states
+
+
+def _new_states(cache: Any, layers: list[Any], num_layers: int) -> MixerStates:
     num_tokens = cache.get_seq_length()
     if not isinstance(num_tokens, Tensor) or not torch.compiler.is_compiling():
         num_tokens = int(num_tokens)
@@ -153,9 +186,7 @@ def states_in(cache: Any, num_layers: int) -> MixerStates:
     while len(layers) < num_layers:  # a cache without a config creates its layers lazily
         layers.append((cache.layer_class_to_replicate or cache_utils.DynamicLayer)())
     attends = [layer for layer in layers if isinstance(layer, cache_utils.CacheLayerMixin)]
-    states = MixerStates(
+    return MixerStates(
         static=any(isinstance(layer, cache_utils.StaticLayer) for layer in layers),
         is_sliding=all(getattr(layer, "is_sliding", False) for layer in attends),
     )
-    layers.append(states)
-    return states

@@ -40,9 +40,14 @@ class SiteState(MixerState, abc.ABC):
         self._num_written: dict[str, int] = {}  # samples in the buffers of `_tensors`
 
     @property
+    def tensors(self) -> list[Tensor]:
+        """Everything that it holds."""
+        return list(self._tensors.values())
+
+    @property
     def num_bytes(self) -> int:
         """Memory of its tensors."""
-        return sum(int(tensor.nbytes) for tensor in self._tensors.values())
+        return sum(int(tensor.nbytes) for tensor in self.tensors)
 
     @property
     def is_recurrent(self) -> bool:
@@ -211,9 +216,9 @@ class FixedSiteState(SiteState):
         self._places: dict[str, Tensor] = {}  # of derived values, valid or not
 
     @property
-    def num_bytes(self) -> int:
-        """See `SiteState.num_bytes`."""
-        return super().num_bytes + sum(int(place.nbytes) for place in self._places.values())
+    def tensors(self) -> list[Tensor]:
+        """See `SiteState.tensors`."""
+        return [*super().tensors, *self._oldest.values(), *self._places.values()]
 
     def _extend(self, name: str, buffer: Tensor | None, new: Tensor, history: int) -> Tensor:
         if buffer is None:

@@ -267,13 +267,17 @@ class MaskLayer(nn.Module):
         else:
             kv = state.extend(self.name, kv, history=past)
 
-        Q = min(self.window, T)
+        # Compiled blocks have one length, so that every T but 1 shares their code.
+        Q = self.window if torch.compiler.is_compiling() and T > 1 else min(self.window, T)
         blocks = -(-T // Q)
         missing = blocks * Q - T
         reach = past + Q + self.ahead
-        kv = F.pad(kv, (0, 0, 0, missing + self.ahead)).unfold(1, reach, Q)  # (B, blocks, 2C+1, J)
-        kv = kv.transpose(2, 3).flatten(0, 1)
-        q = F.pad(q, (0, 0, 0, missing)).reshape(B * blocks, Q, C)
+        # Rows by number: whether an unfolded view can be reshaped depends on T.
+        block = torch.arange(B * blocks, device=u.device)
+        first = Q * block + (past + self.ahead) * (block // blocks)
+        rows = first[:, None] + torch.arange(reach, device=u.device)
+        kv = F.embedding(rows, F.pad(kv, (0, 0, 0, missing + self.ahead)).flatten(0, 1))
+        q = F.pad(q, (0, 0, 0, missing)).flatten(0, 1).view(-1, Q, C)
 
         queries = past + torch.arange(Q, device=u.device)
         distance = queries[:, None] - torch.arange(reach, device=u.device)
@@ -282,7 +286,7 @@ class MaskLayer(nn.Module):
         if runs is not None:
             runs = runs[:, max(runs.shape[1] - past - T, 0) :]
             runs = F.pad(runs, (past + T - runs.shape[1], missing + self.ahead), value=-1)
-            documents = runs.unfold(1, reach, Q).flatten(0, 1)
+            documents = runs.flatten()[rows]
             allowed = allowed & (documents[:, None] == documents[:, past : past + Q, None])
         # Padded tokens attend to themselves, because a softmax over nothing is NaN.
         allowed = (allowed | (distance == 0)).unsqueeze(1)
@@ -292,8 +296,9 @@ class MaskLayer(nn.Module):
         bias = penalty.to(q.dtype).masked_fill(~allowed, float("-inf"))
         q, k, v = (
             # Attention kernels need aligned rows, and the keys in kv are not.
-            t.reshape(B * blocks, -1, H, C // H).transpose(1, 2).contiguous()
+            t.reshape(*t.shape[:2], H, C // H).transpose(1, 2).contiguous()
             for t in (q, kv[..., :C], kv[..., C:-1])
         )
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-        return mixed.transpose(1, 2).reshape(B, blocks * Q, C)[:, :T]
+        y = mixed.transpose(1, 2).flatten(2).flatten(0, 1).view(B, -1, C)
+        return y.index_select(1, torch.arange(T, device=u.device))

@@ -16,10 +16,10 @@ from latentwave.functional import (
     orthogonal_lowpass,
 )
 from latentwave.functional.averages import (
-    SINGLE_OUTPUTS,
     Boundary,
     accumulation_dtype,
     check_boundary,
+    one_by_one,
 )
 from latentwave.functional.families import cascade_length
 from latentwave.mixers.channels import ChannelMixer
@@ -207,7 +207,7 @@ class WaveletMixer(ChannelMixer):
                 valid=valid,
                 history=history,
             )
-        elif state is not None and T <= SINGLE_OUTPUTS:
+        elif state is not None and one_by_one(T, history):
             result = self._few_outputs(ordered, runs, history)
         else:
             lowpass = self._lowpass.on(x.device, accumulation_dtype(x.dtype))

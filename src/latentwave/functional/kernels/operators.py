@@ -1,4 +1,4 @@
-"""Dispatch to Triton kernels, and operators that exist only as kernels."""
+"""Dispatch to Triton kernels, and the operator that exists only as one."""
 
 from __future__ import annotations
 
@@ -66,19 +66,6 @@ def window_sums(  # noqa: PLR0917
     return averages.window_sums(x, scale, runs, group_sizes, first_channel, adjoint, averaged)
 
 
-@torch.library.custom_op(
-    "latentwave::decaying_scan",
-    mutates_args=(),
-    schema="(Tensor x, Tensor log_decay, Tensor? runs) -> Tensor",
-)
-def decaying_scan(x: Tensor, log_decay: Tensor, runs: Tensor | None) -> Tensor:
-    """See `decaying_sums`: (B, T, C) in float32, with `log_decay` (C,)."""
-    from latentwave.functional.kernels import scan
-
-    return scan.decaying_scan(x, log_decay, runs)
-
-
 @window_sums.register_fake
-@decaying_scan.register_fake
 def _like_x(x: Tensor, *others: object) -> Tensor:
     return x.new_empty(x.shape)
