@@ -24,6 +24,7 @@ from latentwave.bench.data import TokenStore
 from latentwave.bench.data.json_files import read_json, validated
 from latentwave.bench.training import Recipe, describe_environment, open_objective
 from latentwave.bench.training.engine import prepare_model
+from latentwave.bench.training.environment import busy_cores
 from latentwave.bench.training.files import write_json
 from latentwave.bench.training.optimizers import make_optimizer
 from latentwave.bench.training.processes import on_cpu
@@ -126,12 +127,6 @@ def _stepper(recipe: Recipe, name: str, store: TokenStore) -> tuple[Callable[[in
         return now() - started
 
     return step, compiled
-
-
-def busy_cores(own: psutil.Process) -> float:
-    """Cores that other processes than this one have kept busy since the last call."""
-    every = psutil.cpu_percent() * (psutil.cpu_count() or 1)
-    return max(0.0, float(every - own.cpu_percent()) / 100)
 
 
 def read_measured(path: Path, setting: Any, schema: Any) -> Any:

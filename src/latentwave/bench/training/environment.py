@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import subprocess
+import time
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 _PACKAGES = ("latentwave", "torch", "transformers", "accelerate", "tokenizers", "numpy")
+_LOOK_SECONDS = 0.3
 
 
 def describe_environment() -> dict[str, Any]:
@@ -32,6 +36,34 @@ def describe_environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "commit": _commit(),
     }
+
+
+def busy_cores(own: psutil.Process) -> float:
+    """Cores that other processes than this one have kept busy since the last call."""
+    every = psutil.cpu_percent() * (psutil.cpu_count() or 1)
+    return max(0.0, float(every - own.cpu_percent()) / 100)
+
+
+@functools.cache
+def crowded_cores() -> str | None:
+    """Why training on this CPU may crawl, looked up once: its threads wait for a core.
+
+    Threads that share a layer's work wait for one another without giving their cores away, so one
+    that has to queue behind another program stops them all.
+    """
+    threads, cores = torch.get_num_threads(), psutil.cpu_count() or 1
+    if threads == 1:
+        return None
+    own = psutil.Process()
+    busy_cores(own)
+    time.sleep(_LOOK_SECONDS)
+    busy = busy_cores(own)
+    if threads + busy < cores + 0.5:
+        return None
+    return (
+        f"other programs keep {busy:.1f} of {cores} cores busy, and this one has {threads} "
+        "threads: with OMP_NUM_THREADS=1 it may be many times as fast"
+    )
 
 
 def _cpu() -> str:

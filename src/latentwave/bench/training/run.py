@@ -27,7 +27,7 @@ from latentwave.bench.training.checkpoint import (
 )
 from latentwave.bench.training.curve import CurvePoint, Stopwatch, logged_curve
 from latentwave.bench.training.engine import expected_wrapper, prepare_model, shard_model
-from latentwave.bench.training.environment import describe_environment
+from latentwave.bench.training.environment import crowded_cores, describe_environment
 from latentwave.bench.training.files import (
     MODEL,
     RESULT,
@@ -216,6 +216,8 @@ class _Run:
             trainer.remove_callback(PrinterCallback)
             if is_main() and num_processes() > 1:
                 self._say(execution)
+            elif self.arguments.device.type == "cpu" and (crowded := crowded_cores()):
+                self.console.print(crowded, highlight=False, soft_wrap=True)
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
             result = on_main(lambda: self._result(trainer.state, start_from, execution))
             if result.diverged_at is None:
