@@ -72,6 +72,19 @@ def test_a_pipe_in_place_of_a_file_is_refused(tmp_path):
         prepare(config("text", tmp_path / "missing"))
 
 
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_pointer_in_place_of_a_file_is_passed_over(tmp_path, kind):
+    write(kind, tmp_path, *"abcd")
+    (suffix,) = {path.suffix for path in tmp_path.iterdir()}
+    pointer = tmp_path / f"e{suffix}"
+    pointer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n")
+    with pytest.warns(UserWarning, match="pointer of Git LFS .*: run `git lfs pull` there"):
+        store = prepare(config(kind, tmp_path))
+    assert sorted(names(store)) == [*"abcd"]
+    with pytest.raises(UserError, match=f"e{suffix} is a pointer of Git LFS"):
+        prepare(config(kind, pointer))
+
+
 def test_what_is_passed_over_is_counted_and_named(tmp_path, capsys):
     write("audio", tmp_path / "in", "a", "b")
     (tmp_path / "in" / "notes.txt").write_text("x")

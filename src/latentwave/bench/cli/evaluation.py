@@ -144,10 +144,10 @@ def inspect(
     tokens = None if text is None else runs[0].codec.encode_prompt(text)
     if tokens is not None and len(tokens) < 2:
         raise UserError(f"the text has {len(tokens)} tokens: at least 2 make a path")
-    folder = report.make_folder(output or run / "inspect")
     store = None
     if not training.is_classifier(runs[0].model) and training.read_record(run):
         store = store_of_run(run, runs[0].codec)
+    folder = report.make_folder(output or run / "inspect")
     inspection = inspect_runs(
         runs,
         store,

@@ -28,6 +28,9 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".txz")
 PACKED = (".gz", ".bz2", ".xz", ".zst")
 _COMPUTED = "cache-*.arrow"  # the library datasets puts what it computes beside a saved data set
 
+_LFS, _LONGEST_POINTER = b"version https://git-lfs.github.com/spec/", 1024
+_POINTER = "is a pointer of Git LFS in place of its content: run `git lfs pull` there"
+
 
 def find_corpus(config: CorpusConfig, what: str = "files", *, split_by: str = "tokens") -> Found:
     """The files that a configuration names, with their splits; a UserError if there is none.
@@ -62,8 +65,9 @@ def find_files(
     if not root.exists():
         raise UserError(f"there is no file or folder {root}: check the path")
     if not root.is_dir():
-        if not root.is_file():
-            raise UserError(f"{root} is neither a file nor a folder: name one")
+        if not root.is_file() or _is_pointer(root):
+            fault = _POINTER if root.is_file() else "is neither a file nor a folder: name one"
+            raise UserError(f"{root} {fault}")
         return Found(root=root, files={root.name: root})
     found = Found(root=root, files={})
     for path, fault in _walk(root):
@@ -78,6 +82,8 @@ def find_files(
             pattern is not None and not fnmatch.fnmatch(path.name, pattern)
         ):
             found.left_out.append(SkippedFile(name=name, reason="of another kind"))
+        elif _is_pointer(path):
+            found.skipped.append(SkippedFile(name=name, reason=f"{path} {_POINTER}"))
         else:
             found.files[name] = path
     if not found.files:
@@ -112,6 +118,17 @@ def _walk(root: Path) -> Iterator[tuple[Path, str]]:
             yield path, "" if path.is_file() else fault
     for error in unreadable:
         yield Path(error.filename), f"cannot be read ({error.strerror})"
+
+
+def _is_pointer(path: Path) -> bool:
+    """Whether Git holds a file's content elsewhere, and only its name was cloned."""
+    try:
+        if path.stat().st_size > _LONGEST_POINTER:
+            return False
+        with path.open("rb") as file:
+            return file.read(len(_LFS)) == _LFS
+    except OSError:
+        return False  # whoever reads it says why it cannot be read
 
 
 def unpacked_suffix(name: str) -> str:

@@ -124,9 +124,9 @@ def budget_in_words(results: Results) -> str:
     load = clock.busy_cores
     busy = "" if load is None else f"; others kept {load:.2f} cores busy"
     return (
-        f"{words}Seconds are steps times the duration of a step: the median of {clock.rounds} "
-        "rounds in which one step of each contestant was timed in turn, while nothing was "
-        f"trained{busy}. They hold for the machine below only."
+        f"{words}Seconds are steps times the duration of a step: its median share of a round, "
+        f"times the median of {clock.rounds} rounds. In each of them one step of each contestant "
+        f"was timed in turn, while nothing was trained{busy}. They hold for the machine below only."
     )
 
 
