@@ -13,7 +13,7 @@ from benchmarks.measure import Benchmarks
 
 ROOT = Path(__file__).parents[1]
 FAST = ["filterbank", "learnable"]
-SLOW = ["decoding", "growth", "data", "generate", "training_step"]
+SLOW = ["compiled", "decoding", "growth", "data", "generate", "training_step"]
 
 
 def targets(benchmarks):

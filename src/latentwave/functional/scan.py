@@ -66,7 +66,7 @@ def decaying_sums(
     schema="(Tensor x, Tensor log_decay, Tensor? runs) -> Tensor",
 )
 def _decaying_scan(x: Tensor, log_decay: Tensor, runs: Tensor | None) -> Tensor:
-    return (_scan if x.device.type == "cpu" else _double)(x, log_decay, runs)
+    return (_scan if x.device.type == "cpu" else _double)(x, log_decay, runs).contiguous()
 
 
 @_decaying_scan.register_fake
