@@ -98,6 +98,12 @@ def test_all_of_the_library_is_light_and_changes_no_class_of_transformers_or_tor
     assert printed == ["[]"]
 
 
+def test_what_loads_exported_programs_with_operators_of_the_library():
+    code = "import latentwave.functional, torch; o = torch.ops.latentwave; "
+    code += "print(o.decaying_scan, o.convolve, o.correlate, o.filterbank)"
+    assert run(code, check=True).stdout.count("latentwave.") == 4
+
+
 def test_names_are_those_of_the_library():
     assert set(lw.__all__) <= set(dir(lw))
     assert lw.build_mixer is lw.build_mixer

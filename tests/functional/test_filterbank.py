@@ -135,15 +135,6 @@ def test_history_is_read_but_not_answered(per_token, history, with_runs):
     )
 
 
-@WEIGHTS
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch 2.14's own check
-def test_the_operators_keep_torchs_rules(per_token):
-    inputs = (*(tensor.detach() for tensor in drawn(per_token=per_token)), None, [8], 0, True)
-    operators = torch.ops.latentwave
-    torch.library.opcheck(operators.filterbank.default, inputs)
-    torch.library.opcheck(operators.filterbank_backward.default, (inputs[0], *inputs))
-
-
 @pytest.mark.unchecked
 @pytest.mark.parametrize(
     ("change", "options", "message"),

@@ -6,6 +6,7 @@ from torch import nn
 from torch.export import Dim
 from transformers import DynamicCache, StaticCache
 from transformers.integrations.executorch import (
+    TorchExportableModuleForDecoderOnlyLM,
     TorchExportableModuleWithStaticCache,
     convert_and_export_with_cache,
 )
@@ -38,9 +39,9 @@ def exported(module, num_tokens, dynamic=None):
     return torch.export.export(module, (), kwargs=inputs, dynamic_shapes=shapes)
 
 
-def run(program, ids, lengths):
+def stepped(module, ids, lengths):
     """The logits of consecutive chunks."""
-    module, start, logits = program.module(), 0, []
+    start, logits = 0, []
     for length in lengths:
         positions = torch.arange(start, start + length)
         logits.append(module(input_ids=ids[:, start : start + length], cache_position=positions))
@@ -61,21 +62,51 @@ def run(program, ids, lengths):
     ],
     indirect=True,
 )
+@pytest.mark.filterwarnings("ignore:While compiling, we found certain side effects")
+@pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated:FutureWarning")  # torch's own
 @torch.no_grad()
 def test_programs_keep_the_state(model):
     ids = tokens(2, 9)
     expected = model(input_ids=ids, use_cache=False).logits
-    module = TorchExportableModuleWithStaticCache(model).eval()
+    module = TorchExportableModuleForDecoderOnlyLM(model).eval()
     lw.prepare_export(module)
-    by_token, by_chunk = exported(module, 1), exported(module, 5, Dim.AUTO)
-    for program, lengths in ((by_token, [1] * 9), (by_chunk, [2, 4, 3])):
+    by_token = module.export(input_ids=tokens(2, 1), cache_position=torch.tensor([0]))
+    by_chunk = exported(module.model, 5, Dim.AUTO)
+    functional = by_token.run_decompositions()
+    changed = functional.graph_signature.buffers_to_mutate.values()
+    assert any("mixer_state" in name for name in changed)  # what runtimes keep between calls
+    for program, lengths in (
+        (by_token, [1] * 9),
+        (functional, [1] * 9),
+        (by_chunk, [2, 4, 3]),
+    ):
         for _ in range(2):  # position 0 starts anew
-            torch.testing.assert_close(run(program, ids, lengths), expected)
+            torch.testing.assert_close(stepped(program.module(), ids, lengths), expected)
 
 
 def test_a_program_that_would_forget_the_state_is_refused(model):
     with pytest.raises(Exception, match="latentwave.prepare_export"):
         convert_and_export_with_cache(model)
+
+
+def test_mixers_attached_after_the_preparation_are_refused(model):
+    module = TorchExportableModuleWithStaticCache(model).eval()
+    lw.prepare_export(module)
+    lw.attach(lw.detach(model), "short_conv", context_length=16)
+    with pytest.raises(UserError, match="with all mixers attached, before exporting"):
+        exported(module, 1)
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+@torch.no_grad()
+def test_a_module_that_sets_its_cache_back_begins_anew(model, prepared):
+    ids = tokens(2, 9)
+    expected = model(input_ids=ids, use_cache=False).logits
+    module = TorchExportableModuleWithStaticCache(model).eval()
+    if prepared:
+        lw.prepare_export(module)
+    for _ in range(2):
+        torch.testing.assert_close(stepped(module, ids, [1] * 9), expected)
 
 
 @torch.no_grad()
@@ -89,6 +120,8 @@ def test_programs_without_a_cache_need_nothing(model):
 
 
 def test_what_cannot_be_prepared(model):
+    with pytest.raises(UserError, match="needs the module to export, got 'gpt2'"):
+        lw.prepare_export("gpt2")
     with pytest.raises(UserError, match="Linear holds no transformers model with mixers"):
         lw.prepare_export(nn.Linear(2, 2))
     with pytest.raises(UserError, match="must hold one static cache, got 0"):

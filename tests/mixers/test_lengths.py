@@ -7,30 +7,47 @@ from torch.export import Dim
 
 from latentwave.mixers import build_mixer, list_mixers
 from tests.comparing import assert_same, with_gradients
-from tests.mixers.cases import CASES, CHANNELS, double, signal
+from tests.mixers.cases import CASES, CHANNELS, double, randomize, signal
 
 pytestmark = pytest.mark.unchecked
 
 FIRST = {kind: case for case, (kind, _) in reversed(CASES.items())}
-EVERY_CASE = pytest.mark.parametrize(
+FIRST_CASES = pytest.mark.parametrize(
     "case",
     [
         pytest.param(case, marks=[] if FIRST[kind] == case else pytest.mark.slow)
         for case, (kind, _) in CASES.items()
     ],
 )
+"""One of each kind; all of them in the slow tests."""
 # Around the powers of two and the blocks of each form, in no order; the first two are compiled.
 LENGTHS = (40, 57, 9, 130, 64, 33, 5, 3, 300, 16)
 
 
-@EVERY_CASE
+def long_kernels():
+    """More taps than are fused: one operator."""
+    options = {"wavelet": "db4", "max_taps": 40}
+    return randomize(build_mixer("learnable_wavelet", channels=4, context_length=64, **options))
+
+
+@FIRST_CASES
 @pytest.mark.parametrize("masked", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_no_compilation_after_the_second_length(case, masked):
+    check_lengths(double(case), masked)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_long_kernels_do_not_compile_again_either(masked):
+    check_lengths(long_kernels().double(), masked)
+
+
+def check_lengths(mixer, masked):
+    """Two graphs give what eager calls of all lengths give, gradients included."""
     torch._dynamo.reset()
-    mixer, counter = double(case), CompileCounterWithBackend("aot_eager")
+    counter = CompileCounterWithBackend("aot_eager")
     compiled = torch.compile(mixer, backend=counter, fullgraph=True)
     for tokens in LENGTHS:
-        x = signal(2, tokens).requires_grad_()
+        x = torch.randn(2, tokens, mixer.channels, dtype=torch.float64, requires_grad=True)
         masks = {}
         if masked:
             masks["segment_ids"] = torch.arange(tokens).expand(2, -1) // 7
@@ -44,7 +61,7 @@ def test_no_compilation_after_the_second_length(case, masked):
     assert counter.frame_count <= 2
 
 
-@EVERY_CASE
+@FIRST_CASES
 def test_an_exported_program_takes_every_length(case):
     mixer = double(case).eval()
     shape = {0: Dim("B", min=1, max=8), 1: Dim("T", min=2, max=4096)}
@@ -58,7 +75,14 @@ def test_an_exported_program_takes_every_length(case):
 @pytest.mark.parametrize("kind", list_mixers())
 def test_which_programs_need_the_operators_of_latentwave(kind):
     """The others can be converted by what knows PyTorch's own, such as ONNX."""
-    mixer = build_mixer(kind, channels=CHANNELS, context_length=64).eval()
-    graph = torch.export.export(mixer, (torch.randn(2, 48, CHANNELS),)).graph
-    found = {str(node.target) for node in graph.nodes if "latentwave" in str(node.target)}
-    assert bool(found) == (kind in {"ema", "filterbank", "adaptive_filterbank"})
+    mixer = build_mixer(kind, channels=CHANNELS, context_length=64)
+    assert needs_operators(mixer) == (kind in {"ema", "filterbank", "adaptive_filterbank"})
+
+
+def test_long_kernels_need_the_operators_of_latentwave():
+    assert needs_operators(long_kernels())
+
+
+def needs_operators(mixer):
+    graph = torch.export.export(mixer.eval(), (torch.randn(2, 48, mixer.channels),)).graph
+    return any("latentwave" in str(node.target) for node in graph.nodes)

@@ -265,7 +265,7 @@ def _convolution(x: Tensor, taps: Tensor, runs: Tensor | None) -> Tensor:
     schema="(Tensor x, Tensor y, SymInt num_taps, Tensor? runs) -> Tensor",
 )
 def _correlation(x: Tensor, y: Tensor, num_taps: int, runs: Tensor | None) -> Tensor:
-    return correlate(x, y, num_taps, runs).contiguous()
+    return correlate(x, y, num_taps, runs)
 
 
 @_convolution.register_fake

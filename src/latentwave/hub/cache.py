@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -43,6 +43,8 @@ class MixerStates:
     def of(self, site: str) -> SiteState:
         """The state of the mixer at a site."""
         if site not in self._sites:
+            if self.static and torch.compiler.is_exporting():  # attached after `prepare_export`
+                _refuse_to_forget()
             self._sites[site] = (FixedSiteState if self.static else GrowingSiteState)(self, site)
         return self._sites[site]
 
@@ -100,21 +102,23 @@ class MixerStates:
         for site in self._sites.values():
             site.change(Tensor.zero_)
 
-    def start_exported(self) -> None:
-        """In a program that `torch.export` makes: forget all tokens at position 0.
+    def begin_call(self, past_tokens: int | Tensor) -> None:
+        """Learn how many tokens came before; a fixed state forgets its own if none did.
+
+        Whoever holds a static cache can set its length back without a `reset`, as transformers'
+        exportable modules do; what transformers compiles for `generate` never does.
 
         Raises:
-            UserError: if the program would forget them at every call.
+            UserError: if `torch.export` would make a program that forgets them at every call.
         """
-        past = self.past_tokens
-        if self.static and not self.is_exportable:
-            raise UserError(
-                "an exported program with a static cache would forget the mixers' state after "
-                "every call: call latentwave.prepare_export on the module before exporting it"
-            )
-        if isinstance(past, Tensor):
-            for site in self._sites.values():
-                site.change(lambda tensor: tensor.masked_fill_(past.to(tensor.device) == 0, 0))
+        self.past_tokens = past_tokens
+        exporting = torch.compiler.is_exporting()
+        if exporting and self.static and not self.is_exportable:
+            _refuse_to_forget()
+        if isinstance(past_tokens, Tensor) and (exporting or not torch.compiler.is_compiling()):
+            empty = past_tokens == 0
+            for tensor in self.tensors:
+                tensor.masked_fill_(empty.to(tensor.device), 0)
 
     def batch_repeat_interleave(self, repeats: int) -> None:
         """Repeat each sequence of the batch."""
@@ -136,6 +140,13 @@ class MixerStates:
     def get_max_length(self) -> int:
         """No limit."""
         return -1
+
+
+def _refuse_to_forget() -> NoReturn:
+    raise UserError(
+        "an exported program with a static cache would forget the mixers' state after every call: "
+        "call latentwave.prepare_export on the module, with all mixers attached, before exporting"
+    )
 
 
 CACHE_ARGUMENTS = ("cache", "past_key_values")
@@ -167,9 +178,7 @@ def states_in(cache: Any, num_layers: int) -> MixerStates:
     if not (layers and isinstance(layers[-1], MixerStates)):
         layers.append(_new_states(cache, layers, num_layers))
     states: MixerStates = layers[-1]
-    states.past_tokens = cache.get_seq_length()
-    if torch.compiler.is_exporting():
-        states.start_exported()
+    states.begin_call(cache.get_seq_length())
     return states
 
 

@@ -32,12 +32,15 @@ def prepare_export(module: nn.Module) -> None:
         UserError: if the module has no model with mixers, or not one such cache.
 
     Example:
-        A model with mixers, as a program that generates (docs/bring-your-model.md has it whole)::
+        A program that takes one token a call (docs/bring-your-model.md runs one)::
 
             module = TorchExportableModuleForDecoderOnlyLM(model, batch_size=1, max_cache_len=64)
             latentwave.prepare_export(module)
-            program = module.export()
+            first = {"input_ids": torch.tensor([[1]]), "cache_position": torch.tensor([0])}
+            program = module.export(**first)
     """
+    if not isinstance(module, nn.Module):
+        raise UserError(f"prepare_export needs the module to export, got {module!r}")
     name = type(module).__name__
     model = next(
         (m for m in module.modules() if isinstance(m, PreTrainedModel) and is_attached(m)), None

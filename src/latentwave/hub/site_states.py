@@ -218,7 +218,7 @@ class FixedSiteState(SiteState):
     @property
     def tensors(self) -> list[Tensor]:
         """See `SiteState.tensors`."""
-        return [*super().tensors, *self._oldest.values(), *self._places.values()]
+        return [*self._tensors.values(), *self._oldest.values(), *self._places.values()]
 
     def _extend(self, name: str, buffer: Tensor | None, new: Tensor, history: int) -> Tensor:
         if buffer is None:

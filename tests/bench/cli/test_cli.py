@@ -83,6 +83,7 @@ def test_a_corpus_that_changed_since_training_is_refused(workplace, tmp_path, ca
     try:
         for arguments in (["evaluate", folder], ["inspect", folder, "--output", tmp_path / "page"]):
             assert "has changed since training (sha256 " in refused(capsys, *arguments)
+        assert not (tmp_path / "page").exists()
     finally:
         words.write_text(before)
     assert run("evaluate", folder) == 0

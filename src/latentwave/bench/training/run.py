@@ -214,10 +214,8 @@ class _Run:
                 callbacks=self._callbacks(stack, stopwatch, checkpoint),
             )
             trainer.remove_callback(PrinterCallback)
-            if is_main() and num_processes() > 1:
+            if is_main():
                 self._say(execution)
-            elif self.arguments.device.type == "cpu" and (crowded := crowded_cores()):
-                self.console.print(crowded, highlight=False, soft_wrap=True)
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
             result = on_main(lambda: self._result(trainer.state, start_from, execution))
             if result.diverged_at is None:
@@ -255,6 +253,10 @@ class _Run:
         return [*callbacks, progress]
 
     def _say(self, execution: dict[str, Any]) -> None:
+        if num_processes() == 1:
+            if execution["device"] == "cpu" and (crowded := crowded_cores()):
+                self.console.print(crowded, highlight=False, soft_wrap=True)
+            return
         self.console.print(
             f"{execution['num_processes']} processes on {execution['device']}, model wrapped by "
             f"{execution['wrapper']}, {self.arguments.per_device_train_batch_size} windows each, "
