@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -16,13 +17,15 @@ import yaml
 from filelock import FileLock
 
 from latentwave.bench.comparison import Workers, compare, workers
-from latentwave.bench.comparison.workers import Job
-from latentwave.bench.training import ContestantConfig, describe_run
+from latentwave.bench.comparison.workers import Job, run_job
+from latentwave.bench.ladder.units import Unit, run_unit
+from latentwave.bench.training import ContestantConfig, describe_run, prepared_store
 from latentwave.bench.training.progress import PlainConsole
 from latentwave.bench.training.result import open_folder
 from latentwave.errors import UserError
 from tests.bench.comparison.conftest import QUIET
 from tests.processes import ENVIRONMENT
+from tests.tiny import tiny_recipe, write_text
 
 
 def losses(results):
@@ -145,7 +148,8 @@ def test_an_interrupt_does_not_wait_for_the_runs_of_workers():
         time.sleep(0.1)
 
 
-def interrupt_itself(seconds):
+def warn_and_interrupt_itself(seconds):
+    warnings.warn("this took\nlong", stacklevel=1)
     try:
         signal.raise_signal(signal.SIGINT)
         time.sleep(seconds)
@@ -153,9 +157,26 @@ def interrupt_itself(seconds):
         time.sleep(seconds)  # as code that takes it for an error does
 
 
-def test_an_interrupt_ends_a_worker_that_would_ignore_it():
+def test_an_interrupt_ends_a_worker_that_would_ignore_it_and_warnings_are_a_line(capfd):
     with pytest.raises(UserError, match="a worker process died"):
-        list(Workers(jobs=2).each(interrupt_itself, [1.0]))
+        list(Workers(jobs=2).each(warn_and_interrupt_itself, [1.0]))
+    assert capfd.readouterr().err == "latentwave: warning: this took long\n"
+
+
+def test_what_a_corpus_lacks_is_said_once(tmp_path, monkeypatch):
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    write_text(folder / "words.txt")
+    (folder / "bytes.txt").write_bytes(b"\0")
+    recipe = tiny_recipe(folder)
+    with pytest.warns(UserWarning, match="skipped 1 of 2 files") as told:
+        prepared_store(recipe.corpus)
+    assert len(told) == 1
+    # Every run in a worker opens the store again; a warning would be an error here.
+    monkeypatch.setattr(workers, "train", lambda *_, **__: None)
+    run_job(Job(recipe=recipe, contestant="none", seed=0, folder=tmp_path / "run"))
+    unit = {"contestant": "none", "seed": 0, "factor": 1.0, "budgets": [], "turn": 0, "cost": 0.0}
+    run_unit(Unit(folder=tmp_path, runs=[("trunk", recipe, None)], **unit))
 
 
 @pytest.mark.slow

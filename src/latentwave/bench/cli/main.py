@@ -16,7 +16,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
 
 import docstring_parser
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
@@ -27,6 +26,7 @@ from latentwave.bench.cli import corpora, evaluation, generate, runs
 from latentwave.bench.cli.parser_errors import in_words
 from latentwave.bench.cli.shared import tell
 from latentwave.bench.data.download import CATALOGUE
+from latentwave.bench.training.progress import show_warning
 from latentwave.errors import UserError
 
 Command = Callable[..., None]
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _parser().parse_args(_with_recipe_option(arguments))
         with warnings.catch_warnings(), _interrupts_reach_it():
-            warnings.showwarning = _warn
+            warnings.showwarning = show_warning
             _run(options.subcommand, options[options.subcommand], arguments)
     except ArgumentError as error:
         name = arguments[0] + " " if arguments and arguments[0] in COMMANDS else ""
@@ -222,11 +222,6 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
 
 
 codecs.register_error("latentwave.plain", _plain)
-
-
-def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
-    if training.is_main():
-        tell(f"latentwave: warning: {' '.join(str(message).split())}")
 
 
 def _fail(message: str) -> int:

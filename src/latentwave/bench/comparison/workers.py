@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -32,7 +33,7 @@ from latentwave.bench.training import (
 )
 from latentwave.bench.training.files import RESULT
 from latentwave.bench.training.processes import is_main
-from latentwave.bench.training.progress import PlainConsole
+from latentwave.bench.training.progress import PlainConsole, show_warning
 from latentwave.errors import UserError
 
 T = TypeVar("T")
@@ -149,7 +150,7 @@ def _train(store: TokenStore, console: Console, job: Job) -> None:
 
 def run_job(job: Job) -> None:
     """Execute one job in a process of its own; raises `UserError` for what the run refuses."""
-    store = prepared_store(job.recipe.corpus)
+    store = prepared_store(job.recipe.corpus, warn=False)
     _train(store, PlainConsole(stderr=True, force_terminal=False), job)
 
 
@@ -175,12 +176,13 @@ def _processes(jobs: int) -> Iterator[tuple[Submit[Any], int]]:
 
 
 def _start_worker(parent: int, threads: int, started: Any) -> None:
-    """Set the threads and the accelerator of a process, and end it when its parent ends.
+    """Set the threads, warnings and accelerator of a process; end it when its parent ends.
 
     Ctrl-C ends it at once and without a word: Python's own way can be ignored, and its runs are
     as safe as under `kill -9`.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    warnings.showwarning = show_warning
     with started.get_lock():
         number = started.value
         started.value += 1
@@ -237,6 +239,7 @@ def _slots(nodes: Sequence[dict[str, Any]], wanted: dict[str, float]) -> int:
 
 
 def _remotely(function: Callable[[T], object], task: T, threads: int, folder: str) -> None:
+    warnings.showwarning = show_warning
     torch.set_num_threads(threads)
     os.chdir(folder)  # of relative paths
     function(task)

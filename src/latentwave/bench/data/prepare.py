@@ -26,14 +26,14 @@ from latentwave.errors import UserError
 _YOUNG_SECONDS = 2.0
 
 
-def prepare(config: CorpusConfig, folder: Path | None = None) -> TokenStore:
+def prepare(config: CorpusConfig, folder: Path | None = None, *, warn: bool = True) -> TokenStore:
     """Build the token store of a corpus, or open the finished one.
 
     The sources are read in pieces, once. A store that is there already is opened without reading
     them, as long as no file has another size or time of change. An interrupted preparation leaves
     no store. The default folder is `stores/NAME-FINGERPRINT` in the cache folder; the fingerprint
     covers the configuration, the format version and the content of the sources. A warning names
-    the files that could not be read, or not as a whole.
+    the files that could not be read, or not as a whole, unless `warn` is False.
 
     Raises:
         UserError: if the corpus is missing, empty or unreadable; if the folder holds something
@@ -61,7 +61,8 @@ def prepare(config: CorpusConfig, folder: Path | None = None) -> TokenStore:
             f"{store.metadata.fingerprint[:16]}, not {found[:16]}), of changed sources or of "
             "other settings: delete it, or name another folder"
         )
-    _warn_of_skipped(store.metadata)
+    if warn:
+        _warn_of_skipped(store.metadata)
     return store
 
 

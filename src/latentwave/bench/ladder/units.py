@@ -86,7 +86,7 @@ def branch_name(budget: float) -> str:
 def run_unit(unit: Unit) -> None:
     """Execute a unit in this process, or go on where it stopped."""
     folder, trunk, console = unit.folder, unit.folder / TRUNK, Console(quiet=True)
-    store = prepared_store(unit.runs[0][1].corpus)
+    store = prepared_store(unit.runs[0][1].corpus, warn=False)
     starts = {unit._checkpoint(start) for name, _, start in unit.runs if not unit._has(name)}
     missing = [checkpoint_step(path) for path in starts if path and not path.is_dir()]
     for name, recipe, start in unit.runs:

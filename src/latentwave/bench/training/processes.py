@@ -86,10 +86,14 @@ def on_all(work: Callable[[], T]) -> list[T]:
     return [result for result, _ in outcomes]  # type: ignore[misc]
 
 
-def prepared_store(config: CorpusConfig) -> TokenStore:
-    """The store of a corpus; the first process prepares it, the others then find it."""
-    on_main(lambda: prepare(config) and None)
-    return prepare(config)
+def prepared_store(config: CorpusConfig, *, warn: bool = True) -> TokenStore:
+    """The store of a corpus; the first process prepares it, the others then find it.
+
+    That one warns of what was skipped, unless `warn` is False.
+    """
+    if num_processes() > 1:
+        on_main(lambda: prepare(config, warn=False) and None)
+    return prepare(config, warn=warn and is_main())
 
 
 @contextlib.contextmanager

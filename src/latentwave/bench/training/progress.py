@@ -14,6 +14,8 @@ from rich.segment import Segment
 from transformers import TrainerCallback, TrainerState
 from transformers.utils import logging
 
+from latentwave.bench.training.processes import is_main
+
 # Control characters but for tabs and line ends: names and texts of others may try to steer.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -40,6 +42,16 @@ class PlainConsole(Console):
         """What rich prints, without control characters but its own."""
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else without_controls(text), style, control)
+
+
+def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Print a warning as one line without its place, once for all processes of a run.
+
+    To be set as `warnings.showwarning`.
+    """
+    if is_main():
+        line = f"latentwave: warning: {' '.join(str(message).split())}"
+        PlainConsole(stderr=True).print(line, soft_wrap=True)
 
 
 @contextlib.contextmanager
