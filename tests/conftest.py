@@ -5,6 +5,9 @@ stand in the way: torch.compile traces the bare code, and refusals are ours, not
 Where beartype is missing, all tests run without checks.
 """
 
+import contextlib
+import gc
+import importlib
 import os
 import signal
 from importlib.util import find_spec
@@ -19,6 +22,12 @@ if CHECK_SHAPES:
 
     import tests.checker
 
+    # What is imported while a checked module runs is compiled anew: the hook changes where Python
+    # looks for compiled files.
+    for name in ("datasets", "matplotlib.pyplot", "peft", "scipy.signal", "transformers.trainer"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+
     install_import_hook("latentwave", f"{tests.checker.__name__}.checked")
 
 
@@ -28,6 +37,12 @@ def pytest_collection_modifyitems(config, items):
     chosen = [item for item in items if ("unchecked" in item.keywords) != CHECK_SHAPES]
     config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
     items[:] = chosen
+
+
+def pytest_collection_finish():
+    # Trainers collect garbage several times a run: what has been imported by now is none.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -40,6 +55,9 @@ def pytest_xdist_auto_num_workers() -> int:
 if "OMP_NUM_THREADS" not in os.environ:
     torch.set_num_threads(1)
 
+
+# What is on the disk after a power cut, no test can see.
+os.fsync = lambda descriptor: None
 
 # Shells let what they start in the background ignore interrupts; some tests send them.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

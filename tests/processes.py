@@ -1,9 +1,11 @@
-"""Real processes that talk over gloo on the loopback interface."""
+"""Real processes: alone, or several that talk over gloo on the loopback interface."""
 
+import contextlib
 import datetime
 import multiprocessing
 import os
 import traceback
+import warnings
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -18,12 +20,44 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["latentwave.bench.training", "tests.processes"])
 
 
-def run_processes(num_processes, function, folder, *arguments, limit_seconds=300):
-    """Call function(rank, *arguments) in every process of one group; fail with their errors."""
-    folder.mkdir(parents=True, exist_ok=True)
+def _start_server():
     with pytest.MonkeyPatch.context() as patch:  # the server imports before it is told sys.path
         patch.setenv("PYTHONPATH", ENVIRONMENT["PYTHONPATH"])
         forkserver.ensure_running()
+
+
+def run_code(code, folder, limit_seconds=300):
+    """What code prints in a process and a folder of its own, with this environment."""
+    _start_server()
+    printed = folder / "printed.txt"
+    process = _CONTEXT.Process(target=_execute, args=(code, folder, printed, dict(os.environ)))
+    process.start()
+    process.join(limit_seconds)
+    process.kill()
+    text = printed.read_text(encoding="utf-8")
+    assert process.exitcode == 0, text
+    return text
+
+
+def _execute(code, folder, printed, environment):
+    import torch
+
+    torch.set_num_threads(int(ENVIRONMENT["OMP_NUM_THREADS"]))
+    os.environ |= environment
+    os.chdir(folder)
+    with printed.open("w") as file, contextlib.redirect_stdout(file):
+        warnings.simplefilter("ignore")
+        try:
+            exec(code, {"__name__": "__main__"})  # noqa: S102
+        except BaseException:
+            print(traceback.format_exc())
+            raise
+
+
+def run_processes(num_processes, function, folder, *arguments, limit_seconds=300):
+    """Call function(rank, *arguments) in every process of one group; fail with their errors."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _start_server()
     errors = _CONTEXT.Queue()
     processes = [
         _CONTEXT.Process(

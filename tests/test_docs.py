@@ -18,6 +18,7 @@ from latentwave.bench.comparison import highest_coverage, measure_cost, seeds_ne
 from latentwave.bench.data import prepare
 from latentwave.bench.training import BackboneConfig, ContestantConfig, build_model, train
 from latentwave.hub import all_mixers
+from tests.processes import run_code
 from tests.tiny import tiny_recipe, write_text
 
 ROOT = Path(__file__).parents[1]
@@ -29,11 +30,6 @@ def read(page):
 
 def python_blocks(page):
     return re.findall(r"```python\n(.*?)```", read(page), flags=re.S)
-
-
-def run_code(code, folder):
-    """What code prints in an interpreter of its own."""
-    return run_python(["-W", "ignore", "-c", code], folder)
 
 
 def run_python(arguments, folder):

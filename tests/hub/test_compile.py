@@ -105,11 +105,14 @@ def wrap(model, part):
 @pytest.mark.parametrize("attached_first", [True, False])
 def test_parts_that_are_wrapped(attached_first, part):
     original, ids = plain().eval(), tokens(2, 20)
-    eager = mixed(copy.deepcopy(original))
+    points = "mlp", "block"  # inside a layer and after it
+    eager = mixed(copy.deepcopy(original), points=points)
     model = copy.deepcopy(eager if attached_first else original)
     wrap(model, part)
     if not attached_first:
-        for own, other in zip(all_mixers(mixed(model)), all_mixers(eager), strict=True):
+        for own, other in zip(
+            all_mixers(mixed(model, points=points)), all_mixers(eager), strict=True
+        ):
             own.mixer.load_state_dict(other.mixer.state_dict())
     documents = (torch.arange(20) // 7).expand(2, -1)
     for inputs in (padded(ids), {"input_ids": ids, "segment_ids": documents}):

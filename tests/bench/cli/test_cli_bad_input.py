@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from latentwave.bench.cli import shared
+from latentwave.bench.cli.main import main
 from latentwave.bench.data import CorpusConfig, prepare
 from latentwave.bench.training.progress import PlainConsole
 from tests.bench.cli.conftest import refused
@@ -157,15 +158,23 @@ def test_a_contestant_without_a_value(command, values, tmp_path, capsys):
     assert "write none: {}" in refused(capsys, command, tmp_path / "recipe.yaml")
 
 
+NOWHERE = ["report", "nowhere−÷♪"]
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
-def test_consoles_that_lack_characters(encoding):
-    environment = ENVIRONMENT | {"PYTHONIOENCODING": encoding, "MPLBACKEND": "module://not.there"}
-    done = subprocess.run(
-        [sys.executable, "-m", "latentwave", "report", "nowhere−÷♪"],
-        env=environment,
-        capture_output=True,
+def test_consoles_that_lack_characters(encoding, monkeypatch):
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(shown, encoding, line_buffering=True))
+    assert main(NOWHERE) == 2
+    assert shown.getvalue().count(b"\n") == 1
+    assert ("nowhere-/?" if encoding == "ascii" else "nowhere-÷?").encode(encoding) in (
+        shown.getvalue()
     )
-    assert done.returncode == 2
-    assert b"Traceback" not in done.stderr
-    assert done.stderr.count(b"\n") == 1
-    assert ("nowhere-/?" if encoding == "ascii" else "nowhere-÷?").encode(encoding) in done.stderr
+
+
+def test_a_console_and_a_drawing_backend_of_the_environment():
+    environment = ENVIRONMENT | {"PYTHONIOENCODING": "ascii", "MPLBACKEND": "module://not.there"}
+    command = [sys.executable, "-m", "latentwave", *NOWHERE]
+    done = subprocess.run(command, env=environment, capture_output=True)
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+    assert b"nowhere-/?" in done.stderr
