@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import operator
 import typing
@@ -37,7 +38,8 @@ def check_values(config: Any, group: str = "") -> None:
         UserError: with name and value, for another type, a word that a Literal does not have, a
             number out of range or not finite.
     """
-    hints = typing.get_type_hints(type(config))
+    own: Any = type(config)
+    hints = _hints(own)
     for field in dataclasses.fields(config):
         name = f"{group}.{field.name}" if group else field.name
         value = getattr(config, field.name)
@@ -53,6 +55,12 @@ def check_values(config: Any, group: str = "") -> None:
         for sign, bound in field.metadata.items():
             if None not in (value, bound) and not _SIGNS[sign](value, bound):
                 raise UserError(f"{name} must be {sign} {bound}, got {value}")
+
+
+@functools.cache
+def _hints(of: type) -> dict[str, Any]:
+    # A ladder checks tens of thousands of configurations of a few classes.
+    return typing.get_type_hints(of)
 
 
 def check_seeds(name: str, seeds: Sequence[int]) -> None:

@@ -17,7 +17,7 @@ from latentwave.bench.report.figures import inline_svg
 from latentwave.bench.report.formats import MISSING, Cell
 from latentwave.bench.training.progress import without_controls
 
-_LONGEST_NAME = 20  # characters in a line of the first column
+_LONGEST_NAME = 24  # characters in a line of the first column
 
 
 @dataclass(frozen=True)
