@@ -11,6 +11,7 @@ import yaml
 from latentwave.bench.cli import shared
 from latentwave.bench.cli.main import main
 from latentwave.bench.data import CorpusConfig, prepare
+from latentwave.bench.training import progress
 from latentwave.bench.training.progress import PlainConsole
 from tests.bench.cli.conftest import refused
 from tests.processes import ENVIRONMENT
@@ -148,7 +149,7 @@ def test_control_characters_are_shown_not_obeyed(capsys):
     refused_line = refused(capsys, "report", f"/nowhere/{HOSTILE}")
     assert "\x1b" not in refused_line
     assert isinstance(shared.OUT, PlainConsole)
-    assert isinstance(shared.ERR, PlainConsole)
+    assert isinstance(progress.ERR, PlainConsole)
 
 
 @pytest.mark.unchecked

@@ -1,17 +1,28 @@
 import dataclasses
+import io
 import json
 import math
 import shutil
 import time
+import warnings
 
 import pytest
 import torch
+from rich.progress import Progress
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import AutoTokenizer
 
 from latentwave.bench.data import GridWindows
-from latentwave.bench.training import check_folder, evaluate_loss, load_run, read_result, train
+from latentwave.bench.training import (
+    check_folder,
+    evaluate_loss,
+    load_run,
+    progress,
+    read_result,
+    train,
+)
 from latentwave.bench.training.checkpoint import checkpoint_step
+from latentwave.bench.training.progress import PlainConsole
 from latentwave.bench.training.result import read_record
 from latentwave.errors import UserError
 from tests.bench.training.conftest import losses
@@ -149,3 +160,16 @@ def test_progress_lines_without_a_terminal(recipe_with, store, tmp_path, capsys)
     err = capsys.readouterr().err
     assert "none, seed 0: step 8/8, loss" in err
     assert "tokens/s" in err
+
+
+def test_a_warning_leaves_the_bar_whole(monkeypatch):
+    """What another console prints stands behind a bar, in its line."""
+    shown = io.StringIO()
+    monkeypatch.setattr(progress, "ERR", PlainConsole(file=shown, force_terminal=True))
+    monkeypatch.setattr(warnings, "showwarning", progress.show_warning)
+    with Progress(console=progress.ERR) as bar:
+        bar.add_task("a run")
+        warnings.showwarning(UserWarning("this is\nodd"), UserWarning, "file.py", 1)
+    before, _, after = shown.getvalue().partition("latentwave: warning: this is odd\n")
+    assert before.endswith("\x1b[2K"), "the bar is cleared first"
+    assert "a run" in after

@@ -12,7 +12,6 @@ from transformers import TextStreamer, set_seed
 
 from latentwave.bench import data, report, training
 from latentwave.bench.cli.shared import (
-    ERR,
     Split,
     check_at_least,
     check_writable,
@@ -22,7 +21,7 @@ from latentwave.bench.cli.shared import (
 from latentwave.bench.data.audio import SampleCodec
 from latentwave.bench.data.checks import check_seeds
 from latentwave.bench.data.music import EventCodec
-from latentwave.bench.training.progress import without_controls
+from latentwave.bench.training.progress import ERR, without_controls
 from latentwave.errors import UserError
 
 _TEXT_PROMPT, _TEXT_TOKENS = "The ", 200

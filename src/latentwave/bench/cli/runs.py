@@ -8,8 +8,9 @@ from typing import Any
 from latentwave.bench import comparison, training
 from latentwave.bench import ladder as ladders
 from latentwave.bench import report as reports
-from latentwave.bench.cli.shared import ERR, OUT, say, tell, verified
+from latentwave.bench.cli.shared import OUT, say, tell, verified
 from latentwave.bench.data.checks import check_seeds
+from latentwave.bench.training.progress import ERR
 from latentwave.errors import UserError
 
 

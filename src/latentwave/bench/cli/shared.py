@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from latentwave.bench import data, training
-from latentwave.bench.training.progress import PlainConsole
+from latentwave.bench.training.progress import ERR, PlainConsole
 from latentwave.errors import UserError
 
-# Results go to standard output, progress and faults to standard error.
-OUT = PlainConsole()
-ERR = PlainConsole(stderr=True)
+OUT = PlainConsole()  # for results
 Split = Literal["train", "validation", "test"]
 
 

@@ -39,7 +39,7 @@ from latentwave.bench.training import (
 )
 from latentwave.bench.training.files import RECORD, write_json
 from latentwave.bench.training.processes import is_main, num_processes
-from latentwave.bench.training.progress import PlainConsole
+from latentwave.bench.training.progress import ERR
 from latentwave.bench.training.result import differences, read_record
 from latentwave.errors import UserError
 
@@ -87,7 +87,7 @@ def compare(
         )
     on_main(lambda: _check_folder(folder, resume))
     on_main(lambda: _check_runs(recipe, store, folder))
-    console = console or PlainConsole(stderr=True)
+    console = console or ERR
     if is_main():
         count = len(recipe.contestants)
         console.print(f"counting costs of {count} contestants and timing their training steps …")

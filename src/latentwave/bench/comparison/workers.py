@@ -33,7 +33,7 @@ from latentwave.bench.training import (
 )
 from latentwave.bench.training.files import RESULT
 from latentwave.bench.training.processes import is_main
-from latentwave.bench.training.progress import PlainConsole, show_warning
+from latentwave.bench.training.progress import ERR, PlainConsole, show_warning
 from latentwave.errors import UserError
 
 T = TypeVar("T")
@@ -88,7 +88,7 @@ class Workers:
         The store is the corpus of all their recipes. If a worker dies, other runs keep what they
         saved.
         """
-        console = console or PlainConsole(stderr=True)
+        console = console or ERR
         on_main(lambda: _check(jobs, store))
         waiting = [job for job in jobs if not (job.folder / RESULT).exists()]
         done, alone = len(jobs) - len(waiting), self == Workers()

@@ -30,7 +30,7 @@ from latentwave.bench.ladder.recipe import Cell
 from latentwave.bench.ladder.results import CellCost, LadderPoint, LadderResults, RateSearch
 from latentwave.bench.training import Recipe, read_result
 from latentwave.bench.training.files import RESULT
-from latentwave.bench.training.progress import PlainConsole
+from latentwave.bench.training.progress import ERR
 
 _CLOCK = "clock.json"
 
@@ -125,7 +125,7 @@ def time_rung(
     console: Console | None = None,
 ) -> Clock:
     """Time the training steps of one rung; says so, because compilation takes minutes."""
-    console = console or PlainConsole(stderr=True)
+    console = console or ERR
     compiled = ", compiled" if recipe.training.compile else ""
     count = len(recipe.contestants)
     console.print(f"{setting}, {size}: timing training steps of {count} contestants{compiled} …")

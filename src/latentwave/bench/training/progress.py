@@ -44,14 +44,17 @@ class PlainConsole(Console):
             yield Segment(text if control else without_controls(text), style, control)
 
 
+# Of progress and faults: one for all, because what another prints tears a bar that is shown.
+ERR = PlainConsole(stderr=True)
+
+
 def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     """Print a warning as one line without its place, once for all processes of a run.
 
     To be set as `warnings.showwarning`.
     """
     if is_main():
-        line = f"latentwave: warning: {' '.join(str(message).split())}"
-        PlainConsole(stderr=True).print(line, soft_wrap=True)
+        ERR.print(f"latentwave: warning: {' '.join(str(message).split())}", soft_wrap=True)
 
 
 @contextlib.contextmanager

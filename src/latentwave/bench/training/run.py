@@ -49,7 +49,7 @@ from latentwave.bench.training.processes import (
     on_main,
     start_processes,
 )
-from latentwave.bench.training.progress import PlainConsole, ProgressCallback, quiet_transformers
+from latentwave.bench.training.progress import ERR, ProgressCallback, quiet_transformers
 from latentwave.bench.training.recipe import Recipe
 from latentwave.bench.training.result import (
     RunResult,
@@ -113,7 +113,7 @@ def train(
             # Everything that can be refused is built before the folder is touched.
             objective = open_objective(own, store)
             check_fits(objective)
-            run = _Run(objective, contestant, seed, folder, console or PlainConsole(stderr=True))
+            run = _Run(objective, contestant, seed, folder, console or ERR)
             on_main(lambda: open_folder(folder, record, resume))
             return on_main(run.finished) or run.train(start_from)
     except OSError as error:
