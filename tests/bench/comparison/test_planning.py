@@ -30,11 +30,14 @@ def test_budgets_follow_each_contestants_own_baseline():
         large=ContestantConfig(backbone={"num_layers": 20}),
         mixed=ContestantConfig(kind="wavelet", baseline="large", backbone={"num_layers": 20}),
         fixed=ContestantConfig(kind="wavelet", num_steps=250),
+        dear=ContestantConfig(),
     )
-    matched = match_budget(recipe, {"none": 1.0, "large": 2.0, "mixed": 4.0, "fixed": 9.0})
+    costs = {"none": 1.0, "large": 2.0, "mixed": 4.0, "fixed": 9.0, "dear": 1e6}
+    matched = match_budget(recipe, costs)
     steps = {name: contestant.num_steps for name, contestant in matched.contestants.items()}
-    # The larger backbone has half the steps of the plain one, and so its mixer half of these.
-    assert steps == {"none": 1000, "large": 500, "mixed": 250, "fixed": 250}
+    # The larger backbone has half the steps of the plain one, and so its mixer half of these. One
+    # beyond the budget still gets one evaluation.
+    assert steps == {"none": 1000, "large": 500, "mixed": 250, "fixed": 250, "dear": 50}
 
 
 def test_the_same_tokens_are_those_of_the_baseline(experiment, tmp_path):
@@ -47,11 +50,6 @@ def test_the_same_tokens_are_those_of_the_baseline(experiment, tmp_path):
     assert steps == {"none": 8, "wavelet": 8, "short": 4, "mixed": 4}
     again = compare(recipe, store, tmp_path / "out", resume=True, console=QUIET)
     assert again.contestants == results.contestants
-
-
-def test_a_contestant_beyond_the_budget_still_gets_one_evaluation():
-    matched = match_budget(recipe_of(dear=ContestantConfig()), {"none": 1.0, "dear": 1e6})
-    assert matched.contestants["dear"].num_steps == 50
 
 
 def test_the_rate_with_the_lowest_loss_is_chosen():
@@ -127,6 +125,21 @@ def test_a_tuned_comparison_trains_with_the_chosen_rates(experiment, tmp_path):
         for rate in ("0.01", "1e-05")
         for seed in (1000, 1001)
     ]
+
+
+@pytest.mark.parametrize(
+    ("own", "tuned"), [({"num_steps": 2}, 4), ({}, 2)], ids=["of a contestant", "of the search"]
+)
+def test_a_warmup_too_long_for_any_run_is_refused_before_the_search(
+    experiment, tmp_path, own, tuned
+):
+    recipe, store = experiment
+    contestants = recipe.contestants | {"short": ContestantConfig(kind="ema", **own)}
+    tuning = TuningConfig(learning_rates=[1e-4, 1e-3], num_steps=tuned)
+    recipe = dataclasses.replace(recipe, contestants=contestants, tuning=tuning)
+    with pytest.raises(UserError, match="num_warmup_steps=2 is too long for training.num_steps=2"):
+        compare(recipe, store, tmp_path / "out", console=QUIET)
+    assert not (tmp_path / "out" / "tuning").exists()
 
 
 @pytest.mark.parametrize("budget", ["flops", "seconds"])

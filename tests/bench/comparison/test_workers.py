@@ -13,6 +13,7 @@ import warnings
 from types import SimpleNamespace
 
 import pytest
+import torch
 import yaml
 from filelock import FileLock
 
@@ -70,6 +71,12 @@ def test_what_workers_refuse():
         Workers(jobs=0)
     with pytest.raises(UserError, match="jobs=2 is for one machine without Ray"):
         Workers(jobs=2, ray_address="local")
+
+
+def test_what_ray_would_give_a_run_moves_none_to_another_process_without_ray():
+    done = []
+    assert list(Workers(cpus_per_run=2).each(done.append, [1, 2])) == [(1, None), (2, None)]
+    assert done == [1, 2]
 
 
 LOST = "Ray lost a run .*go on with --resume"
@@ -146,6 +153,23 @@ def test_an_interrupt_does_not_wait_for_the_runs_of_workers():
     while multiprocessing.active_children():
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def note_accelerator(folder):
+    (folder / str(os.getpid())).write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
+    deadline = time.monotonic() + 60
+    while len(list(folder.iterdir())) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(("visible", "own"), [(None, {"0", "1"}), ("2,5", {"2", "5"})])
+def test_workers_see_one_accelerator_each(monkeypatch, tmp_path, visible, own):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    list(Workers(jobs=2).each(note_accelerator, [tmp_path] * 2))
+    assert {path.read_text() for path in tmp_path.iterdir()} == own
 
 
 def warn_and_interrupt_itself(seconds):

@@ -38,6 +38,7 @@ from latentwave.bench.training import (
     start_processes,
 )
 from latentwave.bench.training.files import RECORD, write_json
+from latentwave.bench.training.optimizers import check_warmup
 from latentwave.bench.training.processes import is_main, num_processes
 from latentwave.bench.training.progress import ERR
 from latentwave.bench.training.result import differences, read_record
@@ -81,7 +82,7 @@ def compare(
     check_baselines(recipe)
     check_longer_contexts(recipe, store)
     start_processes(recipe.training.timeout_seconds)
-    if num_processes() > 1 and workers != Workers():
+    if num_processes() > 1 and not workers.here:
         raise UserError(
             "under a launcher all processes train one model: leave out --jobs and --ray_address"
         )
@@ -103,6 +104,11 @@ def compare(
     searched = dataclasses.replace(planned, training=recipe.training)
     losses: dict[tuple[str, float], list[float]] = {}
     wanted = searched_rates(planned)
+    # The search alone may take hours: what it or the runs after it would refuse is refused now.
+    for name in recipe.contestants:
+        check_warmup(planned.as_seen_by(name).training)
+    for (name, _), own in tuning_recipes(searched, wanted).items():
+        check_warmup(own.as_seen_by(name).training)
     while wanted:
         jobs = {
             (name, rate): [
@@ -138,7 +144,6 @@ def compare(
         {name: [read_result(path) for path in own] for name, own in folders.items()},
         planned=planned,
         store=store,
-        objective=open_objective(recipe, store),
         costs=costs,
         clock=clock,
         tuning=tuning,

@@ -24,8 +24,7 @@ from latentwave.bench.comparison.results import (
 )
 from latentwave.bench.comparison.statistics import estimate, estimate_ratio, speedup
 from latentwave.bench.data import TokenStore
-from latentwave.bench.training import BASELINE, Recipe, RunResult
-from latentwave.bench.training.objective import Objective
+from latentwave.bench.training import BASELINE, Recipe, RunResult, open_objective
 from latentwave.errors import UserError
 
 _MAX_SOURCES = 20
@@ -37,7 +36,6 @@ def summarize(
     *,
     planned: Recipe,
     store: TokenStore,
-    objective: Objective,
     costs: Mapping[str, ModelCost],
     clock: Clock | None,
     tuning: dict[str, RateSearch],
@@ -50,6 +48,7 @@ def summarize(
     learning rate. Each contestant has one run per seed, in the order of the recipe's seeds. Without
     a clock the seconds are those of the runs.
     """
+    objective = open_objective(recipe, store)
     # Nats per document say nothing about the bits of its tokens.
     classifies = objective.task == "classification"
     bits_per_nat = {} if classifies else store.bits_per_unit(1.0)

@@ -61,8 +61,8 @@ class Workers:
         jobs: runs at a time on this machine; each gets an equal share of the cores.
         ray_address: of a Ray cluster whose machines see the same folders; "local" starts Ray on
             this machine; None: no Ray.
-        cpus_per_run: cores that Ray gives to a run.
-        gpus_per_run: accelerators that Ray gives to a run.
+        cpus_per_run: cores that Ray gives to a run; nothing without Ray.
+        gpus_per_run: accelerators that Ray gives to a run; nothing without Ray.
     """
 
     jobs: int = 1
@@ -82,6 +82,11 @@ class Workers:
                 "how many runs fit (cpus_per_run, gpus_per_run)"
             )
 
+    @property
+    def here(self) -> bool:
+        """Whether runs are executed in this process, one after the other."""
+        return self.jobs == 1 and self.ray_address is None
+
     def run(self, jobs: Sequence[Job], store: TokenStore, console: Console | None = None) -> None:
         """Execute independent jobs; a job whose run is finished costs nothing.
 
@@ -91,12 +96,12 @@ class Workers:
         console = console or ERR
         on_main(lambda: _check(jobs, store))
         waiting = [job for job in jobs if not (job.folder / RESULT).exists()]
-        done, alone = len(jobs) - len(waiting), self == Workers()
+        done = len(jobs) - len(waiting)
         # Bars of several runs would overwrite each other, so other processes print lines.
-        function = functools.partial(_train, store, console) if alone else run_job
-        here = alone and is_main() and console.is_terminal
+        function = functools.partial(_train, store, console) if self.here else run_job
+        has_bar = self.here and is_main() and console.is_terminal
         columns = TextColumn("[bold]all runs"), BarColumn(bar_width=24), MofNCompleteColumn()
-        bar = Progress(*columns, TimeElapsedColumn(), console=console, disable=not here)
+        bar = Progress(*columns, TimeElapsedColumn(), console=console, disable=not has_bar)
         task = bar.add_task("", total=len(jobs), completed=done)
         shown = bar if waiting else contextlib.nullcontext()  # above the bars of single runs
         with contextlib.closing(self.each(function, waiting)) as finished, shown:
@@ -104,7 +109,7 @@ class Workers:
                 if error is not None:
                     raise error
                 bar.update(task, completed=count)
-                if is_main() and not here:
+                if is_main() and not has_bar:
                     console.print(f"{count} of {len(jobs)} runs finished", soft_wrap=True)
 
     def each(
@@ -119,7 +124,7 @@ class Workers:
         further jobs, tasks are done in this process, where errors rise; otherwise each comes with
         its error. When it is late, nothing more is started.
         """
-        if self == Workers():
+        if self.here:
             while waiting and not is_late():
                 task = waiting.pop(0)
                 function(task)
@@ -161,7 +166,8 @@ Submit = Callable[[Callable[[T], object], T], concurrent.futures.Future[object]]
 def _processes(jobs: int) -> Iterator[tuple[Submit[Any], int]]:
     """Processes of this machine, which share its cores equally."""
     context = multiprocessing.get_context("spawn")  # forks would share torch's threads and locks
-    arguments = os.getpid(), max(1, (os.cpu_count() or 1) // jobs), context.Value("i", 0)
+    threads, accelerators = max(1, (os.cpu_count() or 1) // jobs), torch.cuda.device_count()
+    arguments = os.getpid(), threads, accelerators, context.Value("i", 0)
     with concurrent.futures.ProcessPoolExecutor(
         jobs, context, initializer=_start_worker, initargs=arguments
     ) as pool:
@@ -175,7 +181,7 @@ def _processes(jobs: int) -> Iterator[tuple[Submit[Any], int]]:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _start_worker(parent: int, threads: int, started: Any) -> None:
+def _start_worker(parent: int, threads: int, accelerators: int, started: Any) -> None:
     """Set the threads, warnings and accelerator of a process; end it when its parent ends.
 
     Ctrl-C ends it at once and without a word: Python's own way can be ignored, and its runs are
@@ -187,9 +193,9 @@ def _start_worker(parent: int, threads: int, started: Any) -> None:
         number = started.value
         started.value += 1
     torch.set_num_threads(threads)
-    num_accelerators = torch.cuda.device_count()
-    if num_accelerators > 1:
-        torch.cuda.set_device(number % num_accelerators)
+    if accelerators > 1:  # the Trainer takes the first that it sees, whichever is set
+        seen = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(accelerators)))
+        os.environ["CUDA_VISIBLE_DEVICES"] = seen.split(",")[number % accelerators]
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
