@@ -10,6 +10,7 @@ import torch.distributed as dist
 from rich.console import Console
 from safetensors.torch import load_file
 from torch.distributed.tensor import DTensor
+from transformers import PreTrainedModel
 
 import latentwave.bench.training.engine as engine_module
 import latentwave.bench.training.run as run_module
@@ -24,7 +25,7 @@ from latentwave.bench.training import (
     settle_compilation,
     train,
 )
-from latentwave.bench.training.engine import shard_model
+from latentwave.bench.training.engine import prepare_model, shard_model
 from latentwave.errors import UserError
 from latentwave.hub import attached_mixers, from_pretrained
 from tests.bench.training.conftest import QUIET
@@ -226,6 +227,18 @@ def test_what_is_compiled_without_being_asked(text, store, tmp_path, monkeypatch
     # Labelled examples differ in length.
     monkeypatch.setattr(TrainingConfig, "LONG", 1)
     assert compiled(dataclasses.replace(recipe, task="classification")) is False
+
+
+@pytest.mark.skipif(
+    not hasattr(PreTrainedModel, "activation_checkpointing_enable"), reason="the old name alone"
+)
+def test_activations_are_recomputed_where_transformers_has_the_new_name_alone(text, monkeypatch):
+    monkeypatch.delattr(PreTrainedModel, "gradient_checkpointing_enable")
+    monkeypatch.setattr(PreTrainedModel, "_is_overridden", lambda *_: False)  # looks for it
+    recipe = recipe_with(text, gradient_checkpointing=True)
+    model = build_model(recipe.backbone, CONTESTANTS["learnable"], vocab_size=27, seed=0)
+    assert not prepare_model(model, recipe.training)
+    assert model.is_gradient_checkpointing
 
 
 def test_compilation_that_does_not_work(alone, text, store, tmp_path, monkeypatch):

@@ -66,24 +66,13 @@ def test_the_published_size_fits_over_the_small_recipes():
                 )
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_no_recipe_says_a_thing_twice(path):
-    def keys(node):
-        if isinstance(node, yaml.MappingNode):
-            names = [key.value for key, _ in node.value]
-            assert len(names) == len(set(names)), f"{node.start_mark}: {names}"
-            for _, value in node.value:
-                keys(value)
-
-    keys(yaml.compose(path.read_text()))
-
-
 OF_A_CONTESTANT = [
     ({"backbone": {"depth": 2}}, "backbone has no 'depth', only arch"),
     ({"backbone": {"context_length": 8}}, "another context_length.*8"),
     ({"backbone": {"num_heads": 5}}, "num_heads=5 must divide"),
     ({"options": {"level": 1}}, "need a kind"),
     ({"points": ["mlp"]}, "need a kind"),
+    ({"placement": "all"}, "placement 'all' needs a kind of mixer, or mixers"),
     ({"kind": "ema", "mixers": [{"kind": "ema"}]}, "or mixers, not both"),
     ({"mixers": [{"kind": "ema"}, {"kind": "wavelet"}]}, "both stand at the point 'block'"),
     ({"mixers": ["ema"]}, "contestants.it.mixers.0: .*a mapping of names to values, got 'ema'"),
@@ -143,7 +132,7 @@ def test_mistakes_of_callers_are_named():
     with pytest.raises(UserError, match="got 'bert'"):
         BackboneConfig(architecture="bert")
     with pytest.raises(UserError, match="no contestant 'y'"):
-        Recipe(name="x", contestants={}).contestant("y")
+        Recipe(name="x", contestants={}).as_seen_by("y")
 
 
 def test_a_recipe_may_name_a_part_again(tmp_path):
@@ -188,7 +177,7 @@ def test_files_that_are_no_recipes(content, message, tmp_path):
 def test_a_contestant_may_have_several_mixers():
     pair = [{"kind": "kv_shift"}, {"kind": "best", "points": ["attention"]}]
     recipe = recipe_from_dict({"name": "x", "contestants": {"it": {"mixers": pair}}})
-    contestant = recipe.contestant("it")
+    contestant = recipe.contestants["it"]
     assert [(each["kind"], each["points"]) for each in contestant.describe_mixers()] == [
         ("kv_shift", ["qkv"]),
         ("dynamic_conv", ["attention"]),

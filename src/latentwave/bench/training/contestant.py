@@ -89,12 +89,10 @@ class ContestantConfig:
         for name in ("options", "points"):
             if self.kind is None and getattr(self, name):
                 raise UserError(f"{name} {list(getattr(self, name))} need a kind of mixer")
+        if self.placement is not None and not self.placed:
+            raise UserError(f"placement {self.placement!r} needs a kind of mixer, or mixers")
         if self.placed:
             as_placed([(each.config, each.points) for each in self.placed], {}, None, None)
-
-    def backbone_on(self, backbone: BackboneConfig) -> BackboneConfig:
-        """The contestant's backbone, made from the recipe's."""
-        return dataclasses.replace(backbone, **self.backbone)
 
     def settings_on(self, settings: TrainingConfig) -> TrainingConfig:
         """The contestant's training, made from the recipe's."""

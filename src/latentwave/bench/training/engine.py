@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import warnings
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import nn
@@ -68,11 +67,9 @@ def windows_per_process(settings: TrainingConfig) -> int:
 def prepare_model(model: PreTrainedModel, settings: TrainingConfig) -> bool:
     """Recompute activations and compile, in place; whether compiling was possible here."""
     if settings.gradient_checkpointing:
-        # The name changes with transformers 6.
-        enable: Callable[[], Any] = getattr(
-            model, "activation_checkpointing_enable", model.gradient_checkpointing_enable
-        )
-        enable()
+        # Transformers 6 has only the first name, the oldest that we support only the second.
+        enable = getattr(model, "activation_checkpointing_enable", None)
+        (enable or model.gradient_checkpointing_enable)()
     if not settings.compile:
         return False
     faults = [fault for fault in on_all(_compile_fault) if fault]

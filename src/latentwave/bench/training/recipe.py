@@ -101,7 +101,7 @@ class Recipe:
         for name in self.contestants:
             check_name("contestant", name)
         for contestant in self.contestants.values():
-            contestant.backbone_on(self.backbone)
+            dataclasses.replace(self.backbone, **contestant.backbone)
             contestant.settings_on(self.training)
         every, tuned = self.training.evaluate_every_steps, self.tuning.num_steps
         if tuned is not None and tuned % every:
@@ -110,20 +110,16 @@ class Recipe:
                 f"training.evaluate_every_steps={every}"
             )
 
-    def contestant(self, name: str) -> ContestantConfig:
-        """The contestant of that name."""
+    def as_seen_by(self, name: str) -> Recipe:
+        """The recipe with the backbone and the training of one contestant."""
         if name not in self.contestants:
             raise UserError(
                 f"the recipe has no contestant {name!r}, only {', '.join(self.contestants)}"
             )
-        return self.contestants[name]
-
-    def as_seen_by(self, name: str) -> Recipe:
-        """The recipe with the backbone and the training of one contestant."""
-        contestant = self.contestant(name)
+        contestant = self.contestants[name]
         return dataclasses.replace(
             self,
-            backbone=contestant.backbone_on(self.backbone),
+            backbone=dataclasses.replace(self.backbone, **contestant.backbone),
             training=contestant.settings_on(self.training),
             contestants={
                 name: dataclasses.replace(
