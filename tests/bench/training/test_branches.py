@@ -21,7 +21,6 @@ from latentwave.hub.parameter_groups import mixer_parameters
 from latentwave.mixers import list_mixers
 from tests.tiny import tiny_recipe
 
-OPTIMIZERS = pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 WSD = {"num_steps": 10, "schedule": "wsd", "tensorboard": False, "snapshots": False}
 
 
@@ -80,14 +79,12 @@ def test_schedules():
     assert cosine[-1] == 0
 
 
-@OPTIMIZERS
 @pytest.mark.parametrize("kind", list_mixers())
-def test_mixers_take_no_decay_and_never_go_to_muon(kind, optimizer, text):
+def test_mixers_take_no_decay_and_never_go_to_muon(kind, text):
     options = {"adaptive_filterbank": {"mask_heads": 2}}.get(kind, {})
     recipe = tiny_recipe(text, contestants={"it": ContestantConfig(kind=kind, options=options)})
     model = build_model(recipe.backbone, recipe.contestants["it"], vocab_size=11, seed=0)
-    settings = TrainingConfig(optimizer=optimizer, weight_decay=0.1)
-    made = make_optimizer(model, settings)
+    made = make_optimizer(model, TrainingConfig(optimizer="muon", weight_decay=0.1))
     of_mixers = {id(p) for p in mixer_parameters(model)}
     everything = [id(p) for group in made.param_groups for p in group["params"]]
     assert sorted(everything) == sorted(id(p) for p in model.parameters())
@@ -96,7 +93,7 @@ def test_mixers_take_no_decay_and_never_go_to_muon(kind, optimizer, text):
         if group["weight_decay"] or "momentum" in group:
             assert not own & of_mixers
             assert all(p.dim() > 1 for p in group["params"])
-    assert ("momentum" in made.param_groups[0]) == (optimizer == "muon")
+    assert "momentum" in made.param_groups[0]
 
 
 @pytest.mark.parametrize(
@@ -130,12 +127,6 @@ def test_a_warmup_that_reaches_the_end_or_the_decay_is_refused(changes, most):
     check(most)
     with pytest.raises(UserError, match=f"num_warmup_steps={most + 1} .*: use at most {most}"):
         check(most + 1)
-
-
-def test_a_run_that_never_leaves_its_warmup_leaves_no_folder(run_one, tmp_path):
-    with pytest.raises(UserError, match="num_warmup_steps=10 is too long"):
-        run_one(tmp_path / "run", num_warmup_steps=10, **WSD)
-    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])

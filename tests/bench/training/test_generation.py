@@ -3,7 +3,6 @@ import pytest
 import torch
 
 from latentwave.bench.training import ContestantConfig, build_model, continue_tokens
-from latentwave.errors import UserError
 from tests.tiny import tiny_backbone
 
 
@@ -55,16 +54,3 @@ def test_progress_counts_every_new_token(model):
     tokens = continue_tokens(model, np.array([1]), 50, temperature=1.0, on_progress=seen.append)
     assert sum(seen) == 50 == len(tokens) - 1
     assert len(seen) > 1
-
-
-@pytest.mark.parametrize(
-    ("prompt", "new", "options", "message"),
-    [
-        ([], 3, {}, "the prompt is empty"),
-        ([1], 0, {}, "at least 1 new token must be wanted, got 0"),
-        ([1], 3, {"temperature": -1.0}, "temperature must be >= 0, got -1"),
-    ],
-)
-def test_what_cannot_be(model, prompt, new, options, message):
-    with pytest.raises(UserError, match=message):
-        continue_tokens(model, np.array(prompt, dtype=np.int64), new, **options)

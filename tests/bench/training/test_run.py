@@ -116,6 +116,8 @@ def test_refusals_leave_no_folder(recipe_with, run_one, store, tmp_path):
     long = dataclasses.replace(recipe.backbone, context_length=100_000)
     with pytest.raises(UserError, match="100000"):
         train(dataclasses.replace(recipe, backbone=long), "none", 0, store, tmp_path / "run")
+    with pytest.raises(UserError, match="num_warmup_steps=8 is too long"):
+        run_one(tmp_path / "run", num_warmup_steps=8)
     assert not (tmp_path / "run").exists()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").write_text("mine")

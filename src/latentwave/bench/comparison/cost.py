@@ -39,12 +39,8 @@ def measure_cost(
     The backbone's operations are counted by torch's own counter (matrix products, attention
     included, over all pairs of tokens) on one forward pass, the mixers' by their `flops`. A
     backward pass costs twice a forward pass. Memory is that of one training step that is really
-    made, and of a cache that is really filled.
-
-    Args:
-        model: a decoder, with mixers or without.
-        num_tokens: context length that the average is taken over.
-        inputs: of the model, with that many tokens, B = 1; default: token ids of a language model.
+    made, and of a cache that is really filled. Averages are over a context of `num_tokens`, as many
+    as the inputs have, B = 1; by default these are token ids of a language model.
     """
     if inputs is None:
         tokens = torch.zeros(1, num_tokens, dtype=torch.int64)
@@ -141,12 +137,10 @@ def peak_training_bytes(model: torch.nn.Module, loss_of: Callable[[], Tensor]) -
 class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of all tensors that live, `now` and at their `peak`, while it is entered.
 
-    A tensor is counted from the operation that makes it until nothing refers to its storage any
-    more; views share a storage, which counts once. What an operation needs while it runs and does
-    not return is not seen: scratch memory of kernels, blocks of the fused filterbank.
-
-    Args:
-        alive: tensors that live already.
+    Those that are `alive` already are given; others are counted from the operation that makes them
+    until nothing refers to their storage any more. Views share a storage, which counts once. What
+    an operation needs while it runs and does not return is not seen: scratch memory of kernels,
+    blocks of the fused filterbank.
 
     Example:
         >>> with LiveBytes() as live:

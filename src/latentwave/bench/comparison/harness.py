@@ -8,6 +8,7 @@ from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from latentwave.bench.data.codec import optional_package
 from latentwave.bench.training.progress import quiet_transformers
 from latentwave.errors import UserError
 from latentwave.hub import from_pretrained
@@ -34,14 +35,11 @@ def run_harness(
         UserError: if the harness is not installed, the folder holds no model with a tokenizer,
             or a task is not known.
     """
-    try:
-        import lm_eval
-        from lm_eval.models.huggingface import HFLM
-        from lm_eval.tasks import TaskManager
-    except ImportError as error:
-        raise UserError(
-            "evaluating with the harness needs lm-eval: pip install 'latentwave[evaluation]'"
-        ) from error
+    optional_package("lm_eval.models.huggingface", "evaluation", "evaluating with the harness")
+    import lm_eval
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.tasks import TaskManager
+
     with quiet_transformers():
         model = from_pretrained(folder)
     if not (folder / "tokenizer_config.json").is_file():

@@ -31,12 +31,9 @@ _NUM_TOKENS = 1 << 17  # of the validation split that one context length is meas
 def token_losses(
     model: PreTrainedModel, windows: Dataset[dict[str, Any]], batch_size: int = 16
 ) -> Float[np.ndarray, "N L"]:
-    """The loss of every single prediction.
+    """The loss of every single prediction in N windows of L + 1 tokens, as of `GridWindows`.
 
-    Args:
-        model: a causal language model; left in the mode that it was in.
-        windows: N items of L + 1 tokens with input_ids and labels, as `GridWindows` gives them.
-        batch_size: windows per forward pass.
+    The model is left in the mode that it was in.
 
     Returns:
         (N, L), float64, nats; entry (n, t) is for token t + 1 of window n, given tokens 0 … t.
@@ -57,12 +54,11 @@ def token_losses(
 def loss_by_position(
     model: PreTrainedModel, windows: Dataset[dict[str, Any]], batch_size: int = 16
 ) -> Float[np.ndarray, " L"]:
-    """The mean over windows of `token_losses`, which see for the arguments and errors.
+    """The mean over windows of `token_losses`.
 
     Returns:
-        (L,), float64, nats: entry t is for token t + 1, predicted from tokens 0 … t. NaN at a place
-        where no window predicts anything. Without masked labels the mean over places is
-        `evaluate_loss` to rounding.
+        (L,), float64, nats. NaN at a place where no window predicts anything. Without masked
+        labels the mean over places is `evaluate_loss` to rounding.
     """
     losses = token_losses(model, windows, batch_size)
     counted = ~np.isnan(losses)

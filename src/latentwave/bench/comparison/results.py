@@ -143,7 +143,7 @@ class Environment(Record):
     platform: str  # operating system
     commit: str | None  # of latentwave, "…-dirty" with uncommitted changes; None outside a checkout
     num_processes: int = 1  # that trained one model together
-    wrapper: str = "none"  # of that model: "none", "ddp" or "fsdp"
+    wrapper: str = "none"  # of that model; "none" for one process
     compiled: bool = False  # whether it was compiled
     device: str = "cpu"  # that it was trained on
 

@@ -97,13 +97,8 @@ def seeds_needed(confidence: float = 0.95) -> int:
 def first_crossing(losses: Sequence[float], costs: Sequence[float], target: float) -> float | None:
     """What it cost until a loss curve first came down to a target, on straight lines between.
 
-    Args:
-        losses: at each evaluation, in nats.
-        costs: spent up to each evaluation (steps, FLOPs or seconds), increasing; as many.
-        target: a loss in nats.
-
-    Returns:
-        The cost, or None if the curve stays above the target.
+    Losses are in nats, costs (steps, FLOPs or seconds) what was spent up to the same evaluations.
+    None if the curve stays above the target.
 
     Example:
         >>> first_crossing([4.0, 3.0, 2.0], [0, 100, 200], 2.5)

@@ -12,7 +12,7 @@ from latentwave.bench.training.evaluation import (
 )
 from latentwave.bench.training.generation import continue_tokens
 from latentwave.bench.training.models import build_model
-from latentwave.bench.training.objective import Objective, open_objective, settle_compilation
+from latentwave.bench.training.objective import open_objective, settle_compilation
 from latentwave.bench.training.processes import (
     is_main,
     on_main,
@@ -41,7 +41,6 @@ __all__ = [
     "BASELINE",
     "BackboneConfig",
     "ContestantConfig",
-    "Objective",
     "Recipe",
     "RunResult",
     "TrainingConfig",

@@ -63,10 +63,7 @@ def save_checkpoint(
             if checkpoint_step(path) not in keep:
                 shutil.rmtree(path, ignore_errors=True)
 
-    try:
-        on_main(write)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"cannot write {folder}: {error}; {resume_hint(run)}") from error
+    on_main(write)
 
 
 def load_checkpoint(
@@ -167,11 +164,9 @@ def whole_weights(model: nn.Module) -> dict[str, Tensor]:
 
 def _tensors(model: nn.Module, states: dict[nn.Parameter, dict[str, Tensor]]) -> dict[str, Tensor]:
     """All that is trained by its name: parameters, each once, saved buffers, optimizer state."""
-    names = [name for name, _ in model.named_parameters()]
-    names += [name for name, _ in model.named_buffers()]
-    saved = model.state_dict()
+    saved, named = model.state_dict(), {p: name for name, p in model.named_parameters()}
+    names = [*named.values(), *(name for name, _ in model.named_buffers())]
     found = {f"model.{name}": saved[name] for name in names if name in saved}
-    named = {parameter: name for name, parameter in model.named_parameters()}
     for parameter, tensors in states.items():
         for key, tensor in tensors.items():
             found[f"optimizer.{named[parameter]}.{key}"] = tensor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import platform
@@ -67,12 +68,10 @@ def crowded_cores() -> str | None:
 
 
 def _cpu() -> str:
-    try:
+    with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
-    except OSError:
-        pass
     return platform.processor() or platform.machine()
 
 
@@ -84,10 +83,8 @@ def _commit() -> str | None:
             ["git", "-C", str(source), *arguments], check=True, capture_output=True, text=True
         ).stdout.strip()
 
-    try:
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
         # An installed copy inside somebody else's checkout must not report that one's commit.
-        if not git("ls-files", "--", Path(__file__).name):
-            return os.environ.get("LATENTWAVE_COMMIT")
-        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return os.environ.get("LATENTWAVE_COMMIT")
+        if git("ls-files", "--", Path(__file__).name):
+            return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain") else "")
+    return os.environ.get("LATENTWAVE_COMMIT")

@@ -35,17 +35,10 @@ Collate = Callable[[list[dict[str, Tensor]]], dict[str, Tensor]]
 def evaluate_loss(
     model: PreTrainedModel, windows: Dataset[dict[str, Any]], batch_size: int = 16
 ) -> float:
-    """Mean next-token loss over windows; processes that train together share the work.
+    """Mean loss in nats per predicted token; processes that train together share the work.
 
-    Every window counts once, by its predicted tokens, whatever the number of processes.
-
-    Args:
-        model: a causal language model; left in the mode that it was in.
-        windows: items with input_ids and labels, as `GridWindows` gives them.
-        batch_size: windows per forward pass of one process.
-
-    Returns:
-        Nats per predicted token, the same on every process.
+    Every window, as `GridWindows` gives them, counts once, whatever the number of processes, which
+    all get the same mean. The model is left in the mode that it was in.
 
     Raises:
         UserError: if no token is predicted.
@@ -158,9 +151,8 @@ def is_classifier(model: PreTrainedModel) -> bool:
 
 def collator(sound: WaveEncoderConfig | None, store: TokenStore) -> PadExamples:
     """Batches are padded with the token after the vocabulary; sound to at least one frame."""
-    if sound is None:
-        return PadExamples(pad_token=store.metadata.vocab_size)
-    return PadExamples(min_length=sound.first_frame_samples)
+    least = 1 if sound is None else sound.first_frame_samples
+    return PadExamples(pad_token=store.metadata.vocab_size, min_length=least)
 
 
 def evaluate_on_split(

@@ -33,18 +33,12 @@ def continue_tokens(
     full, generation goes on from their later half, so every token is predicted from at least half
     a context, or from all that there is.
 
-    Args:
-        model: a causal language model.
-        prompt: (tokens,), at least one.
-        num_new_tokens: at most; fewer if the end token comes.
-        temperature: of the sampling; 0 takes the likeliest token.
-        top_k: sample from the likeliest only; None: from all.
-        end_token: stops generation.
-        on_progress: is called with the number of new tokens, piece by piece.
-        streamer: shows text as it comes, the prompt first.
+    A temperature of 0 takes the likeliest token; `top_k` samples from so many of the likeliest.
+    `on_progress` is called with the number of new tokens, piece by piece; the streamer shows text
+    as it comes, the prompt first.
 
     Returns:
-        Prompt and new tokens: (at most tokens + num_new_tokens,).
+        Prompt and new tokens: (at most tokens + num_new_tokens,), fewer if the end token comes.
 
     Raises:
         UserError: for an empty prompt or values out of range.

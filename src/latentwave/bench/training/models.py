@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import psutil
 import torch
 from transformers import (
     GPT2Config,
@@ -28,8 +27,6 @@ from transformers import (
 
 from latentwave.bench.training.backbone import POSITIONS, BackboneConfig
 from latentwave.bench.training.contestant import ContestantConfig
-from latentwave.bench.training.processes import num_processes, on_cpu
-from latentwave.bench.training.settings import TrainingConfig
 from latentwave.bench.training.wave_encoder import (
     WaveEncoderConfig,
     WaveEncoderForAudioClassification,
@@ -67,7 +64,6 @@ def build_model(
             f"predict them: a language model needs one of "
             f"{', '.join(name for name, own in POSITIONS.items() if own)}"
         )
-    check_size(backbone, vocab_size)
     set_seed(seed)
     return _finish(_language_model(backbone, vocab_size), backbone, contestant)
 
@@ -85,17 +81,8 @@ def build_classifier(
     """Build a contestant with random weights and a head for these classes.
 
     Decoders classify by their last token; encoders by the mean over tokens. The token after the
-    vocabulary stands for padding. Raw samples go through the strided convolutions of
-    `WaveEncoderForAudioClassification` first.
-
-    Args:
-        backbone: decoder or encoder.
-        contestant: what is attached to it.
-        class_names: of the labels.
-        multi_label: several labels per document.
-        vocab_size: tokens of the corpus; 0 for raw samples.
-        sample_rate: of raw samples, in Hz.
-        seed: of the initial weights.
+    vocabulary stands for padding. Raw samples, which have a `sample_rate` in Hz and a `vocab_size`
+    of 0, go through the strided convolutions of `WaveEncoderForAudioClassification` first.
 
     Raises:
         UserError: if backbone and corpus do not fit, or the mixer refuses the backbone.
@@ -120,7 +107,6 @@ def build_classifier(
             f"mixer {later[0]!r} with causal=False reads later tokens, the decoder "
             f'{architecture!r} does not: use backbone.architecture "encoder"'
         )
-    check_size(backbone, vocab_size)
     head: dict[str, Any] = {
         "id2label": dict(enumerate(class_names)),
         "label2id": {name: index for index, name in enumerate(class_names)},
@@ -140,39 +126,6 @@ def build_classifier(
         config = LlamaConfig(**_sizes(backbone, **tokens))
         model = LlamaForSequenceClassification(config)  # type: ignore[no-untyped-call]
     return _finish(model, backbone, contestant)
-
-
-def check_size(
-    backbone: BackboneConfig,
-    vocab_size: int,
-    training: TrainingConfig | None = None,
-    *,
-    tokens_per_step: int = 0,
-    num_logits: int = 0,
-) -> None:
-    """Refuse sizes that this machine cannot hold, before anything is built.
-
-    Counted is the least that is needed: the matrices, with gradients and the optimizer's state if
-    they are trained, and for one pass of this process every layer's input and `num_logits` for
-    each of its tokens.
-    """
-    width, layers = backbone.hidden_size, backbone.num_layers
-    per_layer = 4 * width**2 + 2 * width * backbone.intermediate_size
-    parameters = width * vocab_size + layers * per_layer
-    needed = 4 * parameters
-    if training is not None:
-        tokens = tokens_per_step // (num_processes() * training.gradient_accumulation_steps)
-        kept = 0 if training.gradient_checkpointing else layers * width
-        needed = 16 * parameters // num_processes() + 4 * tokens * (num_logits + kept)
-    on_gpu = torch.cuda.is_available() and not on_cpu()
-    there = torch.cuda.mem_get_info()[1] if on_gpu else psutil.virtual_memory().total
-    if needed > there:
-        raise UserError(
-            f"num_layers={layers}, hidden_size={width}, intermediate_size="
-            f"{backbone.intermediate_size} and the batch need at least {needed / 2**30:,.1f} GiB, "
-            f"this {'GPU' if on_gpu else 'machine'} has {there / 2**30:,.1f} GiB: choose "
-            "smaller sizes, a smaller batch_size or more gradient_accumulation_steps"
-        )
 
 
 def wave_config(backbone: BackboneConfig, sample_rate: int, **head: Any) -> WaveEncoderConfig:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import psutil
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
@@ -25,9 +26,9 @@ from latentwave.bench.training.evaluation import (
 from latentwave.bench.training.models import (
     build_classifier,
     build_model,
-    check_size,
     wave_config,
 )
+from latentwave.bench.training.processes import num_processes, on_cpu
 from latentwave.bench.training.recipe import Recipe
 from latentwave.bench.training.wave_encoder import WaveEncoderConfig
 from latentwave.errors import UserError
@@ -192,18 +193,31 @@ def open_objective(recipe: Recipe, store: TokenStore) -> Objective:
 def check_fits(objective: Objective) -> None:
     """Refuse a run that this machine cannot hold, or whose windows its corpus cannot fill.
 
-    Nothing is built for that.
+    No model is built for that. Counted is the least memory that is needed: the matrices with
+    gradients and the optimizer's state, and for one pass of this process every layer's input and
+    a language model's logits.
     """
-    own, vocab_size = objective.recipe, objective.store.metadata.vocab_size
-    check_size(
-        own.backbone,
-        vocab_size,
-        own.training,
-        tokens_per_step=objective.tokens_per_step,
-        num_logits=vocab_size if objective.task == "language-model" else 0,
-    )
+    backbone, training = objective.recipe.backbone, objective.recipe.training
+    vocab_size = objective.store.metadata.vocab_size
+    width, layers = backbone.hidden_size, backbone.num_layers
+    per_layer = 4 * width**2 + 2 * width * backbone.intermediate_size
+    parameters = width * vocab_size + layers * per_layer
+    passes = num_processes() * training.gradient_accumulation_steps
+    kept = 0 if training.gradient_checkpointing else layers * width
+    if objective.task == "language-model":
+        kept += vocab_size
+    needed = 16 * parameters // num_processes() + 4 * (objective.tokens_per_step // passes) * kept
+    on_gpu = torch.cuda.is_available() and not on_cpu()
+    there = torch.cuda.mem_get_info()[1] if on_gpu else psutil.virtual_memory().total
+    if needed > there:
+        raise UserError(
+            f"num_layers={layers}, hidden_size={width}, intermediate_size="
+            f"{backbone.intermediate_size} and the batch need at least {needed / 2**30:,.1f} GiB, "
+            f"this {'GPU' if on_gpu else 'machine'} has {there / 2**30:,.1f} GiB: choose "
+            "smaller sizes, a smaller batch_size or more gradient_accumulation_steps"
+        )
     objective.training_set(seed=0)
-    objective.evaluation_set("validation", own.training.num_evaluation_windows)
+    objective.evaluation_set("validation", training.num_evaluation_windows)
 
 
 def _objective_of(recipe: Recipe, store: TokenStore) -> type[Objective]:

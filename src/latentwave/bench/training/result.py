@@ -15,7 +15,6 @@ from pydantic import with_config
 
 from latentwave.bench.data.folders import PARTIAL
 from latentwave.bench.data.json_files import validated
-from latentwave.bench.training.curve import CurvePoint
 from latentwave.bench.training.environment import describe_environment
 from latentwave.bench.training.files import (
     CHECKPOINTS,
@@ -32,6 +31,27 @@ from latentwave.errors import UserError
 
 LOCK = ".lock"
 _RUN = "run_sha256"  # in a result: of what run.json says that the run is
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CurvePoint:
+    """One evaluation.
+
+    Attributes:
+        step: optimizer steps so far.
+        tokens: tokens trained on so far.
+        seconds: time spent training so far, without evaluations and checkpoints; nan where a run
+            that diverged did not come to.
+        loss: validation loss, nats per token or per labelled document; nan from the step on at
+            which a run diverged.
+        metrics: what else was measured, such as "accuracy".
+    """
+
+    step: int
+    tokens: int
+    seconds: float
+    loss: float
+    metrics: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 @with_config(STRICT)

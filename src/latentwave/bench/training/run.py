@@ -25,7 +25,6 @@ from latentwave.bench.training.checkpoint import (
     resume_hint,
     whole_weights,
 )
-from latentwave.bench.training.curve import CurvePoint, Stopwatch, logged_curve
 from latentwave.bench.training.engine import expected_wrapper, prepare_model, shard_model
 from latentwave.bench.training.environment import crowded_cores, describe_environment
 from latentwave.bench.training.files import (
@@ -52,6 +51,7 @@ from latentwave.bench.training.processes import (
 from latentwave.bench.training.progress import ERR, ProgressCallback, quiet_transformers
 from latentwave.bench.training.recipe import Recipe
 from latentwave.bench.training.result import (
+    CurvePoint,
     RunResult,
     open_folder,
     owned_folder,
@@ -59,7 +59,7 @@ from latentwave.bench.training.result import (
     write_result,
 )
 from latentwave.bench.training.snapshots import SnapshotCallback
-from latentwave.bench.training.trainer import EveryStepCallback, RunTrainer, training_arguments
+from latentwave.bench.training.trainer import RunTrainer, logged_curve, training_arguments
 from latentwave.errors import UserError
 
 
@@ -86,17 +86,10 @@ def train(
     all together, so the curve does not depend on their number. Only the first one writes and
     speaks.
 
-    Args:
-        recipe: the experiment.
-        contestant: its name in the recipe.
-        seed: of initial backbone weights and batches.
-        store: the corpus of the recipe.
-        folder: of the run.
-        resume: go on in an existing folder; a finished run is returned as it is.
-        console: where progress is shown; default: standard error.
-        start_from: a checkpoint of another run with this contestant and seed, from which this one
-            branches off: weights, optimizer and batches go on from there, the learning rate
-            follows this recipe's schedule.
+    With `resume` a run goes on in its folder, and a finished one is returned as it is. A run may
+    `start_from` a checkpoint of another one with this contestant and seed: weights, optimizer and
+    batches go on from there, the learning rate follows this recipe's schedule. Progress is shown on
+    the console, by default standard error.
 
     Raises:
         UserError: if the folder exists (without resume) or holds a run of another recipe, if
@@ -116,10 +109,10 @@ def train(
             run = _Run(objective, contestant, seed, folder, console or ERR)
             on_main(lambda: open_folder(folder, record, resume))
             return on_main(run.finished) or run.train(start_from)
-    except OSError as error:
-        raise UserError(
-            f"{error.filename or folder}: {error.strerror or error}; {resume_hint(folder)}"
-        ) from error
+    except (OSError, SafetensorError) as error:
+        path = getattr(error, "filename", None) or folder
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: {reason}; {resume_hint(folder)}") from error
 
 
 def describe_run(
@@ -197,7 +190,6 @@ class _Run:
             stack.enter_context(warnings.catch_warnings())
             # It warns of operations in place on what a layer returns, which no backbone does.
             warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
-            stopwatch = Stopwatch()
             model: Any = self.model
             model.to(self.arguments.device)
             if wrapper == "FSDPModule (fully_shard)":
@@ -207,11 +199,10 @@ class _Run:
                 objective=self.objective,
                 seed=self.seed,
                 wrapper=wrapper,
-                stopwatch=stopwatch,
                 model=self.model,
                 args=self.arguments,
                 eval_dataset=self.validation,
-                callbacks=self._callbacks(stack, stopwatch, checkpoint),
+                callbacks=self._callbacks(stack, checkpoint),
             )
             trainer.remove_callback(PrinterCallback)
             if is_main():
@@ -228,15 +219,12 @@ class _Run:
             return result
 
     def _callbacks(
-        self, stack: contextlib.ExitStack, stopwatch: Stopwatch, checkpoint: Path | None
+        self, stack: contextlib.ExitStack, checkpoint: Path | None
     ) -> list[TrainerCallback]:
         """What every process does beside training, and what the first one writes and shows."""
-        callbacks: list[TrainerCallback] = [
-            EveryStepCallback(self.settings.save_at_steps, self.seed)
-        ]
-        if self.settings.snapshots:  # before the stopwatch, which stands still meanwhile
+        callbacks: list[TrainerCallback] = []
+        if self.settings.snapshots:
             callbacks.append(SnapshotCallback(self.folder))
-        callbacks.append(stopwatch)
         if not is_main():
             return callbacks
         label = f"{self.contestant}, seed {self.seed}"
@@ -291,14 +279,9 @@ class _Run:
     def _save_model(self, weights: dict[str, Any]) -> None:
         """Plain and whole, whatever it was trained in."""
         folder = self.folder / MODEL
-        try:
-            shutil.rmtree(folder, ignore_errors=True)  # a damaged one, or of a kill
-            folder.unlink(missing_ok=True)
-            with whole_folder(folder) as partial:
-                self.model.save_pretrained(partial, state_dict=weights)
-                save_codec(self.objective.store.codec, partial)
-                seal_folder(partial)
-        except (OSError, SafetensorError) as error:
-            raise UserError(
-                f"cannot write {folder} ({error}); {resume_hint(self.folder)}"
-            ) from error
+        shutil.rmtree(folder, ignore_errors=True)  # a damaged one, or of a kill
+        folder.unlink(missing_ok=True)
+        with whole_folder(folder) as partial:
+            self.model.save_pretrained(partial, state_dict=weights)
+            save_codec(self.objective.store.codec, partial)
+            seal_folder(partial)

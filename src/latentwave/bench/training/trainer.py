@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerState, TrainingArguments
 
 from latentwave.bench.data import RandomWindows, TokenBatches
 from latentwave.bench.training.checkpoint import load_checkpoint, save_checkpoint
-from latentwave.bench.training.curve import Stopwatch
 from latentwave.bench.training.engine import Wrapper, found_wrapper, reshard, windows_per_process
 from latentwave.bench.training.files import CHECKPOINTS
 from latentwave.bench.training.objective import Objective
 from latentwave.bench.training.optimizers import make_optimizer, make_schedule
 from latentwave.bench.training.processes import num_processes, on_cpu, rank
 from latentwave.bench.training.recipe import Recipe
+from latentwave.bench.training.result import CurvePoint
 
 _PRECISIONS = {"float32": "no", "bfloat16": "bf16"}
 
@@ -44,7 +43,6 @@ class RunTrainer(Trainer):
         objective: Objective,
         seed: int,
         wrapper: Wrapper,
-        stopwatch: Stopwatch,
         model: PreTrainedModel,
         **options: Any,
     ) -> None:
@@ -62,7 +60,9 @@ class RunTrainer(Trainer):
         self._run = run
         self._objective = objective
         self._settings = objective.recipe.training
-        self._stopwatch = stopwatch
+        self._stopwatch = Stopwatch()
+        self.add_callback(EveryStepCallback(self._settings.save_at_steps, seed))
+        self.add_callback(self._stopwatch)  # after those whose work at evaluations is not training
         self._batches: TokenBatches | None = None
         self._expected = (wrapper, _PRECISIONS[self._settings.precision])
         if wrapper != "DistributedDataParallel":
@@ -137,9 +137,9 @@ class RunTrainer(Trainer):
         return measured
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        trained, optimizer, _ = self._trained()
+        wrapped: Any = self.optimizer  # by accelerate
         keep = self._settings.save_at_steps
-        save_checkpoint(self._run, trained, optimizer, self.state, keep=keep)
+        save_checkpoint(self._run, self.model, wrapped.optimizer, self.state, keep=keep)
 
     def _load_from_checkpoint(
         self, resume_from_checkpoint: str, model: nn.Module | None = None
@@ -148,12 +148,9 @@ class RunTrainer(Trainer):
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
-            load_checkpoint(Path(checkpoint), *self._trained())
-
-    def _trained(self) -> tuple[nn.Module, Optimizer, LRScheduler]:
-        """The model without wrappers, its optimizer without accelerate's, the scheduler."""
-        optimizer: Any = self.optimizer
-        return self.model, optimizer.optimizer, self.lr_scheduler  # type: ignore[return-value]
+            wrapped: Any = self.optimizer
+            scheduler: Any = self.lr_scheduler
+            load_checkpoint(Path(checkpoint), self.model, wrapped.optimizer, scheduler)
 
 
 def training_arguments(recipe: Recipe, seed: int, folder: Path) -> TrainingArguments:
@@ -172,7 +169,6 @@ def training_arguments(recipe: Recipe, seed: int, folder: Path) -> TrainingArgum
         train_sampling_strategy="sequential",  # the dataset itself is in random order
         eval_strategy="steps",
         eval_steps=settings.evaluate_every_steps,
-        prediction_loss_only=True,
         logging_steps=min(50, settings.evaluate_every_steps),
         logging_nan_inf_filter=False,  # it would wait for the accelerator at every step
         save_strategy="steps",
@@ -183,7 +179,6 @@ def training_arguments(recipe: Recipe, seed: int, folder: Path) -> TrainingArgum
         ddp_timeout=settings.timeout_seconds,
         dataloader_pin_memory=False,
         remove_unused_columns=False,
-        label_names=["labels"],
         disable_tqdm=True,
         log_level="error",
         log_level_replica="error",
@@ -214,3 +209,53 @@ class EveryStepCallback(TrainerCallback):
         """Ask for a checkpoint."""
         if state.global_step in self._save_at_steps:
             control.should_save = True
+
+
+def logged_curve(state: TrainerState, tokens_per_step: int, after: int = -1) -> list[CurvePoint]:
+    """The evaluations after a step that the Trainer has logged: they are in its checkpoints."""
+    points = []
+    for entry in state.log_history:
+        measured = {
+            name.removeprefix("eval_"): value
+            for name, value in entry.items()
+            if name.startswith("eval_")
+        }
+        step = int(entry["step"])
+        if measured and step > after:
+            seconds, loss = measured.pop("seconds"), measured.pop("loss")
+            tokens = step * tokens_per_step
+            points.append(
+                CurvePoint(step=step, tokens=tokens, seconds=seconds, loss=loss, metrics=measured)
+            )
+    return points
+
+
+class Stopwatch(TrainerCallback):
+    """Counts the seconds of training; it stands still during evaluations and saves.
+
+    A resumed run goes on from the last evaluation before its checkpoint.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._mark = 0.0
+
+    def on_train_begin(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
+        """Go on where the checkpoint stands."""
+        before = logged_curve(state, 1)
+        self.seconds = before[-1].seconds if before else 0.0
+        self._mark = time.perf_counter()
+
+    def on_step_end(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
+        """Count the time since the last step, or since the evaluation or save after it."""
+        if (control.should_evaluate or control.should_save) and torch.accelerator.is_available():
+            torch.accelerator.synchronize()  # the steps up to here, not those still under way
+        now = time.perf_counter()
+        self.seconds += now - self._mark
+        self._mark = now
+
+    def on_evaluate(self, *_: Any, **__: Any) -> None:
+        """Go on after an evaluation."""
+        self._mark = time.perf_counter()
+
+    on_save = on_evaluate

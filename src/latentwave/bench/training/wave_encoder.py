@@ -92,9 +92,6 @@ class WaveFrontend(nn.Module):
     into a sound's own samples, at least one, however far the batch pads it.
 
     Reference: learned front ends of audio models (Sainath et al., 2015).
-
-    Args:
-        config: the sizes.
     """
 
     def __init__(self, config: WaveEncoderConfig) -> None:
