@@ -115,23 +115,14 @@ def peak_training_bytes(model: torch.nn.Module, loss_of: Callable[[], Tensor]) -
     """The most bytes of tensors that live at once in a forward and a backward pass.
 
     Parameters, buffers, gradients and all that the backward pass needs are in it, the optimizer's
-    moments are not: AdamW's are twice the parameters. On a CPU tensors are counted, see
-    `LiveBytes`, so that the number is the same every time; on a GPU it is the most that torch's
-    allocator had handed out. The model has no gradients afterwards.
+    moments are not: AdamW's are twice the parameters. Tensors are counted, see `LiveBytes`, so that
+    the number is the same every time. The model has no gradients afterwards.
     """
     model.zero_grad()
-    parameters = list(model.parameters())
-    device = parameters[0].device
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+    with LiveBytes([*model.parameters(), *model.buffers()]) as live:
         loss_of().backward()  # type: ignore[no-untyped-call]
-        peak = torch.cuda.max_memory_allocated(device)
-    else:
-        with LiveBytes([*parameters, *model.buffers()]) as live:
-            loss_of().backward()  # type: ignore[no-untyped-call]
-        peak = live.peak
     model.zero_grad()
-    return int(peak)
+    return live.peak
 
 
 class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -33,11 +33,10 @@ from latentwave.bench.training import (
 )
 from latentwave.bench.training.files import RESULT
 from latentwave.bench.training.processes import is_main
-from latentwave.bench.training.progress import ERR, PlainConsole, show_warning
+from latentwave.bench.training.progress import PlainConsole, show_warning
 from latentwave.errors import UserError
 
 T = TypeVar("T")
-Ended = Generator[tuple[T, BaseException | None], None, None]
 _RAY_LOCAL = "local"
 _WATCH_SECONDS = 1.0
 _KEPT = "what was saved is kept: go on with --resume"
@@ -87,13 +86,12 @@ class Workers:
         """Whether runs are executed in this process, one after the other."""
         return self.jobs == 1 and self.ray_address is None
 
-    def run(self, jobs: Sequence[Job], store: TokenStore, console: Console | None = None) -> None:
+    def run(self, jobs: Sequence[Job], store: TokenStore, console: Console) -> None:
         """Execute independent jobs; a job whose run is finished costs nothing.
 
         The store is the corpus of all their recipes. If a worker dies, other runs keep what they
         saved.
         """
-        console = console or ERR
         on_main(lambda: _check(jobs, store))
         waiting = [job for job in jobs if not (job.folder / RESULT).exists()]
         done = len(jobs) - len(waiting)
@@ -117,7 +115,7 @@ class Workers:
         function: Callable[[T], object],
         waiting: list[T],
         is_late: Callable[[], bool] = lambda: False,
-    ) -> Ended[T]:
+    ) -> Generator[tuple[T, BaseException | None], None, None]:
         """Call a function with each task of a list, in order, and yield those that have ended.
 
         The list is emptied from the front, and the caller may put more into it. Without Ray and

@@ -65,7 +65,7 @@ def evaluate_classifier(
     model: PreTrainedModel,
     items: Dataset[dict[str, Tensor]],
     collate: Collate,
-    batch_size: int = 16,
+    batch_size: int,
 ) -> dict[str, float]:
     """Mean loss and accuracy, or mean average precision; processes share the work.
 

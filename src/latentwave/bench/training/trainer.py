@@ -137,9 +137,9 @@ class RunTrainer(Trainer):
         return measured
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        wrapped: Any = self.optimizer  # by accelerate
+        own: Any = self  # annotated as if they might be None; accelerate wraps the optimizer
         keep = self._settings.save_at_steps
-        save_checkpoint(self._run, self.model, wrapped.optimizer, self.state, keep=keep)
+        save_checkpoint(self._run, own.model, own.optimizer.optimizer, self.state, keep=keep)
 
     def _load_from_checkpoint(
         self, resume_from_checkpoint: str, model: nn.Module | None = None
@@ -148,9 +148,8 @@ class RunTrainer(Trainer):
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
-            wrapped: Any = self.optimizer
-            scheduler: Any = self.lr_scheduler
-            load_checkpoint(Path(checkpoint), self.model, wrapped.optimizer, scheduler)
+            own: Any = self
+            load_checkpoint(Path(checkpoint), own.model, own.optimizer.optimizer, own.lr_scheduler)
 
 
 def training_arguments(recipe: Recipe, seed: int, folder: Path) -> TrainingArguments:
