@@ -73,6 +73,13 @@ def test_a_draft_model_takes_back_all_that_it_drafted(kind, points):
     assert not states_in(cache_of(alone), 3).record_past  # it would grow without end
 
 
+def test_a_draft_model_may_have_lost_its_mixers():
+    model, draft, ids = gpt2(), lw.attach(gpt2(), "short_conv"), tokens(1, 12)
+    lw.detach(draft.transformer)  # the model around it keeps its class
+    assisted = model.generate(ids, assistant_model=draft, **GREEDY)
+    assert torch.equal(assisted, model.generate(ids, **GREEDY))
+
+
 @pytest.mark.parametrize("history", [3, 40])  # copied at every call, and not
 @torch.no_grad()
 def test_a_recording_reaches_back_to_the_last_crop(history):

@@ -7,7 +7,8 @@ from peft import LoraConfig, get_peft_model
 import latentwave as lw
 from latentwave.errors import UserError
 from latentwave.hub import CausalityError, all_mixers, decoder_layers
-from tests.hub.models import BACKBONES, EVERY_BACKBONE, UNUSUAL_BACKBONES, gpt2, mixed
+from tests.hub.models import BACKBONES, EVERY_BACKBONE, UNUSUAL_BACKBONES, gpt2, mixed, tokens
+from tests.hub.plain import Decoder
 
 
 def leak(module, inputs, output):
@@ -100,8 +101,20 @@ def test_wrapped_models(wrap):
         lw.assert_causal(model)
 
 
+@pytest.mark.parametrize("wrap", [lambda y: y, lambda y: {"a": None, "y": y}, lambda y: (None, y)])
+def test_the_first_tensor_of_the_output_of_a_plain_model_is_checked(wrap):
+    model, ids = Decoder(), tokens(2, 8)
+    model.register_forward_hook(lambda module, args, output: wrap(output))
+    lw.assert_causal(model, ids)
+    model.head.register_forward_hook(leak)
+    with pytest.raises(CausalityError, match="the model's output leaks"):
+        lw.assert_causal(model, ids)
+
+
 def test_too_few_tokens():
     with pytest.raises(UserError, match=r"input_ids must be \(B, T\), got \(8,\)"):
         lw.assert_causal(gpt2(), torch.arange(8))
+    with pytest.raises(UserError, match=r"must hold different tokens.*got 7 alone"):
+        lw.assert_causal(gpt2(), torch.full((2, 8), 7))
     with pytest.raises(UserError, match="num_tokens must be >= 2.*got 1"):
         lw.assert_causal(gpt2(), num_tokens=1)

@@ -9,7 +9,7 @@ import latentwave as lw
 from latentwave.errors import UserError
 from latentwave.hub import attached_mixers
 from tests.comparing import assert_same
-from tests.hub.models import BACKBONES, gpt2, mixed, tiny_backbone_of, tokens
+from tests.hub.models import BACKBONES, gpt2, llama, mixed, tiny_backbone_of, tokens
 from tests.mixers.cases import randomize
 
 
@@ -49,10 +49,25 @@ def test_names_that_old_checkpoints_replace(tmp_path):
     assert_same(plain(ids).logits, lw.detach(model)(ids).logits)
 
 
-def test_sharded_weights_and_no_mixers(tmp_path):
+@pytest.mark.parametrize(
+    ("how", "file"),
+    [
+        ({"max_shard_size": "10KB"}, "model.safetensors.index.json"),
+        ({"variant": "own"}, "model.own.safetensors"),
+    ],
+)
+def test_other_files_and_no_mixers(how, file, tmp_path):
     model, ids = gpt2(), tokens(1, 9)
-    model.save_pretrained(tmp_path, max_shard_size="10KB")
-    assert (tmp_path / "model.safetensors.index.json").is_file()
+    model.save_pretrained(tmp_path, **how)
+    assert (tmp_path / file).is_file()
+    loaded = lw.from_pretrained(tmp_path, variant=how.get("variant"))
+    assert_same(loaded(ids).logits, model(ids).logits)
+
+
+def test_modules_that_were_named_are_remembered(tmp_path):
+    model, ids = llama(), tokens(1, 9)
+    mixed(model, "short_conv", "mlp", modules={"mlp": "mlp.gate_proj"})
+    model.save_pretrained(tmp_path)
     assert torch.equal(lw.from_pretrained(tmp_path)(ids).logits, model(ids).logits)
 
 

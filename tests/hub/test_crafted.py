@@ -25,6 +25,7 @@ WRONG = {  # by key of the mixers' entry
     "format_version": [None, True, "1", 1.0, [], HUGE, 2],
     "context_length": [None, True, 0, -1, 1.5, "64", HUGE, 10**12, [64], 1],
     "mixers": [None, 1, "x", [], [1], [[]], {}],
+    "modules": [None, 3, "mlp", [["mlp", "mlp"]], {"mlp": 1}, {"mlp": ""}, {"ffn": "mlp"}],
 }
 WRONG_MIXER = {  # by key of one of the mixers in it
     "kind": [None, 1, "", "nope", [], ["wavelet"], {"kind": "wavelet"}],

@@ -74,6 +74,8 @@ MISTAKES = [
         {"modules": {"ffn": "mlp"}},
         r"must name \"attention\" or \"mlp\", .* got {'ffn': 'mlp'}",
     ),
+    (gpt2, {"modules": ["mlp"]}, r"must name .* got \['mlp'\]"),
+    (gpt2, {"modules": {"mlp": ""}}, "must name .* got {'mlp': ''}"),
     (gpt2, {"points": "C"}, "one or more of 'attention', 'qkv', .*, 'block', got 'C'"),
     (gpt2, {"points": []}, r"points must be .*, got \[\]"),
     (gpt2, {"points": ["mlp", "x"]}, r"got \['mlp', 'x'\]"),
@@ -146,8 +148,10 @@ def test_what_is_no_model():
 
 
 def test_what_has_no_mixers_or_no_tokens():
-    with pytest.raises(UserError, match="attach some first"), lw.streaming(Decoder()):
-        pass
+    model = lw.attach(Decoder(), **PLAIN)
+    for part in (Decoder(), model.transformer.h[0]):  # a layer by itself does not know the others
+        with pytest.raises(UserError, match="attach some first"), lw.streaming(part):
+            pass
     with pytest.raises(UserError, match="no mixers are attached to this GPT2LMHeadModel"):
         lw.detach(gpt2())
     with pytest.raises(UserError, match="pass input_ids"):

@@ -158,8 +158,9 @@ def test_other_shapes_are_initialised_if_asked_for(saved):
     config = json.loads((saved / "config.json").read_text())
     config["latentwave"]["mixers"][0]["options"] = {"kernel_size": 3}
     (saved / "config.json").write_text(json.dumps(config))
-    with pytest.raises(UserError, match=r"kernels: saved \(16, 4\), model \(16, 3\)"):
-        lw.from_pretrained(saved)
+    for with_info in (False, True):
+        with pytest.raises(UserError, match=r"kernels: saved \(16, 4\), model \(16, 3\)"):
+            lw.from_pretrained(saved, output_loading_info=with_info)
     model = lw.from_pretrained(saved, ignore_mismatched_sizes=True)
     assert all(not each.mixer.kernels.any() for each in all_mixers(model))
 

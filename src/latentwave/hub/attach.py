@@ -22,10 +22,11 @@ from latentwave.hub.devices import like_layer, shard_like
 from latentwave.hub.mixed_layers import mix_layer, sites_of, unmix_layer
 from latentwave.hub.mixed_models import MixedModel, mix_decoder, mix_models
 from latentwave.hub.placement import Mixers, Placed, Placement, as_placed
-from latentwave.hub.plain import Layers, layer_names, plain_decoder
+from latentwave.hub.plain import Layers, module_names, plain_decoder
 from latentwave.hub.points import Site, find_sites
 from latentwave.hub.swapping import restore_class
 from latentwave.mixers import MixerConfig, build_mixer
+from latentwave.mixers.option_types import fits
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -112,18 +113,18 @@ def attach(
             "AutoModelForCausalLM.from_pretrained(…)"
         )
     placed = as_placed(mixer, options, placement, points)
-    unknown = (modules or {}).keys() - {"attention", "mlp"}
-    if unknown:
-        raise UserError(
-            f'modules must name "attention" or "mlp", as in {{"mlp": "ffn"}}, got {modules}'
-        )
     if any(parameter.is_meta for parameter in model.parameters()):
         raise UserError(
             f"this {type(model).__name__} is on the meta device: its weights are not loaded yet, "
             "and mixers attached now would lose their initial values. Load the weights first, or "
             "use latentwave.from_pretrained for a checkpoint with mixers"
         )
-    _refuse_attached(model)
+    if is_attached(model):
+        kinds = sorted({each.mixer.kind for each in all_mixers(model)})
+        raise UserError(
+            f"mixers are already attached ({', '.join(kinds)}): call detach(model) first, or pass "
+            "all of them in one call, as a list"
+        )
     if layers is not None and is_transformers(model):
         raise UserError(
             f"{type(model).__name__} is a transformers model: drop layers={layers!r}, because its "
@@ -138,8 +139,7 @@ def attach(
     decoder = find_decoder(model) if layers is None else plain_decoder(model, layers, channels)
     if decoder.config is not None:
         check_form(decoder, between=any("block" in one.points for one in placed))
-    entry = _insert(model, decoder, placed, context_length=context_length, modules=modules)
-    remember_mixers(model, entry)
+    _insert(model, decoder, placed, context_length, {} if modules is None else modules)
     if hasattr(model, "peft_config"):
         warnings.warn(
             "PEFT's save_pretrained leaves out mixers that were attached after it: save them with "
@@ -156,11 +156,15 @@ def _insert(
     model: nn.Module,
     decoder: Decoder,
     placed: Sequence[Placed],
-    *,
     context_length: int | None,
-    modules: Mapping[str, str] | None,
-) -> dict[str, Any]:
-    """Insert the mixers; return the entry for the configuration."""
+    modules: Mapping[str, str],
+) -> None:
+    """Insert the mixers, and remember them in the model's configuration."""
+    known = fits(modules, Mapping[str, str]) and modules.keys() <= {"attention", "mlp"}
+    if not known or not all(modules.values()):
+        raise UserError(
+            f'modules must name "attention" or "mlp", as in {{"mlp": "ffn"}}, got {modules!r}'
+        )
     if context_length is None:
         context_length = decoder.context_length
     if context_length is None:
@@ -175,34 +179,36 @@ def _insert(
         for site, config in _find_all(decoder, placed, modules)
         if (own := _config_at(site, config, decoder)) is not None
     ]
-    sites = [site for site, _ in mixers]
+    sites: dict[int, list[Site]] = {}
     for site, built in mixers:
         layer = decoder.layers[site.layer_index]
         built.train(layer.training)
         built.add_marker()
         holder = layer.get_submodule(site.holder)
-        holder.add_module(site.name, like_layer(built, site.module(layer), layer))
+        holder.add_module(site.name, like_layer(built, layer.get_submodule(site.path), layer))
         shard_like(built, layer)
-    for index in sorted({site.layer_index for site in sites}):
-        mix_layer(decoder.layers[index], [site for site in sites if site.layer_index == index])
+        sites.setdefault(site.layer_index, []).append(site)
+    for index, here in sites.items():
+        mix_layer(decoder.layers[index], here)
     anchor: Any = decoder.module
     # A tuple registers no submodules, so no name changes.
     anchor._mixed_layers = tuple(decoder.layers)
     anchor._mixed_list = decoder.name
-    where: dict[str, Any] = {}
+    entry: dict[str, Any] = {"modules": dict(modules)} if modules else {}
     if decoder.config is None:
-        where = {"layers": decoder.name, "modules": dict(modules or {})}
-        where |= {"channels": decoder.channels}
-        if decoder.name is None:
-            where["layers"] = layer_names(model, decoder.layers)
+        names = module_names(model)
+        one_by_one = [names[id(layer)] for layer in decoder.layers]
+        layers = one_by_one if decoder.name is None else decoder.name
+        entry = {"layers": layers, "modules": dict(modules), "channels": decoder.channels}
     else:
         mix_decoder(decoder.module, decoder.config)
         mix_models(model)
-    return where | {
+    entry |= {
         "format_version": FORMAT_VERSION,
         "context_length": context_length,
         "mixers": [one.entry() for one in placed],
     }
+    remember_mixers(model, entry)
 
 
 def _config_at(site: Site, config: MixerConfig, decoder: Decoder) -> MixerConfig | None:
@@ -215,17 +221,8 @@ def _config_at(site: Site, config: MixerConfig, decoder: Decoder) -> MixerConfig
     )
 
 
-def _refuse_attached(model: nn.Module) -> None:
-    if is_attached(model):
-        kinds = sorted({each.mixer.kind for each in all_mixers(model)})
-        raise UserError(
-            f"mixers are already attached ({', '.join(kinds)}): call detach(model) first, or pass "
-            "all of them in one call, as a list"
-        )
-
-
 def _find_all(
-    decoder: Decoder, placed: Sequence[Placed], modules: Mapping[str, str] | None
+    decoder: Decoder, placed: Sequence[Placed], modules: Mapping[str, str]
 ) -> list[tuple[Site, MixerConfig]]:
     found = [
         (site, one.config)
@@ -247,8 +244,7 @@ def _find_all(
             raise UserError(
                 f"{type(layer).__name__} {site.layer_index} already has an attribute {site.name!r}"
             )
-        module = site.module(layer)
-        first = owners.setdefault(id(module), site.layer_index)
+        first = owners.setdefault(id(layer.get_submodule(site.path)), site.layer_index)
         if first != site.layer_index:
             raise UserError(
                 f"{type(layer).__name__} {site.layer_index} shares its {site.path} with layer "
@@ -258,17 +254,10 @@ def _find_all(
     return found
 
 
-def attach_from_config(model: Model, saved: Any, where: str) -> Model:
+def attach_from_config(model: nn.Module, saved: Any, where: str) -> None:
     """Attach the mixers recorded in a configuration (its entry "latentwave").
 
-    Args:
-        model: without mixers.
-        saved: the entry.
-        where: the file it comes from, for messages.
-
-    Raises:
-        UserError: if the entry was not written by `attach`, is unknown to this version, or does
-            not fit the model.
+    Errors begin with `where`, the file that the entry comes from.
     """
     try:
         known = is_transformers(model)
@@ -277,19 +266,12 @@ def attach_from_config(model: Model, saved: Any, where: str) -> Model:
             decoder = find_decoder(model)
         else:
             decoder = plain_decoder(model, saved["layers"], saved["channels"])
-        entry = _insert(
-            model,
-            decoder,
-            [Placed.from_entry(each) for each in saved["mixers"]],
-            context_length=saved["context_length"],
-            modules=saved.get("modules"),
-        )
+        placed = [Placed.from_entry(each) for each in saved["mixers"]]
+        _insert(model, decoder, placed, saved["context_length"], saved.get("modules", {}))
     except RecursionError as error:
         raise UserError(f"{where}: its mixers are nested too deeply") from error
     except ValueError as error:
         raise UserError(f"{where}: {error}") from error
-    remember_mixers(model, entry)
-    return model
 
 
 def detach(model: Model) -> Model:

@@ -31,7 +31,8 @@ class AttachedMixer:
 
 def find_anchor(model: nn.Module) -> Any:
     """The module of the model that records the attached layers; None if there is none."""
-    return next((m for m in model.modules() if hasattr(m, "_mixed_layers")), None)
+    # Not by `hasattr`: wrappers such as that of `torch.compile` have what is inside.
+    return next((m for m in model.modules() if "_mixed_layers" in vars(m)), None)
 
 
 def is_attached(model: nn.Module) -> bool:

@@ -61,7 +61,7 @@ class MixerStates:
     @property
     def num_bytes(self) -> int:
         """Memory of all states, including spare room in growing buffers."""
-        return sum(site.num_bytes for site in self._sites.values())
+        return sum(int(tensor.nbytes) for tensor in self.tensors)
 
     @property
     def is_croppable(self) -> bool:
@@ -107,9 +107,6 @@ class MixerStates:
 
         Whoever holds a static cache can set its length back without a `reset`, as transformers'
         exportable modules do; what transformers compiles for `generate` never does.
-
-        Raises:
-            UserError: if `torch.export` would make a program that forgets them at every call.
         """
         self.past_tokens = past_tokens
         exporting = torch.compiler.is_exporting()
@@ -160,11 +157,7 @@ def cache_argument(model: Any) -> str:
 
 
 def states_in(cache: Any, num_layers: int) -> MixerStates:
-    """The mixers' states in a cache, added if the cache is empty.
-
-    Args:
-        cache: any transformers cache.
-        num_layers: number of decoder layers in the model.
+    """The mixers' states in the cache of a decoder, added if the cache is empty.
 
     Raises:
         UserError: if the cache holds tokens that the mixers have not seen, or has no layers.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,6 +17,14 @@ from latentwave.hub.cache import MixerStates
 from latentwave.hub.padding import Padding
 
 
+def _backward_pass() -> int:
+    if torch.compiler.is_compiling():
+        return -1
+    graph_task: int = torch._C._current_graph_task_id()
+    return graph_task
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
 class Call:
     """The context of one forward pass of a decoder.
 
@@ -29,23 +38,13 @@ class Call:
         backward_pass: the backward pass that the call was made in, −1 outside of any.
     """
 
-    def __init__(
-        self,
-        states: MixerStates | None = None,
-        segment_ids: Tensor | None = None,
-        padding: Padding | None = None,
-        *,
-        streams: Mapping[nn.Module, MixerStates] | None = None,
-        decoder: nn.Module | None = None,
-        from_user: bool = False,
-    ) -> None:
-        self.states = states
-        self.streams = streams or {}
-        self.segment_ids = segment_ids
-        self.padding = padding
-        self.decoder = decoder
-        self.from_user = from_user
-        self.backward_pass = _backward_pass()
+    states: MixerStates | None = None
+    streams: Mapping[nn.Module, MixerStates] = dataclasses.field(default_factory=dict)
+    segment_ids: Tensor | None = None
+    padding: Padding | None = None
+    decoder: nn.Module | None = None
+    from_user: bool = False
+    backward_pass: int = dataclasses.field(default_factory=_backward_pass)
 
 
 class _Current(threading.local):
@@ -88,18 +87,11 @@ def call_by_user(
     """A call for all models that run inside; what is None stays as in the call around it."""
     outer = user_call()
     return Call(
+        streams={**outer.streams, **(streams or {})},
         segment_ids=outer.segment_ids if segment_ids is None else segment_ids,
         padding=outer.padding if padding is None else padding,
-        streams={**outer.streams, **(streams or {})},
         from_user=True,
     )
-
-
-def _backward_pass() -> int:
-    if torch.compiler.is_compiling():
-        return -1
-    graph_task: int = torch._C._current_graph_task_id()
-    return graph_task
 
 
 def call_of(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -50,8 +52,8 @@ def assert_causal(
         model: a transformers decoder, with or without mixers, any other model that maps token
             ids to (B, T, …), or a single mixer. It is run in eval mode and left unchanged; of a
             transformers model inside `torch.compile` or PEFT, the model in there is run.
-        input_ids: (B, T), the tokens to start from; default: random ones from the vocabulary of
-            a transformers decoder.
+        input_ids: (B, T), the tokens to start from, at least two different ones, which replace
+            each other; default: random ones from the vocabulary of a transformers decoder.
         num_tokens: T of the random sequences; default: 64, or the model's
             `max_position_embeddings` or the mixer's context length if that is smaller.
         tolerance: largest change of an output that passes, for hardware and mixtures of experts
@@ -61,9 +63,9 @@ def assert_causal(
     Raises:
         CausalityError: if an output depends on a later token; says which layer, how, and by how
             much.
-        UserError: if there are fewer than two tokens, if input_ids are not (B, T), if a model
-            outside transformers gets none or has no embedding for them, or if layers with mixers
-            take (T, B, D).
+        UserError: if there are fewer than two tokens, if input_ids are not (B, T) or all alike,
+            if a model outside transformers gets none or has no embedding for them, or if layers
+            with mixers take (T, B, D).
 
     Example:
         >>> from latentwave.mixers import build_mixer
@@ -77,9 +79,17 @@ def assert_causal(
             raise UserError(f"input_ids must be (B, T), got {tuple(input_ids.shape)}")
         num_tokens = input_ids.shape[1]
     elif num_tokens is None:
-        num_tokens = min(64, _longest(model))
+        longest = model.context_length if isinstance(model, Mixer) else None
+        if isinstance(model, PreTrainedModel):
+            longest = find_decoder(model).context_length
+        num_tokens = min(64, longest or 64)
     if num_tokens < 2:
         raise UserError(f"num_tokens must be >= 2 to have a future, got {num_tokens}")
+    if input_ids is not None and bool((input_ids == input_ids[0, 0]).all()):
+        raise UserError(
+            "input_ids must hold different tokens, which replace each other in the proof, got "
+            f"{input_ids[0, 0].item()} alone"
+        )
     trial = _trial(model, input_ids, num_tokens, torch.Generator().manual_seed(seed))
     cuts = sorted({1, num_tokens // 3 or 1, num_tokens // 2, num_tokens - 1})
     with eval_mode(model), _opened(model), _recording(trial) as record:
@@ -93,8 +103,7 @@ def assert_causal(
             changed = trial.x.clone()
             changed[:, cut:] = trial.draw()[:, cut:]
             _check_outputs(outputs, _run(trial, changed, record), cut, tolerance)
-        for cut in cuts:
-            _check_gradients(trial, record, cut)
+        _check_gradients(trial, record, cuts)
 
 
 def _check_outputs(
@@ -147,7 +156,7 @@ class _Trial:
     x: Tensor
     draw: Callable[[], Tensor]
     stages: dict[str, nn.Module]
-    embeddings: list[nn.Module]
+    embeddings: set[nn.Module]
 
 
 def _trial(
@@ -160,25 +169,22 @@ def _trial(
         def noise() -> Tensor:
             return torch.randn(shape, generator=random).to(first)
 
-        return _Trial(model, noise(), noise, {f"the {model.kind!r} mixer": model}, [])
-    embeddings: list[nn.Module] = [
+        return _Trial(model, noise(), noise, {f"the {model.kind!r} mixer": model}, set())
+    embeddings: set[nn.Module] = {
         module for module in model.modules() if isinstance(module, nn.Embedding)
-    ]
-    stages, options, padding = {}, {}, 0
+    }
+    stages, options = {}, {}
+    config: Any = None
     if isinstance(model, PreTrainedModel):
         decoder = find_decoder(model)
+        config = decoder.config
         stages["the decoder's output"] = decoder.module
         options = {"use_cache": False}
-        embeddings = [model.get_input_embeddings(), *embeddings]
-        size = decoder.config.vocab_size if decoder.config else 0
-        # Skip the padding token: its embedding is zero, and norms have no gradient there.
-        padding = getattr(decoder.config, "pad_token_id", None) or 0
+        embeddings.add(model.get_input_embeddings())
     elif input_ids is None:
         raise UserError(f"{type(model).__name__} is not a transformers model: pass input_ids")
     else:
         stages["the model's output"] = model
-        sizes = [each.num_embeddings for each in embeddings if isinstance(each, nn.Embedding)]
-        size = max(sizes, default=int(input_ids.max()) + 1)
     if is_attached(model) or isinstance(model, PreTrainedModel):
         mixed = {each.layer_index for each in all_mixers(model)}
         stages = {
@@ -188,11 +194,15 @@ def _trial(
 
     def ids() -> Tensor:
         if input_ids is None:
-            drawn = torch.randint(size - 1, (2, num_tokens), generator=random)
+            drawn = torch.randint(config.vocab_size - 1, (2, num_tokens), generator=random)
+            # Skip the padding token: its embedding is zero, and norms have no gradient there.
+            padding = getattr(config, "pad_token_id", None) or 0
             return (drawn + (drawn >= padding)).to(first.device)
-        # Shuffle the given tokens, because others in the vocabulary may be invalid inputs.
-        order = torch.randperm(input_ids.numel(), generator=random).to(input_ids.device)
-        return input_ids.flatten()[order].view_as(input_ids)
+        # Only given tokens, because others in the vocabulary may be invalid inputs.
+        values, places = torch.unique(input_ids, return_inverse=True)
+        steps = torch.randint(1, len(values), places.shape, generator=random).to(places.device)
+        others: Tensor = values[(places + steps) % len(values)]
+        return others
 
     def run(x: Tensor) -> object:
         return model(x, **options)
@@ -200,7 +210,7 @@ def _trial(
     return _Trial(run, ids() if input_ids is None else input_ids, ids, stages, embeddings)
 
 
-def _check_gradients(trial: _Trial, record: dict[str, Tensor], cut: int) -> None:
+def _check_gradients(trial: _Trial, record: dict[str, Tensor], cuts: list[int]) -> None:
     record.clear()
     with torch.enable_grad(), _leaves(trial) as leaves:
         x = trial.x
@@ -208,13 +218,12 @@ def _check_gradients(trial: _Trial, record: dict[str, Tensor], cut: int) -> None
             x = x.clone().requires_grad_()
             leaves.append(x)
         trial.run(x)
-        stages = dict(record)
         if not leaves:
             raise UserError(
                 "no embedding of the token ids was found in the model, so gradients cannot be "
                 "checked: the model must pass them to an nn.Embedding"
             )
-        for name, output in stages.items():
+        for cut, (name, output) in itertools.product(cuts, record.items()):
             past = output[:, :cut].square().sum()
             grads = torch.autograd.grad(past, leaves, retain_graph=True, allow_unused=True)
             worst = max([float(g[:, cut:].abs().max()) for g in grads if g is not None], default=0)
@@ -238,14 +247,10 @@ def _leaves(trial: _Trial) -> Iterator[list[Tensor]]:
         leaves.append(leaf)
         return leaf.clone()  # some models scale it in place
 
-    handles = [
-        each.register_forward_hook(hook) for each in {id(e): e for e in trial.embeddings}.values()
-    ]
-    try:
+    with contextlib.ExitStack() as hooks:
+        for embedding in trial.embeddings:
+            hooks.enter_context(embedding.register_forward_hook(hook))
         yield leaves
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _run(trial: _Trial, x: Tensor, record: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -255,22 +260,17 @@ def _run(trial: _Trial, x: Tensor, record: dict[str, Tensor]) -> dict[str, Tenso
     return dict(record)
 
 
-def _longest(model: nn.Module) -> int:
-    if isinstance(model, Mixer):
-        return model.context_length
-    if not isinstance(model, PreTrainedModel):
-        return 64
-    return find_decoder(model).context_length or 64
-
-
 @contextlib.contextmanager
 def _recording(trial: _Trial) -> Iterator[dict[str, Tensor]]:
     """Record the stage outputs that have tokens in their second dimension."""
     record: dict[str, Tensor] = {}
 
-    def recorder(name: str) -> Callable[[nn.Module, object, object], None]:
-        def hook(module: nn.Module, args: object, output: object) -> None:
-            first = output if isinstance(output, Tensor) else output[0]  # type: ignore[index]
+    def recorder(name: str) -> Callable[[nn.Module, object, Any], None]:
+        def hook(module: nn.Module, args: object, output: Any) -> None:
+            first = output
+            if not isinstance(output, Tensor):
+                several = output.values() if isinstance(output, Mapping) else output or ()
+                first = next((e for e in several if isinstance(e, Tensor)), torch.empty(0))
             B, T = trial.x.shape[:2]
             if first.dim() > 2 and first.shape[:2] == (B, T):
                 record[name] = first
@@ -282,11 +282,7 @@ def _recording(trial: _Trial) -> Iterator[dict[str, Tensor]]:
 
         return hook
 
-    handles = [
-        module.register_forward_hook(recorder(name)) for name, module in trial.stages.items()
-    ]
-    try:
+    with contextlib.ExitStack() as hooks:
+        for name, module in trial.stages.items():
+            hooks.enter_context(module.register_forward_hook(recorder(name)))
         yield record
-    finally:
-        for handle in handles:
-            handle.remove()

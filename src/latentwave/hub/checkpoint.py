@@ -19,7 +19,7 @@ from transformers import (
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from latentwave.errors import UserError
-from latentwave.hub.attached import all_mixers, is_attached
+from latentwave.hub.attached import all_mixers
 from latentwave.hub.register import initialise, restore_mixers
 
 # Implementations built into transformers; others may be code fetched from the Hub.
@@ -74,8 +74,9 @@ def from_pretrained(path: str | Path, **options: Any) -> Any:
         )
     folder = Path(path, options.get("subfolder") or "")
     num_tensors = None
-    if folder.is_dir() and "variant" not in options:
-        num_tensors = _check_weights(folder)
+    if folder.is_dir():
+        if options.get("variant") is None:
+            num_tensors = _check_weights(folder)
     elif Path(path).is_absolute() or len(Path(path).parts) > 2:
         raise UserError(f"{folder} is not a saved model: it has no config.json")
     with_info = options.pop("output_loading_info", False)
@@ -107,17 +108,18 @@ def from_pretrained(path: str | Path, **options: Any) -> Any:
     mismatched = set() if ignore_mismatched else info["mismatched_keys"]
     of_other_shape = {name for name, *_ in info["mismatched_keys"]}
     new = _initialise_missing(model, {*info["missing_keys"], *of_other_shape})
-    if not with_info:
-        missing = set(info["missing_keys"])
-        if options.get("config") is not None:
-            missing -= new
-        elif new and missing >= {name for name, _ in _tensors_of_mixers(model)}:
-            raise UserError(
-                f"the configuration of {path} has mixers, but its weights have none: it was "
-                "saved with a configuration shared with another model. Pass config= without the "
-                'entry "latentwave" to load it plain, or with it to attach new mixers'
-            )
-        _check_fit(path, missing, info["unexpected_keys"], mismatched)
+    missing, unexpected = set(info["missing_keys"]), info["unexpected_keys"]
+    if with_info:
+        missing, unexpected = set(), set()
+    elif options.get("config") is not None:
+        missing -= new
+    elif new and missing >= _tensors_of_mixers(model).keys():
+        raise UserError(
+            f"the configuration of {path} has mixers, but its weights have none: it was "
+            "saved with a configuration shared with another model. Pass config= without the "
+            'entry "latentwave" to load it plain, or with it to attach new mixers'
+        )
+    _check_fit(path, missing, unexpected, mismatched)
     return (model, info) if with_info else model
 
 
@@ -133,24 +135,21 @@ def _restoring(cls: type[PreTrainedModel]) -> type[PreTrainedModel]:
     return type(cls.__name__, (cls,), named)
 
 
-def _tensors_of_mixers(model: PreTrainedModel) -> list[tuple[str, Any]]:
-    if not is_attached(model):
-        return []
+def _tensors_of_mixers(model: PreTrainedModel) -> dict[str, Any]:
     ours = {
         id(tensor)
         for each in all_mixers(model)
         for tensor in (*each.mixer.parameters(), *each.mixer.buffers())
     }
-    return [(name, t) for name, t in model.state_dict(keep_vars=True).items() if id(t) in ours]
+    named = model.state_dict(keep_vars=True).items() if ours else ()
+    return {name: tensor for name, tensor in named if id(tensor) in ours}
 
 
 def _initialise_missing(model: PreTrainedModel, names: set[str]) -> set[str]:
     """Initialise mixer tensors that were not loaded; returns their names."""
-    missing = {name: tensor for name, tensor in _tensors_of_mixers(model) if name in names}
-    if missing:
-        ids = {id(tensor) for tensor in missing.values()}
-        for each in all_mixers(model):
-            initialise(each.mixer, lambda tensor: id(tensor) not in ids)
+    missing = {name: id(t) for name, t in _tensors_of_mixers(model).items() if name in names}
+    for each in all_mixers(model) if missing else ():
+        initialise(each.mixer, lambda tensor: id(tensor) not in missing.values())
     return set(missing)
 
 
@@ -200,20 +199,16 @@ def _refuse_kernels(path: str | Path, config: PretrainedConfig) -> None:
 
 def _class(path: str | Path, config: PretrainedConfig) -> Any:
     """The saved class; a causal language model if the configuration names none."""
+    # Transformers keeps a tuple of classes for some configurations.
+    found: list[Any] = [auto._model_mapping.get(type(config), None) for auto in _AUTO_CLASSES]
+    registered = {cls.__name__: cls for cls in found if isinstance(cls, type)}
     for name in config.architectures or ():
-        cls = _registered(config).get(name) or getattr(transformers, name, None)
+        cls = registered.get(name) or getattr(transformers, name, None)
         if isinstance(cls, type) and issubclass(cls, PreTrainedModel):
             return cls
-    cls = AutoModelForCausalLM._model_mapping.get(type(config), None)
-    if cls is None:
+    if found[0] is None:
         raise UserError(f"{path} is a {config.model_type!r}, which cannot generate text")
-    return cls
-
-
-def _registered(config: PretrainedConfig) -> dict[str, type]:
-    """Classes registered with transformers for this configuration class, by name."""
-    found: list[Any] = [auto._model_mapping.get(type(config), None) for auto in _AUTO_CLASSES]
-    return {cls.__name__: cls for cls in found if isinstance(cls, type)}
+    return found[0]
 
 
 def _short(error: Exception) -> str:

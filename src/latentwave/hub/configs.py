@@ -11,12 +11,11 @@ from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from latentwave.errors import UserError
-from latentwave.hub.attached import is_attached
+from latentwave.hub.attached import find_anchor, is_attached
 from latentwave.mixers.option_types import fits, in_words
 
 CONFIG_NAME = "latentwave"
 FORMAT_VERSION = 1
-_ENTRY = "_latentwave_entry"
 _NOT_OURS = f"the entry {CONFIG_NAME!r} was not written by attach: "
 _FORM: dict[str, Any] = {  # required keys and their types
     "format_version": int,
@@ -33,11 +32,11 @@ _PLAIN_FORM: dict[str, Any] = {  # additional keys for plain PyTorch models
 def saved_mixers(model: nn.Module) -> Any:
     """The mixer entry in the configuration of a model's decoder; None if there is none.
 
-    A plain PyTorch model holds it as an attribute.
+    A plain PyTorch model holds it beside its layers.
     """
     owner = _owner(model)
     if owner is None:
-        return vars(model).get(_ENTRY)
+        return getattr(find_anchor(model), "_mixed_entry", None)
     return getattr(_decoder_config(owner), CONFIG_NAME, None)
 
 
@@ -51,7 +50,7 @@ def remember_mixers(model: nn.Module, entry: dict[str, Any]) -> None:
     """
     owner = _owner(model)
     if owner is None:
-        vars(model)[_ENTRY] = entry
+        find_anchor(model)._mixed_entry = entry
         return
     before = saved_mixers(model)
     if before == entry:  # the model was built from a configuration with mixers
@@ -65,7 +64,6 @@ def forget_mixers(model: nn.Module) -> None:
     """Remove the entry, but not from a configuration shared with another model."""
     owner = _owner(model)
     if owner is None:
-        vars(model).pop(_ENTRY, None)
         return
     if _has_head(owner):
         _give_own_config(model, owner)

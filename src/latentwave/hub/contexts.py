@@ -11,7 +11,7 @@ from latentwave.errors import UserError
 from latentwave.hub.attached import find_anchor
 from latentwave.hub.cache import MixerStates
 from latentwave.hub.calls import call_by_user, use_call
-from latentwave.hub.mixed_layers import MixedLayer, MixedPart, check_layers
+from latentwave.hub.mixed_layers import check_layers
 from latentwave.hub.mixed_models import MixedDecoder
 from latentwave.hub.padding import Padding
 
@@ -79,13 +79,12 @@ def streaming(model: nn.Module) -> Iterator[MixerStates]:
         >>> with streaming(model) as state:
         ...     pass  # logits = model(tokens, cache)
     """
-    modules = list(model.modules())
     needs = f"streaming needs a plain PyTorch decoder with mixers, got {type(model).__name__}: "
-    if not any(isinstance(module, MixedLayer | MixedPart) for module in modules):
-        raise UserError(f"{needs}attach some first")
-    if any(isinstance(module, MixedDecoder) for module in modules):
-        raise UserError(f"{needs}transformers models keep the mixers' state in their own cache")
     anchor = find_anchor(model)
+    if anchor is None:
+        raise UserError(f"{needs}attach some first")
+    if isinstance(anchor, MixedDecoder):
+        raise UserError(f"{needs}transformers models keep the mixers' state in their own cache")
     if anchor._mixed_list is not None:
         check_layers(anchor)
     states = MixerStates(static=False, is_sliding=False)

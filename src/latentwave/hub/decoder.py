@@ -72,12 +72,6 @@ def find_decoder(model: nn.Module) -> Decoder:
     an attention module. Among several such lists, it is the one whose owner holds the language
     model's configuration.
 
-    Args:
-        model: any transformers decoder.
-
-    Returns:
-        The module that runs the layers, the layers and their configuration.
-
     Raises:
         UserError: for encoder-decoders and cross-attention, and if no list or several fit.
     """
@@ -135,18 +129,10 @@ class _ReachedError(Exception):
 
 
 def check_form(decoder: Decoder, *, between: bool) -> None:
-    """Check that mixers can run in the layers of a transformers decoder.
+    """Refuse a transformers decoder in whose layers mixers cannot run, or not between them.
 
-    Runs the decoder on two tokens and checks the input of its first layer. Skips decoders that
-    are sharded or do not take token ids.
-
-    Args:
-        decoder: without mixers.
-        between: whether mixers will stand between the layers.
-
-    Raises:
-        UserError: if that input is not (B, T, D), or the decoder does not accept a transformers
-            cache.
+    Runs the decoder on two tokens: it must accept a transformers cache, and the input of its first
+    layer must be (B, T, D). Skips decoders that are sharded or do not take token ids.
     """
     model: Any = decoder.module
     taken = inspect.signature(model.forward).parameters.keys()
@@ -163,25 +149,22 @@ def check_form(decoder: Decoder, *, between: bool) -> None:
         raise _ReachedError(args[0] if args else kwargs.get("hidden_states"))
 
     ids = torch.zeros(1, 2, dtype=torch.int64, device=weight.device)
-    hook = decoder.layers[0].register_forward_pre_hook(reached, with_kwargs=True)
     cached = {"use_cache": True, cache_argument(model): DynamicCache(config=decoder.config)}
     signal = None
-    try:
-        with torch.no_grad(), eval_mode(model):
-            for how in ({"use_cache": False}, cached):
-                try:
-                    model(input_ids=ids, **how)
-                except _ReachedError as stop:
-                    (signal,) = stop.args
-                except Exception as error:
-                    if signal is None:
-                        return
-                    raise UserError(
-                        f"{type(model).__name__} cannot run with the transformers cache that "
-                        f"carries the mixers' state: {error}"
-                    ) from error
-    finally:
-        hook.remove()
+    hook = decoder.layers[0].register_forward_pre_hook(reached, with_kwargs=True)
+    with hook, torch.no_grad(), eval_mode(model):
+        for how in ({"use_cache": False}, cached):
+            try:
+                model(input_ids=ids, **how)
+            except _ReachedError as stop:
+                (signal,) = stop.args
+            except Exception as error:
+                if signal is None:
+                    return
+                raise UserError(
+                    f"{type(model).__name__} cannot run with the transformers cache that carries "
+                    f"the mixers' state: {error}"
+                ) from error
     shape = tuple(signal.shape) if isinstance(signal, Tensor) else ()
     if shape != (1, 2, decoder.channels) and (between or len(shape) == 3):
         raise UserError(
@@ -223,14 +206,7 @@ def _are_layers(modules: nn.ModuleList) -> bool:
 
 
 def projection_of(decoder: Decoder, name: str, *, layer_index: int, channels: int) -> Projection:
-    """What is known about the output of a linear map inside attention.
-
-    Args:
-        decoder: that contains it.
-        name: of the linear map.
-        layer_index: of its layer.
-        channels: its output features.
-    """
+    """What is known about the output of a linear map inside attention, by its name and width."""
     if decoder.config is None:
         return Projection(name=name)
     config: Any = decoder.config

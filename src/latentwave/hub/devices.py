@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from latentwave.mixers import Mixer
 
@@ -16,8 +14,8 @@ def like_layer(mixer: Mixer, module: nn.Module, layer: nn.Module) -> Mixer:
 
     If the module is quantised, the weights of the whole layer decide.
     """
-    weights = itertools.chain(_floating_parameters(module), _floating_parameters(layer))
-    weight = next(weights, None)
+    weights = itertools.chain(module.parameters(), layer.parameters())
+    weight = next((p for p in weights if p.is_floating_point()), None)
     if weight is None:
         return mixer
     # While a model is built on the meta device, some layers make weights on another one.
@@ -36,7 +34,3 @@ def shard_like(mixer: Mixer, layer: nn.Module) -> None:
         mesh = next((p.device_mesh for p in sharded), None)
         if mesh is not None:
             fully_shard(mixer, mesh=mesh)
-
-
-def _floating_parameters(module: nn.Module) -> Iterator[Tensor]:
-    return (p for p in module.parameters() if torch.is_floating_point(p))

@@ -133,12 +133,12 @@ def _links(layer: nn.Module, paths: Iterable[str]) -> tuple[tuple[nn.Module, str
     """Every step from a layer to its modules at some paths: owner, name and module."""
     links = {}
     for path in paths:
-        owner, names = layer, path.split(".")
-        for depth, name in enumerate(names):
+        owner = layer
+        for name in path.split("."):
             part = owner.get_submodule(name)
-            links[".".join(names[: depth + 1])] = owner, name, part
+            links[owner, name] = part
             owner = part
-    return tuple(links.values())
+    return tuple((owner, name, part) for (owner, name), part in links.items())
 
 
 def sites_of(layer: nn.Module) -> tuple[Site, ...]:
@@ -175,11 +175,7 @@ def _reattach(layer: Any) -> None:
     reason="the list of layers changed: run the model once before compiling"
 )
 def check_layers(anchor: Any) -> None:
-    """Raise UserError if layers with mixers were copied or repeated.
-
-    Args:
-        anchor: the module that records the layers and the path of their list.
-    """
+    """Raise UserError if layers with mixers were copied or repeated, by `find_anchor(model)`."""
     layers = list(anchor.get_submodule(anchor._mixed_list)._modules.values())
     mixed = [each for layer in layers for each in layer.modules() if "_mixed_parts" in vars(each)]
     own = {id(layer) for layer in anchor._mixed_layers}

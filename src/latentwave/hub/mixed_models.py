@@ -75,17 +75,14 @@ class MixedModel(Swapped):
         )
         given = (model_kwargs.get(name) for name in CACHE_ARGUMENTS)
         cache = next((each for each in given if each is not None), None)
-        if generation_config.is_assistant and cache is not None:
-            decoder = next(each for each in self.modules() if isinstance(each, MixedDecoder))
+        # There is none once mixers were taken out of a model inside this one.
+        decoder = next((each for each in self.modules() if isinstance(each, MixedDecoder)), None)
+        if generation_config.is_assistant and cache is not None and decoder is not None:
             states_in(cache, len(decoder._mixed_entries)).activate_past_recording()
         return prepared
 
     def init_continuous_batching(self, *args: Any, **kwargs: Any) -> Any:
-        """Refuse continuous batching early, in the caller's thread.
-
-        Raises:
-            UserError: while mixers are attached.
-        """
+        """Refuse continuous batching early, in the caller's thread."""
         if any(isinstance(module, MixedDecoder) for module in self.modules()):
             raise UserError(
                 "continuous batching uses its own paged cache, which cannot hold the mixers' "
@@ -169,7 +166,7 @@ class MixedDecoder(MixedModel):
             segment_ids = find_documents(mask, tokens.shape[1])
         real = find_padding(mask, tokens.shape[1], cache, config)
         padding = outer.padding if real is None else Padding.of(real)
-        return Call(states, segment_ids, padding, decoder=self)
+        return Call(states=states, segment_ids=segment_ids, padding=padding, decoder=self)
 
 
 def _bypassed(plain: Any) -> Any:

@@ -62,22 +62,12 @@ def _index(positions: Tensor, signal: Tensor) -> Tensor:
 def find_padding(
     attention_mask: Any, num_tokens: int, cache: Cache | None, config: PretrainedConfig
 ) -> Tensor | None:
-    """Find which of the new tokens are real.
+    """Find which of the new tokens are real: (batch, new), boolean; None if all are.
 
-    Args:
-        attention_mask: (batch, past + new), 1 for real tokens, of which the new part is used. Or
-            (batch, 1, new or 1, keys), boolean or added to the scores, as static caches and
-            encoders use: a token is padding if it may not even attend to itself. Or a dict of
-            such masks by layer type.
-        num_tokens: number of new tokens.
-        cache: the cache before the new tokens are added.
-        config: the decoder's configuration.
-
-    Returns:
-        (batch, new), boolean, True for real tokens; None if all are real.
-
-    Raises:
-        UserError: for any other kind of mask.
+    The mask is (batch, past + new), 1 for real tokens, of which the new part is used. Or
+    (batch, 1, new or 1, keys), boolean or added to the scores, as static caches and encoders use:
+    a token is padding if it may not even attend to itself. Or a dict of such masks by layer type.
+    The cache does not hold the new tokens yet.
     """
     kind, attention_mask = _one_of(attention_mask)
     types = getattr(config, "layer_types", None) or []
@@ -104,12 +94,9 @@ def find_padding(
 def find_documents(attention_mask: Any, num_tokens: int, *, wait: bool = False) -> Tensor | None:
     """Packed documents from a block-diagonal mask, for a call without earlier tokens.
 
-    A token that may not attend to the previous real token starts a new document.
-
-    Args:
-        attention_mask: as for `find_padding`; only (batch, 1, tokens, tokens) shows documents.
-        num_tokens: number of tokens in the call.
-        wait: check whether there are several documents even if that waits for an accelerator.
+    A token that may not attend to the previous real token starts a new document. Of the masks that
+    `find_padding` takes, only (batch, 1, tokens, tokens) shows documents. With `wait`, it is
+    checked whether there are several even if that waits for an accelerator.
 
     Returns:
         (batch, tokens), integers; None if there is one document, where that was checked.

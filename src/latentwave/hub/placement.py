@@ -41,24 +41,25 @@ class Placed:
     placement: Placement | None
 
     def __post_init__(self) -> None:
-        """Fill in the placement if all points share one default.
-
-        Raises:
-            UserError: for options that cannot be saved.
-        """
+        """Fill in the placement if all points share one default."""
         _check_savable(self.config)
         defaults = {_default_placement(point) for point in self.points}
         if self.placement is None and len(defaults) == 1:
             object.__setattr__(self, "placement", defaults.pop())
 
     def layers(self, point: Point, num_layers: int) -> list[int]:
-        """The indices of the layers that have it at a point.
-
-        Raises:
-            UserError: if the placement names layers that do not exist.
-        """
+        """The indices of the layers that have it at a point."""
         placement = _default_placement(point) if self.placement is None else self.placement
-        return _chosen_layers(placement, num_layers)
+        if placement == "all":
+            return list(range(num_layers))
+        if placement == "between":
+            if num_layers < 2:
+                raise UserError('placement "between" needs at least 2 layers, got 1: use "all"')
+            return list(range(num_layers - 1))
+        chosen = sorted(set(placement))
+        if not chosen or not all(0 <= index < num_layers for index in chosen):
+            raise UserError(f"placement must name layers 0 to {num_layers - 1}, got {placement}")
+        return chosen
 
     def entry(self) -> dict[str, Any]:
         """As plain values, for the model configuration."""
@@ -71,11 +72,7 @@ class Placed:
 
     @classmethod
     def from_entry(cls, entry: Any) -> Placed:
-        """Read an entry that `entry` wrote.
-
-        Raises:
-            UserError: if it is not such an entry, or has unknown names or values.
-        """
+        """Read an entry that `entry` wrote, and refuse any other."""
         if not isinstance(entry, Mapping):
             raise UserError(f"a mixer must be a mapping, got {reprlib.repr(entry)}")
         for name, hint in _FORM.items():
@@ -95,12 +92,7 @@ def as_placed(
     placement: Placement | None,
     points: str | Sequence[str] | None,
 ) -> tuple[Placed, ...]:
-    """The mixers and positions that a call of `attach` requests.
-
-    Raises:
-        UserError: for unknown names, for points or options next to a list of mixers, and for two
-            mixers at one point.
-    """
+    """The mixers and positions that a call of `attach` requests."""
     placement = as_placement(placement)
     for name, right in (("kind", "mixer"), ("point", "points")):
         if name in options:
@@ -135,18 +127,15 @@ def as_placed(
 
 
 def as_placement(placement: Any) -> Placement | None:
-    """Convert any sequence of indices to a list of plain integers.
-
-    Raises:
-        UserError: for anything that is not a placement.
-    """
-    if placement is None or isinstance(placement, str):
-        return cast("Placement | None", placement)  # words are checked in _chosen_layers
+    """Check a placement, and convert any sequence of indices to a list of plain integers."""
+    if placement is None or (isinstance(placement, str) and placement in ("between", "all")):
+        return cast("Placement | None", placement)
     try:
         indices = [operator.index(index) for index in placement]
+        wrong = isinstance(placement, str) or any(isinstance(index, bool) for index in placement)
     except TypeError:
-        indices = None
-    if indices is None or any(isinstance(index, bool) for index in placement):
+        wrong = True
+    if wrong:
         raise UserError(
             f'placement must be "between", "all" or a list of layer indices, got {placement!r}'
         )
@@ -193,20 +182,3 @@ def _check_savable(config: MixerConfig) -> None:
 
 def _default_placement(point: Point) -> Placement:
     return "between" if point == "block" else "all"
-
-
-def _chosen_layers(placement: Placement, num_layers: int) -> list[int]:
-    if placement == "between":
-        if num_layers < 2:
-            raise UserError('placement "between" needs at least 2 layers, got 1: use "all"')
-        return list(range(num_layers - 1))
-    if placement == "all":
-        return list(range(num_layers))
-    if isinstance(placement, str):
-        raise UserError(
-            f'placement must be "between", "all" or a list of layer indices, got {placement!r}'
-        )
-    chosen = sorted(set(placement))
-    if not chosen or not all(0 <= index < num_layers for index in chosen):
-        raise UserError(f"placement must name layers 0 to {num_layers - 1}, got {list(placement)}")
-    return chosen

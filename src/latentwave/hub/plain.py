@@ -17,23 +17,14 @@ _LENGTHS = ("block_size", "max_position_embeddings", "max_seq_len", "sequence_le
 
 
 def plain_decoder(model: nn.Module, layers: Layers, channels: int | None) -> Decoder:
-    """The decoder layers of any model.
-
-    Args:
-        model: whose layers map (B, T, D) to (B, T, D).
-        layers: the dotted name of the list that holds them, such as "transformer.h", the list
-            itself, the layers, or their names.
-        channels: D; None: read from the layers' norms.
-
-    Raises:
-        UserError: if there are no such layers, one appears twice, or D cannot be determined.
-    """
-    name = layers if isinstance(layers, str) else None
-    container: Any = layers
+    """The decoder layers of any model, as `attach` takes them."""
+    model = uncompiled(model)
+    name: str | None
+    container: Any
     if isinstance(layers, str):
-        container = _submodule(model, layers)
+        name, container = layers, _submodule(model, layers)
     else:
-        name = next((n for n, module in model.named_modules() if module is layers), None)
+        name, container = module_names(model).get(id(layers)), layers
     if isinstance(container, nn.ModuleDict):
         container = container.values()
     if not isinstance(container, Iterable):
@@ -85,10 +76,12 @@ def plain_decoder(model: nn.Module, layers: Layers, channels: int | None) -> Dec
     )
 
 
-def layer_names(model: nn.Module, layers: Iterable[nn.Module]) -> list[str]:
-    """The dotted names of layers in a model, as if none were compiled by itself."""
-    names = {id(module): name for name, module in model.named_modules()}
-    return [names[id(layer)].replace("._orig_mod", "") for layer in layers]
+def module_names(model: nn.Module) -> dict[int, str]:
+    """The dotted name of each module, by its id, as if nothing were wrapped by `torch.compile`."""
+    return {
+        id(module): ".".join(part for part in name.split(".") if part != "_orig_mod")
+        for name, module in model.named_modules()
+    }
 
 
 def _submodule(model: nn.Module, name: str) -> nn.Module:

@@ -68,10 +68,6 @@ class Site:
     channels: int
     holder: str = ""
 
-    def module(self, layer: nn.Module) -> nn.Module:
-        """The module currently at `path`; libraries such as PEFT replace modules."""
-        return layer.get_submodule(self.path)
-
 
 def point_of(name: str) -> Point | None:
     """The point encoded in a mixer's submodule name; None if it is not a mixer.
@@ -91,9 +87,6 @@ def point_of(name: str) -> Point | None:
 
 def as_points(points: str | Sequence[str]) -> tuple[Point, ...]:
     """Sort points into the order a layer runs them, the block last.
-
-    Raises:
-        UserError: for an unknown point, or an empty list.
 
     Example:
         >>> as_points(["block", "mlp", "attention"])
@@ -115,27 +108,14 @@ def find_sites(
     layer_index: int,
     point: Point,
     hidden_size: int,
-    modules: Mapping[str, str] | None = None,
+    modules: Mapping[str, str],
 ) -> list[Site]:
-    """The mixer sites at one point of one decoder layer.
+    """The mixer sites at one point of one decoder layer: one, or one per projection.
 
     Attention is the child with attn or attention in its name, the MLP the one with mlp,
-    feed_forward or ffn; both must contain matrices, which excludes norms and dropouts.
-    Projections are found inside them by the names that transformers decoders use, if they have
-    output features as `nn.Linear` and `Conv1D` do.
-
-    Args:
-        layer: a decoder layer.
-        layer_index: its index.
-        point: where in the layer.
-        hidden_size: channels between the layers.
-        modules: paths of "attention" and "mlp" inside the layer; overrides the search by name.
-
-    Returns:
-        One site, or one per projection.
-
-    Raises:
-        UserError: if no module or several fit; the message says what was searched for.
+    feed_forward or ffn; both must contain matrices, which excludes norms and dropouts. `modules`
+    names their paths instead. Projections are found inside them by the names that transformers
+    decoders use, if they have output features as `nn.Linear` and `Conv1D` do.
     """
     where = f"{type(layer).__name__} {layer_index}"
     site = Site(
@@ -150,8 +130,7 @@ def find_sites(
         _check_called(layer, where)
         return [site]
     word, named = ("mlp", _MLP) if point.startswith("mlp") else ("attention", _ATTENTION)
-    given = (modules or {}).get(word)
-    part = _find_part(layer, named, point, where) if given is None else given
+    part = modules.get(word) or _find_part(layer, named, point, where)
     try:
         module = layer.get_submodule(part)
     except AttributeError as error:
@@ -179,7 +158,7 @@ def find_sites(
         dataclasses.replace(
             site, name=f"{name}_{path.rpartition('.')[2]}", path=path, channels=channels
         )
-        for path, channels in _find_projections(layer, part, point, where)
+        for path, channels in _find_projections(module, part, point, where)
     ]
 
 
@@ -210,9 +189,8 @@ def _find_part(layer: nn.Module, named: Sequence[str], point: Point, where: str)
 
 
 def _find_projections(
-    layer: nn.Module, part: str, point: Point, where: str
+    module: nn.Module, part: str, point: Point, where: str
 ) -> Iterator[tuple[str, int]]:
-    module = layer.get_submodule(part)
     groups = _QUERY_KEY_VALUE if point == "qkv" else _HIDDEN
     # Attention modules may be nested; an MLP that contains MLPs is a mixture of experts.
     owners = dict(module.named_modules(prefix=part)) if point == "qkv" else {part: module}

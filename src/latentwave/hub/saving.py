@@ -48,15 +48,16 @@ def save_mixers(model: nn.Module, path: str | Path) -> None:
             "with its save_pretrained"
         )
     own = _tensors(inner)
-    tensors = {name: _whole(tensor.detach()).cpu().contiguous() for name, tensor in own.items()}
+    whole = {name: t.full_tensor() if is_sharded(t) else t for name, t in own.items()}
     if any(map(is_sharded, own.values())) and torch.distributed.get_rank():
         return
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in whole.items()}
     weights = save(tensors, {"format": "pt"})
     described = {
         **entry,
-        "channels": _width(inner, entry),
+        "channels": _width(inner),
         "sha256": hashlib.sha256(weights).hexdigest(),
     }
     # The description comes last, because it holds the hash of the weights.
@@ -87,13 +88,13 @@ def load_mixers(model: Model, path: str | Path) -> Model:
     attached = is_attached(inner)
     if attached:
         entry = saved_mixers(inner) or {}
-        _check_same(described, {**entry, "channels": _width(inner, entry)}, folder)
+        _check_same(described, entry | {"channels": _width(inner)}, folder)
     else:
         attach_from_config(inner, described, str(folder / DESCRIPTION_NAME))
     try:
         own = _tensors(inner)
         _check_shapes(saved, own, folder)
-        width = _width(inner, saved_mixers(inner) or {})
+        width = _width(inner)
         if described.get("channels") != width:  # mixers without parameters have no shapes
             raise UserError(
                 f"the mixers in {folder} do not fit this backbone: they were saved for width "
@@ -109,7 +110,7 @@ def load_mixers(model: Model, path: str | Path) -> Model:
     return model
 
 
-def _tensors(model: nn.Module) -> dict[str, Tensor]:
+def _tensors(model: nn.Module) -> dict[str, Any]:
     """Parameters and buffers of the mixers, with names that do not depend on wrappers."""
     found = {
         f"{each.layer_index}.{each.name}.{name}": tensor
@@ -124,14 +125,10 @@ def _tensors(model: nn.Module) -> dict[str, Tensor]:
     return found
 
 
-def _width(model: nn.Module, entry: Mapping[str, Any]) -> int:
+def _width(model: nn.Module) -> int:
     """The channels between layers; the entries of plain PyTorch models have them."""
+    entry = saved_mixers(model) or {}
     return int(entry["channels"]) if "channels" in entry else find_decoder(model).channels
-
-
-def _whole(tensor: Tensor) -> Tensor:
-    sharded: Any = tensor
-    return sharded.full_tensor() if is_sharded(tensor) else tensor
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -22,11 +22,7 @@ _SHORT = 16
 
 
 class SiteState(MixerState, abc.ABC):
-    """The state of one mixer.
-
-    Args:
-        states: the states of all mixers.
-        site: the name of this one among them.
+    """The state of one mixer, among the states of all.
 
     Attributes:
         num_padded: (B,), how many samples at the end of this call are padding, which is not
@@ -43,11 +39,6 @@ class SiteState(MixerState, abc.ABC):
     def tensors(self) -> list[Tensor]:
         """Everything that it holds."""
         return list(self._tensors.values())
-
-    @property
-    def num_bytes(self) -> int:
-        """Memory of its tensors."""
-        return sum(int(tensor.nbytes) for tensor in self.tensors)
 
     @property
     def is_recurrent(self) -> bool:
@@ -98,11 +89,7 @@ class SiteState(MixerState, abc.ABC):
         return part
 
     def clone(self) -> MixerState:
-        """Not supported: copy the whole cache instead.
-
-        Raises:
-            UserError: always.
-        """
+        """Refuse: the whole cache must be copied instead."""
         raise UserError("this state lives in a transformers cache: use copy.deepcopy(cache)")
 
 
