@@ -130,6 +130,7 @@ CONFIGS = [
     {"attn_implementation": {"": "someone/kernel"}},
     {"attn_implementation": 3},
     {"attn_implementation": []},
+    {"experts_implementation": "deepgemm"},
     {"n_layer": "x"},
     {"quantization_config": 1},
 ]
@@ -149,8 +150,11 @@ def test_nothing_is_asked_or_run(saved, added, monkeypatch):
         else:
             with pytest.raises(UserError, match=str(saved)):
                 lw.from_pretrained(saved)
-        if "attn_implementation" in added:
-            lw.from_pretrained(saved, attn_implementation="eager")
+        for kind in {"attn_implementation", "experts_implementation"} & set(added):
+            lw.from_pretrained(saved, **{kind: "eager"})
+        if "experts_implementation" in added:  # the choice of one chooses no other
+            with pytest.raises(UserError, match="pass experts_implementation"):
+                lw.from_pretrained(saved, attn_implementation="eager")
 
 
 def test_an_adapter_beside_the_weights_or_an_attention_of_others(saved):

@@ -82,8 +82,7 @@ def from_pretrained(path: str | Path, **options: Any) -> Any:
     with_info = options.pop("output_loading_info", False)
     ignore_mismatched = options.pop("ignore_mismatched_sizes", False)
     config = _config(path, options)
-    if not isinstance(options.get("attn_implementation"), str):
-        _refuse_kernels(path, config)
+    _refuse_kernels(path, config, options)
     layers = getattr(config, "num_hidden_layers", None)
     if num_tensors is not None and isinstance(layers, int) and layers > num_tensors:
         raise UserError(
@@ -183,18 +182,18 @@ def _config(path: str | Path, options: Mapping[str, Any]) -> PretrainedConfig:
     return found
 
 
-def _refuse_kernels(path: str | Path, config: PretrainedConfig) -> None:
+def _refuse_kernels(path: str | Path, config: PretrainedConfig, options: Mapping[str, Any]) -> None:
     """Refuse checkpoints that ask for kernels, which may be code from the Hub."""
     for kind in ("attn_implementation", "experts_implementation"):
         asked = getattr(config, f"_{kind}", None)
-        if asked not in _BUILT_IN_IMPLEMENTATIONS:
+        if asked not in _BUILT_IN_IMPLEMENTATIONS and not isinstance(options.get(kind), str):
             raise UserError(
                 f"config.json of {path} asks for the {kind} {asked!r}, which may be code to "
-                "download: pass attn_implementation to choose one yourself"
+                f"download: pass {kind} to choose one yourself"
             )
     for part in vars(config).values():
         if isinstance(part, PretrainedConfig):
-            _refuse_kernels(path, part)
+            _refuse_kernels(path, part, options)
 
 
 def _class(path: str | Path, config: PretrainedConfig) -> Any:
