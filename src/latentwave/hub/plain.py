@@ -22,7 +22,7 @@ def plain_decoder(model: nn.Module, layers: Layers, channels: int | None) -> Dec
     name: str | None
     container: Any
     if isinstance(layers, str):
-        name, container = layers, _submodule(model, layers)
+        name, container = _plain(layers), _submodule(model, layers)
     else:
         name, container = module_names(model).get(id(layers)), layers
     if isinstance(container, nn.ModuleDict):
@@ -78,15 +78,16 @@ def plain_decoder(model: nn.Module, layers: Layers, channels: int | None) -> Dec
 
 def module_names(model: nn.Module) -> dict[int, str]:
     """The dotted name of each module, by its id, as if nothing were wrapped by `torch.compile`."""
-    return {
-        id(module): ".".join(part for part in name.split(".") if part != "_orig_mod")
-        for name, module in model.named_modules()
-    }
+    return {id(module): _plain(name) for name, module in model.named_modules()}
+
+
+def _plain(name: str) -> str:
+    return ".".join(part for part in name.split(".") if part != "_orig_mod")
 
 
 def _submodule(model: nn.Module, name: str) -> nn.Module:
     try:
-        return model.get_submodule(name)
+        return model.get_submodule(_plain(name))
     except AttributeError as error:
         lists = [n for n, m in model.named_modules() if isinstance(m, nn.ModuleList) and n]
         raise UserError(
