@@ -165,6 +165,31 @@ def tokens(*shape):
     return torch.randint(2, VOCABULARY, shape)
 
 
+def trainable(model):
+    """The model in training mode, where each step gives the same."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    model.loss_type = "ForCausalLM"  # transformers warns without it, which breaks graphs
+    return model.train()
+
+
+def train(model, ids, *, steps=6, lr=1e-2):
+    """The loss of each step."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=lr, weight_decay=0.0)
+    model.train()
+    losses = []
+    for _ in range(steps):
+        loss = model(input_ids=ids, labels=ids, use_cache=False).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    model.eval()
+    return losses
+
+
 def padded(ids, padding=5):
     """Inputs whose second row begins with padding."""
     mask = torch.ones_like(ids)

@@ -12,7 +12,7 @@ import latentwave as lw
 from latentwave.hub import all_mixers
 from latentwave.hub.parameter_groups import mixer_parameters, parameter_groups
 from tests.comparing import assert_differ
-from tests.hub.models import gpt2, llama, mixed, tokens
+from tests.hub.models import gpt2, llama, mixed, tokens, train
 
 KINDS = [kind for kind in lw.list_mixers() if kind not in ("kv_shift", "key_offset")]
 SAVED = {"r": 2, "target_modules": ["q_proj"], "modules_to_save": ["latentwave_mixer"]}
@@ -68,16 +68,9 @@ def test_trained_together_with_lora_and_exported_again(kind, points, options, ta
     names = sorted({each.name for each in all_mixers(model)})
     adapted = get_peft_model(model, LoraConfig(r=2, target_modules=targets, modules_to_save=names))
     assert torch.equal(adapted(input_ids=ids).logits, before)
-    optimizer = torch.optim.AdamW([p for p in adapted.parameters() if p.requires_grad], lr=1e-2)
-    losses = []
-    for _ in range(6):
-        loss = adapted(input_ids=ids, labels=ids, use_cache=False).loss
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
+    losses = train(adapted, ids)
     assert losses[-1] < losses[0] - 0.01
-    trained = adapted.eval()(input_ids=ids).logits
+    trained = adapted(input_ids=ids).logits
     assert_differ(trained, before)
     prompt = {"input_ids": ids[:, :7], "max_new_tokens": 8, "do_sample": False}
     generated = adapted.generate(**prompt)

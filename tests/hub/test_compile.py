@@ -17,7 +17,7 @@ import latentwave as lw
 from latentwave.hub import all_mixers, decoder_layers
 from latentwave.hub.points import POINTS
 from tests.hub import models
-from tests.hub.models import BACKBONES, DEAF_BACKBONES, cache_of, chunked, padded, tokens
+from tests.hub.models import BACKBONES, DEAF_BACKBONES, cache_of, chunked, padded, tokens, trainable
 
 pytestmark = pytest.mark.unchecked
 
@@ -36,12 +36,7 @@ def _many_graphs():
 
 
 def plain(backbone="llama"):
-    model = (BACKBONES | DEAF_BACKBONES)[backbone](2)
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-    model.loss_type = "ForCausalLM"  # transformers warns without it, which breaks graphs
-    return model
+    return trainable((BACKBONES | DEAF_BACKBONES)[backbone](2)).eval()
 
 
 def mixed(model, kind="short_conv", points=("qkv", "mlp", "mlp_output", "block"), **options):

@@ -11,18 +11,13 @@ from latentwave.bench.training.engine import shard_model
 from latentwave.errors import UserError
 from latentwave.hub import all_mixers
 from latentwave.hub.points import POINTS
-from tests.hub.models import BACKBONES, mixed, tokens
+from tests.hub.models import BACKBONES, mixed, tokens, trainable
 from tests.processes import run_processes
 
 
 def build(backbone):
     torch.manual_seed(0)
-    model = mixed(BACKBONES[backbone](), "short_conv", POINTS)
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-    model.loss_type = "ForCausalLM"  # transformers warns without it, which breaks graphs
-    return model.train(), tokens(4, 20)
+    return trainable(mixed(BACKBONES[backbone](), "short_conv", POINTS)), tokens(4, 20)
 
 
 def whole(tensor):

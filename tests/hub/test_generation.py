@@ -30,6 +30,7 @@ from tests.hub.models import (
     mixed,
     padded,
     tokens,
+    trainable,
 )
 
 # Every kind where it stands by default, in the usual run; all its cases with the slow checks.
@@ -229,9 +230,10 @@ def test_packed_documents_equal_separate_ones(backbone, points):
     positions = torch.cat([torch.arange(n) for n in lengths])[None]
     how = {"attention_mask": own, "position_ids": positions, "use_cache": False}
     separate = torch.cat([model(document).logits for document in documents], dim=1)
-    # The blocks of the mask tell them too, boolean or added to the scores.
+    # The blocks of the mask tell them too, boolean or added to the scores, and so do positions.
     added = torch.zeros(own.shape, dtype=torch.float64).masked_fill(~own, -torch.inf)
-    for told in ({"segment_ids": ids}, {"seq_idx": ids}, {}, {"attention_mask": added}):
+    masks = [{"attention_mask": mask} for mask in (own, added, None)]
+    for told in ({"segment_ids": ids}, {"seq_idx": ids}, *masks):
         packed = model(torch.cat(documents, dim=1), **how | told).logits
         torch.testing.assert_close(packed, separate, rtol=1e-4, atol=1e-4)
 
@@ -281,10 +283,7 @@ def test_every_kind_at_every_point(kind):
 @EVERY_BACKBONE
 @pytest.mark.parametrize("kind", ["short_conv", "ema", "adaptive_filterbank"])
 def test_gradient_checkpointing_of_several_calls_before_one_backward_pass(backbone, kind):
-    model, grads = mixed(BACKBONES[backbone](2), kind, ["qkv", "mlp", "block"]).train(), []
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
+    model, grads = trainable(mixed(BACKBONES[backbone](2), kind, ["qkv", "mlp", "block"])), []
     batches, masks = [tokens(2, 20), tokens(2, 20)], torch.ones(2, 2, 20, dtype=torch.int64)
     masks[0, 0, :9] = masks[1, 1, :4] = 0
     for checkpointing in (False, True, True):

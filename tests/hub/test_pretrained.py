@@ -9,7 +9,7 @@ import torch
 import latentwave as lw
 from latentwave.hub import all_mixers
 from tests.comparing import assert_differ
-from tests.hub.models import BACKBONES, EVERY_BACKBONE, SIZES, llama, tokens
+from tests.hub.models import BACKBONES, EVERY_BACKBONE, SIZES, llama, tokens, train
 from tests.hub.smollm2 import needs_smollm2, smollm2, text
 from tests.mixers.cases import randomize
 
@@ -27,21 +27,6 @@ def test_no_logit_changes_at_step_0(backbone, kind):
     for each in all_mixers(model):
         randomize(each.mixer)
     assert_differ(model(ids).logits, before)
-
-
-def train(model, ids, *, steps=6, lr=1e-2):
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trainable, lr=lr, weight_decay=0.0)
-    model.train()
-    losses = []
-    for _ in range(steps):
-        loss = model(input_ids=ids, labels=ids, use_cache=False).loss
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        losses.append(loss.item())
-    model.eval()
-    return losses
 
 
 @pytest.mark.parametrize("kind", ["wavelet", "filterbank"])
