@@ -46,7 +46,21 @@ def test_second_derivatives(packed):
     assert torch.autograd.gradgradcheck(average, (x,))
 
 
-@pytest.mark.parametrize(("sizes", "shown"), [([2, 2], r"\[2, 2\]"), ([4, -1], r"\[4, -1\]")])
-def test_refusals_name_the_value(sizes, shown):
-    with pytest.raises(ValueError, match=f">= 0 and add up to at most the 3 channels.*{shown}"):
-        causal_moving_average(torch.zeros(1, 4, 3), sizes)
+@pytest.mark.parametrize("boundary", ["zero", "mean"])
+def test_without_groups_all_channels_pass(boundary):
+    x = torch.randn(1, 5, 3)
+    assert torch.equal(causal_moving_average(x, [], boundary=boundary), x)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "options", "message"),
+    [
+        ([2, 2], {}, r">= 0 and add up to at most the 3 channels.*\[2, 2\]"),
+        ([4, -1], {}, r">= 0 and add up to at most the 3 channels.*\[4, -1\]"),
+        ([1], {"first_channel": -1}, "first_channel must be in 0 … 3, .* got -1"),
+        ([0], {"first_channel": 4}, "first_channel must be in 0 … 3, .* got 4"),
+    ],
+)
+def test_refusals_name_the_value(sizes, options, message):
+    with pytest.raises(ValueError, match=message):
+        causal_moving_average(torch.zeros(1, 4, 3), sizes, **options)

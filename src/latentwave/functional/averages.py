@@ -85,7 +85,7 @@ def causal_moving_average(
         (B, T − history, D) in the dtype of x; sums are taken in float32 (float64 for float64).
 
     Raises:
-        ValueError: for an unknown boundary, or an invalid history or group sizes.
+        ValueError: for an unknown boundary, or an invalid history, first channel or group sizes.
 
     Causality: the output at t reads x(t − w + 1 … t).
 
@@ -103,24 +103,23 @@ def causal_moving_average(
     check_boundary(boundary)
     if not 0 <= history <= T:
         raise ValueError(f"history must be in 0 … {T}, the tokens of x, got {history}")
+    if not 0 <= first_channel <= D:
+        raise ValueError(
+            f"first_channel must be in 0 … {D}, the channels of x, got {first_channel}"
+        )
     sizes = checked_sizes(group_sizes, D - first_channel, exactly=False)
+    if not sizes:
+        return x[:, history:].clone()
     dtype = accumulation_dtype(x.dtype)
-    if boundary == "mean" and valid is None:
+    if boundary == "zero":
+        valid = None
+    elif valid is None:
         valid = x.new_ones(B, T, dtype=dtype)
     if one_by_one(T - history, history):
-        weights = None if boundary == "zero" else valid
-        steps = [
-            _last_average(
-                x[:, :stop],
-                sizes,
-                None if runs is None else runs[:, :stop],
-                None if weights is None else weights[:, :stop],
-                first_channel,
-            )
-            for stop in range(history + 1, T + 1)
-        ]
+        plan = _Plan(sizes, first_channel)
+        steps = [_average_at(t, x, valid, runs, plan) for t in range(history, T)]
         return torch.stack(steps, dim=1)
-    if boundary == "zero" or valid is None:
+    if valid is None:
         plan = _Plan(sizes, first_channel, averaged=True)
         return _apply(x, None, runs, plan)[:, history:]
     levels = len(sizes)
@@ -153,36 +152,6 @@ def _repeat(per_level: Tensor, group_sizes: Sequence[int]) -> Tensor:
     return torch.cat(parts, dim=-1)
 
 
-def _last_average(
-    x: Tensor,
-    group_sizes: tuple[int, ...],
-    runs: Tensor | None,
-    valid: Tensor | None,
-    first_channel: int,
-) -> Tensor:
-    """The average at the last token, each level over its own window: (B, D)."""
-    T = x.shape[1]
-    dtype = accumulation_dtype(x.dtype)
-    same_document = None if runs is None else runs == runs[:, -1:]
-    averages = [x[:, -1, :first_channel].to(dtype)]
-    channel = first_channel
-    for level, size in enumerate(group_sizes):
-        start = max(0, T - 2 ** (level + 1))
-        window = x[:, start:, channel : channel + size]
-        weights = None if valid is None else valid[:, start:]
-        if same_document is not None:
-            window = window * same_document[:, start:].unsqueeze(-1)
-            weights = None if weights is None else weights * same_document[:, start:]
-        total = window.sum(1, dtype=dtype)
-        if weights is None:
-            averages.append(total * 2.0 ** -(level + 1))
-        else:
-            averages.append(total / weights.sum(1, dtype=dtype).clamp(min=1.0).unsqueeze(-1))
-        channel += size
-    averages.append(x[:, -1, channel:].to(dtype))
-    return torch.cat(averages, dim=-1).to(x.dtype)
-
-
 class _Plan(NamedTuple):
     """Which channels are summed over which windows, and in which direction of time."""
 
@@ -190,6 +159,32 @@ class _Plan(NamedTuple):
     first_channel: int = 0
     adjoint: bool = False
     averaged: bool = False  # divide each sum by its window
+
+
+def _average_at(
+    t: int, x: Tensor, valid: Tensor | None, runs: Tensor | None, plan: _Plan
+) -> Tensor:
+    """The average at token t, each level over its own window: (B, D)."""
+    dtype = accumulation_dtype(x.dtype)
+    same_document = None if runs is None else runs == runs[:, t : t + 1]
+    if valid is not None and same_document is not None:
+        valid = valid * same_document
+    averages = [x[:, t, : plan.first_channel].to(dtype)]
+    channel = plan.first_channel
+    for level, size in enumerate(plan.group_sizes, start=1):
+        tokens = slice(max(0, t + 1 - 2**level), t + 1)
+        window = x[:, tokens, channel : channel + size]
+        if same_document is not None:
+            window = window * same_document[:, tokens].unsqueeze(-1)
+        total = window.sum(1, dtype=dtype)
+        if valid is None:
+            averages.append(total * 2.0**-level)
+        else:
+            count = valid[:, tokens].sum(1, dtype=dtype).clamp(min=1.0)
+            averages.append(total / count.unsqueeze(-1))
+        channel += size
+    averages.append(x[:, t, channel:].to(dtype))
+    return torch.cat(averages, dim=-1).to(x.dtype)
 
 
 def _apply(x: Tensor, scale: Tensor | None, runs: Tensor | None, plan: _Plan) -> Tensor:
@@ -206,9 +201,9 @@ class _ScaledWindowSums(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, scale: Tensor | None, runs: Tensor | None, plan: _Plan) -> Tensor:
-        if plan.group_sizes and takes(x):
+        if takes(x):
             return cast(Tensor, window_sums(x, scale, runs, *plan))
-        if plan.group_sizes and torch.compiler.is_compiling():
+        if torch.compiler.is_compiling():
             return _compiled_window_sums(x, scale, runs, plan)
         return _window_sums(x, scale, runs, plan)
 
@@ -260,37 +255,27 @@ def _window_sums(x: Tensor, scale: Tensor | None, runs: Tensor | None, plan: _Pl
     summed = y[..., first : first + count]
     sums = summed.to(accumulation_dtype(x.dtype))
     if plan.averaged:
-        scale = _inverse_windows(plan.group_sizes, sums)
+        # Filled on the device, to avoid a transfer.
+        sizes = enumerate(plan.group_sizes, start=1)
+        scale = torch.cat([sums.new_full((size,), 2.0**-level) for level, size in sizes])
     if scale is not None and plan.adjoint:
         sums.mul_(scale)
-    _double_in_place(sums, runs, plan)
-    if scale is not None and not plan.adjoint:
-        sums.mul_(scale)
-    if sums.dtype != x.dtype:
-        summed.copy_(sums)
-    return y
-
-
-def _inverse_windows(group_sizes: tuple[int, ...], like: Tensor) -> Tensor | None:
-    # Filled on the device, to avoid a transfer.
-    parts = [like.new_full((size,), 2.0**-level) for level, size in enumerate(group_sizes, start=1)]
-    return torch.cat(parts) if parts else None
-
-
-def _double_in_place(sums: Tensor, runs: Tensor | None, plan: _Plan) -> None:
     # Channels finish from the front, so later levels work on fewer.
-    T = sums.shape[1]
-    window, channel = 1, 0
-    for size in plan.group_sizes:
-        if window >= T:
+    channel = 0
+    for level, size in enumerate(plan.group_sizes):
+        window = 2**level
+        if window >= x.shape[1]:
             break
-        open_sums = sums[..., channel:]
-        older, newer = open_sums[:, :-window], open_sums[:, window:]
+        older, newer = sums[:, :-window, channel:], sums[:, window:, channel:]
         source, target = (newer, older) if plan.adjoint else (older, newer)
         if runs is None:
             addend = source.clone()
         else:
             addend = source * (runs[:, window:] == runs[:, :-window]).unsqueeze(-1)
         target.add_(addend)
-        window *= 2
         channel += size
+    if scale is not None and not plan.adjoint:
+        sums.mul_(scale)
+    if sums.dtype != x.dtype:
+        summed.copy_(sums)
+    return y
