@@ -146,8 +146,11 @@ def test_dynamic_taps_fit_the_signal():
     x = torch.zeros(1, 3, 4)
     with pytest.raises(ValueError, match=r"3 tokens and for groups of the 4 channels.* 3 groups"):
         dynamic_fir(x, torch.zeros(1, 3, 2, 3))
-    with pytest.raises(ValueError, match="at least one lag, got an empty list"):
-        dynamic_fir(x, [])
+    with pytest.raises(ValueError, match="groups of the 4 channels.* 0 groups"):
+        dynamic_fir(x, torch.zeros(1, 3, 2, 0))
+    for empty in ([], torch.zeros(1, 3, 0, 4)):
+        with pytest.raises(ValueError, match="at least one lag, got none"):
+            dynamic_fir(x, empty)
 
 
 @pytest.mark.parametrize("learned", [False, True])

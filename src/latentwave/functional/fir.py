@@ -114,13 +114,12 @@ def dynamic_fir(
         tensor([ 1.,  2., 20.])
     """
     B, N, C = x.shape
-    if isinstance(taps, Tensor):
-        _, T, K, G = taps.shape
-    else:
-        if not taps:
-            raise ValueError("taps must have at least one lag, got an empty list")
-        (_, T, G), K = taps[0].shape, len(taps)
-    if C % G or T > N:
+    K = taps.shape[2] if isinstance(taps, Tensor) else len(taps)
+    if K < 1:
+        raise ValueError("taps must have at least one lag, got none")
+    first = taps if isinstance(taps, Tensor) else taps[0]
+    T, G = first.shape[1], first.shape[-1]
+    if G < 1 or C % G or T > N:
         raise ValueError(
             f"taps must be for at most the {N} tokens and for groups of the {C} channels of x, "
             f"got {K} for {T} tokens and {G} groups"
