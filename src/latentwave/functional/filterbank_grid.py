@@ -99,16 +99,10 @@ class Block(NamedTuple):
 
 
 class Placement:
-    """The position of every filter's taps in the rows of a window.
+    """The position of every filter's taps in a window of W rows, the oldest token first.
 
-    Args:
-        num_filters: M.
-        kernel_sizes: one per scale of M / len(kernel_sizes) filters.
-        causal: True: windows end at their token; False: they are centred on it.
-
-    Attributes:
-        W: rows of a window, the oldest token first.
-        past: rows before the window's own token.
+    `past` of these rows are before the window's own token; windows end at it, or are centred on it
+    if not `causal`.
     """
 
     def __init__(self, num_filters: int, kernel_sizes: Sequence[int], causal: bool) -> None:
@@ -145,13 +139,7 @@ class Placement:
 class Grid(Placement):
     """The layout of one call's windows and their division into blocks.
 
-    Args:
-        x: (B, history + T, D).
-        num_filters: see `Placement`.
-        kernel_sizes: see `Placement`.
-        history: leading tokens that are read but have no output.
-        causal: see `Placement`.
-        in_lanes: one lane per pair, unless there are too few channels for a GEMM.
+    With `in_lanes`, one lane per pair, unless there are too few channels for a GEMM.
     """
 
     def __init__(

@@ -43,20 +43,7 @@ def fused_filterbank(  # noqa: PLR0917
     history: int,
     causal: bool,
 ) -> Tensor:
-    """Sub-bands, ReLU and weighted sum, block by block.
-
-    Args:
-        x: (B, history + T, D).
-        analysis: (M, max(kernel_sizes)).
-        weights: (M,), or a tf_mask (B, T, M).
-        runs: (B, history + T) from `segment_runs`, or None.
-        kernel_sizes: see `Grid`.
-        history: see `Grid`.
-        causal: see `Grid`.
-
-    Returns:
-        (B, T, D) in the dtype of x.
-    """
+    """Sub-bands, ReLU and weighted sum, block by block; see `functional.causal_filterbank`."""
     grid = Grid(x, analysis.shape[0], kernel_sizes, history=history, causal=causal, in_lanes=False)
     if not grid.blocks:
         return x.new_empty(grid.B, grid.T, grid.D)

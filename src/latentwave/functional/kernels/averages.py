@@ -32,7 +32,20 @@ def window_sums(
     adjoint: bool,
     averaged: bool,
 ) -> Tensor:
-    """See `operators.window_sums`."""
+    """Sum dyadic windows: scale · S x, or with `adjoint` Sᵀ (scale · x).
+
+    Args:
+        x: (B, T, C).
+        scale: (channels of all groups,), or (B, T, channels of all groups); None: 1.
+        runs: (B, T) from `segment_runs`, or None.
+        group_sizes: channels per level, level 1 first.
+        first_channel: where the first group starts; channels outside the groups are copied.
+        adjoint: whether the sums run to later tokens, of values that are scaled already.
+        averaged: whether each sum is divided by its window.
+
+    Returns:
+        (B, T, C) in the dtype of x; sums are taken in float32.
+    """
     B, T, C = x.shape
     x = x.contiguous()
     y = torch.empty_like(x)

@@ -17,7 +17,7 @@ error is that of float32.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import triton
@@ -39,50 +39,27 @@ _PROGRAMS = 1024  # for the sums over tokens: several per multiprocessor
 
 
 def supports(x: Tensor, kernel_sizes: Sequence[int], history: int) -> bool:
-    """Whether the kernels support a call; the plain form supports all.
-
-    Args:
-        x: (B, history + T, D).
-        kernel_sizes: see `filterbank`.
-        history: see `filterbank`.
-    """
+    """Whether the kernels support a call; the plain form supports all."""
     return takes(x) and max(kernel_sizes) <= LONGEST_WINDOW and x.shape[1] > history
 
 
-def filterbank(
-    x: Tensor,
-    analysis: Tensor,
-    weights: Tensor,
-    runs: Tensor | None,
-    kernel_sizes: Sequence[int],
-    history: int,
-    causal: bool,
-) -> Tensor:
+def filterbank(*inputs: Any) -> Tensor:
     """See `fused_filterbank`."""
-    call = _Call.build(x, analysis, weights, runs, kernel_sizes, history, causal)
-    y, MP = x.new_empty(call.B, call.T, call.D), call.taps.shape[1]
+    call = _Call.build(*inputs)
+    y, MP = call.x.new_empty(call.B, call.T, call.D), call.taps.shape[1]
     steps = max(1, 8 // call.tile_tokens)
     grid = (triton.cdiv(call.T, call.tile_tokens * steps), call.channel_tiles, call.B)
     forward_tiles[grid](
         call.x, call.taps, call.weights, call.first, call.last, y,
-        call.N, call.T, call.D, call.M, call.placement.W, MP, call.start, history,
+        call.N, call.T, call.D, call.M, call.placement.W, MP, call.start, call.history,
         STEPS=steps, TT=call.tile_tokens, **call.constants,
     )  # fmt: skip
     return y
 
 
-def filterbank_backward(
-    grad: Tensor,
-    x: Tensor,
-    analysis: Tensor,
-    weights: Tensor,
-    runs: Tensor | None,
-    kernel_sizes: Sequence[int],
-    history: int,
-    causal: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
+def filterbank_backward(grad: Tensor, *inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
     """See `fused_filterbank_backward`."""
-    call = _Call.build(x, analysis, weights, runs, kernel_sizes, history, causal)
+    call, (x, analysis, weights, *_) = _Call.build(*inputs), inputs
     grad = grad.to(x.dtype).contiguous()
     (WP, MP), BM = call.taps.shape, int(call.constants["BM"])
     per_token = weights.dim() == 3
@@ -93,8 +70,8 @@ def filterbank_backward(
     grad_mask = x.new_empty(weights.shape if per_token else (0,), dtype=torch.float32)
     analysis_tiles[(programs, MP // BM)](
         grad, call.x, call.taps, call.weights, call.first, call.last, partial, grad_mask,
-        call.N, call.T, call.D, call.M, call.placement.W, MP, call.start, history, tiles,
-        TT=call.tile_tokens, **call.constants,
+        call.N, call.T, call.D, call.M, call.placement.W, MP, call.start, call.history,
+        tiles, TT=call.tile_tokens, **call.constants,
     )  # fmt: skip
     products = partial.sum(0)[: call.M, : call.placement.W]
 
@@ -104,7 +81,7 @@ def filterbank_backward(
     grid = (triton.cdiv(call.N, outputs), call.channel_tiles, call.B)
     signal_tiles[grid](
         grad, call.x, call.taps, adjoint, call.weights, call.first, call.last, grad_x,
-        call.N, call.T, call.D, call.M, call.placement.W, MP, call.start, history,
+        call.N, call.T, call.D, call.M, call.placement.W, MP, call.start, call.history,
         BN=outputs, **call.constants,
     )  # fmt: skip
 
@@ -132,6 +109,7 @@ class _Call(NamedTuple):
     T: int
     D: int
     M: int
+    history: int
     start: int
     """Start of the first output's window; negative before the first token."""
     tile_tokens: int
@@ -177,6 +155,7 @@ class _Call(NamedTuple):
             T=N - history,
             D=D,
             M=M,
+            history=history,
             start=history - placement.past,
             tile_tokens=rows // BD,
             channel_tiles=triton.cdiv(D, BD),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from importlib.util import find_spec
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,32 +38,11 @@ def takes(x: Tensor) -> bool:
         "bool adjoint, bool averaged) -> Tensor"
     ),
 )
-def window_sums(  # noqa: PLR0917
-    x: Tensor,
-    scale: Tensor | None,
-    runs: Tensor | None,
-    group_sizes: Sequence[int],
-    first_channel: int,
-    adjoint: bool,
-    averaged: bool,
-) -> Tensor:
-    """Sum dyadic windows: scale · S x, or with `adjoint` Sᵀ (scale · x).
-
-    Args:
-        x: (B, T, C).
-        scale: (channels of all groups,), or (B, T, channels of all groups); None: 1.
-        runs: (B, T) from `segment_runs`, or None.
-        group_sizes: channels per level, level 1 first.
-        first_channel: where the first group starts; channels outside the groups are copied.
-        adjoint: whether the sums run to later tokens, of values that are scaled already.
-        averaged: whether each sum is divided by its window.
-
-    Returns:
-        (B, T, C) in the dtype of x; sums are taken in float32.
-    """
+def window_sums(*inputs: Any) -> Tensor:
+    """See `averages.window_sums`."""
     from latentwave.functional.kernels import averages
 
-    return averages.window_sums(x, scale, runs, group_sizes, first_channel, adjoint, averaged)
+    return averages.window_sums(*inputs)
 
 
 @window_sums.register_fake

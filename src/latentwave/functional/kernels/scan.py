@@ -16,7 +16,7 @@ _TOKENS, _CHANNELS = 64, 16  # per chunk
 
 
 def decaying_scan(x: Tensor, log_decay: Tensor, runs: Tensor | None) -> Tensor:
-    """See `operators.decaying_scan`."""
+    """The sums of `functional.decaying_sums`, of float32 signals (B, T, C)."""
     B, T, C = x.shape
     x = x.contiguous()
     y = torch.empty_like(x)
