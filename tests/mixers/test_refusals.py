@@ -84,6 +84,7 @@ CHAIN = [
     ({"mixers": ["wavelet"]}, "must be {.*got 'wavelet'"),
     ({"mixers": [{"kind": "wavelet", "fraction": 0.5}]}, "got {'kind': .*'fraction': 0.5}"),
     ({"mixers": [{"options": {}}]}, "got {'options': {}}"),
+    ({"mixers": [{"kind": "wavelet", "options": []}]}, r"must be a mapping, got \[\]"),
     ({"mixers": [{"kind": "wavelets"}]}, "did you mean 'wavelet'"),
     ({"mixers": [{"kind": "ema", "options": {"longes": 1}}]}, "did you mean 'longest'"),
     ({"mixers": [{"kind": "wavelet", "options": {"level": 9}}]}, "level must be .*got 9"),

@@ -149,4 +149,5 @@ def _config(entry: Any) -> MixerConfig:
             'a mixer in a chain must be {"kind": …, "options": {…}}, where options are optional, '
             f"got {entry!r}"
         )
-    return MixerConfig(kind=entry["kind"], options=entry.get("options") or {})
+    options = entry.get("options")
+    return MixerConfig(kind=entry["kind"], options={} if options is None else options)
