@@ -51,6 +51,14 @@ def test_the_tf_mask_is_what_the_mixer_applies():
     assert tf_mask.std(dim=1).min() > 0
 
 
+@pytest.mark.unchecked
+def test_the_tf_mask_refuses_what_the_mixer_refuses():
+    mixer, x = AdaptiveFilterbankMixer(6, 64, num_filters=6), torch.zeros(1, 4, 6)
+    for wrong, ids in ((x[..., :5], None), (x, torch.zeros(1, 3, dtype=torch.int64))):
+        with pytest.raises(ValueError, match="must have shape .* got"):
+            mixer.tf_mask(wrong, segment_ids=ids)
+
+
 def test_the_mask_is_a_transformer_with_a_window_and_a_penalty():
     mixer = trained(AdaptiveFilterbankMixer(6, 64, num_filters=6, mask_width=8, mask_window=5))
     (layer,) = mixer.layers

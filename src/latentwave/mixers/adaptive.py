@@ -7,7 +7,7 @@ from typing import cast
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -151,10 +151,12 @@ class AdaptiveFilterbankMixer(Bank):
         Returns:
             (B, T, M), one weight per token and filter, unbounded and of either sign.
 
+        Raises:
+            ValueError: as for `forward`.
+
         Causality: as for the mixer.
         """
-        if padding_mask is not None:
-            x = x.masked_fill(~padding_mask.unsqueeze(-1), 0.0)
+        x = self._checked(x, segment_ids, padding_mask)
         return self._tf_mask(x, None, self._runs(None, segment_ids), padding_mask)
 
     @property
@@ -196,15 +198,9 @@ def _normalised(u: Tensor) -> Tensor:
 class MaskLayer(nn.Module):
     """A pre-norm Transformer layer whose attention is bounded to a window.
 
-    Queries are processed in blocks of one window with the keys they can reach, so time and memory
-    are linear in T.
-
-    Args:
-        width: C.
-        num_heads: H; head h lowers its logits by 2^{−8h/H} per token of distance.
-        window: tokens attended to, including the current one.
-        causal: if False, look as far ahead as back.
-        name: name of the keys and values in a state.
+    Head h of H lowers its logits by 2^{−8h/H} per token of distance. Queries are processed in
+    blocks of one window with the keys they can reach, so time and memory are linear in T. `name` is
+    that of the keys and values in a state.
 
     Attributes:
         qkv: (3C, C), the projection to queries, keys and values.
@@ -236,21 +232,11 @@ class MaskLayer(nn.Module):
     def forward(
         self,
         u: Float[Tensor, "B T C"],
-        valid: Tensor,
+        valid: Shaped[Tensor, "B T 1"],
         runs: Int[Tensor, "B N"] | None,
         state: MixerState | None,
     ) -> Float[Tensor, "B T C"]:
-        """Attend and transform.
-
-        Args:
-            u: (B, T, C).
-            valid: (B, T, 1), zero for padded tokens.
-            runs: (B, ≥ T), document numbers; the last T are those of u.
-            state: holds past keys and values.
-
-        Returns:
-            (B, T, C).
-        """
+        """Attend and transform; the last T of `runs` are the documents of u."""
         u = u + linear(self._attend(_normalised(u), valid, runs, state), self.out)
         hidden = F.gelu(linear(_normalised(u), self.mlp_in, self.mlp_in_bias))
         return u + linear(hidden, self.mlp_out, self.mlp_out_bias)

@@ -110,6 +110,19 @@ class Mixer(nn.Module, abc.ABC):
 
         Causality: y(t) reads x(t − receptive_field + 1 … t), unless `causal` is False.
         """
+        x = self._checked(x, segment_ids, padding_mask)
+        # Contiguous, because following layers may view it as rows, as GPT-2 does.
+        y = self._mix(x, state, self._runs(state, segment_ids), padding_mask).contiguous()
+        if self.fade_gate is None:
+            return y
+        start, stop = self.mixed_range
+        gate = F.pad(self.fade_gate.to(x.dtype), (start, self.channels - stop))
+        return torch.lerp(x, y, gate)
+
+    def _checked(
+        self, x: Tensor, segment_ids: Tensor | None, padding_mask: Tensor | None
+    ) -> Tensor:
+        """Check the inputs of a call; returns x with its padded tokens zeroed."""
         if x.ndim != 3 or x.shape[-1] != self.channels:
             raise ValueError(
                 f"x must have shape (batch, tokens, {self.channels}), got {tuple(x.shape)}"
@@ -129,15 +142,13 @@ class Mixer(nn.Module, abc.ABC):
                     f"{padding_mask.dtype}: pass padding_mask.bool()"
                 )
             x = x.masked_fill(~padding_mask.unsqueeze(-1), 0.0)
-        if self.check_finite:
-            self._refuse_non_finite(x)
-        # Contiguous, because following layers may view it as rows, as GPT-2 does.
-        y = self._mix(x, state, self._runs(state, segment_ids), padding_mask).contiguous()
-        if self.fade_gate is None:
-            return y
-        start, stop = self.mixed_range
-        gate = F.pad(self.fade_gate.to(x.dtype), (start, self.channels - stop))
-        return torch.lerp(x, y, gate)
+        if self.check_finite and (bad := ~torch.isfinite(x)).any():
+            b, t, c = bad.nonzero()[0].tolist()
+            raise ValueError(
+                f"x is not finite: {x[b, t, c].item()} at batch {b}, token {t}, channel {c}, the "
+                f"first of {int(bad.sum())} such values"
+            )
+        return x
 
     def add_fade_gate(self) -> None:
         """Let the mixer fade in: y = x + g · (mix(x) − x), with a learnable g per mixed channel.
@@ -217,15 +228,6 @@ class Mixer(nn.Module, abc.ABC):
             ids = segment_ids.unsqueeze(-1)
             segment_ids = state.extend("segment_ids", ids, history=self.history).squeeze(-1)
         return segment_runs(segment_ids)
-
-    def _refuse_non_finite(self, x: Tensor) -> None:
-        bad = ~torch.isfinite(x)
-        if bad.any():
-            b, t, c = bad.nonzero()[0].tolist()
-            raise ValueError(
-                f"x is not finite: {x[b, t, c].item()} at batch {b}, token {t}, channel {c}, the "
-                f"first of {int(bad.sum())} such values"
-            )
 
     @abc.abstractmethod
     def _mix(
