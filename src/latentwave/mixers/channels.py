@@ -17,17 +17,8 @@ from latentwave.mixers.state import MixerState
 class ChannelMixer(Mixer):
     """A mixer of the first or last C = fraction · D channels; the others pass unchanged.
 
-    Subclasses implement `_mix_channels`, which sees only the mixed channels.
-
-    Args:
-        channels: D.
-        context_length: L.
-        fraction: share of channels that are mixed, in (0, 1]; fraction · D must be whole.
-        mixed: which end of the channels is mixed, "last" or "first".
-        residual: add the result to the channel instead of replacing it.
-
-    Raises:
-        ValueError: for values out of range.
+    Subclasses implement `_mix_channels`, which sees only the mixed channels. With `residual`, its
+    result is added to the channels instead of replacing them.
     """
 
     def __init__(

@@ -30,18 +30,6 @@ class Bank(Mixer):
         analysis: (M, K), the filters; tap 0 is on the current token. In a multi-scale bank, taps
             beyond a filter's scale are zero, never read and get no gradient.
         kernel_sizes: number of taps in each group of M / len(kernel_sizes) filters.
-
-    Args:
-        channels: D.
-        context_length: L.
-        num_filters: M, at most 8 D or 1024.
-        kernel_size: K for all filters; default 32.
-        kernel_sizes: several sizes instead of `kernel_size`.
-        init: see `FilterbankMixer`.
-        causal: see `FilterbankMixer`.
-
-    Raises:
-        ValueError: see `FilterbankMixer`.
     """
 
     starts_as_identity = True

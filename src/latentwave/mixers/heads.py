@@ -166,7 +166,6 @@ class KvShiftMixer(HeadMixer):
         self.kernels = nn.Parameter(torch.empty(num_filtered, 2))
         self.reset_parameters()
 
-    @torch.no_grad()
     def reset_parameters(self) -> None:
         """Set the kernels to the identity."""
         super().reset_parameters()

@@ -24,16 +24,8 @@ def channel_levels(
         k(j) = 1 + ⌊j·K / C⌋                      the same number of channels for every level
         k(j) = min(K, 1 + ⌊log2 (C / (C − j))⌋)   "halving": half as many at each further level
 
-    or one level, or a list.
-
-    Args:
-        num_mixed: C.
-        context_length: L, the tokens that the longest kernel may span.
-        wavelet: the name of an orthogonal wavelet.
-        num_levels: K; default: the deepest level whose kernel fits.
-        level: one level for all channels.
-        schedule: "halving", or n levels that share the channels equally: channel j gets entry
-            j·n // C.
+    or one level, or a list of n levels, of which channel j gets number j·n // C. `WaveletMixer`
+    describes the options.
 
     Raises:
         ValueError: for an unknown wavelet or schedule, more than one of the options (except
@@ -91,10 +83,7 @@ def channel_levels(
 def dyadic_levels(num_levels: int | None, context_length: int, default: int | None = None) -> int:
     """The number of windows of 2, 4, … tokens, checked against the context length.
 
-    Args:
-        num_levels: the requested number, or None.
-        context_length: L, the tokens that the longest window may span.
-        default: used if num_levels is None, capped at what fits; None: as many as fit.
+    Without `num_levels`, as many as fit, or as many of the `default` as do.
 
     Raises:
         ValueError: if they do not fit, or the context has fewer than two tokens.

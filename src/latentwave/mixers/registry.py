@@ -17,24 +17,7 @@ from latentwave.mixers.option_types import declared_types, fits, in_words
 MixerClass = TypeVar("MixerClass", bound=type[Mixer])
 _COMMON_OPTIONS = ("gated", "check_finite")
 _REGISTRY: dict[str, type[Mixer]] = {}
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Preset:
-    """A named mixer with preset options and points.
-
-    Attributes:
-        kind: the kind it builds.
-        options: its options; the caller's take precedence.
-        points: its default points in a decoder layer.
-    """
-
-    kind: str
-    options: Mapping[str, Any]
-    points: tuple[str, ...]
-
-
-_PRESETS: dict[str, Preset] = {}
+_PRESETS: dict[str, tuple[MixerConfig, tuple[str, ...]]] = {}  # by name: mixer and default points
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,7 +41,8 @@ class MixerConfig:
                 of the wrong type.
         """
         cls = _find(self.kind)
-        known = option_names(cls)
+        parameters = inspect.signature(cls.__init__).parameters.values()
+        known = [*(p.name for p in parameters if p.kind is p.KEYWORD_ONLY), *_COMMON_OPTIONS]
         if not isinstance(self.options, Mapping):
             raise UserError(
                 f"options of mixer {self.kind!r} must be a mapping, got {self.options!r}"
@@ -83,11 +67,10 @@ class MixerConfig:
             >>> MixerConfig(kind="best", options={"kernel_size": 8}).resolved().options
             {'kernel_size': 8}
         """
-        preset = _PRESETS.get(self.kind)
-        if preset is None:
+        if self.kind not in _PRESETS:
             return self
-        options = dict(preset.options) | dict(self.options)
-        return MixerConfig(kind=preset.kind, options=options)
+        preset, _ = _PRESETS[self.kind]
+        return dataclasses.replace(preset, options={**preset.options, **self.options})
 
     def at_projection(self, projection: Projection) -> MixerConfig | None:
         """The config for the output of one attention projection.
@@ -144,11 +127,8 @@ def register_preset(
     _refuse_taken(name)
     config = MixerConfig(kind=kind, options=options).resolved()
     points = default_points(kind) if points is None else points
-    _PRESETS[name] = Preset(
-        kind=config.kind,
-        options=dict(config.options),
-        points=(points,) if isinstance(points, str) else tuple(points),
-    )
+    points = (points,) if isinstance(points, str) else tuple(points)
+    _PRESETS[name] = dataclasses.replace(config, options=dict(config.options)), points
 
 
 def list_mixers() -> list[str]:
@@ -172,7 +152,7 @@ def default_points(kind: str) -> tuple[str, ...]:
         (('block',), ('mlp',))
     """
     cls = _find(kind)
-    return _PRESETS[kind].points if kind in _PRESETS else cls.points
+    return _PRESETS[kind][1] if kind in _PRESETS else cls.points
 
 
 def build_mixer(
@@ -223,13 +203,6 @@ def as_config(mixer: str | MixerConfig, options: Mapping[str, Any]) -> MixerConf
     return MixerConfig(kind=mixer, options=dict(options))
 
 
-def option_names(cls: type[Mixer]) -> list[str]:
-    """Keyword-only arguments of a mixer's constructor, and the options that all mixers share."""
-    parameters = inspect.signature(cls.__init__).parameters.values()
-    own = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
-    return [*own, *_COMMON_OPTIONS]
-
-
 def _refuse_taken(name: str) -> None:
     if name in list_mixers():
         raise ValueError(f"a mixer named {name!r} is already registered: {_find(name)}")
@@ -238,7 +211,7 @@ def _refuse_taken(name: str) -> None:
 def _find(kind: str) -> type[Mixer]:
     """The class of a kind or preset."""
     if isinstance(kind, str) and kind in _PRESETS:
-        kind = _PRESETS[kind].kind
+        kind = _PRESETS[kind][0].kind
     if not isinstance(kind, str) or kind not in _REGISTRY:
         known = list_mixers()
         raise UserError(

@@ -23,9 +23,6 @@ class RunningSums:
     In float64 they do not drift: after 10^6 tokens the error is still far below float32's rounding.
     An infinity or a NaN stays in them until a call with several tokens, or a new state.
 
-    Attributes:
-        history: the past samples that the state keeps, the longest window.
-
     Args:
         windows: w, (K, 1) for K windows over every channel, or (1, C) for one per channel.
     """

@@ -77,15 +77,7 @@ class MixerState:
     ) -> Shaped[Tensor, "B N C"]:
         """Append one sample like `extend`, and return only chosen samples of the history before it.
 
-        Args:
-            name: name of the mixer's signal.
-            new: (B, 1, C), the new sample.
-            leaving: (1, N, C), or (1, N, 1) for all channels alike: the samples' places in the
-                history, where 0 is the oldest one.
-            history: as in `extend`.
-
-        Returns:
-            (B, N, C).
+        `leaving` are their places in the history, where 0 is the oldest one.
         """
         samples = self.extend(name, new, history=history)
         return samples.gather(1, leaving.expand(len(new), -1, new.shape[2]))
@@ -105,20 +97,15 @@ class MixerState:
     def derive_early(self, name: str, derive: Callable[[Tensor], Tensor]) -> None:
         """Where derived values need fixed addresses, `remember` one before it is needed.
 
-        Args:
-            name: name of the mixer's signal, which `extend` has just extended.
-            derive: from the stored samples, (B, history, C), to the value.
+        `derive` computes it from the stored samples of the signal, (B, history, C).
         """
 
     def recall(self, name: str, dtype: torch.dtype) -> Tensor | None:
         """The value that `remember` stored at the last call, or None if it is out of date.
 
         A derived value, such as a running sum, only saves work: mixers recompute it from the
-        samples when it is missing, or when these are about to be rounded to another dtype.
-
-        Args:
-            name: name of the mixer's signal.
-            dtype: dtype of the next samples.
+        samples when it is missing, or when these are about to be rounded to `dtype`, that of the
+        next samples.
         """
         value = self._derived.get(name)
         return value if value is not None and self._tensors[name].dtype == dtype else None

@@ -121,11 +121,10 @@ class WaveletMixer(ChannelMixer):
         )
 
         # The recursion over levels needs the channels sorted by level.
-        order = sorted(range(self.num_mixed), key=self.levels.__getitem__)
-        self._group_sizes = [self.levels.count(k) for k in range(1, max(self.levels) + 1)]
-        self._in_order = order == list(range(self.num_mixed))
-        back = sorted(range(self.num_mixed), key=order.__getitem__)
-        self._order, self._back = Constant(np.array(order)), Constant(np.array(back))
+        order = np.argsort(self.levels, kind="stable")
+        self._group_sizes = np.bincount(self.levels)[1:].tolist()
+        self._in_order = self.levels == sorted(self.levels)
+        self._order, self._back = Constant(order), Constant(np.argsort(order))
         self._lowpass = Constant(lowpass)
         # The full kernel of each level, for token-by-token decoding; Haar needs none.
         levels = range(1, 1 if self._haar else len(self._group_sizes) + 1)
