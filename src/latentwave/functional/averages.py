@@ -125,7 +125,8 @@ def causal_moving_average(
     levels = len(sizes)
     counts = valid.to(dtype).unsqueeze(-1).expand(B, T, levels)
     per_level = 1.0 / _apply(counts, None, runs, _Plan((1,) * levels)).clamp(min=1.0)
-    scale = _repeat(per_level, sizes)
+    per_size = zip(per_level.split(1, dim=-1), sizes, strict=True)
+    scale = torch.cat([one.expand(B, T, size) for one, size in per_size], dim=-1)
     return _apply(x, scale, runs, _Plan(sizes, first_channel))[:, history:]
 
 
@@ -141,15 +142,6 @@ def checked_sizes(
             f"the {channels} channels of x, got {list(sizes)}"
         )
     return sizes
-
-
-def _repeat(per_level: Tensor, group_sizes: Sequence[int]) -> Tensor:
-    """Spread a last axis of levels over the channels of each level."""
-    parts = [
-        per_level[..., level : level + 1].expand(*per_level.shape[:-1], size)
-        for level, size in enumerate(group_sizes)
-    ]
-    return torch.cat(parts, dim=-1)
 
 
 class _Plan(NamedTuple):

@@ -67,14 +67,9 @@ class Block(NamedTuple):
         return len(self.batch), len(self.segments), len(self.channels)
 
     @property
-    def num_pairs(self) -> int:
-        """The number of (batch, segment) pairs."""
-        return len(self.batch) * len(self.segments)
-
-    @property
     def num_lanes(self) -> int:
-        """P, the number of pairs, or 1."""
-        return self.num_pairs if self.in_lanes else 1
+        """P, the number of (batch, segment) pairs, or 1."""
+        return len(self.batch) * len(self.segments) if self.in_lanes else 1
 
     def cut(self, value: Tensor) -> Tensor:
         """The block's part of (…, B, segments, D), a view."""

@@ -87,15 +87,13 @@ def _convolve_chunk(x: Tensor, taps: Tensor, runs: Tensor | None) -> Tensor:
     for low, high in _tail_parts(K, direct):
         blocks = _Blocks.build(T, low, high, runs)
         partition = _spectra_of_taps(taps[:, low:high], blocks)
-        sources = blocks.cut(signal, blocks.tail)
+        sources = blocks.cut(signal, -1)
         spectra = torch.fft.rfft(sources, 2 * low)
         received = torch.zeros_like(spectra)
         for j in range(1, blocks.reach + 1):
             sent = blocks.connect(spectra[:, :, : blocks.count - j], j)
             received[:, :, j:].addcmul_(sent, partition[:, j - 1].unsqueeze(1))
-        result = torch.fft.irfft(received, 2 * low)[..., :low]
-        if blocks.head is not None:
-            result = result * blocks.head.unsqueeze(1)
+        result = blocks.of_document(0, torch.fft.irfft(received, 2 * low)[..., :low])
         y += result.flatten(2)[..., :T]
     return y.transpose(1, 2)
 
@@ -170,8 +168,8 @@ def _correlation_with_borders(x: Tensor, y: Tensor, num_taps: int, runs: Tensor)
     older, newer = x.transpose(1, 2), y.transpose(1, 2)
     for low, high in _tail_parts(num_taps, DOCUMENT_DIRECT_TAPS):
         blocks = _Blocks.build(T, low, high, runs)
-        spectra = torch.fft.rfft(blocks.cut(older, blocks.tail), 2 * low)
-        received = torch.fft.rfft(blocks.cut(newer, blocks.head), 2 * low)
+        spectra = torch.fft.rfft(blocks.cut(older, -1), 2 * low)
+        received = torch.fft.rfft(blocks.cut(newer, 0), 2 * low)
         lags = x.new_zeros(x.shape[2], (blocks.reach + 1) * low)
         for j in range(1, blocks.reach + 1):
             sent = blocks.connect(spectra[:, :, : blocks.count - j], j)
@@ -196,44 +194,38 @@ class _Blocks:
     size: int
     count: int
     reach: int  # how many blocks back the taps reach
-    tail: Tensor | None = None
-    """(B, N, P): whether a token is in the last document of its block."""
-    head: Tensor | None = None
-    """(B, N, P): whether a token is in the first document of its block."""
-    first: Tensor | None = None
-    last: Tensor | None = None
+    documents: Tensor | None  # (B, N, P)
 
     @staticmethod
     def build(num_tokens: int, size: int, high: int, runs: Tensor | None) -> _Blocks:
         count = -(-num_tokens // size)
         reach = min((high - 2) // size + 1, count - 1)
-        if runs is None:
-            return _Blocks(size, count, reach)
-        # Padding after the last token is never read, so its run does not matter.
-        cut = F.pad(runs, (0, count * size - num_tokens)).view(-1, count, size)
-        first, last = cut[..., 0], cut[..., -1]
-        return _Blocks(
-            size,
-            count,
-            reach,
-            tail=cut == last.unsqueeze(-1),
-            head=cut == first.unsqueeze(-1),
-            first=first,
-            last=last,
-        )
+        if runs is not None:
+            # Padding after the last token is never read, so its run does not matter.
+            runs = F.pad(runs, (0, count * size - num_tokens)).view(-1, count, size)
+        return _Blocks(size, count, reach, runs)
 
-    def cut(self, signal: Tensor, keep: Tensor | None) -> Tensor:
-        """(B, C, T) → (B, C, N, P)."""
-        missing = self.count * self.size - signal.shape[-1]
-        B, C, _ = signal.shape
-        blocks = F.pad(signal, (0, missing)).reshape(B, C, self.count, self.size)
-        return blocks if keep is None else blocks * keep.unsqueeze(1)
+    def cut(self, signal: Tensor, place: int) -> Tensor:
+        """(B, C, T) → (B, C, N, P), each block with one of its documents, see `of_document`."""
+        B, C, T = signal.shape
+        padded = F.pad(signal, (0, self.count * self.size - T))
+        return self.of_document(place, padded.reshape(B, C, self.count, self.size))
+
+    def of_document(self, place: int, blocks: Tensor) -> Tensor:
+        """Zero the tokens of blocks (B, C, N, P) outside the document of their first (place 0) or
+        last token (−1).
+        """
+        if self.documents is None:
+            return blocks
+        same = self.documents == self.documents[..., place].unsqueeze(-1)
+        return blocks * same.unsqueeze(1)
 
     def connect(self, spectra: Tensor, distance: int) -> Tensor:
         """Zero blocks whose last document differs from the first one `distance` blocks later."""
-        if self.first is None or self.last is None:
+        if self.documents is None:
             return spectra
-        same = self.last[:, : self.count - distance] == self.first[:, distance:]
+        last, first = self.documents[..., -1], self.documents[..., 0]
+        same = last[:, : self.count - distance] == first[:, distance:]
         return spectra * same[:, None, :, None]
 
 

@@ -142,21 +142,16 @@ def _scan(x: Tensor, log_decay: Tensor, runs: Tensor | None) -> Tensor:
         F.pad(x, (0, 0, 0, missing)) if missing else x.clone(memory_format=torch.contiguous_format)
     )
     sums = copy.view(B, N, BLOCK_TOKENS, C)
-    if runs is None:
-        block_runs, last_runs = None, None
-    else:
-        block_runs = F.pad(runs, (0, missing)).view(B, N, BLOCK_TOKENS)
-        last_runs = block_runs[:, :, -1]
+    block_runs = None if runs is None else F.pad(runs, (0, missing)).view(B, N, BLOCK_TOKENS)
+    last_runs = None if block_runs is None else block_runs[:, :, -1]
     _run_blocks(sums, log_decay, block_runs)
 
     before = _scan(sums[:, :, -1], BLOCK_TOKENS * log_decay, last_runs)[:, :-1].unsqueeze(2)
+    if block_runs is not None:
+        before = before * (block_runs[:, 1:] == block_runs[:, :-1, -1:]).unsqueeze(-1)
     steps = torch.arange(1, BLOCK_TOKENS + 1, device=x.device, dtype=x.dtype)
     weights = (steps.unsqueeze(-1) * log_decay).exp()
-    if block_runs is None or last_runs is None:
-        sums[:, 1:].addcmul_(before, weights)
-    else:
-        same_document = block_runs[:, 1:] == last_runs[:, :-1].unsqueeze(-1)
-        sums[:, 1:].addcmul_(before * same_document.unsqueeze(-1), weights)
+    sums[:, 1:].addcmul_(before, weights)
     return sums.view(B, N * BLOCK_TOKENS, C)[:, :T]
 
 
