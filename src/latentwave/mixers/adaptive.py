@@ -45,10 +45,7 @@ class AdaptiveFilterbankMixer(Bank):
     Args:
         channels: D.
         context_length: L.
-        num_filters: see `FilterbankMixer`.
-        kernel_size: see `FilterbankMixer`.
-        kernel_sizes: see `FilterbankMixer`.
-        init: see `FilterbankMixer`.
+        num_filters, kernel_size, kernel_sizes, init: see `FilterbankMixer`.
         causal: see `FilterbankMixer`; if False, attention looks as far ahead as back.
         mask_width: width of the Transformer, at most 8 D or 1024.
         mask_layers: number of its layers, at most 64.
@@ -107,18 +104,16 @@ class AdaptiveFilterbankMixer(Bank):
             MaskLayer(mask_width, mask_heads, mask_window, causal, name=f"mask_kv_{i}")
             for i in range(mask_layers)
         )
-        self.mask_weight = nn.Parameter(torch.empty(num_filters, mask_width))
-        self.mask_bias = nn.Parameter(torch.empty(num_filters))
+        self.mask_weight = self._parameter("mask_weight", np.zeros((num_filters, mask_width)))
+        self.mask_bias = self._parameter("mask_bias", np.zeros(num_filters))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Reset the filters and the Transformer, with a mask of 0."""
+        """Reset the filters and the Transformer, whose mask is 0."""
         super().reset_parameters()
         reset_linear(self.embed_weight, self.embed_bias)
         for layer in self.layers:
             cast(MaskLayer, layer).reset_parameters()
-        nn.init.zeros_(self.mask_weight)
-        nn.init.zeros_(self.mask_bias)
 
     @property
     def receptive_field(self) -> int:

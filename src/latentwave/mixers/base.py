@@ -12,12 +12,13 @@ from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from latentwave.errors import UserError
 from latentwave.functional import segment_runs
-from latentwave.mixers.constants import is_sharded
+from latentwave.mixers.constants import fill, is_sharded
 from latentwave.mixers.state import MixerState
 
 _LARGEST = 2**24  # channels or context tokens, which bounds the memory options can ask for
@@ -80,6 +81,7 @@ class Mixer(nn.Module, abc.ABC):
         self.channels = channels
         self.context_length = context_length
         self.check_finite = False
+        self._initial: dict[str, NDArray[Any]] = {}
         self.register_parameter("fade_gate", None)
         self.register_buffer("marker", None)
 
@@ -176,14 +178,23 @@ class Mixer(nn.Module, abc.ABC):
         return options
 
     def reset_parameters(self) -> None:
-        """Set every parameter to its initial value, in place; subclasses reset their own.
+        """Set every parameter to its initial value, in place; subclasses reset random ones.
 
         For models that are built on the meta device and initialised later.
         """
+        for name, values in self._initial.items():
+            fill(getattr(self, name), values)
         if self.fade_gate is not None:
             nn.init.constant_(self.fade_gate, float(self.starts_as_identity))
         if self.marker is not None:
             nn.init.ones_(self.marker)
+
+    def _parameter(self, name: str, initial: NDArray[Any]) -> nn.Parameter:
+        """The parameter of that name, with initial values to which `reset_parameters` sets it."""
+        self._initial[name] = initial
+        parameter = nn.Parameter(torch.empty(initial.shape))
+        fill(parameter, initial)
+        return parameter
 
     def add_marker(self) -> None:
         """Give a mixer without parameters a tensor in checkpoints; nothing computes with it.

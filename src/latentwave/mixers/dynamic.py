@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -12,9 +13,9 @@ from torch.nn import functional as F
 
 from latentwave.functional import dynamic_fir
 from latentwave.mixers.base import Mixer
-from latentwave.mixers.constants import fill, linear, reset_linear
+from latentwave.mixers.constants import linear, reset_linear
+from latentwave.mixers.levels import KernelInit, initial_kernels, short_kernel
 from latentwave.mixers.registry import register_mixer, register_preset
-from latentwave.mixers.short_kernels import KernelInit, initial_kernels, short_kernel
 from latentwave.mixers.state import MixerState
 
 # Up to this rank, compilers fuse the taps with the filter. One was as good as eight:
@@ -116,18 +117,15 @@ class DynamicConvMixer(DynamicMixer):
             raise ValueError(f"rank must be between 1 and the {channels} channels, got {rank}")
         self.kernel_size, self.rank, self.init = kernel_size, rank, init
         self.starts_as_identity = init == "zero"
-        self._initial = initial_kernels(channels, kernel_size, init).T
-        self.kernels = nn.Parameter(torch.empty(kernel_size, channels))
+        self.kernels = self._parameter("kernels", initial_kernels(channels, kernel_size, init).T)
         self.down = nn.Parameter(torch.empty(rank, channels))
-        self.up = nn.Parameter(torch.empty(rank, kernel_size, channels))
+        self.up = self._parameter("up", np.zeros((rank, kernel_size, channels)))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Set the kernels according to `init`, and U to 0."""
         super().reset_parameters()
-        fill(self.kernels, self._initial)
         reset_linear(self.down)
-        nn.init.zeros_(self.up)
 
     def token_taps(self, x: Tensor) -> Tensor | Sequence[Tensor]:
         """The kernel of each token of x, in the format of `dynamic_fir`."""

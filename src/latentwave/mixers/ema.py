@@ -7,13 +7,13 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from latentwave.functional import decaying_sums
 from latentwave.functional.averages import accumulation_dtype
 from latentwave.mixers.channels import ChannelMixer
-from latentwave.mixers.constants import Constant, fill
+from latentwave.mixers.constants import Constant
 from latentwave.mixers.registry import register_mixer
 from latentwave.mixers.state import MixerState
 
@@ -82,17 +82,9 @@ class EmaMixer(ChannelMixer):
         self.shortest, self.longest, self.learnable = shortest, longest, learnable
         rates = 2.0 / (np.geomspace(shortest, longest, self.num_mixed) + 1.0)
         if learnable:
-            self._initial = np.log(rates / (1.0 - rates))
-            self.rate_logits = nn.Parameter(torch.empty(self.num_mixed))
-            self.reset_parameters()
+            self.rate_logits = self._parameter("rate_logits", np.log(rates / (1.0 - rates)))
         else:
             self._rates, self._log_decay = Constant(rates), Constant(np.log1p(-rates))
-
-    def reset_parameters(self) -> None:
-        """Reset the rates to those of the spans."""
-        super().reset_parameters()
-        if self.learnable:
-            fill(self.rate_logits, self._initial)
 
     def rates(self) -> Tensor:
         """α of each mixed channel, (C,); fixed rates are float64 on the CPU."""

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -33,7 +34,6 @@ class Bank(Mixer):
     """
 
     starts_as_identity = True
-    analysis: nn.Parameter
 
     def __init__(
         self,
@@ -174,13 +174,8 @@ class FilterbankMixer(Bank):
             init=init,
             causal=causal,
         )
-        self.weights = nn.Parameter(torch.empty(num_filters))
+        self.weights = self._parameter("weights", np.zeros(num_filters))
         self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Reset the filters, and the weights to 0."""
-        super().reset_parameters()
-        nn.init.zeros_(self.weights)
 
     @property
     def receptive_field(self) -> int:

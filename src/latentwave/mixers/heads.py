@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from latentwave.errors import UserError
 from latentwave.functional.averages import accumulation_dtype
 from latentwave.mixers.base import Projection
 from latentwave.mixers.channels import FirMixer
-from latentwave.mixers.constants import Constant, fill
+from latentwave.mixers.constants import Constant
 from latentwave.mixers.registry import register_mixer
 
 _FUSED = ("c_attn", "qkv_proj", "Wqkv")
@@ -139,9 +139,7 @@ class KvShiftMixer(HeadMixer):
         kernels: (key and value heads, 2), a.
 
     Args:
-        channels: see `HeadMixer`.
-        context_length: see `HeadMixer`.
-        heads: see `HeadMixer`.
+        channels, context_length, heads: see `HeadMixer`.
 
     Raises:
         ValueError: see `HeadMixer`.
@@ -163,13 +161,7 @@ class KvShiftMixer(HeadMixer):
         rows = np.where(self._filtered, self._filtered.cumsum() - 1, num_filtered)
         self._rows = Constant(rows.repeat(self.head_width))
         self._unchanged = Constant(np.array([[1.0, 0.0]]))
-        self.kernels = nn.Parameter(torch.empty(num_filtered, 2))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Set the kernels to the identity."""
-        super().reset_parameters()
-        fill(self.kernels, np.array([[1.0, 0.0]] * len(self.kernels)))
+        self.kernels = self._parameter("kernels", np.array([[1.0, 0.0]] * num_filtered))
 
     def taps(self) -> Tensor:
         """The kernels of all channels, (D, 2)."""
@@ -191,9 +183,7 @@ class KeyOffsetMixer(HeadMixer):
     rotation, on pairs that do not rotate.
 
     Args:
-        channels: see `HeadMixer`.
-        context_length: see `HeadMixer`.
-        heads: see `HeadMixer`.
+        channels, context_length, heads: see `HeadMixer`.
         interleaved: whether pairs are neighbours, (0, 1), (2, 3) …, as in GPT-J, or half a head
             apart, as in most models.
         rotary_width: how many channels of each head rotate, the first ones, an even number from 4;

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from latentwave.functional import cascade_taps, orthogonal_lowpass
 from latentwave.functional.averages import accumulation_dtype
 from latentwave.functional.families import cascade_length, deepest_level
 from latentwave.functional.lattice import cascade_kernels, lattice_angles, lattice_lowpass
 from latentwave.mixers.channels import FirMixer
-from latentwave.mixers.constants import Constant, fill
+from latentwave.mixers.constants import Constant
 from latentwave.mixers.levels import Schedule, channel_levels
 from latentwave.mixers.registry import register_mixer
 
@@ -114,20 +113,14 @@ class LearnableWaveletMixer(FirMixer):
         self.levels = [min(k, deepest) for k in requested]
         self.kernel_size = cascade_length(len(lowpass), max(self.levels))
         if orthogonal:
-            self._initial = np.tile(lattice_angles(lowpass), (self.num_mixed, 1))
-            self.angles = nn.Parameter(torch.empty(self._initial.shape))
+            angles = np.tile(lattice_angles(lowpass), (self.num_mixed, 1))
+            self.angles = self._parameter("angles", angles)
             self._levels = Constant(np.array(self.levels))
         else:
-            self._initial = np.zeros((self.num_mixed, self.kernel_size))
-            for row, k in zip(self._initial, self.levels, strict=True):
+            kernels = np.zeros((self.num_mixed, self.kernel_size))
+            for row, k in zip(kernels, self.levels, strict=True):
                 row[: cascade_length(len(lowpass), k)] = cascade_taps(wavelet, k)
-            self.kernels = nn.Parameter(torch.empty(self._initial.shape))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Reset the kernels or angles to those of the wavelet."""
-        super().reset_parameters()
-        fill(self.angles if self.orthogonal else self.kernels, self._initial)
+            self.kernels = self._parameter("kernels", kernels)
 
     def taps(self) -> Tensor:
         """The kernels, (C, K), tap 0 on the current token; of angles in float32 or float64."""

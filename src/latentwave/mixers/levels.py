@@ -1,12 +1,16 @@
-"""Assign wavelet levels to mixed channels."""
+"""Wavelet levels of mixed channels, and short kernels that may start from them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal, get_args
 
-from latentwave.functional.families import deepest_level, orthogonal_lowpass
+import numpy as np
+from numpy.typing import NDArray
 
+from latentwave.functional.families import cascade_taps, deepest_level, orthogonal_lowpass
+
+KernelInit = Literal["zero", "haar"]
 Schedule = Sequence[int] | Literal["halving"]
 
 
@@ -60,24 +64,24 @@ def channel_levels(
                 f"schedule must have 1 to {num_mixed} levels for the {num_mixed} mixed channels, "
                 f"got {len(schedule)}"
             )
-        shares = (j * len(schedule) // num_mixed for j in range(num_mixed))
-        name, levels = "level", [int(schedule[share]) for share in shares]
+        name, requested = "level", [int(each) for each in schedule]
     elif level is not None:
-        name, levels = "level", [level] * num_mixed
+        name, requested = "level", [level]
     else:
-        name = "num_levels"
-        K = deepest if num_levels is None else num_levels
-        evenly = (1 + j * K // num_mixed for j in range(num_mixed))
-        # bit_length of an integer is 1 + ⌊log2⌋, free of rounding.
-        halved = (min(K, (num_mixed // left).bit_length()) for left in range(num_mixed, 0, -1))
-        levels = [K, *(halved if halving else evenly)]
-    for k in levels:
+        name, requested = "num_levels", [deepest if num_levels is None else num_levels]
+    for k in requested:
         if not 1 <= k <= deepest:
             raise ValueError(
                 f"{name} must be between 1 and {deepest} for the wavelet {wavelet!r} (longer "
                 f"kernels do not fit into the context length {context_length}), got {k}"
             )
-    return levels if name == "level" else levels[1:]
+    if name == "level":
+        return [requested[j * len(requested) // num_mixed] for j in range(num_mixed)]
+    (K,) = requested
+    if halving:
+        # bit_length of an integer is 1 + ⌊log2⌋, free of rounding.
+        return [min(K, (num_mixed // left).bit_length()) for left in range(num_mixed, 0, -1)]
+    return [1 + j * K // num_mixed for j in range(num_mixed)]
 
 
 def dyadic_levels(num_levels: int | None, context_length: int, default: int | None = None) -> int:
@@ -103,3 +107,37 @@ def dyadic_levels(num_levels: int | None, context_length: int, default: int | No
             f"length {context_length}), got {num_levels}"
         )
     return num_levels
+
+
+def short_kernel(kernel_size: int | None, context_length: int, init: KernelInit) -> int:
+    """The number of taps of a short kernel; default 4, or L if that is shorter.
+
+    Raises:
+        ValueError: if it is longer than the context or too short for its initial values.
+    """
+    if init not in get_args(KernelInit):
+        raise ValueError(f'init must be "zero" or "haar", got {init!r}')
+    shortest = 2 if init == "haar" else 1
+    size = min(4, context_length) if kernel_size is None else kernel_size
+    if not shortest <= size <= context_length:
+        why = " with init='haar'" if init == "haar" else ""
+        raise ValueError(
+            f"kernel_size must be between {shortest} and the context length {context_length}{why}, "
+            f"got {size}"
+        )
+    return size
+
+
+def initial_kernels(channels: int, kernel_size: int, init: KernelInit) -> NDArray[Any]:
+    """(C, K): zeros, or averages over 2, 4, … tokens, each in an equal share of the channels.
+
+    Example:
+        >>> initial_kernels(2, 4, "haar")
+        array([[0.5 , 0.5 , 0.  , 0.  ],
+               [0.25, 0.25, 0.25, 0.25]])
+    """
+    kernels = np.zeros((channels, kernel_size))
+    if init == "haar":
+        for row, level in zip(kernels, channel_levels(channels, kernel_size), strict=True):
+            row[: 2**level] = cascade_taps("haar", level)
+    return kernels

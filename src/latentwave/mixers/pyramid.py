@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from latentwave.functional import pyramid_sum
 from latentwave.mixers.channels import ChannelMixer
@@ -66,13 +65,7 @@ class PyramidMixer(ChannelMixer):
         self.num_levels = num_levels = dyadic_levels(num_levels, context_length)
         windows = 2 ** np.arange(1, num_levels + 1)[:, None]
         self._sums, self._scale = RunningSums(windows), Constant(1.0 / windows)
-        self.weights = nn.Parameter(torch.empty(num_levels, self.num_mixed))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Set the weights to 0."""
-        super().reset_parameters()
-        nn.init.zeros_(self.weights)
+        self.weights = self._parameter("weights", np.zeros((num_levels, self.num_mixed)))
 
     @property
     def receptive_field(self) -> int:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from latentwave.functional.averages import Boundary, accumulation_dtype
 from latentwave.mixers.channels import FirMixer
-from latentwave.mixers.constants import fill
+from latentwave.mixers.levels import KernelInit, initial_kernels, short_kernel
 from latentwave.mixers.registry import register_mixer
-from latentwave.mixers.short_kernels import KernelInit, initial_kernels, short_kernel
 from latentwave.mixers.wavelet import WaveletMixer
 
 
@@ -126,16 +126,10 @@ class ShortConvMixer(FirMixer):
         self.kernel_size = short_kernel(kernel_size, context_length, init)
         self.init = init
         self.starts_as_identity = init == "zero"
-        self._initial = initial_kernels(self.num_mixed, self.kernel_size, init)
+        kernels = initial_kernels(self.num_mixed, self.kernel_size, init)
         if init == "zero" and not residual:
-            self._initial[:, 0] = 1.0
-        self.kernels = nn.Parameter(torch.empty(self._initial.shape))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Set the kernels according to `init`."""
-        super().reset_parameters()
-        fill(self.kernels, self._initial)
+            kernels[:, 0] = 1.0
+        self.kernels = self._parameter("kernels", kernels)
 
     def taps(self) -> Tensor:
         """The kernels, (C, K), without the residual."""
@@ -186,13 +180,8 @@ class TokenShiftMixer(FirMixer):
         if not 0 < initial_gate < 1:
             raise ValueError(f"initial_gate must be in (0, 1), got {initial_gate}")
         self.initial_gate = initial_gate
-        self.gate = nn.Parameter(torch.empty(self.num_mixed))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Reset the gate to `initial_gate`."""
-        super().reset_parameters()
-        nn.init.constant_(self.gate, math.log(self.initial_gate / (1.0 - self.initial_gate)))
+        logit = math.log(initial_gate / (1.0 - initial_gate))
+        self.gate = self._parameter("gate", np.full(self.num_mixed, logit))
 
     def taps(self) -> Tensor:
         """The kernels, (C, 2): 1 − g and g, in float32 (float64 for float64)."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from latentwave.functional import cascade_taps
-from latentwave.mixers.constants import Constant, fill, linear
+from latentwave.mixers.constants import Constant, linear
 from latentwave.mixers.dynamic import DynamicMixer
 from latentwave.mixers.levels import dyadic_levels
 from latentwave.mixers.registry import register_mixer
@@ -81,22 +80,10 @@ class WaveletBankMixer(DynamicMixer):
         bands[2, :2] = 0.5, -0.5
         for level in range(2, num_levels + 1):
             bands[level + 1, : 2**level] = cascade_taps("haar", level)
-        self._initial, self._fixed = bands, Constant(bands)
-        self.num_bands = len(bands)
-        self.register_parameter(
-            "bands", nn.Parameter(torch.empty(bands.shape)) if learned else None
-        )
-        self.weights = nn.Parameter(torch.empty(self.num_bands * num_groups, channels))
-        self.bias = nn.Parameter(torch.empty(self.num_bands * num_groups))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Reset the bands, with all weights 0."""
-        super().reset_parameters()
-        if self.bands is not None:
-            fill(self.bands, self._initial)
-        nn.init.zeros_(self.weights)
-        nn.init.zeros_(self.bias)
+        self._fixed, self.num_bands = Constant(bands), len(bands)
+        self.bands = self._parameter("bands", bands) if learned else None
+        self.weights = self._parameter("weights", np.zeros((len(bands) * num_groups, channels)))
+        self.bias = self._parameter("bias", np.zeros(len(bands) * num_groups))
 
     def filters(self) -> Tensor:
         """The bands, (M, 2^J), with the dtype and device of the weights."""
