@@ -1,4 +1,4 @@
-"""Slow forms of the ops, written as their definitions say; tests and benchmarks share them."""
+"""Slow forms of the ops, written as their definitions say."""
 
 import torch
 

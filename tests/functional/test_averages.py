@@ -35,17 +35,6 @@ def test_equals_the_slow_loop(T, packed, boundary):
     torch.testing.assert_close(y, slow_average(x, levels, boundary, runs, valid))
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_second_derivatives(packed):
-    x = torch.randn(1, 9, 4, dtype=torch.float64, requires_grad=True)
-    runs = segment_runs(torch.tensor([[0, 0, 0, 1, 1, 1, 1, 1, 0]])) if packed else None
-
-    def average(x):
-        return causal_moving_average(x, [2, 0, 1, 1], runs=runs)
-
-    assert torch.autograd.gradgradcheck(average, (x,))
-
-
 @pytest.mark.parametrize("boundary", ["zero", "mean"])
 def test_without_groups_all_channels_pass(boundary):
     x = torch.randn(1, 5, 3)

@@ -17,14 +17,6 @@ def test_value_and_gradients_equal_the_slow_loop(T, documents):
     torch.testing.assert_close(found, expected)
 
 
-@pytest.mark.parametrize("documents", [False, True])
-def test_second_derivatives(documents):
-    x = torch.randn(1, 40, 2, dtype=torch.float64, requires_grad=True)
-    log_decay = torch.tensor([-0.1, -0.7], dtype=torch.float64, requires_grad=True)
-    runs = random_runs(1, 40) if documents else None
-    assert torch.autograd.gradgradcheck(lambda *args: decaying_sums(*args, runs), (x, log_decay))
-
-
 def test_no_precision_lost_over_long_sequences():
     T = 131072
     x = 1.0 + 0.1 * torch.randn(1, T, 3)

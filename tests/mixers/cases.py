@@ -89,8 +89,14 @@ def double(case: str) -> Mixer:
 
 
 def build_case(name: str) -> Mixer:
+    return randomize(start(name))
+
+
+def start(name: str, **more: object) -> Mixer:
+    """The mixer with its initial values."""
     kind, options = CASES[name]
-    return randomize(build_mixer(kind, channels=CHANNELS, context_length=CONTEXT_LENGTH, **options))
+    sizes = {"channels": CHANNELS, "context_length": CONTEXT_LENGTH}
+    return build_mixer(kind, **sizes, **options, **more)
 
 
 def randomize(mixer: Mixer) -> Mixer:

@@ -9,26 +9,11 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from latentwave import assert_causal
-from latentwave.mixers import build_mixer, list_mixers
+from latentwave.mixers import list_mixers
 from tests.comparing import assert_differ, assert_same, with_gradients
-from tests.mixers.cases import (
-    CASES,
-    CHANNELS,
-    CONTEXT_LENGTH,
-    EVERY_CASE,
-    build_case,
-    double,
-    signal,
-)
+from tests.mixers.cases import CASES, CHANNELS, EVERY_CASE, build_case, double, signal, start
 
 T = 37
-
-
-def start(case, **more):
-    """The mixer with its initial values."""
-    kind, options = CASES[case]
-    sizes = {"channels": CHANNELS, "context_length": CONTEXT_LENGTH}
-    return build_mixer(kind, **sizes, **options, **more)
 
 
 def test_every_registered_kind_has_a_case():
