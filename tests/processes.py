@@ -4,6 +4,8 @@ import contextlib
 import datetime
 import multiprocessing
 import os
+import subprocess
+import sys
 import traceback
 import warnings
 from multiprocessing import forkserver
@@ -24,6 +26,15 @@ def _start_server():
     with pytest.MonkeyPatch.context() as patch:  # the server imports before it is told sys.path
         patch.setenv("PYTHONPATH", ENVIRONMENT["PYTHONPATH"])
         forkserver.ensure_running()
+
+
+def run_python(*arguments, **options):
+    """What a fresh interpreter that finds the library does with them, in this environment."""
+    environment = os.environ | {"PYTHONPATH": ENVIRONMENT["PYTHONPATH"]}
+    command = [sys.executable, *arguments]
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=300, **options
+    )
 
 
 def run_code(code, folder, limit_seconds=300):

@@ -6,8 +6,6 @@ import json
 import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,7 +16,7 @@ from latentwave.bench.comparison import highest_coverage, measure_cost, seeds_ne
 from latentwave.bench.data import prepare
 from latentwave.bench.training import BackboneConfig, ContestantConfig, build_model, train
 from latentwave.hub import all_mixers
-from tests.processes import run_code
+from tests.processes import run_code, run_python
 from tests.tiny import tiny_recipe, write_text
 
 ROOT = Path(__file__).parents[1]
@@ -30,19 +28,6 @@ def read(page):
 
 def python_blocks(page):
     return re.findall(r"```python\n(.*?)```", read(page), flags=re.S)
-
-
-def run_python(arguments, folder):
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 PAGES = sorted(
@@ -113,8 +98,9 @@ def test_bring_your_model_runs_with_its_harness_command_offline(workplace, monke
     figures = json.loads(Path("prose.json").read_text())
     assert 1 < figures["results"]["prose"]["bits_per_byte,none"] < 10
     theirs = re.search(r"```sh\n(python -c .*?)```", read(page), flags=re.S).group(1)
-    printed = run_python(shlex.split(theirs.replace("\\\n", ""))[1:], workplace)
-    value = re.search(r"bits_per_byte\s*\|↓\s*\|\s*([\d.]+)", printed).group(1)
+    done = run_python(*shlex.split(theirs.replace("\\\n", ""))[1:], cwd=workplace)
+    assert done.returncode == 0, done.stderr
+    value = re.search(r"bits_per_byte\s*\|↓\s*\|\s*([\d.]+)", done.stdout).group(1)
     assert float(value) == pytest.approx(
         figures["results"]["prose"]["bits_per_byte,none"], abs=1e-3
     )

@@ -2,8 +2,6 @@
 
 import ast
 import json
-import os
-import subprocess
 import sys
 import tomllib
 import types
@@ -13,6 +11,7 @@ import pytest
 
 import latentwave as lw
 from latentwave.__main__ import main
+from tests.processes import run_python
 
 SOURCE = Path(lw.__file__).parent
 PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
@@ -24,14 +23,6 @@ FORBIDDEN = (
 )
 
 
-def run(code, **options):
-    environment = os.environ | {"PYTHONPATH": str(SOURCE.parent)}
-    command = [sys.executable, "-c", code]
-    return subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=300, **options
-    )
-
-
 def loaded(before, after):
     """The modules that `after` loads, and what it prints."""
     code = f"""
@@ -41,7 +32,7 @@ known = set(sys.modules)
 {after}
 print(json.dumps(sorted(set(sys.modules) - known)))
 """
-    *printed, modules = run(code, check=True).stdout.splitlines()
+    *printed, modules = run_python("-c", code, check=True).stdout.splitlines()
     return json.loads(modules), printed
 
 
@@ -101,7 +92,7 @@ def test_all_of_the_library_is_light_and_changes_no_class_of_transformers_or_tor
 def test_what_loads_exported_programs_with_operators_of_the_library():
     code = "import latentwave.functional, torch; o = torch.ops.latentwave; "
     code += "print(o.decaying_scan, o.convolve, o.correlate, o.filterbank)"
-    assert run(code, check=True).stdout.count("latentwave.") == 4
+    assert run_python("-c", code, check=True).stdout.count("latentwave.") == 4
 
 
 def test_names_are_those_of_the_library():
@@ -114,7 +105,7 @@ def test_names_are_those_of_the_library():
 @pytest.mark.parametrize("missing", ["jsonargparse", "scipy"])
 def test_the_command_without_the_bench_says_what_to_install(missing):
     code = f"import sys; sys.modules[{missing!r}] = None; import latentwave.__main__ as cli"
-    done = run(f"{code}; sys.exit(cli.main())")
+    done = run_python("-c", f"{code}; sys.exit(cli.main())")
     assert done.returncode == 2
     assert not done.stdout
     assert done.stderr.count("\n") == 1
