@@ -125,8 +125,8 @@ def causal_moving_average(
     levels = len(sizes)
     counts = valid.to(dtype).unsqueeze(-1).expand(B, T, levels)
     per_level = 1.0 / _apply(counts, None, runs, _Plan((1,) * levels)).clamp(min=1.0)
-    per_size = zip(per_level.split(1, dim=-1), sizes, strict=True)
-    scale = torch.cat([one.expand(B, T, size) for one, size in per_size], dim=-1)
+    per_size = zip(per_level.unbind(-1), sizes, strict=True)
+    scale = torch.cat([one.unsqueeze(-1).expand(B, T, size) for one, size in per_size], dim=-1)
     return _apply(x, scale, runs, _Plan(sizes, first_channel))[:, history:]
 
 
