@@ -57,6 +57,12 @@ def test_one_part_that_looks_ahead_makes_all_look_ahead():
         mixer(torch.zeros(1, 4, 12, dtype=torch.float64), state=mixer.new_state())
 
 
+@pytest.mark.parametrize("mixers", [None, 3, [3]])
+def test_a_model_refuses_what_is_no_list_of_mixers(mixers):
+    with pytest.raises(ValueError, match="must be .*got (None|3)"):
+        lw.attach(gpt2(), "chain", mixers=mixers)
+
+
 def test_saved_in_a_model(tmp_path):
     entries = [{"kind": "wavelet", "options": {"fraction": 0.25}}, {"kind": "short_conv"}]
     model, ids = mixed(gpt2(), "chain", mixers=entries), tokens(1, 20)

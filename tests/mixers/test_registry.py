@@ -1,9 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 import latentwave as lw
 from latentwave.errors import UserError
 from latentwave.mixers import default_points, register_preset, registry
+from latentwave.mixers.base import Projection
 
 
 def test_a_printed_mixer_shows_its_options():
@@ -63,6 +66,16 @@ def test_a_preset_is_a_kind_with_options_of_its_own(monkeypatch):
         lw.MixerConfig(kind="slow", options={"longes": 3.0})
     with pytest.raises(UserError, match="no mixer 'emma', did you mean 'ema'"):
         register_preset("fast", kind="emma", options={})
+
+
+def test_a_preset_has_its_heads_at_a_projection(monkeypatch):
+    monkeypatch.setattr(registry, "_PRESETS", {})
+    register_preset("shifted", kind="kv_shift", options={"heads": "qqkv"})
+    keys = lw.MixerConfig(kind="kv_shift", options={"heads": "k"})
+    at = Projection(name="k_proj")
+    assert lw.MixerConfig(kind="shifted").at_projection(at) == keys
+    chain = lw.MixerConfig(kind="chain", options={"mixers": [{"kind": "shifted"}]})
+    assert chain.at_projection(at).options == {"mixers": [dataclasses.asdict(keys)]}
 
 
 def test_a_preset_may_build_on_another(monkeypatch):

@@ -146,26 +146,7 @@ def _one(
     config: MixerConfig, placement: Placement | None, points: str | Sequence[str] | None
 ) -> Placed:
     chosen = as_points(default_points(config.kind) if points is None else points)
-    return Placed(config=_resolved(config), points=chosen, placement=placement)
-
-
-def _resolved(config: MixerConfig) -> MixerConfig:
-    """Presets replaced by their kind and options, in chains too."""
-    config = config.resolved()
-    mixers = config.options.get("mixers", ()) if config.kind == "chain" else ()
-    found = [_resolved_entry(each) for each in mixers]
-    if found == list(mixers):
-        return config
-    return dataclasses.replace(config, options={**config.options, "mixers": found})
-
-
-def _resolved_entry(entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    """An entry of a chain; a malformed one stays, for the chain to refuse."""
-    if not {"kind"} <= set(entry) <= {"kind", "options"}:
-        return entry
-    config = MixerConfig(kind=entry["kind"], options=entry.get("options") or {})
-    found = _resolved(config)
-    return entry if found is config else {"kind": found.kind, "options": dict(found.options)}
+    return Placed(config=config.resolved(), points=chosen, placement=placement)
 
 
 def _check_savable(config: MixerConfig) -> None:

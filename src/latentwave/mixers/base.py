@@ -177,6 +177,11 @@ class Mixer(nn.Module, abc.ABC):
         """
         return options
 
+    @classmethod
+    def resolved_options(cls, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The options with presets in them replaced, see `MixerConfig.resolved`."""
+        return options
+
     def reset_parameters(self) -> None:
         """Set every parameter to its initial value, in place; subclasses reset random ones.
 

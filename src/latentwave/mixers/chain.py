@@ -74,6 +74,18 @@ class ChainMixer(Mixer):
         own = [{"kind": each.kind, "options": each.options} for each in placed if each is not None]
         return {**options, "mixers": own} if own else None
 
+    @classmethod
+    def resolved_options(cls, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The options with presets among the mixers replaced; other entries stay as they are."""
+        given = options.get("mixers", _DEFAULT)
+        entries = [
+            entry
+            if (found := each.resolved()) is each
+            else {"kind": found.kind, "options": dict(found.options)}
+            for entry, each in zip(given, _configs(given), strict=True)
+        ]
+        return options if entries == list(given) else {**options, "mixers": entries}
+
     @property
     def receptive_field(self) -> int:
         """One token, plus the past tokens that each mixer reads."""

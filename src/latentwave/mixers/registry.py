@@ -61,16 +61,21 @@ class MixerConfig:
                 )
 
     def resolved(self) -> MixerConfig:
-        """The same mixer with presets replaced by their kind and options.
+        """The same mixer with presets replaced by their kind and options, in chains too.
+
+        Raises:
+            UserError, ValueError: for a chain with an invalid entry.
 
         Example:
             >>> MixerConfig(kind="best", options={"kernel_size": 8}).resolved().options
             {'kernel_size': 8}
         """
-        if self.kind not in _PRESETS:
-            return self
-        preset, _ = _PRESETS[self.kind]
-        return dataclasses.replace(preset, options={**preset.options, **self.options})
+        config = self
+        if self.kind in _PRESETS:
+            preset, _ = _PRESETS[self.kind]
+            config = dataclasses.replace(preset, options={**preset.options, **self.options})
+        options = _find(config.kind).resolved_options(config.options)
+        return config if options is config.options else dataclasses.replace(config, options=options)
 
     def at_projection(self, projection: Projection) -> MixerConfig | None:
         """The config for the output of one attention projection.
@@ -78,8 +83,9 @@ class MixerConfig:
         Returns:
             The config with `Mixer.options_at`; None if the mixer does not apply to it.
         """
-        options = _find(self.kind).options_at(projection, self.options)
-        return None if options is None else dataclasses.replace(self, options=options)
+        config = self.resolved()
+        options = _find(config.kind).options_at(projection, config.options)
+        return None if options is None else dataclasses.replace(config, options=options)
 
 
 def register_mixer(kind: str) -> Callable[[MixerClass], MixerClass]:
