@@ -7,7 +7,6 @@ from scipy.signal import lfilter
 from latentwave.functional import (
     cascade_taps,
     causal_cascade,
-    causal_moving_average,
     dilated_fir,
     orthogonal_lowpass,
     stationary_decomposition,
@@ -31,14 +30,6 @@ def test_equals_scipy_with_the_composite_taps(wavelet, T):
     for c in range(3):
         expected = lfilter(cascade_taps(wavelet, c + 1), [1.0], x[0, :, c].numpy())
         torch.testing.assert_close(y[0, :, c], torch.from_numpy(expected))
-
-
-@pytest.mark.parametrize("T", [5, 64, 100])
-def test_haar_is_the_moving_average(T):
-    x = torch.randn(2, T, 6)
-    torch.testing.assert_close(
-        causal_cascade(x, lowpass("haar"), [2, 1, 0, 3]), causal_moving_average(x, [2, 1, 0, 3])
-    )
 
 
 def test_taps_are_those_of_the_wavelet():

@@ -10,6 +10,7 @@ import numbers
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
@@ -160,7 +161,8 @@ class Mixer(nn.Module, abc.ABC):
         have a gradient.
         """
         start, stop = self.mixed_range
-        self.fade_gate = nn.Parameter(torch.full((stop - start,), float(self.starts_as_identity)))
+        initial = np.full(stop - start, float(self.starts_as_identity))
+        self.fade_gate = self._parameter("fade_gate", initial)
 
     @classmethod
     def options_at(
@@ -189,8 +191,6 @@ class Mixer(nn.Module, abc.ABC):
         """
         for name, values in self._initial.items():
             fill(getattr(self, name), values)
-        if self.fade_gate is not None:
-            nn.init.constant_(self.fade_gate, float(self.starts_as_identity))
         if self.marker is not None:
             nn.init.ones_(self.marker)
 
