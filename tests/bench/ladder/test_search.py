@@ -99,6 +99,7 @@ def test_another_batch_keeps_the_tokens(tmp_path):
         ({"seeds": []}, "seeds must be distinct"),
         ({"seeds": 3}, "seeds: Input should be a valid list"),
         ({"finalists": 0}, "finalists must be >= 1, got 0"),
+        ({"groups": []}, "no groups"),
         ({"groups": [{"training.learning_rate": [0.1]}]}, "groups.0.*: Input should be a valid"),
         ({"groups": [[{"training.learning_rate": 0.1}]]}, "groups.0.*: Input should be a valid"),
         ({"groups": [[{"training.learning_rate": []}]]}, r"groups\[0\] must be a list of grids"),
@@ -109,23 +110,28 @@ def test_malformed_searches_are_one_line(changes, message, tmp_path):
         load_search(recipe(tmp_path, **changes))
 
 
-@pytest.mark.parametrize("place", ["training.num_steps", "backbone.context_length"])
-def test_what_does_not_compare_is_not_searched(place, tmp_path):
-    with pytest.raises(UserError, match=f"{place} cannot be searched"):
-        applied(load_search(recipe(tmp_path)).base, {place: 8})
-
-
-@pytest.mark.parametrize("place", ["training.rate", "corpus.name", "x"])
-def test_a_place_that_is_not_there_is_named(place, tmp_path):
-    search = load_search(recipe(tmp_path, groups=[[{place: [1]}]]))
-    store = prepare(search.base.corpus, tmp_path / "store")
-    with pytest.raises(UserError, match=f"no {place!r} to search"):
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        *[
+            (place, 8, f"{place} cannot be searched: losses of other")
+            for place in ("training.num_steps", "backbone.context_length")
+        ],
+        *[
+            (f"training.{name}", value, f"training.{name} cannot be searched: the search sets it")
+            for name, value in [("save_every_steps", 4), ("tensorboard", True)]
+        ],
+        *[
+            (place, 1, f"no {place!r} to search")
+            for place in ("training.rate", "corpus.name", "name.x", "x")
+        ],
+        ("training.batch_size", 0, "training.batch_size must be >= 1, got 0"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_at_once(place, value, message, store, tmp_path):
+    search = load_search(recipe(tmp_path, groups=[[{place: [value]}]]))
+    with pytest.raises(UserError, match=message):
         run_search(search, store, tmp_path / "out", console=QUIET)
-
-
-def test_a_search_without_groups_is_refused(tmp_path):
-    with pytest.raises(UserError, match="no groups"):
-        load_search(recipe(tmp_path, groups=[]))
 
 
 @pytest.mark.parametrize("path", SEARCHES, ids=lambda path: path.stem)

@@ -48,7 +48,6 @@ def assemble(ladder: Ladder, store: TokenStore, *, command: str = "") -> LadderR
         units = {
             (unit.seed, budget): unit for unit in ladder.units(cell) for budget in unit.budgets
         }
-        steps = dict(zip(rung.budgets, rung.num_steps, strict=True))
         ends = wanted.setdefault(cell.setting, {}).setdefault(cell.contestant, set())
         ends |= {(cell.size, budget, seed) for seed, budget in units}
         if not ladder.is_searched(cell):
@@ -65,7 +64,7 @@ def assemble(ladder: Ladder, store: TokenStore, *, command: str = "") -> LadderR
                 seed=seed,
                 budget=budget,
                 factor=unit.factor,
-                num_steps=steps[budget],
+                num_steps=rung.num_steps[budget],
                 tokens=result.tokens,
                 loss=result.final_loss,
             )

@@ -49,7 +49,7 @@ class Ladder:
             for setting in recipe.settings_of(size):
                 rung = rung_of(recipe, setting, size, num_parameters)
                 # A trunk and its branches are one run, so they compute alike.
-                ending = _ending(rung.num_steps[-1], "wsd")
+                ending = _ending(max(rung.num_steps.values()), "wsd")
                 whole = recipe.experiment(Cell(setting, size, BASELINE), **ending)
                 compiled = bool(settle_compilation(whole, store).training.compile)
                 self._rungs[setting, size] = dataclasses.replace(rung, compiled=compiled)
@@ -120,7 +120,7 @@ class Ladder:
                 return self.recipe.search.factors[0]
             return best[min(best, key=lambda each: abs(math.log(each / budget)))]
 
-        return {budget: factor(budget) for budget in self.rung(cell).budgets}
+        return {budget: factor(budget) for budget in self.recipe.budgets_of(cell.size)}
 
     def cells(self, sizes: Sequence[str] | None = None) -> list[Cell]:
         """All that is trained, or that at some sizes."""
@@ -154,7 +154,7 @@ class Ladder:
         Before its search has ended that is the first factor of the recipe at all budgets, as good
         as any to count with.
         """
-        budgets, first = self.rung(cell).budgets, self.recipe.search.factors[0]
+        budgets, first = self.recipe.budgets_of(cell.size), self.recipe.search.factors[0]
         chosen = self.factors(cell) if self.is_searched(cell) else dict.fromkeys(budgets, first)
         return [
             self._unit(cell, seed, factor, [b for b in budgets if chosen[b] == factor], turn)
@@ -164,22 +164,21 @@ class Ladder:
 
     def _budgets_searched(self, cell: Cell) -> list[float]:
         own = self.recipe.search.budget
-        return self.rung(cell).budgets if own is None else [own]
+        return self.recipe.budgets_of(cell.size) if own is None else [own]
 
     def _search(self, cell: Cell, factor: float, budgets: list[float]) -> Unit:
         return self._unit(cell, self.recipe.search.seed, factor, budgets, turn=0)
 
     def _unit(self, cell: Cell, seed: int, factor: float, budgets: list[float], turn: int) -> Unit:
         lone = turn == 0 and self.recipe.search.budget is not None
+        runs_of = self._lone_run if lone else self._trunk
         return Unit(
             folder=self.folder.joinpath(*cell, f"seed{seed}", f"factor-{factor:g}"),
             contestant=cell.contestant,
             seed=seed,
             factor=factor,
             budgets=budgets,
-            runs=[self._lone_run(cell, factor, *budgets)]
-            if lone
-            else self._trunk(cell, factor, budgets),
+            runs=runs_of(cell, factor, budgets),
             turn=turn,
             cost=budgets[-1] * self.rung(cell).num_parameters ** 2,
         )
@@ -187,20 +186,19 @@ class Ladder:
     def _trunk(self, cell: Cell, factor: float, budgets: list[float]) -> list[Run]:
         """A trunk and its branches at some budgets of the ladder."""
         rung = self.rung(cell)
-        steps = dict(zip(rung.budgets, rung.num_steps, strict=True))
-        starts = dict(zip(rung.budgets, rung.branch_steps, strict=True))
-        compiled = {"compile": rung.compiled}
+        starts, compiled = rung.branch_steps, {"compile": rung.compiled}
         ending = _ending(starts[budgets[-1]], "constant") | compiled
         ending["save_at_steps"] = [starts[budget] for budget in budgets[:-1]]
         runs: list[Run] = [(TRUNK, self.recipe.experiment(cell, factor=factor, **ending), None)]
         for budget in budgets:
-            ending = _ending(steps[budget], "wsd") | compiled
+            ending = _ending(rung.num_steps[budget], "wsd") | compiled
             branch = self.recipe.experiment(cell, factor=factor, **ending)
             runs.append((branch_name(budget), branch, starts[budget]))
         return runs
 
-    def _lone_run(self, cell: Cell, factor: float, budget: float) -> Run:
+    def _lone_run(self, cell: Cell, factor: float, budgets: list[float]) -> list[Run]:
         """A run of a search at its own budget."""
+        (budget,) = budgets
         steps = steps_for(self.recipe.experiment(cell), budget, self.rung(cell).num_parameters)
         own = self.recipe.experiment(cell, factor=factor, **_ending(steps, "wsd"))
         try:
@@ -208,7 +206,7 @@ class Ladder:
         except UserError as error:
             where = f"search.budget {budget:g} at size {cell.size!r}"
             raise UserError(f"{where} is too small: {error}") from error
-        return branch_name(budget), own, None
+        return [(branch_name(budget), own, None)]
 
 
 def _ending(num_steps: int, schedule: str) -> dict[str, Any]:

@@ -138,7 +138,6 @@ class LadderRecipe:
         for name, size in self.sizes.items():
             check_seeds(f"sizes.{name}.seeds", size.seeds)
             _check_budgets(f"sizes.{name}.budgets", self.budgets_of(name))
-            _check_known(f"sizes.{name}.contestants", size.contestants, self.contestants)
             _check_known(f"sizes.{name}.overrides", size.overrides, self.contestants)
             if BASELINE in size.overrides:
                 raise UserError(
@@ -176,12 +175,12 @@ class LadderRecipe:
 
     def _check_changes(self) -> None:
         """What settings and sizes change must be theirs to change, and changed once."""
-        changes = {f"settings.{name}": way for name, way in self.settings.items()}
+        ways = {f"settings.{name}": way for name, way in self.settings.items()}
+        rungs = {f"sizes.{name}": rung for name, rung in self.sizes.items()}
         own, plain = vars(self.training), vars(TrainingConfig())
         trainings = {"training": {key: own[key] for key in own if own[key] != plain[key]}}
-        for place, way in changes.items():
-            _check_known(f"{place}.contestants", way.contestants, self.contestants)
-        for place, each in (changes | {f"sizes.{n}": s for n, s in self.sizes.items()}).items():
+        for place, each in (ways | rungs).items():
+            _check_known(f"{place}.contestants", each.contestants, self.contestants)
             if each.contestants is not None and BASELINE not in each.contestants:
                 raise UserError(
                     f"{place}.contestants must hold {BASELINE!r}, the plain backbone that all are "
@@ -193,11 +192,11 @@ class LadderRecipe:
                 raise UserError(
                     f"{place}.{key} is set by the ladder itself, got {given[key]!r}: leave it out"
                 )
-        for (place, way), (size, rung) in itertools.product(changes.items(), self.sizes.items()):
+        for (place, way), (size, rung) in itertools.product(ways.items(), rungs.items()):
             for group in ("training", "backbone"):
                 for key in getattr(way, group).keys() & getattr(rung, group).keys():
                     raise UserError(
-                        f"{group}.{key} is set by {place} and by sizes.{size}: keep one of them"
+                        f"{group}.{key} is set by {place} and by {size}: keep one of them"
                     )
 
     def budgets_of(self, size: str) -> list[float]:
@@ -271,31 +270,29 @@ def load_ladder(path: str | Path) -> LadderRecipe:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rung:
-    """The budgets of one size as steps of one setting."""
+    """The budgets of one size, in tokens per parameter, as steps of one setting."""
 
     num_parameters: int  # of the plain backbone, on the headline's setting
-    budgets: list[float]  # in tokens per parameter
-    num_steps: list[int]  # of the run that ends at each budget
-    branch_steps: list[int]  # where it leaves the trunk
+    num_steps: dict[float, int]  # of the run that ends at each budget, ascending
+    branch_steps: dict[float, int]  # where it leaves the trunk
     compiled: bool = False  # whether its trunks and branches are
 
 
 def rung_of(recipe: LadderRecipe, setting: str, size: str, num_parameters: int) -> Rung:
     """Budgets of a size as steps; raises `UserError` where they do not rise after the warm-up."""
     budgets, plain = recipe.budgets_of(size), recipe.experiment(Cell(setting, size, BASELINE))
-    steps = [steps_for(plain, budget, num_parameters) for budget in budgets]
     settings = plain.training
-    branches = [first_decay_step(each, settings.decay_fraction) for each in steps]
-    if len(set(branches)) < len(branches) or branches[0] <= settings.num_warmup_steps:
+    steps = {budget: steps_for(plain, budget, num_parameters) for budget in budgets}
+    branches = {b: first_decay_step(end, settings.decay_fraction) for b, end in steps.items()}
+    starts = list(branches.values())
+    if len(set(starts)) < len(starts) or starts[0] <= settings.num_warmup_steps:
         raise UserError(
             f"size {size!r} has {num_parameters} parameters, and its budgets {budgets} make runs "
-            f"of {steps} steps on setting {setting!r} that leave the trunk at {branches}: these "
-            f"must rise and come after the {settings.num_warmup_steps} steps of warm-up; use "
-            "larger budgets, a smaller batch or a shorter warm-up"
+            f"of {list(steps.values())} steps on setting {setting!r} that leave the trunk at "
+            f"{starts}: these must rise and come after the {settings.num_warmup_steps} steps of "
+            "warm-up; use larger budgets, a smaller batch or a shorter warm-up"
         )
-    return Rung(
-        num_parameters=num_parameters, budgets=budgets, num_steps=steps, branch_steps=branches
-    )
+    return Rung(num_parameters=num_parameters, num_steps=steps, branch_steps=branches)
 
 
 def steps_for(recipe: Recipe, budget: float, num_parameters: int) -> int:

@@ -15,6 +15,7 @@ from latentwave.bench.comparison import Workers
 from latentwave.bench.data import TokenStore
 from latentwave.bench.ladder.ladder import Ladder
 from latentwave.bench.ladder.units import run_unit
+from latentwave.bench.training.progress import ERR
 from latentwave.errors import UserError
 
 
@@ -40,7 +41,7 @@ def run_ladder(
         UserError: for an unknown size or none, an impossible limit, an existing folder (without
             resume), a run folder that holds another recipe's run, or a worker that died.
     """
-    console = console or Console(stderr=True)
+    console = console or ERR
     if limit_minutes is not None and not limit_minutes >= 0:  # nan, which would never end, too
         raise UserError(f"limit_minutes must be >= 0, got {limit_minutes}")
     folder = ladder.folder

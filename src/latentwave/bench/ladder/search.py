@@ -20,11 +20,13 @@ from latentwave.bench.training import (
     BASELINE,
     ContestantConfig,
     Recipe,
+    TrainingConfig,
     describe_environment,
     read_recipe_file,
     read_result,
 )
 from latentwave.bench.training.files import STRICT, write_json
+from latentwave.bench.training.progress import ERR
 from latentwave.bench.training.recipe import config_from_dict
 from latentwave.errors import UserError
 
@@ -82,8 +84,8 @@ class Tried:
 def load_search(path: str | Path) -> SearchRecipe:
     """Read a search from a YAML file: a recipe with `groups`, `seeds` and `finalists` beside."""
     values = read_recipe_file(Path(path))
-    names = ("groups", "finalists", "final_seeds", "seeds")
-    own = {name: values.pop(name) for name in names if name in values}
+    names = {field.name for field in dataclasses.fields(SearchRecipe)} - {"base"}
+    own = {name: values.pop(name) for name in names & values.keys()}
     values.setdefault("contestants", {BASELINE: {}})
     if not own.get("groups"):
         raise UserError(f"{path} has no groups of settings to search")
@@ -95,22 +97,25 @@ def applied(base: Recipe, setting: Mapping[str, Any]) -> Recipe:
     changes: dict[str, dict[str, Any]] = {"training": {}, "backbone": {}}
     for place, value in setting.items():
         group, _, name = place.partition(".")
-        fields = {each.name for each in dataclasses.fields(getattr(base, group, base))}
-        if group not in changes or name not in fields:
+        if group not in changes or name not in vars(getattr(base, group)):
             raise UserError(f"there is no {place!r} to search: use training.… or backbone.…")
         if name in ("num_steps", "context_length"):
             raise UserError(f"{place} cannot be searched: losses of other {name} do not compare")
         changes[group][name] = value
     training = changes["training"]
     if "batch_size" in training:
-        ratio = base.training.batch_size / training["batch_size"]
+        size = TrainingConfig(batch_size=training["batch_size"]).batch_size  # refuses what is none
+        ratio = base.training.batch_size / size
         for name in ("num_steps", "num_warmup_steps"):
             training.setdefault(name, max(1, round(getattr(base.training, name) * ratio)))
     steps = training.get("num_steps", base.training.num_steps)
-    training |= {"evaluate_every_steps": steps, "save_every_steps": steps}
+    fixed = {"evaluate_every_steps": steps, "save_every_steps": steps}
+    fixed |= {"tensorboard": False, "snapshots": False}
+    for name in fixed.keys() & training.keys():
+        raise UserError(f"training.{name} cannot be searched: the search sets it itself")
     return dataclasses.replace(
         base,
-        training=dataclasses.replace(base.training, **training, tensorboard=False, snapshots=False),
+        training=dataclasses.replace(base.training, **training, **fixed),
         backbone=dataclasses.replace(base.backbone, **changes["backbone"]),
         contestants={BASELINE: ContestantConfig()},
     )
@@ -130,44 +135,38 @@ def run_search(
     runs are taken as they are, so a search that was interrupted goes on. Returns the finalists,
     the best first.
     """
-    console = console or Console(stderr=True)
+    console = console or ERR
     workers = workers or Workers()
 
     def train(settings: Sequence[Setting], seeds: Sequence[int]) -> dict[str, Tried]:
         by_name = {_name(setting): setting for setting in settings}
-        jobs = {
-            (name, seed): Job(
+        jobs = [
+            Job(
                 recipe=applied(search.base, setting),
                 contestant=BASELINE,
                 seed=seed,
                 folder=folder / name / f"seed{seed}",
             )
             for (name, setting), seed in itertools.product(by_name.items(), seeds)
-        }
-        workers.run(list(jobs.values()), store, console)
-
-        def loss(name: str, seed: int) -> float | None:
-            found = read_result(jobs[name, seed].folder).final_loss
-            return found if math.isfinite(found) else None
-
-        return {
-            name: Tried(setting=own, losses={str(seed): loss(name, seed) for seed in seeds})
-            for name, own in by_name.items()
-        }
+        ]
+        workers.run(jobs, store, console)
+        found = {name: Tried(setting=own, losses={}) for name, own in by_name.items()}
+        for job in jobs:
+            loss = read_result(job.folder).final_loss
+            own = found[job.folder.parent.name]
+            own.losses[str(job.seed)] = loss if math.isfinite(loss) else None
+        return found
 
     for group in search.groups:  # mistakes show now, not in hours
         for setting in combinations(group):
             applied(search.base, setting)
     tried: dict[str, Tried] = {}
 
-    def order() -> list[Tried]:
-        return sorted(tried.values(), key=lambda each: each.loss)
-
     def write(finalists: list[Tried]) -> None:
         values = {
             "base": search.base.to_dict(),
             "groups": search.groups,
-            "tried": [dataclasses.asdict(each) for each in order()],
+            "tried": [dataclasses.asdict(each) for each in _ranked(tried)],
             "finalists": [dataclasses.asdict(each) for each in finalists],
             "environment": describe_environment(),
         }
@@ -177,15 +176,15 @@ def run_search(
     for index, group in enumerate(search.groups):
         found = train([best | each for each in combinations(group)], search.seeds)
         tried |= found
-        leader = order()[0]
+        leader = _ranked(tried)[0]
         if not math.isfinite(leader.loss):
             raise UserError(f"everything diverged in group {index} of the search: {group}")
         best = leader.setting
         write([])
-        for each in sorted(found.values(), key=lambda each: each.loss):
+        for each in _ranked(found):
             console.print(f"group {index}: {each.loss:.4f} {each.setting}", soft_wrap=True)
-    chosen = [each.setting for each in order()[: search.finalists]]
-    ranking = sorted(train(chosen, search.final_seeds).values(), key=lambda each: each.loss)
+    chosen = [each.setting for each in _ranked(tried)[: search.finalists]]
+    ranking = _ranked(train(chosen, search.final_seeds))
     write(ranking)
     for each in ranking:
         console.print(f"finalist: {each.loss:.4f} {each.setting}", soft_wrap=True)
@@ -199,6 +198,11 @@ def combinations(group: Sequence[Mapping[str, Sequence[Any]]]) -> list[Setting]:
         for grid in group
         for values in itertools.product(*grid.values())
     ]
+
+
+def _ranked(tried: Mapping[str, Tried]) -> list[Tried]:
+    """The best first."""
+    return sorted(tried.values(), key=lambda each: each.loss)
 
 
 def _name(setting: Setting) -> str:
