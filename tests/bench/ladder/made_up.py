@@ -18,7 +18,8 @@ def made_up(saved, budgets, *, noise=0.0, luck=0.0, seed=0, costs=(100.0, 1000.0
     """The runs of contestants that need 1/saved[name] of the tokens, in all or by size, and costs.
 
     Runs of one seed and size share a part of the noise, `luck`. FLOPs per token and tokens per
-    second are those of all contestants but "none". The run `lost` (name, seed, size) diverged.
+    second are those of all contestants but "none". The run `lost` (name, seed, size) diverged
+    after a token per parameter.
     """
     random = np.random.default_rng(seed)
     points, prices = [], []
@@ -27,6 +28,7 @@ def made_up(saved, budgets, *, noise=0.0, luck=0.0, seed=0, costs=(100.0, 1000.0
         for budget, (name, by) in itertools.product(budgets, saved.items()):
             factor = by if isinstance(by, float) else by[list(SIZES).index(size)]
             loss = TRUE.loss(N, budget * N * factor) + shared + random.normal(0, noise)
+            diverged = (name, run, size) == lost
             point = LadderPoint(
                 setting="strong",
                 size=size,
@@ -35,8 +37,8 @@ def made_up(saved, budgets, *, noise=0.0, luck=0.0, seed=0, costs=(100.0, 1000.0
                 budget=budget,
                 factor=1.0,
                 num_steps=1,
-                tokens=budget * N,
-                loss=None if (name, run, size) == lost else loss,
+                tokens=N if diverged else budget * N,
+                loss=None if diverged else loss,
             )
             points.append(point)
     for (size, N), name in itertools.product(SIZES.items(), saved):

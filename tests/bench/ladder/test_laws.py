@@ -106,8 +106,10 @@ def test_the_plain_decoder_of_the_same_loss_is_found_among_the_sizes():
 
 
 def test_a_diverged_run_is_left_out():
-    _, found = multipliers(1.5, 2, lost=("it", 0, "s"))
+    _, found = multipliers(1.5, 2, lost=("it", 2, "s"))
     assert {m.size: m.num_seeds for m in found} == {"s": 2, "m": 3, "l": 3, "xl": 3}
+    # Nor do the tokens that it was trained on count for the others.
+    assert [m.tokens.mean for m in found] == pytest.approx([1.5] * len(found), rel=0.03)
 
 
 @functools.cache
@@ -120,7 +122,8 @@ def promotion(*saved, control=1.0, speed=1000.0, lost=None, seeds=3):
     found = multipliers_of("strong", setting, costs, replicates=8)
     ends = set(itertools.product(SIZES, budgets, range(seeds)))
     wanted = dict.fromkeys(saved, ends)
-    (only,) = promotions_of("strong", setting, found, ["control", "elsewhere"], wanted)
+    controls = ["control", "control", "none", "elsewhere"]  # each counts once
+    (only,) = promotions_of("strong", setting, found, controls, wanted)
     return only
 
 

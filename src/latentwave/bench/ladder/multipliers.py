@@ -26,7 +26,7 @@ class Setting:
 
     losses: dict[str, Losses]  # of every contestant, those that did not diverge
     parameters: dict[str, int]  # of the plain decoder, by size
-    tokens: dict[tuple[str, float], int]  # by size and budget
+    tokens: dict[tuple[str, float], int]  # of a run that did not diverge, by size and budget
     diverged: dict[str, list[tuple[str, float, int]]]  # by contestant: size, budget and seed
 
     def fit(self, means: Means, start: Law | None = None) -> Law:
@@ -62,8 +62,8 @@ def group_points(points: Sequence[LadderPoint], costs: Sequence[CellCost]) -> di
     found: dict[str, Setting] = {}
     for point in points:
         own = found.setdefault(point.setting, Setting({}, {}, {}, {}))
-        own.tokens[point.size, point.budget] = point.tokens
         if point.loss is not None:
+            own.tokens[point.size, point.budget] = point.tokens
             cells = own.losses.setdefault(point.contestant, {})
             cells.setdefault((point.size, point.budget), {})[point.seed] = point.loss
         else:
@@ -175,9 +175,7 @@ def multipliers_of(
 def held_out_checks(name: str, setting: Setting) -> list[HeldOut]:
     """Predict the largest budget of every size from a law of all smaller ones."""
     means = _means(setting.losses.get(BASELINE, {}))
-    largest: dict[str, float] = {}
-    for size, budget in sorted(means):
-        largest[size] = budget
+    largest = dict(sorted(means))
     rest = {key: loss for key, loss in means.items() if key[1] != largest[key[0]]}
     if not _has_joint_law(rest):
         return []

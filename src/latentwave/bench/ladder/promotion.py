@@ -41,23 +41,20 @@ def promotions_of(
         timed = all(m.seconds is not None for m in own if m.tokens is not None)
         measured = ((m, m.seconds if timed else m.tokens) for m in own)
         saved = [(m, value) for m, value in measured if value is not None]
-        beside = [each for each in (BASELINE, *controls) if each in wanted]
-        others = [each for each in beside if each != BASELINE and each in setting.losses]
-        missing = sum(len(wanted[contestant] - _ended(setting, n)) for n in (contestant, *beside))
-        checks = (
-            _saves(saved, setting.diverged.get(contestant)),
-            _beats(setting, contestant, others),
-            _lasts(setting, saved),
-        )
-        passed = all(check is not None and check.passed for check in checks)
+        others = [each for each in controls if each != BASELINE and each in setting.losses]
+        beside = {contestant, BASELINE, *controls} & wanted.keys()
+        missing = sum(len(wanted[contestant] - _ended(setting, each)) for each in beside)
+        saves = _saves(saved, setting.diverged.get(contestant))
+        beats, lasts = _beats(setting, contestant, others), _lasts(setting, saved)
+        passed = all(check is not None and check.passed for check in (saves, beats, lasts))
         found.append(
             Promotion(
                 setting=name,
                 contestant=contestant,
                 measure="seconds" if timed else "tokens",
-                saves=checks[0],
-                beats_controls=checks[1],
-                lasts=checks[2],
+                saves=saves,
+                beats_controls=beats,
+                lasts=lasts,
                 num_missing=missing,
                 promoted=timed and passed and not missing,
             )
