@@ -129,15 +129,9 @@ def test_missing_measurements_are_dashes():
             "None of 2 contestants",
         ),
         # It passes the baseline's final loss and is lost afterwards.
-        (
-            evaluated(none=[4.0, 3.5], a=[3.0, None], b=[4.0, 3.6]),
-            "None of 2 contestants reaches",
-        ),
+        (evaluated(none=[4.0, 3.5], a=[3.0, None], b=[4.0, 3.6]), "None of 2 contestants reaches"),
         (evaluated(none=[4.0, 3.5], a=[3.0, None]), "There is no speed-up: a diverged."),
-        (
-            evaluated(none=[4.0, None], a=[4.0, 3.0]),
-            "There is no speed-up: the baseline diverged.",
-        ),
+        (evaluated(none=[4.0, None], a=[4.0, 3.0]), "There is no speed-up: the baseline diverged."),
         (
             evaluated(none=[4.0, 3.5], a=[4.0, None], b=[None, None]),
             "There is no speed-up: every one of 2 contestants diverged.",
@@ -201,7 +195,9 @@ def test_contestants_that_seeds_do_not_tell_apart_are_named():
 def test_another_baseline_is_named():
     values = make_values(("none", "wavelet", "ema"))
     values["contestants"] = dict(reversed(values["contestants"].items()))
-    values["contestants"]["wavelet"]["baseline"] = "ema"
+    wavelet = values["contestants"]["wavelet"]
+    wavelet["baseline"] = "ema"
+    wavelet["speedup"]["seconds"] = {"mean": 0.8, "low": 0.7, "high": 0.9}
     results = typed(values)
     rows = {row[0].value: row for row in summary_table(results).rows}
     assert list(rows) == ["none", "ema", "wavelet"]  # the plain one stands first
@@ -211,6 +207,7 @@ def test_another_baseline_is_named():
     assert best(results) == "wavelet"
     assert "reaches ema’s final loss" in headline.lead
     assert "ema at 1.9" in headline.details
+    assert "in seconds, slower than ema" in headline.details
     values["contestants"]["ema"]["baseline"] = "ema"
     assert summary_table(typed(values)).rows[1][0].note == "baseline"
 

@@ -163,7 +163,7 @@ def _all_speedups(subject: ContestantResults) -> str:
     for measure, words in MEASURE_WORDS.items():
         value: Estimate = getattr(subject.speedup, measure)
         if value.mean is not None:
-            slower = ", slower than the baseline" if (value.high or value.mean) < 1 else ""
+            slower = f", slower than {_who(subject)}" if (value.high or value.mean) < 1 else ""
             parts.append(f"{speedup_cell(value)} in {words}{slower}")
     where = "" if subject.reached else ", down to its own lowest loss where that is above"
     return f"Speed-up{where}: {join_words(parts)}." if parts else ""
