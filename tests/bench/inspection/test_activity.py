@@ -18,36 +18,35 @@ CHANNELS, CONTEXT, T = 16, 32, 20
 BACKBONE = tiny_backbone(num_layers=3)
 
 
+@torch.no_grad()
+def randomised(mixer):
+    for parameter in mixer.parameters():
+        parameter.normal_(std=0.5)
+    return mixer
+
+
+@torch.no_grad()
 def through(mixer):
-    """A mixer whose parameters are random, its kernels and a passage through it."""
-    with torch.no_grad():
-        for parameter in mixer.parameters():
-            parameter.normal_(std=0.5)
+    """The kernels of a mixer and a passage through it."""
     x = torch.randn(1, T, CHANNELS)
-    y = mixer(x).detach()
-    passage = Passage(before=x[0].numpy(), after=y[0].numpy())
-    return kernels_of("m", mixer), passage
+    return kernels_of("m", mixer), Passage(before=x[0].numpy(), after=mixer(x)[0].numpy())
 
 
 @pytest.mark.parametrize("gated", [False, True])
 @pytest.mark.parametrize("kind", ["filterbank", "adaptive_filterbank"])
 def test_sub_bands_add_up_to_what_the_bank_adds(kind, gated):
     sizes = {"channels": CHANNELS, "context_length": CONTEXT, "gated": gated}
-    mixer = build_mixer(kind, num_filters=6, kernel_sizes=[4, 8], **sizes)
-    with torch.no_grad():
-        kernels, passage = through(mixer)
-        # Taps beyond a filter's own scale are never read: as they would be after training.
-        mixer.analysis[:3, 4:] = 0
-        kernels = kernels_of("m", mixer)
-        x = torch.from_numpy(passage.before)[None]
-        passage = Passage(before=passage.before, after=mixer(x)[0].numpy())
+    mixer = randomised(build_mixer(kind, num_filters=6, kernel_sizes=[4, 8], **sizes))
+    # Taps beyond a filter's own scale are never read: as they would be after training.
+    mixer.analysis.data[:3, 4:] = 0
+    kernels, passage = through(mixer)
     *masks, activity = token_maps(mixer, kernels, passage)
     assert activity.signed
     added = (passage.after - passage.before).mean(axis=1)
     np.testing.assert_allclose(activity.values.sum(axis=0), added, rtol=1e-4, atol=1e-5)
     assert len(masks) == (kind == "adaptive_filterbank")
     for mask in masks:
-        wanted = mixer.tf_mask(x)[0].detach().numpy()
+        wanted = mixer.tf_mask(torch.from_numpy(passage.before)[None])[0].detach().numpy()
         for row, index in zip(mask.values, kernels.indices, strict=True):
             np.testing.assert_allclose(row, wanted[:, index], atol=1e-5)
 
@@ -56,7 +55,7 @@ def test_sub_bands_add_up_to_what_the_bank_adds(kind, gated):
 def test_taps_that_follow_the_token_are_shown_by_lag(kind):
     mixer = build_mixer(kind, channels=CHANNELS, context_length=CONTEXT)
     mixer.add_fade_gate()
-    kernels, passage = through(mixer)
+    kernels, passage = through(randomised(mixer))
     with torch.no_grad():
         gate = mixer.fade_gate.numpy()
         fixed, per_token = (
@@ -87,7 +86,7 @@ def test_taps_that_follow_the_token_are_shown_by_lag(kind):
 
 def test_channels_that_share_a_kernel_are_one_row():
     mixer = build_mixer("wavelet", channels=CHANNELS, context_length=CONTEXT)
-    kernels, passage = through(mixer)
+    kernels, passage = through(randomised(mixer))
     (found,) = token_maps(mixer, kernels, passage)
     assert not found.signed
     for row, window in zip(found.values, 1 / kernels.haar[:, 0], strict=True):
@@ -120,7 +119,7 @@ def test_documents_that_are_apart_do_not_see_each_other(kind):
     model = build_model(BACKBONE, contestant, vocab_size=7, seed=0)
     mixers = named_mixers(model)
     for mixer in mixers.values():
-        through(mixer)  # otherwise banks start as the identity
+        randomised(mixer)  # otherwise banks start as the identity
     tokens = np.arange(T) % 7
     other = np.concatenate([(tokens[:9] + 1) % 7, tokens[9:]])
     borders = DocumentBorders(np.array([0, 9]), first_token=0)

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
 from safetensors.torch import save_file
 from torch import nn
 
@@ -12,6 +11,7 @@ from latentwave.bench.training.snapshots import mixer_parameters
 from latentwave.errors import UserError
 from latentwave.functional import cascade_taps
 from latentwave.mixers import Mixer, build_mixer, list_mixers
+from tests.bench.report.made_up import drawn
 from tests.tiny import tiny_backbone
 
 CHANNELS, CONTEXT = 16, 32
@@ -65,9 +65,9 @@ def test_rows_of_a_filterbank_are_its_filters():
 @pytest.mark.parametrize("causal", [True, False])
 def test_taps_that_read_the_future_are_not_shown_as_lags(causal):
     kernels = kernels_of("m", build("filterbank", kernel_sizes=[4, 8], causal=causal))
-    axes = Figure().subplots()
-    _taps(kernels).draw(axes)
-    assert axes.get_xlabel() == ("lag [tokens]" if causal else "tap, around each token")
+    assert drawn(_taps(kernels)).get_xlabel() == (
+        "lag [tokens]" if causal else "tap, around each token"
+    )
 
 
 def test_the_residual_and_the_gate_belong_to_what_a_channel_goes_through():

@@ -3,11 +3,7 @@ import pytest
 
 from latentwave.bench.data.text.characters import ByteCodec
 from latentwave.bench.inspection.inspect import token_texts
-from latentwave.bench.inspection.losses import (
-    losses_by_position,
-    losses_overall,
-    mean_over_windows,
-)
+from latentwave.bench.inspection.losses import losses_by_position, losses_overall, mean_over_windows
 
 
 def test_the_error_is_over_windows_not_tokens():

@@ -1,10 +1,7 @@
 import pytest
 
 from latentwave.bench.data import prepare
-from latentwave.bench.ladder import (
-    Ladder,
-    run_ladder,
-)
+from latentwave.bench.ladder import Ladder, run_ladder
 from tests.bench.ladder.tiny_ladder import QUIET, recipe_of
 from tests.tiny import write_text
 

@@ -9,7 +9,6 @@ import sys
 import time
 
 import pytest
-import yaml
 from rich.console import Console
 
 from latentwave.bench import report
@@ -25,11 +24,11 @@ from latentwave.bench.ladder import (
     time_steps,
     units,
 )
-from latentwave.bench.ladder.assemble import cell_cost
+from latentwave.bench.ladder.costs import cell_cost
 from latentwave.bench.ladder.recipe import Cell
 from latentwave.bench.training import TrainingConfig, read_result
 from latentwave.bench.training.result import write_result
-from tests.bench.ladder.tiny_ladder import QUIET, losses, recipe_of, values
+from tests.bench.ladder.tiny_ladder import QUIET, losses, recipe_of, values, write_recipe
 from tests.processes import ENVIRONMENT, ROOT
 
 
@@ -147,8 +146,7 @@ def test_a_plan_counts_what_would_be_trained(store, text, tmp_path):
 
 
 def test_the_command_plans_some_sizes_and_says_what_it_times(text, tmp_path, capsys):
-    recipe = tmp_path / "ladder.yaml"
-    recipe.write_text(yaml.safe_dump(values(text), sort_keys=False))
+    recipe = write_recipe(tmp_path, text)
     commands.ladder(recipe, command="", workers={}, output=tmp_path / "n", only=["m"], plan=True)
     seen = capsys.readouterr()
     assert seen.err == "strong, m: timing training steps of 2 contestants …\n"
@@ -157,8 +155,7 @@ def test_the_command_plans_some_sizes_and_says_what_it_times(text, tmp_path, cap
 
 @pytest.mark.slow
 def test_killed_and_resumed_it_has_the_same_losses(finished, store, text, tmp_path):
-    recipe = tmp_path / "ladder.yaml"
-    recipe.write_text(yaml.safe_dump(values(text), sort_keys=False))
+    recipe = write_recipe(tmp_path, text)
     folder = tmp_path / "ladder"
     command = [sys.executable, "-m", "latentwave", "ladder", str(recipe), "--output", str(folder)]
     for marker in ("seed0/*/trunk/run.json", "seed0/*/branch-1/run.json"):

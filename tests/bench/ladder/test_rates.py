@@ -6,11 +6,7 @@ import shutil
 import pytest
 
 from latentwave.bench import report
-from latentwave.bench.ladder import (
-    Ladder,
-    assemble,
-    run_ladder,
-)
+from latentwave.bench.ladder import Ladder, assemble, run_ladder
 from latentwave.bench.ladder.recipe import Cell
 from latentwave.bench.ladder.units import Unit
 from tests.bench.ladder.tiny_ladder import QUIET, recipe_of, values

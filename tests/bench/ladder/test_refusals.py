@@ -3,18 +3,11 @@
 import math
 
 import pytest
-import yaml
 
 from latentwave.bench.cli.main import main
-from latentwave.bench.ladder import (
-    Ladder,
-    assemble,
-    plan_ladder,
-    read_ladder,
-    run_ladder,
-)
+from latentwave.bench.ladder import Ladder, assemble, plan_ladder, read_ladder, run_ladder
 from latentwave.errors import UserError
-from tests.bench.ladder.tiny_ladder import QUIET, recipe_of, values
+from tests.bench.ladder.tiny_ladder import QUIET, recipe_of, values, write_recipe
 
 
 @pytest.mark.parametrize(
@@ -112,8 +105,7 @@ def test_what_cannot_start_leaves_no_folder(finished, store, text, tmp_path):
 
 
 def test_no_time_to_begin_is_no_fault(capsys, tmp_path, text):
-    recipe, output = tmp_path / "ladder.yaml", tmp_path / "out"
-    recipe.write_text(yaml.safe_dump(values(text), sort_keys=False))
+    recipe, output = write_recipe(tmp_path, text), tmp_path / "out"
     assert main(["ladder", str(recipe), "--output", str(output), "--limit_minutes", "0"]) == 0
     assert "8 trunks are left" in capsys.readouterr().err
     assert not output.exists()

@@ -4,72 +4,60 @@ import json
 
 import pytest
 import yaml
-from rich.console import Console
 
 from latentwave.bench.comparison import Workers
-from latentwave.bench.data import prepare
 from latentwave.bench.ladder import load_search, run_search
 from latentwave.bench.ladder.search import applied, combinations
 from latentwave.errors import UserError
-from tests.bench.ladder.test_ladder import values
+from tests.bench.ladder.tiny_ladder import QUIET, values
 from tests.processes import ROOT
-from tests.tiny import write_text
 
-QUIET = Console(quiet=True)
 SEARCHES = sorted((ROOT / "recipes").glob("baseline-search*.yaml"))
+SECOND = {"training.batch_size", "backbone.qk_norm"}
 
 
-def recipe(tmp_path, **changes):
-    base = values(write_text(tmp_path / "words.txt"))
-    training = base["training"] | {"num_steps": 4, "evaluate_every_steps": 4, "save_every_steps": 4}
-    own = (
-        {name: base[name] for name in ("name", "corpus", "backbone")}
-        | {
-            "training": training,
-            "groups": [
-                [
-                    {"training.learning_rate": [0.001, 0.1]},
-                    {"training.optimizer": ["muon"], "training.muon_learning_rate": [0.01]},
-                ],
-                [{"training.batch_size": [2]}, {"backbone.qk_norm": [True]}],
-            ],
+@pytest.fixture
+def search_of(text, tmp_path):
+    """Reads searches whose YAML file has some changes."""
+
+    def read(**changes):
+        base = values(text)
+        ends = {"num_steps": 4, "evaluate_every_steps": 4, "save_every_steps": 4}
+        rates = {"training.learning_rate": [0.001, 0.1]}
+        muon = {"training.optimizer": ["muon"], "training.muon_learning_rate": [0.01]}
+        own = {name: base[name] for name in ("name", "corpus", "backbone")} | {
+            "training": base["training"] | ends,
+            "groups": [[rates, muon], [{"training.batch_size": [2]}, {"backbone.qk_norm": [True]}]],
             "finalists": 2,
             "final_seeds": [5],
         }
-        | changes
-    )
-    path = tmp_path / "search.yaml"
-    path.write_text(yaml.safe_dump(own))
-    return path
+        path = tmp_path / "search.yaml"
+        path.write_text(yaml.safe_dump(own | changes))
+        return load_search(path)
+
+    return read
 
 
-def test_groups_build_on_the_best_so_far(tmp_path):
-    search = load_search(recipe(tmp_path))
-    store = prepare(search.base.corpus, tmp_path / "store")
-    ranking = run_search(search, store, tmp_path / "out", console=QUIET)
-    written = json.loads((tmp_path / "out" / "search.json").read_text())
-    tried = {json.dumps(each["setting"]): each["losses"]["1000"] for each in written["tried"]}
-    assert len(tried) == 5
-    first = min(
-        (each for each in written["tried"] if not set(each["setting"]) & SECOND),
-        key=lambda each: each["losses"]["1000"],
-    )
-    for each in written["tried"]:
+def test_groups_build_on_the_best_so_far(search_of, store, tmp_path):
+    search, folder = search_of(), tmp_path / "out"
+    ranking = run_search(search, store, folder, console=QUIET)
+    written = json.loads((folder / "search.json").read_text())
+    tried = written["tried"]  # the best first
+    assert len({json.dumps(each["setting"]) for each in tried}) == 5
+    losses = [each["losses"]["1000"] for each in tried]
+    assert losses == sorted(losses)
+    first = next(each["setting"] for each in tried if not set(each["setting"]) & SECOND)
+    for each in tried:
         if set(each["setting"]) & SECOND:
-            assert first["setting"].items() <= each["setting"].items()
+            assert first.items() <= each["setting"].items()
     assert [each["setting"] for each in written["finalists"]] == [each.setting for each in ranking]
     assert [list(each.losses) for each in ranking] == [["5"], ["5"]]
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("result.json")}
-    run_search(search, store, tmp_path / "out", console=QUIET)
-    assert before == {
-        path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("result.json")
-    }
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("result.json")}
+    run_search(search, store, folder, console=QUIET)
+    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("result.json")}
 
 
-def test_what_ended_is_written_when_a_later_group_fails(tmp_path):
-    search = load_search(recipe(tmp_path))
-    store = prepare(search.base.corpus, tmp_path / "store")
-
+def test_what_ended_is_written_when_a_later_group_fails(search_of, store, tmp_path):
     class Stopped(Workers):
         def run(self, jobs, *arguments):
             if len(jobs) == 2:  # the second group
@@ -77,16 +65,13 @@ def test_what_ended_is_written_when_a_later_group_fails(tmp_path):
             super().run(jobs, *arguments)
 
     with pytest.raises(UserError, match="out of memory"):
-        run_search(search, store, tmp_path / "out", workers=Stopped(), console=QUIET)
+        run_search(search_of(), store, tmp_path / "out", workers=Stopped(), console=QUIET)
     written = json.loads((tmp_path / "out" / "search.json").read_text())
     assert (len(written["tried"]), written["finalists"]) == (3, [])
 
 
-SECOND = {"training.batch_size", "backbone.qk_norm"}
-
-
-def test_another_batch_keeps_the_tokens(tmp_path):
-    base = load_search(recipe(tmp_path)).base
+def test_another_batch_keeps_the_tokens(search_of):
+    base = search_of().base
     halved = applied(base, {"training.batch_size": 2}).training
     assert (halved.num_steps, halved.batch_size) == (8, 2)
     assert base.training.num_steps * base.training.batch_size == 8 * 2
@@ -105,9 +90,9 @@ def test_another_batch_keeps_the_tokens(tmp_path):
         ({"groups": [[{"training.learning_rate": []}]]}, r"groups\[0\] must be a list of grids"),
     ],
 )
-def test_malformed_searches_are_one_line(changes, message, tmp_path):
+def test_malformed_searches_are_one_line(changes, message, search_of):
     with pytest.raises(UserError, match=message):
-        load_search(recipe(tmp_path, **changes))
+        search_of(**changes)
 
 
 @pytest.mark.parametrize(
@@ -128,8 +113,10 @@ def test_malformed_searches_are_one_line(changes, message, tmp_path):
         ("training.batch_size", 0, "training.batch_size must be >= 1, got 0"),
     ],
 )
-def test_what_cannot_be_searched_is_refused_at_once(place, value, message, store, tmp_path):
-    search = load_search(recipe(tmp_path, groups=[[{place: [value]}]]))
+def test_what_cannot_be_searched_is_refused_at_once(
+    place, value, message, search_of, store, tmp_path
+):
+    search = search_of(groups=[[{place: [value]}]])
     with pytest.raises(UserError, match=message):
         run_search(search, store, tmp_path / "out", console=QUIET)
 

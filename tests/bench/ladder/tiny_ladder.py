@@ -1,5 +1,6 @@
 """A ladder of two tiny sizes."""
 
+import yaml
 from rich.console import Console
 
 from latentwave.bench.ladder.recipe import LadderRecipe
@@ -35,6 +36,13 @@ def values(text, **changes):
         "budgets": [1, 2, 4],
         "search": {"factors": [0.5, 1.0], "budget": 1, "sizes": ["s"]},
     } | changes
+
+
+def write_recipe(folder, text):
+    """The YAML file of the ladder."""
+    path = folder / "ladder.yaml"
+    path.write_text(yaml.safe_dump(values(text), sort_keys=False))
+    return path
 
 
 def losses(results):

@@ -2,7 +2,6 @@
 
 import io
 
-from matplotlib.figure import Figure
 from rich.console import Console
 
 from latentwave.bench.ladder import read_ladder
@@ -10,6 +9,7 @@ from latentwave.bench.ladder.results import Interval
 from latentwave.bench.report import print_ladder
 from latentwave.bench.report.ladder import headline
 from latentwave.bench.report.ladder_charts import ladder_charts
+from tests.bench.report.made_up import drawn
 from tests.processes import ROOT
 
 
@@ -71,7 +71,5 @@ def test_a_far_extrapolation_does_not_flatten_what_was_measured():
     assert far != results.multipliers
     results = results.model_copy(update={"multipliers": far})
     (chart, *_), *_ = (grid.charts for grid in ladder_charts(results))
-    axes = Figure().subplots()
-    chart.draw(axes)
-    low, high = axes.get_ylim()
+    low, high = drawn(chart).get_ylim()
     assert low < 1 < 2 < high < 4

@@ -59,12 +59,9 @@ def record_passages(
 ) -> dict[str, Passage]:
     """Run a text through a model and keep what goes into each mixer and what comes out.
 
-    Args:
-        model: a causal language model; left in the mode that it was in.
-        mixers: its mixers by name.
-        tokens: (T,), no more than its context.
-        borders: where documents start, if the tokens are the first of a split and its documents
-            do not see each other; None: the text is one document.
+    The model, a causal language model, is left in the mode that it was in. `borders` say where
+    documents start, if the tokens are the first of a split and its documents do not see each
+    other; None: the text is one document.
     """
     found: dict[str, Passage] = {}
 
@@ -135,10 +132,8 @@ def _sub_bands(
         for index in kernels.indices.tolist()
     )
     activity = np.stack([band.mean(dim=-1).float().cpu().numpy() for band in bands]) * scale
-    return [
-        *maps,
-        TokenMap(title="sub-band activity", rows="kernel", values=activity, signed=True),
-    ]
+    maps.append(TokenMap(title="sub-band activity", rows="kernel", values=activity, signed=True))
+    return maps
 
 
 def _lags(mixer: DynamicMixer, x: Tensor, runs: Tensor | None) -> list[TokenMap]:

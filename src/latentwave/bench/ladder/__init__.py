@@ -1,8 +1,8 @@
 """Compute multipliers of annealed runs over model sizes and lengths."""
 
-from latentwave.bench.ladder.assemble import assemble, time_steps
+from latentwave.bench.ladder.assemble import assemble
+from latentwave.bench.ladder.costs import RungPlan, plan_ladder, time_steps
 from latentwave.bench.ladder.ladder import Ladder
-from latentwave.bench.ladder.plan import RungPlan, plan_ladder
 from latentwave.bench.ladder.recipe import load_ladder
 from latentwave.bench.ladder.results import LadderResults, read_ladder
 from latentwave.bench.ladder.run import run_ladder

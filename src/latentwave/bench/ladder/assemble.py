@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
 import json
-from collections.abc import Iterator, Sequence
 
-from rich.console import Console
-
-from latentwave.bench.comparison.clock import (
-    Clock,
-    read_measured,
-    take_clock,
-    write_measured,
-)
-from latentwave.bench.comparison.cost import contestant_cost
 from latentwave.bench.comparison.planning import best_rate
 from latentwave.bench.data import TokenStore
+from latentwave.bench.ladder.costs import cell_cost, timed_speeds
 from latentwave.bench.ladder.ladder import Ladder
 from latentwave.bench.ladder.multipliers import (
     fit_means,
@@ -27,12 +16,9 @@ from latentwave.bench.ladder.multipliers import (
 )
 from latentwave.bench.ladder.promotion import Wanted, promotions_of
 from latentwave.bench.ladder.recipe import Cell
-from latentwave.bench.ladder.results import CellCost, LadderPoint, LadderResults, RateSearch
-from latentwave.bench.training import Recipe, read_result
+from latentwave.bench.ladder.results import LadderPoint, LadderResults, RateSearch
+from latentwave.bench.training import read_result
 from latentwave.bench.training.files import RESULT
-from latentwave.bench.training.progress import ERR
-
-_CLOCK = "clock.json"
 
 
 def assemble(ladder: Ladder, store: TokenStore, *, command: str = "") -> LadderResults:
@@ -73,7 +59,7 @@ def assemble(ladder: Ladder, store: TokenStore, *, command: str = "") -> LadderR
     for cell in measured:
         for unit in ladder.units(cell):
             unit.check(store)
-    speeds = _speeds(ladder)
+    speeds = timed_speeds(ladder)
     costs = [cell_cost(ladder, store, cell, speeds.get(cell)) for cell in measured]
     laws, held_out, multipliers, promotions = {}, [], [], []
     for name, setting in group_points(points, costs).items():
@@ -96,73 +82,6 @@ def assemble(ladder: Ladder, store: TokenStore, *, command: str = "") -> LadderR
         multipliers=multipliers,
         promotions=promotions,
     )
-
-
-def time_steps(
-    ladder: Ladder,
-    store: TokenStore,
-    sizes: Sequence[str] | None = None,
-    console: Console | None = None,
-) -> None:
-    """Time the training steps of all contestants of a size in turn, and keep the durations.
-
-    Nothing else should run meanwhile. What is kept stands in clock.json in the folder of the size.
-    """
-    for setting, size, recipe in trained_rungs(ladder, sizes):
-        clock = time_rung(setting, size, recipe, store, console=console)
-        path = ladder.folder / setting / size / _CLOCK
-        write_measured(path, recipe.to_dict(), dataclasses.asdict(clock))
-
-
-def time_rung(
-    setting: str,
-    size: str,
-    recipe: Recipe,
-    store: TokenStore,
-    *,
-    rounds: int | None = None,
-    console: Console | None = None,
-) -> Clock:
-    """Time the training steps of one rung; says so, because compilation takes minutes."""
-    console = console or ERR
-    compiled = ", compiled" if recipe.training.compile else ""
-    count = len(recipe.contestants)
-    console.print(f"{setting}, {size}: timing training steps of {count} contestants{compiled} …")
-    return take_clock(recipe, store, rounds=rounds)
-
-
-def trained_rungs(
-    ladder: Ladder, sizes: Sequence[str] | None = None
-) -> Iterator[tuple[str, str, Recipe]]:
-    """Setting and size of each rung, and one recipe for all its contestants."""
-    for (setting, size), group in itertools.groupby(ladder.cells(sizes), lambda cell: cell[:2]):
-        cells = list(group)
-        compiled = ladder.rung(cells[0]).compiled
-        recipes = [ladder.recipe.experiment(cell, compile=compiled) for cell in cells]
-        contestants = {name: own for each in recipes for name, own in each.contestants.items()}
-        yield setting, size, dataclasses.replace(recipes[0], contestants=contestants)
-
-
-def _speeds(ladder: Ladder) -> dict[Cell, float]:
-    speeds = {}
-    for setting, size, recipe in trained_rungs(ladder):
-        path = ladder.folder / setting / size / _CLOCK
-        clock: Clock | None = read_measured(path, recipe.to_dict(), Clock)
-        tokens = recipe.training.batch_size * recipe.backbone.context_length
-        if clock is not None:
-            for name in clock.step_seconds:
-                speeds[Cell(setting, size, name)] = tokens / clock.seconds_per_step(name)
-    return speeds
-
-
-def cell_cost(
-    ladder: Ladder, store: TokenStore, cell: Cell, speed: float | None = None
-) -> CellCost:
-    """What a contestant costs at one size; `speed` is in tokens per second."""
-    own = ladder.recipe.experiment(cell).as_seen_by(cell.contestant)
-    cost = contestant_cost(own, cell.contestant, store)
-    counted = cost.model_dump(exclude={"peak_memory_bytes", "decoding"})
-    return CellCost(**cell._asdict(), **counted, tokens_per_second=speed)
 
 
 def _searches(ladder: Ladder) -> list[RateSearch]:

@@ -10,11 +10,21 @@ from typing import Any
 
 from latentwave.bench.comparison.planning import best_rate, rate_beyond
 from latentwave.bench.data import TokenStore
-from latentwave.bench.ladder.recipe import Cell, LadderRecipe, Rung, rung_of, steps_for
+from latentwave.bench.ladder.recipe import Cell, LadderRecipe
 from latentwave.bench.ladder.units import TRUNK, Run, Unit, branch_name
-from latentwave.bench.training import BASELINE, open_objective, settle_compilation
-from latentwave.bench.training.optimizers import check_warmup
+from latentwave.bench.training import BASELINE, Recipe, open_objective, settle_compilation
+from latentwave.bench.training.optimizers import check_warmup, first_decay_step
 from latentwave.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rung:
+    """The budgets of one size, in tokens per parameter, as steps of one setting."""
+
+    num_parameters: int  # of the plain backbone, on the headline's setting
+    num_steps: dict[float, int]  # of the run that ends at each budget, ascending
+    branch_steps: dict[float, int]  # where it leaves the trunk
+    compiled: bool  # whether its trunks and branches are
 
 
 class Ladder:
@@ -47,12 +57,7 @@ class Ladder:
                 )
             smaller = num_parameters
             for setting in recipe.settings_of(size):
-                rung = rung_of(recipe, setting, size, num_parameters)
-                # A trunk and its branches are one run, so they compute alike.
-                ending = _ending(max(rung.num_steps.values()), "wsd")
-                whole = recipe.experiment(Cell(setting, size, BASELINE), **ending)
-                compiled = bool(settle_compilation(whole, store).training.compile)
-                self._rungs[setting, size] = dataclasses.replace(rung, compiled=compiled)
+                self._rungs[setting, size] = self._rung_of(setting, size, num_parameters, store)
 
         # For rates, one unit for each factor; none where there is no choice.
         factors = recipe.search.factors if len(recipe.search.factors) > 1 else []
@@ -162,6 +167,30 @@ class Ladder:
             for factor in sorted(set(chosen.values()))
         ]
 
+    def _rung_of(self, setting: str, size: str, num_parameters: int, store: TokenStore) -> Rung:
+        """Budgets of a size as steps, which must rise after the warm-up."""
+        budgets, cell = self.recipe.budgets_of(size), Cell(setting, size, BASELINE)
+        plain = self.recipe.experiment(cell)
+        settings = plain.training
+        steps = {budget: _steps_for(plain, budget, num_parameters) for budget in budgets}
+        branches = {b: first_decay_step(end, settings.decay_fraction) for b, end in steps.items()}
+        starts = list(branches.values())
+        if len(set(starts)) < len(starts) or starts[0] <= settings.num_warmup_steps:
+            raise UserError(
+                f"size {size!r} has {num_parameters} parameters, and its budgets {budgets} make "
+                f"runs of {list(steps.values())} steps on setting {setting!r} that leave the trunk "
+                f"at {starts}: these must rise and come after the {settings.num_warmup_steps} "
+                "steps of warm-up; use larger budgets, a smaller batch or a shorter warm-up"
+            )
+        # A trunk and its branches are one run, so they compute alike.
+        whole = self.recipe.experiment(cell, **_ending(steps[budgets[-1]], "wsd"))
+        return Rung(
+            num_parameters=num_parameters,
+            num_steps=steps,
+            branch_steps=branches,
+            compiled=bool(settle_compilation(whole, store).training.compile),
+        )
+
     def _budgets_searched(self, cell: Cell) -> list[float]:
         own = self.recipe.search.budget
         return self.recipe.budgets_of(cell.size) if own is None else [own]
@@ -199,7 +228,7 @@ class Ladder:
     def _lone_run(self, cell: Cell, factor: float, budgets: list[float]) -> list[Run]:
         """A run of a search at its own budget."""
         (budget,) = budgets
-        steps = steps_for(self.recipe.experiment(cell), budget, self.rung(cell).num_parameters)
+        steps = _steps_for(self.recipe.experiment(cell), budget, self.rung(cell).num_parameters)
         own = self.recipe.experiment(cell, factor=factor, **_ending(steps, "wsd"))
         try:
             check_warmup(own.training)
@@ -218,3 +247,9 @@ def _ending(num_steps: int, schedule: str) -> dict[str, Any]:
         "save_every_steps": num_steps,
         "save_at_steps": [],
     }
+
+
+def _steps_for(recipe: Recipe, budget: float, num_parameters: int) -> int:
+    """Steps that read `budget` tokens per parameter, rounded."""
+    per_step = recipe.training.batch_size * recipe.backbone.context_length
+    return max(1, round(budget * num_parameters / per_step))

@@ -23,7 +23,6 @@ from latentwave.bench.training import (
     read_recipe_file,
 )
 from latentwave.bench.training.files import STRICT
-from latentwave.bench.training.optimizers import first_decay_step
 from latentwave.bench.training.recipe import config_from_dict
 from latentwave.errors import UserError
 
@@ -266,39 +265,6 @@ class LadderRecipe:
 def load_ladder(path: str | Path) -> LadderRecipe:
     """Read the recipe of a ladder from a YAML file; raises `UserError` if it does not fit."""
     return config_from_dict(LadderRecipe, read_recipe_file(Path(path)), str(path))
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Rung:
-    """The budgets of one size, in tokens per parameter, as steps of one setting."""
-
-    num_parameters: int  # of the plain backbone, on the headline's setting
-    num_steps: dict[float, int]  # of the run that ends at each budget, ascending
-    branch_steps: dict[float, int]  # where it leaves the trunk
-    compiled: bool = False  # whether its trunks and branches are
-
-
-def rung_of(recipe: LadderRecipe, setting: str, size: str, num_parameters: int) -> Rung:
-    """Budgets of a size as steps; raises `UserError` where they do not rise after the warm-up."""
-    budgets, plain = recipe.budgets_of(size), recipe.experiment(Cell(setting, size, BASELINE))
-    settings = plain.training
-    steps = {budget: steps_for(plain, budget, num_parameters) for budget in budgets}
-    branches = {b: first_decay_step(end, settings.decay_fraction) for b, end in steps.items()}
-    starts = list(branches.values())
-    if len(set(starts)) < len(starts) or starts[0] <= settings.num_warmup_steps:
-        raise UserError(
-            f"size {size!r} has {num_parameters} parameters, and its budgets {budgets} make runs "
-            f"of {list(steps.values())} steps on setting {setting!r} that leave the trunk at "
-            f"{starts}: these must rise and come after the {settings.num_warmup_steps} steps of "
-            "warm-up; use larger budgets, a smaller batch or a shorter warm-up"
-        )
-    return Rung(num_parameters=num_parameters, num_steps=steps, branch_steps=branches)
-
-
-def steps_for(recipe: Recipe, budget: float, num_parameters: int) -> int:
-    """Steps that read `budget` tokens per parameter, rounded."""
-    per_step = recipe.training.batch_size * recipe.backbone.context_length
-    return max(1, round(budget * num_parameters / per_step))
 
 
 def _check_budgets(name: str, budgets: list[float]) -> None:

@@ -1,7 +1,7 @@
 """Figures, tables and self-contained pages of comparisons, ladders and inspections."""
 
 from latentwave.bench.report.comparison import cost_table, print_summary, summary_table
-from latentwave.bench.report.ladder import print_ladder, print_plan
+from latentwave.bench.report.ladder_tables import print_ladder, print_plan
 from latentwave.bench.report.media import piano_roll_charts, sound_charts
 from latentwave.bench.report.write import (
     make_folder,

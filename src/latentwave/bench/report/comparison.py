@@ -10,6 +10,7 @@ from latentwave.bench.report.comparison_charts import comparison_charts
 from latentwave.bench.report.formats import (
     MEASURE_WORDS,
     Cell,
+    Row,
     format_bytes,
     format_count,
     format_loss,
@@ -20,12 +21,7 @@ from latentwave.bench.report.formats import (
     loss_cell,
     speedup_cell,
 )
-from latentwave.bench.report.headline import (
-    baseline_first,
-    cautions,
-    seeds_caution,
-    write_headline,
-)
+from latentwave.bench.report.headline import baseline_first, cautions, seeds_caution, write_headline
 from latentwave.bench.report.page import Page, Section, Table, make_table, print_table
 from latentwave.bench.training import BASELINE
 
@@ -162,7 +158,7 @@ def summary_table(results: Results) -> Table:
     for name, own in baseline_first(results).items():
         is_baseline = name in (BASELINE, own.baseline)
         against = "" if own.baseline == BASELINE else f"vs {own.baseline}"
-        row: dict[str, str | Cell] = {
+        row: Row = {
             "contestant": Cell(name, "baseline" if is_baseline else against),
             "loss\nnats": loss_cell(own.final_loss),
         }
@@ -208,7 +204,7 @@ def cost_table(results: Results) -> Table:
     """
     rows = []
     for name, own in baseline_first(results).items():
-        row: dict[str, str | Cell] = {"contestant": name}
+        row: Row = {"contestant": name}
         if own.decoding is not None:
             row["decoding\nFLOPs"] = format_count(own.decoding.flops_per_token)
         if results.clock is not None:
@@ -232,7 +228,7 @@ def tuning_table(results: Results) -> Table:
     rates = sorted({rate for own in results.tuning.values() for rate in own.losses}, key=float)
     rows = []
     for name, own in results.tuning.items():
-        row: dict[str, str | Cell] = {}
+        row: Row = {}
         row["contestant"] = Cell(name, "chosen at an end of the grid" * own.at_end_of_grid)
         for rate in rates:
             diverged = rate in own.losses and own.losses[rate] is None

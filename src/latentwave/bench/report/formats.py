@@ -9,7 +9,6 @@ from latentwave.bench.comparison.results import Estimate
 
 MISSING = "—"
 MEASURE_WORDS = {"steps": "steps", "flops": "FLOPs", "seconds": "seconds"}
-Number = int | float  # JSON has both
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,11 @@ class Cell:
         return f"{self.value} {self.note}".strip()
 
 
-def format_count(value: Number | None) -> str:
+Row = dict[str, str | Cell]
+"""A row of a table by the heads of its columns."""
+
+
+def format_count(value: float | None) -> str:
     """A count or a rate with three digits and an SI prefix; a dash where not measured.
 
     Example:
@@ -40,7 +43,7 @@ def format_count(value: Number | None) -> str:
     return f"{value:.3g}"
 
 
-def format_share(fraction: Number) -> str:
+def format_share(fraction: float) -> str:
     """A fraction in percent, to two digits.
 
     Example:
@@ -51,7 +54,7 @@ def format_share(fraction: Number) -> str:
     return f"{percent:.0f} %" if abs(percent) >= 99.5 else f"{percent:.2g} %"
 
 
-def format_loss(value: Number | None) -> str:
+def format_loss(value: float | None) -> str:
     """A loss to three decimals."""
     return MISSING if value is None else f"{value:.3f}"
 
@@ -100,7 +103,7 @@ def _signed(value: float) -> str:
     return text[1:] if text[1:] == "0.000" else text
 
 
-def format_bytes(value: Number) -> str:
+def format_bytes(value: float) -> str:
     """Bytes with an SI prefix.
 
     Example:

@@ -1,9 +1,13 @@
-"""The tables of a ladder, and how its numbers are written."""
+"""The tables of a ladder, how its numbers are written, and what a terminal shows of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
+from rich.console import Console
+
+from latentwave.bench.ladder import RungPlan
 from latentwave.bench.ladder.results import (
     CellCost,
     Check,
@@ -17,16 +21,86 @@ from latentwave.bench.ladder.results import (
 from latentwave.bench.report.formats import (
     MISSING,
     Cell,
+    Row,
     format_count,
     format_share,
     in_brackets,
     in_words,
 )
 from latentwave.bench.report.ladder_charts import ends_of, mean_loss
-from latentwave.bench.report.page import Section, Table, make_table
+from latentwave.bench.report.page import Section, Table, make_table, print_table
 
 FACTORS = "factor of the setting's learning rates that ended lowest in the search"
-AT_END = "* an end of the grid: a better one may lie beyond it"
+_AT_END = "* an end of the grid: a better one may lie beyond it"
+RULE = (
+    "what a mixer saves, gains over a control, and keeps from the smallest size to the largest, "
+    "where each is least"
+)
+_RATIOS = (  # of a multiplier, beside tokens: its field, its title, and what it divides
+    ("seconds", "in seconds", "seconds it needs for that loss ÷ seconds used"),
+    (
+        "parameters",
+        "as larger plain decoders",
+        "size of the plain decoder that has that loss after the same tokens ÷ size used",
+    ),
+)
+
+
+def print_ladder(results: LadderResults, console: Console) -> None:
+    """Gains and token multipliers of every setting, one row for a contestant at a size."""
+    for setting in settings_of(results):
+        own = [m for m in results.multipliers if m.setting == setting]
+        if not own:
+            continue
+        console.print(f"# {setting}")
+        console.print(
+            "by tokens per parameter: gain over the plain decoder in nats, tokens it needs for "
+            "that loss ÷ tokens used [95 %]"
+        )
+        print_table(console, by_budget(own, gain_and_tokens))
+        if any(m.extrapolated for m in own):
+            console.print(
+                "* extrapolated: below the loss of every run of the plain decoder at that size"
+            )
+        for measure, title, ratio in _RATIOS:
+            known = [m for m in own if getattr(m, measure) is not None]
+            if known:
+                console.print(f"# {setting}, {title}")
+                console.print(f"by tokens per parameter: {ratio} [95 %]")
+                print_table(console, by_budget(known, ratio_cell(measure)))
+    for place in diverged_cells(results):
+        console.print(f"diverged: {place}")
+    for check in results.held_out:
+        console.print(f"held out: {check_in_words(check)}")
+    for title, table in verdict_tables(results).items():
+        console.print(f"# {title}\n{RULE}")
+        print_table(console, table)
+    for setting in dict.fromkeys(each.setting for each in results.searches):
+        searches = [s for s in results.searches if s.setting == setting]
+        console.print(f"# {setting}, learning rates\nby tokens per parameter: {FACTORS}")
+        if any(each.at_end_of_grid for each in searches):
+            console.print(_AT_END)
+        print_table(console, by_budget(searches, _chosen))
+
+
+def print_plan(rungs: Sequence[RungPlan], console: Console) -> None:
+    """What a ladder would cost, one row for a size on a setting."""
+    rows = (
+        {
+            "setting": each.setting,
+            "size": each.size,
+            "parameters": format_count(each.num_parameters),
+            "contestants": str(each.num_contestants),
+            "runs": str(each.num_runs),
+            "tokens": format_count(each.tokens),
+            "FLOPs": f"{each.flops:.1e}",
+            "hours": f"{each.hours:.2f}",
+        }
+        for each in rungs
+    )
+    print_table(console, make_table(rows))
+    hours = sum(each.hours for each in rungs)
+    console.print(f"{hours:.1f} hours in one process; parallel runs divide them")
 
 
 def costs_table(costs: Sequence[CellCost]) -> Table:
@@ -44,30 +118,21 @@ def costs_table(costs: Sequence[CellCost]) -> Table:
     )
 
 
-def by_budget(own: Sequence[Multiplier], cell: Callable[[Multiplier], Cell]) -> Table:
+def by_budget(
+    own: Sequence[Multiplier] | Sequence[RateSearch], cell: Callable[[Any], str | Cell]
+) -> Table:
     """One row for a contestant at a size, one column for a budget."""
-    budgets = sorted({m.budget for m in own})
+    cells: dict[tuple[str, str], dict[float, Multiplier | RateSearch]] = {}
+    for each in own:
+        cells.setdefault((each.contestant, each.size), {})[each.budget] = each
     rows = []
-    for contestant, size in dict.fromkeys((m.contestant, m.size) for m in own):
-        cells = {m.budget: m for m in own if (m.contestant, m.size) == (contestant, size)}
-        seeds = max(m.num_seeds for m in cells.values())
-        row: dict[str, str | Cell] = {
-            "contestant": contestant,
-            "size": size,
-            "seeds": str(seeds),
-        }
-        rows.append(row | {f"{b:g}": cell(cells[b]) if b in cells else "" for b in budgets})
-    return make_table(rows)
-
-
-def rates_table(searches: Sequence[RateSearch]) -> Table:
-    """The factors that the searches of one setting chose."""
-    budgets = sorted({each.budget for each in searches})
-    rows = []
-    for contestant, size in dict.fromkeys((each.contestant, each.size) for each in searches):
-        own = {s.budget: s for s in searches if (s.contestant, s.size) == (contestant, size)}
-        row: dict[str, str | Cell] = {"contestant": contestant, "size": size}
-        rows.append(row | {f"{b:g}": _chosen(own[b]) if b in own else "" for b in budgets})
+    for (contestant, size), found in cells.items():
+        row: Row = {"contestant": contestant, "size": size}
+        if seeds := [m.num_seeds for m in found.values() if isinstance(m, Multiplier)]:
+            row["seeds"] = str(max(seeds))
+        for budget in sorted({each.budget for each in own}):
+            row[f"{budget:g}"] = cell(found[budget]) if budget in found else ""
+        rows.append(row)
     return make_table(rows)
 
 
@@ -79,7 +144,7 @@ def setting_section(results: LadderResults, setting: str) -> Section:
     rows = []
     for place, points in ends_of(results, setting).items():
         name, size, budget = place
-        row: dict[str, str | Cell] = {
+        row: Row = {
             "contestant": name,
             "size": size,
             "tokens\n/parameter": f"{budget:g}",
@@ -118,7 +183,7 @@ def verdict_tables(results: LadderResults) -> dict[str, Table]:
         }
         rows = []
         for each in own:
-            row: dict[str, str | Cell] = {"contestant": each.contestant}
+            row: Row = {"contestant": each.contestant}
             row |= {title: _checked(*part(each)) for title, part in parts.items()}
             missing = f"{each.num_missing} runs missing" if each.num_missing else ""
             row["promoted"] = Cell(in_words(each.promoted), missing)
@@ -133,7 +198,7 @@ def searches_table(searches: Sequence[RateSearch]) -> Table:
     factors = sorted({float(factor) for each in searches for factor in each.losses})
     rows = []
     for each in searches:
-        row: dict[str, str | Cell] = {
+        row: Row = {
             "size": each.size,
             "contestant": each.contestant,
             "setting": each.setting,
@@ -146,7 +211,7 @@ def searches_table(searches: Sequence[RateSearch]) -> Table:
             row[f"× {factor:g}"] = lost if loss is None else f"{loss:.4f}"
         row["chosen"] = _chosen(each)
         rows.append(row)
-    return make_table(rows, "" if not any(each.at_end_of_grid for each in searches) else AT_END)
+    return make_table(rows, "" if not any(each.at_end_of_grid for each in searches) else _AT_END)
 
 
 def settings_of(results: LadderResults) -> Iterable[str]:

@@ -22,10 +22,8 @@ def sound_charts(
 ) -> list[Chart]:
     """Waveform and spectrogram of each sound, all on the same scales.
 
-    Args:
-        sounds: samples in [−1, 1] by name; none is empty.
-        sample_rate: in hertz.
-        prompt_seconds: where a line divides what was given from what was generated.
+    Samples are in [−1, 1], and no sound is empty; the sample rate is in hertz. At `prompt_seconds`
+    a line divides what was given from what was generated.
     """
     sounds = {name: np.nan_to_num(x, posinf=0.0, neginf=0.0) for name, x in sounds.items()}
     seconds = (0.0, max(map(len, sounds.values())) / sample_rate)
@@ -78,9 +76,7 @@ def piano_roll_charts(
 ) -> list[Chart]:
     """Notes over time and pitch, coloured by velocity, all pieces on the same scales.
 
-    Args:
-        pieces: onset and end in seconds, pitch and velocity of each note, by name.
-        prompt_seconds: where a line divides what was given from what was generated.
+    Rows of pieces are onset and end in seconds, pitch and velocity; `prompt_seconds` is as above.
     """
     notes = np.concatenate([np.zeros((0, 4)), *pieces.values()])
     longest = float(notes[:, 1].max(initial=1.0))

@@ -19,8 +19,9 @@ from latentwave.bench.report.comparison_charts import comparison_charts
 from latentwave.bench.report.figures import write_grid
 from latentwave.bench.report.inspection_charts import inspection_charts
 from latentwave.bench.report.inspection_page import inspection_page
-from latentwave.bench.report.ladder import ladder_page, print_ladder
+from latentwave.bench.report.ladder import ladder_page
 from latentwave.bench.report.ladder_charts import ladder_charts
+from latentwave.bench.report.ladder_tables import print_ladder
 from latentwave.bench.report.page import render_page
 from latentwave.bench.training.progress import PlainConsole
 from latentwave.errors import UserError
