@@ -1,5 +1,6 @@
 """The search for the plain decoder's settings."""
 
+import dataclasses
 import json
 
 import pytest
@@ -75,6 +76,9 @@ def test_another_batch_keeps_the_tokens(search_of):
     halved = applied(base, {"training.batch_size": 2}).training
     assert (halved.num_steps, halved.batch_size) == (8, 2)
     assert base.training.num_steps * base.training.batch_size == 8 * 2
+    cold = dataclasses.replace(base.training, num_warmup_steps=0)
+    halved = applied(dataclasses.replace(base, training=cold), {"training.batch_size": 2})
+    assert halved.training.num_warmup_steps == 0
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ class Ladder:
         smaller = 0
         for size in recipe.sizes:
             # All settings of a size read the same tokens, so that their losses can be compared.
-            plain = recipe.experiment(Cell(recipe.headline, size, BASELINE))
+            plain = recipe.experiment(Cell(next(iter(recipe.settings)), size, BASELINE))
             objective = open_objective(plain, store)
             if objective.task != "language-model":
                 raise UserError(
@@ -62,7 +62,7 @@ class Ladder:
         # For rates, one unit for each factor; none where there is no choice.
         factors = recipe.search.factors if len(recipe.search.factors) > 1 else []
         self.searches = {
-            cell: [self._search(cell, factor, self._budgets_searched(cell)) for factor in factors]
+            cell: [self._search(cell, factor) for factor in factors]
             for cell in dict.fromkeys(self.searched(cell) for cell in recipe.cells())
         }
         for cell in self.searches:
@@ -191,12 +191,11 @@ class Ladder:
             compiled=bool(settle_compilation(whole, store).training.compile),
         )
 
-    def _budgets_searched(self, cell: Cell) -> list[float]:
-        own = self.recipe.search.budget
-        return self.recipe.budgets_of(cell.size) if own is None else [own]
-
-    def _search(self, cell: Cell, factor: float, budgets: list[float]) -> Unit:
-        return self._unit(cell, self.recipe.search.seed, factor, budgets, turn=0)
+    def _search(self, cell: Cell, factor: float, budgets: list[float] | None = None) -> Unit:
+        """What a search trains at a factor, by default for all its budgets."""
+        search = self.recipe.search
+        own = self.recipe.budgets_of(cell.size) if search.budget is None else [search.budget]
+        return self._unit(cell, search.seed, factor, budgets or own, turn=0)
 
     def _unit(self, cell: Cell, seed: int, factor: float, budgets: list[float], turn: int) -> Unit:
         lone = turn == 0 and self.recipe.search.budget is not None

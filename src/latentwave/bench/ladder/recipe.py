@@ -208,11 +208,6 @@ class LadderRecipe:
         own = self.sizes[size].settings
         return [name for name in self.settings if own is None or name in own]
 
-    @property
-    def headline(self) -> str:
-        """The setting that stands first."""
-        return next(iter(self.settings))
-
     def cells(self) -> list[Cell]:
         """All that is trained, in the recipe's order."""
         return [

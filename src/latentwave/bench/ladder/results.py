@@ -105,7 +105,8 @@ class Promotion(Record):
     saves: Check | None  # its multiplier is above 1 everywhere; None: not tested
     beats_controls: Check | None  # it ends below every control, by how many nats
     lasts: Check | None  # the multiplier stays from the smallest size to the largest
-    num_missing: int  # runs of the recipe, its own and beside it, that have not ended
+    # runs that have not ended: its own, and the plain decoder's and every control's beside them
+    num_missing: int
     promoted: bool  # whether all three hold, in seconds, and nothing is missing
 
 

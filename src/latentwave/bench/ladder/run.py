@@ -31,8 +31,9 @@ def run_ladder(
 ) -> int:
     """Train what is not there yet; every finished run is on the disk at once.
 
-    `workers` says where: by default in this process. After `limit_minutes` nothing more is
-    started; what runs then is finished. If some runs fail, the others end first.
+    `workers` says where: by default in this process, which a run that fails ends; where runs have
+    processes of their own, the others end first. After `limit_minutes` nothing more is started;
+    what runs then is finished.
 
     Returns:
         Units (a trunk with its branches, for a search or a seed) that are left to do.

@@ -107,7 +107,8 @@ def applied(base: Recipe, setting: Mapping[str, Any]) -> Recipe:
         size = TrainingConfig(batch_size=training["batch_size"]).batch_size  # refuses what is none
         ratio = base.training.batch_size / size
         for name in ("num_steps", "num_warmup_steps"):
-            training.setdefault(name, max(1, round(getattr(base.training, name) * ratio)))
+            before = getattr(base.training, name)
+            training.setdefault(name, max(min(before, 1), round(before * ratio)))
     steps = training.get("num_steps", base.training.num_steps)
     fixed = {"evaluate_every_steps": steps, "save_every_steps": steps}
     fixed |= {"tensorboard": False, "snapshots": False}

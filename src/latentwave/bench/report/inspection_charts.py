@@ -47,7 +47,12 @@ def inspection_charts(inspection: Inspection) -> dict[str, ChartGrid]:
     """What there is of `kernels`, `change`, `masks`, `paths` and `positions`."""
     labels = shorten_all(run.name for run in inspection.runs)
     names = [labels[run.name] for run in inspection.runs]
-    kernels, masks = distinct(inspection.kernels), _masks(inspection)
+    kernels = distinct(inspection.kernels)
+    masks = [
+        _map(inspection.tokens, each, shown)
+        for each in inspection.kernels
+        for shown in inspection.token_maps.get(each.name, ())
+    ]
     shown = [chart for each in kernels[:MOST_SHOWN] for chart in kernel_charts(each)]
     found = {
         "kernels": (f"Kernels{_first_of(kernels)}", 3, shown),
@@ -176,15 +181,6 @@ def _change(kernels: Sequence[Kernels]) -> list[Chart]:
     return [
         Chart(distances, "Distance of the kernels from their start against the training step."),
         Chart(centres, f"Centre frequencies against the training step, {most.label}."),
-    ]
-
-
-def _masks(inspection: Inspection) -> list[Chart]:
-    """What each mixer does at each token, one chart or two for each."""
-    return [
-        _map(inspection.tokens, kernels, each)
-        for kernels in inspection.kernels
-        for each in inspection.token_maps.get(kernels.name, ())
     ]
 
 

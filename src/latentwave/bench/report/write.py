@@ -61,8 +61,8 @@ def write_ladder(results: LadderResults, folder: str | Path) -> list[Path]:
 
 def write_charts(charts: Sequence[Chart], path: Path) -> Path:
     """Draw charts below each other as one PNG file."""
-    (written,) = write_grid(ChartGrid(name=path.stem, title="", charts=charts), path.parent)
-    return written
+    grid = ChartGrid(name=path.stem, title="", charts=charts)
+    return write_grid(grid, make_folder(path.parent))[0]
 
 
 def make_folder(folder: str | Path) -> Path:
