@@ -45,6 +45,8 @@ from tests.bench.ladder.tiny_ladder import QUIET, recipe_of, values, write_recip
             "sizes must stand smallest first, but 's' with",
         ),
         ({"search": {"sizes": ["xl"]}}, "search.sizes names xl; there are s, m"),
+        ({"search": {"sizes": []}}, "search.sizes is empty: leave it out for all of s, m"),
+        ({"sizes": {"s": {"settings": []}}}, "sizes.s.settings is empty: .* all of strong"),
         ({"lengths": 3}, "lengths"),
         *[
             ({"search": {"factors": [0.5, 1], "budget": budget}}, message)

@@ -130,7 +130,7 @@ class LadderRecipe:
             raise UserError(
                 f"a ladder of one size needs at least {ONE_SIZE} budgets for its law, got {only}"
             )
-        _check_known("controls", self.controls, self.contestants)
+        _check_known("controls", self.controls or None, self.contestants)
         if not self.settings:
             raise UserError("a ladder needs at least one setting, such as strong: {}")
         _check_budgets("budgets", self.budgets)
@@ -269,6 +269,8 @@ def _check_budgets(name: str, budgets: list[float]) -> None:
 
 
 def _check_known(name: str, wanted: Any, known: Mapping[str, Any]) -> None:
+    if wanted == []:
+        raise UserError(f"{name} is empty: leave it out for all of {', '.join(known)}")
     unknown = [each for each in wanted or () if each not in known]
     if unknown:
         raise UserError(f"{name} names {', '.join(unknown)}; there are {', '.join(known)}")
