@@ -177,11 +177,11 @@ def run_search(
     for index, group in enumerate(search.groups):
         found = train([best | each for each in combinations(group)], search.seeds)
         tried |= found
+        write([])
         leader = _ranked(tried)[0]
         if not math.isfinite(leader.loss):
             raise UserError(f"everything diverged in group {index} of the search: {group}")
         best = leader.setting
-        write([])
         for each in _ranked(found):
             console.print(f"group {index}: {each.loss:.4f} {each.setting}", soft_wrap=True)
     chosen = [each.setting for each in _ranked(tried)[: search.finalists]]
