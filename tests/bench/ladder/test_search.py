@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import math
+import types
 
 import pytest
 import yaml
@@ -69,6 +71,16 @@ def test_what_ended_is_written_when_a_later_group_fails(search_of, store, tmp_pa
         run_search(search_of(), store, tmp_path / "out", workers=Stopped(), console=QUIET)
     written = json.loads((tmp_path / "out" / "search.json").read_text())
     assert (len(written["tried"]), written["finalists"]) == (3, [])
+
+
+def test_where_everything_diverged_that_is_written_too(search_of, store, tmp_path, monkeypatch):
+    diverged = types.SimpleNamespace(final_loss=math.nan)
+    monkeypatch.setattr(Workers, "run", lambda *_: None)
+    monkeypatch.setattr("latentwave.bench.ladder.search.read_result", lambda _: diverged)
+    with pytest.raises(UserError, match="everything diverged in group 0"):
+        run_search(search_of(), store, tmp_path, console=QUIET)
+    written = json.loads((tmp_path / "search.json").read_text())
+    assert [each["losses"] for each in written["tried"]] == [{"1000": None}] * 3
 
 
 def test_another_batch_keeps_the_tokens(search_of):
