@@ -80,6 +80,20 @@ def test_music(workplace, capsys):
     assert run("generate", workplace / "music", "--prompt_split", "test", "--seed", 3) == 0
 
 
+def test_a_short_piece_of_the_corpus_goes_on_after_its_last_note(workplace, monkeypatch):
+    def note(model, given, *_, **options):
+        seen.append((int(given[-1]), options["end_token"]))
+        return given
+
+    seen = []
+    monkeypatch.setattr("latentwave.bench.cli.generate._SPLIT_TOKENS", 10_000)
+    monkeypatch.setattr("latentwave.bench.training.continue_tokens", note)
+    given = ["generate", workplace / "music", "--prompt_split", "test", "--seed", 5]
+    assert run(*given) == 0
+    ((last, end),) = seen
+    assert last != end
+
+
 def test_prepare_says_what_it_made(workplace, capsys):
     assert run("prepare", workplace / "sounds", "--sample_rate", 4000) == 0
     assert "audio: 3 documents, 3,600 samples" in capsys.readouterr().out

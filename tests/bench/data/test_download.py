@@ -156,6 +156,18 @@ def test_a_file_put_there_by_hand_is_taken(server, offer, home):
     assert len(server.requests) == 1
 
 
+def test_a_refusal_and_the_command_prepare_say_what_is_left_to_do(
+    server, offer, monkeypatch, capsys
+):
+    noted = dataclasses.replace(CATALOGUE["text8"], note="sign the form")
+    monkeypatch.setitem(CATALOGUE, "text8", noted)
+    server.codes = [403]
+    assert main(["prepare", "text8"]) == 2
+    assert capsys.readouterr().err.endswith("yourself; sign the form\n")
+    assert main(["prepare", "text8"]) == 0
+    assert "note: sign the form" in capsys.readouterr().out
+
+
 def test_without_a_checksum_a_transfer_starts_anew(server, offer, home):
     offer(None)
     fail(server)

@@ -116,6 +116,13 @@ def test_a_missing_validation_split_is_cut_off_the_training_tokens(make):
     assert store.spans("validation").tolist() == [[0, 0, 2]]
 
 
+def test_an_empty_split_inside_a_document_has_no_documents(make):
+    store = make([doc("abcdefgh")], validation=0.0)
+    assert store.spans("train").tolist() == [[0, 0, 6]]
+    assert store.spans("validation").tolist() == []
+    assert store.spans("test").tolist() == [[0, 0, 2]]
+
+
 def test_units_are_exact_wherever_the_border_falls(make):
     text = "aé—🙂" * 25_000
     store = make([doc(text[:777], text[777:30000]), doc(text[30000:])], validation=0.3, test=0.123)

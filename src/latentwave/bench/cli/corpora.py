@@ -8,7 +8,7 @@ from typing import Any
 
 from latentwave.bench import data
 from latentwave.bench.cli.shared import corpus_config, say, verified
-from latentwave.bench.data.download import CATALOGUE, fetch
+from latentwave.bench.data.download import CATALOGUE, downloaded, fetch
 
 _MIB = 1 << 20
 
@@ -39,8 +39,8 @@ def prepare(corpus: str, *, fields: dict[str, Any], output: Path | None = None) 
     """
     config = corpus_config(corpus, **fields)
     published = config.kind.download
-    if config.path is None and published is not None:
-        fetch(published)
+    if config.path is None and published is not None and downloaded(published) is None:
+        download(published)
     started = time.time()
     store = data.prepare(config, output)
     seconds = time.time() - started

@@ -77,6 +77,8 @@ def generate(
         if prompt_split is not None:
             real = _from_corpus(media, run, prompt_split, seed, _SPLIT_TOKENS + new)
             given = real[:_SPLIT_TOKENS]
+            if given[-1] == media.end_token:  # it goes on, as that of a file does
+                given = given[:-1]
         output = output or run / f"generated-seed{seed}{media.suffixes[0]}"
     if output is not None:
         _check_output(output, media)

@@ -111,7 +111,7 @@ def _home(name: str) -> Path:
 
 def _fetch_all(download: Download, home: Path, mirror: str | None) -> None:
     for file in download.files:
-        _fetch_file(home, file, mirror)
+        _fetch_file(home, file, mirror, download.note)
     with whole_folder(home / _CONTENT) as partial:
         for file in download.files:
             if file.unpack:
@@ -126,7 +126,7 @@ def _fetch_all(download: Download, home: Path, mirror: str | None) -> None:
             )
 
 
-def _fetch_file(home: Path, file: RemoteFile, mirror: str | None) -> None:
+def _fetch_file(home: Path, file: RemoteFile, mirror: str | None, note: str) -> None:
     """Bring a file into its folder, unless it is there."""
     failures, part = [], home / f"{file.name}.part"
     if file.checksum is None:  # nothing would tell whether what is continued is the same file
@@ -147,7 +147,7 @@ def _fetch_file(home: Path, file: RemoteFile, mirror: str | None) -> None:
     raise UserError(
         f"{file.name} cannot be had: {'; '.join(failures)}. Try again later{kept}, name a "
         f"--mirror, or put the file ({file.checksum or 'of no known checksum'}) into {home} "
-        "yourself"
+        f"yourself{'; ' * bool(note)}{note}"
     )
 
 

@@ -193,7 +193,7 @@ def corpus_root(config: CorpusConfig) -> Path:
 
 def _unpacked(path: Path) -> Path:
     """A path, or the folder in the cache that an archive is unpacked to, once until it changes."""
-    if not path.is_file() or not path.name.lower().endswith(ARCHIVES):
+    if not path.is_file() or not path.name.lower().endswith(ARCHIVES) or _is_pointer(path):
         return path
     status = path.stat()
     identity = f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}"

@@ -57,9 +57,9 @@ def prepare(config: CorpusConfig, folder: Path | None = None, *, warn: bool = Tr
     store = open_store(folder or _store_path(config, found))
     if store.metadata.fingerprint != found:
         raise UserError(
-            f"{folder} holds the store of another corpus ({store.metadata.corpus!r}, fingerprint "
-            f"{store.metadata.fingerprint[:16]}, not {found[:16]}), of changed sources or of "
-            "other settings: delete it, or name another folder"
+            f"{store.folder} holds the store of another corpus ({store.metadata.corpus!r}, "
+            f"fingerprint {store.metadata.fingerprint[:16]}, not {found[:16]}), of changed sources "
+            "or of other settings: delete it, or name another folder"
         )
     if warn:
         _warn_of_skipped(store.metadata)

@@ -66,9 +66,9 @@ class TokenStore:
         split = self._split(name)
         documents = np.asarray(self.documents)
         stops = np.append(documents[1:], self.metadata.num_tokens)
-        inside = np.flatnonzero((documents < split.stop) & (stops > split.start))
-        edges = np.clip(np.stack([documents[inside], stops[inside]]), split.start, split.stop)
-        return np.stack([inside, *(edges - split.start)], axis=1)
+        first, stop = np.clip([documents, stops], split.start, split.stop) - split.start
+        inside = np.flatnonzero(first < stop)
+        return np.stack([inside, first[inside], stop[inside]], axis=1)
 
     def borders(self, name: str) -> DocumentBorders:
         """Where documents start in one split, for windows that keep them apart."""

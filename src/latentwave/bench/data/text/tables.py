@@ -24,20 +24,20 @@ def read_texts(kind: str, field: str, path: Path, lost: list[str]) -> Iterator[s
     Rows without a text in that field are counted and passed over.
     """
     rows = {"jsonl": _json_rows, "csv": _csv_rows}.get(kind, _arrow_rows)(path)
-    faults, num_rows, num_texts = [], 0, 0
+    fault, num_rows, num_texts = "", 0, 0
     try:
         for num_rows, row in enumerate(rows, 1):
             try:
                 text = _text_of(row, field)
             except ValueError as error:
-                faults.append(f"row {num_rows}: {error}")
+                fault = fault or f"row {num_rows}: {error}"
                 continue
             num_texts += 1
             yield text
     except (OSError, ValueError, csv.Error, *DAMAGED) as error:
         lost.append(f"it breaks off after {num_rows:,} rows ({error})")
-    if faults:
-        lost.append(f"{len(faults)} of {num_rows} rows hold no text; {faults[0]}")
+    if fault:
+        lost.append(f"{num_rows - num_texts} of {num_rows} rows hold no text; {fault}")
     if not num_texts and (lost or not num_rows):
         raise UnusableFileError("holds no texts" + ": " * bool(lost) + "; ".join(lost))
 
