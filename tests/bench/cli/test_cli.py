@@ -185,6 +185,7 @@ def test_prepare_says_what_it_made(workplace, capsys):
         (["evaluate", "{}/out/none-seed0", "--batch_size", "0"], "batch_size must be >= 1, got 0"),
         (["generate", "{}/out"], "its finished runs are: "),
         (["generate", "{}/out/none-seed0", "--prompt", "Zebra"], "'Z' (U+005A) at position 0"),
+        (["generate", "{}/out/none-seed0", "--prompt", "# Title"], "'#' (U+0023) at position 0"),
         (["generate", "{}/out/none-seed0", "--prompt", ""], "the prompt is empty"),
         (["generate", "{}/out/none-seed0", "--max_new_tokens", "0"], "at least 1 new"),
         (["generate", "{}/out/none-seed0", "--temperature", "-1"], "must be >= 0, got -1"),

@@ -23,7 +23,6 @@ from transformers.utils import logging
 
 from latentwave.bench import comparison, data, training
 from latentwave.bench.cli import corpora, evaluation, generate, runs
-from latentwave.bench.cli.parser_errors import in_words
 from latentwave.bench.cli.shared import tell
 from latentwave.bench.data.download import CATALOGUE
 from latentwave.bench.training.progress import show_warning
@@ -53,11 +52,26 @@ _FIELDS: dict[str, type[data.CorpusConfig | training.Recipe]] = {
 }
 # Listed in the help of commands that take one.
 _NAMES: dict[str, Iterable[str]] = {"download": CATALOGUE, "prepare": data.CORPORA}
-_NO_OPTIONS = {"fields", "workers", "command"}
 _LATER_SECONDS = 3.0
 _AGAIN_SECONDS = 0.1
 # For consoles that lack a character.
 _PLAIN = {"×": "x", "÷": "/", "−": "-", "–": "-", "—": "-", "’": "'", "…": "...", "→": "->"}
+
+# What the parser says of a value that has another type than its key needs.
+_KEY = re.compile(r'Parser key "([\w.]+)"')
+_TYPE = re.compile(r"Expected (?:a )?(?:<class '(\w+)'>|typing.Literal\[(.+?)\])")
+_NO_MAPPING = re.compile("Not a valid subclass|Unable to load config|dot import path string")
+_VALUE = re.compile(r"(?:(?:Got|Given) value|import path string): (.+)|load config '(.+?)'")
+_NO_OPTION = re.compile("Option '(.+?)' is not accepted")
+_TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "list": "a list, such as '[{value}]'",
+    "dict": "a mapping of names to values",
+    "NoneType": "null",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -82,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _run(options.subcommand, options[options.subcommand], arguments)
     except ArgumentError as error:
         name = arguments[0] + " " if arguments and arguments[0] in COMMANDS else ""
-        return _fail(f"{in_words(str(error))} (see latentwave {name}--help)")
+        return _fail(f"{_in_words(str(error))} (see latentwave {name}--help)")
     except UserError as error:
         return _fail(str(error))
     except OSError as error:
@@ -162,14 +176,16 @@ def _command_parser(name: str, function: Command) -> ArgumentParser:
             action="config",
             help="YAML file; if it stands first, --recipe may be omitted",
         )
-    skipped: set[str | int] = set(_NO_OPTIONS)
+    skipped: set[str | int] = {"fields", "workers", "command"}
     for each in parameters:
         if each.default is False:
             skipped.add(each.name)
             parser.add_argument(f"--{each.name}", action="store_true", help=helps[each.name])
-        elif each.name in by_position and each.default is None:
+        elif each.annotation == "str | None":
+            # As it is: otherwise the parser takes "# Title" and "~" for null, as YAML does.
             skipped.add(each.name)
-            parser.add_argument(each.name, type=str | None, nargs="?", help=helps[each.name])
+            flag, many = (each.name, "?") if each.name in by_position else (f"--{each.name}", None)
+            parser.add_argument(flag, type=str, nargs=many, help=helps[each.name])
     parser.add_function_arguments(function, as_group=False, as_positional=True, skip=skipped)
     if "workers" in inspect.signature(function).parameters:
         parser.add_class_arguments(comparison.Workers)
@@ -212,6 +228,28 @@ def _with_recipe_option(arguments: list[str]) -> list[str]:
                 if mark in values:
                     raise UserError(f"{path} is the recipe of a {other}: use latentwave {other}")
     return [command, *rest]
+
+
+def _in_words(saying: str) -> str:
+    """What the parser says, without the names of Python's types."""
+    keys = dict.fromkeys(_KEY.findall(saying))
+    if not keys:
+        return saying
+    key = "--" + ": ".join(keys)
+    if unknown := _NO_OPTION.search(saying):
+        return f"{key} has no option {unknown[1]!r}"
+    wanted = [
+        f"one of {values}" if values else _TYPES.get(name, name)
+        for name, values in _TYPE.findall(saying)
+    ]
+    if _NO_MAPPING.search(saying):
+        wanted.append(_TYPES["dict"])
+    found = _VALUE.search(saying)
+    if not wanted or not found:
+        return saying
+    value = found[1] or found[2]
+    words = " or ".join(dict.fromkeys(wanted)).format(value=value)
+    return f"{key} must be {words}, got {value}"
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:
