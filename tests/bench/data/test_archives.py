@@ -58,6 +58,13 @@ def test_files_and_folders(tmp_path, folder, kind):
     assert not file.stat().st_mode & (stat.S_ISUID | stat.S_IWOTH)
 
 
+def test_a_tar_that_ends_in_a_zip_is_a_tar(tmp_path, folder):
+    """The zip was unpacked in its place."""
+    inner = make_zip(tmp_path / "b.zip", [("x", b"1", 0)]).read_bytes()
+    unpack(make_tar(tmp_path / "a.tar", [("a.txt", b"hello"), ("b.zip", inner)], "w"), folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["a.txt", "b.zip"]
+
+
 @pytest.mark.parametrize("name", ["/etc/x", "../x", "a/../../x", "a\\..\\x", "C:/x", "C:x"])
 @pytest.mark.parametrize("make", [make_zip, lambda path, m: make_tar(path, [m[0][:2]])])
 def test_nothing_is_written_outside(tmp_path, folder, name, make):

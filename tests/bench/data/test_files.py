@@ -68,8 +68,12 @@ def test_a_pipe_in_place_of_a_file_is_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UserError, match="pipe is neither a file nor a folder"):
         prepare(config("text", tmp_path / "pipe"))
+
+
+@pytest.mark.parametrize("kind", ["text", "wikitext-2", "music", "maestro", "asap", "mnist-pixels"])
+def test_a_path_that_is_not_there_is_said_of_every_corpus(tmp_path, kind):
     with pytest.raises(UserError, match="no file or folder .*missing: check the path"):
-        prepare(config("text", tmp_path / "missing"))
+        prepare(config(kind, tmp_path / "missing"))
 
 
 @pytest.mark.parametrize("kind", WRITERS)

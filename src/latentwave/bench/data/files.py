@@ -62,8 +62,6 @@ def find_files(
     file is taken whatever its name; else `suffixes`, in lower case, of the unpacked files, and the
     `pattern` of names choose. A UserError says where `what` was not found.
     """
-    if not root.exists():
-        raise UserError(f"there is no file or folder {root}: check the path")
     if not root.is_dir():
         if not root.is_file() or _is_pointer(root):
             fault = _POINTER if root.is_file() else "is neither a file nor a folder: name one"
@@ -188,7 +186,10 @@ def corpus_root(config: CorpusConfig) -> Path:
     """The file or folder that a corpus is read from: its path unpacked, or what was downloaded."""
     if config.path is None and config.kind.download is not None:
         return require(config.kind.download)
-    return _unpacked(Path(config.path or "").expanduser())
+    path = Path(config.path or "").expanduser()
+    if not path.exists():
+        raise UserError(f"there is no file or folder {path}: check the path")
+    return _unpacked(path)
 
 
 def _unpacked(path: Path) -> Path:

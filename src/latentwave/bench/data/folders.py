@@ -108,16 +108,16 @@ def unpack(archive: Path, folder: Path) -> None:
         return tarfile.data_filter(member, path)
 
     try:
-        if zipfile.is_zipfile(archive):
+        if tarfile.is_tarfile(archive):  # asked first: its last file may be a zip
+            # As a stream: a large archive is decompressed once.
+            with tarfile.open(archive, "r|*") as packed:
+                packed.extractall(folder, filter=data_that_fits)  # noqa: S202
+        elif zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as zipped:
                 # No more is unpacked of a file than the archive says that it holds.
                 _check_room(archive, sum(file.file_size for file in zipped.infolist()), folder)
                 # It leaves out ".." and what makes names absolute.
                 zipped.extractall(folder)  # noqa: S202
-        elif tarfile.is_tarfile(archive):
-            # As a stream: a large archive is decompressed once.
-            with tarfile.open(archive, "r|*") as packed:
-                packed.extractall(folder, filter=data_that_fits)  # noqa: S202
         else:
             raise UserError(f"{archive} is neither a zip nor a tar archive")
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:

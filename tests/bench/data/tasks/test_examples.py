@@ -43,6 +43,7 @@ def test_documents_are_cut_to_length(examples):
     found = examples(max_tokens=3)
     assert ids(found) == [[0, 1, 2], [3, 4, 5], [8, 9], [10, 11, 12]]
     assert found.lengths.tolist() == [3, 3, 2, 3]
+    assert ids(examples(max_tokens=1)) == [[0], [3], [8], [10]]
 
 
 def test_samples_become_signals_and_several_labels_probabilities(examples):

@@ -276,7 +276,7 @@ def test_other_rules_are_another_store():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"name": "movie-reviews", "path": "/missing"}, "there is no folder /missing"),
+        ({"name": "movie-reviews", "path": "train/pos/1.txt"}, "there is no folder train/pos/1"),
         ({"name": "spoken-digits", "path": "empty"}, "no recordings named like"),
         ({"name": "movie-reviews", "path": "empty"}, "holds no reviews"),
         ({"name": "imdb", "path": "train"}, "train has no folder test .* as movie-reviews"),

@@ -155,6 +155,13 @@ def test_any_tokenizer_json_can_be_used(words, tmp_path):
         prepared(file, "t")
     with pytest.raises(UserError, match="there is no tokenizer nowhere"):
         prepared("nowhere", "t")
+    Tokenizer(models.BPE()).save(str(file))
+    with pytest.raises(UserError, match=r"tokenizer\.json has no tokens"):
+        prepared(file, "t")
+    tokenizer.save(str(file))
+    (file.parent / "tokenizer_config.json").write_text("{")
+    with pytest.raises(UserError, match=r"tokenizer_config\.json is damaged \(.*\): get it again"):
+        prepared(file.parent, "t")
 
 
 TEXT = "".join(f"{n} words,  and\n\n more'll—come 日本語{'x' * (n % 40)} " for n in range(400))

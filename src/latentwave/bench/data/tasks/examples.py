@@ -30,8 +30,6 @@ class LabelledExamples(Dataset[Item]):
     """
 
     def __init__(self, store: TokenStore, split: str, max_tokens: int) -> None:
-        if max_tokens < 3:
-            raise ValueError(f"max_tokens must be >= 3, got {max_tokens}")
         spans = store.spans(split)
         if not len(spans):
             raise UserError(

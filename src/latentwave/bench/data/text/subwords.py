@@ -46,10 +46,16 @@ class PretrainedCodec(TextCodec):
     @classmethod
     def open(cls, path: Path) -> PretrainedCodec:
         """Read a tokenizer.json, or the folder of a model that has one; else a UserError."""
-        backend = read_tokenizer(path)
-        if path.is_dir() and (path / "tokenizer_config.json").is_file():
-            return cls(PreTrainedTokenizerFast.from_pretrained(path))
-        return cls(fast_tokenizer(backend))
+        fast = fast_tokenizer(read_tokenizer(path))
+        if not fast.get_vocab():
+            raise UserError(f"the tokenizer {path} has no tokens: use another tokenizer")
+        config = path / "tokenizer_config.json"
+        if config.is_file():
+            try:
+                fast = PreTrainedTokenizerFast.from_pretrained(path)
+            except Exception as error:  # of whatever its values are used for
+                raise UserError(f"{config} is damaged ({error}): get it again") from error
+        return cls(fast)
 
     @classmethod
     def load(cls, folder: Path, **_: Any) -> PretrainedCodec:
