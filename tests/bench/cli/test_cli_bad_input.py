@@ -120,7 +120,8 @@ def test_what_the_machine_refuses(error, values, tmp_path, capsys, monkeypatch):
 
 def test_a_store_with_other_bytes_than_were_written(values, tmp_path, capsys):
     (tokens,) = prepare(CorpusConfig(**values["corpus"])).folder.glob("tokens.bin")
-    tokens.write_bytes(bytes(tokens.stat().st_size))
+    *content, last = tokens.read_bytes()
+    tokens.write_bytes(bytes([*content, last ^ 1]))
     for command in (["train", "recipe.yaml"], ["prepare", "words.txt"]):
         told = refused(capsys, *command)
         assert f"delete {tokens.parent} and prepare the corpus again" in told

@@ -26,7 +26,7 @@ def test_a_window_is_a_run_of_tokens_that_predicts_all_but_its_first(dtype):
 
 
 def test_random_windows_are_uniform_over_all_starts():
-    counts = np.bincount(starts(RandomWindows(TOKENS[:12], 5, 16000, seed=3)))
+    counts = np.bincount(RandomWindows(TOKENS[:12], 5, 16000, seed=3).starts(0, 16000))
     assert len(counts) == 8
     # 2000 each, standard deviation 42.
     assert np.abs(counts - 2000).max() < 210

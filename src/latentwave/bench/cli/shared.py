@@ -32,15 +32,9 @@ def check_at_least(least: int, **values: int | None) -> None:
 
 
 def corpus_config(corpus: str, **options: Any) -> data.CorpusConfig:
-    """The corpus that a name, a file or a folder means.
+    """The corpus that a name, a file or a folder means, with the options that are not None.
 
-    Args:
-        corpus: one of `data.CORPORA`, or a path; a path wins where both exist, unless the options
-            name one.
-        **options: other fields of the configuration; None for those that were not given.
-
-    Raises:
-        UserError: if there is neither, or an option does not fit.
+    A path wins where both exist, unless the options name one. A UserError says if there is neither.
     """
     given = {name: value for name, value in options.items() if value is not None}
     path = Path(corpus).expanduser()
@@ -86,11 +80,7 @@ def verified(store: data.TokenStore) -> data.TokenStore:
 
 
 def store_of_run(folder: Path, codec: data.Codec) -> data.TokenStore:
-    """The corpus that a run was trained on, the same tokens in the same splits.
-
-    Raises:
-        UserError: if its folder does not say which, or the corpus has changed since.
-    """
+    """The corpus that a run was trained on, the same tokens and splits; else a UserError."""
     record = training.read_record(folder)
     if not record:
         raise UserError(

@@ -34,9 +34,7 @@ def number(
 def check_values(config: Any, group: str = "") -> None:
     """Check every field of a configuration against its annotation and the bounds of `number`.
 
-    Raises:
-        UserError: with name and value, for another type, a word that a Literal does not have, a
-            number out of range or not finite.
+    A UserError names field and value. Numbers must be finite.
     """
     own: Any = type(config)
     hints = _hints(own)

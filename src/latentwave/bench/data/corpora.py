@@ -36,12 +36,7 @@ from latentwave.bench.data.text.tables import read_texts
 from latentwave.errors import UserError
 
 CODEC_FILE = "codec.json"
-_TEXT_CODECS: tuple[type[Codec], ...] = (
-    CharacterCodec,
-    ByteCodec,
-    BytePairCodec,
-    PretrainedCodec,
-)
+_TEXT_CODECS = (CharacterCodec, ByteCodec, BytePairCodec, PretrainedCodec)
 CODECS: dict[str, type[Codec]] = {
     codec.kind: codec for codec in (*_TEXT_CODECS, *audio.CODECS, *music.CODECS, *codecs.CODECS)
 }
@@ -148,14 +143,8 @@ def _add(
     given += ["path"] if needs_path else []
     given += ["vocab_size", "tokenizer_path"] if "bpe" in tokenizers else []
     given += ["sample_rate"] if CODECS[tokenizers[0]].is_sound else []
-    CORPORA[name] = CorpusKind(
-        name=name,
-        tokenizers=tokenizers,
-        read=read,
-        options=tuple(given),
-        needs_path=needs_path,
-        **others,
-    )
+    others |= {"options": tuple(given), "needs_path": needs_path}
+    CORPORA[name] = CorpusKind(name=name, tokenizers=tokenizers, read=read, **others)
 
 
 _TEXT = tuple(codec.kind for codec in _TEXT_CODECS)
@@ -182,14 +171,8 @@ _add("enwik8", _BYTES_FIRST, _text, "the file enwik8", download="enwik8")
 _add("wikitext-2", _TEXT, _wikitext, _WIKITEXT, download="wikitext-2")
 _add("wikitext-103", _TEXT, _wikitext, _WIKITEXT, download="wikitext-103")
 _add("audio", _SOUND, _audio, f"an audio file, {_FOLDER}", "split_by", suffixes=AUDIO_SUFFIXES)
-_add(
-    "youtubemix",
-    _SOUND,
-    _youtubemix,
-    "youtubemix.zip, or its folder",
-    download="youtubemix",
-    shares=(),
-)
+_MIX = "youtubemix.zip, or its folder"
+_add("youtubemix", _SOUND, _youtubemix, _MIX, download="youtubemix", shares=())
 _add("music", _MUSIC, _music, f"a MIDI file, {_FOLDER}", "split_by", suffixes=MIDI_SUFFIXES)
 _MAESTRO = "maestro-v3.0.0-midi.zip, or its folder"
 _add("maestro", _MUSIC, _music, _MAESTRO, download="maestro", shares=())
@@ -197,12 +180,8 @@ _add("asap", _MUSIC, _asap, "the ASAP dataset, its folder or an archive")
 _add("listops", ("listops",), _listops, options=_RULES, shares=())
 _IMDB = "the folder aclImdb or its archive, or a folder of train.tsv and test.tsv"
 _add("imdb", ("bytes",), published.imdb, _IMDB, shares=("validation",))
-_add(
-    "movie-reviews",
-    ("bytes",),
-    published.reviews,
-    "movie_reviews.zip, or a folder with folders pos and neg",
-)
+_REVIEWS = "movie_reviews.zip, or a folder with folders pos and neg"
+_add("movie-reviews", ("bytes",), published.reviews, _REVIEWS)
 _add("mnist-pixels", ("pixels",), published.mnist, "the folder of the idx files")
 _CIFAR10 = "the folder cifar-10-batches-bin, or its archive"
 _add("cifar10-pixels", ("pixels",), published.cifar10, _CIFAR10, shares=("validation",))

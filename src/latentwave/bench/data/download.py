@@ -74,18 +74,13 @@ def require(name: str) -> Path:
 
 
 def fetch(name: str, *, mirror: str | None = None) -> Path:
-    """Download a data set, check it, and unpack it; do nothing if that was done before.
+    """Download a data set of the catalogue, check it, and unpack it, once; returns what to prepare.
 
-    Files go to `downloads/NAME` in the cache folder. A transfer that breaks off is continued, by
-    the next call if need be. A file that lies there already, put there by hand for instance, is
-    checked and taken; one with another checksum stays until the right one has arrived.
-
-    Args:
-        name: of the catalogue.
-        mirror: a folder on the web that holds the files under their names; tried first.
-
-    Returns:
-        What to prepare: a file or folder; a UserError says what else to do.
+    Files go to `downloads/NAME` in the cache folder. A `mirror`, a folder on the web that holds
+    them under their names, is tried first. A transfer that breaks off is continued, by the next
+    call if need be. A file that lies there already, put there by hand for instance, is checked and
+    taken; one with another checksum stays until the right one has arrived. A UserError says what
+    else to do.
     """
     if name not in CATALOGUE:
         raise UserError(f"there is no download {name!r}; known are: {', '.join(CATALOGUE)}")

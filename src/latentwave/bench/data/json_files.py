@@ -23,10 +23,7 @@ def read_json(path: Path, remedy: str, schema: type[T]) -> T: ...
 def read_json(path: Path, remedy: str, schema: Any = dict[str, Any]) -> Any:
     """The content of a JSON file, whose values must have exactly the types that `schema` names.
 
-    Args:
-        path: the file.
-        remedy: what to do where it is missing or damaged, the end of the UserError's message.
-        schema: a dataclass, a model, or a type such as `dict[str, str]`.
+    Where it is missing or damaged, a UserError ends with the `remedy`.
     """
     if not path.is_file():  # a named pipe would never end
         what = "not a regular file" if path.exists() else "missing"

@@ -158,15 +158,8 @@ class TokenBatches:
     """The windows of `RandomWindows` without borders as batches on a device, step after step.
 
     On an accelerator the tokens of the split stay there, so that a step copies nothing but the
-    places of its windows, many steps at a time. Items are those of the dataset, to the bit.
-
-    Args:
-        windows: what is read.
-        windows_per_pass: windows of one forward pass of one process.
-        passes_per_step: forward passes per optimizer step.
-        device: of the batches.
-        rank: of this process.
-        num_processes: that share each step's windows.
+    places of its windows, many steps at a time. Items are those of the dataset, to the bit. A
+    process reads `windows_per_pass` in each of the forward passes of a step, its own share.
 
     Example:
         >>> windows = RandomWindows(np.arange(100), 4, 6, seed=0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import array
-import dataclasses
 import itertools
 import platform
 from collections import Counter
@@ -48,21 +47,20 @@ def write_documents(
     """
     encoder = make_encoder(config)
     path, dtype = folder / TOKENS_FILE, np.dtype(encoder.dtype).newbyteorder("<")
-    read = _Read()
     with path.open("wb") as file:
-        _encode(corpus, encoder, dtype, file, read)
-    if not read.starts:
+        starts, pieces, labels, firsts = _encode(corpus, encoder, dtype, file)
+    if not starts:
         what = config.path or f"the corpus {config.name!r}"
         raise UserError(f"{what} is empty: name a file or folder that holds something")
-    documents, labels = np.array(read.starts, dtype=np.int64), read.labels
+    documents = np.array(starts, dtype=np.int64)
     draft = np.memmap(path, dtype, "r")
     whole = None if corpus.class_names is None else documents
-    places = _cut(read.firsts, len(draft), config, whole)
+    places = _cut(firsts, len(draft), config, whole)
     spans = dict(zip(SPLITS, itertools.pairwise(places), strict=True))
     num_units = {name: _units(encoder, draft[slice(*span)]) for name, span in spans.items()}
     codec = encoder
     if isinstance(encoder, CodePoints):
-        codec = text_codec = encoder.make(Draft(draft, np.array(read.pieces), places[1]))
+        codec = text_codec = encoder.make(Draft(draft, np.array(pieces), places[1]))
         edges = np.unique([*places, *documents])
         moved = _encode_again(path, draft, text_codec, edges)
         places = list(moved[np.searchsorted(edges, places)])
@@ -99,35 +97,30 @@ def write_documents(
     )
 
 
-@dataclasses.dataclass
-class _Read:
-    """What was read: places in tokens."""
-
-    starts: array.array[int] = dataclasses.field(default_factory=lambda: array.array("q"))
-    pieces: array.array[int] = dataclasses.field(default_factory=lambda: array.array("q"))
-    labels: list[Any] = dataclasses.field(default_factory=list)
-    firsts: dict[str | None, int] = dataclasses.field(default_factory=dict)  # of named splits
-
-
 def _encode(
-    corpus: Corpus, encoder: Codec, dtype: np.dtype[Any], file: BinaryIO, read: _Read
-) -> None:
+    corpus: Corpus, encoder: Codec, dtype: np.dtype[Any], file: BinaryIO
+) -> tuple[array.array[int], array.array[int], list[Any], dict[str | None, int]]:
+    """Where documents, pieces and splits start, in tokens, and the labels of the documents."""
+    starts, pieces = array.array("q"), array.array("q")
+    labels: list[Any] = []
+    firsts: dict[str | None, int] = {}
     for document in corpus.documents():
-        start, num_pieces = file.tell(), len(read.pieces)
-        _check_order(read.firsts, document.split)
-        read.firsts.setdefault(document.split, start // dtype.itemsize)
+        start, num_pieces = file.tell(), len(pieces)
+        _check_order(firsts, document.split)
+        firsts.setdefault(document.split, start // dtype.itemsize)
         try:
             for piece in document.pieces:
-                read.pieces.append(file.tell() // dtype.itemsize)
+                pieces.append(file.tell() // dtype.itemsize)
                 file.write(np.ascontiguousarray(encoder.encode(piece), dtype=dtype).data)
         except UnreadableDocumentError:
             file.seek(start)
             file.truncate()
-            del read.pieces[num_pieces:]
+            del pieces[num_pieces:]
             continue
         if file.tell() > start:
-            read.starts.append(start // dtype.itemsize)
-            read.labels.append(document.label)
+            starts.append(start // dtype.itemsize)
+            labels.append(document.label)
+    return starts, pieces, labels, firsts
 
 
 def _check_order(firsts: Mapping[str | None, int], split: str | None) -> None:

@@ -27,10 +27,6 @@ from latentwave.errors import UserError
 from tests.bench.data.music.made import score, write_midi
 
 
-def content(made):
-    return made.dumps_midi()
-
-
 def num_notes(kind, tokens):
     return CODECS[kind]().units_of(tokens)["note"]
 
@@ -54,7 +50,7 @@ def test_the_vocabulary_is_the_music_transformers():
 @pytest.mark.parametrize("kind", TOKENIZERS)
 def test_every_note_comes_back_in_its_place(kind):
     made = score(5080)
-    tokens = tokenize(kind, content(made))
+    tokens = tokenize(kind, made.dumps_midi())
     assert (tokens[0], tokens[-1]) == (BEGIN, END)
     assert tokens.max() < len(miditok_tokenizer(kind))
     before, after = table(made), table(detokenize(kind, tokens))
@@ -73,7 +69,7 @@ def test_tracks_become_one_instrument_without_drums():
     drums = symusic.Track(is_drum=True, program=0, name="drums")
     drums.notes.append(symusic.Note(0, 10, 40, 100))
     made.tracks.append(drums)
-    assert num_notes("midi-like", tokenize("midi-like", content(made))) == 300
+    assert num_notes("midi-like", tokenize("midi-like", made.dumps_midi())) == 300
 
 
 def test_the_pedal_holds_notes_until_it_rises_or_the_key_is_struck_again():
@@ -98,7 +94,7 @@ def test_music_that_makes_no_sense_can_be_played(kind):
 
 
 def test_notes_that_have_not_ended_end_with_the_music():
-    tokens = tokenize("midi-like", content(score(40)))
+    tokens = tokenize("midi-like", score(40).dumps_midi())
     vocabulary = miditok_tokenizer("midi-like").vocab
     offs = {token for name, token in vocabulary.items() if name.startswith("NoteOff")}
     cut = np.array([token for token in tokens if token not in offs])

@@ -76,15 +76,13 @@ class MuLaw(SampleCodec):
         """The tokens of samples; those outside [−1, 1] are clipped. Silence is 128."""
         x = np.clip(np.asarray(piece, dtype=np.float64), -1.0, 1.0)
         compressed = np.copysign(np.log1p(_MU * np.abs(x)) / np.log1p(_MU), x)
-        tokens: NDArray[np.uint8] = np.floor((compressed + 1.0) / 2.0 * _MU + 0.5).astype(np.uint8)
-        return tokens
+        return np.asarray(np.floor((compressed + 1.0) / 2.0 * _MU + 0.5), dtype=np.uint8)
 
     def decode(self, tokens: NDArray[Any]) -> Float32[np.ndarray, " T"]:
         """The centre of each level, x = sign(f) · ((1 + µ)^|f| − 1) / µ with f = 2·token/µ − 1."""
         compressed = 2.0 * np.asarray(tokens, dtype=np.float64) / _MU - 1.0
         magnitude = np.expm1(np.abs(compressed) * np.log1p(_MU)) / _MU
-        samples: NDArray[np.float32] = np.copysign(magnitude, compressed).astype(np.float32)
-        return samples
+        return np.asarray(np.copysign(magnitude, compressed), dtype=np.float32)
 
 
 class Linear8Bit(SampleCodec):
@@ -95,8 +93,7 @@ class Linear8Bit(SampleCodec):
     def encode(self, piece: Float[np.ndarray, " T"]) -> UInt8[np.ndarray, " T"]:
         """The tokens of samples; those outside [−1, 1] are clipped. Silence is 128."""
         levels = np.floor(np.asarray(piece, dtype=np.float64) * 128.0 + 128.5)
-        tokens: NDArray[np.uint8] = np.clip(levels, 0.0, 255.0).astype(np.uint8)
-        return tokens
+        return np.asarray(np.clip(levels, 0.0, 255.0), dtype=np.uint8)
 
     def decode(self, tokens: NDArray[Any]) -> Float32[np.ndarray, " T"]:
         """Samples (token − 128) / 128; those of an 8-bit file come back exactly."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -70,8 +71,7 @@ def imdb(config: CorpusConfig) -> Corpus:
                         )
                     yield Document(pieces=[others[-1]], label=int(label), split=split)
 
-    files = {path.name: path for path in paths}
-    return LabelledRows(examples, SENTIMENTS, files, (config.validation, 0.0))
+    return LabelledRows(examples, SENTIMENTS, paths, (config.validation, 0.0))
 
 
 def reviews(config: CorpusConfig, what: str = _REVIEWS, needs_test: bool = False) -> Corpus:
@@ -135,7 +135,7 @@ def mnist(config: CorpusConfig) -> LabelledRows:
                 own = "train" if alone else split
                 yield Document(pieces=[image.reshape(-1)], label=int(label), split=own)
 
-    files = {path.name: path for paths in parts.values() for path in paths}
+    files = itertools.chain.from_iterable(parts.values())
     return LabelledRows(examples, DIGITS, files, (config.validation, config.test * alone))
 
 
@@ -175,8 +175,7 @@ def cifar10(config: CorpusConfig) -> LabelledRows:
                     grey = np.round(_LUMA @ planes).astype(np.uint8)
                     yield Document(pieces=[grey], label=record[0], split=split)
 
-    files = {path.name: path for path in paths}
-    return LabelledRows(examples, CIFAR10, files, (config.validation, 0.0))
+    return LabelledRows(examples, CIFAR10, paths, (config.validation, 0.0))
 
 
 def small_digits(config: CorpusConfig) -> LabelledRows:
@@ -195,7 +194,7 @@ def small_digits(config: CorpusConfig) -> LabelledRows:
             yield Document(pieces=[image.astype(np.uint8)], label=int(label), split="train")
 
     file = Path(sklearn.__file__).parent / "datasets" / "data" / "digits.csv.gz"
-    return LabelledRows(examples, DIGITS, {file.name: file}, (config.validation, config.test))
+    return LabelledRows(examples, DIGITS, [file], (config.validation, config.test))
 
 
 def fsd50k(config: CorpusConfig) -> FileCorpus:

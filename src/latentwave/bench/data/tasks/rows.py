@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ class LabelledRows(Corpus):
     Args:
         read: gives the examples, train before validation before test; the same at every call.
         class_names: what the labels stand for.
-        files: that are read, by name.
+        files: that are read, of different names.
         shares: of the training examples to set apart for validation and test, see `deal_examples`.
         rules: what a corpus without files is drawn by; equal rules, equal documents.
     """
@@ -29,13 +29,13 @@ class LabelledRows(Corpus):
         self,
         read: Callable[[], Iterator[Document]],
         class_names: Collection[str],
-        files: Mapping[str, Path] | None = None,
+        files: Iterable[Path] = (),
         shares: tuple[float, float] = (0.0, 0.0),
         rules: str = "",
     ) -> None:
         super().__init__()
         self.class_names = names = tuple(class_names)
-        self.files = dict(files or {})
+        self.files = {path.name: path for path in files}
         self._read, self._shares, self._num_classes = read, shares, len(names)
         if rules:
             digest = hashlib.sha256(rules.encode()).hexdigest()

@@ -81,12 +81,12 @@ class CharacterCodec(TextCodec):
         if not vocabulary or len(set(vocabulary)) != len(vocabulary):
             raise ValueError(f"vocabulary must hold distinct characters, got {vocabulary!r}")
         self.vocabulary = vocabulary
-        self.vocab_size = self._unknown = len(vocabulary)
+        self.vocab_size = len(vocabulary)
         self.dtype = token_dtype(self.vocab_size)
         # The last entry stands for every larger code point.
         size = max(map(ord, vocabulary)) + 2
-        self.table = np.full(size, self._unknown, dtype=token_dtype(self._unknown + 1))
-        self.table[_code_points(vocabulary)] = np.arange(self._unknown)
+        self.table = np.full(size, self.vocab_size, dtype=token_dtype(self.vocab_size + 1))
+        self.table[_code_points(vocabulary)] = np.arange(self.vocab_size)
 
     @classmethod
     def of(cls, draft: Draft) -> CharacterCodec:
@@ -105,12 +105,12 @@ class CharacterCodec(TextCodec):
     def encode(self, text: str) -> NDArray[Any]:
         """The tokens of a text: (characters,), of `dtype`; a UserError for unknown characters."""
         tokens: NDArray[Any] = self.table[np.minimum(_code_points(text), len(self.table) - 1)]
-        if tokens.size and tokens.max() == self._unknown:
-            position = int((tokens == self._unknown).argmax())
+        if tokens.size and tokens.max() == self.vocab_size:
+            position = int((tokens == self.vocab_size).argmax())
             character = text[position]
             raise UserError(
                 f"character {character!r} (U+{ord(character):04X}) at position {position} is not "
-                f"one of the {self._unknown} characters of the vocabulary: leave it out, or "
+                f"one of the {self.vocab_size} characters of the vocabulary: leave it out, or "
                 "prepare a corpus that contains it"
             )
         return tokens.astype(self.dtype, copy=False)
@@ -129,8 +129,7 @@ class CharacterCodec(TextCodec):
 class CodePoints(Codec):
     """The draft of a text: one code point per character, until all is read.
 
-    Args:
-        make: gives the codec that the texts of such a draft are encoded by.
+    Then `make` gives the codec that its texts are encoded by.
     """
 
     unit = "character"
