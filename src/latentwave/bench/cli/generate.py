@@ -11,13 +11,7 @@ from rich.progress import Progress
 from transformers import TextStreamer, set_seed
 
 from latentwave.bench import data, report, training
-from latentwave.bench.cli.shared import (
-    Split,
-    check_at_least,
-    check_writable,
-    say,
-    store_of_run,
-)
+from latentwave.bench.cli.shared import Split, check_at_least, check_writable, say, store_of_run
 from latentwave.bench.data.audio import SampleCodec
 from latentwave.bench.data.checks import check_seeds
 from latentwave.bench.data.music import EventCodec

@@ -113,7 +113,7 @@ class RandomWindows(_Windows):
     r is counter-based (Philox), so window i depends on the seed, in [0, 2^128), and on i alone:
     any order, any number of workers, and a resumed run read the same windows. Items are
     `input_ids` and `labels` (L,), of which L − 1 are predicted; `borders` keep the documents of a
-    window apart and add `segment_ids` and `position_ids`; errors name the `split`.
+    window apart and add `segment_ids` and `position_ids`.
 
     Raises:
         UserError: if there are fewer tokens than one window, or borders leave none to predict.
@@ -132,10 +132,8 @@ class RandomWindows(_Windows):
         num_windows: int,
         seed: int,
         borders: DocumentBorders | None = None,
-        *,
-        split: str = "train",
     ) -> None:
-        super().__init__(tokens, window_tokens, borders, split)
+        super().__init__(tokens, window_tokens, borders, "train")
         if num_windows < 1:
             raise ValueError(f"num_windows must be >= 1, got {num_windows}")
         if not 0 <= seed < 1 << 128:
@@ -231,7 +229,7 @@ class GridWindows(_Windows):
     Neighbours of the grid share one token, the last label of one and the first input of the next,
     so no token is predicted twice, and with n = G every token but the first is predicted once. The
     fewer than L − 1 tokens after the last window are left out. Items, borders and faults are those
-    of `RandomWindows`.
+    of `RandomWindows`; faults name the `split`.
 
     Example:
         >>> [window["input_ids"].tolist() for window in GridWindows(np.arange(8), 4)]

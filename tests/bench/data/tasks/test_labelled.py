@@ -56,7 +56,7 @@ def test_a_corpus_becomes_a_labelled_store(case, tmp_path):
     assert open_store(store.folder).metadata == meta
 
 
-@pytest.mark.parametrize(("case", "packed"), [("mnist", ".gz"), ("esc50", ".xz")])
+@pytest.mark.parametrize(("case", "packed"), [("mnist", ".gz"), ("esc50", ".xz"), ("imdb", ".gz")])
 def test_compressed_files_are_read_in_place(case, packed, tmp_path):
     plain = prepare(config_of(case, tmp_path / "files"))
     compress = gzip.compress if packed == ".gz" else lzma.compress
@@ -67,6 +67,14 @@ def test_compressed_files_are_read_in_place(case, packed, tmp_path):
     store = prepare(CorpusConfig(name=name, path=str(tmp_path / "files"), **options))
     assert store.metadata.sha256 == plain.metadata.sha256
     assert store.labels.tolist() == plain.labels.tolist()
+
+
+def test_a_damaged_packed_review_is_skipped(tmp_path):
+    config = config_of("imdb", tmp_path)
+    path = tmp_path / "train" / "pos" / "0_7.txt.gz"
+    path.write_bytes(gzip.compress(b"fine" * 99)[:-9])
+    with pytest.warns(UserWarning, match="skipped 1 of 41 files: .*0_7.txt.gz is damaged"):
+        assert prepare(config).metadata.num_documents == 40
 
 
 DAMAGES = {

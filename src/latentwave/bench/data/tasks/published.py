@@ -14,8 +14,16 @@ from numpy.typing import NDArray
 
 from latentwave.bench.data.audio.files import SUFFIXES, read_recording, soundfile
 from latentwave.bench.data.config import CorpusConfig
-from latentwave.bench.data.corpus import Corpus, Document, FileCorpus, Label
-from latentwave.bench.data.files import PACKED, corpus_root, find_files, read_csv, reading
+from latentwave.bench.data.corpus import Corpus, Document, FileCorpus, Label, UnusableFileError
+from latentwave.bench.data.files import (
+    PACKED,
+    corpus_root,
+    find_files,
+    open_unpacked,
+    read_csv,
+    reading,
+)
+from latentwave.bench.data.folders import DAMAGED
 from latentwave.bench.data.metadata import SkippedFile
 from latentwave.bench.data.splits import deal_examples
 from latentwave.bench.data.tasks.listops import DIGITS
@@ -105,9 +113,12 @@ def reviews(config: CorpusConfig, what: str = _REVIEWS, needs_test: bool = False
 
 
 def _read_bytes(path: Path, _: list[str]) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            yield chunk
+    try:
+        with open_unpacked(path) as file:
+            while chunk := file.read(1 << 20):
+                yield chunk
+    except DAMAGED as error:
+        raise UnusableFileError(f"is damaged ({error})") from error
 
 
 def mnist(config: CorpusConfig) -> LabelledRows:
