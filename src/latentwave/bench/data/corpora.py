@@ -36,7 +36,7 @@ from latentwave.bench.data.text.tables import read_texts
 from latentwave.errors import UserError
 
 CODEC_FILE = "codec.json"
-_TEXT_CODECS = (CharacterCodec, ByteCodec, BytePairCodec, PretrainedCodec)
+_TEXT_CODECS: tuple[type[Codec], ...] = (CharacterCodec, ByteCodec, BytePairCodec, PretrainedCodec)
 CODECS: dict[str, type[Codec]] = {
     codec.kind: codec for codec in (*_TEXT_CODECS, *audio.CODECS, *music.CODECS, *codecs.CODECS)
 }
