@@ -11,15 +11,20 @@ import numpy as np
 import pytest
 import symusic
 
-from latentwave.bench.data import CODECS, CORPORA, CorpusConfig, open_store, prepare
+from latentwave.bench.data import CODECS, CorpusConfig, open_store, prepare
 from latentwave.bench.data.corpus import UnusableFileError
 from latentwave.bench.data.music import corpus as corpus_module
-from latentwave.bench.data.music.codec import BEGIN, END, detokenize, miditok_tokenizer, tokenize
+from latentwave.bench.data.music.codec import (
+    BEGIN,
+    END,
+    TOKENIZERS,
+    detokenize,
+    miditok_tokenizer,
+    tokenize,
+)
 from latentwave.bench.data.music.midi import notes_of, parse_midi
 from latentwave.errors import UserError
 from tests.bench.data.music.made import score, write_midi
-
-TOKENIZERS = CORPORA["music"].tokenizers
 
 
 def num_notes(kind, tokens):

@@ -30,6 +30,7 @@ _SETTINGS: dict[str, tuple[str, dict[tuple[int, int], int], dict[str, Any]]] = {
     "structured": ("Structured", {(0, 10): 50}, _IN_TIME),
     "remi": ("REMI", {(0, 4): 12, (4, 12): 6}, _IN_BEATS),
 }
+TOKENIZERS = tuple(_SETTINGS)
 BEGIN, END = 1, 2
 NUM_SPECIAL = 3  # MidiTok demands the first, PAD
 
