@@ -122,7 +122,7 @@ def peak_training_bytes(model: torch.nn.Module, loss_of: Callable[[], Tensor]) -
     with LiveBytes([*model.parameters(), *model.buffers()]) as live:
         loss_of().backward()  # type: ignore[no-untyped-call]
     model.zero_grad()
-    return live.peak
+    return int(live.peak)
 
 
 class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
