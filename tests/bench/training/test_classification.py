@@ -273,6 +273,8 @@ def test_what_does_not_fit(listops, tmp_path):
         objective.build(ContestantConfig(), 0)
     with pytest.raises(UserError, match="causal=False reads later tokens, the decoder 'llama'"):
         open_objective(recipe_of(LISTOPS), listops).build(NONCAUSAL, 0)
+    with pytest.raises(UserError, match="a classifier reads one at a time"):
+        open_objective(recipe_of(LISTOPS, training={"separate_documents": True}), listops)
     # A labelled corpus of tokens may also train a language model.
     as_text = open_objective(recipe_of(LISTOPS, task="language-model"), listops)
     assert type(as_text).__name__ == "LanguageModelling"

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+import torch
 
 from latentwave.bench.comparison import run_harness
 from latentwave.bench.data import CorpusConfig, load_codec, prepare
@@ -45,6 +46,14 @@ def folder(finished, tmp_path, monkeypatch):
     (folder / "code.py").write_text(f"open({str(tmp_path / 'was here')!r}, 'w')\n")
     yield folder
     assert not (tmp_path / "was here").exists()
+
+
+def test_a_run_is_loaded_onto_the_device_that_trains(finished, monkeypatch):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("meta"))
+    assert load_run(finished[0])[0].device.type == "meta"
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    assert load_run(finished[0])[0].device.type == "cpu"
 
 
 def change(path, **values):

@@ -129,7 +129,9 @@ def test_mistakes_are_named(values, message):
 
 @pytest.mark.unchecked
 def test_mistakes_of_callers_are_named():
-    with pytest.raises(UserError, match="got 'bert'"):
+    with pytest.raises(
+        UserError, match="architecture must be 'gpt2', 'llama' or 'encoder', got 'bert'$"
+    ):
         BackboneConfig(architecture="bert")
     with pytest.raises(UserError, match="no contestant 'y'"):
         Recipe(name="x", contestants={}).as_seen_by("y")

@@ -27,7 +27,7 @@ from latentwave.bench.training.engine import prepare_model
 from latentwave.bench.training.environment import busy_cores
 from latentwave.bench.training.files import write_json
 from latentwave.bench.training.optimizers import make_optimizer
-from latentwave.bench.training.processes import on_cpu
+from latentwave.bench.training.processes import device
 from latentwave.errors import UserError
 
 # Steps are timed in so many rounds; in more, up to the last, while a contestant's steps took fewer
@@ -92,19 +92,18 @@ def _stepper(recipe: Recipe, name: str, store: TokenStore) -> tuple[Callable[[in
     """
     settings, objective = recipe.training, open_objective(recipe, store)
     items, collate = objective.training_set(0), objective.collate or default_collate
-    accelerator = None if on_cpu() else torch.accelerator.current_accelerator()
-    device = accelerator or torch.device("cpu")
+    where = device()
     model: Any = objective.build(recipe.contestants[name], seed=0)
     compiled = prepare_model(model, settings)
-    model.to(device)
+    model.to(where)
     optimizer = make_optimizer(model, settings)
     passes = settings.gradient_accumulation_steps
     size = settings.batch_size // passes
     bf16 = settings.precision == "bfloat16"
 
     def now() -> float:
-        if accelerator is not None:
-            torch.accelerator.synchronize(device)
+        if where.type != "cpu":
+            torch.accelerator.synchronize(where)
         return time.perf_counter()
 
     def step(number: int) -> float:
@@ -113,10 +112,10 @@ def _stepper(recipe: Recipe, name: str, store: TokenStore) -> tuple[Callable[[in
             # Short runs may have fewer batches than rounds.
             first = (number * passes + index) % (settings.num_steps * passes) * size
             batch = collate([items[first + offset] for offset in range(size)])
-            batches.append({key: value.to(device) for key, value in batch.items()})
+            batches.append({key: value.to(where) for key, value in batch.items()})
         started = now()
         for batch in batches:
-            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            with torch.autocast(where.type, torch.bfloat16, enabled=bf16):
                 loss = model(**batch).loss / passes
             loss.backward()
         torch.nn.utils.clip_grad_norm_(

@@ -9,6 +9,7 @@ from typing import Any
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from latentwave.bench.data.codec import optional_package
+from latentwave.bench.training.processes import device
 from latentwave.bench.training.progress import quiet_transformers
 from latentwave.errors import UserError
 from latentwave.hub import from_pretrained
@@ -41,7 +42,7 @@ def run_harness(
     from lm_eval.tasks import TaskManager
 
     with quiet_transformers():
-        model = from_pretrained(folder)
+        model = from_pretrained(folder).to(device())
     if not (folder / "tokenizer_config.json").is_file():
         raise UserError(f"{folder} has no tokenizer: the harness evaluates models of text")
     try:

@@ -46,8 +46,8 @@ def token_losses(
             inputs = {name: tensor.to(model.device) for name, tensor in batch.items()}
             logits = model(**inputs, use_cache=False).logits[:, :-1].float().transpose(1, 2)
             losses = F.cross_entropy(logits, labels, reduction="none", ignore_index=_IGNORED)
-            losses = losses.double().masked_fill(labels == _IGNORED, math.nan)
-            parts.append(losses.cpu().numpy())
+            losses = losses.masked_fill(labels == _IGNORED, math.nan)
+            parts.append(losses.cpu().double().numpy())
     return np.concatenate(parts)
 
 

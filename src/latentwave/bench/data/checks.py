@@ -49,7 +49,8 @@ def check_values(config: Any, group: str = "") -> None:
             validated(value, hints[field.name], strict=True)
         except ValueError as error:
             fault = str(error).replace("Input should be", "must be")
-            raise UserError(f"{name} {fault}, got {value!r}"[:500]) from error
+            got = "" if ", got " in fault else f", got {value!r}"
+            raise UserError(f"{name} {fault}{got}"[:500]) from error
         for sign, bound in field.metadata.items():
             if None not in (value, bound) and not _SIGNS[sign](value, bound):
                 raise UserError(f"{name} must be {sign} {bound}, got {value}")

@@ -144,7 +144,7 @@ def _lags(mixer: DynamicMixer, x: Tensor, runs: Tensor | None) -> list[TokenMap]
         TokenMap(
             title=title,
             rows="lag",
-            values=np.stack([each[0].double().square().mean(dim=-1).sqrt().cpu() for each in rows]),
+            values=np.stack([each[0].cpu().double().square().mean(dim=-1).sqrt() for each in rows]),
             signed=False,
         )
         for title, rows in (("size of the taps", lags), ("size of what each lag adds", added))

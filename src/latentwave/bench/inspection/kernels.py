@@ -184,5 +184,5 @@ def _at(mixer: Mixer, name: str, path: Path) -> Mixer:
 
 
 def _array(tensor: Tensor) -> Float[np.ndarray, "*shape"]:
-    array: Float[np.ndarray, "*shape"] = tensor.detach().double().cpu().numpy()
+    array: Float[np.ndarray, "*shape"] = tensor.detach().cpu().double().numpy()
     return array

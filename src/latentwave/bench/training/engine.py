@@ -14,7 +14,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
-from latentwave.bench.training.processes import num_processes, on_all, on_cpu
+from latentwave.bench.training.processes import device, num_processes, on_all
 from latentwave.bench.training.settings import TrainingConfig
 from latentwave.errors import UserError
 from latentwave.hub.decoder import decoder_layers
@@ -95,8 +95,7 @@ def shard_model(model: PreTrainedModel) -> None:
     rest (embeddings, last norm) is another unit. Parameters stay in float32; autocast casts what
     it computes with.
     """
-    device = "cpu" if on_cpu() else torch.accelerator.current_accelerator().type  # type: ignore[union-attr]
-    mesh = init_device_mesh(device, (num_processes(),))
+    mesh = init_device_mesh(device().type, (num_processes(),))
     for layer in decoder_layers(model):
         fully_shard(layer, mesh=mesh)
     fully_shard(model, mesh=mesh)
@@ -111,9 +110,8 @@ def reshard(model: nn.Module) -> None:
 
 def _compile_fault() -> str | None:
     """Why torch.compile does not work here, tried on one line."""
-    device = "cpu" if on_cpu() else torch.accelerator.current_accelerator()
     try:
-        torch.compile(lambda x: x * 2)(torch.ones(8, device=device))
+        torch.compile(lambda x: x * 2)(torch.ones(8, device=device()))
     except Exception as error:
         return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
     return None

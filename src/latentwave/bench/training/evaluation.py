@@ -21,7 +21,7 @@ from latentwave.bench.data.tasks.examples import LabelledExamples, PadExamples
 from latentwave.bench.training.checkpoint import list_checkpoints
 from latentwave.bench.training.files import MANIFEST, MODEL, RECORD, RESULT, find_fault
 from latentwave.bench.training.models import MULTI_LABEL, SINGLE_LABEL
-from latentwave.bench.training.processes import num_processes, on_all, rank
+from latentwave.bench.training.processes import device, num_processes, on_all, rank
 from latentwave.bench.training.progress import quiet_transformers
 from latentwave.bench.training.result import read_result
 from latentwave.bench.training.wave_encoder import WaveEncoderConfig
@@ -210,7 +210,7 @@ def model_folder(folder: Path) -> Path:
 
 
 def load_run(folder: Path) -> tuple[PreTrainedModel, Codec]:
-    """The model of a finished run, and what its tokens mean.
+    """The model of a finished run, on the device that trains, and what its tokens mean.
 
     Raises:
         UserError: if there is no model, its files are not those that the run wrote, or its
@@ -231,4 +231,5 @@ def load_run(folder: Path) -> tuple[PreTrainedModel, Codec]:
             f"the weights in {found} are not all finite: they are damaged, or of a run that "
             "diverged; train it with a lower learning rate"
         )
-    return model, load_codec(found)
+    moved: Any = model.to(device())
+    return moved, load_codec(found)

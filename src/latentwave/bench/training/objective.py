@@ -115,6 +115,11 @@ class Classification:
                 f"the corpus {store.metadata.corpus!r} has no labels: it trains language models "
                 '(task "language-model"), not classifiers'
             )
+        if recipe.training.separate_documents:
+            raise UserError(
+                "training.separate_documents keeps the documents of a window apart, but a "
+                "classifier reads one at a time: leave it out"
+            )
         codec = store.codec
         self._sound: WaveEncoderConfig | None = None
         if isinstance(codec, PcmCodec):

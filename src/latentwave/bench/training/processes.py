@@ -47,6 +47,12 @@ def on_cpu() -> bool:
     return wanted or not torch.accelerator.is_available()
 
 
+def device() -> torch.device:
+    """What models are trained on and run on: the accelerator, or the CPU, see `on_cpu`."""
+    found = None if on_cpu() else torch.accelerator.current_accelerator()
+    return found or torch.device("cpu")
+
+
 def start_processes(timeout_seconds: int) -> None:
     """Join the other processes of the launcher, once; one process alone does nothing."""
     if int(os.environ.get("WORLD_SIZE", "1")) < 2 or dist.is_initialized():
