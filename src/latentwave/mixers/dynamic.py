@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from latentwave.functional import dynamic_fir
 from latentwave.mixers.base import Mixer
 from latentwave.mixers.constants import linear, reset_linear
-from latentwave.mixers.levels import KernelInit, initial_kernels, short_kernel
 from latentwave.mixers.registry import register_mixer, register_preset
+from latentwave.mixers.short_kernels import KernelInit, initial_kernels, short_kernel
 from latentwave.mixers.state import MixerState
 
 # Up to this rank, compilers fuse the taps with the filter. One was as good as eight:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from latentwave.functional.averages import Boundary, accumulation_dtype
 from latentwave.mixers.channels import FirMixer
-from latentwave.mixers.levels import KernelInit, initial_kernels, short_kernel
 from latentwave.mixers.registry import register_mixer
+from latentwave.mixers.short_kernels import KernelInit, initial_kernels, short_kernel
 from latentwave.mixers.wavelet import WaveletMixer
 
 
