@@ -198,6 +198,17 @@ def test_a_change_that_keeps_size_and_time_is_seen(text_file, tmp_path, is_old, 
         prepare(config(text_file), tmp_path / "s")
 
 
+def test_a_folder_has_its_name_when_all_below_it_is_on_the_disk(tmp_path, monkeypatch):
+    forced = []
+    monkeypatch.setattr(os, "fsync", lambda number: forced.append(os.fstat(number).st_ino))
+    with whole_folder(tmp_path / "s") as partial:
+        (partial / "inner").mkdir()
+        (partial / "inner" / "file").write_text("x")
+    below = [tmp_path, *tmp_path.rglob("*")]
+    assert len(below) == 4
+    assert sorted(forced) == sorted(path.stat().st_ino for path in below)
+
+
 def test_a_folder_may_hold_a_broken_link(tmp_path):
     with whole_folder(tmp_path / "s") as partial:
         (partial / "link").symlink_to("nowhere")

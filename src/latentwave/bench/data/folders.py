@@ -36,12 +36,11 @@ def cache_folder() -> Path:
 
 @contextlib.contextmanager
 def whole_folder(folder: Path, final: Callable[[], Path] | None = None) -> Iterator[Path]:
-    """Give an empty folder to fill, which takes its real name only when its files are on the disk.
+    """Give an empty folder to fill, which takes its real name only when all is on the disk.
 
-    Those of sub-folders may still be under way. When the block raises it is removed. What a killed
-    process left is removed by the next call after a day. If another process has filled the real
-    folder meanwhile, that one stays. `final` gives the real name, beside `folder`, when all is
-    written; an OSError comes from the disk.
+    When the block raises it is removed. What a killed process left is removed by the next call
+    after a day. If another process has filled the real folder meanwhile, that one stays. `final`
+    gives the real name, beside `folder`, when all is written; an OSError comes from the disk.
     """
     parent = folder.parent
     parent.mkdir(parents=True, exist_ok=True)
@@ -50,9 +49,8 @@ def whole_folder(folder: Path, final: Callable[[], Path] | None = None) -> Itera
     partial.mkdir()
     try:
         yield partial
-        for file in partial.iterdir():
-            _force(file)
-        _force(partial)
+        for path in (*partial.rglob("*"), partial):
+            _force(path)
         target = folder if final is None else final()
         with contextlib.suppress(OSError):
             target.rmdir()  # refused unless empty
