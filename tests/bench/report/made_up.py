@@ -10,7 +10,6 @@ from latentwave.bench.comparison.results import Results
 from tests.bench.comparison.made_up import cost, evaluation, results_of
 
 STEPS = list(range(0, 501, 25))
-FLOPS_PER_STEP = 4096 * 7_565_312.0
 # Final loss, rate of fall, extra parameters, FLOPs per token and speed against the baseline.
 KINDS = {
     "none": (2.278, 90.0, 0, 1.0, 1.0),
@@ -20,16 +19,10 @@ KINDS = {
     "short_conv": (1.976, 85.0, 2560, 1.001, 0.94),
     "filterbank": (1.93, 70.0, 4800, 3.4, 0.31),
 }
-# Thirty contestants, as a comparison of options has them.
+# As many contestants as a comparison of options has.
 MANY = {
-    f"wavelet-option-{i}": (
-        1.86 + 0.013 * ((7 * i) % 25),
-        75.0 + i,
-        100 * i,
-        1 + 0.002 * i,
-        0.97 - 0.004 * i,
-    )
-    for i in range(24)
+    f"wavelet-option-{i}": (final, 75.0 + i, 100 * i, 1 + 0.002 * i, 0.97 - 0.004 * i)
+    for i, final in enumerate(1.86 + 0.013 * ((7 * i) % 25) for i in range(24))
 }
 
 
@@ -48,7 +41,7 @@ def drawn(chart):
 
 
 def typed(values):
-    """The values of a results.json as the report is given them."""
+    """The values of a results.json as the report receives them."""
     return Results.model_validate_json(json.dumps(values))
 
 
@@ -56,13 +49,18 @@ def make_results(*arguments, **options):
     return typed(make_values(*arguments, **options))
 
 
-def make_values(names=("none", "wavelet"), seeds=(0, 1), finals=None):
-    """A comparison with these contestants; `finals` overrides final losses."""
-    return json.loads(_made_up(tuple(names), tuple(seeds), tuple((finals or {}).items())))
+def make_values(names=("none", "wavelet"), seeds=(0, 1), finals=None, timed=True):
+    """A comparison of these contestants; `finals` overrides final losses."""
+    values = json.loads(_made_up(tuple(names), tuple(seeds), tuple((finals or {}).items())))
+    if not timed:
+        for contestant in values["contestants"].values():
+            for point in contestant["curve"]:
+                point["seconds"] = None
+    return values
 
 
 def renamed(name):
-    """A comparison whose wavelet has another name."""
+    """A comparison whose wavelet has this name."""
     values = make_values()
     for named in (values["contestants"], values["clock"]["step_seconds"]):
         named[name] = named.pop("wavelet")
@@ -73,19 +71,11 @@ def renamed(name):
 def _made_up(names, seeds, finals):
     kinds = {name: (KINDS | MANY).get(name, KINDS["wavelet"]) for name in names}
     kinds |= {name: (final, *kinds[name][1:]) for name, final in finals if name in kinds}
-    curves = {
-        name: [
-            evaluation(
-                step,
-                [loss_at(step, final, rate, seed) for seed in seeds],
-                tokens=4096,
-                flops=flops,
-                seconds=0.19 / speed,
-            )
-            for step in STEPS
-        ]
-        for name, (final, rate, _, flops, speed) in kinds.items()
-    }
+    curves = {}
+    for name, (final, rate, _, flops, speed) in kinds.items():
+        spent = {"tokens": 4096, "flops": flops, "seconds": 0.19 / speed}
+        losses = {step: [loss_at(step, final, rate, seed) for seed in seeds] for step in STEPS}
+        curves[name] = [evaluation(step, each, **spent) for step, each in losses.items()]
     costs = {name: cost(flops, extra) for name, (_, _, extra, flops, _) in kinds.items()}
     step_seconds = {name: 1 / speed for name, (*_, speed) in kinds.items()}
     return results_of(curves, costs, step_seconds, seeds=list(seeds)).model_dump_json()

@@ -1,4 +1,4 @@
-"""Pages and figures as files: whole, alone, escaped, and the same each time."""
+"""Pages and figures as files: complete, self-contained, escaped, and reproducible."""
 
 import re
 from html.parser import HTMLParser
@@ -22,7 +22,7 @@ NASTY = '<script>alert(1)</script> $\\frac{1}$ & "--> <b'
 
 
 class Page(HTMLParser):
-    """What a browser would see: elements, attributes, text; nesting is checked on the way."""
+    """What a browser sees: elements, attributes, text. Parsing checks that elements nest."""
 
     def __init__(self, path):
         super().__init__()
@@ -96,7 +96,7 @@ def test_a_page_stands_alone_and_is_well_formed(page):
     used |= {t for _, _, v in page.attributes for t in re.findall(r"url\(#([^)]*)\)", v)}
     assert used <= set(ids)
     assert len(page.source) < 600_000
-    # Who cannot see the figures has their words; tables have heads; scrolled parts the focus.
+    # Figures are described, and tables have heads.
     figures = [v for t, k, v in page.attributes if k == "aria-label" and t == "div" and v]
     assert page.tags.count("figure") == page.tags.count("svg") <= len(figures)
     scopes = [value for tag, key, value in page.attributes if (tag, key) == ("th", "scope")]
@@ -117,15 +117,12 @@ def test_drawings_leave_their_colours_to_the_style_sheet(page):
 
 
 def test_the_page_says_what_was_measured_and_what_to_doubt(tmp_path):
-    values = make_values(seeds=(0, 1, 2))
+    values = make_values(seeds=(0, 1, 2), timed=False)
     values["clock"]["busy_cores"] = 3.0
     values["tuning"] = {
         name: {"losses": {"0.001": 2.0}, "chosen": 0.001, "at_end_of_grid": True, "num_steps": 9}
         for name in values["contestants"]
     }
-    for contestant in values["contestants"].values():
-        for point in contestant["curve"]:
-            point["seconds"] = None
     results = typed(values)
     page = page_of(results, tmp_path)
     for wanted in (

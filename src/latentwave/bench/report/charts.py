@@ -1,4 +1,4 @@
-"""Charts: functions that draw on matplotlib's axes, and what they share in looks."""
+"""What a chart is, and the colours, lines and dots that all charts share."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from latentwave.bench.training.progress import without_controls
 BASELINE_SLOT = -1
 Values = Sequence[float] | Real[np.ndarray, " n"]
 
-# By their names in the style sheet of the pages. The series are Okabe and Ito's colours, told
-# apart by every kind of colour vision, without their yellow, which is too pale for lines on white.
+# Keys are the names in the pages' style sheet. The series take Okabe and Ito's colours, which
+# colour-blind readers can tell apart, without the yellow: lines in it are too pale on white.
 COLOURS = {
     "paper": "#ffffff",
-    "white": "#fefefe",  # in the dark too
+    "white": "#fefefe",  # stays white in dark mode
     "ink": "#16191d",
     "muted": "#59616b",
     "rule": "#dfe3e8",
@@ -33,7 +33,7 @@ COLOURS = {
 }
 _NUM_SERIES_COLOURS = 6
 _DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)))
-_MARKS = "os^"
+_MARKERS = "os^"
 
 GREY: Any = {"color": COLOURS["muted"], "linewidth": 1.0, "alpha": 0.45, "zorder": 1.8}
 DASHED: Any = {"color": COLOURS["ink"], "linewidth": 0.9, "dashes": (4, 3), "zorder": 1.5}
@@ -41,28 +41,28 @@ DASHED: Any = {"color": COLOURS["ink"], "linewidth": 0.9, "dashes": (4, 3), "zor
 
 @dataclass(frozen=True)
 class Chart:
-    """One pair of axes, and what a page says of it."""
+    """One pair of axes, and what a page says about it."""
 
-    draw: Callable[[Axes], None]  # puts title, labels and everything else on them
-    alt: str = ""  # what is to be seen in words, for those who do not see it
-    caption: str = ""  # below it on a page
+    draw: Callable[[Axes], None]  # draws everything, title and labels included
+    alt: str = ""  # describes the chart to readers who cannot see it
+    caption: str = ""  # stands below it on a page
     width: float = 420.0  # in points, 72 to the inch
     height: float = 290.0  # in points, without a legend
 
 
 @dataclass(frozen=True)
 class ChartGrid:
-    """Charts that belong together: a section of a page, and one file for papers."""
+    """Charts that belong together: one section of a page, one file for papers."""
 
     name: str  # of the file
     title: str  # of the section
-    charts: Sequence[Chart]  # row by row; those of a row are as high, those of a column as wide
-    columns: int = 1  # of the file; a page has as many as there is room for
-    note: str = ""  # how to read them
+    charts: Sequence[Chart]  # row by row; a row shares its height, a column its width
+    columns: int = 1  # in the file; a page fits as many as it has room for
+    note: str = ""  # how to read the charts
 
 
 def shorten(name: str, longest: int = 20) -> str:
-    """A name on one line; its middle is cut out where a legend would need half of the figure.
+    """Put a name on one line, and cut its middle if a legend would take half the figure.
 
     Example:
         >>> shorten("learnable_wavelet-levels-3")
@@ -74,7 +74,7 @@ def shorten(name: str, longest: int = 20) -> str:
 
 
 def shorten_all(names: Iterable[str]) -> dict[str, str]:
-    """Names as `shorten` gives them; where that makes two alike, they stay whole.
+    """Map names to their `shorten` forms; names that would become equal stay whole.
 
     Example:
         >>> shorten_all(["learnable_wavelet-levels-3"])
@@ -91,31 +91,31 @@ def shorten_all(names: Iterable[str]) -> dict[str, str]:
 
 
 def colour(slot: int | None) -> str:
-    """The colour of a series: the baseline's is ink, the others go round; None: grey."""
+    """The colour of a series: ink for the baseline, grey for None; the others repeat in turn."""
     if slot is None:
         return COLOURS["muted"]
     return COLOURS["ink" if slot == BASELINE_SLOT else f"c{slot % _NUM_SERIES_COLOURS}"]
 
 
 def line(slot: int) -> Any:
-    """How matplotlib draws the line of a series; past the last colour lines are dashed."""
-    dash = _DASHES[_round(slot) % len(_DASHES)]
+    """Matplotlib's options for the line of a series; dashed once the colours are used up."""
+    dash = _DASHES[_palette_round(slot) % len(_DASHES)]
     style = {"color": colour(slot), "linewidth": 2.0, "linestyle": dash, "zorder": 3.0}
-    # Only the legend shows the mark: dots are drawn where they are wanted.
-    return style | ({"marker": _mark(slot), "markevery": []} if _round(slot) else {})
+    # Only the legend shows the marker: charts call `dots` where they want dots.
+    return style | ({"marker": _marker(slot), "markevery": []} if _palette_round(slot) else {})
 
 
-def _round(slot: int | None) -> int:
-    """How often the colours have been used up before a series."""
+def _palette_round(slot: int | None) -> int:
+    """How many times earlier series have used up all colours."""
     return max(slot or 0, 0) // _NUM_SERIES_COLOURS
 
 
-def _mark(slot: int | None) -> str:
-    return _MARKS[_round(slot) % len(_MARKS)]
+def _marker(slot: int | None) -> str:
+    return _MARKERS[_palette_round(slot) % len(_MARKERS)]
 
 
 def thin_line(slot: int) -> Any:
-    """The same for a single seed."""
+    """Matplotlib's options for the line of a single seed."""
     return {"color": colour(slot), "linewidth": 0.8, "alpha": 0.45, "zorder": 2.0}
 
 
@@ -128,18 +128,20 @@ def dots(
     hollow: bool = False,
     label: str | None = None,
 ) -> None:
-    """Draw a dot at each place, with a label in the legend; those of slot None are pale.
+    """Draw a dot at each place, pale for slot None, and name them in the legend by `label`.
 
-    Past the last colour dots are squares, then triangles.
+    Once the colours are used up, dots become squares, then triangles.
     """
-    inside, edge = COLOURS["paper"] if hollow else colour(slot), COLOURS["paper"]
-    style: Any = {"markerfacecolor": inside, "markeredgecolor": colour(slot) if hollow else edge}
+    face, edge = colour(slot), COLOURS["paper"]
+    if hollow:
+        face, edge = edge, face
+    style: Any = {"markerfacecolor": face, "markeredgecolor": edge, "label": label}
     alpha, size, layer = (0.45, 5.0, 2.8) if slot is None else (1.0, 6.0, 4.0)
-    axes.plot(x, y, _mark(slot), alpha=alpha, markersize=size, zorder=layer, label=label, **style)
+    axes.plot(x, y, _marker(slot), alpha=alpha, markersize=size, zorder=layer, **style)
 
 
 def bars(axes: Axes, x: Values, y: Values, ends: tuple[Values, Values], slot: int | None) -> None:
-    """Draw an upright interval through each place; none where an end is NaN."""
+    """Draw a vertical interval through each place, except where an end is NaN."""
     sizes = np.maximum(np.nan_to_num([np.subtract(y, ends[0]), np.subtract(ends[1], y)]), 0.0)
     style: Any = {"fmt": "none", "ecolor": colour(slot), "elinewidth": 1.2}
     alpha, layer = (0.45, 1.8) if slot is None else (0.8, 3.0)
@@ -148,19 +150,19 @@ def bars(axes: Axes, x: Values, y: Values, ends: tuple[Values, Values], slot: in
 
 def annotate(axes: Axes, x: Values, y: Values, texts: Sequence[str], slot: int | None) -> None:
     """Write a text beside each place."""
+    style: Any = {"xytext": (4, 4), "textcoords": "offset points", "fontsize": 10.0, "zorder": 6}
+    ink = COLOURS["muted" if slot is None else "ink"]
     for text, *place in zip(texts, x, y, strict=True):
-        style: Any = {"xytext": (4, 4), "textcoords": "offset points", "fontsize": 10.0}
-        ink = COLOURS["muted" if slot is None else "ink"]
-        axes.annotate(text, tuple(place), color=ink, zorder=6, **style)
+        axes.annotate(text, tuple(place), color=ink, **style)
 
 
 def band(axes: Axes, x: Values, low: Values, high: Values, slot: int) -> None:
-    """Shade what lies around a line."""
+    """Shade the range around a line."""
     axes.fill_between(x, low, high, color=colour(slot), alpha=0.15, linewidth=0, zorder=2)
 
 
 def log2_axis(axes: Axes, ticks: Mapping[float, str], low: float, high: float) -> None:
-    """Let x grow by powers of two from low to high, with ticks of these names."""
+    """Scale x by powers of two from low to high, and name its ticks."""
     axes.set_xscale("log", base=2)
     axes.set_xticks(list(ticks), list(ticks.values()))
     axes.set_xlim(low, high)
@@ -176,10 +178,10 @@ def heat_map(
     x: Float[np.ndarray, " T_1"] | None = None,
     unit: str | None = None,
 ) -> None:
-    """Draw values between low and high in the colours of a map of matplotlib, row 0 at the bottom.
+    """Draw values between low and high in one of matplotlib's colour maps, row 0 at the bottom.
 
-    `x` are the edges of columns, whose middles are otherwise 0, 1, …; with a unit the scale of
-    colours stands beside it.
+    `x` holds the edges of the columns; by default they are centred on 0, 1, … A unit adds the
+    colour bar.
     """
     axes.grid(visible=False)
     rows, columns = values.shape
@@ -191,7 +193,7 @@ def heat_map(
 
 
 def colour_bar(axes: Axes, image: Any, unit: str) -> None:
-    """Put the scale of colours beside a picture."""
+    """Put a colour bar beside an image."""
     figure: Any = axes.figure
     bar = figure.colorbar(image, ax=axes, pad=0.01, aspect=24, fraction=0.05)
     bar.set_label(unit)

@@ -1,8 +1,7 @@
-"""A comparison as tables, as a page, and in a terminal."""
+"""Reports a comparison: its tables, its page, and the summary in a terminal."""
 
 from __future__ import annotations
 
-import yaml
 from rich.console import Console
 
 from latentwave.bench.comparison.results import ContestantResults, Results
@@ -22,7 +21,7 @@ from latentwave.bench.report.formats import (
     speedup_cell,
 )
 from latentwave.bench.report.headline import baseline_first, cautions, seeds_caution, write_headline
-from latentwave.bench.report.page import Page, Section, Table, make_table, print_table
+from latentwave.bench.report.page import Page, Section, Table, make_table, print_table, recipe_part
 from latentwave.bench.training import BASELINE
 
 _BUDGETS = {
@@ -36,8 +35,7 @@ _METHOD = (
     "in seconds, interpolated between evaluations. Runs are paired: with the same seed, every "
     "contestant starts from the same backbone weights and reads the same batches."
 )
-# By the column that each is about.
-_COSTS = {
+_COST_NOTES = {  # by the column that each explains
     "decoding\nFLOPs": "Decoding FLOPs: of one more token, a full context in the cache.",
     "training\nmemory": "Training memory: tensors that live at once in a forward and a backward "
     "pass over one item, without the optimizer’s moments.",
@@ -46,7 +44,7 @@ _COSTS = {
 
 
 def print_summary(results: Results, console: Console) -> None:
-    """Print headline, cautions and tables; a narrow terminal gets each table in parts."""
+    """Print headline, cautions and tables, and split tables that are too wide for the terminal."""
     headline = write_headline(results)
     console.print()
     console.print(headline.lead, style="bold")
@@ -59,12 +57,13 @@ def print_summary(results: Results, console: Console) -> None:
 
 
 def comparison_page(results: Results) -> Page:
-    """Finding, tables, figures, method, and how to run it again."""
+    """Build the page: finding, tables, figures, method, and how to run it again."""
     headline = write_headline(results)
     mixers = [
-        f"{name}: {added}" for name, own in results.contestants.items() if (added := what(own))
+        f"{name}: {added}"
+        for name, contestant in results.contestants.items()
+        if (added := additions(contestant))
     ]
-    recipe = yaml.safe_dump(results.recipe, sort_keys=False, allow_unicode=True)
     search = Section(title="Search for learning rates", table=tuning_table(results), unfolded=True)
     sections = [
         Section(
@@ -86,7 +85,7 @@ def comparison_page(results: Results) -> Page:
             title="Run it again",
             code=results.command,
             facts=_facts(results),
-            parts=[Section(title="Recipe", code=recipe)],
+            parts=[recipe_part(results.recipe)],
         ),
     ]
     return Page(
@@ -98,21 +97,20 @@ def comparison_page(results: Results) -> Page:
     )
 
 
-def what(own: ContestantResults) -> str:
+def additions(contestant: ContestantResults) -> str:
     """What a contestant adds to the backbone and changes in it."""
     parts = []
-    for mixer in own.mixers:
-        options = {key: value for key, value in mixer.options.items() if value is not None}
-        parts += [mixer.kind, in_words(options)]
+    for mixer in contestant.mixers:
+        parts += [mixer.kind, in_words(mixer.options)]
         if mixer.points:
             parts.append(f"at {', '.join(mixer.points)}")
         if mixer.placement not in (None, "between"):
             parts.append(f"placement {in_words(mixer.placement)}")
-    return ", ".join(filter(None, [*parts, in_words(own.backbone)]))
+    return ", ".join(filter(None, [*parts, in_words(contestant.backbone)]))
 
 
 def budget_in_words(results: Results) -> str:
-    """What all contestants spend the same of, and where the seconds come from."""
+    """Say which budget all contestants share, and how seconds were measured."""
     words = f"Every contestant trains for as many steps {_BUDGETS[results.budget]}. "
     clock = results.clock
     if clock is None:
@@ -127,33 +125,33 @@ def budget_in_words(results: Results) -> str:
 
 
 def _facts(results: Results) -> dict[str, str]:
-    """Where and on what it ran; what was not recorded is left out."""
+    """Describe data, seeds and machine, without what was not recorded."""
     corpus = results.corpus.model_dump()
     sha256, provenance = corpus.pop("sha256"), corpus.pop("provenance")
     files = provenance.pop("sources")
     facts = {
         "Corpus": corpus,
         "Corpus SHA-256": sha256,
-        "Corpus files": files or None,
+        "Corpus files": files,
         "Corpus provenance": provenance,
         "Seeds": ", ".join(map(str, results.seeds)),
     }
-    known = {label: in_words(value) for label, value in facts.items() if value is not None}
+    known = {label: in_words(value) for label, value in facts.items() if value}
     return known | labelled(results.environment.model_dump())
 
 
 def summary_table(results: Results) -> Table:
-    """The comparison as strings, one row per contestant, the baseline first.
+    """Tabulate a comparison, one row per contestant, the baseline first.
 
-    Final validation loss in nats per token or document, the accuracy or mean average precision of
-    classifiers, bits per character, byte, sample or event, parameters with the mixers' share, FLOPs
-    per token, tokens per second, and over the contestant's baseline the gain in final loss and the
-    speed-ups in steps, FLOPs and seconds.
+    Columns: final validation loss in nats per token or document; accuracy or mean average precision
+    of classifiers; bits per character, byte, sample or event; parameters and the mixers' share;
+    FLOPs per token; tokens per second; and against the contestant's baseline, the gain in final
+    loss and the speed-ups in steps, FLOPs and seconds.
     """
     plain = results.contestants[BASELINE].bits_per
-    bits = list(plain)
+    units = list(plain)
     if len({format_loss(each.mean) for each in plain.values()}) == 1:
-        bits = bits[:1]  # a byte that is a character needs no column of its own
+        units = units[:1]  # where every character is a byte, one column says it
     rows = []
     for name, own in baseline_first(results).items():
         is_baseline = name in (BASELINE, own.baseline)
@@ -164,7 +162,7 @@ def summary_table(results: Results) -> Table:
         }
         for metric, words in results.metrics.items():
             row[f"{words}\n{results.metrics_split or ''}"] = loss_cell(own.metrics[metric])
-        for unit in bits:
+        for unit in units:
             head = f"bits\n/{unit.replace('character', 'char')}"
             row[head] = format_loss(own.bits_per[unit].mean)
         share = f"({format_share(own.num_mixer_parameters / own.num_parameters)})"
@@ -196,11 +194,10 @@ def summary_table(results: Results) -> Table:
 
 
 def cost_table(results: Results) -> Table:
-    """Costs as strings, one row per contestant, the baseline first.
+    """Tabulate costs, one row per contestant, the baseline first, without unmeasured columns.
 
-    FLOPs per token in decoding, the duration of a step with the shortest and the longest that was
-    timed, memory, and with what learning rate and for how many steps each was trained. A column
-    that no contestant has is left out.
+    Columns: FLOPs per decoded token; duration of a step, its median and range; memory; learning
+    rate; and number of training steps.
     """
     rows = []
     for name, own in baseline_first(results).items():
@@ -220,16 +217,17 @@ def cost_table(results: Results) -> Table:
         row["learning\nrate"] = f"{own.learning_rate:g}"
         row["steps"] = f"{own.num_steps:,}"
         rows.append(row)
-    return make_table(rows, " ".join(words for head, words in _COSTS.items() if head in rows[0]))
+    notes = [words for head, words in _COST_NOTES.items() if head in rows[0]]
+    return make_table(rows, " ".join(notes))
 
 
 def tuning_table(results: Results) -> Table:
-    """Final losses of the search for learning rates, one column per rate."""
+    """Tabulate the search for learning rates: final losses, one column per rate."""
     rates = sorted({rate for own in results.tuning.values() for rate in own.losses}, key=float)
     rows = []
     for name, own in results.tuning.items():
-        row: Row = {}
-        row["contestant"] = Cell(name, "chosen at an end of the grid" * own.at_end_of_grid)
+        note = "chosen at an end of the grid" if own.at_end_of_grid else ""
+        row: Row = {"contestant": Cell(name, note)}
         for rate in rates:
             diverged = rate in own.losses and own.losses[rate] is None
             loss = "diverged" if diverged else format_loss(own.losses.get(rate))

@@ -1,4 +1,4 @@
-"""The figures of a comparison: loss curves, gains while training, losses against their price."""
+"""Draws a comparison: loss curves, gains during training, final losses against their price."""
 
 from __future__ import annotations
 
@@ -8,20 +8,8 @@ from matplotlib.axes import Axes
 
 from latentwave.bench.comparison import first_crossing
 from latentwave.bench.comparison.results import MEASURES, ContestantResults, Estimate, Results
-from latentwave.bench.report.charts import (
-    BASELINE_SLOT,
-    DASHED,
-    GREY,
-    Chart,
-    ChartGrid,
-    annotate,
-    band,
-    bars,
-    dots,
-    line,
-    shorten_all,
-    thin_line,
-)
+from latentwave.bench.report import charts
+from latentwave.bench.report.charts import Chart, ChartGrid
 from latentwave.bench.report.formats import format_loss, gain_cell
 from latentwave.bench.report.headline import baseline_first, slots
 from latentwave.bench.training import BASELINE
@@ -32,13 +20,13 @@ _LABELS = {
     "flops": "FLOPs of training",
     "seconds": "training time [s]",
 }
-_START = 0.12  # of the axis: the steep start of a run would press everything else flat
-_FEW_TIMES = 2.5  # how many times the least the most may be on a linear axis
+_START = 0.12  # share of the axis; the steep start of a run would flatten everything else
+_LINEAR_RANGE = 2.5  # a larger ratio of highest to lowest price takes a logarithmic axis
 Points = Float[np.ndarray, "_ _"]
 
 
 def comparison_charts(results: Results) -> list[ChartGrid]:
-    """`loss`, `gap` and `pareto`; what was not measured is left out.
+    """`loss`, `gap` and `pareto`, as far as they were measured.
 
     Validation loss against each measure, the gain over the baseline against tokens, and final
     losses against what a whole run spent.
@@ -78,48 +66,48 @@ def comparison_charts(results: Results) -> list[ChartGrid]:
 
 
 def loss_chart(results: Results, measure: str) -> Chart | None:
-    """Validation loss against "steps", "flops" or "seconds"; None where that was not measured."""
-    contestants, places = baseline_first(results), slots(results)
-    labels = shorten_all(contestants)
+    """Validation loss against "steps", "flops" or "seconds"; None if that was not measured."""
+    contestants, slot_of = baseline_first(results), slots(results)
+    labels = charts.shorten_all(contestants)
     curves = {name: _curve(own, measure) for name, own in contestants.items()}
     curves = {name: points for name, points in curves.items() if len(points)}
-    extent = max((c[-1, 0] for name, c in curves.items() if places[name] is not None), default=0)
+    extent = max((c[-1, 0] for name, c in curves.items() if slot_of[name] is not None), default=0)
     target = contestants[BASELINE].final_loss.mean
     if extent <= 0:
         return None
 
     def draw(axes: Axes) -> None:
         for name, points in curves.items():
-            own, slot, (x, loss) = contestants[name], places[name], points.T[:2]
+            own, slot, (x, loss) = contestants[name], slot_of[name], points.T[:2]
             if slot is None:
-                axes.plot(x, loss, **GREY)
+                axes.plot(x, loss, **charts.GREY)
                 continue
             if len(results.seeds) > 1:
-                axes.plot(x, points[:, 2:], **thin_line(slot))
+                axes.plot(x, points[:, 2:], **charts.thin_line(slot))
             label = f"{labels[name]} {format_loss(own.final_loss.mean)}"
-            axes.plot(x, loss, **line(slot), label=label)
-            # The dashed line is the plain baseline's: what has another one has no place on it.
+            axes.plot(x, loss, **charts.line(slot), label=label)
+            # The dashed line is the plain baseline's; contestants with another one never meet it.
             if target is not None and own.reached and own.baseline == BASELINE != name:
                 crossing = first_crossing(loss.tolist(), x.tolist(), target)
                 if crossing is not None:
-                    dots(axes, [crossing], [target], slot)
+                    charts.dots(axes, [crossing], [target], slot)
         if target is not None:
-            axes.axhline(target, **DASHED)
+            axes.axhline(target, **charts.DASHED)
         window = _loss_window(list(curves.values()), extent, target)
         axes.set(xlabel=_LABELS[measure], xlim=(0.0, extent), ylim=window)
         axes.set_title(f"validation loss [nats per {results.loss_unit}]")
 
-    return Chart(draw, f"Validation loss against {_LABELS[measure]}.", caption=_grey(places))
+    alt = f"Validation loss against {_LABELS[measure]}."
+    return Chart(draw, alt, caption=_grey_caption(slot_of))
 
 
 def gap_chart(results: Results) -> Chart | None:
-    """How far contestants are ahead of their baselines at equal tokens: does a gain last?
+    """Gains over the baselines at equal tokens, which show whether a gain lasts.
 
-    Losses are paired seed by seed. Between two evaluations the baseline's loss is taken to lie on
-    a straight line; tokens that the baseline was not trained on are left out. None where there is
-    nothing to compare.
+    Losses are paired by seed. The baseline's are interpolated linearly between evaluations, within
+    the tokens that it was trained on. None if there is nothing to compare.
     """
-    places, labels = slots(results), shorten_all(results.contestants)
+    slot_of, labels = slots(results), charts.shorten_all(results.contestants)
     gains = {}
     for name in results.others:
         own, baseline = results.contestants[name], results.baseline_of(name)
@@ -138,31 +126,31 @@ def gap_chart(results: Results) -> Chart | None:
     def draw(axes: Axes) -> None:
         values = [0.0]
         for name, (tokens, gain) in gains.items():
-            slot, mean = places[name], gain.mean(axis=0)
+            slot, mean = slot_of[name], gain.mean(axis=0)
             values += mean.tolist()
             if slot is None:
-                axes.plot(tokens, mean, **GREY)
+                axes.plot(tokens, mean, **charts.GREY)
                 continue
-            late = tokens >= min(_START * extent, tokens[-1])  # early on, seeds lie far apart
+            late = tokens >= min(_START * extent, tokens[-1])  # seeds differ widely before
             values += gain[:, late].ravel().tolist()
-            band(axes, tokens, gain.min(axis=0), gain.max(axis=0), slot)
-            ended = results.contestants[name].gain.mean is not None  # else a run diverged
-            label = f"{labels[name]} {gain_cell(Estimate(mean=mean[-1] if ended else None))}"
-            axes.plot(tokens, mean, **line(slot), label=label)
-        axes.axhline(0.0, **DASHED)
+            charts.band(axes, tokens, gain.min(axis=0), gain.max(axis=0), slot)
+            diverged = results.contestants[name].gain.mean is None
+            label = f"{labels[name]} {gain_cell(Estimate(mean=None if diverged else mean[-1]))}"
+            axes.plot(tokens, mean, **charts.line(slot), label=label)
+        axes.axhline(0.0, **charts.DASHED)
         margin = 0.04 * (max(values) - min(values)) or 0.01
         window = min(values) - margin, max(values) + margin
         axes.set(xlabel=_LABELS["tokens"], xlim=(0.0, extent), ylim=window)
         axes.set_title(f"gain over the baseline [nats per {results.loss_unit}]")
 
     alt = "Gain in validation loss against tokens trained on."
-    return Chart(draw, alt, caption=_grey(places), width=480.0, height=320.0)
+    return Chart(draw, alt, caption=_grey_caption(slot_of), width=480.0, height=320.0)
 
 
 def pareto_chart(results: Results, measure: str) -> Chart | None:
     """Final losses against the "flops" or "seconds" of whole runs; None for fewer than two."""
-    contestants, places = baseline_first(results), slots(results)
-    labels = shorten_all(contestants)
+    contestants, slot_of = baseline_first(results), slots(results)
+    labels = charts.shorten_all(contestants)
     found: dict[str, tuple[float, float]] = {
         name: (price, own.final_loss.mean)
         for name, own in contestants.items()
@@ -177,31 +165,30 @@ def pareto_chart(results: Results, measure: str) -> Chart | None:
     least, most = found[front[0]][0], max(price for price, _ in found.values())
 
     def draw(axes: Axes) -> None:
-        # A staircase: down to a loss where it is paid for.
         stairs = np.array([found[name] for name in front]).T
-        axes.step(*stairs, where="post", **thin_line(BASELINE_SLOT))
+        axes.step(*stairs, where="post", **charts.thin_line(charts.BASELINE_SLOT))
         for name, (price, loss) in found.items():
-            slot, x, y = places[name], [price], [loss]
+            slot, x, y = slot_of[name], [price], [loss]
             if interval := contestants[name].final_loss.interval:
-                bars(axes, x, y, ([interval[0]], [interval[1]]), slot)
-            dots(axes, x, y, slot, label=None if slot is None else labels[name])
-            if slot is None and name in front:  # no legend names it
-                annotate(axes, x, y, [labels[name]], slot)
-        # Never so near that a difference of next to nothing looks large.
+                charts.bars(axes, x, y, ([interval[0]], [interval[1]]), slot)
+            charts.dots(axes, x, y, slot, label=None if slot is None else labels[name])
+            if slot is None and name in front:  # the legend does not name it
+                charts.annotate(axes, x, y, [labels[name]], slot)
+        # Wide enough that tiny differences do not look large.
         margin = max(0.08 * (most - least), 0.05 * most)
         axes.set_xlim(least - margin, most + margin)
-        if most > _FEW_TIMES * least:
+        if most > _LINEAR_RANGE * least:
             axes.set_xscale("log")
             axes.set_xlim(least * (least / most) ** 0.1, most * (most / least) ** 0.1)
         title = f"final validation loss [nats per {results.loss_unit}]"
         axes.set(title=title, xlabel=_LABELS[measure])
 
     alt = f"Final validation loss against {_LABELS[measure]}; nothing beats {', '.join(front)}."
-    return Chart(draw, alt, caption=_grey(places))
+    return Chart(draw, alt, caption=_grey_caption(slot_of))
 
 
 def _loss_window(curves: list[Points], extent: float, target: float | None) -> tuple[float, float]:
-    """The losses worth showing: from the lowest to the highest after the steep start."""
+    """The range of losses to show: from the lowest to the highest after the steep start."""
     losses = np.concatenate([curve[:, 1:].ravel() for curve in curves])
     low, top = float(losses.min()), float(losses.max())
     high = max(float(np.interp(_START * extent, c[:, 0], c[:, 1])) for c in curves)
@@ -214,7 +201,7 @@ def _loss_window(curves: list[Points], extent: float, target: float | None) -> t
 
 
 def _curve(own: ContestantResults, measure: str) -> Points:
-    """What was spent, the mean loss and that of each seed, where all seeds have one."""
+    """A row for each evaluation with losses of all seeds: amount spent, mean loss, loss by seed."""
     rows = [
         (spent, point.loss, *point.losses)
         for point in own.curve
@@ -223,6 +210,6 @@ def _curve(own: ContestantResults, measure: str) -> Points:
     return np.array(rows, dtype=float).reshape(-1, 2 + len(own.curve[-1].losses))
 
 
-def _grey(places: dict[str, int | None]) -> str:
-    num_grey = list(places.values()).count(None)
+def _grey_caption(slot_of: dict[str, int | None]) -> str:
+    num_grey = list(slot_of.values()).count(None)
     return f"Grey: {num_grey} others, which the table names." if num_grey else ""

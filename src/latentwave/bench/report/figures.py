@@ -1,4 +1,4 @@
-"""Charts drawn: grids as files, single ones as SVG inside a page."""
+"""Draws charts with matplotlib: grids into files, single charts as SVG inside a page."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from latentwave.bench.report.formats import format_count
 
 _LEGEND_LINE = 19.0  # points
 _STYLE: Any = {
-    "text.parse_math": False,  # names may have $ in them
-    "font.family": ["DejaVu Sans"],  # comes with matplotlib; pages have a font of their own
-    "svg.fonttype": "none",  # text stays text
+    "text.parse_math": False,  # names may contain $
+    "font.family": ["DejaVu Sans"],  # part of matplotlib; pages replace it by their own font
+    "svg.fonttype": "none",  # keep text as text
     "agg.path.chunksize": 20_000,  # long recordings
     "figure.facecolor": COLOURS["paper"],
     "axes.facecolor": "none",
@@ -62,7 +62,7 @@ _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 
 
 def draw(charts: Sequence[Chart], columns: int = 1) -> Figure:
-    """Draw charts row by row, with one legend for all; tied to no window and no global state."""
+    """Draw charts row by row with one common legend, without pyplot's global state."""
     widths = [chart.width for chart in charts[:columns]]
     heights = [chart.height for chart in charts[::columns]]
     with mpl.rc_context(_STYLE):
@@ -71,7 +71,7 @@ def draw(charts: Sequence[Chart], columns: int = 1) -> Figure:
         grid: Any = figure.subplots(
             len(heights), columns, squeeze=False, width_ratios=widths, height_ratios=heights
         )
-        entries: dict[str, Any] = {}  # a line for each name, as it is drawn first
+        entries: dict[str, Any] = {}  # the first line drawn under each name
         for axes, chart in itertools.zip_longest(grid.flat, charts):
             if chart is None:
                 axes.set_visible(False)
@@ -91,7 +91,7 @@ def draw(charts: Sequence[Chart], columns: int = 1) -> Figure:
 
 
 def _set_ticks(axes: Axes) -> None:
-    """Few round numbers where a chart names no ticks of its own."""
+    """Use a few round numbers, unless a chart has set its ticks."""
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_minor_locator(NullLocator())
         if isinstance(axis.get_major_locator(), FixedLocator):
@@ -100,14 +100,14 @@ def _set_ticks(axes: Axes) -> None:
         if axis.get_scale() == "log":
             places = LogLocator(subs=(1, 2, 5), numticks=8)
         axis.set_major_locator(places)
-        axis.set_major_formatter(_number)
+        axis.set_major_formatter(_tick_label)
 
 
-def _number(value: float, _: object = None) -> str:
-    """A tick.
+def _tick_label(value: float, _: object = None) -> str:
+    """Format the number at a tick.
 
     Example:
-        >>> [_number(value) for value in (-0.25, 12000.0, 1.5e6)]
+        >>> [_tick_label(value) for value in (-0.25, 12000.0, 1.5e6)]
         ['−0.25', '12,000', '1.5 M']
     """
     text = f"{value:,.6g}" if abs(value) < 1e5 else format_count(value)
@@ -115,43 +115,43 @@ def _number(value: float, _: object = None) -> str:
 
 
 def write_grid(grid: ChartGrid, folder: Path, *, svg: bool = False) -> list[Path]:
-    """Write a grid as `NAME.png`, and as `NAME.svg` if wanted; the same grid, the same bytes."""
+    """Write a grid as `NAME.png`, and as `NAME.svg` on request, with the same bytes each time."""
     figure = draw(grid.charts, grid.columns)
-    paths = [folder / f"{grid.name}.{kind}" for kind in (["png", "svg"] if svg else ["png"])]
-    with _drawn(grid.name):
-        for path in paths:
-            options = {"dpi": 180} if path.suffix == ".png" else {"metadata": {"Date": None}}
-            figure.savefig(path, **options)
+    paths = [folder / f"{grid.name}.png"]
+    with _reproducible(grid.name):
+        figure.savefig(paths[0], dpi=180)
+        if svg:
+            paths.append(paths[0].with_suffix(".svg"))
+            figure.savefig(paths[1], metadata={"Date": None})
     return paths
 
 
 def inline_svg(chart: Chart, name: str) -> str:
-    """A chart as an SVG element, with no address, no script, and no id that another chart has.
+    """Draw a chart as an SVG element without addresses, scripts or ids of other charts.
 
-    The colours are those of `COLOURS`; the pages' style sheet replaces them in the dark. The name
-    is unique in the page.
+    Colours are those of `COLOURS`, which the pages' style sheet replaces in dark mode. The name
+    must be unique in the page.
     """
     buffer = io.BytesIO()
-    with _drawn(name):
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        draw([chart]).savefig(buffer, format="svg", metadata=nothing, transparent=True)
-    for prefix, address in (("", _SVG), ("xlink", _XLINK)):
-        ElementTree.register_namespace(prefix, address)
+    with _reproducible(name):
+        no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        draw([chart]).savefig(buffer, format="svg", metadata=no_metadata, transparent=True)
+    ElementTree.register_namespace("", _SVG)
+    ElementTree.register_namespace("xlink", _XLINK)
     root = ElementTree.fromstring(buffer.getvalue())  # noqa: S314 - written by matplotlib
     for group in root.iter(f"{{{_SVG}}}g"):
-        group.attrib.pop("id", None)  # matplotlib counts them anew in every file
+        group.attrib.pop("id", None)  # matplotlib starts counting again in every file
     view = root.get("viewBox", "")
     root.attrib.clear()
     root.attrib |= {"viewBox": view, "aria-hidden": "true", "focusable": "false"}
     text = ElementTree.tostring(root, encoding="unicode")
-    for prefix, address in (("", _SVG), (":xlink", _XLINK)):  # HTML knows them
-        text = text.replace(f' xmlns{prefix}="{address}"', "")
-    return text
+    # HTML knows both name spaces.
+    return text.replace(f' xmlns="{_SVG}"', "").replace(f' xmlns:xlink="{_XLINK}"', "")
 
 
 @contextlib.contextmanager
-def _drawn(salt: str) -> Iterator[None]:
-    """The same bytes each time; signs that the font of a file lacks are boxes there."""
+def _reproducible(salt: str) -> Iterator[None]:
+    """Make files reproducible; characters that the font does not have become boxes, silently."""
     with warnings.catch_warnings(), mpl.rc_context(_STYLE | {"svg.hashsalt": salt}):
         warnings.filterwarnings("ignore", "Glyph .*missing from")
         yield

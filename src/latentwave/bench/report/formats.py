@@ -1,4 +1,4 @@
-"""Numbers as people read them: 1.21 M, 0.28 %, 1.9× [1.7, 2.1]."""
+"""Formats numbers and recorded values for readers: 1.21 M, 0.28 %, 1.9× [1.7, 2.1]."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MEASURE_WORDS = {"steps": "steps", "flops": "FLOPs", "seconds": "seconds"}
 
 @dataclass(frozen=True)
 class Cell:
-    """One value and what stands with it in smaller type."""
+    """One value of a table, and a note in smaller type."""
 
     value: str
     note: str = ""
@@ -24,11 +24,16 @@ class Cell:
 
 
 Row = dict[str, str | Cell]
-"""A row of a table by the heads of its columns."""
+"""A row of a table, keyed by column head."""
+
+
+def format_number(value: float, spec: str) -> str:
+    """A number in Python's format `spec`, with a true minus sign."""
+    return f"{value:{spec}}".replace("-", "−")
 
 
 def format_count(value: float | None) -> str:
-    """A count or a rate with three digits and an SI prefix; a dash where not measured.
+    """A count or a rate to three digits, with an SI prefix; a dash if it was not measured.
 
     Example:
         >>> [format_count(n) for n in (830, 1_214_592, 999_999, 7.4e6, 2.5e19, None)]
@@ -44,7 +49,7 @@ def format_count(value: float | None) -> str:
 
 
 def format_share(fraction: float) -> str:
-    """A fraction in percent, to two digits.
+    """A fraction as a percentage, to two digits.
 
     Example:
         >>> [format_share(f) for f in (0.0, 0.00005, 0.0028, 0.1234, 1.5)]
@@ -60,12 +65,12 @@ def format_loss(value: float | None) -> str:
 
 
 def loss_cell(value: Estimate) -> Cell:
-    """A mean with its interval, such as 1.892 and 1.881–1.904."""
+    """A mean and its interval: 1.892 and 1.881–1.904."""
     return Cell(format_loss(value.mean), "–".join(map(format_loss, value.interval or ())))
 
 
 def speedup_cell(value: Estimate) -> Cell:
-    """A speed-up and its interval, with two decimals where it is near 1 and matters.
+    """A speed-up and its interval, to two decimals near 1, where they matter.
 
     Example:
         >>> [str(speedup_cell(Estimate(mean=mean))) for mean in (1.043, 1.93, 12.4, None)]
@@ -81,7 +86,7 @@ def speedup_cell(value: Estimate) -> Cell:
 
 
 def gain_cell(value: Estimate) -> Cell:
-    """A difference of losses with its sign, and its interval.
+    """A signed difference of losses and its interval.
 
     Example:
         >>> str(gain_cell(Estimate(mean=0.0213, low=-0.0004, high=0.04)))
@@ -94,12 +99,12 @@ def gain_cell(value: Estimate) -> Cell:
 
 
 def in_brackets(ends: Sequence[str]) -> str:
-    """The ends of an interval; nothing where there is none."""
+    """The ends of an interval, or nothing if there is none."""
     return f"[{', '.join(ends)}]" if ends else ""
 
 
 def _signed(value: float) -> str:
-    text = f"{value:+.3f}".replace("-", "−")
+    text = format_number(value, "+.3f")
     return text[1:] if text[1:] == "0.000" else text
 
 
@@ -115,14 +120,14 @@ def format_bytes(value: float) -> str:
 
 
 def join_words(parts: Sequence[str]) -> str:
-    """A list as in a sentence: a, b and c."""
+    """Join words as in a sentence: a, b and c."""
     return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
 
 
 def in_words(value: object) -> str:
-    """A value out of a recipe or a record, for people: neither Python nor JSON.
+    """A value of a recipe or a record in plain words, neither Python nor JSON.
 
-    Of a mapping what is null or empty is left out: the default holds, which is not "none".
+    Null and empty values of a mapping are left out: they stand for a default, not for "none".
 
     Example:
         >>> in_words({"kind": "ema", "points": ["qkv", "mlp"], "options": {"bias": False}})
@@ -133,11 +138,11 @@ def in_words(value: object) -> str:
         'name a.txt, num_bytes 12; name b.txt, num_bytes 9'
     """
     if isinstance(value, Mapping):
-        told = {key: each for key, each in value.items() if each not in (None, {}, [], ())}
-        return ", ".join(f"{key} {_inner(each)}".rstrip() for key, each in told.items())
+        items = [(key, each) for key, each in value.items() if each not in (None, {}, [], ())]
+        return ", ".join(f"{key} {_nested(each)}".rstrip() for key, each in items)
     if isinstance(value, list | tuple):
-        apart = "; " if any(isinstance(each, Mapping) for each in value) else ", "
-        return apart.join(in_words(each) for each in value)
+        separator = "; " if any(isinstance(each, Mapping) for each in value) else ", "
+        return separator.join(map(in_words, value))
     if value is None or isinstance(value, bool):
         return {None: "none", True: "yes", False: "no"}[value]
     if isinstance(value, int):
@@ -146,7 +151,7 @@ def in_words(value: object) -> str:
 
 
 def labelled(record: Mapping[str, object]) -> dict[str, str]:
-    """A record as labels and values for people; what was not recorded is left out.
+    """Turn a record into labels and values for readers, without what was not recorded.
 
     Example:
         >>> labelled({"cpu": "EPYC", "num_processes": 2, "commit": None})
@@ -159,6 +164,6 @@ def labelled(record: Mapping[str, object]) -> dict[str, str]:
     }
 
 
-def _inner(value: object) -> str:
-    nested = isinstance(value, Mapping | list | tuple) and value
-    return f"({in_words(value)})" if nested else in_words(value)
+def _nested(value: object) -> str:
+    words = in_words(value)
+    return f"({words})" if isinstance(value, Mapping | list | tuple) else words

@@ -1,9 +1,9 @@
-"""What a comparison found and what to doubt, in sentences that hold when the mixer loses too."""
+"""Says in sentences what a comparison found and what to doubt, also when the mixer loses."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from latentwave.bench.comparison import compare_contestants, highest_coverage, seeds_needed
 from latentwave.bench.comparison.results import ContestantResults, Estimate, Results
@@ -19,25 +19,26 @@ from latentwave.bench.report.formats import (
 from latentwave.bench.training import BASELINE
 
 _MOST_BUSY_CORES = 0.25
-_MOST_NAMED = 5  # of contestants that cannot be told from the best
-_MOST_IN_COLOUR, _BEST_IN_COLOUR = 8, 5  # the latter where there are more, beside the baseline
+_MOST_NAMED = 5  # contestants that cannot be told from the best
+_MOST_IN_COLOUR = 8  # contestants beside the baseline; of more, only the best are in colour
+_BEST_IN_COLOUR = 5
 
 
 def baseline_first(results: Results) -> dict[str, ContestantResults]:
-    """All contestants, the plain baseline before the others."""
+    """All contestants, the plain baseline first."""
     return {name: results.contestants[name] for name in (BASELINE, *results.others)}
 
 
 def candidates(results: Results) -> list[str]:
-    """The contestants that a finding can be about: not those that others are measured against."""
+    """The contestants that a finding can be about: those that are nobody's baseline."""
     baselines = {own.baseline for own in results.contestants.values()}
     return [name for name in results.others if name not in baselines]
 
 
 def best(results: Results) -> str | None:
-    """The contestant with the largest speed-up in steps, among those that reach their baseline.
+    """The contestant with the largest speed-up in steps, or else with the lowest final loss.
 
-    If none reaches its baseline's final loss with every seed, the one with the lowest final loss.
+    The speed-up decides among those that reach their baseline's final loss with every seed.
     """
 
     def rank(name: str) -> tuple[bool, float, float]:
@@ -50,17 +51,19 @@ def best(results: Results) -> str | None:
 
 
 def slots(results: Results) -> dict[str, int | None]:
-    """The place of each contestant among those in colour; None for grey.
+    """The slot of each contestant among the series' colours; None for grey.
 
-    Up to eight contestants are all in colour; of more, the best one, what others are measured
-    against, and then those of the lowest final loss.
+    Up to eight contestants are all in colour. Of more, five are: the best one, then baselines, then
+    those with the lowest final loss.
     """
     names, subject, able = results.others, best(results), candidates(results)
-    chosen = sorted(names, key=lambda name: _final(results.contestants[name]))
-    chosen.sort(key=lambda name: (name != subject, name in able))
+    ranked = sorted(
+        names,
+        key=lambda name: (name != subject, name in able, _final(results.contestants[name])),
+    )
     if len(names) > _MOST_IN_COLOUR:
-        del chosen[_BEST_IN_COLOUR:]
-    colours = {name: slot for slot, name in enumerate(filter(chosen.__contains__, names))}
+        del ranked[_BEST_IN_COLOUR:]
+    colours = {name: slot for slot, name in enumerate(name for name in names if name in ranked)}
     return {BASELINE: BASELINE_SLOT} | {name: colours.get(name) for name in names}
 
 
@@ -68,16 +71,15 @@ def _final(own: ContestantResults) -> float:
     return math.inf if own.final_loss.mean is None else own.final_loss.mean
 
 
-@dataclass(frozen=True)
-class Headline:
+class Headline(NamedTuple):
     """The finding in words."""
 
-    lead: str  # the one sentence
+    lead: str  # one sentence
     details: str = ""  # all speed-ups and the final losses
 
 
 def write_headline(results: Results) -> Headline:
-    """Say what the `best` contestant bought; where seeds leave that open, words do too."""
+    """Say what the `best` contestant gained, and no more than the seeds can tell."""
     name = best(results)
     if name is None:
         return Headline("Only the baseline was trained: there is no speed-up.")
@@ -92,55 +94,49 @@ def write_headline(results: Results) -> Headline:
     return Headline(_lead(name, results), " ".join(filter(None, details)))
 
 
-def _who(subject: ContestantResults) -> str:
+def _baseline_name(subject: ContestantResults) -> str:
     return "the baseline" if subject.baseline == BASELINE else subject.baseline
 
 
 def _lead(name: str, results: Results) -> str:
     subject, num_others = results.contestants[name], len(candidates(results))
-    if reason := _why_no_speedup(name, results):
-        return f"There is no speed-up: {reason}."
-    mean, whose = subject.speedup.steps.mean, f"{_who(subject)}’s final loss"
-    target = f"{whose} of {format_loss(results.baseline_of(name).final_loss.mean)} nats"
-    if subject.reached and mean:
-        who = name if num_others == 1 else f"{name}, the quickest of {num_others} contestants,"
-        return f"{who} {_reached(subject, mean, whose)}."
+    baseline, end = _baseline_name(subject), results.baseline_of(name).final_loss.mean
+    mean, alone = subject.speedup.steps.mean, num_others == 1
+    if end is None:
+        return f"There is no speed-up: {baseline} diverged."
+    if subject.final_loss.mean is None:  # the others diverged too, or one of them would be best
+        who = name if alone else f"every one of {num_others} contestants"
+        return f"There is no speed-up: {who} diverged."
+    target = f"{baseline}’s final loss of {format_loss(end)} nats"
+    if subject.reached:
+        if not mean:
+            ends = f"{baseline} ends at {format_loss(end)} nats"
+            return f"There is no speed-up: {ends}, no lower than it began."
+        who = name if alone else f"{name}, the quickest of {num_others} contestants,"
+        return f"{who} {_reached(subject, mean, f'{baseline}’s final loss')}."
     if len(results.seeds) > 1 and mean is not None:
         return f"{name} does not reach {target} in every seed."
-    within = f" within {subject.curve[-1].steps:,} steps"
-    if num_others == 1:
-        return f"{name} does not reach {target}{within}."
-    return f"None of {num_others} contestants reaches {target}{within}; {name} comes closest."
-
-
-def _why_no_speedup(name: str, results: Results) -> str:
-    subject, num_others = results.contestants[name], len(candidates(results))
-    end = results.baseline_of(name).final_loss.mean
-    if end is None:
-        return f"{_who(subject)} diverged"
-    if subject.final_loss.mean is None:  # one that did not would be better
-        return f"{name if num_others == 1 else f'every one of {num_others} contestants'} diverged"
-    if subject.reached and not subject.speedup.steps.mean:
-        return f"{_who(subject)} ends at {format_loss(end)} nats, no lower than it began"
-    return ""
+    who = f"{name} does not reach" if alone else f"None of {num_others} contestants reaches"
+    closest = "" if alone else f"; {name} comes closest"
+    return f"{who} {target} within {subject.curve[-1].steps:,} steps{closest}."
 
 
 def _reached(subject: ContestantResults, mean: float, whose: str) -> str:
     steps, factor = subject.speedup.steps, speedup_cell(subject.speedup.steps)
-    if _holds(steps, 1) or (steps.interval is None and abs(mean - 1) < 0.05):
+    if _contains(steps, 1) or (steps.interval is None and abs(mean - 1) < 0.05):
         return f"reaches {whose} in about as many steps ({factor})"
-    if _holds(subject.gain, 0):
+    if _contains(subject.gain, 0):
         gain = gain_cell(subject.gain)
         ahead = f"{gain.value} nats {gain.note}"
         return f"cannot be told from its baseline: at the end it is ahead by {ahead}"
     if mean > 1:
         return f"reaches {whose} {factor.value} sooner in steps"
     slower = speedup_cell(Estimate(mean=1 / mean))
-    return f"needs {slower} as many steps as {_who(subject)} for {whose}"
+    return f"needs {slower} as many steps as {_baseline_name(subject)} for {whose}"
 
 
-def _holds(estimate: Estimate, value: float) -> bool:
-    """Whether there is an interval that holds the value."""
+def _contains(estimate: Estimate, value: float) -> bool:
+    """Whether there is an interval and it contains the value."""
     return estimate.interval is not None and estimate.interval[0] <= value <= estimate.interval[1]
 
 
@@ -149,7 +145,7 @@ def _not_told_apart(results: Results, name: str) -> str:
     equals = [
         other
         for other in candidates(results)
-        if other != name and _holds(compare_contestants(results, other, name), 0)
+        if other != name and _contains(compare_contestants(results, other, name), 0)
     ]
     if not equals:
         return ""
@@ -163,7 +159,8 @@ def _all_speedups(subject: ContestantResults) -> str:
     for measure, words in MEASURE_WORDS.items():
         value: Estimate = getattr(subject.speedup, measure)
         if value.mean is not None:
-            slower = f", slower than {_who(subject)}" if (value.high or value.mean) < 1 else ""
+            is_slower = (value.high or value.mean) < 1
+            slower = f", slower than {_baseline_name(subject)}" if is_slower else ""
             parts.append(f"{speedup_cell(value)} in {words}{slower}")
     where = "" if subject.reached else ", down to its own lowest loss where that is above"
     return f"Speed-up{where}: {join_words(parts)}." if parts else ""
@@ -174,7 +171,7 @@ def _final_losses(subject: ContestantResults, baseline: ContestantResults, unit:
     if MISSING in (mine, theirs):
         return "A final loss is missing: a run diverged or was not evaluated."
     gain = "" if subject.gain.interval is None else f" (gain {gain_cell(subject.gain)})"
-    return f"It ends at {mine} nats per {unit}, {_who(subject)} at {theirs}{gain}."
+    return f"It ends at {mine} nats per {unit}, {_baseline_name(subject)} at {theirs}{gain}."
 
 
 def _final_metrics(
@@ -184,12 +181,12 @@ def _final_metrics(
     parts = []
     for metric, words in results.metrics.items():
         mine, theirs = (format_loss(c.metrics[metric].mean) for c in (subject, baseline))
-        parts.append(f"its {split} {words} is {mine}, {_who(subject)}’s {theirs}")
+        parts.append(f"its {split} {words} is {mine}, {_baseline_name(subject)}’s {theirs}")
     return f"I{join_words(parts)[1:]}." if parts else ""
 
 
 def seeds_caution(num_seeds: int) -> str:
-    """What so few seeds can show; nothing where there are enough.
+    """Say what so few seeds can show, or nothing if there are enough.
 
     Example:
         >>> seeds_caution(3)
@@ -202,8 +199,8 @@ takes 6 seeds.'
     if num_seeds >= needed:
         return ""
     if num_seeds == 1:
-        what = "One seed: no interval, so what it shows may be luck; intervals of 95 % take"
-        return f"{what} {needed} seeds."
+        luck = "One seed: no interval, so what it shows may be luck"
+        return f"{luck}; intervals of 95 % take {needed} seeds."
     return (
         f"{num_seeds} seeds: these intervals hold the true value at most {share:.0f} % of the "
         f"time, not 95 %; that takes {needed} seeds."
@@ -211,9 +208,9 @@ takes 6 seeds.'
 
 
 def cautions(results: Results) -> list[str]:
-    """What else makes numbers of this comparison doubtful, a sentence each."""
+    """Other reasons to doubt the numbers of a comparison, one sentence each."""
     found = []
-    busy = None if results.clock is None else results.clock.busy_cores
+    busy = results.clock.busy_cores if results.clock else None
     if busy is not None and busy > _MOST_BUSY_CORES:
         found.append(
             f"The machine was busy while the steps were timed (others kept {busy:.1f} cores busy): "

@@ -1,4 +1,4 @@
-"""The page of an inspection."""
+"""Builds the page of an inspection."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from latentwave.bench.inspection import Inspection, Kernels, LossBin, Mean
-from latentwave.bench.report.formats import format_count, format_share, in_words
+from latentwave.bench.report.formats import format_count, format_number, format_share, in_words
 from latentwave.bench.report.inspection_charts import (
     MOST_SHOWN,
     distinct,
@@ -18,7 +18,7 @@ from latentwave.bench.report.inspection_charts import (
 from latentwave.bench.report.page import Page, Section, make_table
 from latentwave.bench.training import read_record
 
-_MOST_ROWS = 64  # of a table of kernels
+_MOST_ROWS = 64  # in a table of kernels
 _FACTS = ("contestant", "seed", "mixers", "backbone", "training", "corpus", "environment")
 _NOTES = {
     "kernels": "Each row is one kernel; its colours show what it passes of each frequency. Rows "
@@ -40,17 +40,14 @@ _NOTES = {
 
 
 def inspection_page(inspection: Inspection, command: str = "") -> Page:
-    """Figures, the numbers behind them, and what was inspected; repeats the command."""
+    """Build the page: figures, the numbers behind them, what was inspected and by which command."""
     names = [run.name for run in inspection.runs]
-    # Characters stand together, longer tokens apart.
-    apart = "|" if any(len(token) > 1 for token in inspection.tokens) else ""
+    separator = "|" if any(len(token) > 1 for token in inspection.tokens) else ""
+    kernels = enumerate(distinct(inspection.kernels)[:MOST_SHOWN])
     parts = {
-        "kernels": [
-            _mixer(each, unfolded=i < 2)
-            for i, each in enumerate(distinct(inspection.kernels)[:MOST_SHOWN])
-        ],
-        "masks": [Section(title="The text", code=apart.join(inspection.tokens))],
-        "positions": [_losses_table(inspection.by_position, names)],
+        "kernels": [_mixer_section(each, unfolded=i < 2) for i, each in kernels],
+        "masks": [Section(title="The text", code=separator.join(inspection.tokens))],
+        "positions": [_losses_section(inspection.by_position, names)],
     }
     sections = [
         Section(
@@ -63,7 +60,7 @@ def inspection_page(inspection: Inspection, command: str = "") -> Page:
     ]
     inspected = []
     for run in inspection.runs:
-        record = read_record(run.folder)  # nothing for a model that was only saved
+        record = read_record(run.folder)  # empty for a model without a run
         facts = {key.capitalize(): in_words(record[key]) for key in _FACTS if record.get(key)}
         facts = {"Folder": str(run.folder)} | facts
         inspected.append(Section(title=run.name, facts=facts, unfolded=True))
@@ -78,49 +75,49 @@ def inspection_page(inspection: Inspection, command: str = "") -> Page:
 
 
 def _lead(inspection: Inspection) -> str:
-    names = [run.name for run in inspection.runs]
-    if inspection.overall is None:
+    names, overall = [run.name for run in inspection.runs], inspection.overall
+    if overall is None:
         return f"What is inside {names[0]}"
-    if inspection.overall.difference is None:
-        return f"{names[0]}: {inspection.overall.losses[0].value:.3f} nats per token."
-    gap = inspection.overall.difference.value
-    if not abs(gap) > 2 * inspection.overall.difference.error or f"{abs(gap):.3f}" == "0.000":
+    if overall.difference is None:
+        return f"{names[0]}: {overall.losses[0].value:.3f} nats per token."
+    gap = overall.difference.value
+    if not abs(gap) > 2 * overall.difference.error or f"{abs(gap):.3f}" == "0.000":
         return f"{names[0]} and {names[1]} cannot be told apart by their losses here."
     word = "less" if gap < 0 else "more"
     return f"{names[0]} needs {abs(gap):.3f} nats per token {word} than {names[1]}."
 
 
 def _details(inspection: Inspection) -> str:
-    run, words = inspection.runs[0], []
-    if inspection.overall is not None:
-        ends = zip(inspection.runs, inspection.overall.losses, strict=True)
-        losses = [f"{each.name} {_mean(mean)}" for each, mean in ends]
-        if (gap := inspection.overall.difference) is not None:
-            losses.append(f"difference {_mean(gap, '+')}")
-        words += [
+    run, overall, sentences = inspection.runs[0], inspection.overall, []
+    if overall is not None:
+        measured = zip(inspection.runs, overall.losses, strict=True)
+        losses = [f"{each.name} {_with_error(mean)}" for each, mean in measured]
+        if overall.difference is not None:
+            losses.append(f"difference {_with_error(overall.difference, '+')}")
+        sentences.append(
             f"Losses in nats per token: {', '.join(losses)} (± 2 standard errors). Measured on "
             f"{inspection.num_windows:,} windows of {inspection.window_tokens:,} tokens "
             f"({inspection.measured_on}); errors are those of these windows, not of other seeds."
-        ]
+        )
     if inspection.kernels:
-        own, whole = run.num_mixer_parameters, run.model.num_parameters(only_trainable=True)
-        share, count = format_share(own / max(1, whole)), format_count(own)
-        words.append(f"The mixers of {run.name} have {count} parameters, {share} of the model.")
-    return " ".join(words)
+        mixers, model = run.num_mixer_parameters, run.model.num_parameters(only_trainable=True)
+        share, count = format_share(mixers / max(1, model)), format_count(mixers)
+        sentences.append(f"The mixers of {run.name} have {count} parameters, {share} of the model.")
+    return " ".join(sentences)
 
 
-def _mean(mean: Mean, sign: str = "") -> str:
-    """A mean with twice its standard error.
+def _with_error(mean: Mean, sign: str = "") -> str:
+    """A mean and twice its standard error.
 
     Example:
-        >>> _mean(Mean(value=1.5, error=0.01, count=9))
+        >>> _with_error(Mean(value=1.5, error=0.01, count=9))
         '1.500 ± 0.020'
     """
     error = "" if math.isnan(mean.error) else f" ± {2 * mean.error:.3f}"
-    return f"{mean.value:{sign}.3f}{error}".replace("-", "−")
+    return f"{format_number(mean.value, f'{sign}.3f')}{error}"
 
 
-def _mixer(kernels: Kernels, *, unfolded: bool) -> Section:
+def _mixer_section(kernels: Kernels, *, unfolded: bool) -> Section:
     charts = kernel_charts(kernels)
     if len(kernels.history) > 1:
         title = f"at step {kernels.steps[0]}"
@@ -142,23 +139,19 @@ def _mixer(kernels: Kernels, *, unfolded: bool) -> Section:
     caption = "After training; frequencies in cycles per token."
     if len(chosen) < count:
         caption += f" {len(chosen)} of {count} kernels, evenly by centre frequency."
-    table = make_table(rows, caption)
-    return Section(
-        title=f"{kernels.label}: {kernels.kind}",
-        charts=charts,
-        parts=[Section(title="The numbers", table=table)],
-        unfolded=unfolded,
-    )
+    numbers = Section(title="The numbers", table=make_table(rows, caption))
+    title = f"{kernels.label}: {kernels.kind}"
+    return Section(title=title, charts=charts, parts=[numbers], unfolded=unfolded)
 
 
-def _losses_table(bins: list[LossBin], names: list[str]) -> Section:
+def _losses_section(bins: list[LossBin], names: list[str]) -> Section:
     rows = []
     for each in bins:
-        place = f"{each.low}" if each.low == each.high else f"{each.low}–{each.high}"
-        row = {"made from tokens": place, "predictions": f"{each.losses[0].count:,}"}
-        row |= dict(zip(names, map(_mean, each.losses), strict=True))
+        tokens = f"{each.low}" if each.low == each.high else f"{each.low}–{each.high}"
+        row = {"made from tokens": tokens, "predictions": f"{each.losses[0].count:,}"}
+        row |= dict(zip(names, map(_with_error, each.losses), strict=True))
         if each.difference is not None:
-            row["difference"] = _mean(each.difference, "+")
+            row["difference"] = _with_error(each.difference, "+")
         rows.append(row)
     caption = "Nats per token, ± 2 standard errors over windows."
     return Section(title="The numbers", table=make_table(rows, caption))

@@ -1,8 +1,9 @@
-"""The tables of a ladder, how its numbers are written, and what a terminal shows of them."""
+"""Tabulates a ladder for its page and for a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -15,7 +16,6 @@ from latentwave.bench.ladder.results import (
     Interval,
     LadderResults,
     Multiplier,
-    Promotion,
     RateSearch,
 )
 from latentwave.bench.report.formats import (
@@ -23,11 +23,12 @@ from latentwave.bench.report.formats import (
     Cell,
     Row,
     format_count,
+    format_number,
     format_share,
     in_brackets,
     in_words,
 )
-from latentwave.bench.report.ladder_charts import ends_of, mean_loss
+from latentwave.bench.report.ladder_charts import finished_runs, mean_loss
 from latentwave.bench.report.page import Section, Table, make_table, print_table
 
 FACTORS = "factor of the setting's learning rates that ended lowest in the search"
@@ -36,7 +37,7 @@ RULE = (
     "what a mixer saves, gains over a control, and keeps from the smallest size to the largest, "
     "where each is least"
 )
-_RATIOS = (  # of a multiplier, beside tokens: its field, its title, and what it divides
+_RATIOS = (  # besides tokens: the multiplier's field, its title, and what is divided by what
     ("seconds", "in seconds", "seconds it needs for that loss ÷ seconds used"),
     (
         "parameters",
@@ -47,27 +48,27 @@ _RATIOS = (  # of a multiplier, beside tokens: its field, its title, and what it
 
 
 def print_ladder(results: LadderResults, console: Console) -> None:
-    """Gains and token multipliers of every setting, one row for a contestant at a size."""
+    """Print gains and multipliers of every setting, one row for a contestant at a size."""
     for setting in settings_of(results):
-        own = [m for m in results.multipliers if m.setting == setting]
-        if not own:
+        multipliers = [m for m in results.multipliers if m.setting == setting]
+        if not multipliers:
             continue
         console.print(f"# {setting}")
         console.print(
             "by tokens per parameter: gain over the plain decoder in nats, tokens it needs for "
             "that loss ÷ tokens used [95 %]"
         )
-        print_table(console, by_budget(own, gain_and_tokens))
-        if any(m.extrapolated for m in own):
+        print_table(console, _by_budget(multipliers, _gain_and_tokens))
+        if any(m.extrapolated for m in multipliers):
             console.print(
                 "* extrapolated: below the loss of every run of the plain decoder at that size"
             )
         for measure, title, ratio in _RATIOS:
-            known = [m for m in own if getattr(m, measure) is not None]
+            known = [m for m in multipliers if getattr(m, measure) is not None]
             if known:
                 console.print(f"# {setting}, {title}")
                 console.print(f"by tokens per parameter: {ratio} [95 %]")
-                print_table(console, by_budget(known, ratio_cell(measure)))
+                print_table(console, _by_budget(known, partial(_ratio, measure)))
     for place in diverged_cells(results):
         console.print(f"diverged: {place}")
     for check in results.held_out:
@@ -80,12 +81,12 @@ def print_ladder(results: LadderResults, console: Console) -> None:
         console.print(f"# {setting}, learning rates\nby tokens per parameter: {FACTORS}")
         if any(each.at_end_of_grid for each in searches):
             console.print(_AT_END)
-        print_table(console, by_budget(searches, _chosen))
+        print_table(console, _by_budget(searches, _chosen))
 
 
 def print_plan(rungs: Sequence[RungPlan], console: Console) -> None:
-    """What a ladder would cost, one row for a size on a setting."""
-    rows = (
+    """Print what a ladder would cost, one row for a size in a setting."""
+    rows = [
         {
             "setting": each.setting,
             "size": each.size,
@@ -97,15 +98,15 @@ def print_plan(rungs: Sequence[RungPlan], console: Console) -> None:
             "hours": f"{each.hours:.2f}",
         }
         for each in rungs
-    )
+    ]
     print_table(console, make_table(rows))
     hours = sum(each.hours for each in rungs)
     console.print(f"{hours:.1f} hours in one process; parallel runs divide them")
 
 
 def costs_table(costs: Sequence[CellCost]) -> Table:
-    """What every contestant costs at every size."""
-    return make_table(
+    """Tabulate what every contestant costs at every size."""
+    rows = [
         {
             "size": c.size,
             "contestant": c.contestant,
@@ -115,34 +116,35 @@ def costs_table(costs: Sequence[CellCost]) -> Table:
             "tokens/s": format_count(c.tokens_per_second),
         }
         for c in costs
-    )
+    ]
+    return make_table(rows)
 
 
-def by_budget(
-    own: Sequence[Multiplier] | Sequence[RateSearch], cell: Callable[[Any], str | Cell]
+def _by_budget(
+    entries: Sequence[Multiplier] | Sequence[RateSearch], cell: Callable[[Any], str | Cell]
 ) -> Table:
-    """One row for a contestant at a size, one column for a budget."""
+    """Tabulate entries: one row for a contestant at a size, one column for a budget."""
     cells: dict[tuple[str, str], dict[float, Multiplier | RateSearch]] = {}
-    for each in own:
+    for each in entries:
         cells.setdefault((each.contestant, each.size), {})[each.budget] = each
     rows = []
     for (contestant, size), found in cells.items():
         row: Row = {"contestant": contestant, "size": size}
         if seeds := [m.num_seeds for m in found.values() if isinstance(m, Multiplier)]:
             row["seeds"] = str(max(seeds))
-        for budget in sorted({each.budget for each in own}):
+        for budget in sorted({each.budget for each in entries}):
             row[f"{budget:g}"] = cell(found[budget]) if budget in found else ""
         rows.append(row)
     return make_table(rows)
 
 
 def setting_section(results: LadderResults, setting: str) -> Section:
-    """The end of every cell, and what it saves."""
+    """Show the final loss of every contestant, size and budget, and what it saves."""
     multipliers = {
         (m.contestant, m.size, m.budget): m for m in results.multipliers if m.setting == setting
     }
     rows = []
-    for place, points in ends_of(results, setting).items():
+    for place, points in finished_runs(results, setting).items():
         name, size, budget = place
         row: Row = {
             "contestant": name,
@@ -166,27 +168,26 @@ def setting_section(results: LadderResults, setting: str) -> Section:
 
 
 def verdict_tables(results: LadderResults) -> dict[str, Table]:
-    """For each setting, its contestants and what each part of the rule says at its weakest.
+    """Tabulate by title what each part of the rule says, at its weakest, about the contestants.
 
-    One seed at one size, a screening, decides nothing, so there it has no table.
+    There is a table for each setting with more than one seed or size: a screening decides nothing.
     """
     tables = {}
     for setting in dict.fromkeys(each.setting for each in results.promotions):
         if len({(p.size, p.seed) for p in results.points if p.setting == setting}) < 2:
             continue
-        own = [each for each in results.promotions if each.setting == setting]
-        timed = all(each.measure == "seconds" for each in own)
-        parts: dict[str, Callable[[Promotion], tuple[Check | None, str]]] = {
-            f"saves {'seconds' if timed else 'tokens'}": lambda p: (p.saves, ".2f"),
-            "beats controls, nats": lambda p: (p.beats_controls, "+.3f"),
-            "lasts with size": lambda p: (p.lasts, ".2f"),
-        }
+        promotions = [each for each in results.promotions if each.setting == setting]
+        timed = all(each.measure == "seconds" for each in promotions)
         rows = []
-        for each in own:
-            row: Row = {"contestant": each.contestant}
-            row |= {title: _checked(*part(each)) for title, part in parts.items()}
+        for each in promotions:
             missing = f"{each.num_missing} runs missing" if each.num_missing else ""
-            row["promoted"] = Cell(in_words(each.promoted), missing)
+            row: Row = {
+                "contestant": each.contestant,
+                f"saves {'seconds' if timed else 'tokens'}": _checked(each.saves, ".2f"),
+                "beats controls, nats": _checked(each.beats_controls, "+.3f"),
+                "lasts with size": _checked(each.lasts, ".2f"),
+                "promoted": Cell(in_words(each.promoted), missing),
+            }
             rows.append(row)
         untimed = "" if timed else "Steps were not timed, so nothing is promoted."
         tables[f"{setting}, the rule for a default"] = make_table(rows, untimed)
@@ -194,7 +195,7 @@ def verdict_tables(results: LadderResults) -> dict[str, Table]:
 
 
 def searches_table(searches: Sequence[RateSearch]) -> Table:
-    """The losses of every search by factor."""
+    """Tabulate the losses of every search by factor."""
     factors = sorted({float(factor) for each in searches for factor in each.losses})
     rows = []
     for each in searches:
@@ -211,76 +212,69 @@ def searches_table(searches: Sequence[RateSearch]) -> Table:
             row[f"× {factor:g}"] = lost if loss is None else f"{loss:.4f}"
         row["chosen"] = _chosen(each)
         rows.append(row)
-    return make_table(rows, "" if not any(each.at_end_of_grid for each in searches) else _AT_END)
+    return make_table(rows, _AT_END if any(each.at_end_of_grid for each in searches) else "")
 
 
 def settings_of(results: LadderResults) -> Iterable[str]:
-    """The settings that something was trained on, in the order of the recipe."""
+    """The settings with trained runs, in the order of the recipe."""
     return dict.fromkeys(point.setting for point in results.points)
 
 
 def diverged_cells(results: LadderResults) -> list[str]:
-    """The cells with runs that diverged; tables have the others alone."""
+    """Name the cells with diverged runs, which the tables leave out, and count these runs."""
     cells: dict[str, list[bool]] = {}
     for p in results.points:
-        where = f"{p.setting} {p.contestant} {p.size} at {p.budget:g} tokens per parameter"
-        cells.setdefault(where, []).append(p.loss is None)
+        cell = f"{p.setting} {p.contestant} {p.size} at {p.budget:g} tokens per parameter"
+        cells.setdefault(cell, []).append(p.loss is None)
     return [
-        f"{where}: {sum(lost)} of {len(lost)} seeds" for where, lost in cells.items() if any(lost)
+        f"{cell}: {sum(lost)} of {len(lost)} seeds" for cell, lost in cells.items() if any(lost)
     ]
 
 
 def check_in_words(check: HeldOut) -> str:
-    """What a law predicted, and what was measured."""
+    """Say what a law predicted and what was measured."""
     return (
         f"{check.setting} {check.size} at {check.budget:g} tokens per parameter: predicted "
         f"{check.predicted:.4f}, measured {check.measured:.4f} "
-        f"({_number(check.predicted - check.measured, '+.4f')})"
+        f"({format_number(check.predicted - check.measured, '+.4f')})"
     )
 
 
-def gain_and_tokens(value: Multiplier) -> Cell:
-    """The gain in nats and the multiplier of tokens."""
-    gain, times = signed_cell(value.gain).value, times_cell(value.tokens)
-    mark = "*" if value.extrapolated else " "
+def _gain_and_tokens(multiplier: Multiplier) -> Cell:
+    gain, times = signed_cell(multiplier.gain).value, times_cell(multiplier.tokens)
+    mark = "*" if multiplier.extrapolated else " "
     return Cell(f"{gain} {times.value:>5}{mark}", f"{times.note} ".lstrip())
 
 
-def ratio_cell(measure: str) -> Callable[[Multiplier], Cell]:
-    """The multiplier of another measure."""
-    return lambda m: times_cell(getattr(m, measure), m.extrapolated and measure != "parameters")
+def _ratio(measure: str, multiplier: Multiplier) -> Cell:
+    extrapolated = multiplier.extrapolated and measure != "parameters"
+    return times_cell(getattr(multiplier, measure), extrapolated)
 
 
 def times_cell(value: Interval | None, extrapolated: bool = False) -> Cell:
-    """A multiplier with its interval; an asterisk marks extrapolation."""
+    """A multiplier and its interval; an asterisk marks extrapolation."""
     if value is None:
         return Cell(MISSING)
-    shown = _spanned(value, ".2f")
-    return Cell(f"{shown.value}×{'*' if extrapolated else ''}", shown.note)
+    return _interval_cell(value, ".2f", "×*" if extrapolated else "×")
 
 
 def signed_cell(value: Interval) -> Cell:
-    """A gain in nats with its interval."""
-    return _spanned(value, "+.3f")
+    """A gain in nats and its interval."""
+    return _interval_cell(value, "+.3f")
 
 
-def _checked(check: Check | None, digits: str) -> Cell:
+def _checked(check: Check | None, spec: str) -> Cell:
     if check is None:
         return Cell("not tested")
-    value = _spanned(check.value, digits)
+    value = _interval_cell(check.value, spec)
     return Cell(f"{in_words(check.passed)}  {value}", check.where)
 
 
-def _spanned(value: Interval, digits: str) -> Cell:
-    """A value and its interval; one seed spans none, and an end that no law gives is a dot."""
-    if value.low == value.high:
-        return Cell(_number(value.mean, digits))
-    ends = ["…" if end is None else _number(end, digits) for end in (value.low, value.high)]
-    return Cell(_number(value.mean, digits), in_brackets(ends))
-
-
-def _number(value: float, digits: str) -> str:
-    return f"{value:{digits}}".replace("-", "−")
+def _interval_cell(value: Interval, spec: str, suffix: str = "") -> Cell:
+    """A value and its interval, which one seed does not have; an end without a law is a dot."""
+    ends = [value.low, value.high] if value.low != value.high else []
+    texts = ["…" if end is None else format_number(end, spec) for end in ends]
+    return Cell(f"{format_number(value.mean, spec)}{suffix}", in_brackets(texts))
 
 
 def _chosen(search: RateSearch) -> str:

@@ -1,4 +1,4 @@
-"""Charts of sound and of music: waveforms, spectrograms, piano rolls."""
+"""Draws sound and music: waveforms, spectrograms, piano rolls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from latentwave.bench.report.charts import COLOURS, Chart, colour, colour_bar
 
 _WIDTH = 650.0
 _WINDOW_SECONDS = 0.032
-_LOUDEST, _FAINTEST = -10.0, -90.0  # decibels of full scale, so that silence is black
+_LOUDEST, _FAINTEST = -10.0, -90.0  # decibels of full scale; silence is black
 
 
 def sound_charts(
@@ -22,8 +22,8 @@ def sound_charts(
 ) -> list[Chart]:
     """Waveform and spectrogram of each sound, all on the same scales.
 
-    Samples are in [−1, 1], and no sound is empty; the sample rate is in hertz. At `prompt_seconds`
-    a line divides what was given from what was generated.
+    Samples are in [−1, 1], and no sound is empty; the sample rate is in hertz. A line at
+    `prompt_seconds` separates the prompt from what was generated.
     """
     sounds = {name: np.nan_to_num(x, posinf=0.0, neginf=0.0) for name, x in sounds.items()}
     seconds = (0.0, max(map(len, sounds.values())) / sample_rate)
@@ -43,18 +43,18 @@ def sound_charts(
         colour_bar(axes, image, "dB of full scale")
         _mark_prompt(axes, prompt_seconds)
 
-    charts = []
-    for name in sounds:
-        charts.append(Chart(partial(wave, name=name), width=_WIDTH, height=90.0))
-        charts.append(Chart(partial(spectrum, name=name), width=_WIDTH, height=170.0))
-    return charts
+    return [
+        Chart(partial(drawing, name=name), width=_WIDTH, height=height)
+        for name in sounds
+        for drawing, height in ((wave, 90.0), (spectrum, 170.0))
+    ]
 
 
 def draw_spectrogram(axes: Axes, samples: Float[np.ndarray, " _"], sample_rate: int) -> Any:
-    """Draw levels over seconds and kHz; a sine at full scale has 0 dB. Returns the picture."""
+    """Draw levels over seconds and kHz, a full-scale sine at 0 dB, and return the image."""
     longest = 2 ** round(np.log2(sample_rate * _WINDOW_SECONDS))
     half = max(8, min(longest, len(samples) // 4)) // 2
-    # Half a window of silence at both ends, so that the picture begins and ends with the sound.
+    # With half a window of silence at both ends, the image begins and ends with the sound.
     padded = np.pad(2.0 * samples, half)
     with np.errstate(divide="ignore"):  # silence
         *_, image = axes.specgram(
@@ -76,7 +76,8 @@ def piano_roll_charts(
 ) -> list[Chart]:
     """Notes over time and pitch, coloured by velocity, all pieces on the same scales.
 
-    Rows of pieces are onset and end in seconds, pitch and velocity; `prompt_seconds` is as above.
+    Rows of a piece are onset and end in seconds, pitch and velocity. A line at `prompt_seconds`
+    separates the prompt from what was generated.
     """
     notes = np.concatenate([np.zeros((0, 4)), *pieces.values()])
     longest = float(notes[:, 1].max(initial=1.0))
@@ -85,7 +86,7 @@ def piano_roll_charts(
 
     def roll(axes: Axes, name: str) -> None:
         onset, end, pitch, velocity = pieces[name].T
-        # A little short, so that a note that is struck again is seen twice.
+        # Notes are drawn slightly short, so that repeated ones stay apart.
         end = np.maximum(onset, end - 0.002 * longest)
         bars = axes.hlines(pitch, onset, end, linewidth=120 / (highest - lowest), cmap="viridis_r")
         bars.set_array(velocity)

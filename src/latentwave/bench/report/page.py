@@ -1,11 +1,12 @@
-"""What a page shows, as data and as HTML; its tables in terminals of any width too."""
+"""Pages: what they hold, as data; their HTML; and their tables in a terminal."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from rich.console import Console
@@ -22,43 +23,43 @@ _LONGEST_NAME = 24  # characters in a line of the first column
 
 @dataclass(frozen=True)
 class Table:
-    """Rows below heads."""
+    """Column heads, rows and a caption."""
 
-    heads: Sequence[str]  # of the columns, the first of which holds names; one line or two
-    rows: Sequence[Sequence[Cell]]  # as long as `heads`, each
-    caption: str = ""  # how to read it
+    heads: Sequence[str]  # of one line or two; the first column holds names
+    rows: Sequence[Sequence[Cell]]  # each as long as `heads`
+    caption: str = ""  # how to read the table
 
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A heading and what stands below it, in this order; whatever is empty is left out."""
+    """A heading and its contents, in this order, without those that are empty."""
 
     title: str  # the heading
-    text: str = ""  # paragraphs, with an empty line between two
+    text: str = ""  # paragraphs, separated by empty lines
     charts: Sequence[Chart] = ()  # side by side where there is room
     items: Sequence[str] = ()  # a list of short texts
-    table: Table | None = None  # of numbers or texts
-    code: str = ""  # a command or a file, character for character
-    facts: Mapping[str, str] = field(default_factory=dict)  # labels and values
-    parts: Sequence[Section] = ()  # sections that a click or the return key unfolds
-    unfolded: bool = False  # whether this section starts unfolded where it is such a part
+    table: Table | None = None
+    code: str = ""  # a command or a file, verbatim
+    facts: Mapping[str, str] = field(default_factory=dict)  # values by label
+    parts: Sequence[Section] = ()  # sections that the reader unfolds
+    unfolded: bool = False  # whether this section, as such a part, starts unfolded
 
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """All of a page."""
+    """A page: the finding, what to doubt about it, and sections."""
 
-    title: str  # what it is of
+    title: str
     lead: str  # the finding, in one sentence
-    details: str = ""  # more about it
-    cautions: Sequence[str] = ()  # what makes it doubtful, a sentence each
-    sections: Sequence[Section] = ()  # the rest
+    details: str = ""  # more about the finding
+    cautions: Sequence[str] = ()  # reasons to doubt it, one sentence each
+    sections: Sequence[Section] = ()
 
 
 def render_page(page: Page) -> str:
-    """A page as HTML that refers to nothing outside itself and runs no script.
+    """Render a page as HTML that loads nothing from outside and runs no script.
 
-    Colours follow the reader's choice of light or dark. All texts are escaped.
+    It follows the reader's light or dark mode. All texts are escaped.
     """
     environment = Environment(
         loader=PackageLoader("latentwave.bench.report"),
@@ -77,22 +78,26 @@ def render_page(page: Page) -> str:
     return without_controls(text)
 
 
-def make_table(rows: Iterable[Mapping[str, str | Cell]], caption: str = "") -> Table:
-    """A table of rows by their heads; heads are those of the first row, what others lack is a dash.
+def make_table(rows: Sequence[Mapping[str, str | Cell]], caption: str = "") -> Table:
+    """Make a table with the heads of the first row; cells that other rows do not have are dashes.
 
     Example:
         >>> make_table([{"name": "a", "loss": Cell("1.2", "±0.1")}, {"name": "b"}]).rows[1]
         [Cell(value='b', note=''), Cell(value='—', note='')]
     """
-    listed = list(rows)
-    heads = list(listed[0]) if listed else []
-    cells = [[row.get(head, MISSING) for head in heads] for row in listed]
+    heads = list(rows[0]) if rows else []
+    cells = [[row.get(head, MISSING) for head in heads] for row in rows]
     whole = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in cells]
     return Table(heads, whole, caption)
 
 
+def recipe_part(recipe: Mapping[str, object]) -> Section:
+    """A part of a page that shows a recipe as YAML."""
+    return Section(title="Recipe", code=yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
+
+
 def print_table(console: Console, table: Table) -> None:
-    """Print a table whole where it fits; else in parts that each have the first column."""
+    """Print a table; if it is too wide, print parts that each start with the first column."""
     unbounded = console.options.update(max_width=10_000)
     parts: list[list[int]] = [[0]]
     for i in range(1, len(table.heads)):

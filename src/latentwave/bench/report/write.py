@@ -1,6 +1,6 @@
-"""Write figures and pages.
+"""Writes figures and pages.
 
-Every function makes its folder if need be, and raises `UserError` where that is a file.
+Every function makes its folder if need be, and raises `UserError` if that is a file.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from latentwave.errors import UserError
 
 
 def write_figures(results: Results, folder: str | Path, *, svg: bool = False) -> list[Path]:
-    """Draw the figures of a comparison, see `comparison_charts`, as PNG, and as SVG if wanted."""
+    """Write the figures of `comparison_charts` as PNG files, and as SVG files on request."""
     return _write_grids(comparison_charts(results), make_folder(folder), svg=svg)
 
 
 def write_report(results: Results, folder: str | Path) -> Path:
-    """Write `report.html`: one file that needs no other and asks the network for nothing."""
+    """Write `report.html`, one file that needs neither other files nor the network."""
     path = make_folder(folder) / "report.html"
     write_durably(path, render_page(comparison_page(results)))
     return path
@@ -42,14 +42,14 @@ def write_report(results: Results, folder: str | Path) -> Path:
 def write_inspection(
     inspection: Inspection, folder: str | Path, *, svg: bool = False, command: str = ""
 ) -> list[Path]:
-    """Write `inspect.html`, which repeats the command, and its figures as PNG files for papers."""
+    """Write `inspect.html`, which quotes the command, and its figures as files for papers."""
     path = make_folder(folder) / "inspect.html"
     write_durably(path, render_page(inspection_page(inspection, command)))
     return [path, *_write_grids(inspection_charts(inspection).values(), path.parent, svg=svg)]
 
 
 def write_ladder(results: LadderResults, folder: str | Path) -> list[Path]:
-    """Write `ladder.html`, its table as `ladder.txt`, and its figures as PNG files."""
+    """Write `ladder.html`, its tables as `ladder.txt`, and its figures as PNG files."""
     path = make_folder(folder) / "ladder.html"
     write_durably(path, render_page(ladder_page(results)))
     text = io.StringIO()
@@ -66,7 +66,7 @@ def write_charts(charts: Sequence[Chart], path: Path) -> Path:
 
 
 def make_folder(folder: str | Path) -> Path:
-    """Make the folder of a report with all above it, before hours of measuring."""
+    """Make the folder of a report and its parents, before hours of measuring."""
     path = Path(folder)
     try:
         path.mkdir(parents=True, exist_ok=True)
