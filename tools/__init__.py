@@ -1,1 +1,1 @@
-"""What keeps the pages of this repository true; no part of the installed package."""
+"""Scripts that keep this repository true; not part of the installed package."""

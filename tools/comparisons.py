@@ -1,9 +1,8 @@
-"""The comparisons of `results/`, whose numbers must be those that their loss curves give.
+"""Reads the comparisons of `results/` and checks their numbers against their loss curves.
 
-A `results.json` that was edited by hand, or is older than its curves, is found out: what
-`latentwave compare` derives from the curves is derived again. Parameters, FLOPs per token, the
-durations of steps and the metrics of finished models do not follow from curves, and are taken as
-they were recorded.
+What `latentwave compare` derives from the curves is derived again, so a `results.json` that was
+edited by hand or is older than its curves is refused. Parameters, FLOPs per token, step durations
+and the metrics of finished models do not follow from curves and are taken as recorded.
 """
 
 from __future__ import annotations
@@ -24,39 +23,29 @@ _ROUNDING = 1e-6
 
 @functools.cache
 def read_checked(folder: Path) -> Results:
-    """Read the results of a comparison and hold them against their curves.
-
-    Args:
-        folder: with results.json.
+    """Read the results.json in a folder and check it against its curves.
 
     Raises:
-        UserError: if results.json is missing or damaged, or says something else than its curves;
-            the message names the file, the number and both values.
+        UserError: if results.json is missing or damaged, or differs from its curves; the message
+            names the file, the number and both values.
     """
     results = read_results(folder)
     clock = None if results.clock is None else results.clock.step_seconds
     for name, own in results.contestants.items():
         found = derive(own.curve, results.baseline_of(name).curve, results.corpus.units_per_token)
-        pairs = [
-            pair
-            for key, value in found.items()
-            for pair in _leaves(f"contestants.{name}.{key}", getattr(own, key), value)
-        ]
+        pairs = list(_leaves(f"contestants.{name}", own, found))
         for index, point in enumerate(own.curve):
-            place = f"contestants.{name}.curve.{index}"
             losses = [math.nan if loss is None else loss for loss in point.losses]
-            pairs += [
-                (f"{place}.loss", point.loss, math.fsum(losses) / len(losses)),
-                (f"{place}.flops", point.flops, point.tokens * own.flops_per_token),
-            ]
+            mean = math.fsum(losses) / len(losses)
+            computed = {"loss": mean, "flops": point.tokens * own.flops_per_token}
             if clock is not None:
-                seconds = point.steps * clock[name].median
-                pairs.append((f"{place}.seconds", point.seconds, seconds))
-        for place, stored, computed in pairs:
-            if not _close(stored, computed):
+                computed["seconds"] = point.steps * clock[name].median
+            pairs += _leaves(f"contestants.{name}.curve.{index}", point, computed)
+        for place, stored, derived in pairs:
+            if not _close(stored, derived):
                 raise UserError(
                     f"{folder / 'results.json'}: {place} is {stored}, but its curves give "
-                    f"{computed}; run the comparison's command again instead of editing its results"
+                    f"{derived}; run the comparison's command again instead of editing its results"
                 )
     return results
 

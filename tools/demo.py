@@ -1,4 +1,4 @@
-"""What `make demo` says after its comparison: one finding, what it is not, and what to try next.
+"""Prints what `make demo` says at its end: the finding, its limits, and what to try next.
 
 python -m tools.demo runs/demo
 """
@@ -15,7 +15,7 @@ SUBJECT = "best"
 
 
 def finding(results: Results) -> str:
-    """One sentence about the default mixer, and how far it carries."""
+    """Say in one sentence how the default mixer compares with the plain decoder."""
     own = results.contestants[SUBJECT]
     loss, plain = own.final_loss.mean, results.baseline_of(SUBJECT).final_loss.mean
     if loss is None or plain is None:
@@ -36,7 +36,7 @@ saves far less: docs/results.md begins with that."""
 
 
 def next_commands(folder: Path) -> list[str]:
-    """What a newcomer would try next, as it can be typed where `make demo` was."""
+    """Commands to try next, ready to be typed in the folder of `make demo`."""
     program = os.path.relpath(Path(sys.executable).with_name("latentwave"))
     run = folder / f"{SUBJECT}-seed0"
     return [
@@ -47,7 +47,7 @@ def next_commands(folder: Path) -> list[str]:
 
 
 def main(folder: Path) -> None:
-    """Print it all."""
+    """Print finding, caution and commands for the comparison in a folder."""
     print(f"\n{finding(read_results(folder))}\n{CAUTION}\n")
     print(f"Open {folder / 'report.html'}. Then see what the mixer learned, let it write, and run")
     print("two more seeds for intervals:\n")

@@ -1,17 +1,17 @@
-"""What a GPU is to show, in phases that fit a short lease and need no network.
+"""Tests and measures on a GPU, in phases that fit a short lease and need no network.
 
     make gpu                                  # all phases, results under runs/gpu
     python -m tools.gpu --phases ladder --minutes 9 --jobs 14
     python -m tools.gpu --tiny                # a rehearsal on the CPU
 
 Phases: `tests` (tests/cuda), `bench` (benchmarks/bench_gpu.py), `search` (the plain decoder's
-settings) and `ladder` (recipes/ladder-gpu.yaml). Each ends after --minutes and writes what it has
-at once; `search` and `ladder` go on where they stopped when they are called again. At the end
-everything that is worth keeping stands in OUTPUT/gpu.tar.gz, one file to carry home.
+settings) and `ladder` (recipes/ladder-gpu.yaml). Each ends after --minutes at the latest and writes
+its results as they come; `search` and `ladder` continue where they stopped when called again. All
+results end up in one file to take home, OUTPUT/gpu.tar.gz.
 
-It needs this folder and Python with torch, transformers, Triton, scipy, matplotlib and pytest;
-what else is missing there can be carried as wheels: `tools/gpu-wheels.txt` names them. The corpus
-may travel packed (xz, 12 MB): --corpus FILE.xz.
+The machine needs this folder and Python with torch, transformers, Triton, scipy, matplotlib and
+pytest; `tools/gpu-wheels.txt` lists other packages to bring along as wheels. The corpus may come
+packed (xz, 12 MB): --corpus FILE.xz.
 """
 
 from __future__ import annotations
@@ -31,32 +31,30 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[1]
-_KEPT = {".json", ".jsonl", ".log", ".png", ".txt", ".html"}
+_PACKED_SUFFIXES = {".json", ".jsonl", ".log", ".png", ".txt", ".html"}
 
 
 class Lease:
-    """One call of the script with the options of its command line."""
+    """One run of this script, with its options and an environment for its processes."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.output: Path = options.output
-        metadata = self.output / "metadata"  # a version for a package that is not installed
-        info = metadata / "latentwave-0.1.0.dist-info"
-        info.mkdir(parents=True, exist_ok=True)
-        info.joinpath("METADATA").write_text(
-            "Metadata-Version: 2.1\nName: latentwave\nVersion: 0.1.0\n"
-        )
+        # latentwave is not installed there: without metadata it would have no version.
+        metadata = self.output / "metadata"
+        info = metadata / "latentwave-0.1.0.dist-info" / "METADATA"
+        info.parent.mkdir(parents=True, exist_ok=True)
+        info.write_text("Metadata-Version: 2.1\nName: latentwave\nVersion: 0.1.0\n")
         folders = [ROOT / "src", ROOT, metadata, *sys.path[1:]]
         self.environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(map(str, folders)),
             "OMP_NUM_THREADS": "1",
             "HF_HUB_OFFLINE": "1",
-            # Many processes compile at the same time.
-            "TORCHINDUCTOR_COMPILE_THREADS": "2",
+            "TORCHINDUCTOR_COMPILE_THREADS": "2",  # many processes compile at the same time
         }
 
     def run(self, phase: str, command: Sequence[str], **environment: str) -> int:
-        """Run a phase's command up to its time limit; its output goes into PHASE.log."""
+        """Run a command within the time limit of a phase; its output goes into PHASE.log."""
         with (self.output / f"{phase}.log").open("w") as file:
             try:
                 return subprocess.run(
@@ -72,7 +70,7 @@ class Lease:
                 return 124
 
     def recipe(self, name: str) -> str:
-        """A recipe with its corpus in place; a tiny one in a rehearsal."""
+        """Write a copy of a recipe with the path of the corpus, shrunk in a rehearsal."""
         values = yaml.safe_load((ROOT / "recipes" / name).read_text())
         corpus: Path = self.options.corpus or ROOT / values["corpus"]["path"]
         values["corpus"]["path"] = str(corpus.resolve())
@@ -84,16 +82,15 @@ class Lease:
 
 
 def _shrink(values: dict[str, Any]) -> None:
-    """A few steps of a model that a CPU trains in a second."""
-    ends = {"num_steps": 8, "evaluate_every_steps": 8, "save_every_steps": 8}
+    """Change a recipe to a few steps of a model that a CPU trains in a second."""
     values["training"] |= {"precision": "float32", "compile": False, "num_evaluation_windows": 4}
     values["training"] |= {"batch_size": 4, "num_warmup_steps": 1}
     values["backbone"] |= {"num_layers": 1, "hidden_size": 16, "intermediate_size": 32}
     values["backbone"]["context_length"] = 32
     if "groups" in values:
-        values["training"] |= ends
-        values |= {"groups": values["groups"][:1], "finalists": 1, "final_seeds": [1]}
-        values["groups"][0] = values["groups"][0][:1]
+        steps = ("num_steps", "evaluate_every_steps", "save_every_steps")
+        values["training"] |= dict.fromkeys(steps, 8)
+        values |= {"groups": [values["groups"][0][:1]], "finalists": 1, "final_seeds": [1]}
         return
     chosen = ("none", "dynamic_conv-mlp")
     values["contestants"] = {name: values["contestants"][name] for name in chosen}
@@ -106,7 +103,7 @@ def _shrink(values: dict[str, Any]) -> None:
 
 
 def tests(lease: Lease) -> dict[str, Any]:
-    """Go or no-go: every mixer against float64 on the CPU, models, compilation, generation."""
+    """Decide go or no-go: every mixer against float64 on the CPU, models, compile, generation."""
     report = lease.output / "tests.xml"
     command = ["-m", "pytest", "tests/cuda", "-q", "-p", "no:cacheprovider", f"--junitxml={report}"]
     code = lease.run("tests", command, LATENTWAVE_SHAPE_CHECKS="0")
@@ -116,7 +113,7 @@ def tests(lease: Lease) -> dict[str, Any]:
 
 
 def bench(lease: Lease) -> dict[str, Any]:
-    """Kernels, mixers and training steps beside what the hardware allows."""
+    """Compare kernels, mixers and training steps with what the hardware allows."""
     rows = lease.output / "bench.jsonl"
     seconds = str(int(50 * lease.options.minutes))
     command = ["benchmarks/bench_gpu.py", "--seconds", seconds, str(rows)]
@@ -125,20 +122,20 @@ def bench(lease: Lease) -> dict[str, Any]:
 
 
 def search(lease: Lease) -> dict[str, Any]:
-    """The plain decoder's settings."""
+    """Search for the plain decoder's best settings."""
     code, folder = _latentwave(lease, "search", "baseline-search.yaml")
     return {"exit_code": code, "runs": len(list(folder.rglob("result.json")))}
 
 
 def ladder(lease: Lease) -> dict[str, Any]:
-    """Sizes and budgets; what runs when the time is over continues at the next call."""
+    """Train sizes and budgets; runs that are cut off continue at the next call."""
     limit = ["--resume", "--limit_minutes", str(0.8 * lease.options.minutes)]
     code, folder = _latentwave(lease, "ladder", "ladder-gpu.yaml", *limit)
     return {"exit_code": code, "branches": len(list(folder.rglob("branch-*/result.json")))}
 
 
 def _latentwave(lease: Lease, name: str, recipe: str, *more: str) -> tuple[int, Path]:
-    """The exit code of a command, and the folder that it wrote."""
+    """Run a command of latentwave and return its exit code and output folder."""
     folder = lease.output / name
     command = ["-m", "latentwave", name, lease.recipe(recipe), "--output", str(folder), *more]
     return lease.run(name, [*command, "--jobs", str(lease.options.jobs)]), folder
@@ -153,11 +150,11 @@ PHASES: dict[str, Callable[[Lease], dict[str, Any]]] = {
 
 
 def pack(output: Path) -> Path:
-    """All small files of the results as one archive."""
+    """Pack the results into one archive, without checkpoints and other large files."""
     archive = output / "gpu.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:
         for path in sorted(output.rglob("*")):
-            if path.suffix in _KEPT and "checkpoints" not in path.parts:
+            if path.suffix in _PACKED_SUFFIXES and "checkpoints" not in path.parts:
                 tar.add(path, path.relative_to(output))
     return archive
 
@@ -167,9 +164,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="tools.gpu", description=__doc__.split("\n")[0])
     parser.add_argument("--phases", nargs="+", choices=PHASES, default=list(PHASES))
     parser.add_argument("--output", type=Path, default=Path("runs/gpu"))
-    parser.add_argument("--minutes", type=float, default=9.0, help="of every phase")
+    parser.add_argument("--minutes", type=float, default=9.0, help="limit of each phase")
     parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 2) - 2))
-    parser.add_argument("--corpus", type=Path, help="a text, plain or packed by xz")
+    parser.add_argument("--corpus", type=Path, help="a text file, plain or packed by xz")
     parser.add_argument("--tiny", action="store_true", help="a rehearsal on the CPU")
     lease = Lease(parser.parse_args(arguments))
     summary = {}

@@ -1,16 +1,15 @@
-"""What the cog blocks of README.md and docs/ call: tables, figures and texts from `results/`.
+"""Writes tables, figures and texts from `results/` into the cog blocks of README.md and docs/.
 
     make results         # write the blocks
-    make results-check   # fail, with the difference, where a page says something else
+    make results-check   # fail if a page differs, and show the difference
 
-A block is a comment with a call of one of these functions, and what it wrote:
+A block is a comment that calls one of these functions, followed by their output:
 
     <!-- [[[cog table("best", "loss gain steps", by_loss=True) ]]] -->
     ...
     <!-- [[[end]]] -->
 
-Every number of a comparison's table is first computed again from the loss curves in its
-`results.json`.
+The numbers in a comparison's `results.json` are first checked against its loss curves.
 """
 
 from __future__ import annotations
@@ -31,6 +30,7 @@ from latentwave.bench.report.formats import (
     MEASURE_WORDS,
     MISSING,
     format_count,
+    format_number,
     format_share,
     in_brackets,
     in_words,
@@ -40,7 +40,7 @@ from latentwave.bench.training import BASELINE
 from latentwave.errors import UserError
 from tools.comparisons import read_checked
 
-if TYPE_CHECKING:  # where types are checked, as where benchmarks run, their folder is on the path
+if TYPE_CHECKING:  # the type checker, like the benchmarks, has their folder on its path
     from measure import TITLES, Benchmarks
 else:
     from benchmarks.measure import TITLES, Benchmarks
@@ -52,13 +52,13 @@ Cell = Callable[[Results, ContestantResults], str]
 
 
 def table(name: str, columns: str, *, by_loss: bool = False) -> None:
-    """A row for each contestant of a comparison, and below the table where it comes from.
+    """Write a comparison's table, one row per contestant, and its origin.
 
     Args:
         name: of its folder in `results/`.
-        columns: keys of `COLUMNS`, and `context-N` for the loss up to token N in a context longer
-            than in training; separated by spaces.
-        by_loss: the lowest final loss first; else in the recipe's order.
+        columns: keys of `COLUMNS`, separated by spaces; `context-N` is the loss up to token N in
+            a context longer than in training.
+        by_loss: sort by final loss, lowest first, instead of keeping the recipe's order.
     """
     results = read_checked(FOLDER / name)
     chosen = [_column(column) for column in columns.split()]
@@ -71,35 +71,35 @@ def table(name: str, columns: str, *, by_loss: bool = False) -> None:
 
 
 def folds(name: str) -> None:
-    """Accuracies of a comparison for each fold, their mean, and the gain with folds as pairs.
+    """Write accuracies by fold, their mean, and the gain over the baseline with folds as pairs.
 
     Args:
         name: of the folder in `results/` that holds fold-1, fold-2, …
     """
     paths = sorted((FOLDER / name).glob("fold-*/results.json"))
-    found = {path.parent.name: read_checked(path.parent) for path in paths}
-    if not found:
+    comparisons = {path.parent.name: read_checked(path.parent) for path in paths}
+    if not comparisons:
         raise UserError(f"{FOLDER / name} holds no fold-1/results.json")
-    first, *_ = found
+    first, results = next(iter(comparisons.items()))
 
     def accuracies(who: str) -> list[float]:
-        means = (each.contestants[who].metrics["accuracy"].mean for each in found.values())
-        return [math.nan if mean is None else mean for mean in means]  # a run that diverged
+        means = (each.contestants[who].metrics["accuracy"].mean for each in comparisons.values())
+        return [math.nan if mean is None else mean for mean in means]  # NaN: the run diverged
 
     rows = []
-    for who in found[first].contestants:
+    for who in results.contestants:
         values = accuracies(who)
         gain = [own - plain for own, plain in zip(values, accuracies(BASELINE), strict=True)]
         estimates = [*(Estimate(mean=value) for value in values), estimate(values), estimate(gain)]
         *cells, gained = map(_interval, estimates)
         rows.append([f"`{who}`", *cells, MISSING if who == BASELINE else gained])
-    titles = ["contestant", *(fold.replace("-", " ") for fold in found), "mean", "gain"]
-    origin = _origin(f"{name}/{first}", found[first], f"{found[first].command}, and so on")
+    titles = ["contestant", *(fold.replace("-", " ") for fold in comparisons), "mean", "gain"]
+    origin = _origin(f"{name}/{first}", results, f"{results.command}, and so on")
     _write(_markdown(titles, rows), origin)
 
 
 def benchmarks(*groups: str) -> None:
-    """What `make bench` measured: a table for each group, of all groups if none is named."""
+    """Write what `make bench` measured, a table for each of these groups, by default for all."""
     path = FOLDER / "benchmarks.json"
     if not path.is_file():
         _write(f"*Not yet run: `make bench` writes `{path}`.*")
@@ -108,13 +108,11 @@ def benchmarks(*groups: str) -> None:
     known = {row.group for row in found.rows}
     if missing := set(groups) - known:
         raise UserError(f"{path} has no group {', '.join(missing)}, only {', '.join(known)}")
-    rows = [row for row in found.rows if row.group in (groups or known)]
     parts = []
-    for group, own in itertools.groupby(rows, lambda row: row.group):
-        lines = [row.cells() for row in own]
-        parts.append(
-            f"**{group}**\n\n{_markdown(TITLES, lines)}".replace("missed |", "**missed** |")
-        )
+    for group, rows in itertools.groupby(found.rows, lambda row: row.group):
+        if group in (groups or known):
+            lines = _markdown(TITLES, [row.cells() for row in rows])
+            parts.append(f"**{group}**\n\n{lines}".replace("missed |", "**missed** |"))
     facts = ["`make bench`", *_machine([str(found.environment["commit"])], found.environment)]
     facts += ["small sizes, which say nothing"] if found.quick else []
     facts += [f"{name} failed" for name in found.failed]
@@ -122,20 +120,20 @@ def benchmarks(*groups: str) -> None:
 
 
 def figure(name: str, file: str, caption: str, *, command: str | None = None) -> None:
-    """A picture from the folder of a comparison.
+    """Write a link to a picture in the folder of a comparison.
 
     Args:
         name: of its folder in `results/`.
         file: of the picture.
         caption: what it shows.
-        command: that drew it, where it is not that of the comparison but of one run.
+        command: that drew it, if it shows one run instead of the comparison.
     """
     picture = f"![{caption}]({_link(FOLDER / name / file)})"
     _write(picture, _origin(name, read_checked(FOLDER / name), command))
 
 
 def searched(name: str, command: str) -> None:
-    """Settings of a search for the best plain decoder, the best first.
+    """Write the settings of a search for the best plain decoder, best first.
 
     Args:
         name: of its folder in `results/`.
@@ -151,7 +149,7 @@ def searched(name: str, command: str) -> None:
             for each in own
         }
         for own in (found["tried"], found["finalists"])
-        if own  # without finalists until they have ended
+        if own  # there are no finalists until the search has ended
     ]
     titles = [f"loss, seed {', '.join(next(iter(stage.values())))}" for stage in stages]
     rows = [
@@ -164,13 +162,14 @@ def searched(name: str, command: str) -> None:
 
 
 def text(file: str, command: str, *, section: str | None = None) -> None:
-    """What a command printed.
+    """Write what a command printed.
 
     Args:
         file: in `results/`.
         command: that printed it.
-        section: show only this one, from its head "# …" to the next.
+        section: the only one to show, from its head "# …" to the next.
     """
+    origin = f"<sub>`{command}`: {_named_link(FOLDER / file)}</sub>"
     shown = (FOLDER / file).read_text(encoding="utf-8").strip()
     if section is not None:
         parts = re.split(r"^(?=# )", shown, flags=re.M)
@@ -178,7 +177,7 @@ def text(file: str, command: str, *, section: str | None = None) -> None:
         if not found:
             raise UserError(f"results/{file} has no section {section!r}")
         shown = found[0].strip()
-    _write(f"```text\n{shown}\n```", f"<sub>`{command}`: {_named_link(FOLDER / file)}</sub>")
+    _write(f"```text\n{shown}\n```", origin)
 
 
 def _mean(losses: Collection[float | None]) -> str:
@@ -194,7 +193,7 @@ def _markdown(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _write(*parts: str) -> None:
-    import cog  # type: ignore[import-not-found]  # there while a page is processed
+    import cog  # type: ignore[import-not-found]  # exists while a page is processed
 
     cog.outl("\n" + "\n\n".join(parts) + "\n")
 
@@ -212,14 +211,13 @@ def _named_link(path: Path) -> str:
 
 
 def _origin(name: str, results: Results, command: str | None = None) -> str:
-    """Where numbers come from, in one line: command, commits, seeds, hardware, versions."""
-    seeds = ", ".join(map(str, results.seeds))
-    over_seeds = f"seeds {seeds}, brackets: bootstrap intervals over them"
-    if len(results.seeds) == 1:
-        over_seeds = f"one seed ({seeds}), no interval"
-    commits, machine = _machine(results.commits, results.environment.model_dump())
-    seeds_used = [over_seeds] if command is None else []
-    facts = [f"`{command or results.command}`", commits, *seeds_used, machine]
+    """Say in one line where numbers come from: command, commits, seeds, hardware, versions."""
+    facts = [f"`{command or results.command}`"]
+    facts += _machine(results.commits, results.environment.model_dump())
+    if command is None:
+        seeds, single = ", ".join(map(str, results.seeds)), len(results.seeds) == 1
+        many = f"seeds {seeds}, brackets: bootstrap intervals over them"
+        facts.insert(2, f"one seed ({seeds}), no interval" if single else many)
     return _source(FOLDER / name / "results.json", facts)
 
 
@@ -237,8 +235,8 @@ def _machine(commits: Sequence[str], environment: Mapping[str, Any]) -> tuple[st
 def _interval(value: Estimate | None) -> str:
     if value is None or value.mean is None:
         return MISSING
-    interval = in_brackets([f"{end:.3f}" for end in value.interval or ()])
-    return f"{value.mean:.3f} {interval}".rstrip().replace("-", "−")
+    mean, *ends = (format_number(each, ".3f") for each in (value.mean, *(value.interval or ())))
+    return f"{mean} {in_brackets(ends)}".rstrip()
 
 
 def _unless_baseline(cell: Cell, otherwise: str = MISSING) -> Cell:
@@ -262,7 +260,7 @@ def _parameters(results: Results, own: ContestantResults) -> str:
 
 
 def _bits(results: Results, own: ContestantResults) -> str:
-    # A byte that is a character is named once.
+    # Units with the same value, as characters of one byte have it, are named once.
     values = {_interval(value): unit for unit, value in reversed(list(own.bits_per.items()))}
     return "; ".join(f"{shown} per {unit}" for shown, unit in values.items())
 
@@ -296,12 +294,12 @@ def _column(name: str) -> tuple[str, Cell]:
         raise UserError(f"there is no column {name!r}; choose {', '.join(COLUMNS)} or context-N")
 
     def cell(results: Results, own: ContestantResults) -> str:
-        found = (
-            value
+        losses = (
+            loss
             for measured in own.contexts
-            for edge, value in zip(measured.edges[1:], measured.loss, strict=True)
+            for edge, loss in zip(measured.edges[1:], measured.loss, strict=True)
             if edge == int(last) - 1
         )
-        return _interval(next(found, None))
+        return _interval(next(losses, None))
 
     return f"loss up to token {int(last):,}", cell

@@ -1,12 +1,12 @@
-"""Run comparisons of `results/` again and say whether their final losses agree with the record.
+"""Runs comparisons of `results/` again and says whether their final losses agree with the record.
 
     python -m tools.rerun best text-small    # make claims CLAIMS="best text-small"
-    python -m tools.rerun best --seeds '[0]' # what follows overrides the recorded command
+    python -m tools.rerun best --seeds '[0]' # options override the recorded command
 
 The rule: a contestant's new mean final loss must lie in the recorded interval, widened on either
-side by the distance between the lowest and the highest seed. One seed has no such distance: 2 % of
-its loss stand in for it. A comparison that is finished in `runs/rerun-NAME` is not run again. Exit
-codes: 0, 1 where a loss lies outside, 2 where a comparison could not be run.
+side by the distance between the lowest and the highest seed, or with one seed by 2 % of its loss.
+A comparison that is finished in `runs/rerun-NAME` is not run again. Exit codes: 0; 1 if a loss lies
+outside; 2 if a comparison could not be run.
 """
 
 from __future__ import annotations
@@ -24,18 +24,15 @@ from latentwave.bench.comparison import Results
 from latentwave.errors import UserError
 from tools.comparisons import read_checked
 
-ONE_SEED_SHARE = 0.02
-_CLOSE_NATS = 1e-3
+_ONE_SEED_SHARE = 0.02
+_LEAST_SPREAD_NATS = 1e-3
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run comparisons again, one after the other, from the root of the repository.
+    """Run comparisons again from the root of the repository, and return the exit code.
 
     Args:
         arguments: names of folders in results/ (default: all), then overrides.
-
-    Returns:
-        The exit code.
     """
     names = list(itertools.takewhile(lambda word: not word.startswith("-"), arguments))
     overrides = arguments[len(names) :]
@@ -68,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def run(command: str, folder: Path, overrides: Sequence[str]) -> None:
-    """Run a recorded command in another folder; one that was cut off goes on, a finished one stays.
+    """Run a recorded command in another folder, or what is left of it there.
 
     Raises:
         UserError: if it is not a comparison's command, or fails.
@@ -79,29 +76,30 @@ def run(command: str, folder: Path, overrides: Sequence[str]) -> None:
     if (folder / "results.json").exists():
         print(f"{folder} is finished and is taken as it is; delete it to run again", flush=True)
         return
-    again = [*rest, "--output", str(folder), *overrides]
+    again = ["latentwave", *rest, "--output", str(folder), *overrides]
     again += [] if "--resume" in again else ["--resume"]
-    print(shlex.join(["latentwave", *again]), flush=True)
-    done = subprocess.run([sys.executable, "-m", "latentwave", *again], check=False)
+    print(shlex.join(again), flush=True)
+    done = subprocess.run([sys.executable, "-m", *again], check=False)
     if done.returncode:
-        raise UserError(f"{shlex.join(['latentwave', *again])} ended with {done.returncode}")
+        raise UserError(f"{shlex.join(again)} ended with {done.returncode}")
 
 
 def allowed(recorded: Results, contestant: str) -> tuple[float, float]:
-    """The lowest and the highest final loss that agrees with the record of one that has a mean."""
+    """The lowest and the highest mean final loss that agree with a recorded one."""
     own = recorded.contestants[contestant]
     mean = own.final_loss.mean or math.nan
     low, high = own.final_loss.interval or (mean, mean)
     finals = [loss for loss in own.curve[-1].losses if loss is not None]
-    one_seed = len(finals) == 1
-    spread = ONE_SEED_SHARE * mean if one_seed else max(_CLOSE_NATS, max(finals) - min(finals))
+    spread = max(_LEAST_SPREAD_NATS, max(finals) - min(finals))
+    if len(finals) == 1:
+        spread = _ONE_SEED_SHARE * mean
     return low - spread, high + spread
 
 
 def differences(recorded: Mapping[str, Any], measured: Mapping[str, Any]) -> Iterator[str]:
-    """In what two recipes differ, as on the command line: "training.num_steps".
+    """Where two recipes differ, as on the command line: "training.num_steps".
 
-    What the recorded recipe does not have yet is not held against the other.
+    Keys that the recorded recipe does not have yet are ignored.
     """
     for key, value in recorded.items():
         other = measured.get(key)

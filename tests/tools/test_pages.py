@@ -1,4 +1,4 @@
-"""Blocks of pages, through cog as `make results` calls it."""
+"""The blocks of pages, written by cog as `make results` does."""
 
 import contextlib
 import io
@@ -21,7 +21,7 @@ DEMO = made_up_results({"none": [2.5, 2.6], "wavelet": [2.0, 2.2]})
 
 
 def run_cog(*arguments):
-    """The exit code and what was printed."""
+    """Run cog and return its exit code and what it printed."""
     output = io.StringIO()
     cog = Cog()
     cog.set_output(stdout=output, stderr=output)
@@ -32,7 +32,7 @@ def run_cog(*arguments):
 
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
-    """Results and a folder for a page."""
+    """A repository with some results and a folder for a page."""
     (tmp_path / "results" / "demo").mkdir(parents=True)
     (tmp_path / "docs").mkdir()
     write_results(DEMO, tmp_path / "results" / "demo")
@@ -45,7 +45,7 @@ def repository(tmp_path, monkeypatch):
 
 
 def written(call):
-    """The lines that a block writes, without empty ones."""
+    """The lines that a block writes, except empty ones."""
     page = Path("docs/page.md")
     page.write_text(f"# Title\n\n<!-- [[[cog {call} ]]] -->\n<!-- [[[end]]] -->\n")
     code, said = run_cog("-r", str(page))
@@ -73,9 +73,9 @@ def test_a_table_has_a_row_for_each_contestant_and_its_origin_below(repository):
 
 def test_folds_are_pairs(repository):
     folds = [{"none": 0.5, "bank": 0.6, "lost": 0.8}, {"none": 0.7, "bank": 0.9, "lost": None}]
-    for fold, measured in enumerate(folds, start=1):
-        results = made_up_results({name: [2.0] for name in measured}, metrics_split="test")
-        for name, value in measured.items():
+    for fold, accuracies in enumerate(folds, start=1):
+        results = made_up_results({name: [2.0] for name in accuracies}, metrics_split="test")
+        for name, value in accuracies.items():
             results.contestants[name].metrics["accuracy"] = Estimate(mean=value)
         folder = Path(f"results/esc/fold-{fold}")
         folder.mkdir(parents=True)
@@ -189,6 +189,7 @@ def test_benchmarks_are_shown_by_group_with_what_they_missed(repository):
         ('table("demo", "los")', "there is no column 'los'; choose loss, gain"),
         ('figure("demo", "no.png", "x")', "there is no results/demo/no.png"),
         ('searched("demo", "x")', "there is no results/demo/search.json"),
+        ('text("no.txt", "y")', "UserError: there is no results/no.txt"),
         ('text("speeds.txt", "y", section="three")', "has no section 'three'"),
     ],
 )
@@ -234,9 +235,9 @@ def test_every_page_says_what_the_results_give(at_root):
     assert code == 0, said
 
 
-def test_every_result_is_shown(at_root):
-    pages = "".join(Path(page).read_text(encoding="utf-8") for page in PAGES)
-    for path in Path("results").glob("*/results.json"):
+def test_every_result_is_shown():
+    pages = "".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
+    for path in (ROOT / "results").glob("*/results.json"):
         assert f'[[[cog table("{path.parent.name}"' in pages
 
 

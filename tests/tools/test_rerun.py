@@ -16,7 +16,7 @@ DEMO = {"none": [2.5, 2.6], "wavelet": [2.0, 2.2]}
 
 @dataclasses.dataclass
 class Repository:
-    """Where running a comparison writes a made-up one instead of training."""
+    """A repository in which running a comparison writes made-up results instead of training."""
 
     recorded: dict = dataclasses.field(default_factory=lambda: dict(DEMO))
     measured: dict = dataclasses.field(default_factory=lambda: dict(DEMO))
@@ -60,7 +60,7 @@ def test_the_recorded_command_runs_in_a_folder_of_its_own(repository, capsys):
     assert len(repository.calls) == 1
 
 
-# The wavelet: 2.1 [2.0, 2.2] over seeds that are 0.2 apart.
+# Recorded with two seeds: 2.1 [2.0, 2.2], and seeds 0.2 apart.
 @pytest.mark.parametrize(
     ("recorded", "measured", "agrees"),
     [
@@ -84,7 +84,7 @@ def test_a_new_loss_must_lie_in_the_interval_widened_by_the_spread(
     assert f"{'agrees' if agrees else 'DIFFERS'}  wavelet: " in capsys.readouterr().out
 
 
-def test_what_was_not_run_again_or_otherwise_is_said(repository, capsys):
+def test_missing_contestants_and_changed_recipes_are_named(repository, capsys):
     repository.measured = {"none": [2.5, 2.6]}
     repository.recipe = {"name": "other", "seeds": [0]}
     assert rerun.main(["demo"]) == 1
