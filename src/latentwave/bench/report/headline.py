@@ -83,11 +83,10 @@ def write_headline(results: Results) -> Headline:
     name = best(results)
     if name is None:
         return Headline("Only the baseline was trained: there is no speed-up.")
-    subject, baseline = results.contestants[name], results.baseline_of(name)
     details = [
-        _all_speedups(subject),
-        _final_losses(subject, baseline, results.loss_unit),
-        _final_metrics(results, subject, baseline),
+        _all_speedups(results.contestants[name]),
+        _final_losses(results, name),
+        _final_metrics(results, name),
         _not_told_apart(results, name),
         seeds_caution(len(results.seeds)),
     ]
@@ -141,12 +140,9 @@ def _contains(estimate: Estimate, value: float) -> bool:
 
 
 def _not_told_apart(results: Results, name: str) -> str:
-    """The contestants whose final losses, paired by seed, do not differ from the best one's."""
-    equals = [
-        other
-        for other in candidates(results)
-        if other != name and _contains(compare_contestants(results, other, name), 0)
-    ]
+    """Name the contestants whose final losses, paired by seed, do not differ from this one's."""
+    others = [other for other in candidates(results) if other != name]
+    equals = [each for each in others if _contains(compare_contestants(results, each, name), 0)]
     if not equals:
         return ""
     if len(equals) > _MOST_NAMED:
@@ -166,23 +162,24 @@ def _all_speedups(subject: ContestantResults) -> str:
     return f"Speed-up{where}: {join_words(parts)}." if parts else ""
 
 
-def _final_losses(subject: ContestantResults, baseline: ContestantResults, unit: str) -> str:
-    mine, theirs = (format_loss(c.final_loss.mean) for c in (subject, baseline))
+def _final_losses(results: Results, name: str) -> str:
+    subject, baseline = results.contestants[name], results.baseline_of(name)
+    mine, theirs = (format_loss(each.final_loss.mean) for each in (subject, baseline))
     if MISSING in (mine, theirs):
         return "A final loss is missing: a run diverged or was not evaluated."
     gain = "" if subject.gain.interval is None else f" (gain {gain_cell(subject.gain)})"
-    return f"It ends at {mine} nats per {unit}, {_baseline_name(subject)} at {theirs}{gain}."
+    unit, who = results.loss_unit, _baseline_name(subject)
+    return f"It ends at {mine} nats per {unit}, {who} at {theirs}{gain}."
 
 
-def _final_metrics(
-    results: Results, subject: ContestantResults, baseline: ContestantResults
-) -> str:
-    split = results.metrics_split or "validation"
-    parts = []
+def _final_metrics(results: Results, name: str) -> str:
+    subject, baseline = results.contestants[name], results.baseline_of(name)
+    split, who = results.metrics_split or "validation", _baseline_name(subject)
+    parts: list[str] = []
     for metric, words in results.metrics.items():
-        mine, theirs = (format_loss(c.metrics[metric].mean) for c in (subject, baseline))
-        parts.append(f"its {split} {words} is {mine}, {_baseline_name(subject)}’s {theirs}")
-    return f"I{join_words(parts)[1:]}." if parts else ""
+        mine, theirs = (format_loss(each.metrics[metric].mean) for each in (subject, baseline))
+        parts.append(f"{'its' if parts else 'Its'} {split} {words} is {mine}, {who}’s {theirs}")
+    return f"{join_words(parts)}." if parts else ""
 
 
 def seeds_caution(num_seeds: int) -> str:
