@@ -1,8 +1,8 @@
-"""Shared by all tests: shapes in annotations are checked at run time.
+"""Checks annotated shapes at run time in all tests, and sets up what tests share.
 
-`LATENTWAVE_SHAPE_CHECKS=0` runs the tests marked "unchecked" instead, those for which the checks
-stand in the way: torch.compile traces the bare code, and refusals are ours, not the checker's.
-Where beartype is missing, all tests run without checks.
+`LATENTWAVE_SHAPE_CHECKS=0` switches the checks off and runs the tests marked "unchecked" instead:
+torch.compile must trace the bare code, and a bad shape must be refused by us, not by the checker.
+Without beartype all tests run, without checks.
 """
 
 import contextlib
@@ -22,8 +22,8 @@ if CHECK_SHAPES:
 
     import tests.checker
 
-    # What is imported while a checked module runs is compiled anew: the hook changes where Python
-    # looks for compiled files.
+    # While a checked module runs, the hook changes where Python looks for compiled files, so what
+    # is imported then is compiled again. Large packages are therefore imported before.
     for name in ("datasets", "matplotlib.pyplot", "peft", "scipy.signal", "transformers.trainer"):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
@@ -40,26 +40,26 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_collection_finish():
-    # Trainers collect garbage several times a run: what has been imported by now is none.
+    # Trainers collect garbage several times a run; imported modules need not be searched each time.
     gc.collect()
     gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """As many as the cores have room for: threads of several workers would wait for each other."""
+    """No more workers than cores for their threads, which would otherwise wait for each other."""
     return max(1, (os.cpu_count() or 1) // int(os.environ.get("OMP_NUM_THREADS", "1")))
 
 
-# Tiny tensors are slower on several threads; the environment may ask for them all the same.
+# Tiny tensors are slower on several threads, so these have to be asked for.
 if "OMP_NUM_THREADS" not in os.environ:
     torch.set_num_threads(1)
 
 
-# What is on the disk after a power cut, no test can see.
+# No test can cut the power, so none needs files to be on the disk.
 os.fsync = lambda descriptor: None
 
-# Shells let what they start in the background ignore interrupts; some tests send them.
+# Background processes of a shell ignore interrupts, which some tests send.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -71,7 +71,7 @@ def _seeded() -> None:
 
 @pytest.fixture
 def float64():
-    """Models and inputs of a test are made in float64, where rounding is out of the way."""
+    """Make models and inputs in float64, where rounding does not blur comparisons."""
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
@@ -79,5 +79,5 @@ def float64():
 
 @pytest.fixture(autouse=not CHECK_SHAPES)
 def _fresh_compiler() -> None:
-    # Otherwise the graphs of earlier tests count towards a function's recompilation limit.
+    # Otherwise graphs of earlier tests count towards a function's recompilation limit.
     torch.compiler.reset()

@@ -1,4 +1,4 @@
-"""Finished runs to look into, made in a second."""
+"""Tiny finished runs for tests that inspect models."""
 
 import numpy as np
 from rich.console import Console
@@ -16,12 +16,12 @@ CONTESTANTS = {
         options={"num_filters": 6, "kernel_sizes": [4, 8], "init": "fourier", "mask_width": 8},
     ),
 }
-# What must stay text wherever it is shown.
+# Must stay text wherever it is shown.
 HOSTILE = '<b>&amp;</script><img src=x onerror="alert(1)">{{ 7 * 7 }}'
 
 
 def train_runs(folder, *contestants):
-    """Runs named by their contestants below a folder, on a text with hostile characters."""
+    """Train runs named by their contestants, on a text with hostile characters."""
     text = write_text(folder / "words.txt")
     text.write_text(text.read_text() + (HOSTILE + " ") * 40)
     recipe = tiny_recipe(
@@ -37,7 +37,7 @@ def train_runs(folder, *contestants):
 
 
 def look_into(folder, store, *names, **options):
-    """The inspection of some of those runs."""
+    """Inspect some of those runs."""
     runs = []
     for name in names:
         model, codec = load_run(folder / name)

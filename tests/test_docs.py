@@ -1,4 +1,4 @@
-"""The code, commands and numbers of README.md and docs/ are what the code gives."""
+"""README.md and docs/: links lead somewhere, examples run, and numbers are the code's."""
 
 import contextlib
 import io
@@ -42,7 +42,7 @@ def prose(page):
 
 
 def anchors(page):
-    """The names that GitHub and others give to a page's headings."""
+    """The anchors that GitHub and others derive from a page's headings."""
     headings = re.findall(r"^#+ (.*)$", prose(page), flags=re.M)
     words = [re.sub(r"\[([^]]*)]\([^)]*\)", r"\1", heading).lower() for heading in headings]
     return {re.sub(r"[^\w -]", "", each).strip().replace(" ", "-") for each in words}
