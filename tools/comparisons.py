@@ -31,13 +31,14 @@ def read_checked(folder: Path) -> Results:
     """
     results = read_results(folder)
     clock = None if results.clock is None else results.clock.step_seconds
-    for name, own in results.contestants.items():
-        found = derive(own.curve, results.baseline_of(name).curve, results.corpus.units_per_token)
-        pairs = list(_leaves(f"contestants.{name}", own, found))
-        for index, point in enumerate(own.curve):
+    for name, contestant in results.contestants.items():
+        baseline, units = results.baseline_of(name).curve, results.corpus.units_per_token
+        found = derive(contestant.curve, baseline, units)
+        pairs = list(_leaves(f"contestants.{name}", contestant, found))
+        for index, point in enumerate(contestant.curve):
             losses = [math.nan if loss is None else loss for loss in point.losses]
             mean = math.fsum(losses) / len(losses)
-            computed = {"loss": mean, "flops": point.tokens * own.flops_per_token}
+            computed = {"loss": mean, "flops": point.tokens * contestant.flops_per_token}
             if clock is not None:
                 computed["seconds"] = point.steps * clock[name].median
             pairs += _leaves(f"contestants.{name}.curve.{index}", point, computed)

@@ -16,14 +16,14 @@ SUBJECT = "best"
 
 def finding(results: Results) -> str:
     """Say in one sentence how the default mixer compares with the plain decoder."""
-    own = results.contestants[SUBJECT]
-    loss, plain = own.final_loss.mean, results.baseline_of(SUBJECT).final_loss.mean
+    contestant = results.contestants[SUBJECT]
+    loss, plain = contestant.final_loss.mean, results.baseline_of(SUBJECT).final_loss.mean
     if loss is None or plain is None:
         return "A run diverged: there is nothing to compare."
     ahead = "below" if loss < plain else "above"
     seeds = "one seed" if len(results.seeds) == 1 else f"{len(results.seeds)} seeds"
     return (
-        f"After {own.num_steps} steps on the same batches, {SUBJECT!r} ends "
+        f"After {contestant.num_steps} steps on the same batches, {SUBJECT!r} ends "
         f"{abs(plain - loss):.3f} nats per token {ahead} the plain decoder "
         f"({loss:.3f} against {plain:.3f}, {seeds})."
     )

@@ -202,7 +202,7 @@ def test_another_baseline_is_named():
     assert list(rows) == ["none", "ema", "wavelet"]  # the plain baseline is always first
     assert (rows["wavelet"][0].note, rows["ema"][0].note) == ("vs ema", "")
     headline = write_headline(results)
-    assert best(results) == "wavelet"  # a finding is never about somebody's baseline
+    assert best(results) == "wavelet"  # findings are not about baselines
     assert "reaches ema’s final loss" in headline.lead
     assert "ema at 1.9" in headline.details
     assert "in seconds, slower than ema" in headline.details

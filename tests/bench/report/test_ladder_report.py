@@ -49,9 +49,9 @@ def test_a_ladder_without_multipliers_says_why():
     plain = [each for each in results.points if each.contestant == "none"]
     assert plain
     for change, words in (
-        ({"multipliers": lawless}, "too few for a law"),
-        ({"multipliers": []}, "diverged or are left"),
-        ({"multipliers": [], "points": plain}, "No contestant has been trained"),
+        ({"multipliers": lawless}, "too few or fit no law"),
+        ({"multipliers": []}, "diverged or have not finished"),
+        ({"multipliers": [], "points": plain}, "Only the plain decoder has been trained"),
     ):
         assert words in headline(results.model_copy(update=change))
 

@@ -153,28 +153,29 @@ def summary_table(results: Results) -> Table:
     if len({format_loss(each.mean) for each in plain.values()}) == 1:
         units = units[:1]  # where every character is a byte, one column says it
     rows = []
-    for name, own in baseline_first(results).items():
-        is_baseline = name in (BASELINE, own.baseline)
-        against = "" if own.baseline == BASELINE else f"vs {own.baseline}"
+    for name, contestant in baseline_first(results).items():
+        is_baseline = name in (BASELINE, contestant.baseline)
+        against = "" if contestant.baseline == BASELINE else f"vs {contestant.baseline}"
         row: Row = {
             "contestant": Cell(name, "baseline" if is_baseline else against),
-            "loss\nnats": loss_cell(own.final_loss),
+            "loss\nnats": loss_cell(contestant.final_loss),
         }
         for metric, words in results.metrics.items():
-            row[f"{words}\n{results.metrics_split or ''}"] = loss_cell(own.metrics[metric])
+            row[f"{words}\n{results.metrics_split or ''}"] = loss_cell(contestant.metrics[metric])
         for unit in units:
             head = f"bits\n/{unit.replace('character', 'char')}"
-            row[head] = format_loss(own.bits_per[unit].mean)
-        share = f"({format_share(own.num_mixer_parameters / own.num_parameters)})"
+            row[head] = format_loss(contestant.bits_per[unit].mean)
+        parameters, mixers = contestant.num_parameters, contestant.num_mixer_parameters
+        share = f"({format_share(mixers / parameters)})" if contestant.mixers else ""
         row |= {
-            "params\n(mixer)": Cell(format_count(own.num_parameters), share if own.mixers else ""),
-            "FLOPs\n/token": format_count(own.flops_per_token),
-            "tokens\n/s": format_count(own.tokens_per_second),
-            "gain\nnats": Cell("0") if is_baseline else gain_cell(own.gain),
+            "params\n(mixer)": Cell(format_count(parameters), share),
+            "FLOPs\n/token": format_count(contestant.flops_per_token),
+            "tokens\n/s": format_count(contestant.tokens_per_second),
+            "gain\nnats": Cell("0") if is_baseline else gain_cell(contestant.gain),
         }
         for measure, words in MEASURE_WORDS.items():
-            speedup = speedup_cell(getattr(own.speedup, measure))
-            if not own.reached:
+            speedup = speedup_cell(getattr(contestant.speedup, measure))
+            if not contestant.reached:
                 speedup = Cell(speedup.value, "not reached")
             row[f"speed-up\nin {words}"] = Cell("1×") if is_baseline else speedup
         rows.append(row)
@@ -200,22 +201,22 @@ def cost_table(results: Results) -> Table:
     rate; and number of training steps.
     """
     rows = []
-    for name, own in baseline_first(results).items():
+    for name, contestant in baseline_first(results).items():
         row: Row = {"contestant": name}
-        if own.decoding is not None:
-            row["decoding\nFLOPs"] = format_count(own.decoding.flops_per_token)
+        if contestant.decoding is not None:
+            row["decoding\nFLOPs"] = format_count(contestant.decoding.flops_per_token)
         if results.clock is not None:
             step = results.clock.step_seconds[name]
             shortest, longest = (_milliseconds(each) for each in (step.shortest, step.longest))
             row["step\nms"] = Cell(_milliseconds(step.median), f"{shortest}–{longest}")
-        if own.peak_memory_bytes is not None:
-            row["training\nmemory"] = format_bytes(own.peak_memory_bytes)
-        if own.decoding is not None:
-            state = own.decoding.mixer_state_bytes
+        if contestant.peak_memory_bytes is not None:
+            row["training\nmemory"] = format_bytes(contestant.peak_memory_bytes)
+        if contestant.decoding is not None:
+            state = contestant.decoding.mixer_state_bytes
             note = f"(mixer {format_bytes(state)})" if state else ""
-            row["cache"] = Cell(format_bytes(own.decoding.cache_bytes), note)
-        row["learning\nrate"] = f"{own.learning_rate:g}"
-        row["steps"] = f"{own.num_steps:,}"
+            row["cache"] = Cell(format_bytes(contestant.decoding.cache_bytes), note)
+        row["learning\nrate"] = f"{contestant.learning_rate:g}"
+        row["steps"] = f"{contestant.num_steps:,}"
         rows.append(row)
     notes = [words for head, words in _COST_NOTES.items() if head in rows[0]]
     return make_table(rows, " ".join(notes))
@@ -223,15 +224,15 @@ def cost_table(results: Results) -> Table:
 
 def tuning_table(results: Results) -> Table:
     """Tabulate the search for learning rates: final losses, one column per rate."""
-    rates = sorted({rate for own in results.tuning.values() for rate in own.losses}, key=float)
+    rates = sorted({rate for each in results.tuning.values() for rate in each.losses}, key=float)
     rows = []
-    for name, own in results.tuning.items():
-        note = "chosen at an end of the grid" if own.at_end_of_grid else ""
+    for name, search in results.tuning.items():
+        note = "chosen at an end of the grid" if search.at_end_of_grid else ""
         row: Row = {"contestant": Cell(name, note)}
         for rate in rates:
-            diverged = rate in own.losses and own.losses[rate] is None
-            loss = "diverged" if diverged else format_loss(own.losses.get(rate))
-            row[rate] = Cell(loss, "chosen" if rate == f"{own.chosen:g}" else "")
+            diverged = rate in search.losses and search.losses[rate] is None
+            loss = "diverged" if diverged else format_loss(search.losses.get(rate))
+            row[rate] = Cell(loss, "chosen" if rate == f"{search.chosen:g}" else "")
         rows.append(row)
     caption = (
         "Final validation loss in nats with each learning rate, of the worst seed of the search; "

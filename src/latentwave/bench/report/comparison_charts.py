@@ -69,7 +69,7 @@ def loss_chart(results: Results, measure: str) -> Chart | None:
     """Validation loss against "steps", "flops" or "seconds"; None if that was not measured."""
     contestants, slot_of = baseline_first(results), slots(results)
     labels = charts.shorten_all(contestants)
-    curves = {name: _curve(own, measure) for name, own in contestants.items()}
+    curves = {name: _curve(contestant, measure) for name, contestant in contestants.items()}
     curves = {name: points for name, points in curves.items() if len(points)}
     extent = max((c[-1, 0] for name, c in curves.items() if slot_of[name] is not None), default=0)
     target = contestants[BASELINE].final_loss.mean
@@ -78,16 +78,17 @@ def loss_chart(results: Results, measure: str) -> Chart | None:
 
     def draw(axes: Axes) -> None:
         for name, points in curves.items():
-            own, slot, (x, loss) = contestants[name], slot_of[name], points.T[:2]
+            contestant, slot, (x, loss) = contestants[name], slot_of[name], points.T[:2]
             if slot is None:
                 axes.plot(x, loss, **charts.GREY)
                 continue
             if len(results.seeds) > 1:
                 axes.plot(x, points[:, 2:], **charts.thin_line(slot))
-            label = f"{labels[name]} {format_loss(own.final_loss.mean)}"
+            label = f"{labels[name]} {format_loss(contestant.final_loss.mean)}"
             axes.plot(x, loss, **charts.line(slot), label=label)
             # The dashed line is the plain baseline's; contestants with another one never meet it.
-            if target is not None and own.reached and own.baseline == BASELINE != name:
+            meets = contestant.reached and contestant.baseline == BASELINE != name
+            if target is not None and meets:
                 crossing = first_crossing(loss.tolist(), x.tolist(), target)
                 if crossing is not None:
                     charts.dots(axes, [crossing], [target], slot)
@@ -110,9 +111,9 @@ def gap_chart(results: Results) -> Chart | None:
     slot_of, labels = slots(results), charts.shorten_all(results.contestants)
     gains = {}
     for name in results.others:
-        own, baseline = results.contestants[name], results.baseline_of(name)
-        mine, theirs = (_curve(each, "tokens") for each in (own, baseline))
-        if own is baseline or not len(mine) or not len(theirs):
+        contestant, baseline = results.contestants[name], results.baseline_of(name)
+        mine, theirs = (_curve(each, "tokens") for each in (contestant, baseline))
+        if contestant is baseline or not len(mine) or not len(theirs):
             continue
         mine = mine[(mine[:, 0] >= theirs[0, 0]) & (mine[:, 0] <= theirs[-1, 0])]
         if len(mine):
@@ -151,11 +152,11 @@ def pareto_chart(results: Results, measure: str) -> Chart | None:
     """Final losses against the "flops" or "seconds" of whole runs; None for fewer than two."""
     contestants, slot_of = baseline_first(results), slots(results)
     labels = charts.shorten_all(contestants)
-    found: dict[str, tuple[float, float]] = {
-        name: (price, own.final_loss.mean)
-        for name, own in contestants.items()
-        if (price := getattr(own.curve[-1], measure)) and own.final_loss.mean is not None
-    }
+    found: dict[str, tuple[float, float]] = {}
+    for name, contestant in contestants.items():
+        price, loss = getattr(contestant.curve[-1], measure), contestant.final_loss.mean
+        if price and loss is not None:
+            found[name] = price, loss
     if len(found) < 2:
         return None
     front: list[str] = []
@@ -200,14 +201,14 @@ def _loss_window(curves: list[Points], extent: float, target: float | None) -> t
     return low - margin, max(low, high) + margin
 
 
-def _curve(own: ContestantResults, measure: str) -> Points:
+def _curve(contestant: ContestantResults, measure: str) -> Points:
     """A row for each evaluation with losses of all seeds: amount spent, mean loss, loss by seed."""
     rows = [
         (spent, point.loss, *point.losses)
-        for point in own.curve
+        for point in contestant.curve
         if (spent := getattr(point, measure)) is not None and None not in point.losses
     ]
-    return np.array(rows, dtype=float).reshape(-1, 2 + len(own.curve[-1].losses))
+    return np.array(rows, dtype=float).reshape(-1, 2 + len(contestant.curve[-1].losses))
 
 
 def _grey_caption(slot_of: dict[str, int | None]) -> str:

@@ -30,8 +30,8 @@ def baseline_first(results: Results) -> dict[str, ContestantResults]:
 
 
 def candidates(results: Results) -> list[str]:
-    """The contestants that a finding can be about: those that are nobody's baseline."""
-    baselines = {own.baseline for own in results.contestants.values()}
+    """The contestants that a finding can be about: those that no other is measured against."""
+    baselines = {contestant.baseline for contestant in results.contestants.values()}
     return [name for name in results.others if name not in baselines]
 
 
@@ -42,10 +42,10 @@ def best(results: Results) -> str | None:
     """
 
     def rank(name: str) -> tuple[bool, float, float]:
-        own = results.contestants[name]
-        speedup = own.speedup.steps.mean
-        by_speed = -speedup if own.reached and speedup is not None else math.inf
-        return not own.reached, by_speed, _final(own)
+        contestant = results.contestants[name]
+        speedup = contestant.speedup.steps.mean
+        by_speed = -speedup if contestant.reached and speedup is not None else math.inf
+        return not contestant.reached, by_speed, _final(contestant)
 
     return min(candidates(results), key=rank, default=None)
 
@@ -67,8 +67,8 @@ def slots(results: Results) -> dict[str, int | None]:
     return {BASELINE: BASELINE_SLOT} | {name: colours.get(name) for name in names}
 
 
-def _final(own: ContestantResults) -> float:
-    return math.inf if own.final_loss.mean is None else own.final_loss.mean
+def _final(contestant: ContestantResults) -> float:
+    return math.inf if contestant.final_loss.mean is None else contestant.final_loss.mean
 
 
 class Headline(NamedTuple):
@@ -214,19 +214,20 @@ def cautions(results: Results) -> list[str]:
             "seconds are doubtful. Time them again on an idle one: compare … --resume "
             "--time_again."
         )
-    for name, own in results.contestants.items():
-        if lost := sum(loss is None for loss in own.curve[-1].losses):
+    for name, contestant in results.contestants.items():
+        if lost := sum(loss is None for loss in contestant.curve[-1].losses):
             found.append(
                 f"{name} diverged with {lost} of {len(results.seeds)} seeds: it has no final loss "
                 "here. Lower its learning rate."
             )
-    ends = [name for name, own in results.tuning.items() if own.at_end_of_grid]
+    ends = [name for name, search in results.tuning.items() if search.at_end_of_grid]
     if ends:
         found.append(
             f"The learning rate chosen for {join_words(ends)} lies at an end of the grid: a better "
             "one may lie outside. Search further with tuning.widen."
         )
-    steps = [(own.num_steps, results.contestants[n].num_steps) for n, own in results.tuning.items()]
+    searches = results.tuning.items()
+    steps = [(each.num_steps, results.contestants[name].num_steps) for name, each in searches]
     searched, trained = min(steps, key=lambda each: each[0] / each[1], default=(0, 0))
     if searched < trained:
         found.append(

@@ -21,21 +21,19 @@ from latentwave.bench.training import read_record
 _MOST_ROWS = 64  # in a table of kernels
 _FACTS = ("contestant", "seed", "mixers", "backbone", "training", "corpus", "environment")
 _NOTES = {
-    "kernels": "Each row is one kernel; its colours show what it passes of each frequency. Rows "
-    "are sorted by centre frequency, the mean of the frequencies weighted by power, which the "
-    "white line follows. Haar is the average over about as many tokens.",
-    "change": "How far the kernels of each mixer are from where they started, as a share of their "
-    "size (shaded: the middle half of them), and where the centre frequencies of the mixer that "
-    "changed most went.",
-    "masks": "What each kernel does at each token, rows as above. A time-frequency mask is the "
-    "weight that a token-adaptive filterbank gives to a sub-band; sub-band activity is what the "
-    "sub-band adds to a channel on average. Where the taps follow the token, rows are lags: how "
-    "far back each token looks. Sizes are root mean squares over channels.",
-    "paths": "The embeddings of the same text before and after the mixer, in the plane in which "
-    "both together are widest (one principal component analysis of both), joined in the order of "
-    "the tokens.",
-    "positions": "What a prediction costs, by the number of tokens it is made from. Bands are 2 "
-    "standard errors over windows; in the difference each window is compared with itself.",
+    "kernels": "Each row is one kernel; its colours show how much of each frequency it passes. "
+    "Rows are sorted by centre frequency (white line), the mean frequency weighted by power. Haar "
+    "is the average over about as many tokens.",
+    "change": "How far the kernels of each mixer are from their start, relative to their size "
+    "(shaded: the middle half of them), and the centre frequencies of the mixer that changed most.",
+    "masks": "What each kernel does at each token, with rows as above. A time-frequency mask is "
+    "the weight that a token-adaptive filterbank gives to a sub-band; sub-band activity is what "
+    "the sub-band adds to a channel on average. Where the taps follow the token, rows are lags: "
+    "how far back each token looks. Sizes are root mean squares over channels.",
+    "paths": "Embeddings of the same text before and after the mixer, joined in token order, in "
+    "the first two principal components of both together.",
+    "positions": "The loss of a prediction by the number of tokens it is made from. Bands are 2 "
+    "standard errors over windows; the difference compares each window with itself.",
 }
 
 
@@ -97,7 +95,7 @@ def _details(inspection: Inspection) -> str:
         sentences.append(
             f"Losses in nats per token: {', '.join(losses)} (± 2 standard errors). Measured on "
             f"{inspection.num_windows:,} windows of {inspection.window_tokens:,} tokens "
-            f"({inspection.measured_on}); errors are those of these windows, not of other seeds."
+            f"({inspection.measured_on}); the errors are over these windows, not over seeds."
         )
     if inspection.kernels:
         mixers, model = run.num_mixer_parameters, run.model.num_parameters(only_trainable=True)

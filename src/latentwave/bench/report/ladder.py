@@ -10,9 +10,9 @@ from latentwave.bench.report.page import Page, Section, recipe_part
 from latentwave.bench.training import BASELINE
 
 _METHOD = (
-    "Every point is the end of a training run whose learning rate was annealed to zero. Intervals "
-    "are 95 %, from the spread over seeds pooled over the ladder. An asterisk, and a hollow point, "
-    "mark losses below every run of the plain decoder at that size: there its law is extrapolated."
+    "Every point is the final loss of runs whose learning rate was annealed to zero. Intervals are "
+    "95 %, from the spread over seeds, pooled over the ladder. Asterisks and hollow points mark "
+    "losses below every run of the plain decoder at that size: there its law is extrapolated."
 )
 
 
@@ -20,7 +20,7 @@ def ladder_page(results: LadderResults) -> Page:
     """Build the page: figures, tables and the recipe."""
     sections = [Section(title=grid.title, charts=grid.charts) for grid in ladder_charts(results)]
     sections += [tables.setting_section(results, name) for name in tables.settings_of(results)]
-    predicted = "The largest budget of each size, predicted from a law of all smaller ones."
+    predicted = "The largest budget of each size, predicted by a law fitted to all smaller ones."
     checks = [tables.check_in_words(each) for each in results.held_out]
     parts = [
         Section(title=f"Runs of commit {each.get('commit') or 'unknown'}", facts=labelled(each))
@@ -66,12 +66,7 @@ def headline(results: LadderResults) -> str:
             f"{beyond} ({tables.signed_cell(best.gain)} nats)."
         )
     if any(each.setting == setting for each in results.multipliers):
-        return (
-            "No multiplier can be given: the plain decoder’s ends of training are too few for a "
-            "law, or fit none."
-        )
+        return "No multiplier can be given: the plain decoder’s runs are too few or fit no law."
     if any(each.setting == setting and each.contestant != BASELINE for each in results.points):
-        return (
-            "No contestant can be compared: its runs or the plain decoder’s diverged or are left."
-        )
-    return "No contestant has been trained beside the plain decoder yet."
+        return "No contestant can be compared: runs diverged or have not finished."
+    return "Only the plain decoder has been trained yet."

@@ -161,8 +161,8 @@ def setting_section(results: LadderResults, setting: str) -> Section:
         row["parameters"] = times_cell(found.parameters if found else None)
         rows.append(row)
     caption = (
-        "Multipliers: what the plain decoder needs for the same loss ÷ what was used; parameters: "
-        "after the same tokens, inside the sizes measured there."
+        "Multipliers: what the plain decoder needs for the same loss ÷ what the contestant used. "
+        "For parameters that is after the same tokens, within the sizes measured."
     )
     return Section(title=f"Setting “{setting}”", table=make_table(rows, caption))
 
