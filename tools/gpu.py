@@ -1,17 +1,18 @@
 """Tests and measures on a GPU, in phases that fit a short lease and need no network.
 
     make gpu                                  # all phases, results under runs/gpu
-    python -m tools.gpu --phases ladder --minutes 9 --jobs 14
+    python -m tools.gpu --phases ladder large --jobs 14
     python -m tools.gpu --tiny                # a rehearsal on the CPU
 
-Phases: `tests` (tests/cuda), `bench` (benchmarks/bench_gpu.py), `search` (the plain decoder's
-settings) and `ladder` (recipes/ladder-gpu.yaml). Each ends after --minutes at the latest and writes
-its results as they come; `search` and `ladder` continue where they stopped when called again. All
-results end up in one file to take home, OUTPUT/gpu.tar.gz.
+Phases: `tests` (tests/cuda), `bench` (benchmarks/bench_gpu.py), `paper` (recipes/paper-gpu.yaml),
+`ladder` (recipes/ladder-gpu.yaml) and `large` (recipes/ladder-gpu-large.yaml). A phase ends after
+--minutes at the latest, all of them after --total_minutes. Results are written as they come, and the
+last three phases continue where they stopped when called again. All results end up in one file to
+take home, OUTPUT/gpu.tar.gz.
 
 The machine needs this folder and Python with torch, transformers, Triton, scipy, matplotlib and
-pytest; `tools/gpu-wheels.txt` lists other packages to bring along as wheels. The corpus may come
-packed (xz, 12 MB): --corpus FILE.xz.
+pytest; `tools/gpu-wheels.txt` lists all other packages, to bring along as wheels where they are
+missing. The corpus may come packed (xz, 12 MB): --corpus FILE.xz.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Lease:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.output: Path = options.output
+        self.end = time.monotonic() + 60 * options.total_minutes
         # latentwave is not installed there: without metadata it would have no version.
         metadata = self.output / "metadata"
         info = metadata / "latentwave-0.1.0.dist-info" / "METADATA"
@@ -53,6 +55,12 @@ class Lease:
             "TORCHINDUCTOR_COMPILE_THREADS": "2",  # many processes compile at the same time
         }
 
+    @property
+    def minutes(self) -> float:
+        """How long the next phase may take."""
+        left = (self.end - time.monotonic()) / 60
+        return max(0.0, min(self.options.minutes, left))
+
     def run(self, phase: str, command: Sequence[str], **environment: str) -> int:
         """Run a command within the time limit of a phase; its output goes into PHASE.log."""
         with (self.output / f"{phase}.log").open("w") as file:
@@ -63,7 +71,7 @@ class Lease:
                     env=self.environment | environment,
                     stdout=file,
                     stderr=subprocess.STDOUT,
-                    timeout=60 * self.options.minutes,
+                    timeout=60 * self.minutes,
                     check=False,
                 ).returncode
             except subprocess.TimeoutExpired:
@@ -87,15 +95,14 @@ def _shrink(values: dict[str, Any]) -> None:
     values["training"] |= {"batch_size": 4, "num_warmup_steps": 1}
     values["backbone"] |= {"num_layers": 1, "hidden_size": 16, "intermediate_size": 32}
     values["backbone"]["context_length"] = 32
-    if "groups" in values:
-        steps = ("num_steps", "evaluate_every_steps", "save_every_steps")
-        values["training"] |= dict.fromkeys(steps, 8)
-        values |= {"groups": [values["groups"][0][:1]], "finalists": 1, "final_seeds": [1]}
+    if "sizes" not in values:  # a comparison
+        values["training"] |= {"num_steps": 8, "evaluate_every_steps": 4, "save_every_steps": 4}
+        values["contestants"] = {name: values["contestants"][name] for name in ("none", "best")}
+        values |= {"tuning": {"learning_rates": [1.0e-3], "num_steps": 4}, "seeds": [0]}
         return
     chosen = ("none", "dynamic_conv-mlp")
     values["contestants"] = {name: values["contestants"][name] for name in chosen}
-    if "controls" in values:
-        values["controls"] = [name for name in values["controls"] if name in chosen]
+    values["controls"] = [name for name in values["controls"] if name in chosen]
     values["settings"] = {"strong": values["settings"]["strong"]}
     tiny = {"seeds": [0], "budgets": [1, 2]}
     values["sizes"] = {"a": tiny, "b": tiny | {"backbone": {"hidden_size": 32}}}
@@ -115,37 +122,49 @@ def tests(lease: Lease) -> dict[str, Any]:
 def bench(lease: Lease) -> dict[str, Any]:
     """Compare kernels, mixers and training steps with what the hardware allows."""
     rows = lease.output / "bench.jsonl"
-    seconds = str(int(50 * lease.options.minutes))
+    seconds = str(int(50 * lease.minutes))
     command = ["benchmarks/bench_gpu.py", "--seconds", seconds, str(rows)]
     code = lease.run("bench", [*command, *(["--tiny"] if lease.options.tiny else [])])
     return {"exit_code": code, "rows": len(rows.read_text().splitlines()) if rows.exists() else 0}
 
 
-def search(lease: Lease) -> dict[str, Any]:
-    """Search for the plain decoder's best settings."""
-    code, folder = _latentwave(lease, "search", "baseline-search.yaml")
-    return {"exit_code": code, "runs": len(list(folder.rglob("result.json")))}
+def paper(lease: Lease) -> dict[str, Any]:
+    """Compare mixers at the papers' size, 131 million tokens a run."""
+    code, folder = _latentwave(lease, "paper", "compare", "paper-gpu.yaml", "--resume")
+    return {"exit_code": code, "runs": len(list(folder.glob("*-seed*/result.json")))}
 
 
 def ladder(lease: Lease) -> dict[str, Any]:
     """Train sizes and budgets; runs that are cut off continue at the next call."""
-    limit = ["--resume", "--limit_minutes", str(0.8 * lease.options.minutes)]
-    code, folder = _latentwave(lease, "ladder", "ladder-gpu.yaml", *limit)
+    return _ladder(lease, "ladder", "ladder-gpu.yaml")
+
+
+def large(lease: Lease) -> dict[str, Any]:
+    """The same for larger models."""
+    return _ladder(lease, "large", "ladder-gpu-large.yaml")
+
+
+def _ladder(lease: Lease, phase: str, recipe: str) -> dict[str, Any]:
+    limit = ["--resume", "--limit_minutes", str(0.8 * lease.minutes)]
+    code, folder = _latentwave(lease, phase, "ladder", recipe, *limit)
     return {"exit_code": code, "branches": len(list(folder.rglob("branch-*/result.json")))}
 
 
-def _latentwave(lease: Lease, name: str, recipe: str, *more: str) -> tuple[int, Path]:
+def _latentwave(
+    lease: Lease, phase: str, command: str, recipe: str, *more: str
+) -> tuple[int, Path]:
     """Run a command of latentwave and return its exit code and output folder."""
-    folder = lease.output / name
-    command = ["-m", "latentwave", name, lease.recipe(recipe), "--output", str(folder), *more]
-    return lease.run(name, [*command, "--jobs", str(lease.options.jobs)]), folder
+    folder = lease.output / phase
+    words = ["-m", "latentwave", command, lease.recipe(recipe), "--output", str(folder), *more]
+    return lease.run(phase, [*words, "--jobs", str(lease.options.jobs)]), folder
 
 
 PHASES: dict[str, Callable[[Lease], dict[str, Any]]] = {
     "tests": tests,
     "bench": bench,
-    "search": search,
+    "paper": paper,
     "ladder": ladder,
+    "large": large,
 }
 
 
@@ -165,6 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--phases", nargs="+", choices=PHASES, default=list(PHASES))
     parser.add_argument("--output", type=Path, default=Path("runs/gpu"))
     parser.add_argument("--minutes", type=float, default=9.0, help="limit of each phase")
+    parser.add_argument("--total_minutes", type=float, default=29.0, help="limit of all phases")
     parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 2) - 2))
     parser.add_argument("--corpus", type=Path, help="a text file, plain or packed by xz")
     parser.add_argument("--tiny", action="store_true", help="a rehearsal on the CPU")
