@@ -145,7 +145,7 @@ def test_history_is_read_but_not_answered(per_token, history, with_runs):
         ({"weights": (5,)}, {}, r"weights must have shape \(6,\).*got \(5,\)"),
         ({"weights": (2, 22, 6)}, {}, r"or \(2, 23, 6\) for a tf_mask, got \(2, 22, 6\)"),
         ({"runs": (2, 3)}, {}, r"runs must have shape \(2, 23\), got \(2, 3\)"),
-        ({}, {"history": 24}, r"between 0 and the 23 tokens of x, got 24"),
+        ({}, {"history": 24}, r"history must be in 0 … 23, .* got 24"),
         ({}, {"history": -1}, r"got -1"),
         (
             {},

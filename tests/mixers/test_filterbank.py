@@ -20,11 +20,7 @@ def test_is_the_naive_form_with_a_residual():
         for causal in (True, False):
             mixer = trained(FilterbankMixer(5, 64, num_filters=6, causal=causal, **options))
             expected = x + naive_filterbank(
-                x,
-                mixer.analysis,
-                mixer.weights,
-                kernel_sizes=mixer.kernel_sizes,
-                causal=causal,
+                x, mixer.analysis, mixer.weights, kernel_sizes=mixer.kernel_sizes, causal=causal
             )
             torch.testing.assert_close(mixer(x), expected)
 

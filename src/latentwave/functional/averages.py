@@ -15,17 +15,13 @@ from latentwave.functional.kernels import takes, window_sums
 
 Boundary = Literal["zero", "mean"]
 
-SINGLE_OUTPUTS = 4
-"""Up to this many outputs after a history are computed one by one, each over its own window.
-
-Compiled it is one, so that all longer calls share their code.
-"""
-VECTOR = 16
-"""Channels in the widest register of a CPU, in float32."""
+SINGLE_OUTPUTS = 4  # so few outputs after a history are computed one by one, each over its window
+VECTOR = 16  # float32 channels in the widest register of a CPU
 
 
 def one_by_one(outputs: int, history: int) -> bool:
-    """Whether outputs are computed one by one, see `SINGLE_OUTPUTS`."""
+    """Whether to compute the outputs one by one, as in decoding."""
+    # Compiled, a single one only: all longer calls share their code.
     most = 1 if torch.compiler.is_compiling() else SINGLE_OUTPUTS
     return history > 0 and 0 < outputs <= most
 
@@ -48,6 +44,12 @@ def check_boundary(boundary: str) -> None:
         raise ValueError(f'boundary must be "zero" or "mean", got {boundary!r}')
 
 
+def check_history(history: int, num_tokens: int) -> None:
+    """Raise ValueError unless `history` leading tokens can be left out of x."""
+    if not 0 <= history <= num_tokens:
+        raise ValueError(f"history must be in 0 … {num_tokens}, the tokens of x, got {history}")
+
+
 def causal_moving_average(
     x: Float[Tensor, "B T D"],
     group_sizes: Sequence[int],
@@ -67,19 +69,18 @@ def causal_moving_average(
 
         s_1(t) = x(t),   s_{2w}(t) = s_w(t) + s_w(t − w),
 
-    so a value costs k additions and the error does not grow with T, as differences of long prefix
-    sums would make it. Signals are zero before the first token.
+    so each value costs k additions, and the error does not grow with T as it would for differences
+    of prefix sums. Signals are zero before the first token.
 
     Args:
         x: (B, T, D), any floating type. Invalid tokens must already be zero.
-        group_sizes: channels per level, level 1 first; zeros are allowed. They may add up to
-            less than D, and the remaining channels pass unchanged.
+        group_sizes: channels per level, level 1 first; 0 is allowed. Channels beyond the last group
+            pass unchanged.
         boundary: what comes before the first token: zeros ("zero") or nothing ("mean").
         runs: (B, T) from `segment_runs`: windows stop at document borders.
-        valid: (B, T), 1 for real tokens and 0 for padding; None means all real. Used only with
-            the boundary "mean".
+        valid: (B, T), 1 for real tokens and 0 for padding, default all 1; only "mean" reads it.
         first_channel: first channel of the first group.
-        history: leading tokens of x, such as a streaming state, for which no output is returned.
+        history: leading tokens of x, such as a streaming state, that have no output.
 
     Returns:
         (B, T − history, D) in the dtype of x; sums are taken in float32 (float64 for float64).
@@ -87,7 +88,7 @@ def causal_moving_average(
     Raises:
         ValueError: for an unknown boundary, or an invalid history, first channel or group sizes.
 
-    Causality: the output at t reads x(t − w + 1 … t).
+    Causality: y(t) reads x(t − w + 1 … t).
 
     Reference: WaveletGPT (Verma, 2024), whose boundary is "zero"; the doubling is the causal
     undecimated (à trous) Haar cascade.
@@ -101,8 +102,7 @@ def causal_moving_average(
     """
     B, T, D = x.shape
     check_boundary(boundary)
-    if not 0 <= history <= T:
-        raise ValueError(f"history must be in 0 … {T}, the tokens of x, got {history}")
+    check_history(history, T)
     if not 0 <= first_channel <= D:
         raise ValueError(
             f"first_channel must be in 0 … {D}, the channels of x, got {first_channel}"
@@ -133,7 +133,7 @@ def causal_moving_average(
 def checked_sizes(
     group_sizes: Sequence[int], channels: int, exactly: bool = True
 ) -> tuple[int, ...]:
-    """Group sizes as a tuple, which must add up to the channels (or fewer if not `exactly`)."""
+    """Group sizes as a tuple; they must add up to the channels, or to fewer unless `exactly`."""
     sizes = tuple(int(size) for size in group_sizes)
     total = sum(sizes)
     if any(size < 0 for size in sizes) or total > channels or (exactly and total < channels):
@@ -145,7 +145,7 @@ def checked_sizes(
 
 
 class _Plan(NamedTuple):
-    """Which channels are summed over which windows, and in which direction of time."""
+    """The window of each channel, and the direction in time."""
 
     group_sizes: tuple[int, ...]
     first_channel: int = 0
@@ -214,7 +214,7 @@ class _ScaledWindowSums(torch.autograd.Function):
 def _compiled_window_sums(
     x: Tensor, scale: Tensor | None, runs: Tensor | None, plan: _Plan
 ) -> Tensor:
-    """The doubling without a change in place, which compilers turn into a loop for each level."""
+    """The doubling out of place, which compilers turn into one loop per level."""
     T = x.shape[1]
     first, stop = plan.first_channel, plan.first_channel + sum(plan.group_sizes)
     sums = x[..., first:stop].to(accumulation_dtype(x.dtype))
@@ -222,8 +222,7 @@ def _compiled_window_sums(
         sums = sums * scale
     groups, done = [], 0
     for level, size in enumerate(plan.group_sizes):
-        # Zeros take the place of what lies outside, whatever T is: a comparison of T with the
-        # window would compile anew for other lengths.
+        # Pad with zeros for any T: comparing T with the window would recompile for other lengths.
         padding = (0, 2**level) if plan.adjoint else (2**level, 0)
         moved = slice(-T, None) if plan.adjoint else slice(T)
         addend = F.pad(sums, (0, 0, *padding))[:, moved]
@@ -232,7 +231,7 @@ def _compiled_window_sums(
         sums = sums + addend
         group = sums[..., done : done + size]
         groups.append(group * 0.5 ** (level + 1) if plan.averaged else group)
-        # Finished channels leave in whole vectors: rows of odd width are slow.
+        # Drop finished channels in whole vectors: rows of odd width are slow.
         done += size
         sums, done = sums[..., done - done % VECTOR :], done % VECTOR
     y = torch.cat(groups, dim=-1)
@@ -252,7 +251,7 @@ def _window_sums(x: Tensor, scale: Tensor | None, runs: Tensor | None, plan: _Pl
         scale = torch.cat([sums.new_full((size,), 2.0**-level) for level, size in sizes])
     if scale is not None and plan.adjoint:
         sums.mul_(scale)
-    # Channels finish from the front, so later levels work on fewer.
+    # Each level finishes the channels of its group, so later levels work on fewer.
     channel = 0
     for level, size in enumerate(plan.group_sizes):
         window = 2**level

@@ -19,7 +19,7 @@ def dilated_fir(
     dilation: int,
     runs: Int[Tensor, "B T"] | None = None,
 ) -> Float[Tensor, "B T C"]:
-    """Filter the channels with kernels whose taps are `dilation` tokens apart.
+    """Filter with taps that are `dilation` tokens apart.
 
         y(t) = Σ_n lowpass(n) · x(t − n · dilation)
 
@@ -27,7 +27,7 @@ def dilated_fir(
         x: (B, T, C), any floating type.
         lowpass: (F,), one kernel for all channels, or (C, F); tap 0 on the current token.
         dilation: tokens between two taps, >= 1.
-        runs: (B, T) from `segment_runs`, or None for one document.
+        runs: (B, T) from `segment_runs`: terms from other documents are zero.
 
     Returns:
         (B, T, C) in the dtype of x.
@@ -63,7 +63,7 @@ def causal_cascade(
         x: (B, T, C), any floating type.
         lowpass: (F,), g, as from `orthogonal_lowpass`; g(0) on the current token.
         group_sizes: channels per level, level 1 first; they add up to C.
-        runs: (B, T) from `segment_runs`: terms from other documents count as zero.
+        runs: (B, T) from `segment_runs`: terms from other documents are zero.
 
     Returns:
         (B, T, C) in the dtype of x; sums are taken in float32 (float64 for float64).
@@ -92,19 +92,15 @@ def causal_cascade(
 
 
 def stationary_decomposition(
-    x: Float[Tensor, "B T C"],
-    wavelet: str,
-    num_levels: int,
-    runs: Int[Tensor, "B T"] | None = None,
+    x: Float[Tensor, "B T C"], wavelet: str, num_levels: int, runs: Int[Tensor, "B T"] | None = None
 ) -> tuple[list[Float[Tensor, "B T C"]], Float[Tensor, "B T C"]]:
     """Split every channel into detail bands and an approximation, without look-ahead or delay.
 
         a_0 = x,   a_k(t) = Σ_n g(n) · a_{k−1}(t − 2^{k−1} n),   d_k = a_{k−1} − a_k
 
-    PyWavelets' details come from a high-pass filter, and inverting them needs future tokens or a
-    delay of (F−1)(2^K − 1) tokens. Differences of approximations add up to the signal without
-    delay, even at document borders. For Haar both are the same up to scale:
-    d_k(t) = (a_{k−1}(t) − a_{k−1}(t − 2^{k−1})) / 2.
+    PyWavelets takes its details from a high-pass filter; inverting that needs future tokens or a
+    delay of (F−1)(2^K − 1) tokens. Differences of approximations add up to the signal at once, even
+    at document borders. For Haar both are the same up to scale.
 
     Args:
         x: (B, T, C), any floating type.
@@ -144,14 +140,14 @@ def stationary_decomposition(
 def stationary_reconstruction(
     details: Sequence[Float[Tensor, "B T C"]], approx: Float[Tensor, "B T C"]
 ) -> Float[Tensor, "B T C"]:
-    """The inverse of `stationary_decomposition`: x = a_K + d_K + … + d_1.
+    """The inverse of `stationary_decomposition` up to rounding: x = a_K + d_K + … + d_1.
 
     Args:
         details: levels 1 … K, each (B, T, C).
         approx: (B, T, C), the approximation of level K.
 
     Returns:
-        (B, T, C), the signal up to rounding.
+        (B, T, C).
 
     Causality: x(t) reads the bands at t.
 
@@ -160,7 +156,4 @@ def stationary_reconstruction(
         >>> stationary_reconstruction(*stationary_decomposition(x, "db2", 3)).flatten()
         tensor([4., 2., 6.])
     """
-    total = approx
-    for detail in reversed(details):
-        total = total + detail
-    return total
+    return sum(reversed(details), start=approx)

@@ -23,8 +23,7 @@ def orthogonal_lowpass(wavelet: str) -> FloatArray:
         (F,), float64; g(0) multiplies the current token.
 
     Raises:
-        ValueError: for an unknown name, suggesting the nearest, or a wavelet that is not
-            orthogonal.
+        ValueError: for an unknown name, or a wavelet that is not orthogonal.
 
     Example:
         >>> orthogonal_lowpass("haar")
@@ -45,9 +44,8 @@ def orthogonal_lowpass(wavelet: str) -> FloatArray:
             f"wavelet must be orthogonal, got {wavelet!r} ({found.family_name}): choose one of "
             "haar, db, sym, coif or dmey"
         )
-    lowpass = np.asarray(found.dec_lo, dtype=np.float64)
-    gain_one: FloatArray = lowpass / lowpass.sum()
-    return gain_one
+    lowpass: FloatArray = np.asarray(found.dec_lo, dtype=np.float64)
+    return lowpass / lowpass.sum()
 
 
 def cascade_length(filter_length: int, level: int) -> int:
@@ -97,7 +95,7 @@ def cascade_taps(wavelet: str, level: int) -> FloatArray:
     taps = np.ones(1)
     for k in range(level):
         longer = np.zeros(len(taps) + (len(lowpass) - 1) * 2**k)
-        for n, gain in enumerate(lowpass):
+        for n, gain in enumerate(lowpass):  # np.convolve would round differently
             longer[n * 2**k : n * 2**k + len(taps)] += gain * taps
         taps = longer
     return taps

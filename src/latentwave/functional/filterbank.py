@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from latentwave.functional.averages import check_history
 from latentwave.functional.filterbank_ops import filterbank
 
 
@@ -30,17 +31,16 @@ def causal_filterbank(
     before the first token. There is no second and no forward-mode derivative.
 
     Reference: the learned front ends of audio models (a bank of FIR filters and a ReLU, as in
-    Sainath et al., 2015), here along the tokens of an embedding; `naive_filterbank` is the
-    unfused form.
+    Sainath et al., 2015), along the tokens of an embedding; `naive_filterbank` is the unfused form.
 
     Args:
         x: (B, N, D), N = H + T, any floating type.
         analysis: (M, K), the filters h_m; tap 0 is on the current token.
         weights: (M,), the weights a_m; or a tf_mask (B, T, M) of a_m(t).
         runs: (B, N) from `segment_runs`: filters stop at document borders.
-        kernel_sizes: for a multi-scale bank, the number of taps used by each of
-            len(kernel_sizes) equal groups of filters; the longest is K. None: K for all.
-        history: H, leading tokens that filters read but that have no output.
+        kernel_sizes: for a multi-scale bank, the taps of each of len(kernel_sizes) equal groups of
+            filters; the longest is K. None: K for all.
+        history: H, leading tokens of x, such as a streaming state, that have no output.
 
     Returns:
         (B, T, D) in the dtype of x; sums are taken in float32 (float64 for float64).
@@ -77,7 +77,7 @@ def noncausal_filterbank(
         analysis: (M, K), the filters h_m; tap 0 is on the newest token.
         weights: (M,), or a tf_mask (B, T, M).
         runs: (B, T) from `segment_runs`: filters stop at document borders.
-        kernel_sizes: as in `causal_filterbank`; each group is centred separately.
+        kernel_sizes: see `causal_filterbank`; each group is centred separately.
 
     Returns:
         (B, T, D) in the dtype of x.
@@ -104,16 +104,15 @@ def naive_filterbank(
     kernel_sizes: Sequence[int] | None = None,
     causal: bool = True,
 ) -> Float[Tensor, "B T D"]:
-    """The same sum, unfused: `conv1d`, ReLU, weighted sum.
+    """The same sum as `conv1d`, ReLU and weighted sum: the reference, with second derivatives.
 
-    It stores B·D·M·T values several times. Serves as the reference for the fused form, and for
-    second derivatives.
+    It stores B·D·M·T values several times.
 
     Args:
         x: (B, T, D), any floating type.
         analysis: (M, K).
         weights: (M,), or a tf_mask (B, T, M).
-        kernel_sizes: as in `causal_filterbank`.
+        kernel_sizes: see `causal_filterbank`.
         causal: False to match `noncausal_filterbank`.
 
     Returns:
@@ -152,7 +151,7 @@ def _checked(
     kernel_sizes: Sequence[int] | None = None,
     history: int = 0,
 ) -> list[int]:
-    """Check the arguments; returns the kernel size of each group."""
+    """The kernel size of each group, once all arguments are checked."""
     if x.dim() != 3 or analysis.dim() != 2:
         raise ValueError(
             "x must have shape (batch, tokens, channels) and analysis (filters, taps), got "
@@ -162,12 +161,11 @@ def _checked(
     M, K = analysis.shape
     if M < 1 or K < 1:
         raise ValueError(f"analysis needs at least one filter of one tap, got shape {(M, K)}")
-    if not 0 <= history <= tokens:
-        raise ValueError(f"history must be between 0 and the {tokens} tokens of x, got {history}")
-    of_mask = (B, tokens - history, M)
-    if tuple(weights.shape) != ((M,) if weights.dim() == 1 else of_mask):
+    check_history(history, tokens)
+    mask_shape = (B, tokens - history, M)
+    if tuple(weights.shape) != ((M,) if weights.dim() == 1 else mask_shape):
         raise ValueError(
-            f"weights must have shape {(M,)}, or {of_mask} for a tf_mask, got "
+            f"weights must have shape {(M,)}, or {mask_shape} for a tf_mask, got "
             f"{tuple(weights.shape)}"
         )
     if runs is not None and tuple(runs.shape) != (B, tokens):

@@ -11,13 +11,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from latentwave.functional.averages import accumulation_dtype, one_by_one
+from latentwave.functional.averages import accumulation_dtype, check_history, one_by_one
 from latentwave.functional.fir_forms import convolve, correlate
 
-LAG_TAPS = 8
-"""Up to this many taps, one pass over memory per tap beats a depthwise convolution."""
-FUSED_TAPS = 16
-"""The same when compiled, where one pass serves all taps but each adds to the time to compile."""
+LAG_TAPS = 8  # up to so many, one pass over memory per tap beats a depthwise convolution
+FUSED_TAPS = 16  # the same when compiled, where every tap adds to the time to compile
 
 
 def causal_fir(
@@ -31,10 +29,9 @@ def causal_fir(
 
         y_c(t) = Σ_{k=0}^{K−1} taps_c(k) · x_c(t−k)
 
-    Signals are zero before the first token; with `runs`, terms from other documents count as
-    zero. The first taps are summed directly; later taps use block FFTs over whole blocks of older
-    tokens, so no output ever depends on a later token, not even by rounding, and time and memory
-    grow linearly with T (see `fir_forms`).
+    Signals are zero before the first token. The first taps are summed directly, the others by FFTs
+    over whole blocks of older tokens: no output depends on a later token, not even by rounding, and
+    time and memory grow linearly with T (see `fir_forms`).
 
     Reference: partitioned convolution without look-ahead (Gardner, 1995), here with blocks that
     stop at document borders.
@@ -42,8 +39,8 @@ def causal_fir(
     Args:
         x: (B, T, C), any floating type.
         taps: (C, K), any floating type; `taps[:, 0]` multiplies the current token.
-        runs: (B, T) from `segment_runs`, or None for one document.
-        history: leading tokens of x, such as a streaming state, for which no output is returned.
+        runs: (B, T) from `segment_runs`: terms from other documents are zero.
+        history: leading tokens of x, such as a streaming state, that have no output.
 
     Returns:
         (B, T − history, C) in the dtype of x; sums are taken in float32 (float64 for float64).
@@ -63,20 +60,18 @@ def causal_fir(
         raise ValueError(
             f"taps must have shape ({C}, K >= 1), one row per channel of x, got {tuple(taps.shape)}"
         )
-    if not 0 <= history <= T:
-        raise ValueError(f"history must be in 0 … {T}, the tokens of x, got {history}")
-    wide = accumulation_dtype(x.dtype)
-    taps = taps if taps.dtype == wide else taps.to(wide)
+    check_history(history, T)
+    taps = taps.to(accumulation_dtype(x.dtype))
     outputs = T - history
     if B == 0 or C == 0 or outputs == 0:
-        # An empty sum that keeps gradients to the inputs defined.
+        # Empty, but with gradients to both inputs.
         return x[:, history:] * taps.sum()
     compiling = torch.compiler.is_compiling()
     few = taps.shape[1] <= (FUSED_TAPS if compiling else LAG_TAPS)
     if one_by_one(outputs, history) and not (compiling and few):
         return _single_outputs(x, taps, runs, outputs)
     if few:
-        # Rows of neighbouring channels, because loads with a stride are slow.
+        # A contiguous row per tap, because strided loads are slow.
         return shifted_sum(x, taps.T.contiguous().unbind(0), runs, outputs)
     return _convolve(x, taps, runs)[:, history:]
 
@@ -93,9 +88,9 @@ def dynamic_fir(
 
     Args:
         x: (B, N, C), N = H + T, any floating type; the first H tokens have no output.
-        taps: (B, T, K, G), one kernel per token and group of C / G neighbouring channels, or a
-            list of K lags, each (B, T, G).
-        runs: (B, N) from `segment_runs`: terms from other documents count as zero.
+        taps: (B, T, K, G), one kernel per token and group of C / G neighbouring channels; or a list
+            of K lags, each (B, T, G).
+        runs: (B, N) from `segment_runs`: terms from other documents are zero.
 
     Returns:
         (B, T, C) in the dtype of x; sums are taken in float32 (float64 for float64).
@@ -127,8 +122,7 @@ def dynamic_fir(
     if isinstance(taps, Tensor) and T == 1 and N >= K and not torch.compiler.is_compiling():
         # One streamed token: a single reduction, in as few operations as possible.
         wide = accumulation_dtype(x.dtype)
-        newest_first = (x if N == K else x[:, N - K :]).flip(1)
-        newest_first = newest_first if x.dtype == wide else newest_first.to(wide)
+        newest_first = (x if N == K else x[:, N - K :]).flip(1).to(wide)
         if runs is not None:
             same_document = (runs[:, N - K :] == runs[:, -1:]).flip(1)
             newest_first = newest_first * same_document.unsqueeze(-1)
@@ -137,8 +131,7 @@ def dynamic_fir(
             newest_first = newest_first.view(B, K, G, C // G)
             weights = weights.unsqueeze(-1)
         y = (newest_first * weights).sum(1, keepdim=True)
-        y = y.flatten(2) if G < C else y
-        return y if y.dtype == x.dtype else y.to(x.dtype)
+        return (y.flatten(2) if G < C else y).to(x.dtype)
     factors = taps.unbind(2) if isinstance(taps, Tensor) else taps
     grouped = x.reshape(B, N, G, C // G)
     return shifted_sum(grouped, [each.unsqueeze(-1) for each in factors], runs, T).flatten(2)
@@ -157,8 +150,7 @@ def _single_outputs(x: Tensor, taps: Tensor, runs: Tensor | None, outputs: int) 
             same_document = runs[:, start : t + 1] == runs[:, t : t + 1]
             window = window * same_document.unsqueeze(-1)
         results.append((window * weights).sum(1, keepdim=True))
-    y = results[0] if outputs == 1 else torch.cat(results, dim=1)
-    return y if y.dtype == x.dtype else y.to(x.dtype)
+    return (results[0] if outputs == 1 else torch.cat(results, dim=1)).to(x.dtype)
 
 
 def shifted_sum(
@@ -182,7 +174,7 @@ def shifted_sum(
 def _lags(
     signal: Tensor, documents: Tensor | None, outputs: int, count: int, dilation: int
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """The token k · dilation before each of the last ones, k < count; whether of its document."""
+    """x(t − k · dilation) for k < count, and a mask of those in the document of t (None: all)."""
     newest = signal.shape[1] - outputs
     for start in range(newest, newest - count * dilation, -dilation):
         lag = signal[:, start : start + outputs]
@@ -198,7 +190,7 @@ def _masked(x: Tensor, mask: Tensor | None) -> Tensor:
 
 
 class _ShiftedSum(torch.autograd.Function):
-    """The sum over lags in place; autograd's own derivative would write each lag several times."""
+    """The sum over lags in place; autograd would write each lag several times."""
 
     generate_vmap_rule = True
 
@@ -230,10 +222,10 @@ class _ShiftedSum(torch.autograd.Function):
         shifted = _lags(grad_signal, documents, *sizes)
         lags = _lags(signal.to(wide), documents, *sizes)
         for k, ((lag, same), (grad_lag, _)) in enumerate(zip(lags, shifted, strict=True)):
-            own, factor = _masked(grad, same), factors[k]
-            grad_lag.addcmul_(own, factor.to(wide))
+            masked, factor = _masked(grad, same), factors[k]
+            grad_lag.addcmul_(masked, factor.to(wide))
             if ctx.needs_input_grad[4 + k]:
-                grad_factors[k] = (own * lag).sum_to_size(factor.shape).to(factor.dtype)
+                grad_factors[k] = (masked * lag).sum_to_size(factor.shape).to(factor.dtype)
         return grad_signal.to(signal.dtype), None, None, None, *grad_factors
 
     @staticmethod
@@ -246,7 +238,7 @@ class _ShiftedSum(torch.autograd.Function):
         return cast(Tensor, first + second)
 
 
-# What compilers see of long kernels: operators that are the same for every T.
+# Compilers see long kernels as operators, the same for every T.
 @torch.library.custom_op(
     "latentwave::convolve",
     mutates_args=(),
@@ -256,13 +248,12 @@ def _convolution(x: Tensor, taps: Tensor, runs: Tensor | None) -> Tensor:
     return convolve(x, taps, runs).contiguous()
 
 
-@torch.library.custom_op(
+_correlation = torch.library.custom_op(
     "latentwave::correlate",
+    correlate,
     mutates_args=(),
     schema="(Tensor x, Tensor y, SymInt num_taps, Tensor? runs) -> Tensor",
 )
-def _correlation(x: Tensor, y: Tensor, num_taps: int, runs: Tensor | None) -> Tensor:
-    return correlate(x, y, num_taps, runs)
 
 
 @_convolution.register_fake
@@ -304,13 +295,11 @@ class _Convolve(torch.autograd.Function):
         ctx.save_for_backward(*inputs)
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         (grad,) = grad_outputs
         x, taps, runs = ctx.saved_tensors
         grad_x = _convolve_reversed(grad, taps, runs) if ctx.needs_input_grad[0] else None
-        grad_taps = None
-        if ctx.needs_input_grad[1]:
-            grad_taps = _correlate(x, grad, taps.shape[1], runs)
+        grad_taps = _correlate(x, grad, taps.shape[1], runs) if ctx.needs_input_grad[1] else None
         return grad_x, grad_taps, None
 
 
@@ -331,9 +320,7 @@ class _Correlate(torch.autograd.Function):
         ctx.save_for_backward(x, y, runs)
 
     @staticmethod
-    def backward(
-        ctx: Any, *grad_outputs: Tensor
-    ) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         (grad,) = grad_outputs
         x, y, runs = ctx.saved_tensors
         grad_x = _convolve_reversed(y, grad, runs) if ctx.needs_input_grad[0] else None

@@ -1,10 +1,9 @@
 """The causal FIR filter: direct sums for the first taps, block FFTs for the rest.
 
-Both work on (B, T, C) in the accumulation dtype, without gradients. The tail of a long kernel,
-from lag P on, is split at lags P, 4P, 16P, …. The part that starts at lag P works on blocks of P
-tokens: block n receives terms only from whole blocks before n, so the block itself and later ones
-are never read. Between two blocks the filter is a Toeplitz matrix, applied by a circular
-convolution of size 2P.
+Both work on (B, T, C) in the accumulation dtype, without gradients. The tail of a long kernel is
+split at lags P, 4P, 16P, …. The part that starts at lag P works on blocks of P tokens: block n
+receives terms from whole blocks before it, never from itself or later ones. Between two blocks the
+filter is a Toeplitz matrix, applied by a circular convolution of size 2P.
 """
 
 from __future__ import annotations
@@ -19,18 +18,12 @@ from torch.nn import functional as F
 
 from latentwave.functional.averages import full_precision
 
-DIRECT_TAPS = 128
-"""The crossover: this many taps are summed directly, later ones use block FFTs.
-
-Measured by `benchmarks/bench_learnable.py`, which prints both sides.
-"""
-DOCUMENT_DIRECT_TAPS = 16
-"""The crossover with document borders, where direct sums need one masked pass per tap."""
-GRAM_TAPS = 64
-"""Up to this many taps, their gradient is a matrix product over frames; beyond, it uses FFTs."""
+# So many taps are summed directly; `benchmarks/bench_learnable.py` measures both sides. Fewer with
+# document borders, where each tap needs a masked pass.
+DIRECT_TAPS, DOCUMENT_DIRECT_TAPS = 128, 16
+GRAM_TAPS = 64  # the gradient of so many taps is a matrix product over frames; of more, FFTs
+# Values per chunk of a long sequence: workspaces stay in the CPU's cache and do not grow with T.
 CHUNK_VALUES = 2**18
-"""Long sequences are filtered in chunks of about this many values, so that workspaces stay in the
-CPU's cache and do not grow with T; other devices use one chunk, to save launches."""
 
 
 def convolve(x: Tensor, taps: Tensor, runs: Tensor | None) -> Tensor:
@@ -61,15 +54,11 @@ def correlate(x: Tensor, y: Tensor, num_taps: int, runs: Tensor | None) -> Tenso
 
 def _chunks(x: Tensor, num_taps: int) -> Iterator[tuple[int, int]]:
     B, num_tokens, C = x.shape
-    if x.device.type != "cpu":
-        yield 0, num_tokens
-        return
     # A chunk rereads the num_taps − 1 tokens before it: keep that share small.
     length = max(CHUNK_VALUES // (B * C), 8 * num_taps)
-    borders = (
-        [*range(0, num_tokens, length), num_tokens] if num_tokens >= 2 * length else [0, num_tokens]
-    )
-    yield from itertools.pairwise(borders)
+    if x.device.type != "cpu" or num_tokens < 2 * length:  # elsewhere launches count
+        length = num_tokens
+    yield from itertools.pairwise([*range(0, num_tokens, length), num_tokens])
 
 
 def _convolve_chunk(x: Tensor, taps: Tensor, runs: Tensor | None) -> Tensor:
@@ -100,11 +89,11 @@ def _convolve_chunk(x: Tensor, taps: Tensor, runs: Tensor | None) -> Tensor:
 
 def _correlate_chunk(x: Tensor, y: Tensor, num_taps: int, runs: Tensor | None) -> Tensor:
     K = min(num_taps, x.shape[1])
-    if runs is not None:
-        found = _correlation_with_borders(x, y, K, runs)
+    if runs is None:
+        lags = _correlation_by_frames(x, y, K)
     else:
-        found = _correlation_by_frames(x, y, K)
-    return F.pad(found, (0, num_taps - K))
+        lags = _correlation_with_borders(x, y, K, runs)
+    return F.pad(lags, (0, num_taps - K))
 
 
 def _direct_taps(runs: Tensor | None) -> int:
@@ -126,8 +115,7 @@ def _by_lags(x: Tensor, taps: Tensor, runs: Tensor) -> Tensor:
     return y
 
 
-def _by_convolution(signal: Tensor, taps: Tensor) -> Tensor:
-    """Channels first, (B, C, T)."""
+def _by_convolution(signal: Tensor, taps: Tensor) -> Tensor:  # (B, C, T)
     C, K = taps.shape
     with full_precision(signal.device):
         return F.conv1d(F.pad(signal, (K - 1, 0)), taps.flip(1).unsqueeze(1), groups=C)
@@ -143,7 +131,7 @@ def _correlation_by_lags(x: Tensor, y: Tensor, num_taps: int, runs: Tensor) -> T
 
 
 def _correlation_by_frames(x: Tensor, y: Tensor, num_taps: int) -> Tensor:
-    """Correlate each frame of y with the frame of x of twice its length that ends with it."""
+    """Correlate each frame of y with the frame of x that is twice as long and ends with it."""
     T, C = x.shape[1:]
     hop = 1 << (num_taps - 1).bit_length()
     missing = -T % hop
@@ -155,8 +143,8 @@ def _correlation_by_frames(x: Tensor, y: Tensor, num_taps: int) -> Tensor:
         return lags[:, :num_taps]
     with full_precision(x.device):
         gram = torch.bmm(newer.flatten(1, 2).mT, older.flatten(1, 2))
-    # gram[:, i, j] pairs y at hop + i with x at j. Viewed with rows one entry longer, it shifts by
-    # one column per row, so that entries with the same lag, hop + i − j, share column j − i.
+    # gram[:, i, j] pairs y at hop + i with x at j. With rows one entry longer, each row shifts by
+    # one column, so that entries with the same lag, hop + i − j, share column j − i.
     slid = F.pad(gram.flatten(1), (0, hop)).view(C, hop, 2 * hop + 1)
     return slid.sum(1)[:, 1 : hop + 1].flip(1)[:, :num_taps]
 
@@ -178,14 +166,13 @@ def _correlation_with_borders(x: Tensor, y: Tensor, num_taps: int, runs: Tensor)
                 low, -1
             )
         # Keep lags from `low` on: earlier ones belong to the previous part.
-        part = F.pad(lags, (0, max(0, high - lags.shape[1])))[:, low:high]
-        parts.append(part)
+        parts.append(F.pad(lags, (0, max(0, high - lags.shape[1])))[:, low:high])
     return torch.cat(parts, dim=1)
 
 
 @dataclass(frozen=True)
 class _Blocks:
-    """T tokens cut into blocks, and which pairs of blocks share a document.
+    """T tokens cut into blocks.
 
     Documents are contiguous, so two blocks share at most one: the last of the earlier block and the
     first of the later one.
@@ -206,15 +193,13 @@ class _Blocks:
         return _Blocks(size, count, reach, runs)
 
     def cut(self, signal: Tensor, place: int) -> Tensor:
-        """(B, C, T) → (B, C, N, P), each block with one of its documents, see `of_document`."""
+        """(B, C, T) → (B, C, N, P), one document per block, see `of_document`."""
         B, C, T = signal.shape
         padded = F.pad(signal, (0, self.count * self.size - T))
         return self.of_document(place, padded.reshape(B, C, self.count, self.size))
 
     def of_document(self, place: int, blocks: Tensor) -> Tensor:
-        """Zero the tokens of blocks (B, C, N, P) outside the document of their first (place 0) or
-        last token (−1).
-        """
+        """Zero tokens outside the document of their block's first (place 0) or last (−1) token."""
         if self.documents is None:
             return blocks
         same = self.documents == self.documents[..., place].unsqueeze(-1)

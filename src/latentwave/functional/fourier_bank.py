@@ -18,11 +18,11 @@ def windowed_fourier_bank(
         h_m(τ) = n · w(τ) · cos(2π f_m (τ − (K−1)/2) ± π/4)
         f_m = lowest · (highest / lowest)^((j + 1/2) / J),   j = ⌊m/2⌋,   J = ⌈M/2⌉
 
-    with a Hann window w that is nowhere zero, and n such that Σ_τ h_m(τ)² = 1. Phases of ± 45°
-    make both filters of a pair non-zero at every frequency, including Nyquist.
+    with a Hann window w that is nowhere zero, and n such that Σ_τ h_m(τ)² = 1. With phases of
+    ± 45°, both filters of a pair are non-zero at every frequency, Nyquist included.
 
-    Reference: constant-Q transform (Brown, 1991), here with one window length per call; banks of
-    several lengths, one octave each, make the Q constant.
+    Reference: constant-Q transform (Brown, 1991), with one window length per call: a bank per
+    octave, each with its own length, makes the Q constant.
 
     Args:
         num_filters: M.

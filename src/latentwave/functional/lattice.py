@@ -18,11 +18,8 @@ _TOLERANCE = 1e-6
 def lattice_angles(lowpass: FloatArray) -> FloatArray:
     """The rotation angles of an orthogonal low-pass filter, the inverse of `lattice_lowpass`.
 
-    Peels off one rotation and two taps at a time.
-
     Args:
-        lowpass: (F,), an orthogonal filter of even length and gain 1, as from
-            `orthogonal_lowpass`.
+        lowpass: (F,), orthogonal, of even length and gain 1, as from `orthogonal_lowpass`.
 
     Returns:
         (F/2 − 1,), radians, without the first angle, which is π/4 minus the others.
@@ -42,7 +39,7 @@ def lattice_angles(lowpass: FloatArray) -> FloatArray:
     low = np.asarray(lowpass, dtype=np.float64) * math.sqrt(2.0)
     high = -low[::-1] * (-1.0) ** np.arange(len(low))
     angles = []
-    while len(low) > 2:
+    while len(low) > 2:  # undo one rotation, which frees two taps
         angle = math.atan2(low[-1], high[-1])
         cos, sin = math.cos(angle), math.sin(angle)
         low, high = (cos * low - sin * high)[:-2], (sin * low + cos * high)[2:]
@@ -91,14 +88,14 @@ def lattice_lowpass(angles: Float[Tensor, "C M"]) -> Float[Tensor, "C 2*M+2"]:
 def cascade_kernels(
     lowpass: Float[Tensor, "C F"], levels: Int[Tensor, " C"], deepest: int
 ) -> Float[Tensor, "C K"]:
-    """Each channel's cascade of its own low-pass filter as one FIR filter, differentiably.
+    """The cascade of each channel's own low-pass filter as one FIR filter, differentiably.
 
         h_k(t) = Σ_n lowpass(n) · h_{k−1}(t − 2^{k−1} n),   h_0(t) = [t = 0]
 
     Args:
         lowpass: (C, F), tap 0 on the current token.
         levels: (C,), the level of each channel, 1 … deepest.
-        deepest: the highest level, which determines K.
+        deepest: the highest level.
 
     Returns:
         (C, (F − 1)(2^deepest − 1) + 1); channels of lower levels end in zeros.

@@ -13,18 +13,15 @@ from latentwave.functional.averages import accumulation_dtype
 
 
 def pyramid_sum(
-    x: Float[Tensor, "B T C"],
-    weights: Float[Tensor, "K C"],
-    runs: Int[Tensor, "B T"] | None = None,
+    x: Float[Tensor, "B T C"], weights: Float[Tensor, "K C"], runs: Int[Tensor, "B T"] | None = None
 ) -> Float[Tensor, "B T C"]:
     """A weighted sum of every channel's averages over the last 2, 4, …, 2^K tokens.
 
         y_c(t) = Σ_{k=1}^{K} weights_{k,c} · avg_{2^k}(x_c)(t)
         avg_{2w}(t) = (avg_w(t) + avg_w(t − w)) / 2,   avg_1 = x
 
-    A filter that reaches 2^K tokens back with 4K operations per value. The backward pass recomputes
-    the averages instead of storing them, one level at a time when compiled. Signals are zero
-    before the first token.
+    The filter reaches 2^K tokens back with 4K operations per value. The backward pass recomputes
+    the averages instead of storing them. Signals are zero before the first token.
 
     Args:
         x: (B, T, C), any floating type.
@@ -53,16 +50,16 @@ def _weighted(x: Tensor, weights: Tensor, runs: Tensor | None) -> Tensor:
     average, total = x.to(wide), torch.zeros_like(x, dtype=wide)
     documents = None if runs is None else runs.unsqueeze(-1)
     for k, weight in enumerate(weights.to(wide)):
-        earlier = later(average, 2**k)
+        earlier = _delayed(average, 2**k)
         if documents is not None:
-            earlier = earlier * (later(documents, 2**k) == documents)
+            earlier = earlier * (_delayed(documents, 2**k) == documents)
         average = (average + earlier) * 0.5
         total = total + average * weight
     return total.to(x.dtype)
 
 
 class _Recomputed(torch.autograd.Function):
-    """The sum, with averages that the backward pass takes again."""
+    """The sum; its backward pass recomputes the averages."""
 
     generate_vmap_rule = True
     forward = staticmethod(_weighted)
@@ -78,6 +75,5 @@ class _Recomputed(torch.autograd.Function):
         return *pullback(*grad_outputs), None
 
 
-def later(x: Tensor, tokens: int) -> Tensor:
-    """A signal (B, T, C) delayed, with zeros before its first token."""
+def _delayed(x: Tensor, tokens: int) -> Tensor:
     return F.pad(x, (0, 0, tokens, 0))[:, : x.shape[1]]

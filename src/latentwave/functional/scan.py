@@ -25,11 +25,10 @@ def decaying_sums(
         s_c(t) = x_c(t) + d_c · s_c(t−1),   d_c = exp(log_decay_c),   s_c(−1) = 0
 
     On a CPU, all blocks of 32 tokens run the recursion at once; the sums at their ends follow the
-    same recursion with decay d^32, and each block then adds d^{i+1} times the sum before it.
+    same recursion with decay d^32, and block by block d^{i+1} times the sum before it is added.
     Elsewhere sums double their reach, s_{2w}(t) = s_w(t) + d^w s_w(t−w): more operations, but
-    log2 T launches. Compilers see one operator, the same for every T. Powers of d are computed from
-    its logarithm, so they have the rounding error of one exponential at any decay, and nothing is
-    divided by a vanishing power.
+    log2 T launches. Compilers see one operator, the same for every T. Each power of d is one
+    exponential of its logarithm, so no error builds up and nothing is divided by a vanishing power.
 
     Args:
         x: (B, T, C), any floating type.
@@ -42,7 +41,7 @@ def decaying_sums(
     Raises:
         ValueError: if log_decay does not have one entry per channel.
 
-    Causality: the output at t reads x(0 … t).
+    Causality: s(t) reads x(0 … t).
 
     Reference: the blocked scan of Blelloch (1990) and the doubling of Hillis and Steele (1986),
     for a constant decay per channel.
@@ -137,11 +136,9 @@ def _scan(x: Tensor, log_decay: Tensor, runs: Tensor | None) -> Tensor:
         _run_blocks(sums.unsqueeze(1), log_decay, None if runs is None else runs.unsqueeze(1))
         return sums
     N, missing = -(-T // BLOCK_TOKENS), -T % BLOCK_TOKENS
-    # Copy in both cases, because the blocks are summed in place.
-    copy = (
-        F.pad(x, (0, 0, 0, missing)) if missing else x.clone(memory_format=torch.contiguous_format)
-    )
-    sums = copy.view(B, N, BLOCK_TOKENS, C)
+    sums = x.new_zeros(B, N * BLOCK_TOKENS, C)  # a copy, because blocks are summed in place
+    sums[:, :T] = x
+    sums = sums.view(B, N, BLOCK_TOKENS, C)
     block_runs = None if runs is None else F.pad(runs, (0, missing)).view(B, N, BLOCK_TOKENS)
     last_runs = None if block_runs is None else block_runs[:, :, -1]
     _run_blocks(sums, log_decay, block_runs)

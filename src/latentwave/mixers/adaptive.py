@@ -160,20 +160,12 @@ class AdaptiveFilterbankMixer(Bank):
         return max(self.kernel_size, self.mask_window) - 1
 
     def _mix(
-        self,
-        x: Tensor,
-        state: MixerState | None,
-        runs: Tensor | None,
-        padding_mask: Tensor | None,
+        self, x: Tensor, state: MixerState | None, runs: Tensor | None, padding_mask: Tensor | None
     ) -> Tensor:
         return self._filter(x, self._tf_mask(x, state, runs, padding_mask), state, runs)
 
     def _tf_mask(
-        self,
-        x: Tensor,
-        state: MixerState | None,
-        runs: Tensor | None,
-        padding_mask: Tensor | None,
+        self, x: Tensor, state: MixerState | None, runs: Tensor | None, padding_mask: Tensor | None
     ) -> Tensor:
         B, T, _ = x.shape
         if B * T == 0:

@@ -247,11 +247,7 @@ class Mixer(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def _mix(
-        self,
-        x: Tensor,
-        state: MixerState | None,
-        runs: Tensor | None,
-        padding_mask: Tensor | None,
+        self, x: Tensor, state: MixerState | None, runs: Tensor | None, padding_mask: Tensor | None
     ) -> Tensor:
         """Mix x, whose padded tokens are already zero.
 

@@ -45,11 +45,7 @@ class ChainMixer(Mixer):
     """
 
     def __init__(
-        self,
-        channels: int,
-        context_length: int,
-        *,
-        mixers: Sequence[Mapping[str, Any]] = _DEFAULT,
+        self, channels: int, context_length: int, *, mixers: Sequence[Mapping[str, Any]] = _DEFAULT
     ) -> None:
         super().__init__(channels, context_length)
         self.mixers = nn.ModuleList(
@@ -114,11 +110,7 @@ class ChainMixer(Mixer):
         return [mixer for mixer in self.mixers if isinstance(mixer, Mixer)]
 
     def _mix(
-        self,
-        x: Tensor,
-        state: MixerState | None,
-        runs: Tensor | None,
-        padding_mask: Tensor | None,
+        self, x: Tensor, state: MixerState | None, runs: Tensor | None, padding_mask: Tensor | None
     ) -> Tensor:
         # Each mixer zeroes the padded tokens again, since the previous one may have filled them.
         for position, mixer in enumerate(self.mixers):

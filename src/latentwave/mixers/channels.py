@@ -45,11 +45,7 @@ class ChannelMixer(Mixer):
         return self.first_mixed, self.first_mixed + self.num_mixed
 
     def _mix(
-        self,
-        x: Tensor,
-        state: MixerState | None,
-        runs: Tensor | None,
-        padding_mask: Tensor | None,
+        self, x: Tensor, state: MixerState | None, runs: Tensor | None, padding_mask: Tensor | None
     ) -> Tensor:
         if self.num_mixed == self.channels:
             result = self._mix_channels(x, state, runs, padding_mask)
@@ -63,11 +59,7 @@ class ChannelMixer(Mixer):
 
     @abc.abstractmethod
     def _mix_channels(
-        self,
-        x: Tensor,
-        state: MixerState | None,
-        runs: Tensor | None,
-        padding_mask: Tensor | None,
+        self, x: Tensor, state: MixerState | None, runs: Tensor | None, padding_mask: Tensor | None
     ) -> Tensor:
         """Mix the channels, (B, T, C) → (B, T, C); padded tokens are already zero."""
 
@@ -96,11 +88,7 @@ class FirMixer(ChannelMixer):
         return self.num_mixed * per_channel * num_tokens
 
     def _mix_channels(
-        self,
-        x: Tensor,
-        state: MixerState | None,
-        runs: Tensor | None,
-        padding_mask: Tensor | None,
+        self, x: Tensor, state: MixerState | None, runs: Tensor | None, padding_mask: Tensor | None
     ) -> Tensor:
         history = 0
         if state is not None:

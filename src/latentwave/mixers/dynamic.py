@@ -52,11 +52,7 @@ class DynamicMixer(Mixer):
         return kernels if self.fade_gate is None else kernels * self.fade_gate
 
     def _mix(
-        self,
-        x: Tensor,
-        state: MixerState | None,
-        runs: Tensor | None,
-        padding_mask: Tensor | None,
+        self, x: Tensor, state: MixerState | None, runs: Tensor | None, padding_mask: Tensor | None
     ) -> Tensor:
         signal = x if state is None else state.extend("x", x, history=self.history)
         return x + dynamic_fir(signal, self.token_taps(x), runs=runs)

@@ -114,11 +114,7 @@ class EmaMixer(ChannelMixer):
         return self.num_mixed * (3 + self.residual) * num_tokens
 
     def _mix_channels(
-        self,
-        x: Tensor,
-        state: MixerState | None,
-        runs: Tensor | None,
-        padding_mask: Tensor | None,
+        self, x: Tensor, state: MixerState | None, runs: Tensor | None, padding_mask: Tensor | None
     ) -> Tensor:
         B, _, C = x.shape
         wide = accumulation_dtype(x.dtype)

@@ -10,11 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from latentwave.functional import (
-    causal_filterbank,
-    noncausal_filterbank,
-    windowed_fourier_bank,
-)
+from latentwave.functional import causal_filterbank, noncausal_filterbank, windowed_fourier_bank
 from latentwave.mixers.base import Mixer
 from latentwave.mixers.constants import copy_whole
 from latentwave.mixers.registry import register_mixer
@@ -187,11 +183,7 @@ class FilterbankMixer(Bank):
         return self._bank_flops() * num_tokens
 
     def _mix(
-        self,
-        x: Tensor,
-        state: MixerState | None,
-        runs: Tensor | None,
-        padding_mask: Tensor | None,
+        self, x: Tensor, state: MixerState | None, runs: Tensor | None, padding_mask: Tensor | None
     ) -> Tensor:
         return self._filter(x, self.weights, state, runs)
 

@@ -82,11 +82,7 @@ class PyramidMixer(ChannelMixer):
         return self.num_mixed * (4 * self.num_levels + 1) * num_tokens
 
     def _mix_channels(
-        self,
-        x: Tensor,
-        state: MixerState | None,
-        runs: Tensor | None,
-        padding_mask: Tensor | None,
+        self, x: Tensor, state: MixerState | None, runs: Tensor | None, padding_mask: Tensor | None
     ) -> Tensor:
         if state is None:
             return pyramid_sum(x, self.weights, runs)

@@ -110,11 +110,7 @@ def register_mixer(kind: str) -> Callable[[MixerClass], MixerClass]:
 
 
 def register_preset(
-    name: str,
-    *,
-    kind: str,
-    options: Mapping[str, Any],
-    points: str | Sequence[str] | None = None,
+    name: str, *, kind: str, options: Mapping[str, Any], points: str | Sequence[str] | None = None
 ) -> None:
     """Register a mixer with preset options under a name that can be used like a kind.
 

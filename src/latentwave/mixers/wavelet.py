@@ -15,12 +15,7 @@ from latentwave.functional import (
     causal_moving_average,
     orthogonal_lowpass,
 )
-from latentwave.functional.averages import (
-    Boundary,
-    accumulation_dtype,
-    check_boundary,
-    one_by_one,
-)
+from latentwave.functional.averages import Boundary, accumulation_dtype, check_boundary, one_by_one
 from latentwave.functional.families import cascade_length
 from latentwave.mixers.channels import ChannelMixer
 from latentwave.mixers.constants import Constant
@@ -155,11 +150,7 @@ class WaveletMixer(ChannelMixer):
         return f"{super().extra_repr()}, levels {min(self.levels)} to {max(self.levels)}"
 
     def _mix(
-        self,
-        x: Tensor,
-        state: MixerState | None,
-        runs: Tensor | None,
-        padding_mask: Tensor | None,
+        self, x: Tensor, state: MixerState | None, runs: Tensor | None, padding_mask: Tensor | None
     ) -> Tensor:
         if state is not None and self._slides and self._sums.can_step(x, runs):
             return self._slide(x, state)
@@ -176,11 +167,7 @@ class WaveletMixer(ChannelMixer):
         )
 
     def _mix_channels(
-        self,
-        x: Tensor,
-        state: MixerState | None,
-        runs: Tensor | None,
-        padding_mask: Tensor | None,
+        self, x: Tensor, state: MixerState | None, runs: Tensor | None, padding_mask: Tensor | None
     ) -> Tensor:
         B, T, _ = x.shape
         history, valid = 0, None
