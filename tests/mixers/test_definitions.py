@@ -1,10 +1,11 @@
-"""Each kind is its equation; tests/mixers/test_contract.py checks what all have in common."""
+"""Each kind computes its equation; test_contract.py checks what all have in common."""
 
 import numpy as np
 import pytest
 import torch
 from scipy.signal import lfilter
 
+from latentwave.errors import UserError
 from latentwave.functional import causal_fir, causal_moving_average, dynamic_fir, pyramid_sum
 from latentwave.mixers import (
     DynamicConvMixer,
@@ -47,12 +48,12 @@ def test_ema_in_bfloat16_keeps_its_rates_and_its_state():
     state = mixer.new_state()
     for _ in range(800):
         y = mixer(torch.ones(1, 1, 2, dtype=torch.bfloat16), state=state)
-    # In bfloat16 the slow average would stop far from 1, once its steps round to nothing.
+    # In bfloat16 the slow average would stop far from 1, when its steps round to nothing.
     torch.testing.assert_close(y, torch.ones_like(y), rtol=0.01, atol=0)
 
 
 @pytest.mark.parametrize("logits", [[-110.0, 20.0], [-5.0, -6.25], [110.0, 110.0]])
-def test_the_rates_of_an_ema_may_be_learned_to_any_value(logits):
+def test_an_ema_may_learn_any_rates(logits):
     mixer = EmaMixer(2, 16, learnable=True, fraction=1.0)
     with torch.no_grad():
         mixer.rate_logits.copy_(torch.tensor(logits))
@@ -64,6 +65,14 @@ def test_the_rates_of_an_ema_may_be_learned_to_any_value(logits):
     assert_same(y, exact(x.double()))
     (expected,) = torch.autograd.grad(exact(x.double()).square().sum(), exact.rate_logits)
     torch.testing.assert_close(gradient.double(), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("logit", "rate"), [(float("nan"), "nan"), (-1e4, "0")])
+def test_an_ema_that_went_wrong_in_training_says_so(logit, rate):
+    mixer = EmaMixer(2, 16, learnable=True, fraction=1.0)
+    torch.nn.init.constant_(mixer.rate_logits[:1], logit)
+    with pytest.raises(UserError, match=f"'ema' mixer became {rate} in training.*checkpoint"):
+        _ = mixer.receptive_field
 
 
 def test_moving_average_is_the_wavelet_at_one_level():
@@ -106,7 +115,7 @@ def test_dynamic_conv_is_its_equation():
         torch.testing.assert_close(y[0, t], expected)
 
 
-def test_taps_that_do_not_change_are_a_fir_filter():
+def test_a_dynamic_filter_with_constant_taps_is_a_fir_filter():
     x, taps = torch.randn(2, 30, 6), torch.randn(3, 4)
     expected = causal_fir(x, taps.repeat_interleave(2, dim=0))
     for T in (30, 9, 1):
@@ -127,7 +136,7 @@ def test_compiled_taps_of_any_rank_equal_eager_ones(rank):
 
 
 @pytest.mark.unchecked
-def test_dynamic_taps_fit_the_signal():
+def test_dynamic_taps_that_do_not_fit_the_signal_are_refused():
     x = torch.zeros(1, 3, 4)
     with pytest.raises(ValueError, match=r"3 tokens and for groups of the 4 channels.* 3 groups"):
         dynamic_fir(x, torch.zeros(1, 3, 2, 3))
@@ -210,7 +219,7 @@ def test_keys_and_values_have_two_taps_per_head():
 
 
 @pytest.mark.parametrize("interleaved", [False, True])
-def test_half_of_the_pairs_of_keys_are_those_of_the_token_before(interleaved):
+def test_half_of_the_pairs_of_each_key_come_from_the_previous_token(interleaved):
     x = torch.randn(2, 9, 24)
     y = KeyOffsetMixer(24, 16, heads="qkv", interleaved=interleaved)(x)
     moved = [12, 13, 14, 15] if interleaved else [10, 11, 14, 15]
@@ -219,7 +228,7 @@ def test_half_of_the_pairs_of_keys_are_those_of_the_token_before(interleaved):
         assert torch.equal(y[..., channel], expected[..., channel])
 
 
-# By hand, of one token of 12 channels: multiplications and additions.
+# Multiplications and additions for one token of 12 channels, counted by hand.
 FLOPS = {
     "wavelet": (1 + 1 + 2 + 3 + 3 + 4) + 6,  # an addition per level, a division per channel
     "wavelet-residual": 14 + 6 + 6,
@@ -235,9 +244,9 @@ FLOPS = {
     "kv-shift": 12 * 3,
     "key-offset": 12 * 3,
     "pyramid": 12 * (4 * (2 + 1 + 1) + 1),  # per level two additions, a halving, a weight
-    # Down to 1 number, up to 48 taps, which b is added to and which filter.
+    # Down to 1 number, up to 48 taps, b added to them, and the filter.
     "best": 2 * 12 + 2 * 48 + 48 + 2 * 48,
-    # 10 weights with their biases, 8 taps of 5 bands in 2 groups, and these filter.
+    # 10 weights with their biases, 8 taps of 5 bands in 2 groups, and the filter.
     "wavelet-bank": 2 * 12 * 10 + 10 + 2 * 8 * 5 * 2 + 2 * 8 * 12,
     # Taps, ReLU and weight of each filter.
     "filterbank": 12 * 10 * (2 * 8 + 1 + 2),
@@ -248,7 +257,7 @@ FLOPS = {
 
 
 @pytest.mark.parametrize("case", FLOPS)
-def test_operations_of_a_token_by_hand(case):
+def test_flops_equal_a_count_by_hand(case):
     assert build_case(case).flops(7) == 7 * FLOPS[case]
 
 
@@ -261,6 +270,6 @@ def test_a_mask_that_looks_ahead_attends_to_twice_the_tokens():
     assert two.flops(7) - one.flops(7) == 7 * 2 * 2 * 8 * 4  # scores and sums of 4 more tokens
 
 
-def test_operations_of_every_kind_are_known_by_hand():
+def test_every_kind_has_flops_counted_by_hand():
     assert {CASES[case][0] for case in FLOPS} | {"dynamic_conv", "chain"} == set(list_mixers())
     assert build_case("wavelet-gated").fade_flops(7) == 7 * 3 * 6

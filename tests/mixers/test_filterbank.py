@@ -25,6 +25,12 @@ def test_is_the_naive_form_with_a_residual():
             torch.testing.assert_close(mixer(x), expected)
 
 
+@pytest.mark.parametrize("kind", [FilterbankMixer, AdaptiveFilterbankMixer])
+def test_default_windows_fit_into_short_contexts(kind):
+    assert kind(4, 16).receptive_field == 16
+    assert kind(4, 512).receptive_field == 32
+
+
 def test_a_fixed_mask_makes_the_adaptive_bank_the_plain_one():
     x = torch.randn(2, 70, 6, dtype=torch.float64)
     adaptive = AdaptiveFilterbankMixer(6, 64, num_filters=6, kernel_size=9).double()

@@ -1,4 +1,4 @@
-"""The filterbank with a token-adaptive time-frequency mask."""
+"""The filterbank whose weights a small Transformer predicts for every token."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from latentwave.functional.averages import accumulation_dtype
 from latentwave.mixers.constants import Constant, linear, reset_linear
-from latentwave.mixers.filterbank import Bank, Init
+from latentwave.mixers.filterbank import DEFAULT_WINDOW, Bank, Init
 from latentwave.mixers.registry import register_mixer
 from latentwave.mixers.state import MixerState
 
@@ -28,29 +28,28 @@ class AdaptiveFilterbankMixer(Bank):
         a(t) = Transformer(x(≤ t)) ∈ ℝ^M
 
     a is a time-frequency mask as in source separation, so the filter varies along the context.
-    The Transformer reads the normalised embeddings with windowed attention and a distance penalty,
-    so it depends on neither absolute positions nor an unbounded past. Its last projection starts
-    at 0, so the mixer starts as the identity.
+    The Transformer reads the normalised embeddings with windowed attention and a distance penalty:
+    it knows neither absolute positions nor an unbounded past. Its last projection starts at 0, so
+    the mixer starts as the identity.
 
     Reference: masks as in Conv-TasNet (Luo and Mesgarani, 2019); distance penalties as in ALiBi
     (Press et al., 2022).
 
     Attributes:
         analysis: (M, K), see `Bank`.
-        embed_weight, embed_bias: (W, D) and (W,), the input projection of the Transformer of
-            width W.
+        embed_weight, embed_bias: (W, D) and (W,), the input projection of the Transformer.
         layers: its `MaskLayer`s.
         mask_weight, mask_bias: (M, W) and (M,), the projection to the mask; 0 at the start.
 
     Args:
-        channels: D.
-        context_length: L.
-        num_filters, kernel_size, kernel_sizes, init: see `FilterbankMixer`.
+        channels, context_length, num_filters, kernel_size, kernel_sizes, init: see
+            `FilterbankMixer`.
         causal: see `FilterbankMixer`; if False, attention looks as far ahead as back.
-        mask_width: width of the Transformer, at most 8 D or 1024.
-        mask_layers: number of its layers, at most 64.
-        mask_heads: number of its attention heads; must divide the width.
-        mask_window: tokens that one layer attends to, including the current one, at most L.
+        mask_width: W, the Transformer's width, at most 8 D or 1024.
+        mask_layers: its layers, at most 64.
+        mask_heads: its attention heads; must divide the width.
+        mask_window: tokens that a layer attends to, the current one included, at most L; default
+            32, or L if that is shorter.
 
     Raises:
         ValueError: as for `FilterbankMixer`, and for invalid sizes of the Transformer.
@@ -76,7 +75,7 @@ class AdaptiveFilterbankMixer(Bank):
         mask_width: int = 32,
         mask_layers: int = 1,
         mask_heads: int = 2,
-        mask_window: int = 32,
+        mask_window: int | None = None,
     ) -> None:
         super().__init__(
             channels,
@@ -92,6 +91,8 @@ class AdaptiveFilterbankMixer(Bank):
             raise ValueError(f"mask_layers must be between 1 and {_MAX_LAYERS}, got {mask_layers}")
         if mask_heads < 1 or mask_width % mask_heads:
             raise ValueError(f"mask_heads must divide mask_width={mask_width}, got {mask_heads}")
+        if mask_window is None:
+            mask_window = min(DEFAULT_WINDOW, context_length)
         if not 1 <= mask_window <= context_length:
             raise ValueError(
                 f"mask_window must be between 1 and the context length {context_length}, got "
@@ -139,17 +140,15 @@ class AdaptiveFilterbankMixer(Bank):
         """The sub-band weights a_m(t), for analysis.
 
         Args:
-            x: (B, T, D), as for `forward`.
-            segment_ids: as for `forward`.
-            padding_mask: as for `forward`.
+            x: (B, T, D), see `forward`.
+            segment_ids: see `forward`.
+            padding_mask: see `forward`.
 
         Returns:
             (B, T, M), one weight per token and filter, unbounded and of either sign.
 
         Raises:
-            ValueError: as for `forward`.
-
-        Causality: as for the mixer.
+            ValueError: as for `forward`, whose causality also holds.
         """
         x = self._checked(x, segment_ids, padding_mask)
         return self._tf_mask(x, None, self._runs(None, segment_ids), padding_mask)
@@ -185,13 +184,12 @@ def _normalised(u: Tensor) -> Tensor:
 class MaskLayer(nn.Module):
     """A pre-norm Transformer layer whose attention is bounded to a window.
 
-    Head h of H lowers its logits by 2^{−8h/H} per token of distance. Queries are processed in
-    blocks of one window with the keys they can reach, so time and memory are linear in T. `name` is
-    that of the keys and values in a state.
+    Head h of H lowers its logits by 2^{−8h/H} per token of distance. Blocks of one window of
+    queries attend to the keys they can reach, so time and memory are linear in T. A state holds
+    keys and values under `name`.
 
     Attributes:
-        qkv: (3C, C), the projection to queries, keys and values.
-        out: (C, C), the output projection.
+        qkv, out: (3C, C) and (C, C), the input and output projections of attention.
         mlp_in, mlp_in_bias: (4C, C) and (4C,).
         mlp_out, mlp_out_bias: (C, 4C) and (C,).
     """
@@ -200,7 +198,7 @@ class MaskLayer(nn.Module):
         super().__init__()
         self.num_heads, self.window, self.name = num_heads, window, name
         self.ahead = 0 if causal else window - 1
-        # Plain matrices, so that adapters and quantisers looking for linear layers skip them.
+        # Plain matrices: adapters and quantisers that look for linear layers skip them.
         self.qkv = nn.Parameter(torch.empty(3 * width, width))
         self.out = nn.Parameter(torch.empty(width, width))
         self.mlp_in = nn.Parameter(torch.empty(4 * width, width))
@@ -233,7 +231,7 @@ class MaskLayer(nn.Module):
     ) -> Tensor:
         (B, T, C), past, H = u.shape, self.window - 1, self.num_heads
         q, k, v = linear(u, self.qkv).chunk(3, dim=-1)
-        # Append the padding flag to the keys, so that it is cached and cropped with them.
+        # The padding flag is cached and cropped with the keys.
         kv = torch.cat([k, v, valid.to(k.dtype)], dim=-1)
         if state is None:
             kv = F.pad(kv, (0, 0, past, 0))
@@ -245,7 +243,7 @@ class MaskLayer(nn.Module):
         blocks = -(-T // Q)
         missing = blocks * Q - T
         reach = past + Q + self.ahead
-        # Rows by number: whether an unfolded view can be reshaped depends on T.
+        # Gather rows by number, because whether an unfolded view can be reshaped depends on T.
         block = torch.arange(B * blocks, device=u.device)
         first = Q * block + (past + self.ahead) * (block // blocks)
         rows = first[:, None] + torch.arange(reach, device=u.device)
@@ -263,9 +261,8 @@ class MaskLayer(nn.Module):
             allowed = allowed & (documents[:, None] == documents[:, past : past + Q, None])
         # Padded tokens attend to themselves, because a softmax over nothing is NaN.
         allowed = (allowed | (distance == 0)).unsqueeze(1)
-        penalty = (
-            -self._slopes.on(u.device, accumulation_dtype(q.dtype))[:, None, None] * distance.abs()
-        )
+        slopes = self._slopes.on(u.device, accumulation_dtype(q.dtype))[:, None, None]
+        penalty = -slopes * distance.abs()
         bias = penalty.to(q.dtype).masked_fill(~allowed, float("-inf"))
         q, k, v = (
             # Attention kernels need aligned rows, and the keys in kv are not.

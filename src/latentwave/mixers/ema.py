@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from latentwave.errors import UserError
 from latentwave.functional import decaying_sums
 from latentwave.functional.averages import accumulation_dtype
 from latentwave.mixers.channels import ChannelMixer
@@ -34,14 +35,10 @@ class EmaMixer(ChannelMixer):
     in the moving averages of WaveletGPT (Verma, 2024).
 
     Args:
-        channels: D.
-        context_length: L.
+        channels, context_length, fraction, mixed, residual: see `ChannelMixer`.
         shortest: span of the first mixed channel in tokens, > 1.
         longest: span of the last mixed channel; default L.
         learnable: whether the rates are parameters.
-        fraction: share of channels that are mixed, in (0, 1].
-        mixed: which end of the channels is mixed, "last" or "first".
-        residual: add the average to the channel instead of replacing it.
 
     Raises:
         ValueError: for values out of range.
@@ -94,7 +91,7 @@ class EmaMixer(ChannelMixer):
 
     @property
     def history(self) -> int:
-        """One token, that of the last average."""
+        """One token: the last average."""
         return 1
 
     @property
@@ -102,12 +99,21 @@ class EmaMixer(ChannelMixer):
         """Tokens that carry all but `tail_share` of the slowest channel's weight.
 
         The weight beyond R tokens is (1 − α)^R; the response itself never ends.
+
+        Raises:
+            UserError: if a learned rate is 0 or not a number.
         """
         if self.learnable:
             slowest = F.logsigmoid(-self.rate_logits.detach().double()).max().item()
         else:
             slowest = self._log_decay.on(torch.device("cpu")).max().item()
-        return max(2, math.ceil(math.log(self.tail_share) / slowest))
+        length = math.log(self.tail_share) / slowest if slowest < 0 else math.nan
+        if not math.isfinite(length):
+            raise UserError(
+                f"a rate of this {self.kind!r} mixer became {1.0 - math.exp(slowest):g} in "
+                "training, so its averages have no length: take an earlier checkpoint"
+            )
+        return max(2, math.ceil(length))
 
     def flops(self, num_tokens: int) -> int:
         """Two multiplications and an addition, and one addition if residual."""

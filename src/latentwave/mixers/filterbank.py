@@ -17,7 +17,7 @@ from latentwave.mixers.registry import register_mixer
 from latentwave.mixers.state import MixerState
 
 Init = Literal["random", "fourier"]
-_DEFAULT_KERNEL_SIZE = 32
+DEFAULT_WINDOW = 32  # tokens that a kernel reads, and the attention of an adaptive mask
 
 
 class Bank(Mixer):
@@ -26,7 +26,7 @@ class Bank(Mixer):
     Attributes:
         analysis: (M, K), the filters; tap 0 is on the current token. In a multi-scale bank, taps
             beyond a filter's scale are zero, never read and get no gradient.
-        kernel_sizes: number of taps in each group of M / len(kernel_sizes) filters.
+        kernel_sizes: the taps of each group of M / len(kernel_sizes) filters.
     """
 
     starts_as_identity = True
@@ -57,20 +57,16 @@ class Bank(Mixer):
     def reset_parameters(self) -> None:
         """Initialise the filters, each with Σ_τ h_m(τ)² = 1 (random: on average)."""
         super().reset_parameters()
-        group = self.num_filters // len(self.kernel_sizes)
-        analysis = torch.zeros(
-            self.analysis.shape, dtype=self.analysis.dtype, device=self.analysis.device
-        )
-        for filters, K in zip(
-            analysis.chunk(len(self.kernel_sizes)), self.kernel_sizes, strict=True
-        ):
+        like, sizes = self.analysis, self.kernel_sizes
+        analysis = torch.zeros(like.shape, dtype=like.dtype, device=like.device)
+        for filters, K in zip(analysis.chunk(len(sizes)), sizes, strict=True):
             if self.init == "random":
                 filters[:, :K].normal_(std=1 / math.sqrt(K))
             else:
                 # Each scale runs from one cycle per window to the start of the next shorter one.
-                shorter = [size for size in self.kernel_sizes if size < K]
-                highest = min(1 / max(shorter), 1 / 2) if shorter else 1 / 2
-                filters[:, :K] = windowed_fourier_bank(group, K, min(1 / K, highest), highest)
+                highest = min(1 / max((size for size in sizes if size < K), default=2), 1 / 2)
+                bank = windowed_fourier_bank(len(filters), K, min(1 / K, highest), highest)
+                filters[:, :K] = bank
         copy_whole(self.analysis, analysis)
 
     def _bank_flops(self) -> int:
@@ -90,20 +86,14 @@ class Bank(Mixer):
         self, x: Tensor, weights: Tensor, state: MixerState | None, runs: Tensor | None
     ) -> Tensor:
         """Add the weighted sub-bands to x; `runs` must cover the filters' past."""
-        history = 0
-        signal = x
-        if state is not None:
-            history = self.kernel_size - 1
-            signal = state.extend("x", x, history=history)
+        history = 0 if state is None else self.kernel_size - 1
+        signal = x if state is None else state.extend("x", x, history=history)
         if runs is not None:
             runs = runs[:, runs.shape[1] - signal.shape[1] :]
+        bank, sizes = (self.analysis, weights, runs), self.kernel_sizes
         if not self.causal:
-            return x + noncausal_filterbank(
-                x, self.analysis, weights, runs, kernel_sizes=self.kernel_sizes
-            )
-        return x + causal_filterbank(
-            signal, self.analysis, weights, runs, kernel_sizes=self.kernel_sizes, history=history
-        )
+            return x + noncausal_filterbank(x, *bank, kernel_sizes=sizes)
+        return x + causal_filterbank(signal, *bank, kernel_sizes=sizes, history=history)
 
 
 @register_mixer("filterbank")
@@ -112,9 +102,9 @@ class FilterbankMixer(Bank):
 
         y_i(t) = x_i(t) + Σ_m a_m · ReLU( Σ_{τ=0}^{K−1} h_m(τ) · x_i(t−τ) )
 
-    A two-layer convolutional network along the token axis, shared by all channels. The weights
-    start at 0, so the mixer starts as the identity and can be attached to a trained model. (Only
-    the weights change in the first step; the filters follow.)
+    A two-layer convolutional network along the tokens, shared by all channels. The weights start
+    at 0, so the mixer starts as the identity and can join a trained model; the first step changes
+    only the weights.
 
     Reference: a learned front end as in audio recognition (Sainath et al., 2015), here on the
     activations of a language model.
@@ -124,11 +114,10 @@ class FilterbankMixer(Bank):
         weights: (M,), a_m.
 
     Args:
-        channels: D.
-        context_length: L.
+        channels, context_length: D and L.
         num_filters: M, at most 8 D or 1024.
-        kernel_size: K taps, 32 by default, at most L.
-        kernel_sizes: sizes of a multi-scale bank, e.g. [4, 8, 16, 32, 64]: one group of
+        kernel_size: K taps, at most L; default 32, or L if that is shorter.
+        kernel_sizes: sizes of a multi-scale bank instead, e.g. [4, 8, 16, 32, 64]: one group of
             M / len(kernel_sizes) filters per size.
         init: initial filters: "random" (normal), or "fourier": windowed cosines in quadrature at
             log-spaced frequencies; in a multi-scale bank each scale covers the octaves from one
@@ -195,7 +184,8 @@ def _checked_sizes(
     context_length: int,
 ) -> list[int]:
     if kernel_sizes is None:
-        kernel_sizes = [_DEFAULT_KERNEL_SIZE if kernel_size is None else kernel_size]
+        default = min(DEFAULT_WINDOW, context_length)
+        kernel_sizes = [default if kernel_size is None else kernel_size]
     elif kernel_size is not None:
         raise ValueError(
             "pass either kernel_size or kernel_sizes, got "
