@@ -88,23 +88,33 @@ def double(case: str) -> Mixer:
     return build_case(case).double()
 
 
+def streamed(mixer, x, sizes, **masks):
+    """The output of a stream in chunks of some sizes (or of one size) with one state."""
+    state = mixer.new_state()
+    chunks = zip(*(signal.split(sizes, dim=1) for signal in (x, *masks.values())), strict=True)
+    parts = [
+        mixer(part, state=state, **dict(zip(masks, own, strict=True))) for part, *own in chunks
+    ]
+    return torch.cat(parts, dim=1)
+
+
 def build_case(name: str) -> Mixer:
     return randomize(start(name))
 
 
 def start(name: str, **more: object) -> Mixer:
-    """The mixer with its initial values."""
+    """A mixer with its initial values."""
     kind, options = CASES[name]
     sizes = {"channels": CHANNELS, "context_length": CONTEXT_LENGTH}
     return build_mixer(kind, **sizes, **options, **more)
 
 
 def randomize(mixer: Mixer) -> Mixer:
-    """Away from initial values: a mixer that starts as the identity passes what it should fail."""
+    """Move away from the initial values: an identity would pass tests that should fail."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in mixer.parameters():
-            # Weights of the token multiply it: stacks of such mixers must not blow up.
+            # Predicted weights multiply the token: stacks of such mixers must not blow up.
             scale = 0.1 if parameter.any() else 0.5 / parameter.shape[-1] ** 0.5
             parameter.add_(scale * torch.randn(parameter.shape, generator=generator))
     return mixer

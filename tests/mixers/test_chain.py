@@ -1,4 +1,4 @@
-"""What a chain adds to the contract, which tests/mixers/test_contract.py checks."""
+"""Chains of mixers: what they add to the contract in test_contract.py."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ def chain(*mixers, **options):
     return randomize(build_mixer("chain", mixers=entries, **SIZES, **options)).double()
 
 
-def test_it_is_one_after_the_other():
+def test_each_mixer_reads_the_output_of_the_previous_one():
     mixer = chain(("short_conv", {}), ("filterbank", SMALL), ("short_conv", {}))
     x = torch.randn(2, 30, 12, dtype=torch.float64)
     first, second, third = mixer.mixers
@@ -29,26 +29,26 @@ def test_it_is_one_after_the_other():
     assert mixer.num_parameters == 2 * first.num_parameters + second.num_parameters
 
 
-def test_gates_of_its_parts_are_counted():
+def test_flops_include_the_gates_of_its_mixers():
     gated = chain(("short_conv", {"gated": True}))
     assert gated.flops(10) == chain(("short_conv", {})).flops(10) + 3 * 12 * 10
 
 
-def test_its_own_gate_covers_what_is_mixed():
+def test_its_gate_covers_the_channels_of_all_mixers():
     first = ("wavelet", {"mixed": "first", "fraction": 0.25})
     mixer = chain(first, ("short_conv", {"mixed": "first", "fraction": 0.5}), gated=True)
     assert mixer.mixed_range == (0, 6)
     assert len(mixer.fade_gate) == 6
 
 
-def test_recursive_parts_add_up():
+def test_tails_of_recursive_mixers_add_up():
     mixer = chain(("ema", {"longest": 8.0}), ("short_conv", {}), ("ema", {"longest": 4.0}))
     assert mixer.tail_share == 2e-3
     first, _, last = (part.receptive_field for part in mixer.mixers)
     assert mixer.receptive_field == first + last + 2
 
 
-def test_one_part_that_looks_ahead_makes_all_look_ahead():
+def test_a_chain_with_a_noncausal_mixer_is_noncausal():
     ahead = ("filterbank", SMALL | {"causal": False})
     assert chain(("wavelet", {})).causal
     mixer = chain(("wavelet", {}), ahead)
@@ -58,12 +58,12 @@ def test_one_part_that_looks_ahead_makes_all_look_ahead():
 
 
 @pytest.mark.parametrize("mixers", [None, 3, [3]])
-def test_a_model_refuses_what_is_no_list_of_mixers(mixers):
+def test_attach_refuses_anything_but_a_list_of_mixers(mixers):
     with pytest.raises(ValueError, match="must be .*got (None|3)"):
         lw.attach(gpt2(), "chain", mixers=mixers)
 
 
-def test_saved_in_a_model(tmp_path):
+def test_a_saved_model_restores_its_chains(tmp_path):
     entries = [{"kind": "wavelet", "options": {"fraction": 0.25}}, {"kind": "short_conv"}]
     model, ids = mixed(gpt2(), "chain", mixers=entries), tokens(1, 20)
     entries.clear()  # the configuration has a copy of its own

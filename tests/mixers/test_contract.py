@@ -1,4 +1,4 @@
-"""The contract of DESIGN: each test runs for every mixer in the registry."""
+"""The contract of mixers: every test runs for every mixer in the registry."""
 
 import functools
 import io
@@ -11,7 +11,16 @@ from torch.utils.checkpoint import checkpoint
 from latentwave import assert_causal
 from latentwave.mixers import list_mixers
 from tests.comparing import assert_differ, assert_same, with_gradients
-from tests.mixers.cases import CASES, CHANNELS, EVERY_CASE, build_case, double, signal, start
+from tests.mixers.cases import (
+    CASES,
+    CHANNELS,
+    EVERY_CASE,
+    build_case,
+    double,
+    signal,
+    start,
+    streamed,
+)
 
 T = 37
 
@@ -81,10 +90,7 @@ def test_segments_equal_separate_documents(case):
     expected = torch.cat([mixer(document) for document in x.split(lengths, dim=1)], dim=1)
     torch.testing.assert_close(mixer(x, segment_ids=ids), expected)
     for chunk in (1, 7, T):
-        state = mixer.new_state()
-        chunks = zip(x.split(chunk, dim=1), ids.split(chunk, dim=1), strict=True)
-        parts = [mixer(part, state=state, segment_ids=own) for part, own in chunks]
-        torch.testing.assert_close(torch.cat(parts, dim=1), expected)
+        torch.testing.assert_close(streamed(mixer, x, chunk, segment_ids=ids), expected)
 
 
 @EVERY_CASE
@@ -97,14 +103,12 @@ def test_left_padding_changes_nothing(case):
     torch.testing.assert_close(y[:1], mixer(x[:1]))
     torch.testing.assert_close(y[1:, 9:], expected)
     for chunk in (1, 7):
-        state = mixer.new_state()
-        chunks = zip(filler.split(chunk, dim=1), mask.split(chunk, dim=1), strict=True)
-        parts = [mixer(part, state=state, padding_mask=own) for part, own in chunks]
-        torch.testing.assert_close(torch.cat(parts, dim=1)[1:, 9:], expected)
+        y = streamed(mixer, filler, chunk, padding_mask=mask)
+        torch.testing.assert_close(y[1:, 9:], expected)
 
 
 @EVERY_CASE
-def test_impulse_response_is_what_an_impulse_gives(case):
+def test_impulse_response_is_the_output_for_an_impulse(case):
     mixer = double(case)
     response, R = mixer.impulse_response(), mixer.receptive_field
     x = torch.zeros(1, 3 * R, CHANNELS, dtype=response.dtype)
@@ -137,21 +141,15 @@ def test_parameters_are_reset_where_they_are(case):
     torch.testing.assert_close(mixer.state_dict(), fresh.state_dict(), rtol=0, atol=0)
 
 
-# What adapters and quantisers look for.
-TAKEN = (nn.Linear, nn.Conv1d, nn.Embedding)
-
-
 @EVERY_CASE
-def test_no_matrix_is_a_module_of_torch(case):
+def test_adapters_and_quantisers_find_no_layer_to_replace(case):
     for module in build_case(case).modules():
-        assert not isinstance(module, TAKEN)
-        assert isinstance(module, nn.ModuleList) or type(module).__module__.startswith(
-            "latentwave."
-        )
+        ours = type(module).__module__.startswith("latentwave.")
+        assert ours or type(module) is nn.ModuleList
 
 
 @EVERY_CASE
-def test_says_whether_it_starts_as_the_identity_and_learns(case):
+def test_it_starts_as_the_identity_if_it_says_so_and_learns(case):
     mixer, x = start(case), signal(2, 40, dtype=torch.float32)
     gated = mixer.fade_gate is not None
     assert torch.equal(mixer(x), x) == (mixer.starts_as_identity or gated)
@@ -169,7 +167,7 @@ def test_says_whether_it_starts_as_the_identity_and_learns(case):
     for name, parameter in mixer.named_parameters():
         moved = parameter != before[name]
         if gated and name != "fade_gate":
-            continue  # too few steps for what stands behind a gate near 0
+            continue  # too few steps for parameters behind a gate near 0
         # Taps beyond a filter's scale stay zero.
         assert moved.any() if name.endswith("analysis") else moved.float().mean() > 0.9, name
 

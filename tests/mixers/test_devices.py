@@ -1,4 +1,4 @@
-"""What a forward and a backward pass ask of an accelerator, seen on the meta device."""
+"""Launches, transfers and float64 of a pass on an accelerator, counted on the meta device."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ FROM_LISTS = {torch.tensor, torch.as_tensor, torch.from_numpy, torch.Tensor.new_
 
 
 class Recorder(TorchDispatchMode):
-    """The launches of a block, and the operators that meet the host or float64."""
+    """Records launches, and operators that touch the host or float64."""
 
     def __init__(self):
         super().__init__()
@@ -57,7 +57,7 @@ def recorded(case, *, tokens=70, training=False, streaming=False, borders=False)
 
 
 class ListFinder(TorchFunctionMode):
-    """Calls that make a tensor of a list, which no operator shows on the meta device."""
+    """Finds tensors made of lists, which no operator shows on the meta device."""
 
     def __init__(self):
         super().__init__()
@@ -113,7 +113,7 @@ def test_short_kernels_are_one_block_on_an_accelerator():
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_run_on_fake_tensors_leaves_the_mixer_usable(case):
-    """torch.export runs a live model on fake tensors; constants copied then were kept."""
+    """Constants copied during torch.export, which runs models on fake tensors, were once kept."""
     mixer = build_case(case)
     with FakeTensorMode(allow_non_fake_inputs=True):
         mixer(torch.empty(1, 9, CHANNELS))

@@ -37,12 +37,12 @@ def test_no_compilation_after_the_second_length(case, masked):
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_long_kernels_do_not_compile_again_either(masked):
+def test_long_kernels_compile_no_more_often(masked):
     check_lengths(long_kernels().double(), masked)
 
 
 def check_lengths(mixer, masked):
-    """Two graphs give what eager calls of all lengths give, gradients included."""
+    """Two graphs equal eager calls at all lengths, gradients included."""
     torch._dynamo.reset()
     counter = CompileCounterWithBackend("aot_eager")
     compiled = torch.compile(mixer, backend=counter, fullgraph=True)
@@ -74,7 +74,7 @@ def test_an_exported_program_takes_every_length(case):
 
 @pytest.mark.parametrize("kind", list_mixers())
 def test_which_programs_need_the_operators_of_latentwave(kind):
-    """The others can be converted by what knows PyTorch's own, such as ONNX."""
+    """The others use PyTorch's operators alone, so they can be converted, for instance to ONNX."""
     mixer = build_mixer(kind, channels=CHANNELS, context_length=64)
     assert needs_operators(mixer) == (kind in {"ema", "filterbank", "adaptive_filterbank"})
 

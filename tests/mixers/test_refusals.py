@@ -1,9 +1,10 @@
-"""What a mixer cannot be built with is refused by its value, before anything is allocated."""
+"""Invalid options are refused, with the value, before anything is allocated."""
 
 import pytest
 
 import latentwave as lw
 from latentwave.mixers import head_roles
+from latentwave.mixers.option_types import declared_types, fits
 
 WAVELET = [
     ({"channels": 7}, "fraction=0.5 of 7 channels is 3.5"),
@@ -26,7 +27,6 @@ WAVELET = [
     ({"schedule": [1, 2, 3, 1, 2]}, "1 to 4 levels for the 4 mixed channels, got 5"),
     ({"schedule": []}, "1 to 4 levels .*, got 0"),
     ({"context_length": 1}, "context_length must be >= 2 for a level of the wavelet"),
-    ({"wavelet": "bior2.2"}, "must be orthogonal, got 'bior2.2'"),
     ({"wavelet": "db"}, "no discrete wavelet 'db', did you mean"),
     ({"wavelet": "db2", "boundary": "mean"}, '"haar", got wavelet=.db2'),
     ({"wavelet": "db2", "level": 3}, "between 1 and 2 .*'db2'.* 16.*, got 3"),
@@ -44,8 +44,6 @@ LEARNABLE = [
     ({"max_taps": 3, "orthogonal": True}, "max_taps must be >= 4 .*'haar' as angles, got 3"),
     ({"context_length": 2, "orthogonal": True}, "context_length must be >= 4 .*'haar' as angles"),
     ({"wavelet": "db22"}, "context_length must be >= 44 .*'db22'.* got 16"),
-    ({"wavelet": "har"}, "'har', did you mean 'haar'"),
-    ({"level": 5}, "level must be between 1 and 4 .*got 5"),
 ]
 FILTERBANK = [
     ({"kernel_size": 65}, r"context length 64, got \[65\]"),
@@ -59,15 +57,13 @@ FILTERBANK = [
     ({"init": "zeros"}, "got 'zeros'"),
 ]
 ADAPTIVE = [
-    ({"kernel_size": 65}, r"context length 64, got \[65\]"),
     ({"mask_heads": 3}, "mask_heads must divide mask_width=32, got 3"),
     ({"mask_layers": 0}, "mask_layers must be between 1 and 64, got 0"),
     ({"mask_window": 65}, "context length 64, got 65"),
     ({"mask_window": 0}, "got 0"),
 ]
 DYNAMIC = [
-    ({"kernel_size": 0}, "between 1 and the context length 16, got 0"),
-    ({"kernel_size": 1, "init": "haar"}, "between 2 .*got 1"),
+    ({"kernel_size": 1, "init": "haar"}, "between 2 .*with init='haar', got 1"),
     ({"rank": 0}, "rank must be between 1 and the .* channels, got 0"),
     ({"init": "one"}, "got 'one'"),
 ]
@@ -75,7 +71,6 @@ AVERAGE = [
     ({"window": 12}, "power of two from 2 .* length 16, got 12"),
     ({"window": 32}, "got 32"),
     ({"window": 4, "level": 2}, "either window or level.*window=4, level=2"),
-    ({"level": 5}, "between 1 and 4.*got 5"),
 ]
 CHAIN = [
     ({"mixers": []}, r"at least one mixer, .*got \[\]"),
@@ -147,27 +142,15 @@ def test_options(kind, options, message):
         build(kind, options)
 
 
-NUMBERS = {
-    "wavelet": ["level", "num_levels", "schedule"],
-    "learnable_wavelet": ["level", "num_levels", "max_taps"],
-    "moving_average": ["level", "window"],
-    "pyramid": ["num_levels"],
-    "wavelet_bank": ["num_levels", "num_groups"],
-    "filterbank": ["num_filters", "kernel_size", "kernel_sizes"],
-    "adaptive_filterbank": [f"mask_{name}" for name in ("width", "layers", "heads", "window")],
-    "dynamic_conv": ["rank", "kernel_size"],
-    "short_conv": ["kernel_size"],
-    "ema": ["shortest", "longest"],
-}
-
-
 @pytest.mark.timeout(10)
-@pytest.mark.parametrize(("kind", "names"), NUMBERS.items())
-def test_sizes_that_no_machine_could_hold(kind, names):
-    for name in names:
-        for value in (10**9 + 1, 10**12, 10**30, 10**4000):
-            with pytest.raises(ValueError, match="must|at most"):
-                build(kind, {name: [1, value] if name in ("schedule", "kernel_sizes") else value})
+@pytest.mark.parametrize("kind", lw.list_mixers())
+def test_sizes_that_no_machine_could_hold(kind):
+    numbers = (10**9 + 1, 10**12, 10**30, 10**4000)
+    for name, hint in declared_types(type(build(kind, {})).__init__).items():
+        for value in [*numbers, *([1, number] for number in numbers)]:
+            if fits(value, hint) and name != "mixers":
+                with pytest.raises(ValueError, match="must|at most"):
+                    build(kind, {name: value})
 
 
 def test_wide_models_may_have_wide_mixers():

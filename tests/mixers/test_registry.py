@@ -16,7 +16,7 @@ def test_a_printed_mixer_shows_its_options():
     assert "fraction=0.25" in repr(lw.build_mixer("wavelet", fraction=0.25, **sizes))
 
 
-def test_mistakes_are_named():
+def test_unknown_kinds_and_doubled_options_are_refused():
     with pytest.raises(UserError, match="no mixer 'wavlet', did you mean 'wavelet'"):
         lw.MixerConfig(kind="wavlet")
     config = lw.MixerConfig(kind="wavelet")
@@ -25,7 +25,7 @@ def test_mistakes_are_named():
 
 
 @pytest.mark.unchecked
-def test_options_are_a_mapping_of_what_means_the_same():
+def test_options_may_be_integers_for_floats_and_numbers_of_numpy():
     with pytest.raises(UserError, match="options of mixer 'wavelet' must be a mapping, got 3"):
         lw.MixerConfig(kind="wavelet", options=3)
     options = {"fraction": 1, "schedule": [np.int64(2)], "level": None, "boundary": "zero"}
@@ -37,20 +37,20 @@ def test_options_are_a_mapping_of_what_means_the_same():
 
 @pytest.mark.unchecked
 @pytest.mark.parametrize("kind", lw.list_mixers())
-def test_sizes_may_be_numbers_of_numpy(kind):
+def test_sizes_may_be_numpy_integers(kind):
     mixer = lw.build_mixer(kind, channels=np.int64(8), context_length=np.int64(64))
     assert type(mixer.channels) is type(mixer.flops(1)) is type(mixer.receptive_field) is int
 
 
 @pytest.mark.parametrize("name", ["wavelet", "best"])
-def test_a_name_is_taken_once(name):
+def test_a_registered_name_cannot_be_registered_again(name):
     with pytest.raises(ValueError, match=f"'{name}' is already registered"):
         lw.register_mixer(name)(type(lw.build_mixer("ema", channels=2, context_length=2)))
     with pytest.raises(ValueError, match=f"'{name}' is already registered"):
         register_preset(name, kind="ema", options={})
 
 
-def test_a_preset_is_a_kind_with_options_of_its_own(monkeypatch):
+def test_a_preset_stands_for_a_kind_with_options(monkeypatch):
     monkeypatch.setattr(registry, "_PRESETS", {})
     register_preset("slow", kind="ema", options={"longest": 90.0}, points=["mlp"])
     assert "slow" in lw.list_mixers()
@@ -68,7 +68,7 @@ def test_a_preset_is_a_kind_with_options_of_its_own(monkeypatch):
         register_preset("fast", kind="emma", options={})
 
 
-def test_a_preset_has_its_heads_at_a_projection(monkeypatch):
+def test_presets_find_their_heads_at_a_projection(monkeypatch):
     monkeypatch.setattr(registry, "_PRESETS", {})
     register_preset("shifted", kind="kv_shift", options={"heads": "qqkv"})
     keys = lw.MixerConfig(kind="kv_shift", options={"heads": "k"})

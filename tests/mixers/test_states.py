@@ -1,4 +1,4 @@
-"""A stream in chunks gives what the whole gives, whatever its state went through."""
+"""Streams in chunks equal the whole sequence, however their states were used."""
 
 import pickle
 
@@ -7,7 +7,7 @@ import torch
 
 from latentwave.mixers import build_mixer
 from tests.comparing import assert_same
-from tests.mixers.cases import CONTEXT_LENGTH, EVERY_CASE, double, randomize, signal
+from tests.mixers.cases import CONTEXT_LENGTH, EVERY_CASE, double, randomize, signal, streamed
 
 T = 37
 MIXED = [1, 1, 5, 1, 1, 1, 7, 2, 1, 1, 16]
@@ -17,10 +17,8 @@ MIXED = [1, 1, 5, 1, 1, 1, 7, 2, 1, 1, 16]
 def test_chunks_equal_the_whole(case):
     mixer, x = double(case), signal(2, T)
     whole = mixer(x)
-    for sizes in ([1] * T, MIXED, *([cut, T - cut] for cut in (0, 1, 2, 15, 16, 17, 36, 37))):
-        state = mixer.new_state()
-        parts = [mixer(part, state=state) for part in x.split(sizes, dim=1)]
-        torch.testing.assert_close(torch.cat(parts, dim=1), whole)
+    for sizes in (1, MIXED, *([cut, T - cut] for cut in (0, 1, 2, 15, 16, 17, 36, 37))):
+        torch.testing.assert_close(streamed(mixer, x, sizes), whole)
 
 
 @EVERY_CASE
@@ -40,16 +38,16 @@ def test_a_state_shares_no_memory_with_inputs_and_outputs(case):
     mixer, x = double(case), signal(1, T)
     whole, state = mixer(x), mixer.new_state()
     for chunk, expected in zip(x.split(MIXED, dim=1), whole.split(MIXED, dim=1), strict=True):
-        own = chunk.clone()
-        y = mixer(own, state=state)
+        given = chunk.clone()
+        y = mixer(given, state=state)
         torch.testing.assert_close(y, expected)
-        own.fill_(9.0)
+        given.fill_(9.0)
         y.fill_(9.0)
 
 
 @EVERY_CASE
 @torch.no_grad()
-def test_a_state_keeps_no_more_of_a_long_call_than_of_a_short_one(case):
+def test_a_long_call_leaves_no_larger_state_than_a_short_one(case):
     sizes = []
     for length in (2 * CONTEXT_LENGTH, 50 * CONTEXT_LENGTH):
         mixer = double(case)
@@ -60,7 +58,7 @@ def test_a_state_keeps_no_more_of_a_long_call_than_of_a_short_one(case):
 
 
 @EVERY_CASE
-def test_a_state_keeps_to_its_kind_of_call(case):
+def test_calls_with_and_without_segments_cannot_share_a_state(case):
     mixer, x, ids = double(case), signal(1, 2), torch.zeros(1, 2, dtype=torch.int64)
     with_ids, without = mixer.new_state(), mixer.new_state()
     mixer(x, state=with_ids, segment_ids=ids)

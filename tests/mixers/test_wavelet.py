@@ -33,7 +33,7 @@ def test_half_of_the_channels_pass_unchanged():
         (6, {}, {1: 2, 2: 1}),
     ],
 )
-def test_halving_gives_each_further_level_half_the_channels(channels, options, counts):
+def test_halving_halves_the_channels_from_level_to_level(channels, options, counts):
     mixer = WaveletMixer(channels, 128, schedule="halving", **options)
     assert dict(collections.Counter(mixer.levels)) == counts
     assert mixer.levels == sorted(mixer.levels)
@@ -75,7 +75,7 @@ def test_impulse_responses_are_the_taps_of_the_wavelet(wavelet):
         torch.testing.assert_close(response[channel], expected.float())
 
 
-def test_names_of_haar_are_equal():
+def test_db1_is_haar():
     x = torch.randn(1, 40, 8)
     assert torch.equal(WaveletMixer(8, 16, wavelet="db1")(x), WaveletMixer(8, 16)(x))
 
@@ -107,7 +107,7 @@ def test_taps_of_parameters_in_bfloat16_keep_gain_one(kind, options):
     assert_same(mixer.taps().double().sum(1), torch.ones(mixer.num_mixed), share=1e-6)
 
 
-def test_long_haar_kernels_start_cut_and_scaled_to_gain_one():
+def test_truncated_haar_kernels_are_scaled_to_gain_one():
     mixer = LearnableWaveletMixer(8, 64, max_taps=20)
     assert mixer.levels == [1, 2, 4, 4]
     assert mixer.receptive_field == 16

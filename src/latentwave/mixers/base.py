@@ -1,11 +1,10 @@
-"""The base class and contract of all mixers."""
+"""The base class of all mixers, and the contract they keep."""
 
 from __future__ import annotations
 
 import abc
 import dataclasses
 import inspect
-import itertools
 import numbers
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -32,7 +31,7 @@ class Projection:
     Attributes:
         name: the name of the linear map.
         heads: the role of each head, see `head_roles`; None if unknown.
-        rotary_width: how many channels of each head rotate, the first ones; None for all.
+        rotary_width: the number of channels at the start of each head that rotate; None for all.
     """
 
     name: str
@@ -49,13 +48,13 @@ class Mixer(nn.Module, abc.ABC):
         kind: the name the mixer is registered under.
         points: its default points in a decoder layer.
         causal: whether y(t) depends on x(≤ t) only.
-        starts_as_identity: whether it changes nothing before it is trained, gate apart.
+        starts_as_identity: whether it changes nothing before training, its gate aside.
         tail_share: the share of the filter weight beyond the receptive field; 0 except for
             recursive filters, whose response never ends.
-        check_finite: whether to check every input for NaN and infinities, for debugging; this
-            synchronises with the device at each call and breaks compiled graphs.
-        fade_gate: (mixed channels,) of a mixer that fades in, see `add_fade_gate`; otherwise None.
-        marker: a scalar in checkpoints, see `add_marker`; otherwise None.
+        check_finite: whether to refuse NaN and infinities in the input, for debugging; each check
+            waits for the device and breaks compiled graphs.
+        fade_gate: (mixed channels,), see `add_fade_gate`; None without one.
+        marker: a scalar in checkpoints, see `add_marker`; None without one.
 
     Args:
         channels: D, the embedding coordinates.
@@ -67,7 +66,7 @@ class Mixer(nn.Module, abc.ABC):
 
     kind: ClassVar[str]
     points: ClassVar[tuple[str, ...]] = ("block",)
-    _signal: ClassVar[str] = "x"  # name of the samples in a state
+    _signal: ClassVar[str] = "x"  # what the samples are called in a state
     fade_gate: nn.Parameter | None
     marker: Tensor | None
     causal: bool = True
@@ -98,10 +97,10 @@ class Mixer(nn.Module, abc.ABC):
 
         Args:
             x: (B, T, D), any floating type.
-            state: the state after the last call on this sequence, updated in place. Chunks of
-                any length match the whole up to rounding. None starts fresh and keeps nothing.
-            segment_ids: (B, T), integers; no filter reaches across a change of id. A state that
-                was started with ids needs them at every call.
+            state: the state after the last call on this sequence, updated in place; chunks of any
+                length match the whole up to rounding. None starts fresh and keeps nothing.
+            segment_ids: (B, T), integers; no filter reaches across a change of id. A state started
+                with ids needs them at every call.
             padding_mask: (B, T), True for real tokens; padded ones count as zeros.
 
         Returns:
@@ -114,7 +113,7 @@ class Mixer(nn.Module, abc.ABC):
         Causality: y(t) reads x(t − receptive_field + 1 … t), unless `causal` is False.
         """
         x = self._checked(x, segment_ids, padding_mask)
-        # Contiguous, because following layers may view it as rows, as GPT-2 does.
+        # Contiguous, because the next layer may view it as rows, as GPT-2 does.
         y = self._mix(x, state, self._runs(state, segment_ids), padding_mask).contiguous()
         if self.fade_gate is None:
             return y
@@ -125,7 +124,7 @@ class Mixer(nn.Module, abc.ABC):
     def _checked(
         self, x: Tensor, segment_ids: Tensor | None, padding_mask: Tensor | None
     ) -> Tensor:
-        """Check the inputs of a call; returns x with its padded tokens zeroed."""
+        """Check the inputs of a call; returns x with padded tokens zeroed."""
         if x.ndim != 3 or x.shape[-1] != self.channels:
             raise ValueError(
                 f"x must have shape (batch, tokens, {self.channels}), got {tuple(x.shape)}"
@@ -156,9 +155,8 @@ class Mixer(nn.Module, abc.ABC):
     def add_fade_gate(self) -> None:
         """Let the mixer fade in: y = x + g · (mix(x) − x), with a learnable g per mixed channel.
 
-        g starts at 0, so any mixer starts exactly as the identity and can be added to a trained
-        model. Where the mixer itself starts as the identity, g starts at 1: at 0, neither would
-        have a gradient.
+        g starts at 0: any mixer then starts as the identity and can join a trained model. If the
+        mixer starts as the identity by itself, g starts at 1: at 0, neither would have a gradient.
         """
         start, stop = self.mixed_range
         initial = np.full(stop - start, float(self.starts_as_identity))
@@ -168,14 +166,11 @@ class Mixer(nn.Module, abc.ABC):
     def options_at(
         cls, projection: Projection, options: Mapping[str, Any]
     ) -> Mapping[str, Any] | None:
-        """The options of a mixer on queries, keys or values.
+        """The options of a mixer of queries, keys or values; None if it does not apply to them.
 
         Args:
-            projection: what it mixes.
-            options: those that were given, which take precedence.
-
-        Returns:
-            The options; None if the mixer does not apply to this projection.
+            projection: the output to be mixed.
+            options: the options given, which take precedence.
         """
         return options
 
@@ -185,9 +180,9 @@ class Mixer(nn.Module, abc.ABC):
         return options
 
     def reset_parameters(self) -> None:
-        """Set every parameter to its initial value, in place; subclasses reset random ones.
+        """Set every parameter to its initial value, in place; subclasses draw the random ones.
 
-        For models that are built on the meta device and initialised later.
+        A model built on the meta device is initialised this way.
         """
         for name, values in self._initial.items():
             fill(getattr(self, name), values)
@@ -195,23 +190,23 @@ class Mixer(nn.Module, abc.ABC):
             nn.init.ones_(self.marker)
 
     def _parameter(self, name: str, initial: NDArray[Any]) -> nn.Parameter:
-        """The parameter of that name, with initial values to which `reset_parameters` sets it."""
+        """A parameter, with the initial values that `reset_parameters` restores."""
         self._initial[name] = initial
         parameter = nn.Parameter(torch.empty(initial.shape))
         fill(parameter, initial)
         return parameter
 
     def add_marker(self) -> None:
-        """Give a mixer without parameters a tensor in checkpoints; nothing computes with it.
+        """Give a mixer without parameters a tensor in checkpoints that nothing computes with.
 
-        Loading the checkpoint without mixers then warns of an unexpected tensor, instead of
-        silently computing something else.
+        Loading the checkpoint without mixers then warns of an unexpected tensor instead of silently
+        computing something else.
         """
         if next(self.parameters(), None) is None:
             self.marker = torch.ones((), dtype=torch.int64)
 
     def _check_width(self, name: str, value: int) -> None:
-        """Refuse sizes far beyond the model's before anything is allocated."""
+        """Refuse sizes far beyond the model's, before anything is allocated."""
         largest = max(1024, 8 * self.channels)
         if not 1 <= value <= largest:
             raise ValueError(
@@ -229,11 +224,11 @@ class Mixer(nn.Module, abc.ABC):
 
     @property
     def history(self) -> int:
-        """The number of past tokens that a state keeps."""
+        """Past tokens that a state keeps."""
         return self.receptive_field - 1
 
     def _runs(self, state: MixerState | None, segment_ids: Tensor | None) -> Tensor | None:
-        """The documents of the new tokens, and with a state those of the history before them."""
+        """The documents of the new tokens, with a state also of the history before them."""
         if segment_ids is None:
             if state is not None and "segment_ids" in state:
                 raise ValueError("this state was started with segment_ids: pass them at every call")
@@ -249,10 +244,9 @@ class Mixer(nn.Module, abc.ABC):
     def _mix(
         self, x: Tensor, state: MixerState | None, runs: Tensor | None, padding_mask: Tensor | None
     ) -> Tensor:
-        """Mix x, whose padded tokens are already zero.
+        """Mix x, whose padded tokens are zero; `runs` is (B, T), or (B, history + T) with a state.
 
-        `runs` numbers the documents as `segment_runs` does: (B, T), or (B, history + T) with a
-        state.
+        `runs` numbers the documents as `segment_runs` does.
         """
 
     @property
@@ -262,10 +256,7 @@ class Mixer(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def flops(self, num_tokens: int) -> int:
-        """Floating-point operations of one forward pass over `num_tokens` tokens (B = 1).
-
-        Each multiplication or addition counts as one.
-        """
+        """Multiplications and additions of a forward pass over `num_tokens` tokens (B = 1)."""
 
     @property
     def num_parameters(self) -> int:
@@ -276,21 +267,20 @@ class Mixer(nn.Module, abc.ABC):
     def impulse_response(self) -> Float[Tensor, "D R"]:
         """Each channel's output 0 … R−1 tokens after a unit impulse, R the receptive field.
 
-        R−1 zero tokens before the impulse rule out boundary effects. For a nonlinear mixer this is
-        the response to this one input.
+        R−1 zeros before the impulse rule out boundary effects. For a nonlinear mixer this is the
+        response to this input alone.
 
         Raises:
             UserError: if FSDP2 has sharded the mixer.
         """
         if any(map(is_sharded, self.parameters())):
             raise UserError(
-                f"this {self.kind!r} mixer is sharded: ask a copy for its response that "
-                "save_mixers and load_mixers bring into a model in one piece"
+                f"this {self.kind!r} mixer is sharded: copy it with save_mixers and load_mixers "
+                "into a model that is not, and take the response there"
             )
         R = self.receptive_field
         dtype = next((p.dtype for p in self.parameters()), torch.get_default_dtype())
-        tensors = itertools.chain(self.parameters(), self.buffers())
-        device = next((tensor.device for tensor in tensors), None)
+        device = next((t.device for t in (*self.parameters(), *self.buffers())), None)
         x = torch.zeros(1, 2 * R - 1, self.channels, dtype=dtype, device=device)
         x[:, R - 1] = 1.0
         response: Tensor = self(x)

@@ -26,11 +26,10 @@ class ChainMixer(Mixer):
         mixers: the modules in order.
 
     Args:
-        channels: D.
-        context_length: L.
+        channels, context_length: D and L.
         mixers: kind and options of each, {"kind": "wavelet", "options": {"fraction": 0.5}};
-            options are optional, and chains may be nested. Default: `wavelet`, whose averages
-            reach far, then `short_conv`, which learns the near past.
+            options may be left out, and chains nested. Default: `wavelet`, whose averages reach
+            far, then `short_conv`, which learns the near past.
 
     Raises:
         UserError: for an entry without a kind, or an unknown kind or option.
@@ -56,7 +55,7 @@ class ChainMixer(Mixer):
         self.starts_as_identity = all(
             mixer.starts_as_identity or mixer.fade_gate is not None for mixer in self._each()
         )
-        # Exact for filters of gain 1: weight beyond the sum is beyond one of them.
+        # Exact for filters of gain 1: what is beyond the sum is beyond one of them.
         self.tail_share = sum(mixer.tail_share for mixer in self._each())
 
     @classmethod
@@ -64,22 +63,19 @@ class ChainMixer(Mixer):
         cls, projection: Projection, options: Mapping[str, Any]
     ) -> Mapping[str, Any] | None:
         """The mixers that apply to the projection, each with its own options there."""
-        placed = (
-            each.at_projection(projection) for each in _configs(options.get("mixers", _DEFAULT))
-        )
-        own = [{"kind": each.kind, "options": each.options} for each in placed if each is not None]
-        return {**options, "mixers": own} if own else None
+        configs = [c.at_projection(projection) for c in _configs(options.get("mixers", _DEFAULT))]
+        placed = [{"kind": c.kind, "options": c.options} for c in configs if c is not None]
+        return {**options, "mixers": placed} if placed else None
 
     @classmethod
     def resolved_options(cls, options: Mapping[str, Any]) -> Mapping[str, Any]:
         """The options with presets among the mixers replaced; other entries stay as they are."""
         given = options.get("mixers", _DEFAULT)
-        entries = [
-            entry
-            if (found := each.resolved()) is each
-            else {"kind": found.kind, "options": dict(found.options)}
-            for entry, each in zip(given, _configs(given), strict=True)
-        ]
+        configs = _configs(given)
+        entries = list(given)
+        for index, config in enumerate(configs):
+            if (found := config.resolved()) is not config:
+                entries[index] = {"kind": found.kind, "options": dict(found.options)}
         return options if entries == list(given) else {**options, "mixers": entries}
 
     @property
@@ -112,7 +108,7 @@ class ChainMixer(Mixer):
     def _mix(
         self, x: Tensor, state: MixerState | None, runs: Tensor | None, padding_mask: Tensor | None
     ) -> Tensor:
-        # Each mixer zeroes the padded tokens again, since the previous one may have filled them.
+        # Each mixer zeroes padded tokens again, because the previous one may have filled them.
         for position, mixer in enumerate(self.mixers):
             x = mixer(
                 x,
@@ -129,22 +125,20 @@ def _configs(mixers: Any) -> list[MixerConfig]:
             'mixers must be a list of at least one mixer, such as [{"kind": "wavelet"}], got '
             f"{mixers!r}"
         )
-    _refuse_long(mixers)
+    if _count(mixers) > _MAX_MIXERS:
+        raise ValueError(f"a chain can have at most {_MAX_MIXERS} mixers, including nested chains")
     return [_config(each) for each in mixers]
 
 
-def _refuse_long(mixers: Sequence[Any]) -> None:
-    """Check the number of mixers, nested chains included, before any is built."""
-    pending, found = list(mixers), 0
-    while pending:
-        entry, found = pending.pop(), found + 1
-        if found > _MAX_MIXERS:
-            raise ValueError(
-                f"a chain can have at most {_MAX_MIXERS} mixers, including nested chains"
-            )
+def _count(mixers: Sequence[Any]) -> int:
+    """The number of mixers, nested chains included; stops counting when there are too many."""
+    pending, count = list(mixers), 0
+    while pending and count <= _MAX_MIXERS:
+        entry, count = pending.pop(), count + 1
         options = entry.get("options") if isinstance(entry, Mapping) else None
         inner = options.get("mixers") if isinstance(options, Mapping) else None
         pending += inner if isinstance(inner, list | tuple) else []
+    return count
 
 
 def _config(entry: Any) -> MixerConfig:

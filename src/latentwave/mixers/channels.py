@@ -17,8 +17,16 @@ from latentwave.mixers.state import MixerState
 class ChannelMixer(Mixer):
     """A mixer of the first or last C = fraction · D channels; the others pass unchanged.
 
-    Subclasses implement `_mix_channels`, which sees only the mixed channels. With `residual`, its
-    result is added to the channels instead of replacing them.
+    Subclasses implement `_mix_channels`, which sees the mixed channels alone.
+
+    Args:
+        channels, context_length: D and L.
+        fraction: share of the channels that are mixed, in (0, 1]; fraction · D must be whole.
+        mixed: which end of the channels is mixed, "last" or "first".
+        residual: add the result to the channels instead of replacing them.
+
+    Raises:
+        ValueError: for values out of range.
     """
 
     def __init__(
@@ -41,21 +49,19 @@ class ChannelMixer(Mixer):
 
     @property
     def mixed_range(self) -> tuple[int, int]:
-        """The range of mixed channels, start and stop."""
+        """See `Mixer.mixed_range`."""
         return self.first_mixed, self.first_mixed + self.num_mixed
 
     def _mix(
         self, x: Tensor, state: MixerState | None, runs: Tensor | None, padding_mask: Tensor | None
     ) -> Tensor:
-        if self.num_mixed == self.channels:
-            result = self._mix_channels(x, state, runs, padding_mask)
-            return x + result if self.residual else result
         start, stop = self.mixed_range
-        channels = x[..., start:stop]
+        whole = self.num_mixed == self.channels
+        channels = x if whole else x[..., start:stop]
         result = self._mix_channels(channels, state, runs, padding_mask)
         if self.residual:
             result = channels + result
-        return torch.cat([x[..., :start], result, x[..., stop:]], dim=-1)
+        return result if whole else torch.cat([x[..., :start], result, x[..., stop:]], dim=-1)
 
     @abc.abstractmethod
     def _mix_channels(

@@ -1,4 +1,4 @@
-"""Constants of mixers, unaffected by casts and loading, unlike buffers."""
+"""Fixed arrays and learned matrices of mixers: constants, initial values, casts."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from torch import Tensor, nn
 class Constant:
     """A fixed array that a mixer computes with.
 
-    Unlike a buffer, it keeps its precision when the model is cast to bfloat16 and its values when
-    the model is built on the meta device, and it is not broadcast between processes at every step.
-    Copies for other devices are made on first use.
+    Unlike a buffer, it keeps its precision when the model is cast and its values when the model is
+    built on the meta device, and processes do not broadcast it at every step. Copies for other
+    devices are made on first use.
 
     Args:
         values: float64 or int64; copied.
@@ -27,11 +27,8 @@ class Constant:
     """
 
     def __init__(self, values: NDArray[Any]) -> None:
-        cpu = torch.from_numpy(np.array(values))
-        self._original = cpu
-        self._copies: dict[tuple[torch.device, torch.dtype], Tensor] = {
-            (cpu.device, cpu.dtype): cpu
-        }
+        cpu = self._original = torch.from_numpy(np.array(values))
+        self._copies = {(cpu.device, cpu.dtype): cpu}
 
     def __reduce__(self) -> tuple[type[Constant], tuple[NDArray[Any]]]:
         """Copy and pickle the array alone: its copies belong to the devices of this process."""
@@ -44,7 +41,7 @@ class Constant:
         if copy is None:
             with torch.inference_mode(False):  # so that training can use it
                 copy = self._original.to(key[1]).to(device)
-            if type(copy) is Tensor:  # the fake ones of torch.export end with the export
+            if type(copy) is Tensor:  # not the fake ones of torch.export, which end with it
                 self._copies[key] = copy
         return copy
 
@@ -56,7 +53,7 @@ def fill(parameter: nn.Parameter, values: NDArray[Any]) -> None:
 
 
 def copy_whole(target: Tensor, values: Tensor) -> None:
-    """Write values into a tensor of the same shape, which FSDP2 may have sharded."""
+    """Copy values into a tensor of the same shape that FSDP2 may have sharded."""
     if is_sharded(target):
         from torch.distributed.tensor import distribute_tensor  # slow to import, rarely needed
 
@@ -71,7 +68,7 @@ def is_sharded(tensor: Tensor) -> bool:
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`F.linear` in the dtype of x: matrices may have another, such as float32 beside bfloat16."""
+    """`F.linear` in the dtype of x, also for float32 matrices beside a bfloat16 signal."""
     return F.linear(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
 
 

@@ -24,7 +24,7 @@ FUSED_RANK = 4
 
 
 class DynamicMixer(Mixer):
-    """A mixer that adds a short filter over the last K tokens, predicted from the current token.
+    """Adds a short filter over the last K tokens whose taps the current token predicts.
 
     Attributes:
         kernel_size: K.
@@ -42,9 +42,9 @@ class DynamicMixer(Mixer):
         """The kernel of each token of x, in the format of `dynamic_fir`."""
 
     def added_kernels(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T K D"]:
-        """The kernel of each channel at each token of x, gate included, without the residual.
+        """The kernel of each channel at each token of x, with the gate, without the residual.
 
-        That of a token of zeros is the part that all tokens share.
+        A token of zeros has the part that all tokens share.
         """
         taps = self.token_taps(x)
         kernels = taps if isinstance(taps, Tensor) else torch.stack(list(taps), dim=2)
@@ -64,8 +64,8 @@ class DynamicConvMixer(DynamicMixer):
 
         y(t) = x(t) + Σ_{j=0}^{W−1} (b_j + [U V x(t)]_j) ⊙ x(t−j)
 
-    U and, by default, b start at 0, so the mixer starts as the identity. With `kernel_size=1` it is
-    a gate that mixes no tokens: a control that shows how much of a gain comes from mixing.
+    U and, by default, b start at 0: the identity. With `kernel_size=1` it is a gate that mixes no
+    tokens, a control that shows how much of a gain comes from mixing.
 
     Reference: dynamic convolution (Wu et al., 2019), here low-rank, per channel and without a
     softmax over the taps.
@@ -76,8 +76,7 @@ class DynamicConvMixer(DynamicMixer):
         up: (R, W, D), U transposed; up[:, j] gives the taps of lag j.
 
     Args:
-        channels: D.
-        context_length: L.
+        channels, context_length: D and L.
         kernel_size: W, 1 … L; default 4, or L if that is shorter.
         rank: R, 1 … D; default D / 32, but 1 … 4.
         init: initial value of b: "zero", or "haar": averages over 2, 4, … tokens up to W, each in
@@ -125,22 +124,22 @@ class DynamicConvMixer(DynamicMixer):
 
     def token_taps(self, x: Tensor) -> Tensor | Sequence[Tensor]:
         """The kernel of each token of x, in the format of `dynamic_fir`."""
-        chosen = linear(x, self.down)
+        code = linear(x, self.down)
         if x.shape[1] == 1:  # not addmm: for one row, CPUs read its result ten times slower
-            taps = chosen @ self.up.view(self.rank, -1).to(chosen.dtype)
+            taps = code @ self.up.view(self.rank, -1).to(code.dtype)
             return taps.view(x.shape[0], 1, self.kernel_size, self.channels) + self.kernels
         if torch.compiler.is_compiling() and self.rank <= FUSED_RANK:
-            return [self._fused_taps(chosen, lag) for lag in range(self.kernel_size)]
-        # b is one more row of U with constant input 1; a separate addition costs a copy and a sum.
-        # One product per lag, because the gradient of a single product is slow on CPUs.
-        chosen = F.pad(chosen, (0, 1), value=1.0)
-        rows = torch.cat([self.up, self.kernels.unsqueeze(0)]).to(chosen.dtype)
-        return [chosen @ each for each in rows.unbind(1)]
+            return [self._fused_taps(code, lag) for lag in range(self.kernel_size)]
+        # b is one more row of U with constant input 1: adding it apart costs a copy and a sum. One
+        # product per lag, because the gradient of a single product is slow on CPUs.
+        code = F.pad(code, (0, 1), value=1.0)
+        rows = torch.cat([self.up, self.kernels.unsqueeze(0)]).to(code.dtype)
+        return [code @ each for each in rows.unbind(1)]
 
-    def _fused_taps(self, chosen: Tensor, lag: int) -> Tensor:
-        """The products written out, which a compiler fuses with the filter: no tap is stored."""
+    def _fused_taps(self, code: Tensor, lag: int) -> Tensor:
+        """The products spelled out, which compilers fuse with the filter: no tap is stored."""
         taps = self.kernels[lag]
-        for number, row in zip(chosen.unbind(-1), self.up[:, lag], strict=True):
+        for number, row in zip(code.unbind(-1), self.up[:, lag], strict=True):
             taps = taps + number.unsqueeze(-1) * row
         return taps
 

@@ -1,4 +1,4 @@
-"""Mixers for key and value heads."""
+"""Mixers that filter the heads of keys and values."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from latentwave.mixers.constants import Constant
 from latentwave.mixers.registry import register_mixer
 
 _FUSED = ("c_attn", "qkv_proj", "Wqkv")
+_REMEDY = 'pass heads, one letter, q, k or v, per head of all three, such as "qqkkvv"'
 _SEPARATE = {"q_proj": "q", "k_proj": "k", "v_proj": "v", "query": "q", "key": "k", "value": "v"}
 
 
@@ -26,10 +27,10 @@ def head_roles(projection: str, num_heads: int, num_key_value_heads: int | None 
     Args:
         projection: the name of the linear map in the attention module.
         num_heads: query heads.
-        num_key_value_heads: key heads, as many as value heads; default: as many as query heads.
+        num_key_value_heads: key heads, and as many value heads; default: `num_heads`.
 
     Returns:
-        A string with one letter per head, in the order of the output's channels.
+        The letters in the order of the output's channels.
 
     Raises:
         ValueError: for an unknown projection name, or key heads that do not divide the query
@@ -67,8 +68,7 @@ class HeadMixer(FirMixer):
         shifts: the roles of the filtered heads, see `head_roles`.
 
     Args:
-        channels: D, the width of the projection's output.
-        context_length: L, at least 2.
+        channels, context_length: D, the width of the projection's output, and L >= 2.
         heads: one letter, q, k or v, per head of D / len(heads) channels, as from `head_roles`;
             default: one key head. `attach` at "qkv" takes those of all queries, keys and values,
             and finds them by itself in transformers models.
@@ -112,15 +112,14 @@ class HeadMixer(FirMixer):
         if heads is None:
             raise UserError(
                 f"{cls.kind!r} cannot tell which channels of {projection.name} are queries, keys "
-                "and values in a model outside transformers: pass heads, one letter, q, k or v, "
-                'per head of all three, such as "qqkkvv"'
-            )
-        if role is not None and role not in heads:
-            raise UserError(
-                f"{projection.name} needs heads with the letter {role!r}, got {heads!r}: pass one "
-                'letter, q, k or v, per head of all three, such as "qqkkvv"'
+                f"and values in a model outside transformers: {_REMEDY}"
             )
         if role is not None:
+            if role not in heads:
+                raise UserError(
+                    f"{projection.name} needs heads with the letter {role!r}, got {heads!r}: "
+                    f"{_REMEDY}"
+                )
             heads = role * heads.count(role)
         return {**options, "heads": heads}
 
@@ -176,8 +175,8 @@ class KeyOffsetMixer(HeadMixer):
 
         y_i(t) = x_i(t − 1)   for the channels i of the slower half of a key head's pairs
 
-    Queries, values, the other pairs and channels that do not rotate pass unchanged. No parameters.
-    It runs before the rotation, so a key keeps its own position.
+    All other channels pass unchanged. No parameters. It runs before the rotation, so a key keeps
+    its own position.
 
     Reference: the key offset of modded-nanogpt (Jordan et al., 2025), which runs after the
     rotation, on pairs that do not rotate.
@@ -186,7 +185,7 @@ class KeyOffsetMixer(HeadMixer):
         channels, context_length, heads: see `HeadMixer`.
         interleaved: whether pairs are neighbours, (0, 1), (2, 3) …, as in GPT-J, or half a head
             apart, as in most models.
-        rotary_width: how many channels of each head rotate, the first ones, an even number from 4;
+        rotary_width: the channels at the start of each head that rotate, an even number from 4;
             default: all. `attach` reads it from the configuration of transformers models.
 
     Raises:
@@ -222,18 +221,18 @@ class KeyOffsetMixer(HeadMixer):
         pairs = np.arange(width) // 2 if interleaved else np.arange(width) % (width // 2)
         slower = np.zeros(self.head_width, dtype=bool)
         slower[:width] = pairs >= width // 2 - width // 4
-        from_before = (self._filtered[:, None] & slower).flatten()
-        self._taps = Constant(np.stack([~from_before, from_before], axis=1).astype(np.float64))
+        moved = (self._filtered[:, None] & slower).flatten()
+        self._taps = Constant(np.stack([~moved, moved], axis=1).astype(np.float64))
 
     @classmethod
     def options_at(
         cls, projection: Projection, options: Mapping[str, Any]
     ) -> Mapping[str, Any] | None:
         """See `HeadMixer`; also the rotary channels."""
-        own = super().options_at(projection, options)
-        if own is None or projection.rotary_width is None:
-            return own
-        return {"rotary_width": projection.rotary_width, **own}
+        placed = super().options_at(projection, options)
+        if placed is None or projection.rotary_width is None:
+            return placed
+        return {"rotary_width": projection.rotary_width, **placed}
 
     def taps(self) -> Tensor:
         """The kernels of all channels, (D, 2): (1, 0) or (0, 1)."""

@@ -27,28 +27,19 @@ class LearnableWaveletMixer(FirMixer):
 
     With `orthogonal`, the mixer learns the lattice angles of each channel's low-pass filter, which
     stays orthogonal with gain 1 at zero frequency, and h_j is its cascade: F/2 − 1 scalars per
-    channel (Haar is padded with zeros to four taps, since two taps leave nothing to learn).
+    channel (Haar is padded with zeros to four taps: two leave nothing to learn).
 
     Reference: the learnable form of WaveletGPT (Verma, 2024); lattice of Vaidyanathan and Hoang
     (1988).
 
     Args:
-        channels: D.
-        context_length: L.
-        wavelet: the PyWavelets name of the initial wavelet.
-        fraction: share of channels that are mixed, in (0, 1]; fraction · D must be whole.
-        mixed: which end of the channels is mixed, "last" or "first".
-        num_levels: K; default: the deepest level whose kernel fits into L.
-        level: one level for all mixed channels instead of 1 … K.
-        schedule: "halving": each level has half as many channels as the one below, up to
-            num_levels; or a list of levels that share the mixed channels equally (one entry per
-            channel sets each level explicitly).
+        channels, context_length, fraction, mixed, residual: see `ChannelMixer`.
+        wavelet, num_levels, level, schedule: the initial kernels, see `WaveletMixer`.
         max_taps: the longest kernel, 2 … L; channels whose kernel would be longer start at the
             deepest level that fits (for Haar: the truncated kernel, scaled to gain 1). The default,
             16 for free kernels and L for orthogonal ones, keeps the parameters at 0.5 % (0.03 %)
             of the published model.
         orthogonal: learn angles instead of taps.
-        residual: add the result to the channel instead of replacing it.
 
     Raises:
         ValueError: for values out of range.
@@ -125,7 +116,7 @@ class LearnableWaveletMixer(FirMixer):
     def taps(self) -> Tensor:
         """The kernels, (C, K), tap 0 on the current token; of angles in float32 or float64."""
         if self.orthogonal:
-            # In float32 or better: rounded at every level, the filters are not orthogonal.
+            # Rounded to 16 bits at every level, the filters would not be orthogonal.
             angles = self.angles.to(accumulation_dtype(self.angles.dtype))
             levels = self._levels.on(angles.device)
             return cascade_kernels(lattice_lowpass(angles), levels, max(self.levels))

@@ -1,4 +1,4 @@
-"""Wavelet levels of mixed channels."""
+"""The wavelet level of each mixed channel."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def channel_levels(
         k(j) = 1 + ⌊j·K / C⌋                      the same number of channels for every level
         k(j) = min(K, 1 + ⌊log2 (C / (C − j))⌋)   "halving": half as many at each further level
 
-    or one level, or a list of n levels, of which channel j gets number j·n // C. `WaveletMixer`
+    or one level for all, or channel j gets number ⌊j·n / C⌋ of a list of n levels. `WaveletMixer`
     describes the options.
 
     Raises:
@@ -40,8 +40,8 @@ def channel_levels(
     halving = isinstance(schedule, str)
     if halving and schedule != "halving":
         raise ValueError(f'schedule must be "halving" or a list of levels, got {schedule!r}')
-    given = [option is not None for option in (num_levels, level, schedule)]
-    if sum(given) > 1 and not (halving and level is None):
+    num_given = sum(option is not None for option in (num_levels, level, schedule))
+    if num_given > 1 and not (halving and level is None):
         raise ValueError(
             'pass only one of num_levels, level and schedule ("halving" may be combined with '
             "num_levels), got "
@@ -81,12 +81,10 @@ def channel_levels(
 
 
 def dyadic_levels(num_levels: int | None, context_length: int, default: int | None = None) -> int:
-    """The number of windows of 2, 4, … tokens, checked against the context length.
-
-    Without `num_levels`, as many as fit, or as many of the `default` as do.
+    """The number of windows of 2, 4, … tokens; default: all that fit, or at most `default`.
 
     Raises:
-        ValueError: if they do not fit, or the context has fewer than two tokens.
+        ValueError: if they do not fit into the context, or none does.
 
     Example:
         >>> dyadic_levels(None, 16), dyadic_levels(None, 16, default=3), dyadic_levels(2, 16)

@@ -21,9 +21,9 @@ def declared_types(constructor: Callable[..., Any]) -> dict[str, Any]:
 def fits(value: Any, hint: Any) -> bool:
     """Whether a value matches a type hint, without conversion.
 
-    An integer fits a float and NumPy scalars fit Python's; a bool is not a number and a string is
-    not a sequence. The values of a `Literal` and the contents of a list of mappings are left to
-    the constructor, whose errors say more.
+    An integer fits a float and NumPy's scalars fit Python's; a bool is no number and a string no
+    sequence. The constructor checks the values of a `Literal` and the contents of a list of
+    mappings, because its errors say more.
 
     Example:
         >>> fits(2, float), fits(2.0, int | None), fits([8, 4], Sequence[int] | None)
@@ -34,12 +34,12 @@ def fits(value: Any, hint: Any) -> bool:
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         return any(fits(value, each) for each in arguments)
-    if _is_kind_of(origin, Sequence):
-        several = isinstance(value, Sequence) and not isinstance(value, str)
-        return _is_kind_of(get_origin(arguments[0]), Mapping) or (
-            several and all(fits(each, arguments[0]) for each in value)
+    if _is_subtype(origin, Sequence):
+        is_list = isinstance(value, Sequence) and not isinstance(value, str)
+        return _is_subtype(get_origin(arguments[0]), Mapping) or (
+            is_list and all(fits(each, arguments[0]) for each in value)
         )
-    if _is_kind_of(origin, Mapping):
+    if _is_subtype(origin, Mapping):
         return isinstance(value, Mapping) and all(
             fits(key, arguments[0]) and fits(each, arguments[1]) for key, each in value.items()
         )
@@ -48,7 +48,7 @@ def fits(value: Any, hint: Any) -> bool:
     if origin is Literal:
         return isinstance(value, tuple(type(each) for each in arguments))
     plain = origin or hint
-    return isinstance(value, plain) if isinstance(plain, type) and plain is not Any else True
+    return plain is Any or not isinstance(plain, type) or isinstance(value, plain)
 
 
 def in_words(hint: Any) -> str:
@@ -64,10 +64,10 @@ def in_words(hint: Any) -> str:
         return f"{', '.join(most)} or {last}"
     if origin is Literal:
         return " or ".join(map(repr, arguments))
-    if _is_kind_of(origin, Sequence):
+    if _is_subtype(origin, Sequence):
         return f"list of {in_words(arguments[0])}"
     return "None" if hint is type(None) else getattr(hint, "__name__", str(hint))
 
 
-def _is_kind_of(origin: Any, parent: type) -> bool:
+def _is_subtype(origin: Any, parent: type) -> bool:
     return isinstance(origin, type) and issubclass(origin, parent)

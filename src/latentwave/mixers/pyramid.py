@@ -22,9 +22,9 @@ class PyramidMixer(ChannelMixer):
 
         y_c(t) = x_c(t) + Σ_{k=1}^{K} a_{k,c} · avg_{2^k}(x_c)(t)
 
-    Each average is computed from the previous one by doubling: a receptive field of 2^K tokens, up
-    to L, for 4K operations and K parameters per channel. The weights start at 0, so the mixer
-    starts as the identity. Infinities and NaN stay in its running sums as in those of `wavelet`.
+    Each average comes from the previous one by doubling: a receptive field of 2^K tokens, up to L,
+    for 4K operations and K parameters per channel. The weights start at 0, so the mixer starts as
+    the identity. Infinities and NaN stay in its running sums as in those of `WaveletMixer`.
 
     Reference: the fixed averages of WaveletGPT (Verma, 2024), here all of them in each channel,
     with learned weights.
@@ -33,11 +33,8 @@ class PyramidMixer(ChannelMixer):
         weights: (K, C), a.
 
     Args:
-        channels: D.
-        context_length: L.
+        channels, context_length, fraction, mixed: see `ChannelMixer`.
         num_levels: K >= 1, 2^K at most L; default: as many as fit.
-        fraction: share of channels that are mixed, in (0, 1].
-        mixed: which end of the channels is mixed, "last" or "first".
 
     Raises:
         ValueError: for values out of range.
@@ -74,7 +71,7 @@ class PyramidMixer(ChannelMixer):
 
     @property
     def history(self) -> int:
-        """One token more than the longest window, because running sums subtract the oldest."""
+        """The longest window: running sums subtract the token that leaves it."""
         return self.receptive_field
 
     def flops(self, num_tokens: int) -> int:

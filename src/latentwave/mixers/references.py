@@ -1,4 +1,4 @@
-"""Simple reference mixers for comparisons: one scale, four taps, one token."""
+"""Simple mixers to compare with: moving average, short convolution, token shift."""
 
 from __future__ import annotations
 
@@ -23,14 +23,10 @@ class MovingAverageMixer(WaveletMixer):
         y_j(t) = (1/w) · Σ_{m=0}^{w−1} x_j(t−m)
 
     Args:
-        channels: D.
-        context_length: L.
+        channels, context_length, fraction, mixed, residual: see `ChannelMixer`.
         window: w in tokens, a power of two, 2 … L; default 4.
         level: log2 w, instead of the window.
-        fraction: share of channels that are mixed, in (0, 1].
-        mixed: which end of the channels is mixed, "last" or "first".
-        boundary: "zero" or "mean", as in `WaveletMixer`.
-        residual: add the average to the channel instead of replacing it.
+        boundary: "zero" or "mean", see `WaveletMixer`.
 
     Raises:
         ValueError: for values out of range.
@@ -89,11 +85,8 @@ class ShortConvMixer(FirMixer):
     models, without an activation.
 
     Args:
-        channels: D.
-        context_length: L.
+        channels, context_length, fraction, mixed: see `ChannelMixer`.
         kernel_size: K, 1 … L; default 4, or L if that is shorter.
-        fraction: share of channels that are mixed, in (0, 1].
-        mixed: which end of the channels is mixed, "last" or "first".
         residual: whether x is added; if False, tap 0 starts at 1, again the identity.
         init: initial taps: "zero", or "haar": averages over 2, 4, … tokens up to K, each in an
             equal share of the channels.
@@ -146,11 +139,8 @@ class TokenShiftMixer(FirMixer):
     that the layer starts near the identity.
 
     Args:
-        channels: D.
-        context_length: L, at least 2.
+        channels, context_length, fraction, mixed: see `ChannelMixer`; L >= 2.
         initial_gate: g at the start, in (0, 1).
-        fraction: share of channels that are mixed, in (0, 1].
-        mixed: which end of the channels is mixed, "last" or "first".
 
     Raises:
         ValueError: for values out of range.

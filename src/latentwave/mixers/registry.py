@@ -26,8 +26,8 @@ class MixerConfig:
 
     Attributes:
         kind: one of `list_mixers()`.
-        options: keyword arguments of that mixer, plus `gated` and `check_finite`, which every
-            mixer has. For a preset, they override its own, see `resolved`.
+        options: keyword arguments of that mixer, or `gated` and `check_finite`, which all have.
+            They override a preset's own, see `resolved`.
     """
 
     kind: str
@@ -37,8 +37,7 @@ class MixerConfig:
         """Check kind, option names and the types of their values.
 
         Raises:
-            UserError: for an unknown kind or option, suggesting the nearest name, or for a value
-                of the wrong type.
+            UserError: for an unknown kind or option, or a value of the wrong type.
         """
         cls = _find(self.kind)
         parameters = inspect.signature(cls.__init__).parameters.values()
@@ -78,20 +77,14 @@ class MixerConfig:
         return config if options is config.options else dataclasses.replace(config, options=options)
 
     def at_projection(self, projection: Projection) -> MixerConfig | None:
-        """The config for the output of one attention projection.
-
-        Returns:
-            The config with `Mixer.options_at`; None if the mixer does not apply to it.
-        """
+        """The config for an attention projection, see `Mixer.options_at`; None if not for it."""
         config = self.resolved()
         options = _find(config.kind).options_at(projection, config.options)
         return None if options is None else dataclasses.replace(config, options=options)
 
 
 def register_mixer(kind: str) -> Callable[[MixerClass], MixerClass]:
-    """Class decorator: register a `Mixer` under `kind`.
-
-    Its constructor takes (channels, context_length, *, options with defaults).
+    """Class decorator: register a `Mixer` with a constructor (channels, context_length, *, …).
 
     Args:
         kind: the name.
@@ -118,9 +111,9 @@ def register_preset(
 
     Args:
         name: the name.
-        kind: a registered mixer, or another preset, whose options stay unless they are replaced.
+        kind: a registered mixer, or another preset, whose options stay unless replaced here.
         options: options of that mixer; the caller's take precedence.
-        points: its default points in a decoder layer, or one; None: those of `kind`.
+        points: its default point or points in a decoder layer; None: those of `kind`.
 
     Raises:
         ValueError: if the name is taken.
@@ -170,9 +163,6 @@ def build_mixer(
             start as the identity and fade in, see `Mixer.add_fade_gate`; and `check_finite`
             (False), to refuse NaN and infinities in the input, for debugging.
 
-    Returns:
-        The module.
-
     Raises:
         UserError: for an unknown kind or option.
         ValueError: for an invalid option value.
@@ -183,13 +173,12 @@ def build_mixer(
     """
     config = as_config(mixer, options).resolved()
     cls = _find(config.kind)
-    own = {
-        name: _plain(value) for name, value in config.options.items() if name not in _COMMON_OPTIONS
-    }
-    built = cls(_plain(channels), _plain(context_length), **own)
-    if config.options.get("gated", False):
+    given = {name: _plain(value) for name, value in config.options.items()}
+    gated, check_finite = (given.pop(name, False) for name in _COMMON_OPTIONS)
+    built = cls(_plain(channels), _plain(context_length), **given)
+    if gated:
         built.add_fade_gate()
-    built.check_finite = bool(config.options.get("check_finite", False))
+    built.check_finite = check_finite
     return built
 
 
@@ -223,7 +212,7 @@ def _find(kind: str) -> type[Mixer]:
 
 
 def _plain(value: Any) -> Any:
-    """Python's numbers for NumPy's, in lists too."""
+    """NumPy's numbers as Python's, in lists too."""
     if isinstance(value, np.generic):
         return value.item()
     return [_plain(each) for each in value] if isinstance(value, list | tuple) else value

@@ -1,4 +1,4 @@
-"""Sums over windows of any length, updated token by token with constant work."""
+"""Running sums over windows of any length: constant work per generated token."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class RunningSums:
 
         s_w(t) = s_w(t − 1) + x(t) − x(t − w)
 
-    In float64 they do not drift: after 10^6 tokens the error is still far below float32's rounding.
-    An infinity or a NaN stays in them until a call with several tokens, or a new state.
+    In float64 they do not drift: after 10^6 tokens the error is far below float32's rounding. An
+    infinity or a NaN stays in them until a call with several tokens, or a new state.
 
     Args:
         windows: w, (K, 1) for K windows over every channel, or (1, C) for one per channel.
@@ -35,14 +35,11 @@ class RunningSums:
 
     @staticmethod
     def can_step(x: Tensor, runs: Tensor | None) -> bool:
-        """Whether the next call can be a step: one generated token of a single document."""
+        """Whether a call can be a `step`: one generated token of a single document."""
         return x.shape[1] == 1 and runs is None and not x.requires_grad and has_float64(x.device)
 
     def step(self, x: Float[Tensor, "B 1 C"], state: MixerState) -> Float[Tensor, "B K C"]:
-        """Add one token to the state; the sums are in float64.
-
-        Uses few operations, because launch overhead dominates at this size.
-        """
+        """The sums after one more token, in float64 and few operations: launches dominate here."""
         sums = state.recall("x", x.dtype)
         if sums is None:
             sums = self._sum(state.extend("x", x, history=self.history))
@@ -53,12 +50,12 @@ class RunningSums:
         return sums
 
     def prepare(self, state: MixerState, device: torch.device) -> None:
-        """After other calls: give a state of fixed addresses its sums before the first step."""
+        """After calls that are no step, give a state of fixed addresses its sums."""
         if has_float64(device):
             state.derive_early("x", self._sum)
 
     def _sum(self, samples: Tensor) -> Tensor:
-        # From one length to the next, so that nothing is made that is as long as the history.
+        # From one length to the next, so that no copy is as long as the history.
         newest, ends = samples.shape[1], [0, *self._lengths.tolist()]
         parts = [
             samples[:, newest - long : newest - short].sum(1, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Length and initial values of short learned kernels."""
+"""The length and initial values of short learned kernels."""
 
 from __future__ import annotations
 
@@ -14,11 +14,7 @@ KernelInit = Literal["zero", "haar"]
 
 
 def short_kernel(kernel_size: int | None, context_length: int, init: KernelInit) -> int:
-    """The number of taps of a short kernel; default 4, or L if that is shorter.
-
-    Raises:
-        ValueError: if it is longer than the context or too short for its initial values.
-    """
+    """The checked number of taps of a short kernel; default 4, or L if that is shorter."""
     if init not in get_args(KernelInit):
         raise ValueError(f'init must be "zero" or "haar", got {init!r}')
     shortest = 2 if init == "haar" else 1

@@ -13,8 +13,8 @@ class MixerState:
     """The streaming tensors of one mixer, empty before the first token.
 
     Filters read the past through `extend` alone: it returns old and new samples together and
-    stores what the next call needs. Subclasses keep the same tensors elsewhere, such as in the
-    cache of a Hugging Face model.
+    stores what the next call needs. Subclasses keep the tensors elsewhere, such as in the cache of
+    a Hugging Face model.
 
     Example:
         >>> state = MixerState()
@@ -36,12 +36,12 @@ class MixerState:
     def extend(
         self, name: str, new: Shaped[Tensor, "B T C"], *, history: int
     ) -> Shaped[Tensor, "B {history}+T C"]:
-        """Append `new` to the last `history` samples and store the last `history` of both.
+        """Append `new` to the last `history` samples, and store the last `history` of both.
 
         Args:
-            name: name of the mixer's signal.
+            name: the signal.
             new: (B, T, C), the new samples.
-            history: number of past samples to return; the same at every call.
+            history: past samples to return; the same at every call.
 
         Returns:
             (B, history + T, C), with zeros before the first token.
@@ -75,10 +75,7 @@ class MixerState:
         *,
         history: int,
     ) -> Shaped[Tensor, "B N C"]:
-        """Append one sample like `extend`, and return only chosen samples of the history before it.
-
-        `leaving` are their places in the history, where 0 is the oldest one.
-        """
+        """Append a sample like `extend`, but return only those at `leaving`, 0 being the oldest."""
         samples = self.extend(name, new, history=history)
         return samples.gather(1, leaving.expand(len(new), -1, new.shape[2]))
 
@@ -95,17 +92,16 @@ class MixerState:
         self._tensors[name] = value.clone()
 
     def derive_early(self, name: str, derive: Callable[[Tensor], Tensor]) -> None:
-        """Where derived values need fixed addresses, `remember` one before it is needed.
+        """In states of fixed addresses, `remember` what `derive` makes of the stored samples.
 
-        `derive` computes it from the stored samples of the signal, (B, history, C).
+        `derive` maps (B, history, C) to the value that the first `recall` expects.
         """
 
     def recall(self, name: str, dtype: torch.dtype) -> Tensor | None:
         """The value that `remember` stored at the last call, or None if it is out of date.
 
-        A derived value, such as a running sum, only saves work: mixers recompute it from the
-        samples when it is missing, or when these are about to be rounded to `dtype`, that of the
-        next samples.
+        A derived value, such as a running sum, only saves work: mixers recompute it if it is
+        missing, or if the samples are about to be rounded to `dtype`, that of the next ones.
         """
         value = self._derived.get(name)
         return value if value is not None and self._tensors[name].dtype == dtype else None
@@ -118,14 +114,7 @@ class MixerState:
             self._derived[name] = value
 
     def part(self, name: str) -> MixerState:
-        """The state of one of several mixers that share this one; empty at first.
-
-        Example:
-            >>> whole = MixerState()
-            >>> whole.part("first").put("x", torch.ones(1))
-            >>> "x" in whole.part("first"), "x" in whole.part("second"), "x" in whole
-            (True, False, False)
-        """
+        """The state of one of several mixers that share this one; empty at first."""
         if name not in self._parts:
             self._parts[name] = MixerState()
         return self._parts[name]

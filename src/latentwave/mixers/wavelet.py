@@ -1,4 +1,4 @@
-"""Fixed wavelet mixing: causal multi-scale approximations without parameters."""
+"""Fixed wavelets as a mixer: causal approximations at several scales, without parameters."""
 
 from __future__ import annotations
 
@@ -34,21 +34,17 @@ class WaveletMixer(ChannelMixer):
 
     for the C = fraction · D mixed channels, K levels and the wavelet's low-pass filter g of gain
     1; the other channels pass unchanged. With Haar, g = (1/2, 1/2), the approximation is the
-    moving average over w = 2^k tokens. Each channel has the same level in every layer. No
-    parameters.
+    moving average over w = 2^k tokens. No parameters.
 
     With a state, single tokens update a running sum. An infinity or a NaN stays in it until a call
     with several tokens or a new state; in a whole sequence it is gone after its window.
 
-    Reference: WaveletGPT (Verma, 2024), extended by other shares, halves, schedules and wavelets,
-    the residual form and the boundary "mean".
+    Reference: WaveletGPT (Verma, 2024), extended by other shares, schedules and wavelets, the
+    residual form and the boundary "mean".
 
     Args:
-        channels: D.
-        context_length: L; no kernel is longer.
+        channels, context_length, fraction, mixed, residual: see `ChannelMixer`.
         wavelet: the PyWavelets name of an orthogonal wavelet.
-        fraction: share of channels that are mixed, in (0, 1]; fraction · D must be whole.
-        mixed: which end of the channels is mixed, "last" or "first".
         num_levels: K; default: the deepest level whose kernel of (F−1)(2^K − 1) + 1 taps fits
             into L, ⌊log2 L⌋ for Haar (F = 2).
         level: one level for all mixed channels (the single-scale ablation) instead of 1 … K.
@@ -56,9 +52,8 @@ class WaveletMixer(ChannelMixer):
             num_levels; or a list of levels that share the mixed channels equally (one entry per
             channel sets each level explicitly).
         boundary: "zero": signals are zero before the first token (as in the paper); "mean": divide
-            by the number of tokens actually in the window. Wavelets other than Haar have negative
-            taps, whose sum over part of a window may vanish, so they support only "zero".
-        residual: add the approximation to the channel instead of replacing it.
+            by the number of tokens in the window. Other wavelets than Haar have negative taps,
+            whose sum over part of a window may vanish, so they support only "zero".
 
     Raises:
         ValueError: for values out of range.
@@ -105,7 +100,7 @@ class WaveletMixer(ChannelMixer):
             )
         self.wavelet = wavelet
         self.boundary: Boundary = boundary
-        self._slides = self._haar and boundary == "zero"
+        self._can_slide = self._haar and boundary == "zero"
         self.levels = channel_levels(
             self.num_mixed,
             context_length,
@@ -121,7 +116,7 @@ class WaveletMixer(ChannelMixer):
         self._in_order = self.levels == sorted(self.levels)
         self._order, self._back = Constant(order), Constant(np.argsort(order))
         self._lowpass = Constant(lowpass)
-        # The full kernel of each level, for token-by-token decoding; Haar needs none.
+        # The whole kernel of each level, for decoding; Haar needs none.
         levels = range(1, 1 if self._haar else len(self._group_sizes) + 1)
         self._kernels = [Constant(cascade_taps(wavelet, k)) for k in levels]
         windows = np.array([[2**k for k in self.levels]])  # of Haar
@@ -129,7 +124,7 @@ class WaveletMixer(ChannelMixer):
 
     @property
     def history(self) -> int:
-        """The kernel's past; one more for Haar, whose running sums subtract the oldest token."""
+        """The kernel's past; for Haar one more, which leaves the running sums."""
         return self.receptive_field - (0 if self._haar else 1)
 
     @property
@@ -152,7 +147,7 @@ class WaveletMixer(ChannelMixer):
     def _mix(
         self, x: Tensor, state: MixerState | None, runs: Tensor | None, padding_mask: Tensor | None
     ) -> Tensor:
-        if state is not None and self._slides and self._sums.can_step(x, runs):
+        if state is not None and self._can_slide and self._sums.can_step(x, runs):
             return self._slide(x, state)
         if not (self._haar and self._in_order) or self.residual or state is not None:
             return super()._mix(x, state, runs, padding_mask)
@@ -175,8 +170,7 @@ class WaveletMixer(ChannelMixer):
             valid = x.new_ones(B, T) if padding_mask is None else padding_mask.to(x.dtype)
         if state is not None:
             history = self.history
-            # Append the padding flag as a channel, so that it is cached, reordered and cropped
-            # with the samples.
+            # As a channel, the padding flag is cached, reordered and cropped with the samples.
             signal = x if valid is None else torch.cat([x, valid.unsqueeze(-1)], dim=-1)
             x = state.extend("x", signal, history=history)
             if valid is not None:
@@ -194,7 +188,7 @@ class WaveletMixer(ChannelMixer):
                 history=history,
             )
         elif state is not None and one_by_one(T, history):
-            result = self._few_outputs(ordered, runs, history)
+            result = self._newest_outputs(ordered, runs, history)
         else:
             lowpass = self._lowpass.on(x.device, accumulation_dtype(x.dtype))
             result = causal_cascade(ordered, lowpass, self._group_sizes, runs)[:, history:]
@@ -210,8 +204,8 @@ class WaveletMixer(ChannelMixer):
         # Unlike assignment to a slice, compilers can trace this.
         return torch.slice_scatter(x, averages, dim=-1, start=start, end=stop)
 
-    def _few_outputs(self, x: Tensor, runs: Tensor | None, history: int) -> Tensor:
-        """Apply full kernels to the last tokens, cheaper than the cascade over all of them."""
+    def _newest_outputs(self, x: Tensor, runs: Tensor | None, history: int) -> Tensor:
+        """Filter the last tokens with whole kernels, cheaper than a cascade over the history."""
         wide, results = accumulation_dtype(x.dtype), []
         groups = torch.split(x, self._group_sizes, dim=-1)
         for group, kernel in zip(groups, self._kernels, strict=True):

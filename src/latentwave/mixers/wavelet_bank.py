@@ -32,10 +32,8 @@ class WaveletBankMixer(DynamicMixer):
         bands: (M, 2^J), h, tap 0 on the current token, if `learned`; otherwise None.
 
     Args:
-        channels: D.
-        context_length: L.
-        num_levels: J >= 1, 2^J at most L; default 3, or as many as fit. The averages cover
-            4, …, 2^J tokens; with J = 1 there are none.
+        channels, context_length: D and L.
+        num_levels: J >= 1, 2^J at most L; default 3, or as many as fit. J = 1: no averages.
         num_groups: G, a divisor of D; default: D / 32, at least 1, or the next smaller divisor.
         learned: whether the bands are learned too, starting from those above.
 
@@ -94,13 +92,10 @@ class WaveletBankMixer(DynamicMixer):
     def token_taps(self, x: Tensor) -> Tensor:
         """The kernel of each token of x, (B, T, 2^J, G)."""
         weights = linear(x, self.weights, self.bias)
-        return self.filters().T.to(weights.dtype) @ weights.view(
-            *x.shape[:2], self.num_bands, self.num_groups
-        )
+        per_band = weights.view(*x.shape[:2], self.num_bands, self.num_groups)
+        return self.filters().T.to(weights.dtype) @ per_band
 
     def flops(self, num_tokens: int) -> int:
         """The weights, the combined kernels, and two operations per tap."""
-        M, G, K = self.num_bands, self.num_groups, self.kernel_size
-        return (
-            2 * M * G * self.channels + M * G + 2 * M * K * G + 2 * K * self.channels
-        ) * num_tokens
+        M, G, K, D = self.num_bands, self.num_groups, self.kernel_size, self.channels
+        return (2 * M * G * D + M * G + 2 * M * K * G + 2 * K * D) * num_tokens
