@@ -1,4 +1,4 @@
-"""Slow forms of the ops, written as their definitions say."""
+"""Slow reference forms, straight from the definitions, and random documents."""
 
 import torch
 
@@ -37,6 +37,6 @@ def random_runs(batch, tokens, *, mean_length=15):
 
 
 def documents(batch, tokens, packed=True):
-    """Short documents that may share an id, as `segment_runs` numbers them, or None."""
+    """Runs of short documents, some of which share an id; None unless `packed`."""
     ids = torch.randint(0, 4, (batch, tokens)).div(3, rounding_mode="floor")
     return segment_runs(ids) if packed else None

@@ -91,7 +91,7 @@ ORTHOGONAL = [n for n in pywt.wavelist(kind="discrete") if pywt.Wavelet(n).ortho
 
 
 @pytest.mark.parametrize("wavelet", ORTHOGONAL)
-def test_angles_give_every_wavelet_back_or_are_refused(wavelet):
+def test_angles_reproduce_every_wavelet_or_are_refused(wavelet):
     lowpass = orthogonal_lowpass(wavelet)
     too_long = wavelet == "dmey" or (wavelet[:2] == "db" and len(lowpass) >= 24)
     if too_long or wavelet in ("coif15", "coif16", "coif17"):

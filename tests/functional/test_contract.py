@@ -1,4 +1,4 @@
-"""What every operation along the tokens keeps to."""
+"""The contract of every operation along the tokens."""
 
 import functools
 
@@ -40,11 +40,11 @@ def cascade(x, runs=None):
 
 
 def dynamic(x, taps, runs=None):
-    """The kernels of 3 taps of each token and channel, or of each token, as a matrix."""
+    """Kernels of 3 taps per token, for each channel or for all, flattened to a matrix."""
     return dynamic_fir(x, taps.unflatten(2, (3, taps.shape[2] // 3)), runs=runs)
 
 
-# Functions of x and of parameters whose shapes depend on its shape (B, T, C).
+# Functions of x (B, T, C) and of parameters, whose shapes follow from it.
 LINEAR = {
     "moving average": (average("zero"), lambda B, T, C: []),
     "mean": (average("mean"), lambda B, T, C: []),
@@ -79,7 +79,7 @@ EVERY_OPERATION = pytest.mark.parametrize("name", OPERATIONS)
 
 
 def drawn(name, B=2, T=40, C=5, dtype=torch.float64):
-    """The operation and its inputs, which need gradients."""
+    """An operation and its inputs, which require gradients."""
     function, shapes = OPERATIONS[name]
     inputs = [torch.randn(shape).to(dtype) for shape in [(B, T, C), *shapes(B, T, C)]]
     return function, [tensor.requires_grad_() for tensor in inputs]
@@ -112,7 +112,7 @@ def test_empty_inputs(name, shape):
 
 
 @EVERY_OPERATION
-def test_the_same_bits_twice_and_under_autocast(name):
+def test_results_are_deterministic_and_ignore_autocast(name):
     function, inputs = drawn(name, T=300, dtype=torch.float32)
     first, second = with_gradients(function, inputs), with_gradients(function, inputs)
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -121,7 +121,7 @@ def test_the_naive_form_has_a_second_derivative():
 @WEIGHTS
 @pytest.mark.parametrize("history", [0, 1, 7, 12, 23])
 @pytest.mark.parametrize("with_runs", [False, True])
-def test_history_is_read_but_not_answered(per_token, history, with_runs):
+def test_history_is_read_but_has_no_output(per_token, history, with_runs):
     x, h, w = drawn(per_token=per_token)
     runs = segment_runs(torch.arange(23).div(9, rounding_mode="floor").expand(2, 23))
     runs = runs if with_runs else None

@@ -1,4 +1,4 @@
-"""What compilers are told of the library's operators is what they do, strides included."""
+"""The operators do what compilers are told about them, strides included."""
 
 import pytest
 import torch

@@ -1,7 +1,7 @@
 """The Triton kernels in Triton's interpreter on the CPU, beside the plain forms in float64.
 
-`make test` runs them with TRITON_INTERPRET=1, which has to be set before Triton is imported. The
-interpreter has no bfloat16: float16 stands for the 16-bit types.
+`make test` sets TRITON_INTERPRET=1 before Triton is imported. The interpreter has no bfloat16, so
+float16 stands for both 16-bit types.
 """
 
 import os

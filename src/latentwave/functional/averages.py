@@ -15,15 +15,15 @@ from latentwave.functional.kernels import takes, window_sums
 
 Boundary = Literal["zero", "mean"]
 
-SINGLE_OUTPUTS = 4  # so few outputs after a history are computed one by one, each over its window
+SINGLE_OUTPUTS = 4  # up to this many after a history, each is computed over its own window
 VECTOR = 16  # float32 channels in the widest register of a CPU
 
 
 def one_by_one(outputs: int, history: int) -> bool:
     """Whether to compute the outputs one by one, as in decoding."""
     # Compiled, a single one only: all longer calls share their code.
-    most = 1 if torch.compiler.is_compiling() else SINGLE_OUTPUTS
-    return history > 0 and 0 < outputs <= most
+    largest = 1 if torch.compiler.is_compiling() else SINGLE_OUTPUTS
+    return history > 0 and 0 < outputs <= largest
 
 
 def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:

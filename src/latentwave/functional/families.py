@@ -38,23 +38,19 @@ def orthogonal_lowpass(wavelet: str) -> FloatArray:
             f"there is no discrete wavelet {wavelet!r}{hint} the orthogonal families are haar, "
             "db1 … db38, sym2 … sym20, coif1 … coif17 and dmey"
         )
-    found = pywt.Wavelet(name)
-    if not found.orthogonal:
+    filters = pywt.Wavelet(name)
+    if not filters.orthogonal:
         raise ValueError(
-            f"wavelet must be orthogonal, got {wavelet!r} ({found.family_name}): choose one of "
+            f"wavelet must be orthogonal, got {wavelet!r} ({filters.family_name}): choose one of "
             "haar, db, sym, coif or dmey"
         )
-    lowpass: FloatArray = np.asarray(found.dec_lo, dtype=np.float64)
-    return lowpass / lowpass.sum()
+    lowpass = np.asarray(filters.dec_lo, dtype=np.float64)
+    gain_one: FloatArray = lowpass / lowpass.sum()
+    return gain_one
 
 
 def cascade_length(filter_length: int, level: int) -> int:
-    """The number of taps of the level-k cascade as one filter: (F − 1)(2^k − 1) + 1.
-
-    Example:
-        >>> cascade_length(2, 9)
-        512
-    """
+    """The number of taps of the level-k cascade as one filter: (F − 1)(2^k − 1) + 1."""
     return int((filter_length - 1) * (2**level - 1) + 1)
 
 

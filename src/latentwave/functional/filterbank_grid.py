@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Elements of the (M, R) matrix: enough to fit a core's level-2 cache, or to fill a GPU.
+# Elements of the (M, R) matrix: as many as fit into a core's level-2 cache, or as fill a GPU.
 _ELEMENTS_PER_THREAD = 150_000
 _ELEMENTS_PER_GPU = 2**24
 _LONGEST_SEGMENT = 64
@@ -166,10 +166,10 @@ class Grid(Placement):
         self.P = max((block.num_lanes for block in self.blocks), default=0)
 
     def _blocks(self, columns: int, in_lanes: bool) -> Iterator[Block]:
-        most = columns
+        widest = columns
         if in_lanes:
-            most = min(columns, max(_MOST_COLUMNS, columns // (self.B * self.num_segments)))
-        channels = list(ranges(self.D, most))
+            widest = min(columns, max(_MOST_COLUMNS, columns // (self.B * self.num_segments)))
+        channels = list(ranges(self.D, widest))
         in_lanes = in_lanes and len(channels[-1]) >= _FEWEST_COLUMNS
         together = max(1, columns // len(channels[0]))
         segments = list(ranges(self.num_segments, together))
@@ -211,11 +211,11 @@ class Grid(Placement):
         b, d = block.batch, block.channels
         rows = block.unfolded(lanes).permute(1, 2, 0, 3)
         for r in range(0, self.L, self.S):
-            some = rows[:, :, r : r + self.S]
+            part = rows[:, :, r : r + self.S]
             first = block.segments.start * self.S + r
             tokens = total[b.start : b.stop, first : first + ns * self.S, d.start : d.stop]
             # Splitting an axis is a view for any strides.
-            tokens.view(nb, ns, self.S, nd)[:, :, : some.shape[2]] += some
+            tokens.view(nb, ns, self.S, nd)[:, :, : part.shape[2]] += part
 
     def sum_to_tokens(self, total: Tensor, like: Tensor) -> Tensor:
         """The finished sum as (B, history + T, D) in the dtype of `like`."""

@@ -1,4 +1,4 @@
-"""The fused filterbank as two opaque operators: forward, and a backward that recomputes it.
+"""The fused filterbank as two operators: a forward pass, and a backward pass that recomputes it.
 
 With the windows of one token as the columns of rows (K, R), see `filterbank_grid`, the forward
 pass is one GEMM, z = taps (M, K) · rows, a ReLU in place and the weighted sum over m.
@@ -10,8 +10,8 @@ Backward: with the gates g = [z > 0], fixed weights a and the incoming gradient 
     ∂ rows     = ((a ⊙ taps)ᵀ · g) ⊙ dy             (K, R)
 
 so neither a nor dy multiplies the large (M, R) matrix, and the overlap-add of ∂ rows sums
-contiguous rows. A tf_mask varies across columns, so it does multiply g. In the backward code the
-columns are split into P lanes, the first axis of every matrix.
+contiguous rows. A tf_mask varies across columns, so it does multiply g. The backward pass splits
+the columns into P lanes, the first axis of every matrix.
 """
 
 from __future__ import annotations
@@ -90,11 +90,7 @@ def fused_filterbank_backward(  # noqa: PLR0917
     """The gradients of x, analysis and weights from that of the output, (B, T, D)."""
     grid = Grid(x, analysis.shape[0], kernel_sizes, history=history, causal=causal, in_lanes=True)
     if not grid.blocks:
-        return (
-            x.new_zeros(x.shape),
-            analysis.new_zeros(analysis.shape),
-            weights.new_zeros(weights.shape),
-        )
+        return x.new_zeros(x.shape), torch.zeros_like(analysis), torch.zeros_like(weights)
     dtype = accumulation_dtype(x.dtype)
     bands, placed = grid.bands(), grid.place(analysis, dtype)
     weighting = weighting_of(grid, weights, dtype)
@@ -118,7 +114,7 @@ def fused_filterbank_backward(  # noqa: PLR0917
             grad_rows.zero_()
             windows = Windows(grid, block, rows, documents)
             weighting.enter(block)
-            # Everything that does not depend on the token; bands share memory.
+            # All that does not depend on the token; bands share memory.
             plan = [
                 (
                     band,
@@ -156,32 +152,27 @@ def fused_filterbank_backward(  # noqa: PLR0917
     )
 
 
-def _on_gpu(*inputs: Any) -> Tensor:
-    from latentwave.functional.kernels import filterbank as kernels
-
-    x, *_, kernel_sizes, history, _ = inputs
-    if kernels.supports(x, kernel_sizes, history):
-        return kernels.filterbank(*inputs)
-    return plain_filterbank(*inputs)
-
-
-def _backward_on_gpu(grad: Tensor, *inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
-    from latentwave.functional.kernels import filterbank as kernels
-
-    x, *_, kernel_sizes, history, _ = inputs
-    if kernels.supports(x, kernel_sizes, history):
-        return kernels.filterbank_backward(grad, *inputs)
-    return plain_filterbank_backward(grad, *inputs)
-
-
 # The reference form of both operators, on every device.
 plain_filterbank: Callable[..., Tensor] = fused_filterbank._init_fn
-plain_filterbank_backward: Callable[..., tuple[Tensor, Tensor, Tensor]] = (
-    fused_filterbank_backward._init_fn
-)
+plain_filterbank_backward: Callable[..., tuple[Tensor, ...]] = fused_filterbank_backward._init_fn
+
+
+def _gpu_forms(
+    x: Tensor, *others: Any
+) -> tuple[Callable[..., Tensor], Callable[..., tuple[Tensor, ...]]]:
+    from latentwave.functional.kernels import filterbank as kernels
+
+    *_, kernel_sizes, history, _ = others
+    if kernels.supports(x, kernel_sizes, history):
+        return kernels.filterbank, kernels.filterbank_backward
+    return plain_filterbank, plain_filterbank_backward
+
+
 if TRITON:
-    fused_filterbank.register_kernel("cuda")(_on_gpu)
-    fused_filterbank_backward.register_kernel("cuda")(_backward_on_gpu)
+    fused_filterbank.register_kernel("cuda")(lambda *inputs: _gpu_forms(*inputs)[0](*inputs))
+    fused_filterbank_backward.register_kernel("cuda")(
+        lambda grad, *inputs: _gpu_forms(*inputs)[1](grad, *inputs)
+    )
 
 
 @fused_filterbank.register_fake
@@ -196,9 +187,9 @@ def _(grad: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
 
 
 class _Filterbank(torch.autograd.Function):
-    """The gradients, which `torch.func` cannot transform if they are registered with an operator.
+    """The gradients; `torch.func` could not transform them if the operator registered them.
 
-    The signatures of both forward passes are written out for the compiler, which counts arguments.
+    Both forward passes spell out their arguments, because compilers count them.
     """
 
     generate_vmap_rule = True

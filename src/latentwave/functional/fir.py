@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from latentwave.functional.averages import accumulation_dtype, check_history, one_by_one
 from latentwave.functional.fir_forms import convolve, correlate
 
-LAG_TAPS = 8  # up to so many, one pass over memory per tap beats a depthwise convolution
+LAG_TAPS = 8  # up to this many, a pass over memory per tap beats a depthwise convolution
 FUSED_TAPS = 16  # the same when compiled, where every tap adds to the time to compile
 
 

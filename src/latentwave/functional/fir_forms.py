@@ -18,10 +18,10 @@ from torch.nn import functional as F
 
 from latentwave.functional.averages import full_precision
 
-# So many taps are summed directly; `benchmarks/bench_learnable.py` measures both sides. Fewer with
-# document borders, where each tap needs a masked pass.
+# The first taps, summed directly, by the crossover that `benchmarks/bench_learnable.py` measures;
+# with document borders fewer, because each needs a masked pass.
 DIRECT_TAPS, DOCUMENT_DIRECT_TAPS = 128, 16
-GRAM_TAPS = 64  # the gradient of so many taps is a matrix product over frames; of more, FFTs
+GRAM_TAPS = 64  # the gradient of up to this many is a matrix product over frames; of more, FFTs
 # Values per chunk of a long sequence: workspaces stay in the CPU's cache and do not grow with T.
 CHUNK_VALUES = 2**18
 

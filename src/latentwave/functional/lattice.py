@@ -44,14 +44,14 @@ def lattice_angles(lowpass: FloatArray) -> FloatArray:
         cos, sin = math.cos(angle), math.sin(angle)
         low, high = (cos * low - sin * high)[:-2], (sin * low + cos * high)[2:]
         angles.append(angle)
-    found = np.array(angles[::-1])
-    error = np.abs(lattice_lowpass(torch.from_numpy(found)[None])[0].numpy() - lowpass).max()
+    ordered = np.array(angles[::-1])
+    error = np.abs(lattice_lowpass(torch.from_numpy(ordered)[None])[0].numpy() - lowpass).max()
     if error > _TOLERANCE:
         raise ValueError(
             f"the angles of this filter of {len(lowpass)} taps do not reproduce it (error "
             f"{error:.2g}): it is not orthogonal, or its end taps are too small"
         )
-    return found
+    return ordered
 
 
 def lattice_lowpass(angles: Float[Tensor, "C M"]) -> Float[Tensor, "C 2*M+2"]:

@@ -26,7 +26,7 @@ def pyramid_sum(
     Args:
         x: (B, T, C), any floating type.
         weights: (K, C), row k − 1 for the averages over 2^k tokens.
-        runs: (B, T) from `segment_runs`: terms from other documents count as zero.
+        runs: (B, T) from `segment_runs`: terms from other documents are zero.
 
     Returns:
         (B, T, C) in the dtype of x; sums are taken in float32 (float64 for float64).

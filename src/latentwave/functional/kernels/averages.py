@@ -1,8 +1,8 @@
 """Dyadic window sums on a GPU: every channel in one pass, for any window.
 
-A tile of tokens is the product of a band of zeros and ones, which also knows the documents, with
-the tokens that its windows reach. Wide windows cost more multiplications, which a GPU has to
-spare, and no more memory. A NaN or an infinity makes its whole tile one, earlier tokens too.
+A tile of tokens is the product of a band of ones, zero across document borders, with the tokens
+that its windows reach. Wide windows cost more multiplications, which a GPU has to spare, but no
+more memory. A NaN or an infinity spreads over its whole tile, earlier tokens included.
 """
 
 # mypy: disable-error-code="no-untyped-def,untyped-decorator,import-not-found,import-untyped"
@@ -40,7 +40,7 @@ def window_sums(
         runs: (B, T) from `segment_runs`, or None.
         group_sizes: channels per level, level 1 first.
         first_channel: where the first group starts; channels outside the groups are copied.
-        adjoint: whether the sums run to later tokens, of values that are scaled already.
+        adjoint: whether the windows reach to later tokens and values are scaled before the sum.
         averaged: whether each sum is divided by its window.
 
     Returns:
@@ -81,13 +81,13 @@ def window_sums(
 @triton.jit
 def _scales(scale, b, t, c, T, first_channel, count, PER_TOKEN: tl.constexpr):
     """The factors of tokens t and channels c; 1 outside the groups."""
-    own = c - first_channel
-    inside = (own >= 0) & (own < count)
+    index = c - first_channel
+    inside = (index >= 0) & (index < count)
     if PER_TOKEN:
-        at = (b.to(tl.int64) * T + t)[:, None] * count + own[None, :]
+        at = (b.to(tl.int64) * T + t)[:, None] * count + index[None, :]
         factors = tl.load(scale + at, mask=(t < T)[:, None] & inside[None, :], other=1.0)
     else:
-        factors = tl.load(scale + own, mask=inside, other=1.0)[None, :]
+        factors = tl.load(scale + index, mask=inside, other=1.0)[None, :]
     return factors
 
 
@@ -100,18 +100,18 @@ def _sum(
     HAS_RUNS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     tile, b = tl.program_id(1), tl.program_id(2)
-    start, channel, behind, window = tile * 0, tile * 0, tile * 0, tile * 0
+    start, channel, stop, window = tile * 0, tile * 0, tile * 0, tile * 0
     for group in tl.static_range(len(WINDOWS)):
         reached = tile >= STARTS[group]
         start = tl.where(reached, STARTS[group], start)
         channel = tl.where(reached, CHANNELS[group], channel)
-        behind = tl.where(reached, CHANNELS[group + 1], behind)
+        stop = tl.where(reached, CHANNELS[group + 1], stop)
         window = tl.where(reached, WINDOWS[group], window)
     c = channel + (tile - start) * BC + tl.arange(0, BC)
     t0 = tl.program_id(0) * BT
     t = t0 + tl.arange(0, BT)
     signal = x + b.to(tl.int64) * T * C
-    wanted = (t < T)[:, None] & (c < behind)[None, :]
+    wanted = (t < T)[:, None] & (c < stop)[None, :]
     at = t[:, None] * C + c[None, :]
     if window == 1:
         tl.store(y + b.to(tl.int64) * T * C + at, tl.load(signal + at, mask=wanted), mask=wanted)
@@ -129,7 +129,7 @@ def _sum(
             s = source + tl.arange(0, BS)
             value = tl.load(
                 signal + s[:, None] * C + c[None, :],
-                mask=(s < T)[:, None] & (c < behind)[None, :],
+                mask=(s < T)[:, None] & (c < stop)[None, :],
                 other=0.0,
             )
             if ADJOINT and PER_TOKEN:

@@ -107,8 +107,8 @@ def analysis_tiles(
             there = (b.to(tl.int64) * T + tokens)[:, None] * M + cols[None, :]
             wanted = (tokens < T)[:, None] & (cols < M)[None, :]
             tl.store(grad_mask + there, mask_sum, mask=wanted)
-    own = partial + tl.program_id(0).to(tl.int64) * MP * WP
-    tl.store(own + cols[:, None] * WP + lags[None, :], product)
+    target = partial + tl.program_id(0).to(tl.int64) * MP * WP
+    tl.store(target + cols[:, None] * WP + lags[None, :], product)
 
 
 @triton.jit(do_not_specialize=_LENGTHS)

@@ -1,17 +1,16 @@
-"""Dispatch to Triton kernels, and the operator that exists only as one."""
+"""Whether Triton kernels can be used, and the operator for window sums on GPUs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import Any
 
 import torch
 from torch import Tensor
 
-TRITON = find_spec("triton") is not None
-"""Whether Triton is installed; the other modules here need it."""
+TRITON = find_spec("triton") is not None  # the other modules here import it
+# Products of float32 as three of TF32, with about the error of float32.
 PRECISION = "ieee" if torch.version.hip else "tf32x3"
-"""float32 products as three TF32 products, with about the error of float32."""
 _MAX_BATCHES = 65535  # limit of one axis of a kernel's grid
 _DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 
@@ -24,7 +23,7 @@ def takes(x: Tensor) -> bool:
         and x.dtype in _DTYPES
         and x.numel() > 0
         and x.shape[0] <= _MAX_BATCHES
-        # Triton's own minimum. Compilers cannot trace this check, and need Triton anyway.
+        # Triton's own minimum; compilers cannot trace this check and need Triton anyway.
         and (torch.compiler.is_compiling() or torch.cuda.get_device_capability(x.device)[0] >= 8)
     )
 
@@ -38,11 +37,19 @@ def takes(x: Tensor) -> bool:
         "bool adjoint, bool averaged) -> Tensor"
     ),
 )
-def window_sums(*inputs: Any) -> Tensor:
+def window_sums(  # noqa: PLR0917
+    x: Tensor,
+    scale: Tensor | None,
+    runs: Tensor | None,
+    group_sizes: Sequence[int],
+    first_channel: int,
+    adjoint: bool,
+    averaged: bool,
+) -> Tensor:
     """See `averages.window_sums`."""
     from latentwave.functional.kernels import averages
 
-    return averages.window_sums(*inputs)
+    return averages.window_sums(x, scale, runs, group_sizes, first_channel, adjoint, averaged)
 
 
 @window_sums.register_fake

@@ -48,9 +48,9 @@ def _scan(
         logs = decay + tl.zeros((BT, BC), tl.float32)
         if HAS_RUNS:
             # Compare for equality, not order: the adjoint passes runs of reversed tokens.
-            own = tl.load(runs + b.to(tl.int64) * T + t, mask=t < T, other=0)
+            here = tl.load(runs + b.to(tl.int64) * T + t, mask=t < T, other=0)
             before = tl.load(runs + b.to(tl.int64) * T + t - 1, mask=(t > 0) & (t < T), other=0)
-            starts = own != before
+            starts = here != before
             logs = tl.where(starts[:, None], float("-inf"), logs)
         reach, total = tl.associative_scan((logs, value), 0, _combine)
         total += tl.exp(reach) * carry
