@@ -1,4 +1,4 @@
-"""Mixers alone, compiled beside eager: forward and backward."""
+"""Compiled mixers beside eager ones, forward + backward."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def rows(quick: bool) -> Iterator[Row]:
     dy = torch.randn_like(x)
     with torch.compiler.set_stance("force_eager" if quick else "default"):
         for name in MIXERS:
-            torch.compiler.reset()  # graphs of the mixers before count towards the limit
+            torch.compiler.reset()  # graphs of earlier mixers count towards the limit
             mixer = some_mixer(name, D)
             eager = forward_backward(mixer, x, weights=dy)
             compiled = torch.compile(mixer, fullgraph=True)

@@ -1,4 +1,4 @@
-"""Corpora: preparation beside plain copying, windows beside plain copies, and waiting for data."""
+"""Data: preparing corpora and reading windows beside plain copies, and waiting for batches."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def rows(quick: bool) -> Iterator[Row]:
 
 
 def made_text(folder: Path, num_bytes: int) -> Path:
-    """Made-up words with the letter and word statistics of nothing in particular."""
+    """Made-up words, distributed like no language in particular."""
     rng = np.random.default_rng(0)
     words = ["".join(rng.choice(list("etaoinshrdlu"), rng.integers(1, 10))) for _ in range(5000)]
     chosen = rng.zipf(1.3, num_bytes // 4) % len(words)
@@ -81,7 +81,7 @@ def made_music(folder: Path, num_files: int) -> Path:
 
 
 def preparation(folder: Path, kinds: tuple[str, ...] | list[str]) -> Iterator[Row]:
-    """MB of files per second, page cache warm, the checks and digests included."""
+    """MB of files prepared per second, checks and digests included, with a warm page cache."""
     numbers, files = itertools.count(), list(folder.iterdir())
 
     def copy() -> None:
@@ -101,7 +101,7 @@ def preparation(folder: Path, kinds: tuple[str, ...] | list[str]) -> Iterator[Ro
 
 
 def windows(store: TokenStore, count: int) -> Iterator[Row]:
-    """Windows per second beside copies of as many tokens out of the same memory map."""
+    """Windows per second, beside copies of as many tokens from the same memory map."""
     tokens, borders = store.split("train"), store.borders("train")
     starts = np.random.default_rng(0).integers(0, len(tokens) - T, count)
     sets = {
@@ -125,7 +125,7 @@ def windows(store: TokenStore, count: int) -> Iterator[Row]:
 
 
 def waiting(store: TokenStore, *, num_layers: int, steps: int) -> Row:
-    """What of a training step goes into fetching its batch, for the small recipes."""
+    """The share of a small recipe's training step that goes into fetching its batch."""
     backbone = BackboneConfig(num_layers=num_layers, context_length=T)
     vocab_size = store.metadata.vocab_size
     model = build_model(backbone, ContestantConfig(), vocab_size=vocab_size, seed=0)

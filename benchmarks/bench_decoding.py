@@ -1,4 +1,4 @@
-"""Decoding one token, batch 1: what a mixer takes, beside filtering the prefix anew."""
+"""Decoding a token with a mixer's state, beside filtering the whole prefix again, batch 1."""
 
 from __future__ import annotations
 

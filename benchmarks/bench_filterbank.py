@@ -51,7 +51,7 @@ def rows(quick: bool) -> Iterator[Row]:
 
 
 def by_scale(x: torch.Tensor, dy: torch.Tensor) -> Row:
-    """Filters of several lengths beside filters that are padded with zeros to the longest."""
+    """Filters of several lengths, beside filters padded with zeros to the longest."""
     M, K = 5 * 29, max(SCALES)
     analysis, weights = torch.randn(M, K, requires_grad=True), torch.randn(M, requires_grad=True)
     used = torch.arange(K) < torch.tensor(SCALES).repeat_interleave(29)[:, None]

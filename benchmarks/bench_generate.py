@@ -1,4 +1,4 @@
-"""Generating with `model.generate()`, greedy, batch 1: with mixers beside the plain backbone."""
+"""Greedy `model.generate()`, batch 1, with mixers beside the plain backbone."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def rows(quick: bool) -> Iterator[Row]:
     prompt = torch.randint(0, 27, (1, PROMPT_TOKENS))
     backbones = QUICK if quick else BACKBONES
     for setting in backbones:
-        # What eager mode costs for each call counts where layers are small: in the first one.
+        # Compiled in the first setting alone: eager calls cost most where layers are small.
         for way in ("", ", compiled") if setting == next(iter(backbones)) else ("",):
             kinds = [kind for kind in TARGETS if TARGETS[kind] or not way]
             calls = {
@@ -59,7 +59,7 @@ def rows(quick: bool) -> Iterator[Row]:
                 for kind in ("none", *kinds)
             }
             for call in calls.values() if way else ():
-                call()  # with the once of `paired` both graphs, of a new and a reset cache
+                call()  # and once more in `paired`: one graph for a new cache, one for a reset one
             per_second = paired(calls, unit="tokens/s", work=tokens, repeats=repeats, at_most=120.0)
             row = partial(compare, "generating", f"{setting}, {tokens} after {PROMPT_TOKENS}")
             for kind in kinds:
@@ -69,14 +69,14 @@ def rows(quick: bool) -> Iterator[Row]:
 
 
 def some_model(kind: str, config: PreTrainedConfig, *, compiled: bool) -> Any:
-    """A model of some kind of mixer; compiled, its cache keeps its address."""
+    """A model with mixers of a kind; if compiled, with a cache of fixed addresses."""
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
     if kind != "none":
         lw.attach(model, kind, context_length=512)
     if compiled:
         how = CompileConfig(fullgraph=True)
-        # By itself transformers compiles on accelerators alone.
+        # By default, transformers compiles on accelerators alone.
         how._compile_all_devices = True  # type: ignore[assignment]
         model.generation_config.compile_config = how
         model.generation_config.cache_implementation = "static"

@@ -1,12 +1,12 @@
-"""A GPU's time for filterbanks, mixers and training steps, beside what the hardware allows.
+"""Filterbanks, mixers and training steps on a GPU, beside the limits of the hardware.
 
 python benchmarks/bench_gpu.py results.jsonl
 python benchmarks/bench_gpu.py --tiny results.jsonl    # the same rows, small, on a CPU
 
 Each row is printed and appended to the file as soon as it is measured. Its floor is the time that
 its bytes take at the copy bandwidth or its operations at the rate of bfloat16 matrix products,
-whichever is longer; both ceilings are measured first. Times are medians of forward + backward.
-Rows that would start after `--seconds` are left out, and are named at the end.
+whichever is longer; both limits are measured first. Times are medians of forward + backward. Rows
+that would start after `--seconds` are left out and named at the end.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ TRAINED: dict[str, dict[str, Any] | None] = {
 
 
 class Decoder(NamedTuple):
-    """A decoder and the batch that it is trained on."""
+    """A decoder's sizes, and those of its batches."""
 
     layers: int
     width: int
@@ -51,7 +51,7 @@ class Decoder(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """What is measured: (B, T, D) of single operators, and whole decoders."""
+    """The sizes to measure: (B, T, D) of single operators, and whole decoders."""
 
     copy_bytes: int
     matrix: int
@@ -89,12 +89,12 @@ class Bench:
         self._stop = time.perf_counter() + seconds
 
     def wait(self) -> None:
-        """Until the device has finished."""
+        """Wait until the device has finished."""
         if self.device.type == "cuda":
             torch.cuda.synchronize()
 
     def seconds(self, call: Callable[[], object], rounds: int = 7) -> float:
-        """The median over rounds of a call's time, the device kept busy as in training."""
+        """The median time of a call, with the device kept busy as in training."""
         calls = 5 if self.device.type == "cuda" else 1
         for _ in range(3):
             call()
@@ -118,7 +118,7 @@ class Bench:
         flops: float = 0.0,
         **more: Any,
     ) -> float | None:
-        """Measure and write one row; None where time is up or the call fails."""
+        """Measure and write one row; None if time is up or the call fails."""
         if time.perf_counter() > self._stop:
             self.left_out.append(f"{group}: {name}")
             return None
@@ -145,7 +145,7 @@ class Bench:
         return seconds
 
     def write(self, **row: Any) -> None:
-        """One row, to the screen and to the file."""
+        """Write one row to the screen and to the file."""
         with self.output.open("a") as file:
             file.write(json.dumps(row) + "\n")
         label = f"{row.pop('group')}: {row.pop('name')}"
@@ -154,7 +154,7 @@ class Bench:
 
 
 def ceilings(bench: Bench, sizes: Sizes) -> None:
-    """Copy bandwidth, bytes read and written, and the rate of bfloat16 matrix products."""
+    """The limits: bytes read and written per second, and bfloat16 matrix products."""
     source = torch.empty(sizes.copy_bytes, dtype=torch.uint8, device=bench.device)
     target = torch.empty_like(source)
     copying = bench.row("ceiling", "copy", lambda: target.copy_(source))
@@ -175,7 +175,7 @@ def ceilings(bench: Bench, sizes: Sizes) -> None:
 
 
 def filterbanks(bench: Bench, sizes: Sizes) -> None:
-    """The naive form, the fused one, and what `causal_filterbank` chooses here."""
+    """The naive form, the fused one, and the one that `causal_filterbank` chooses here."""
     (B, T, D), M, K = sizes.filterbank, NUM_FILTERS, KERNEL_SIZE
 
     def plain(x: Tensor, analysis: Tensor, weights: Tensor) -> Tensor:
@@ -210,7 +210,7 @@ def filterbanks(bench: Bench, sizes: Sizes) -> None:
 
 
 class PlainFilterbank(torch.autograd.Function):
-    """The fused form without kernels of its own, also where there are some."""
+    """The fused form without Triton kernels, even where there are some."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, analysis: Tensor, weights: Tensor) -> Tensor:
@@ -245,7 +245,7 @@ def mixers(bench: Bench, sizes: Sizes) -> None:
         for kind in list_mixers():
             mixer = build_mixer(kind, channels=D, context_length=T).to(bench.device, dtype)
             work = {
-                # Read x and dy, write y and dx; parameters need x a second time.
+                # Read x and dy, write y and dx; parameters read x once more.
                 "moved_bytes": (4 + (mixer.num_parameters > 0)) * x.nbytes,
                 "flops": 4 * B * mixer.flops(T) if "filterbank" in kind else 0.0,
             }

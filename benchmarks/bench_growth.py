@@ -1,4 +1,4 @@
-"""Long sequences: time and memory per token of every mixer, forward + backward, batch 1."""
+"""Time and memory per token of every mixer on long sequences, forward + backward, batch 1."""
 
 from __future__ import annotations
 

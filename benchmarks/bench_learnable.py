@@ -1,6 +1,6 @@
-"""Kernels beside depthwise conv1d, forward + backward: fixed averages, learnable ones by length.
+"""Learned kernels by length and fixed averages beside depthwise conv1d, forward + backward.
 
-Also the two forms of the causal FIR beside each other, on both sides of where they cross over.
+Also the two forms of the causal FIR filter beside each other, on both sides of their crossover.
 """
 
 from __future__ import annotations

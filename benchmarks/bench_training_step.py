@@ -1,7 +1,6 @@
-"""Training steps with mixers ÷ those of the plain decoder, eager and compiled.
+"""Training steps with mixers beside those of the plain decoder, eager and compiled.
 
-Steps of all contestants are timed in turn, round by round; a ratio is the median over rounds of the
-ratios inside a round.
+Each round times a step of every contestant; a ratio is the median over rounds.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ CONTESTANTS = {
     "wavelet": ContestantConfig(kind="wavelet"),
     "short_conv": ContestantConfig(kind="short_conv", points=["mlp"]),
 }
-# Layers, D, heads, width of the MLP, batch, tokens: the papers' size, GPT-2 small's width.
+# Layers, D, heads, MLP width, batch, tokens: the papers' size, then GPT-2 small's width.
 SIZES = [(10, 128, 8, 344, 8, 512), (4, 768, 12, 2048, 4, 256)]
 QUICK = [(2, 16, 2, 32, 2, 32), (2, 32, 2, 32, 2, 16)]
 

