@@ -1,4 +1,4 @@
-"""The run-time type checker of the tests: an int passes where a float is asked for (PEP 484)."""
+"""The tests' runtime type checker, in which an int passes for a float (PEP 484)."""
 
 from beartype import BeartypeConf, beartype
 

@@ -1,15 +1,15 @@
 """Comparisons that give the same answer on every processor.
 
-Another processor, another number of threads or another path sums in another order. What has to be
-the same is therefore bounded by the scale of the values, not by a number that fitted once; and what
-has to differ must differ far more than rounding does.
+The order of a sum depends on the processor, the number of threads and the code path. Equality is
+therefore bounded by the scale of the values, not by a number that fitted once, and a difference has
+to be far larger than rounding.
 """
 
 import torch
 
 
-def _scale(actual, expected):
-    """Both in float64, and the largest difference as a share of the largest expected value."""
+def _difference(actual, expected):
+    """The largest difference as a share of the largest expected value, in float64."""
     actual, expected = (torch.as_tensor(x).detach().double() for x in (actual, expected))
     assert actual.shape == expected.shape
     assert torch.isfinite(actual).all()
@@ -20,21 +20,19 @@ def _scale(actual, expected):
 
 def assert_same(actual, expected, share=1e-5):
     """No difference is larger than `share` of the largest expected value."""
-    found = _scale(actual, expected)
-    assert found <= share, (
-        f"they differ by {found:.1e} of the largest value, {share:.0e} is allowed"
-    )
+    found = _difference(actual, expected)
+    assert found <= share, f"difference {found:.1e} of the largest value, allowed {share:.0e}"
 
 
 def assert_differ(actual, expected, share=1e-3):
     """The largest difference is at least `share` of the largest expected value."""
-    found = _scale(actual, expected)
-    assert found >= share, f"they differ by {found:.1e} of the largest value, {share:.0e} is needed"
+    found = _difference(actual, expected)
+    assert found >= share, f"difference {found:.1e} of the largest value, needed {share:.0e}"
 
 
 def with_gradients(function, inputs, **options):
-    """What a function gives, and the gradients of its inputs for one fixed gradient of that."""
+    """A function's output, and the gradients of its inputs for a fixed gradient of the output."""
     y = function(*inputs, **options)
-    # Numbers that every type holds.
+    # Rounded to bfloat16, so that every dtype holds the same numbers.
     dy = torch.arange(y.numel()).reshape(y.shape).sin().bfloat16().to(y.dtype)
     return [y.detach(), *torch.autograd.grad(y, inputs, dy)]

@@ -1,4 +1,4 @@
-"""Real processes: alone, or several that talk over gloo on the loopback interface."""
+"""Runs code in other processes: one alone, or a group that talks over gloo on the loopback."""
 
 import contextlib
 import datetime
@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-# What processes need that are started outside pytest.
+# For processes started outside pytest.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
 
-# Forked from one server that has imported everything, each process starts at once.
+# Forked from a server that has imported everything, each process starts at once.
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["latentwave.bench.training", "tests.processes"])
 
@@ -29,7 +29,7 @@ def _start_server():
 
 
 def run_python(*arguments, **options):
-    """What a fresh interpreter that finds the library does with them, in this environment."""
+    """Run a fresh interpreter that finds the library, in this environment."""
     environment = os.environ | {"PYTHONPATH": ENVIRONMENT["PYTHONPATH"]}
     command = [sys.executable, *arguments]
     return subprocess.run(
@@ -38,7 +38,7 @@ def run_python(*arguments, **options):
 
 
 def run_code(code, folder, limit_seconds=300):
-    """What code prints in a process and a folder of its own, with this environment."""
+    """The text that code prints in its own process, in this folder and environment."""
     _start_server()
     printed = folder / "printed.txt"
     process = _CONTEXT.Process(target=_execute, args=(code, folder, printed, dict(os.environ)))

@@ -1,4 +1,4 @@
-"""The benchmarks run, at small sizes; their times are nobody's business here."""
+"""The benchmarks run at small sizes, whatever their times."""
 
 import json
 import runpy
@@ -27,7 +27,7 @@ def targets(benchmarks):
 
 @pytest.fixture
 def run(monkeypatch, capfd):
-    """Run a folder's run.py here; each benchmark has a process of its own anyway."""
+    """Run a folder's run.py in this process; it starts one per benchmark."""
 
     def start(folder, output, *arguments):
         monkeypatch.syspath_prepend(folder)
@@ -65,14 +65,14 @@ def test_every_target_has_its_row(run, tmp_path, names):
     assert again.read_text() == (tmp_path / "rows.json").read_text()
 
 
-def test_where_the_file_cannot_be_is_said_before_anything_runs(run, tmp_path):
+def test_an_impossible_output_is_refused_before_anything_runs(run, tmp_path):
     for place in (tmp_path, tmp_path / "none" / "rows.json"):
         code, _, error = run(ROOT / "benchmarks", place)
         assert code == 2
         assert f"a file in an existing folder, got {place}" in error
 
 
-def test_one_that_fails_takes_no_rows_along(run, tmp_path):
+def test_a_benchmark_that_fails_loses_no_rows(run, tmp_path):
     for name in ("run.py", "measure.py"):
         shutil.copy(ROOT / "benchmarks" / name, tmp_path)
     bench = """
@@ -114,5 +114,5 @@ def test_the_gpu_benchmark_runs_at_tiny_size_on_a_cpu(tmp_path, phases):
     assert not [row for row in rows if "error" in row]
     timed = [row for row in rows if "milliseconds" in row]
     assert len(timed) > 10
-    # The ceilings come first, so they have no floor themselves.
+    # The limits of the hardware are measured first, so they have no floor themselves.
     assert all(row["floor_milliseconds"] > 0 for row in timed if row["group"] != "ceiling")

@@ -1,4 +1,4 @@
-"""What an import loads and changes, and what works with which installation."""
+"""Imports load little and change nothing, and the command says which packages are missing."""
 
 import ast
 import json
@@ -24,7 +24,7 @@ FORBIDDEN = (
 
 
 def loaded(before, after):
-    """The modules that `after` loads, and what it prints."""
+    """The modules that running `after` adds, and the lines it prints."""
     code = f"""
 import json, sys
 {before}
@@ -47,7 +47,7 @@ def test_the_import_after_transformers_is_nearly_free():
     assert not forbidden(modules)
 
 
-def test_a_mixer_alone_needs_no_model_of_transformers():
+def test_building_a_mixer_loads_no_transformers():
     code = "import latentwave as lw; lw.build_mixer('ema', channels=4, context_length=8)"
     modules, _ = loaded("import torch", code)
     assert not any(each.startswith("transformers") for each in modules)
@@ -72,7 +72,7 @@ def attributes():
 
 before = attributes()
 """
-ALL_OF_IT = """
+WHOLE_LIBRARY = """
 import latentwave as lw
 for name in lw.__all__:
     getattr(lw, name)
@@ -81,21 +81,21 @@ print([key for key, (_, known) in before.items() if after[key][1] != known])
 """
 
 
-def test_all_of_the_library_is_light_and_changes_no_class_of_transformers_or_torch():
-    modules, printed = loaded(ATTRIBUTES, ALL_OF_IT)
+def test_the_whole_library_is_light_and_changes_no_class_of_transformers_or_torch():
+    modules, printed = loaded(ATTRIBUTES, WHOLE_LIBRARY)
     assert "latentwave.hub.attach" in modules
     assert len(modules) < 100
     assert not forbidden(modules)
     assert printed == ["[]"]
 
 
-def test_what_loads_exported_programs_with_operators_of_the_library():
+def test_importing_functional_registers_the_operators_of_exported_programs():
     code = "import latentwave.functional, torch; o = torch.ops.latentwave; "
     code += "print(o.decaying_scan, o.convolve, o.correlate, o.filterbank)"
     assert run_python("-c", code, check=True).stdout.count("latentwave.") == 4
 
 
-def test_names_are_those_of_the_library():
+def test_names_are_listed_and_resolve_once():
     assert set(lw.__all__) <= set(dir(lw))
     assert lw.build_mixer is lw.build_mixer
     with pytest.raises(AttributeError, match="no attribute 'wavelets'"):
@@ -146,6 +146,6 @@ def test_the_library_imports_only_what_it_requires():
         assert foreign <= allowed, path
 
 
-def test_the_bench_pulls_no_other_extra():
+def test_the_bench_extra_needs_no_other_extra():
     bench = " ".join(PROJECT["optional-dependencies"]["bench"])
     assert not any(name in bench for name in ("ray", "lm-eval", "peft", "datasets", "latentwave"))

@@ -1,4 +1,4 @@
-"""An experiment that trains in seconds, on text with something to learn."""
+"""A recipe that trains in seconds, and text with something to learn."""
 
 import random
 
