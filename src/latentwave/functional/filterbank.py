@@ -57,7 +57,7 @@ def causal_filterbank(
         tensor([ 1.,  3., 20.])
     """
     sizes = _checked(x, analysis, weights, runs=runs, kernel_sizes=kernel_sizes, history=history)
-    return filterbank(x, analysis, weights, runs, sizes, history, True)
+    return filterbank(x, analysis, weights, runs, (sizes, history, True))
 
 
 def noncausal_filterbank(
@@ -93,7 +93,7 @@ def noncausal_filterbank(
         tensor([5., 7., 6.])
     """
     sizes = _checked(x, analysis, weights, runs=runs, kernel_sizes=kernel_sizes)
-    return filterbank(x, analysis, weights, runs, sizes, 0, False)
+    return filterbank(x, analysis, weights, runs, (sizes, 0, False))
 
 
 def naive_filterbank(

@@ -27,6 +27,7 @@ from latentwave.functional.filterbank_grid import Grid, Windows, clear
 from latentwave.functional.filterbank_weighting import weighting_of
 from latentwave.functional.kernels import TRITON
 
+Gradients = tuple[Tensor, Tensor, Tensor]  # of x, analysis and weights
 _INPUTS = (
     "Tensor x, Tensor analysis, Tensor weights, Tensor? runs, "
     "int[] kernel_sizes, SymInt history, bool causal"
@@ -86,8 +87,8 @@ def fused_filterbank_backward(  # noqa: PLR0917
     kernel_sizes: Sequence[int],
     history: int,
     causal: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of x, analysis and weights from that of the output, (B, T, D)."""
+) -> Gradients:
+    """The gradients of the inputs from that of the output, (B, T, D)."""
     grid = Grid(x, analysis.shape[0], kernel_sizes, history=history, causal=causal, in_lanes=True)
     if not grid.blocks:
         return x.new_zeros(x.shape), torch.zeros_like(analysis), torch.zeros_like(weights)
@@ -154,12 +155,10 @@ def fused_filterbank_backward(  # noqa: PLR0917
 
 # The reference form of both operators, on every device.
 plain_filterbank: Callable[..., Tensor] = fused_filterbank._init_fn
-plain_filterbank_backward: Callable[..., tuple[Tensor, ...]] = fused_filterbank_backward._init_fn
+plain_filterbank_backward: Callable[..., Gradients] = fused_filterbank_backward._init_fn
 
 
-def _gpu_forms(
-    x: Tensor, *others: Any
-) -> tuple[Callable[..., Tensor], Callable[..., tuple[Tensor, ...]]]:
+def _gpu_forms(x: Tensor, *others: Any) -> tuple[Callable[..., Tensor], Callable[..., Gradients]]:
     from latentwave.functional.kernels import filterbank as kernels
 
     *_, kernel_sizes, history, _ = others
@@ -186,6 +185,9 @@ def _(grad: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
     return tuple(tensor.new_empty(tensor.shape) for tensor in inputs[:3])
 
 
+_Layout = tuple[list[int], int, bool]  # kernel sizes, history, causal
+
+
 class _Filterbank(torch.autograd.Function):
     """The gradients; `torch.func` could not transform them if the operator registered them.
 
@@ -195,30 +197,21 @@ class _Filterbank(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(  # noqa: PLR0917
-        x: Tensor,
-        analysis: Tensor,
-        weights: Tensor,
-        runs: Tensor | None,
-        sizes: list[int],
-        history: int,
-        causal: bool,
+    def forward(
+        x: Tensor, analysis: Tensor, weights: Tensor, runs: Tensor | None, layout: _Layout
     ) -> Tensor:
-        y: Tensor = fused_filterbank(x, analysis, weights, runs, sizes, history, causal)
-        return y
+        return cast(Tensor, fused_filterbank(x, analysis, weights, runs, *layout))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        *tensors, ctx.sizes, ctx.history, ctx.causal = inputs
+        *tensors, ctx.layout = inputs
         ctx.save_for_backward(*tensors)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         x, analysis, weights, runs = ctx.saved_tensors
-        gradients = _Gradients.apply(  # type: ignore[no-untyped-call]
-            *grad_outputs, x, analysis, weights, runs, ctx.sizes, ctx.history, ctx.causal
-        )
-        return *gradients, None, None, None, None
+        gradients = _Gradients.apply(*grad_outputs, x, analysis, weights, runs, ctx.layout)  # type: ignore[no-untyped-call]
+        return *gradients, None, None
 
 
 class _Gradients(torch.autograd.Function):
@@ -231,14 +224,9 @@ class _Gradients(torch.autograd.Function):
         analysis: Tensor,
         weights: Tensor,
         runs: Tensor | None,
-        sizes: list[int],
-        history: int,
-        causal: bool,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        gradients: tuple[Tensor, Tensor, Tensor] = fused_filterbank_backward(
-            grad, x, analysis, weights, runs, sizes, history, causal
-        )
-        return gradients
+        layout: _Layout,
+    ) -> Gradients:
+        return cast(Gradients, fused_filterbank_backward(grad, x, analysis, weights, runs, *layout))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -251,6 +239,8 @@ class _Gradients(torch.autograd.Function):
         )
 
 
-def filterbank(*inputs: Any) -> Tensor:
+def filterbank(
+    x: Tensor, analysis: Tensor, weights: Tensor, runs: Tensor | None, layout: _Layout
+) -> Tensor:
     """`fused_filterbank` with its gradients."""
-    return cast(Tensor, _Filterbank.apply(*inputs))  # type: ignore[no-untyped-call]
+    return cast(Tensor, _Filterbank.apply(x, analysis, weights, runs, layout))  # type: ignore[no-untyped-call]
