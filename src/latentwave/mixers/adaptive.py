@@ -121,14 +121,14 @@ class AdaptiveFilterbankMixer(Bank):
         """The longer of the filters and the stacked attention windows."""
         sides = 1 if self.causal else 2
         attended = 1 + sides * len(self.layers) * (self.mask_window - 1)
-        return max(self.kernel_size, attended)
+        return max(super().receptive_field, attended)
 
     def flops(self, num_tokens: int) -> int:
         """The bank, and the Transformer's projections (2 per weight) and attention."""
         attended = self.mask_window if self.causal else 2 * self.mask_window - 1
         per_layer = 24 * self.mask_width**2 + 4 * self.mask_width * attended
         ends = 2 * self.mask_width * (self.channels + self.num_filters)
-        return (self._bank_flops() + ends + len(self.layers) * per_layer) * num_tokens
+        return super().flops(num_tokens) + (ends + len(self.layers) * per_layer) * num_tokens
 
     def tf_mask(
         self,

@@ -69,10 +69,15 @@ class Bank(Mixer):
                 filters[:, :K] = bank
         copy_whole(self.analysis, analysis)
 
-    def _bank_flops(self) -> int:
-        """Per token: filters, ReLU, weighted sum and residual."""
+    @property
+    def receptive_field(self) -> int:
+        """The longest kernel."""
+        return self.kernel_size
+
+    def flops(self, num_tokens: int) -> int:
+        """Filters (two operations per tap), ReLU, weighted sum and residual."""
         taps = self.num_filters // len(self.kernel_sizes) * sum(self.kernel_sizes)
-        return self.channels * (2 * taps + 3 * self.num_filters)
+        return self.channels * (2 * taps + 3 * self.num_filters) * num_tokens
 
     def _runs(self, state: MixerState | None, segment_ids: Tensor | None) -> Tensor | None:
         if state is not None and not self.causal:
@@ -161,15 +166,6 @@ class FilterbankMixer(Bank):
         )
         self.weights = self._parameter("weights", np.zeros(num_filters))
         self.reset_parameters()
-
-    @property
-    def receptive_field(self) -> int:
-        """The longest kernel."""
-        return self.kernel_size
-
-    def flops(self, num_tokens: int) -> int:
-        """Filters (two operations per tap), ReLU, weighted sum and residual."""
-        return self._bank_flops() * num_tokens
 
     def _mix(
         self, x: Tensor, state: MixerState | None, runs: Tensor | None, padding_mask: Tensor | None
