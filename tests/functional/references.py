@@ -17,20 +17,6 @@ def slow_fir(x, taps, runs=None):
     return y
 
 
-def slow_decaying_sums(x, log_decay, runs=None):
-    """s(t) = x(t) + d s(t−1), one token at a time."""
-    sums, decay = [], log_decay.exp()
-    for t in range(x.shape[1]):
-        total = x[:, t]
-        if t > 0:
-            before = sums[-1] * decay
-            if runs is not None:
-                before = before * (runs[:, t] == runs[:, t - 1]).unsqueeze(-1)
-            total = total + before
-        sums.append(total)
-    return torch.stack(sums, dim=1)
-
-
 def random_runs(batch, tokens, *, mean_length=15):
     """Documents of random lengths."""
     return (torch.rand(batch, tokens) < 1.0 / mean_length).long().cumsum(1)

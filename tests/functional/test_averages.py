@@ -2,30 +2,21 @@ import pytest
 import torch
 
 from latentwave.functional import causal_moving_average, segment_runs
+from tests.functional.references import slow_fir
 
 
 def slow_average(x, levels, boundary, runs, valid):
-    """The definition as a triple loop."""
-    B, T, C = x.shape
-    y = torch.zeros_like(x)
-    for b in range(B):
-        for t in range(T):
-            for c in range(C):
-                window = 2 ** levels[c]
-                total, count = 0.0, 0.0
-                for m in range(min(window, t + 1)):
-                    if runs is not None and runs[b, t - m] != runs[b, t]:
-                        break
-                    total += x[b, t - m, c].item()
-                    count += 1.0 if valid is None else valid[b, t - m].item()
-                y[b, t, c] = total / (window if boundary == "zero" else max(count, 1.0))
-    return y
+    windows = 2 ** torch.tensor(levels)
+    ones = (torch.arange(int(windows.max())) < windows.unsqueeze(1)).double()
+    valid = torch.ones_like(x) if valid is None else valid.unsqueeze(-1).expand_as(x)
+    counts = windows if boundary == "zero" else slow_fir(valid, ones, runs).clamp(min=1.0)
+    return slow_fir(x, ones, runs) / counts
 
 
 @pytest.mark.parametrize("boundary", ["zero", "mean"])
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("T", [1, 2, 3, 63, 64, 65])
-def test_equals_the_slow_loop(T, packed, boundary):
+def test_equals_a_slow_filter(T, packed, boundary):
     x, levels = torch.randn(2, T, 6, dtype=torch.float64), [1, 1, 2, 4, 5, 5]
     runs = valid = None
     if packed:
