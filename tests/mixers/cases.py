@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from latentwave.mixers import Mixer, build_mixer
+from latentwave.mixers.dynamic import FUSED_RANK
 
 CHANNELS = 12
 CONTEXT_LENGTH = 16
@@ -44,7 +45,8 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
     "short-conv": ("short_conv", {}),
     "short-conv-plain": ("short_conv", {"residual": False, "kernel_size": 6, "fraction": 0.25}),
     "token-shift": ("token_shift", {"fraction": 0.5}),
-    "dynamic": ("dynamic_conv", {"rank": 3}),
+    "dynamic": ("dynamic_conv", {"rank": FUSED_RANK}),
+    "dynamic-unfused": ("dynamic_conv", {"rank": FUSED_RANK + 1}),
     "dynamic-haar": ("dynamic_conv", {"kernel_size": 5, "init": "haar", "gated": True}),
     "dynamic-gate": ("dynamic_conv", {"kernel_size": 1}),
     "wavelet-bank": ("wavelet_bank", {"num_groups": 2}),
