@@ -18,17 +18,11 @@ _TOLERANCE = 1e-6
 def lattice_angles(lowpass: FloatArray) -> FloatArray:
     """The rotation angles of an orthogonal low-pass filter, the inverse of `lattice_lowpass`.
 
-    Args:
-        lowpass: (F,), orthogonal, of even length and gain 1, as from `orthogonal_lowpass`.
-
-    Returns:
-        (F/2 − 1,), radians, without the first angle, which is π/4 minus the others.
+    Maps (F,), of even length and gain 1, to (F/2 − 1,), radians; the first angle is left out.
 
     Raises:
         ValueError: if the length is odd or below 2, or the angles do not reproduce the filter: it
             is not orthogonal, or as long as db12 or coif15, whose end taps are too small.
-
-    Reference: the paraunitary lattice of Vaidyanathan and Hoang (1988).
 
     Example:
         >>> lattice_angles(np.array([0.5, 0.5, 0.0, 0.0])).round(6)
@@ -55,18 +49,12 @@ def lattice_angles(lowpass: FloatArray) -> FloatArray:
 
 
 def lattice_lowpass(angles: Float[Tensor, "C M"]) -> Float[Tensor, "C 2*M+2"]:
-    """Orthogonal low-pass filters of gain 1 at zero frequency, for any angles.
+    """Orthogonal low-pass filters of gain 1 at zero frequency, for any angles in radians.
 
         (h_0, g_0) = rotation(θ_0) · (1, z⁻¹),   (h_m, g_m) = rotation(θ_m) · (h_{m−1}, z⁻² g_{m−1})
 
     with θ_0 = π/4 − Σ_m θ_m, which sets the gain at zero frequency to 0 for g and to √2 for h,
-    divided out at the end. Shifts of h by two taps stay orthonormal for any angles.
-
-    Args:
-        angles: (C, M), radians, M >= 0.
-
-    Returns:
-        (C, 2M + 2), tap 0 on the current token; each row sums to 1.
+    divided out at the end. Shifts of h by two taps stay orthonormal; tap 0 is on the current token.
 
     Reference: the paraunitary lattice of Vaidyanathan and Hoang (1988).
 
@@ -92,13 +80,7 @@ def cascade_kernels(
 
         h_k(t) = Σ_n lowpass(n) · h_{k−1}(t − 2^{k−1} n),   h_0(t) = [t = 0]
 
-    Args:
-        lowpass: (C, F), tap 0 on the current token.
-        levels: (C,), the level of each channel, 1 … deepest.
-        deepest: the highest level.
-
-    Returns:
-        (C, (F − 1)(2^deepest − 1) + 1); channels of lower levels end in zeros.
+    K = (F − 1)(2^deepest − 1) + 1; the kernels of channels of lower levels end in zeros.
 
     Example:
         >>> cascade_kernels(torch.full((2, 2), 0.5), torch.tensor([1, 2]), 2)
