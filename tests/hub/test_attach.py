@@ -1,3 +1,5 @@
+"""Attached mixers: where they sit, what they read, and whose configuration records them."""
+
 import copy
 import inspect
 
@@ -9,20 +11,28 @@ from accelerate.hooks import ModelHook, add_hook_to_module
 
 import latentwave as lw
 from latentwave.errors import UserError
-from latentwave.hub import attached_mixers
+from latentwave.hub import all_mixers, attached_mixers
 from tests.hub.models import (
     BACKBONES,
     DEAF_BACKBONES,
     EVERY_BACKBONE,
     cache_of,
     cached,
+    chunked,
     gpt2,
+    lively,
     mixed,
     tokens,
 )
 
+PAIRS = [
+    ("kv_shift", None),
+    (lw.MixerConfig(kind="short_conv", options={"kernel_size": 3}), ["attention", "mlp"]),
+    ("wavelet", "block"),
+]
 
-def test_the_mixer_sits_behind_its_layer():
+
+def test_the_mixer_reads_the_output_of_its_layer():
     model, ids = gpt2(num_layers=1), tokens(1, 12)
     hidden = []
     handle = model.transformer.h[0].register_forward_hook(lambda *a: hidden.append(a[2]))
@@ -133,7 +143,7 @@ def test_documents_reach_the_mixers_of_every_backbone(backbone):
     if backbone == "codegen":
         add_hook_to_module(model, ModelHook())  # as device_map does
     model, mask = mixed(model, "short_conv", placement="all").train(), torch.ones_like(ids)
-    mask[:, -2:] = 0  # is known beside the documents; float64 makes some of left padding NaN
+    mask[:, -2:] = 0  # padding beside documents; on the left, some backbones give NaN in float64
     segments = (torch.arange(10) // 5)[None]
     torch.manual_seed(1)
     with lw.documents(segments):
@@ -150,3 +160,43 @@ def test_placements_from_other_libraries_become_plain(tmp_path):
     model = lw.attach(gpt2(), "wavelet", placement=np.arange(2))
     model.save_pretrained(tmp_path)
     assert list(attached_mixers(lw.from_pretrained(tmp_path))) == [0, 1]
+
+
+@pytest.mark.parametrize("backbone", ["gpt2", "llama"])
+def test_several_kinds_each_at_its_own_points(backbone, tmp_path):
+    model = lively(lw.attach(BACKBONES[backbone](), PAIRS))
+    where = {(each.mixer.kind, each.point) for each in all_mixers(model)}
+    assert where == {
+        ("kv_shift", "qkv"),
+        ("short_conv", "attention"),
+        ("short_conv", "mlp"),
+        ("wavelet", "block"),
+    }
+    ids = tokens(2, 12)
+    whole = model(ids).logits
+    torch.testing.assert_close(chunked(model, ids, (0, 7, 12)), whole)
+    lw.assert_causal(model)
+
+    model.save_pretrained(tmp_path)
+    again = lw.from_pretrained(tmp_path)
+    assert torch.equal(again(ids).logits, whole)
+    lw.save_mixers(model, tmp_path / "alone")
+    other = lw.detach(again)
+    assert torch.equal(lw.load_mixers(other, tmp_path / "alone")(ids).logits, whole)
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # vmap loops over some operators
+def test_gradients_of_every_sequence_with_torch_func():
+    more = [("filterbank", ["block"]), ("ema", ["mlp_output"])]
+    model = lively(lw.attach(BACKBONES["llama"](), [*PAIRS[:2], *more])).double().eval()
+    parameters, ids = dict(model.named_parameters()), tokens(3, 12)
+
+    def loss(parameters, one):
+        inputs = {"input_ids": one.unsqueeze(0), "labels": one.unsqueeze(0), "use_cache": False}
+        return torch.func.functional_call(model, parameters, (), inputs).loss
+
+    found = torch.func.vmap(torch.func.grad(loss), (None, 0))(parameters, ids)
+    for b in range(3):
+        wanted = torch.autograd.grad(loss(parameters, ids[b]), list(parameters.values()))
+        here = [gradient[b] for gradient in found.values()]
+        torch.testing.assert_close(here, list(wanted), rtol=1e-5, atol=1e-8)

@@ -1,4 +1,4 @@
-"""Where the points of a layer are, and that what stands there comes and goes."""
+"""Mixers at every point of a layer: where they sit, what they change and cost, and detach."""
 
 import pytest
 import torch

@@ -1,5 +1,7 @@
 """Models and calls that mixers cannot serve are refused with one clear error."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -44,16 +46,14 @@ def two_lists():
     return model
 
 
-def twice():
+def one_layer_twice():
     model = Decoder()
     model.transformer.h[2] = model.transformer.h[0]
     return model
 
 
-def wrapper():
-    model = nn.Module()
-    model.add_module("lm", gpt2())
-    return model
+def in_another():
+    return nn.ModuleDict({"lm": gpt2()})
 
 
 BERT = {"intermediate_size": 8, "is_decoder": True, "add_cross_attention": True}
@@ -84,7 +84,11 @@ MISTAKES = [
     (gpt2, {"mixer": ["wavelet"]}, "must be a kind, a MixerConfig, or a list of pairs"),
     (gpt2, {"mixer": []}, r"list of pairs .* got \[\]"),
     (gpt2, {"mixer": 7}, "got 7"),
-    (gpt2, {"mixer": [("ema", "mlp"), ("best", None)]}, "'ema' and 'dynamic_conv' .* point 'mlp'"),
+    (
+        gpt2,
+        {"mixer": [("ema", "mlp"), ("best", None)]},
+        "'ema' and 'dynamic_conv' cannot share the point 'mlp'",
+    ),
     (gpt2, {"mixer": [("ema", "mlp")], "points": "block"}, "also got points"),
     (gpt2, {"mixer": [("wavelet", "mlp")], "level": 2}, "also got level"),
     (gpt2, {"mixer": [("ema", "nowhere")]}, "got 'nowhere'"),
@@ -95,7 +99,7 @@ MISTAKES = [
     (
         of_transformers("Mamba", "ForCausalLM", **MAMBA),
         {},
-        "no list of num_hidden_layers = 2 modul",
+        "no nn.ModuleList of num_hidden_layers = 2 modul",
     ),
     (of_transformers("T5", "ForConditionalGeneration"), {}, "is an encoder-decoder"),
     (of_transformers("Bert", "Model", **BERT), {}, "attends to an encoder"),
@@ -116,18 +120,18 @@ MISTAKES = [
         "self_attention of BloomBlock 0 adds the residual stream itself",
     ),
     (lambda: nn.Linear(2, 2), {}, "not a transformers model: pass the path"),
-    (llama, {"layers": "model.layers"}, "is a transformers model: drop layers='model.layers'"),
+    (llama, {"layers": "model.layers"}, "is a transformers model.*drop layers='model.layers'"),
     (lambda: torch.compile(llama()), {"layers": "model.layers"}, "is a transformers model"),
-    (llama, {"channels": 16}, "drop channels=16, its width"),
+    (llama, {"channels": 16}, "width are in its configuration: drop channels=16"),
     (llama, {"mixer": "kv_shift", "heads": "kk"}, "v_proj needs heads with the letter 'v'.*'kk'"),
     (Decoder, {"channels": 16}, "pass the path of its decoder layers"),
     (Decoder, {}, 'Decoder is not a transformers model.*layers="transf'),
     (Decoder, {"layers": "transformer.h"}, "pass context_length"),
     (Decoder, PLAIN | {"layers": "blocks"}, "'blocks'; its lists of modules are transformer.h"),
     (Decoder, PLAIN | {"mixer": "best", "modules": {"mlp": "ffn"}}, "no module 'ffn' for 'mlp'"),
-    (twice, PLAIN, "layer 2 is the same Block as an earlier one"),
-    (wrapper, {}, "use the one inside it, GPT2LMHeadModel at 'lm'"),
-    (wrapper, PLAIN | {"layers": "lm.transformer.h"}, "GPT2LMHeadModel at 'lm': attach to that"),
+    (one_layer_twice, PLAIN, "layer 2 is the same Block as an earlier one"),
+    (in_another, {}, "use the one inside it, GPT2LMHeadModel at 'lm'"),
+    (in_another, PLAIN | {"layers": "lm.transformer.h"}, "GPT2LMHeadModel at 'lm': attach to that"),
 ]
 
 
@@ -142,18 +146,21 @@ def test_what_cannot_be_attached_leaves_the_model_as_it_was(build, options, mess
 
 
 @pytest.mark.unchecked
-def test_what_is_no_model():
+def test_calls_that_lack_a_model_mixers_or_tokens_or_come_twice():
     with pytest.raises(UserError, match="an nn.Module, got 'gpt2': load it first"):
         lw.attach("gpt2")
-
-
-def test_what_has_no_mixers_or_no_tokens():
     model = lw.attach(Decoder(), **PLAIN)
     for part in (Decoder(), model.transformer.h[0]):  # a layer by itself does not know the others
         with pytest.raises(UserError, match="attach some first"), lw.streaming(part):
             pass
+    for model in (gpt2(), lw.attach(gpt2(), "wavelet")):
+        with pytest.raises(UserError, match="streaming needs a plain PyTorch decoder"):
+            lw.streaming(model).__enter__()
     with pytest.raises(UserError, match="no mixers are attached to this GPT2LMHeadModel"):
         lw.detach(gpt2())
+    model = lw.attach(gpt2(), [("ema", "mlp"), ("kv_shift", None)])
+    with pytest.raises(UserError, match=r"already attached \(ema, kv_shift\).*as a list"):
+        lw.attach(model, "best")
     with pytest.raises(UserError, match="pass input_ids"):
         lw.assert_causal(Decoder())
 
@@ -179,7 +186,7 @@ def same_mlp(model):
 
 
 @pytest.mark.parametrize("repeat", [same_layer, same_mlp])
-def test_a_module_that_stands_in_two_layers(repeat):
+def test_a_module_that_two_layers_share(repeat):
     model = llama()
     repeat(model)
     with pytest.raises(UserError, match="one sequence"):
@@ -196,7 +203,7 @@ def replicated(model):
 
 @pytest.mark.parametrize("repeat", [same_layer, replicated])
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")
-def test_layers_that_are_repeated_after_mixers_were_attached(repeat):
+def test_layers_repeated_after_mixers_were_attached(repeat):
     model = lw.attach(llama(), "short_conv", points=["qkv", "block"], placement="all")
     repeat(model)
     for use_cache in (False, True):
@@ -204,13 +211,9 @@ def test_layers_that_are_repeated_after_mixers_were_attached(repeat):
             model(tokens(1, 5), use_cache=use_cache)
 
 
-class Wrapper(nn.Module):
-    def __init__(self, layer):
-        super().__init__()
-        self.layer = layer
-
+class Wrapper(nn.Sequential):
     def forward(self, *args, **kwargs):
-        return self.layer(*args, **kwargs)
+        return self[0](*args, **kwargs)
 
 
 def test_layers_may_be_wrapped_after_mixers_were_attached():
@@ -240,7 +243,7 @@ def test_layers_of_another_form(backbone, points, says):
 
 
 def check_points(model, points):
-    """Mixers there change nothing at first, and then something."""
+    """Mixers at the points start as the identity, and change the logits once they are not."""
     ids = tokens(2, 12)
     before = model(ids).logits
     lw.attach(model, "short_conv", points=points, context_length=16)
@@ -251,43 +254,38 @@ def check_points(model, points):
     assert_differ(model(ids).logits, before)
 
 
-def test_points_where_the_signal_has_its_usual_form():
+def test_points_inside_layers_whose_input_has_four_dimensions():
     model = UNUSUAL_BACKBONES["gemma3n"]()
     check_points(model, POINTS_INSIDE)
     lw.assert_causal(model, num_tokens=12)
 
 
 class Packed(nn.Module):
-    """Weights in a buffer, its widths under the names of BitLinear and AWQ, or of AutoGPTQ."""
+    """Weights in a buffer, their width named as in BitLinear and AWQ, or as in AutoGPTQ."""
 
-    def __init__(self, linear, *names):
+    def __init__(self, linear, name):
         super().__init__()
-        self.__dict__ |= dict(zip(names, (linear.in_features, linear.out_features), strict=True))
+        setattr(self, name, linear.out_features)
         self.register_buffer("qweight", linear.weight.detach())
 
     def forward(self, x):
         return nn.functional.linear(x, self.qweight)
 
 
-def packed(*names):
-    def quantise(model):
-        for layer in model.model.layers:
-            for owner in (layer.self_attn, layer.mlp):
-                for name, child in owner.named_children():
-                    if isinstance(child, nn.Linear):
-                        setattr(owner, name, Packed(child, *names))
-        return model
-
-    return quantise
+def packed(model, width="out_features"):
+    for layer in model.model.layers:
+        for owner in (layer.self_attn, layer.mlp):
+            for name, child in owner.named_children():
+                if isinstance(child, nn.Linear):
+                    setattr(owner, name, Packed(child, width))
+    return model
 
 
 def int8(model):
     return torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, dtype=torch.qint8)
 
 
-@pytest.mark.parametrize(
-    "quantise", [packed("in_features", "out_features"), packed("infeatures", "outfeatures"), int8]
-)
+@pytest.mark.parametrize("quantise", [packed, functools.partial(packed, width="outfeatures"), int8])
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor", "ignore:torch.ao.quantization")
-def test_layers_whose_weights_are_no_parameters_have_all_points(quantise):
+def test_quantised_layers_have_all_points(quantise):
     check_points(quantise(llama().float()).eval(), POINTS)

@@ -66,6 +66,9 @@ def test_a_preset_stands_for_a_kind_with_options(monkeypatch):
         lw.MixerConfig(kind="slow", options={"longes": 3.0})
     with pytest.raises(UserError, match="no mixer 'emma', did you mean 'ema'"):
         register_preset("fast", kind="emma", options={})
+    with pytest.raises(UserError, match=r"points must be one or more of .* got \['mlp', 'mpl'\]"):
+        register_preset("fast", kind="ema", options={}, points=["mlp", "mpl"])
+    assert "fast" not in lw.list_mixers()
 
 
 def test_presets_find_their_heads_at_a_projection(monkeypatch):

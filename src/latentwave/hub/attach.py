@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from torch import nn
@@ -18,14 +19,13 @@ from latentwave.hub.decoder import (
     is_transformers,
     projection_of,
 )
-from latentwave.hub.devices import like_layer, shard_like
 from latentwave.hub.mixed_layers import mix_layer, sites_of, unmix_layer
 from latentwave.hub.mixed_models import MixedModel, mix_decoder, mix_models
 from latentwave.hub.placement import Mixers, Placed, Placement, as_placed
 from latentwave.hub.plain import Layers, module_names, plain_decoder
 from latentwave.hub.points import Site, find_sites
 from latentwave.hub.swapping import restore_class
-from latentwave.mixers import MixerConfig, build_mixer
+from latentwave.mixers import Mixer, MixerConfig, build_mixer
 from latentwave.mixers.option_types import fits
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -45,12 +45,12 @@ def attach(
 ) -> Model:
     """Insert mixers between or inside the decoder layers of a model, in place.
 
-    The backbone's weights keep their names. Mixer parameters are added as
+    The backbone's weights keep their names; parameters of mixers are added as
     `….latentwave_mixer.*` after a layer, and as `….latentwave_mixer_mlp.*`,
-    `….latentwave_mixer_qkv_q_proj.*` and so on inside one. `generate` keeps working: its cache
-    also carries the mixers' state. The mixers are recorded in the model configuration.
-    For plain PyTorch decoders, pass `layers`; `documents` and `streaming` tell their mixers about
-    packed documents, padding and cached decoding.
+    `….latentwave_mixer_qkv_q_proj.*` and so on inside one. The cache of `generate` carries the
+    mixers' state, and the model configuration records the mixers. For plain PyTorch decoders, pass
+    `layers`; `documents` and `streaming` tell their mixers about packed documents, padding and
+    cached decoding.
 
     Reference: "attention", "qkv", "mlp" and "mlp_hidden" are the points A to D of the canon layers
     (Allen-Zhu, 2025), for any mixer.
@@ -59,23 +59,23 @@ def attach(
         model: a transformers decoder such as `GPT2LMHeadModel`, or any module whose decoder
             layers map (B, T, D) to (B, T, D).
         mixer: a kind (see `list_mixers`), a `MixerConfig`, or "best": the mixer, options and points
-            that reached a given loss soonest in the measurements shown in the docs. A later version
-            may choose others; a saved model keeps the ones it was trained with. Or a list of
-            (mixer, points) pairs, where points None means the default and no two mixers share a
-            point: [("kv_shift", "qkv"), (MixerConfig(…), ["attention", "mlp"])].
-        layers: only for models outside transformers: the dotted name of the list that holds the
-            layers, such as "transformer.h", the list itself, the layers, or their names.
+            that reached a given loss soonest in the docs' measurements. A later version may choose
+            others; a saved model keeps those it was trained with. Or a list of pairs
+            [("kv_shift", "qkv"), (MixerConfig(…), ["attention", "mlp"])] of a mixer and its
+            points, None for the default; no point may be in two of them.
+        layers: only for models outside transformers: the dotted name of the list of layers, such
+            as "transformer.h", the list itself, the layers, or their names.
         modules: the paths of "attention" and "mlp" inside a layer, such as {"mlp": "mlp"};
             default: found by name.
         placement: which layers: "between" (every layer but the last), "all", or a list of
             indices. Default: "between" for "block", "all" for other points.
-        points: where in each layer, one or several; default: `default_points(kind)`, which is
-            "block" for most kinds. "block": after the layer.
-            "attention": the normalised input of attention. "qkv": queries, keys and values, one
-            mixer per projection, before heads are split. "attention_output": what the
-            attention module returns, before it is added to the residual stream. "mlp": the
-            normalised input of the MLP. "mlp_hidden": the outputs of its hidden projections,
-            before the activation. "mlp_output": what the MLP returns, before it is added.
+        points: where in each layer, one or several; default: `default_points(kind)`, "block" for
+            most kinds. "block": after the layer. "attention": the normalised input of attention.
+            "qkv": queries, keys and values, one mixer per projection, before heads are split.
+            "attention_output": what the attention module returns, before it is added to the
+            residual stream. "mlp": the normalised input of the MLP. "mlp_hidden": the outputs of
+            its hidden projections, before the activation. "mlp_output": what the MLP returns,
+            before it is added.
         context_length: number of tokens the mixers are built for; default: from the model
             configuration (`max_position_embeddings`, `block_size`).
         channels: only with `layers`: D, the width between layers; default: that of a norm.
@@ -86,8 +86,8 @@ def attach(
 
     Raises:
         UserError: if mixers are already attached, the decoder layers or a point in them cannot
-            be found, a layer appears twice in the model, `layers` is given for a transformers
-            model, or a name is unknown.
+            be found, a layer appears twice in the model, `layers` or `channels` are given for a
+            transformers model, or a name is unknown.
         ValueError: for an invalid option value.
 
     Causality: a causal mixer leaves the model causal; `assert_causal` proves it.
@@ -125,17 +125,12 @@ def attach(
             f"mixers are already attached ({', '.join(kinds)}): call detach(model) first, or pass "
             "all of them in one call, as a list"
         )
-    if layers is not None and is_transformers(model):
-        raise UserError(
-            f"{type(model).__name__} is a transformers model: drop layers={layers!r}, because its "
-            "layers are found by its configuration, and only then do the mixers know of its "
-            "cache, padding and documents; to choose layers, pass placement"
-        )
-    if channels is not None and is_transformers(model):
-        raise UserError(
-            f"{type(model).__name__} is a transformers model: drop channels={channels!r}, its "
-            "width is in its configuration"
-        )
+    for name, given in (("layers", layers), ("channels", channels)):
+        if given is not None and is_transformers(model):
+            raise UserError(
+                f"{type(model).__name__} is a transformers model, whose layers and width are in "
+                f"its configuration: drop {name}={given!r}; to choose layers, pass placement"
+            )
     decoder = find_decoder(model) if layers is None else plain_decoder(model, layers, channels)
     if decoder.config is not None:
         check_form(decoder, between=any("block" in one.points for one in placed))
@@ -146,9 +141,8 @@ def attach(
             "latentwave.save_mixers too, or attach first and name them in modules_to_save",
             stacklevel=2,
         )
-    for each in all_mixers(model):
-        for module in each.mixer.modules():  # keep transformers from initialising them again
-            module._is_hf_initialized = True  # type: ignore[assignment]
+    for module in (module for each in all_mixers(model) for module in each.mixer.modules()):
+        module._is_hf_initialized = True  # type: ignore[assignment] # not to be initialised again
     return model
 
 
@@ -160,13 +154,15 @@ def _insert(
     modules: Mapping[str, str],
 ) -> None:
     """Insert the mixers, and remember them in the model's configuration."""
-    known = fits(modules, Mapping[str, str]) and modules.keys() <= {"attention", "mlp"}
-    if not known or not all(modules.values()):
+    if (
+        not fits(modules, Mapping[str, str])
+        or not modules.keys() <= {"attention", "mlp"}
+        or not all(modules.values())
+    ):
         raise UserError(
             f'modules must name "attention" or "mlp", as in {{"mlp": "ffn"}}, got {modules!r}'
         )
-    if context_length is None:
-        context_length = decoder.context_length
+    context_length = decoder.context_length if context_length is None else context_length
     if context_length is None:
         raise UserError(
             f"{type(model).__name__} has no configuration that gives its context length: "
@@ -175,9 +171,8 @@ def _insert(
 
     # Build all of them first, so that an error leaves the model unchanged.
     mixers = [
-        (site, build_mixer(own, channels=site.channels, context_length=context_length))
+        (site, build_mixer(config, channels=site.channels, context_length=context_length))
         for site, config in _find_all(decoder, placed, modules)
-        if (own := _config_at(site, config, decoder)) is not None
     ]
     sites: dict[int, list[Site]] = {}
     for site, built in mixers:
@@ -185,11 +180,11 @@ def _insert(
         built.train(layer.training)
         built.add_marker()
         holder = layer.get_submodule(site.holder)
-        holder.add_module(site.name, like_layer(built, layer.get_submodule(site.path), layer))
-        shard_like(built, layer)
+        holder.add_module(site.name, _moved_to(built, layer.get_submodule(site.path), layer))
+        _shard_like(built, layer)
         sites.setdefault(site.layer_index, []).append(site)
-    for index, here in sites.items():
-        mix_layer(decoder.layers[index], here)
+    for index, of_layer in sites.items():
+        mix_layer(decoder.layers[index], of_layer)
     anchor: Any = decoder.module
     # A tuple registers no submodules, so no name changes.
     anchor._mixed_layers = tuple(decoder.layers)
@@ -211,19 +206,10 @@ def _insert(
     remember_mixers(model, entry)
 
 
-def _config_at(site: Site, config: MixerConfig, decoder: Decoder) -> MixerConfig | None:
-    """The mixer for a site; None if this projection gets none."""
-    if site.point != "qkv":
-        return config
-    name = site.path.rpartition(".")[2]
-    return config.at_projection(
-        projection_of(decoder, name, layer_index=site.layer_index, channels=site.channels)
-    )
-
-
 def _find_all(
     decoder: Decoder, placed: Sequence[Placed], modules: Mapping[str, str]
-) -> list[tuple[Site, MixerConfig]]:
+) -> Iterator[tuple[Site, MixerConfig]]:
+    """Every site that gets a mixer, with the mixer's options there."""
     found = [
         (site, one.config)
         for one in placed
@@ -238,7 +224,7 @@ def _find_all(
         )
     ]
     owners: dict[int, int] = {}
-    for site, _ in found:
+    for site, config in found:
         layer = decoder.layers[site.layer_index]
         if hasattr(layer.get_submodule(site.holder), site.name):
             raise UserError(
@@ -251,7 +237,41 @@ def _find_all(
                 f"{first}, so a mixer would see the tokens of both as one sequence: give "
                 "each layer its own module"
             )
-    return found
+        at: MixerConfig | None = config
+        if site.point == "qkv":  # some mixers go to keys or values only
+            name = site.path.rpartition(".")[2]
+            projection = projection_of(
+                decoder, name, layer_index=site.layer_index, channels=site.channels
+            )
+            at = config.at_projection(projection)
+        if at is not None:
+            yield site, at
+
+
+def _moved_to(mixer: Mixer, module: nn.Module, layer: nn.Module) -> Mixer:
+    """The mixer, on the device and in the dtype of the floating-point weights of its module.
+
+    If the module is quantised, the weights of the whole layer decide.
+    """
+    weights = itertools.chain(module.parameters(), layer.parameters())
+    weight = next((p for p in weights if p.is_floating_point()), None)
+    if weight is None:
+        return mixer
+    # While a model is built on the meta device, some layers make weights on another one.
+    on_meta = any(t.is_meta for t in itertools.chain(mixer.parameters(), mixer.buffers()))
+    return mixer.to(device=None if on_meta else weight.device, dtype=weight.dtype)
+
+
+def _shard_like(mixer: Mixer, layer: nn.Module) -> None:
+    """Shard a mixer like its layer if FSDP2 has already sharded that."""
+    if mixer.num_parameters and any(c.__name__ == "FSDPModule" for c in type(layer).__mro__):
+        from torch.distributed.fsdp import fully_shard  # slow to import, rarely needed
+        from torch.distributed.tensor import DTensor
+
+        sharded = (p for p in layer.parameters() if isinstance(p, DTensor))
+        mesh = next((p.device_mesh for p in sharded), None)
+        if mesh is not None:
+            fully_shard(mixer, mesh=mesh)
 
 
 def attach_from_config(model: nn.Module, saved: Any, where: str) -> None:
@@ -260,12 +280,12 @@ def attach_from_config(model: nn.Module, saved: Any, where: str) -> None:
     Errors begin with `where`, the file that the entry comes from.
     """
     try:
-        known = is_transformers(model)
-        check_entry(saved, plain=not known)
-        if known:
-            decoder = find_decoder(model)
-        else:
+        plain = not is_transformers(model)
+        check_entry(saved, plain=plain)
+        if plain:
             decoder = plain_decoder(model, saved["layers"], saved["channels"])
+        else:
+            decoder = find_decoder(model)
         placed = [Placed.from_entry(each) for each in saved["mixers"]]
         _insert(model, decoder, placed, saved["context_length"], saved.get("modules", {}))
     except RecursionError as error:

@@ -31,7 +31,7 @@ class AttachedMixer:
 
 def find_anchor(model: nn.Module) -> Any:
     """The module of the model that records the attached layers; None if there is none."""
-    # Not by `hasattr`: wrappers such as that of `torch.compile` have what is inside.
+    # Not `hasattr`, which also sees through wrappers such as that of `torch.compile`.
     return next((m for m in model.modules() if "_mixed_layers" in vars(m)), None)
 
 
@@ -60,10 +60,10 @@ def attached_mixers(model: nn.Module) -> dict[int, Mixer]:
 
 
 def _unwrapped(wrapper: Any) -> Mixer:
-    """The mixer in use: PEFT keeps one for each adapter that trains it, beside the original."""
-    trained = getattr(wrapper, "modules_to_save", None)
-    if trained is not None:
+    """The mixer in use: PEFT keeps a copy for each adapter that trains it, beside the original."""
+    copies = getattr(wrapper, "modules_to_save", None)
+    if copies is not None:
         active = [] if wrapper.disable_adapters else wrapper.active_adapters
-        names = [name for name in active if name in trained]
-        wrapper = trained[names[0]] if names else wrapper.original_module
+        names = [name for name in active if name in copies]
+        wrapper = copies[names[0]] if names else wrapper.original_module
     return next(module for module in wrapper.modules() if isinstance(module, Mixer))

@@ -1,9 +1,8 @@
-"""The mixer entry in a model's configuration."""
+"""Read, write and check the mixer entry in a model's configuration."""
 
 from __future__ import annotations
 
 import copy
-import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,11 +11,11 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from latentwave.errors import UserError
 from latentwave.hub.attached import find_anchor, is_attached
-from latentwave.mixers.option_types import fits, in_words
+from latentwave.hub.placement import check_fields
 
 CONFIG_NAME = "latentwave"
 FORMAT_VERSION = 1
-_NOT_OURS = f"the entry {CONFIG_NAME!r} was not written by attach: "
+_ENTRY = f"the entry {CONFIG_NAME!r}"
 _FORM: dict[str, Any] = {  # required keys and their types
     "format_version": int,
     "context_length": int,
@@ -30,10 +29,7 @@ _PLAIN_FORM: dict[str, Any] = {  # additional keys for plain PyTorch models
 
 
 def saved_mixers(model: nn.Module) -> Any:
-    """The mixer entry in the configuration of a model's decoder; None if there is none.
-
-    A plain PyTorch model holds it beside its layers.
-    """
+    """The mixer entry of a model: in the configuration of its decoder, or beside plain layers."""
     owner = _owner(model)
     if owner is None:
         return getattr(find_anchor(model), "_mixed_entry", None)
@@ -44,9 +40,9 @@ def remember_mixers(model: nn.Module, entry: dict[str, Any]) -> None:
     """Write the entry into the decoder's configuration, which may be nested in a larger one.
 
     Models built from one configuration object share it. A model with a head gets its own copy, so
-    that other models are not saved with its mixers. A model without a head (`model.base_model`)
-    may be part of another, which must be saved with the mixers and whose settings it follows: it
-    keeps the shared object, unless that already holds another model's mixers.
+    that the others are not saved with its mixers. A model without a head may be part of one that
+    must be saved with the mixers and whose settings it follows, so it keeps the shared object,
+    unless that already holds another model's mixers.
     """
     owner = _owner(model)
     if owner is None:
@@ -55,7 +51,7 @@ def remember_mixers(model: nn.Module, entry: dict[str, Any]) -> None:
     before = saved_mixers(model)
     if before == entry:  # the model was built from a configuration with mixers
         return
-    if _has_head(owner) or before is not None:
+    if owner.base_model is not owner or before is not None:
         _give_own_config(model, owner)
     setattr(_decoder_config(owner), CONFIG_NAME, entry)
 
@@ -65,40 +61,31 @@ def forget_mixers(model: nn.Module) -> None:
     owner = _owner(model)
     if owner is None:
         return
-    if _has_head(owner):
+    if owner.base_model is not owner:  # it has a head, see `remember_mixers`
         _give_own_config(model, owner)
     vars(_decoder_config(owner)).pop(CONFIG_NAME, None)
 
 
 def check_entry(saved: Any, *, plain: bool) -> None:
-    """Refuse what `attach` did not write for a transformers model, or for a plain PyTorch one."""
-    if not isinstance(saved, Mapping):
-        raise UserError(_NOT_OURS + f"it must be a mapping, got {reprlib.repr(saved)}")
-    version = saved.get("format_version")
+    """Refuse an entry that `attach` did not write for such a model."""
+    version = saved.get("format_version") if isinstance(saved, Mapping) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise UserError(
             f"the mixers were saved by a newer latentwave (format {version}, this version reads "
             f"up to {FORMAT_VERSION}): upgrade with `pip install -U latentwave`"
         )
-    for name, hint in (_FORM | _PLAIN_FORM if plain else _FORM).items():
-        if name not in saved or not fits(saved[name], hint):
-            got = reprlib.repr(saved[name]) if name in saved else "nothing"
-            raise UserError(_NOT_OURS + f"{name} must be {in_words(hint)}, got {got}")
+    check_fields(saved, _FORM | _PLAIN_FORM if plain else _FORM, _ENTRY)
     if not saved["mixers"]:
-        raise UserError(_NOT_OURS + "mixers must name at least one mixer, got []")
+        raise UserError(f"mixers of {_ENTRY} must name at least one mixer, got []")
 
 
 def _owner(model: nn.Module) -> PreTrainedModel | None:
     """The outermost transformers model around the mixers; None in plain PyTorch models.
 
-    `torch.compile` and PEFT wrap it.
+    `torch.compile` and PEFT may wrap it.
     """
     found = (module for module in model.modules() if isinstance(module, PreTrainedModel))
     return next((module for module in found if module is model or is_attached(module)), None)
-
-
-def _has_head(model: PreTrainedModel) -> bool:
-    return model.base_model is not model
 
 
 def _decoder_config(model: PreTrainedModel) -> PretrainedConfig:
@@ -108,12 +95,12 @@ def _decoder_config(model: PreTrainedModel) -> PretrainedConfig:
 
 def _give_own_config(model: nn.Module, owner: PreTrainedModel) -> None:
     """Replace the owner's configuration with a copy of its own, in all modules of the model."""
-    own = copy.deepcopy(owner.config)
-    replaced = {id(owner.config): own}
+    copied = copy.deepcopy(owner.config)
+    copies = {id(owner.config): copied}
     for name, part in vars(owner.config).items():  # such as text_config
         if isinstance(part, PretrainedConfig):
-            replaced[id(part)] = getattr(own, name)
+            copies[id(part)] = getattr(copied, name)
     for module in model.modules():
         for name, value in list(vars(module).items()):
-            if isinstance(value, PretrainedConfig) and id(value) in replaced:
-                setattr(module, name, replaced[id(value)])
+            if isinstance(value, PretrainedConfig) and id(value) in copies:
+                setattr(module, name, copies[id(value)])

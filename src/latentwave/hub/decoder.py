@@ -103,9 +103,9 @@ def find_decoder(model: nn.Module) -> Decoder:
         found = [each for each in found if getattr(each[0], "config", None) is config] or found
     if not found:
         raise UserError(
-            f"{type(model).__name__} has no list of num_hidden_layers = {num_layers} modules of "
-            'which one has a child named "attn", "attention" or alike, so its decoder layers '
-            "cannot be found: use a model whose layers are in one nn.ModuleList and have one"
+            f"{type(model).__name__} has no nn.ModuleList of num_hidden_layers = {num_layers} "
+            'modules, one of them with a child named like "attn" or "attention", so its decoder '
+            "layers cannot be found: use a model that has one"
         )
     if len(found) > 1:
         described = ", ".join(f"{type(owner).__name__}.{name}" for owner, name, _ in found)
@@ -129,17 +129,17 @@ class _ReachedError(Exception):
 
 
 def check_form(decoder: Decoder, *, between: bool) -> None:
-    """Refuse a transformers decoder in whose layers mixers cannot run, or not between them.
+    """Refuse a transformers decoder that cannot run mixers in its layers, or `between` them.
 
     Runs the decoder on two tokens: it must accept a transformers cache, and the input of its first
     layer must be (B, T, D). Skips decoders that are sharded or do not take token ids.
     """
     model: Any = decoder.module
-    taken = inspect.signature(model.forward).parameters.keys()
-    if "use_cache" in taken and not taken & set(CACHE_ARGUMENTS):
+    arguments = inspect.signature(model.forward).parameters.keys()
+    if "use_cache" in arguments and not arguments & set(CACHE_ARGUMENTS):
         raise UserError(
             f"{type(model).__name__} keeps its past outside of transformers' cache, which carries "
-            "the mixers' state: generation would forget what the mixers have seen"
+            "the mixers' state: generation would forget it"
         )
     weight = next(model.parameters(), None)
     if weight is None or any(type(each).__name__ == "DTensor" for each in model.parameters()):
@@ -197,7 +197,7 @@ def decoder_layers(model: nn.Module) -> list[nn.Module]:
 
 
 def _are_layers(modules: nn.ModuleList) -> bool:
-    """Whether at least one has attention; the others may be convolutional or recurrent."""
+    """Whether at least one has attention; others may be convolutional or recurrent."""
     return any(
         "attn" in name or "attention" in name
         for module in modules
@@ -206,12 +206,12 @@ def _are_layers(modules: nn.ModuleList) -> bool:
 
 
 def projection_of(decoder: Decoder, name: str, *, layer_index: int, channels: int) -> Projection:
-    """What is known about the output of a linear map inside attention, by its name and width."""
+    """The heads and rotary width of a linear map inside attention, as far as they are known."""
     if decoder.config is None:
         return Projection(name=name)
     config: Any = decoder.config
     num_heads, shared = _head_counts(config)
-    if config.model_type == "codegen":  # in four parts, as it was trained on as many devices
+    if config.model_type == "codegen":  # in four parts, one per device of its training
         heads = "".join(role * (num_heads // 4) for role in "qvk") * 4
     elif config.model_type == "gpt_bigcode" and not config.multi_query:
         heads = "qkv" * num_heads
@@ -231,9 +231,8 @@ def projection_of(decoder: Decoder, name: str, *, layer_index: int, channels: in
 def _head_counts(config: PretrainedConfig) -> tuple[int, int]:
     """The number of query heads, and of key and value heads."""
     num_heads: int = config.num_attention_heads
-    if getattr(config, "multi_query", False) and not getattr(
-        config, "new_decoder_architecture", False
-    ):
+    new = getattr(config, "new_decoder_architecture", False)  # of Falcon
+    if getattr(config, "multi_query", False) and not new:
         return num_heads, 1
     named = (getattr(config, name, None) for name in ("num_key_value_heads", "num_kv_heads"))
     return num_heads, next(filter(None, named), num_heads)

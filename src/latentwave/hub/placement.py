@@ -11,19 +11,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
 from latentwave.errors import UserError
-from latentwave.hub.points import Point, as_points
 from latentwave.mixers import MixerConfig, default_points
 from latentwave.mixers.option_types import fits, in_words
-from latentwave.mixers.registry import as_config
+from latentwave.mixers.registry import Point, as_config, as_points
 
 Placement = Literal["between", "all"] | Sequence[int]
+Mixers = str | MixerConfig | Sequence[tuple[str | MixerConfig, str | Sequence[str] | None]]
 _FORM: dict[str, Any] = {  # a mixer's entry in a configuration
     "kind": str,
     "options": Mapping[str, Any],
     "placement": Sequence[int] | str | None,
     "points": Sequence[str],
 }
-Mixers = str | MixerConfig | Sequence[tuple[str | MixerConfig, str | Sequence[str] | None]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,8 +40,19 @@ class Placed:
     placement: Placement | None
 
     def __post_init__(self) -> None:
-        """Fill in the placement if all points share one default."""
-        _check_savable(self.config)
+        """Fill in the placement if all points share one default.
+
+        Raises:
+            UserError: for an option that cannot be saved with the model, before it is trained.
+        """
+        for name, value in self.config.options.items():
+            try:
+                json.dumps(value)
+            except (TypeError, ValueError) as error:
+                raise UserError(
+                    f"the option {name}={value!r} cannot be saved with the model ({error}): use "
+                    "plain numbers, strings and lists"
+                ) from error
         defaults = {_default_placement(point) for point in self.points}
         if self.placement is None and len(defaults) == 1:
             object.__setattr__(self, "placement", defaults.pop())
@@ -73,17 +83,22 @@ class Placed:
     @classmethod
     def from_entry(cls, entry: Any) -> Placed:
         """Read an entry that `entry` wrote, and refuse any other."""
-        if not isinstance(entry, Mapping):
-            raise UserError(f"a mixer must be a mapping, got {reprlib.repr(entry)}")
-        for name, hint in _FORM.items():
-            if name not in entry or not fits(entry[name], hint):
-                got = reprlib.repr(entry[name]) if name in entry else "nothing"
-                raise UserError(f"{name} of a mixer must be {in_words(hint)}, got {got}")
+        check_fields(entry, _FORM, "a mixer")
         return cls(
             config=MixerConfig(kind=entry["kind"], options=entry["options"]),
             points=as_points(entry["points"]),
-            placement=as_placement(entry["placement"]),
+            placement=_as_placement(entry["placement"]),
         )
+
+
+def check_fields(entry: Any, form: Mapping[str, Any], what: str) -> None:
+    """Refuse an entry that is not a mapping with at least these fields of these types."""
+    if not isinstance(entry, Mapping):
+        raise UserError(f"{what} must be a mapping, got {reprlib.repr(entry)}")
+    for name, hint in form.items():
+        if name not in entry or not fits(entry[name], hint):
+            got = reprlib.repr(entry[name]) if name in entry else "nothing"
+            raise UserError(f"{name} of {what} must be {in_words(hint)}, got {got}")
 
 
 def as_placed(
@@ -93,12 +108,12 @@ def as_placed(
     points: str | Sequence[str] | None,
 ) -> tuple[Placed, ...]:
     """The mixers and positions that a call of `attach` requests."""
-    placement = as_placement(placement)
+    placement = _as_placement(placement)
     for name, right in (("kind", "mixer"), ("point", "points")):
         if name in options:
             raise UserError(f"attach has no argument {name!r}: use {right}={options[name]!r}")
     if isinstance(mixer, str | MixerConfig):
-        return (_one(as_config(mixer, options), placement, points),)
+        return (_place(as_config(mixer, options), placement, points),)
     if options or points is not None:
         raise UserError(
             "with a list of mixers, pass points in each pair and options in a MixerConfig; "
@@ -113,20 +128,20 @@ def as_placed(
             "mixer must be a kind, a MixerConfig, or a list of pairs of a mixer and its points, "
             f'such as [("kv_shift", "qkv"), ("dynamic_conv", "mlp")], got {mixer!r}'
         )
-    placed = tuple(_one(as_config(each, {}), placement, where) for each, where in pairs)
-    taken: dict[Point, str] = {}
+    placed = tuple(_place(as_config(each, {}), placement, where) for each, where in pairs)
+    kinds: dict[Point, str] = {}
     for one in placed:
         for point in one.points:
-            if point in taken:
+            if point in kinds:
                 raise UserError(
-                    f"{taken[point]!r} and {one.config.kind!r} cannot both stand at the point "
-                    f'{point!r}: put them into one "chain", which runs them one after the other'
+                    f"{kinds[point]!r} and {one.config.kind!r} cannot share the point {point!r}: "
+                    'put them into one "chain", which runs them one after the other'
                 )
-            taken[point] = one.config.kind
+            kinds[point] = one.config.kind
     return placed
 
 
-def as_placement(placement: Any) -> Placement | None:
+def _as_placement(placement: Any) -> Placement | None:
     """Check a placement, and convert any sequence of indices to a list of plain integers."""
     if placement is None or (isinstance(placement, str) and placement in ("between", "all")):
         return cast("Placement | None", placement)
@@ -142,23 +157,11 @@ def as_placement(placement: Any) -> Placement | None:
     return indices
 
 
-def _one(
+def _place(
     config: MixerConfig, placement: Placement | None, points: str | Sequence[str] | None
 ) -> Placed:
     chosen = as_points(default_points(config.kind) if points is None else points)
     return Placed(config=config.resolved(), points=chosen, placement=placement)
-
-
-def _check_savable(config: MixerConfig) -> None:
-    """Raise now rather than after training, when the model cannot be saved."""
-    for name, value in config.options.items():
-        try:
-            json.dumps(value)
-        except (TypeError, ValueError) as error:
-            raise UserError(
-                f"the option {name}={value!r} cannot be saved with the model ({error}): use plain "
-                "numbers, strings and lists"
-            ) from error
 
 
 def _default_placement(point: Point) -> Placement:

@@ -17,14 +17,12 @@ _LENGTHS = ("block_size", "max_position_embeddings", "max_seq_len", "sequence_le
 
 
 def plain_decoder(model: nn.Module, layers: Layers, channels: int | None) -> Decoder:
-    """The decoder layers of any model, as `attach` takes them."""
+    """The decoder of any model whose layers, or their names, are given."""
     model = uncompiled(model)
-    name: str | None
-    container: Any
-    if isinstance(layers, str):
-        name, container = _plain(layers), _submodule(model, layers)
-    else:
-        name, container = module_names(model).get(id(layers)), layers
+    name = (
+        _unwrapped_name(layers) if isinstance(layers, str) else module_names(model).get(id(layers))
+    )
+    container: Any = _submodule(model, layers) if isinstance(layers, str) else layers
     if isinstance(container, nn.ModuleDict):
         container = container.values()
     if not isinstance(container, Iterable):
@@ -52,25 +50,19 @@ def plain_decoder(model: nn.Module, layers: Layers, channels: int | None) -> Dec
                 f"a {type(module).__name__} in these layers has batch_first=False, so their input "
                 "is (T, B, D), but mixers need (B, T, D): build the layers with batch_first=True"
             )
-    for module in model.modules():
-        if (
-            isinstance(module, nn.TransformerEncoder)
-            and module.use_nested_tensor
-            and set(module.layers) & set(found)
-        ):
+    for encoder in (each for each in model.modules() if isinstance(each, nn.TransformerEncoder)):
+        if encoder.use_nested_tensor and set(encoder.layers) & set(found):
             raise UserError(
                 "an nn.TransformerEncoder turns padded input into nested tensors, which mixers "
                 "cannot read: build it with enable_nested_tensor=False"
             )
-    if channels is None:
-        channels = _width(found)
     config = getattr(model, "config", None)
     length = next((v for n in _LENGTHS if isinstance(v := getattr(config, n, None), int)), None)
     return Decoder(
         module=model,
         layers=found,
         config=None,
-        channels=channels,
+        channels=_width(found) if channels is None else channels,
         context_length=length,
         name=name,
     )
@@ -78,16 +70,16 @@ def plain_decoder(model: nn.Module, layers: Layers, channels: int | None) -> Dec
 
 def module_names(model: nn.Module) -> dict[int, str]:
     """The dotted name of each module, by its id, as if nothing were wrapped by `torch.compile`."""
-    return {id(module): _plain(name) for name, module in model.named_modules()}
+    return {id(module): _unwrapped_name(name) for name, module in model.named_modules()}
 
 
-def _plain(name: str) -> str:
+def _unwrapped_name(name: str) -> str:
     return ".".join(part for part in name.split(".") if part != "_orig_mod")
 
 
 def _submodule(model: nn.Module, name: str) -> nn.Module:
     try:
-        return model.get_submodule(_plain(name))
+        return model.get_submodule(_unwrapped_name(name))
     except AttributeError as error:
         lists = [n for n, m in model.named_modules() if isinstance(m, nn.ModuleList) and n]
         raise UserError(

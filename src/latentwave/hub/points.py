@@ -1,27 +1,23 @@
-"""The points of a decoder layer where mixers can be inserted."""
+"""Find the points of a decoder layer where mixers can be inserted."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Iterator, Mapping, Sequence
 
 from torch import nn
 
 from latentwave.errors import UserError
-
-# In the order a layer runs them, the block last.
-Point = Literal["attention", "qkv", "attention_output", "mlp", "mlp_hidden", "mlp_output", "block"]
-POINTS: tuple[Point, ...] = get_args(Point)
+from latentwave.mixers.registry import POINTS, Point
 
 # The submodule name of a mixer after its decoder layer, and the prefix of all others (see `Site`).
 MIXER_NAME = "latentwave_mixer"
 
 _ATTENTION = ("attn", "attention")
 _MLP = ("mlp", "feed_forward", "ffn")
-# Names of projections: the first group that is complete is used.
+# Names of projections; the first complete group is used.
 _QUERY_KEY_VALUE = (
     ("q_proj", "k_proj", "v_proj"),
     ("c_attn",),
@@ -51,21 +47,21 @@ class Site:
     Attributes:
         layer_index: index of the decoder layer.
         point: see `attach`.
+        channels: width of the signal.
         name: submodule name of the mixer: `latentwave_mixer`, `latentwave_mixer_mlp`,
             `latentwave_mixer_qkv_q_proj`, ….
         path: path of the module inside the layer whose input or output is mixed; "" is the layer.
         before: True to mix the input, False to mix the output.
-        channels: width of the signal.
         holder: path of the module that holds the mixer: "" for the layer, another module if the
             layer is a list or dict, which cannot take extra entries.
     """
 
     layer_index: int
     point: Point
-    name: str
-    path: str
-    before: bool
     channels: int
+    name: str = MIXER_NAME
+    path: str = ""
+    before: bool = False
     holder: str = ""
 
 
@@ -85,23 +81,6 @@ def point_of(name: str) -> Point | None:
     return None
 
 
-def as_points(points: str | Sequence[str]) -> tuple[Point, ...]:
-    """Sort points into the order a layer runs them, the block last.
-
-    Example:
-        >>> as_points(["block", "mlp", "attention"])
-        ('attention', 'mlp', 'block')
-    """
-    several = isinstance(points, Iterable) and not isinstance(points, str)
-    given: list[Any] = list(points) if several else [points]
-    unknown = [point for point in given if point not in POINTS]
-    if unknown or not given:
-        raise UserError(
-            f"points must be one or more of {', '.join(map(repr, POINTS))}, got {points!r}"
-        )
-    return tuple(point for point in POINTS if point in given)
-
-
 def find_sites(
     layer: nn.Module,
     *,
@@ -118,51 +97,44 @@ def find_sites(
     decoders use, if they have output features as `nn.Linear` and `Conv1D` do.
     """
     where = f"{type(layer).__name__} {layer_index}"
-    site = Site(
-        layer_index=layer_index,
-        point=point,
-        name=MIXER_NAME,
-        path="",
-        before=False,
-        channels=hidden_size,
-    )
+    site = Site(layer_index=layer_index, point=point, channels=hidden_size)
     if point == "block":
-        _check_called(layer, where)
+        _refuse_containers(layer, where)
         return [site]
-    word, named = ("mlp", _MLP) if point.startswith("mlp") else ("attention", _ATTENTION)
-    part = modules.get(word) or _find_part(layer, named, point, where)
+    word, keywords = ("mlp", _MLP) if point.startswith("mlp") else ("attention", _ATTENTION)
+    path = modules.get(word) or _find_part(layer, keywords, point, where)
     try:
-        module = layer.get_submodule(part)
+        part = layer.get_submodule(path)
     except AttributeError as error:
-        raise UserError(f"{where} has no module {part!r} for {word!r}") from error
+        raise UserError(f"{where} has no module {path!r} for {word!r}") from error
     name = f"{MIXER_NAME}_{point}"
-    holder = part if isinstance(layer, nn.ModuleList | nn.ModuleDict) else ""
-    site = dataclasses.replace(site, name=name, path=part, holder=holder)
-    if point not in ("qkv", "mlp_hidden"):
-        _check_called(module, f"{part} of {where}")
-        taken = inspect.signature(module.forward).parameters.keys()
-        if point.endswith("_output") and "residual" in taken:
-            raise UserError(
-                f"{part} of {where} adds the residual stream itself ({type(module).__name__}."
-                f"forward takes it), so what it returns is not its own output: choose other points "
-                f"than {point!r}"
+    holder = path if isinstance(layer, nn.ModuleList | nn.ModuleDict) else ""
+    site = dataclasses.replace(site, name=name, path=path, holder=holder)
+    if point in ("qkv", "mlp_hidden"):
+        return [
+            dataclasses.replace(
+                site, name=f"{name}_{child}", path=f"{owner}.{child}", channels=width
             )
-        if point == "attention" and ({"key", "value"} <= taken or {"k", "v"} <= taken):
-            raise UserError(
-                f"{part} of {where} ({type(module).__name__}) takes queries, keys and values "
-                "apart, so a mixer on its input would filter the queries alone: choose other "
-                'points, such as "attention_output"'
-            )
-        return [dataclasses.replace(site, before=not point.endswith("_output"))]
-    return [
-        dataclasses.replace(
-            site, name=f"{name}_{path.rpartition('.')[2]}", path=path, channels=channels
+            for owner, child, width in _find_projections(part, path, point, where)
+        ]
+    _refuse_containers(part, f"{path} of {where}")
+    arguments = inspect.signature(part.forward).parameters.keys()
+    if point.endswith("_output") and "residual" in arguments:
+        raise UserError(
+            f"{path} of {where} adds the residual stream itself ({type(part).__name__}.forward "
+            f"takes it), so what it returns is not its own output: choose other points than "
+            f"{point!r}"
         )
-        for path, channels in _find_projections(module, part, point, where)
-    ]
+    if point == "attention" and ({"key", "value"} <= arguments or {"k", "v"} <= arguments):
+        raise UserError(
+            f"{path} of {where} ({type(part).__name__}) takes queries, keys and values separately, "
+            "so a mixer on its input would filter the queries alone: choose other points, such as "
+            '"attention_output"'
+        )
+    return [dataclasses.replace(site, before=not point.endswith("_output"))]
 
 
-def _check_called(module: nn.Module, where: str) -> None:
+def _refuse_containers(module: nn.Module, where: str) -> None:
     if isinstance(module, nn.ModuleList | nn.ModuleDict):
         raise UserError(
             f"{where} is a {type(module).__name__}, which is never called: pass a module inside "
@@ -170,39 +142,38 @@ def _check_called(module: nn.Module, where: str) -> None:
         )
 
 
-def _find_part(layer: nn.Module, named: Sequence[str], point: Point, where: str) -> str:
+def _find_part(layer: nn.Module, keywords: Sequence[str], point: Point, where: str) -> str:
+    children = {n: child for n, child in layer.named_children() if point_of(n) is None}
     found = [
         name
-        for name, child in layer.named_children()
-        if point_of(name) is None
-        and any(part in name.lower() for part in named)
-        and _has_matrices(child)
+        for name, child in children.items()
+        if any(word in name.lower() for word in keywords) and _has_matrices(child)
     ]
     if len(found) == 1:
         return found[0]
-    children = ", ".join(name for name, _ in layer.named_children() if point_of(name) is None)
     raise UserError(
         f"{where} has {len(found) or 'no'} modules for point {point!r}: looked for one with "
-        f"{' or '.join(named)} in its name and matrices inside, among {children}. Choose other "
-        "points, or choose layers that have one with placement=[…]"
+        f"{' or '.join(keywords)} in its name and matrices inside, among {', '.join(children)}. "
+        "Choose other points, or choose layers that have one with placement=[…]"
     )
 
 
 def _find_projections(
-    module: nn.Module, part: str, point: Point, where: str
-) -> Iterator[tuple[str, int]]:
+    part: nn.Module, path: str, point: Point, where: str
+) -> Iterator[tuple[str, str, int]]:
+    """The owner's path, name and width of each projection."""
     groups = _QUERY_KEY_VALUE if point == "qkv" else _HIDDEN
     # Attention modules may be nested; an MLP that contains MLPs is a mixture of experts.
-    owners = dict(module.named_modules(prefix=part)) if point == "qkv" else {part: module}
-    for path, owner in owners.items():
+    owners = dict(part.named_modules(prefix=path)) if point == "qkv" else {path: part}
+    for owner, module in owners.items():
         for group in groups:
-            widths = [_width(getattr(owner, name, None)) for name in group]
+            widths = [_width(getattr(module, name, None)) for name in group]
             if None not in widths:
-                return ((f"{path}.{name}", w) for name, w in zip(group, widths, strict=True) if w)
+                return ((owner, name, w) for name, w in zip(group, widths, strict=True) if w)
     looked_for = ", ".join("+".join(group) for group in groups)
     raise UserError(
         f"{where} has no projections for point {point!r}: looked for linear maps named "
-        f"{looked_for} in its {part} ({type(module).__name__}). Choose other points, or choose "
+        f"{looked_for} in its {path} ({type(part).__name__}). Choose other points, or choose "
         "layers that have them with placement=[…]"
     )
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from latentwave.errors import UserError
 from latentwave.mixers.base import Mixer, Projection
 from latentwave.mixers.option_types import declared_types, fits, in_words
 
+# The points of a decoder layer, in the order a layer runs them, the block last.
+Point = Literal["attention", "qkv", "attention_output", "mlp", "mlp_hidden", "mlp_output", "block"]
+POINTS: tuple[Point, ...] = get_args(Point)
 MixerClass = TypeVar("MixerClass", bound=type[Mixer])
 _COMMON_OPTIONS = ("gated", "check_finite")
 _REGISTRY: dict[str, type[Mixer]] = {}
@@ -117,13 +120,12 @@ def register_preset(
 
     Raises:
         ValueError: if the name is taken.
-        UserError: for an unknown kind or option.
+        UserError: for an unknown kind, option or point.
     """
     _refuse_taken(name)
     config = MixerConfig(kind=kind, options=options).resolved()
-    points = default_points(kind) if points is None else points
-    points = (points,) if isinstance(points, str) else tuple(points)
-    _PRESETS[name] = dataclasses.replace(config, options=dict(config.options)), points
+    chosen = default_points(kind) if points is None else as_points(points)
+    _PRESETS[name] = dataclasses.replace(config, options=dict(config.options)), chosen
 
 
 def list_mixers() -> list[str]:
@@ -148,6 +150,25 @@ def default_points(kind: str) -> tuple[str, ...]:
     """
     cls = _find(kind)
     return _PRESETS[kind][1] if kind in _PRESETS else cls.points
+
+
+def as_points(points: str | Sequence[str]) -> tuple[Point, ...]:
+    """One or several points of a decoder layer, in the order a layer runs them, the block last.
+
+    Raises:
+        UserError: for an unknown point, or none at all.
+
+    Example:
+        >>> as_points(["block", "mlp", "attention"])
+        ('attention', 'mlp', 'block')
+    """
+    several = isinstance(points, Iterable) and not isinstance(points, str)
+    given: list[Any] = list(points) if several else [points]
+    if not given or any(point not in POINTS for point in given):
+        raise UserError(
+            f"points must be one or more of {', '.join(map(repr, POINTS))}, got {points!r}"
+        )
+    return tuple(point for point in POINTS if point in given)
 
 
 def build_mixer(
