@@ -1,4 +1,4 @@
-"""The mixers' states in caches: cropped, handed on, and no longer than they need to be."""
+"""The mixers' states in caches: cropped, handed on, and no longer than the filters need."""
 
 import copy
 
@@ -29,14 +29,14 @@ def test_cropping_the_last_call_rewinds_and_further_is_refused():
 
 
 class OldDecoder(LlamaModel):
-    """As code outside transformers is that was written before 5.24."""
+    """Like code outside transformers that was written before 5.24."""
 
     def forward(self, input_ids=None, past_key_values=None, use_cache=None, **others):
         return super().forward(input_ids, **cached(past_key_values), use_cache=use_cache, **others)
 
 
 @pytest.mark.filterwarnings("ignore:`past_key_values` is deprecated")
-def test_a_decoder_may_call_its_cache_by_either_name():
+def test_a_decoder_may_use_either_name_for_its_cache():
     ids, newer = tokens(1, 12), llama().model
     older = OldDecoder(newer.config).double().eval()
     older.load_state_dict(newer.state_dict())
@@ -64,7 +64,7 @@ def test_a_cache_is_not_cropped_into_padding():
     ("kind", "points"),
     [("wavelet", None), ("adaptive_filterbank", None), ("short_conv", list(POINTS))],
 )
-def test_a_draft_model_takes_back_all_that_it_drafted(kind, points):
+def test_a_draft_model_can_undo_a_whole_draft(kind, points):
     model, draft = (mixed(gpt2(), kind, points) for _ in range(2))
     ids, options = tokens(1, 12), GREEDY | {"return_dict_in_generate": True}
     assisted = model.generate(ids, assistant_model=draft, num_assistant_tokens=5, **options)
@@ -102,14 +102,6 @@ def test_tokens_to_remove_are_negative_and_static_caches_stay_whole():
     assert not static.is_croppable
     with pytest.raises(UserError, match="static cache cannot be cropped"):
         static.crop(-1)
-
-
-def test_a_cache_that_the_mixers_did_not_see_is_refused():
-    model, ids = gpt2(), tokens(1, 8)
-    cache = cache_of(model(ids, use_cache=True))
-    lw.attach(model, "wavelet")
-    with pytest.raises(UserError, match="8 tokens that the mixers have not seen"):
-        model(ids, **cached(cache))
 
 
 def test_the_state_stays_as_long_as_the_filters_are():

@@ -26,6 +26,8 @@ EVERY_BACKBONE = pytest.mark.parametrize(
     "backbone", ["llama", pytest.param("gpt2", marks=pytest.mark.slow)]
 )
 compiled = functools.partial(torch.compile, backend="aot_eager", fullgraph=True)
+WIDE = {"rtol": 1e-4, "atol": 1e-5}
+DOCUMENTS = {"segment_ids": (torch.arange(20) // 7).expand(2, -1)}
 
 
 @pytest.fixture(autouse=True)
@@ -48,17 +50,17 @@ def step(run, model, ids, **inputs):
     model.zero_grad()
     loss = run(input_ids=ids, labels=ids, use_cache=False, **inputs).loss
     loss.backward()
-    return [loss.detach()] + [p.grad for p in model.parameters() if p.grad is not None]
+    return [loss.detach()] + [p.grad.clone() for p in model.parameters() if p.grad is not None]
 
 
 def check(run, model, ids, modes=(True, False), **inputs):
     """Compiled gives what the model gives without a compiler, in training and evaluation."""
-    eager, wide = copy.deepcopy(model), {"rtol": 1e-4, "atol": 1e-5}
+    eager = copy.deepcopy(model)
     for training in modes:
         torch.testing.assert_close(
             step(run, model.train(training), ids, **inputs),
             step(eager.train(training), eager, ids, **inputs),
-            **({} if model.dtype == torch.bfloat16 else wide),
+            **({} if model.dtype == torch.bfloat16 else WIDE),
         )
 
 
@@ -86,7 +88,7 @@ def wrapped(module):
 
 
 def wrap(model, part):
-    """Put a module's wrapper into its place, as scripts do that compile only a part."""
+    """Replace a module with its wrapper, as scripts do that compile only a part."""
     for layer in model.model.layers if part == "mlp" else ():
         layer.mlp = wrapped(layer.mlp)
     for index, layer in enumerate(model.model.layers if part == "layers" else ()):
@@ -109,8 +111,7 @@ def test_parts_that_are_wrapped(attached_first, part):
             all_mixers(mixed(model, points=points)), all_mixers(eager), strict=True
         ):
             own.mixer.load_state_dict(other.mixer.state_dict())
-    documents = (torch.arange(20) // 7).expand(2, -1)
-    for inputs in (padded(ids), {"input_ids": ids, "segment_ids": documents}):
+    for inputs in (padded(ids), {"input_ids": ids, **DOCUMENTS}):
         found, wanted = (each(**inputs, use_cache=False).logits for each in (model, eager))
         torch.testing.assert_close(found, wanted)
     torch.testing.assert_close(chunked(model, ids, (0, 9, 20)), eager(ids).logits)
@@ -138,19 +139,18 @@ def test_padding_and_documents(dtype):
     run, mask = compiled(model), torch.ones_like(ids)
     mask[0, :6] = 0
     check(run, model, ids, [True], attention_mask=mask)
-    check(run, model, ids, [True], segment_ids=(torch.arange(20) // 7).expand(2, -1))
+    check(run, model, ids, [True], **DOCUMENTS)
 
 
 def test_documents_that_the_head_does_not_pass_on():
     model, ids = mixed(plain("gptj")).train(), tokens(2, 20)
-    inputs = {"segment_ids": (torch.arange(20) // 7).expand(2, -1)}
-    expected = [each.clone() for each in step(model, model, ids, **inputs)]
-    run, wide = compiled(model), {"rtol": 1e-4, "atol": 1e-5}
-    torch.testing.assert_close(step(run, model, ids, **inputs), expected, **wide)
+    expected = step(model, model, ids, **DOCUMENTS)
+    run = compiled(model)
+    torch.testing.assert_close(step(run, model, ids, **DOCUMENTS), expected, **WIDE)
     assert not torch.allclose(step(run, model, ids)[0], expected[0])
     for reentrant in (False, True):
         model.gradient_checkpointing_enable({"use_reentrant": reentrant})
-        torch.testing.assert_close(step(model, model, ids, **inputs), expected, **wide)
+        torch.testing.assert_close(step(model, model, ids, **DOCUMENTS), expected, **WIDE)
 
 
 def test_no_recompilation_after_the_second_step():
@@ -169,12 +169,12 @@ def test_gradient_checkpointing(backbone, use_reentrant):
     model, ids = mixed(plain(backbone)).train(), tokens(2, 20)
     mask = torch.ones_like(ids)
     mask[0, :6] = 0
-    expected = [each.clone() for each in step(model, model, ids, attention_mask=mask)]
+    expected = step(model, model, ids, attention_mask=mask)
     model.gradient_checkpointing_enable({"use_reentrant": use_reentrant})
     # Reentrant checkpointing breaks the graphs of plain models too.
     run = compiled(model, fullgraph=not use_reentrant)
     found = step(run, model, ids, attention_mask=mask)
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found, expected, **WIDE)
 
 
 # Compilers look at the .grad of a layer's input.
@@ -182,9 +182,8 @@ def test_gradient_checkpointing(backbone, use_reentrant):
 @pytest.mark.parametrize("in_place", [True, False])
 def test_layers_that_are_compiled_one_by_one(in_place):
     model, ids = mixed(plain()).train(), tokens(2, 20)
-    inputs = {"segment_ids": (torch.arange(20) // 7).expand(2, -1)}
     names = [each.name for each in all_mixers(model)]
-    expected = [each.clone() for each in step(model, model, ids, **inputs)]
+    expected = step(model, model, ids, **DOCUMENTS)
     layers = model.model.layers
     for index, layer in enumerate(list(layers)):
         if in_place:
@@ -194,8 +193,8 @@ def test_layers_that_are_compiled_one_by_one(in_place):
     for checkpointing in (False, True):
         if checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
-        found = step(model, model, ids, **inputs)
-        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+        found = step(model, model, ids, **DOCUMENTS)
+        torch.testing.assert_close(found, expected, **WIDE)
     assert [each.name for each in all_mixers(model)] == names
     lw.detach(model)
     assert type(decoder_layers(model)[0]) is type(plain().model.layers[0])

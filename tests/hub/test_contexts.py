@@ -22,8 +22,8 @@ def mixed(model=None, points=("mlp", "block"), **more):
     return models.mixed((model or Decoder()).double(), "short_conv", points, **where)
 
 
-def test_models_inside_streaming_keep_states_of_their_own():
-    """Such as a draft model beside the one it writes for, or a teacher that does not stream."""
+def test_models_inside_streaming_keep_their_own_states():
+    """For example a draft model beside its target, and a teacher that does not stream."""
     target, draft, teacher, ids = mixed(), mixed(), mixed(), tokens(2, 20)
     whole = target(ids), draft(ids), teacher(ids)
     caches, parts = ({}, {}), ([], [])
@@ -34,7 +34,7 @@ def test_models_inside_streaming_keep_states_of_their_own():
             assert_same(teacher(ids), whole[2])
         for part, expected in zip(parts, whole, strict=False):
             assert_same(torch.cat(part, dim=1), expected)
-        state.reset()  # that of the draft alone
+        state.reset()  # the draft's alone
         assert_same(draft(ids), whole[1])
         assert_differ(target(ids), whole[0])
 
@@ -104,29 +104,21 @@ def test_the_signal_is_the_first_of_several_outputs(wrap):
 
 
 @pytest.mark.parametrize(
-    ("wrap", "says"),
-    [
-        (lambda x: {"x": x}, "its first item, of Returning 0 is a dict"),
-        (lambda x: (None, x), "its first item, of Returning 0 is a NoneType"),
-    ],
+    ("wrap", "got"), [(lambda x: {"x": x}, "dict"), (lambda x: (None, x), "NoneT")]
 )
-def test_outputs_that_are_no_signal_are_named(wrap, says):
+def test_outputs_without_a_signal_are_refused(wrap, got):
     layer = Returning(wrap)
     lw.attach(nn.Sequential(layer), "wavelet", layers="", placement="all", context_length=16)
-    with pytest.raises(UserError, match=says):
+    with pytest.raises(UserError, match=f"its first item, of Returning 0 is a {got}"):
         layer(x=torch.randn(1, 9, 16))
 
 
-def test_a_padding_mask_of_another_length_is_named():
-    model = mixed(points=["block"])
+def test_inputs_without_a_signal_and_masks_of_another_length_are_refused():
+    model = mixed(points=["attention"])
+    with pytest.raises(UserError, match="the first argument of attn in Block 0 is a NoneType"):
+        model.transformer.h[0].attn(None, torch.randn(1, 9, 16))
     with (
         lw.documents(padding_mask=torch.ones(2, 4)),
         pytest.raises(UserError, match=r"must have shape \(2, 16\), .* got \(2, 4\)"),
     ):
         model(tokens(2, 16))
-
-
-def test_an_input_that_is_no_signal_is_named():
-    model = mixed(points=["attention"])
-    with pytest.raises(UserError, match="the first argument of attn in Block 0 is a NoneType"):
-        model.transformer.h[0].attn(None, torch.randn(1, 9, 16))

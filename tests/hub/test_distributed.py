@@ -57,7 +57,7 @@ def _compare(rank, wrapper, backbone, compiled):
             torch.testing.assert_close(whole(parameter.grad), expected[name], msg=said)
 
 
-def test_mixers_put_into_a_sharded_model(tmp_path):
+def test_mixers_attached_to_a_sharded_model(tmp_path):
     run_processes(2, _attach_late, tmp_path)
 
 
@@ -87,11 +87,9 @@ def test_mixers_of_a_sharded_model_are_saved_loaded_and_reset(tmp_path):
 
 def _save_and_load(rank, folder):
     torch.manual_seed(0)
-    bank = {
-        "kind": "filterbank",
-        "options": {"num_filters": 4, "kernel_size": 8, "init": "fourier"},
-    }
-    mixers = [{"kind": "short_conv"}, {"kind": "kv_shift"}, bank]
+    options = {"num_filters": 4, "kernel_size": 8, "init": "fourier"}
+    mixers = [{"kind": "short_conv"}, {"kind": "kv_shift"}]
+    mixers += [{"kind": "filterbank", "options": options}]
     model = mixed(BACKBONES["llama"](), "chain", "qkv", mixers=mixers)
     expected = {name: p.detach().clone() for name, p in model.named_parameters()}
     shard_model(model)

@@ -31,10 +31,7 @@ def model(request):
 
 
 def exported(module, num_tokens, dynamic=None):
-    inputs = {
-        "input_ids": tokens(2, num_tokens),
-        "cache_position": torch.arange(num_tokens),
-    }
+    inputs = {"input_ids": tokens(2, num_tokens), "cache_position": torch.arange(num_tokens)}
     shapes = dynamic and {"input_ids": {1: dynamic}, "cache_position": {0: dynamic}}
     return torch.export.export(module, (), kwargs=inputs, dynamic_shapes=shapes)
 
@@ -75,12 +72,8 @@ def test_programs_keep_the_state(model):
     functional = by_token.run_decompositions()
     changed = functional.graph_signature.buffers_to_mutate.values()
     assert any("mixer_state" in name for name in changed)  # what runtimes keep between calls
-    for program, lengths in (
-        (by_token, [1] * 9),
-        (functional, [1] * 9),
-        (by_chunk, [2, 4, 3]),
-    ):
-        for _ in range(2):  # position 0 starts anew
+    for program, lengths in ((by_token, [1] * 9), (functional, [1] * 9), (by_chunk, [2, 4, 3])):
+        for _ in range(2):  # position 0 starts over
             torch.testing.assert_close(stepped(program.module(), ids, lengths), expected)
 
 
@@ -99,7 +92,7 @@ def test_mixers_attached_after_the_preparation_are_refused(model):
 
 @pytest.mark.parametrize("prepared", [False, True])
 @torch.no_grad()
-def test_a_module_that_sets_its_cache_back_begins_anew(model, prepared):
+def test_a_module_that_resets_its_cache_starts_over(model, prepared):
     ids = tokens(2, 9)
     expected = model(input_ids=ids, use_cache=False).logits
     module = TorchExportableModuleWithStaticCache(model).eval()
@@ -119,7 +112,7 @@ def test_programs_without_a_cache_need_nothing(model):
     torch.testing.assert_close(program.module()(input_ids=ids).logits, model(ids).logits)
 
 
-def test_what_cannot_be_prepared(model):
+def test_modules_that_cannot_be_prepared(model):
     with pytest.raises(UserError, match="needs the module to export, got 'gpt2'"):
         lw.prepare_export("gpt2")
     with pytest.raises(UserError, match="Linear holds no transformers model with mixers"):

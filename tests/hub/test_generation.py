@@ -1,4 +1,4 @@
-"""Causal, and the same in chunks, with a cache, with padding and between documents."""
+"""Models with mixers are causal, and the same in chunks, with a cache, padding and documents."""
 
 import itertools
 
@@ -33,7 +33,7 @@ from tests.hub.models import (
     trainable,
 )
 
-# Every kind where it stands by default, in the usual run; all its cases with the slow checks.
+# Every kind at its default points in the usual run; all its cases with the slow checks.
 WHERE = {kind: (*case, None) for kind, case in KINDS.items()}
 WHERE |= {f"short_conv at {point}": ("short_conv", {}, point) for point in POINTS_INSIDE}
 WHERE |= {f"{kind} at all": (kind, {}, list(POINTS)) for kind in ("short_conv", "wavelet")}
@@ -109,7 +109,7 @@ def test_other_backbones(backbone, where, tmp_path):
     ids, kind, options, points = tokens(2, 20), *(WHERE | MORE)[where]
     before, chunks = plain(ids, use_cache=False).logits, chunked(plain, ids)
     if points is None:
-        # Not every layer of every backbone has the queries where some kinds stand by themselves.
+        # Some kinds default to queries, which not every layer of every backbone has.
         points, placement = "block", None
     else:
         # Hybrid ones have attention in their middle layer; experts have no one hidden projection.
@@ -135,7 +135,7 @@ def test_other_backbones(backbone, where, tmp_path):
 
 
 @EVERYWHERE
-def test_caches_are_cropped_expanded_and_thinned_out(where):
+def test_caches_are_cropped_expanded_and_selected(where):
     model, ids = build("gpt2", where), tokens(2, 20)
     cache = DynamicCache()
     model(ids[:, :15], **cached(cache))
@@ -230,12 +230,25 @@ def test_packed_documents_equal_separate_ones(backbone, points):
     positions = torch.cat([torch.arange(n) for n in lengths])[None]
     how = {"attention_mask": own, "position_ids": positions, "use_cache": False}
     separate = torch.cat([model(document).logits for document in documents], dim=1)
-    # The blocks of the mask tell them too, boolean or added to the scores, and so do positions.
+    # A mask marks documents too, boolean or added to the scores, and so do positions.
     added = torch.zeros(own.shape, dtype=torch.float64).masked_fill(~own, -torch.inf)
     masks = [{"attention_mask": mask} for mask in (own, added, None)]
     for told in ({"segment_ids": ids}, {"seq_idx": ids}, *masks):
         packed = model(torch.cat(documents, dim=1), **how | told).logits
         torch.testing.assert_close(packed, separate, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_positions_mark_documents_in_training_only_where_attention_sees_them(checkpointing):
+    """Without checkpointing, transformers makes a cache by default, and attends across borders."""
+    model, ids = trainable(mixed(llama(), "short_conv")), tokens(1, 10)
+    positions = {"position_ids": torch.arange(5).repeat(2)[None]}
+    if checkpointing:
+        model.gradient_checkpointing_enable()
+        expected = model(ids[:, 5:], use_cache=False).logits
+    else:
+        expected = model(ids, attention_mask=torch.ones_like(ids), **positions).logits[:, 5:]
+    torch.testing.assert_close(model(ids, **positions).logits[:, 5:], expected)
 
 
 def test_packed_documents_in_the_cache_of_a_default_call():
@@ -252,7 +265,7 @@ def test_packed_documents_in_the_cache_of_a_default_call():
     model(ids, **cached(cache_of(one)))
 
 
-def test_documents_that_a_mask_tells():
+def test_documents_found_in_a_mask():
     ids = torch.tensor([[0, 0, 0, 1, 1, 2], [5, 5, 5, 5, 5, 5]])
     real = torch.tensor([[1, 1, 0, 1, 1, 1], [0, 0, 1, 0, 1, 1]]).bool()
     same = (ids[:, :, None] == ids[:, None, :]) & torch.ones(6, 6).tril().bool()
@@ -273,7 +286,7 @@ def test_documents_that_a_mask_tells():
 @pytest.mark.parametrize("kind", lw.list_mixers())
 def test_every_kind_at_every_point(kind):
     model, ids = mixed(llama(2), kind, list(POINTS)), tokens(2, 20)
-    with torch.no_grad():  # mixers that follow their input square what others have amplified
+    with torch.no_grad():  # input-dependent mixers square what others amplify
         for parameter in (p for each in all_mixers(model) for p in each.mixer.parameters()):
             parameter.mul_(0.1)
     lw.assert_causal(model)

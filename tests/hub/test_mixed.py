@@ -24,7 +24,7 @@ def mixed(model, points=POINTS):
 
 
 def in_threads(run, model):
-    """Six threads with paddings of their own; what each got wrong."""
+    """Run six threads, each with its own padding; returns the masks with wrong results."""
     batches = []
     for padded in range(1, 7):
         ids = tokens(2, 20)
@@ -84,7 +84,7 @@ def test_hooks_of_accelerate(backbone, hooked_first):
     assert torch.equal(lw.detach(model)(ids).logits, before)
 
 
-def test_forwards_that_others_put_on_modules():
+def test_forwards_that_other_code_replaces_on_modules():
     model, ids = mixed(llama()), tokens(2, 20)
     expected, plain = model(ids).logits, llama()
     for layer, own in zip(model.model.layers, plain.model.layers, strict=True):
@@ -109,7 +109,7 @@ def test_classes_come_back_and_names_stay(backbone):
     assert not any("mixed" in name for m in model.modules() for name in vars(m))
 
 
-def test_a_pickled_model_and_a_copied_one_stand_alone():
+def test_pickled_and_copied_models_are_independent():
     model, ids = mixed(llama()), tokens(2, 20)
     number = len(all_mixers(model))
     for again in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):  # noqa: S301

@@ -1,6 +1,5 @@
 """Mixers in decoders of plain PyTorch: training, documents, decoding, compilation, saving."""
 
-import contextlib
 import copy
 import io
 import itertools
@@ -14,7 +13,7 @@ from latentwave.errors import UserError
 from latentwave.hub import CausalityError, all_mixers
 from latentwave.hub.points import POINTS
 from tests.hub import models
-from tests.hub.models import gpt2, tokens
+from tests.hub.models import tokens
 from tests.hub.plain import Decoder, Listed
 from tests.mixers.cases import randomize
 
@@ -23,19 +22,22 @@ KINDS = pytest.mark.parametrize("kind", ["short_conv", "wavelet", "ema"])
 SEGMENTS = (torch.arange(20) // 7).expand(2, -1)
 
 
-def one_layer():
-    return nn.Sequential(Decoder().transformer.h[0])
-
-
 def mixed(kind="short_conv", points=("mlp", "block"), model=None, layers="transformer.h", **more):
     return models.mixed(model or Decoder(), kind, points, layers=layers, **more)
+
+
+def mixed_layer(kind="short_conv", point="block"):
+    """One layer, in which tokens meet in the mixer alone and not in attention."""
+    block = Decoder().transformer.h[0]
+    block.attn.forward = lambda x, cache=None: 2 * x
+    return mixed(kind, point, model=nn.Sequential(block), layers="", placement="all")
 
 
 def grads(model, *batches):
     model.zero_grad()
     losses = []
     for ids, segments in batches:
-        with lw.documents(segments) if segments is not None else contextlib.nullcontext():
+        with lw.documents(segments):
             losses.append(model(ids, ids)[1])
     sum(losses).backward()
     return [p.grad.clone() for p in model.parameters()]
@@ -60,39 +62,31 @@ def test_names_causality_and_detach(point):
 @EVERY_POINT
 @KINDS
 def test_packed_documents_equal_separate_ones(point, kind):
-    layer_only = mixed(kind, [point], model=one_layer(), layers="", placement="all")
-    x = torch.randn(2, 20, 16)
-    # Attention itself would look across, so each document is attended to alone.
-    layer_only[0].attn.forward = lambda x, cache=None: 2 * x
+    layer, x = mixed_layer(kind, point), torch.randn(2, 20, 16)
     with lw.documents(SEGMENTS):
-        packed = layer_only(x)
-    parts = [layer_only(x[:, SEGMENTS[0] == i]) for i in range(3)]
+        packed = layer(x)
+    parts = [layer(x[:, SEGMENTS[0] == i]) for i in range(3)]
     torch.testing.assert_close(packed, torch.cat(parts, dim=1))
 
 
 @pytest.mark.parametrize("padded", [slice(6), slice(9, 13)])
-def test_padding_is_left_out(padded):
-    layer = mixed(model=one_layer(), layers="", points=["block"], placement="all")
-    layer[0].attn.forward = lambda x, cache=None: x
-    x, mask = torch.randn(2, 20, 16), torch.ones(2, 20, dtype=torch.int64)
+def test_padding_is_skipped(padded):
+    layer, x, mask = mixed_layer(), torch.randn(2, 20, 16), torch.ones(2, 20, dtype=torch.int64)
     mask[:, padded] = 0
     real = mask[0].bool()
     with lw.documents(padding_mask=mask):
         whole = layer(x)
     torch.testing.assert_close(whole[:, real], layer(x[:, real]))
+    parts = []
     with torch.no_grad(), lw.streaming(layer):
-        for start in range(0, 20, 5):
-            with lw.documents(padding_mask=mask[:, start : start + 5]):
-                part = layer(x[:, start : start + 5])
-            torch.testing.assert_close(
-                part[:, real[start : start + 5]],
-                whole[:, start : start + 5][:, real[start : start + 5]],
-            )
+        for chunk, its_mask in zip(x.split(5, dim=1), mask.split(5, dim=1), strict=True):
+            with lw.documents(padding_mask=its_mask):
+                parts.append(layer(chunk))
+    torch.testing.assert_close(torch.cat(parts, dim=1)[:, real], whole[:, real])
 
 
-def test_blocks_keep_what_inner_ones_do_not_set():
-    layer = mixed(model=one_layer(), layers="", points=["block"], placement="all")
-    x, mask = torch.randn(2, 20, 16), torch.ones(2, 20, dtype=torch.int64)
+def test_inner_blocks_inherit_what_they_do_not_set():
+    layer, x, mask = mixed_layer(), torch.randn(2, 20, 16), torch.ones(2, 20, dtype=torch.int64)
     mask[:, 9:13] = 0
     with lw.documents(SEGMENTS, padding_mask=mask):
         expected = layer(x)
@@ -123,9 +117,7 @@ def test_streaming_equals_the_whole(point, kind):
 
 @torch.no_grad()
 def test_a_stream_is_cropped_by_its_last_call_and_no_further():
-    layer = mixed(model=one_layer(), layers="", points=["block"], placement="all")
-    layer[0].attn.forward = lambda x, cache=None: x
-    x = torch.randn(1, 9, 16)
+    layer, x = mixed_layer(), torch.randn(1, 9, 16)
     whole = layer(x)
     with lw.streaming(layer) as state:
         layer(x[:, :5]), layer(x[:, 5:])
@@ -181,7 +173,7 @@ def test_compiled_equals_eager(reentrant):
     run = torch.compile(model, backend="aot_eager", fullgraph=True)
     for segments, grad in zip((None, SEGMENTS), expected, strict=True):
         model.zero_grad()
-        with lw.documents(segments) if segments is not None else contextlib.nullcontext():
+        with lw.documents(segments):
             loss = run(ids, ids)[1]
         loss.backward()
         found = [p.grad for p in model.parameters()]
@@ -204,22 +196,13 @@ def test_saved_loaded_copied_and_pickled(tmp_path):
 
 
 def test_forms_of_layers():
-    by_list = Decoder()
-    for layers in (by_list.transformer.h, list(Decoder().transformer.h)):
-        model = by_list if layers is by_list.transformer.h else nn.Sequential(*layers)
-        lw.attach(model, "wavelet", layers=layers, context_length=16)
-        assert len(all_mixers(model)) == 2
-    model = nn.ModuleDict({f"layer{i}": block for i, block in enumerate(Decoder().transformer.h)})
-    lw.attach(
-        model, "wavelet", layers=model, points="mlp", modules={"mlp": "mlp"}, context_length=9
-    )
-    assert len(all_mixers(model)) == 3
-
-
-def test_streaming_is_for_plain_decoders():
-    for model in (gpt2(), lw.attach(gpt2(), "wavelet")):
-        with pytest.raises(UserError, match="streaming needs a plain PyTorch decoder"):
-            lw.streaming(model).__enter__()
+    model = Decoder()
+    blocks = model.transformer.h
+    by_name = nn.ModuleDict({f"layer{i}": block for i, block in enumerate(blocks)})
+    for owner, layers in ((model, blocks), (nn.Sequential(*blocks), [*blocks]), (by_name, by_name)):
+        lw.attach(owner, "wavelet", layers=layers, context_length=16, modules={"mlp": "mlp"})
+        assert len(all_mixers(owner)) == 2
+        lw.detach(owner)
 
 
 def test_layers_that_are_lists():
@@ -238,18 +221,14 @@ def test_layers_that_are_lists():
     assert not any("latentwave" in name for name in model.state_dict())
 
 
-def test_a_layer_that_stands_twice_since():
+def test_layers_repeated_or_copied_after_mixers_were_attached():
     model, ids = mixed(), tokens(1, 5)
     model.transformer.h[2] = model.transformer.h[0]
     with pytest.raises(UserError, match="copied or repeated after mixers"), lw.streaming(model):
         model(ids)
-
-
-def test_a_copied_layer_is_named():
-    model = mixed()
     model.transformer.h[2] = copy.copy(model.transformer.h[0])
     with pytest.raises(UserError, match="this Block is a copy of a layer with mixers"):
-        model(tokens(1, 4))
+        model(ids)
 
 
 class Encoder(nn.Module):

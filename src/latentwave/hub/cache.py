@@ -1,8 +1,9 @@
-"""Mixer state inside the cache that transformers passes through a model."""
+"""Keep mixer state inside the cache that transformers passes through a model."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import torch
@@ -16,13 +17,13 @@ from latentwave.hub.site_states import FixedSiteState, GrowingSiteState, SiteSta
 class MixerStates:
     """The states of all mixers of a model, as one more layer at the end of a cache.
 
-    Everything done to the layers of a cache (reordering for beam search, expanding and selecting
-    batches, cropping, resetting, copying) is therefore done to the mixers' state too.
+    Whatever transformers does to the layers of a cache (reorder for beam search, expand and select
+    batches, crop, reset, copy), it therefore does to the mixers' state too.
 
     Args:
         static: keep every tensor at its address, as static caches do for compiled graphs.
-        is_sliding: the layer's answer when transformers looks for a layer with or without a
-            sliding window; chosen so that this one is never picked.
+        is_sliding: what transformers reads when it looks for a layer with or without a sliding
+            window; chosen so that it never picks this one.
     """
 
     # Attributes that transformers reads from cache layers; these values are neutral.
@@ -34,7 +35,7 @@ class MixerStates:
     def __init__(self, *, static: bool, is_sliding: bool) -> None:
         self.static = static
         self.is_sliding = is_sliding
-        # Before the current call; models outside transformers do not say.
+        # Before the current call; unknown for models outside transformers.
         self.past_tokens: int | Tensor | None = None
         self.record_past = False
         self.is_exportable = False  # whether `torch.export` finds the tensors in buffers
@@ -50,7 +51,7 @@ class MixerStates:
 
     @property
     def cumulative_length(self) -> int | Tensor | None:
-        """As of static layers, whose tensor transformers' exportable modules set."""
+        """Tokens so far, as transformers' exportable modules read and set it in static layers."""
         return self.past_tokens
 
     @property
@@ -92,7 +93,7 @@ class MixerStates:
                 "generate without assisted decoding or prompt lookup"
             )
         for site in self._sites.values():
-            if isinstance(site, GrowingSiteState):  # all are, as the cache is not static
+            if isinstance(site, GrowingSiteState):  # as all are outside static caches
                 site.crop(count)
 
     def reset(self) -> None:
@@ -100,13 +101,13 @@ class MixerStates:
         if not self.static:
             self._sites.clear()
         for site in self._sites.values():
-            site.change(Tensor.zero_)
+            site.apply(Tensor.zero_)
 
     def begin_call(self, past_tokens: int | Tensor) -> None:
-        """Learn how many tokens came before; a fixed state forgets its own if none did.
+        """Note how many tokens came before; if none did, clear the tensors of a static cache.
 
-        Whoever holds a static cache can set its length back without a `reset`, as transformers'
-        exportable modules do; what transformers compiles for `generate` never does.
+        Its length can be set back to 0 without a `reset`, as transformers' exportable modules do;
+        what transformers compiles for `generate` never does that.
         """
         self.past_tokens = past_tokens
         exporting = torch.compiler.is_exporting()
@@ -120,12 +121,12 @@ class MixerStates:
     def batch_repeat_interleave(self, repeats: int) -> None:
         """Repeat each sequence of the batch."""
         for site in self._sites.values():
-            site.change(lambda tensor: tensor.repeat_interleave(repeats, dim=0))
+            site.apply(lambda tensor: tensor.repeat_interleave(repeats, dim=0))
 
     def batch_select_indices(self, indices: Tensor) -> None:
         """Keep the chosen sequences of the batch."""
         for site in self._sites.values():
-            site.change(lambda tensor: tensor[indices.to(tensor.device)])
+            site.apply(lambda tensor: tensor[indices.to(tensor.device)])
 
     reorder_cache = batch_select_indices  # for beam search
 
@@ -135,7 +136,7 @@ class MixerStates:
     prefetch = offload
 
     def get_max_length(self) -> int:
-        """No limit."""
+        """Return −1, for no limit."""
         return -1
 
 
@@ -147,13 +148,19 @@ def _refuse_to_forget() -> NoReturn:
 
 
 CACHE_ARGUMENTS = ("cache", "past_key_values")
-"""What models call their cache: the first from transformers 5.24 on, the second before."""
+"""Names of the cache argument: since transformers 5.24, and before."""
 
 
 def cache_argument(model: Any) -> str:
     """Which of `CACHE_ARGUMENTS` the forward of a model takes."""
     new, old = CACHE_ARGUMENTS
     return new if new in inspect.signature(model.forward).parameters else old
+
+
+def given_cache(arguments: Mapping[str, Any]) -> Any:
+    """The cache among the arguments of a model, or None."""
+    given = (arguments.get(name) for name in CACHE_ARGUMENTS)
+    return next((cache for cache in given if cache is not None), None)
 
 
 def states_in(cache: Any, num_layers: int) -> MixerStates:
@@ -166,7 +173,7 @@ def states_in(cache: Any, num_layers: int) -> MixerStates:
     if layers is None:
         raise UserError(
             f"a {type(cache).__name__} cannot carry mixer state: use a DynamicCache or a "
-            "StaticCache; continuous batching, which has a cache of its own, is not possible"
+            "StaticCache, and no continuous batching, which has its own cache"
         )
     if not (layers and isinstance(layers[-1], MixerStates)):
         layers.append(_new_states(cache, layers, num_layers))

@@ -1,4 +1,4 @@
-"""The context of a forward pass that mixers need, and how it reaches them."""
+"""What mixers need to know about a forward pass, and how it reaches them."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Call:
     """The context of one forward pass of a decoder.
 
     Attributes:
-        states: the mixers' state of the sequence so far; None if it is not kept.
-        streams: the same for the layers of models inside `streaming`, by layer.
+        states: the mixers' state of the sequence so far; None without a cache.
+        streams: the same for models inside `streaming`, by layer.
         segment_ids: (B, T), the documents of packed sequences.
         padding: which tokens are padding; None if none are.
-        decoder: the transformers decoder whose pass it is; None if the user made it.
-        from_user: set by `documents` or `streaming`, for all models that run inside.
-        backward_pass: the backward pass that the call was made in, −1 outside of any.
+        decoder: the transformers decoder whose pass it is; None for a user's block.
+        from_user: whether `documents` or `streaming` set it, for all models that run inside.
+        backward_pass: the backward pass it was made in; −1 outside of any.
     """
 
     states: MixerStates | None = None
@@ -84,7 +84,7 @@ def call_by_user(
     segment_ids: Tensor | None = None,
     padding: Padding | None = None,
 ) -> Call:
-    """A call for all models that run inside; what is None stays as in the call around it."""
+    """A call for all models that run inside a block; None keeps the value of the block around."""
     outer = user_call()
     return Call(
         streams={**outer.streams, **(streams or {})},
@@ -97,8 +97,8 @@ def call_by_user(
 def call_of(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
     """The call that a run of a layer belongs to.
 
-    Gradient checkpointing runs layers again in the backward pass, when another call may be
-    current, or none. The layer's signal then identifies the call.
+    Gradient checkpointing runs layers again in the backward pass, when the current call may be
+    another one, or none. The layer's signal then identifies the call.
 
     Raises:
         UserError: if the layer is run again and its call cannot be identified.
@@ -126,18 +126,14 @@ def call_of(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call |
             return recorded_call
     if call is None and getattr(layer, "_mixed_recorded", False):
         raise UserError(
-            "a layer with mixers was run again in the backward pass, and its documents, padding or "
-            "state cannot be determined: checkpoint each layer by itself, or call backward() "
-            "inside lw.documents"
+            "the backward pass ran a layer with mixers again, and its documents, padding or state "
+            "cannot be determined: checkpoint each layer by itself, or call backward() inside "
+            "lw.documents"
         )
     return call
 
 
 def _signal_among(inputs: tuple[Any, ...]) -> Tensor | None:
-    """The signal among a layer's inputs; several calls may share what comes before it."""
-    found = [
-        each
-        for each in inputs
-        if isinstance(each, Tensor) and each.is_floating_point() and each.dim() > 2
-    ]
-    return next((each for each in found if each.requires_grad), found[0] if found else None)
+    """The signal among a layer's inputs, which may include masks that several calls share."""
+    tensors = [x for x in inputs if isinstance(x, Tensor) and x.is_floating_point() and x.dim() > 2]
+    return next((x for x in tensors if x.requires_grad), tensors[0] if tensors else None)

@@ -22,10 +22,10 @@ def documents(
 ) -> Iterator[None]:
     """Tell the mixers of models run in the `with` block about documents and padding.
 
-    Applies to the thread that enters the block. Blocks nest, with `streaming` too: what an inner
-    block does not set is as in the outer one. `backward()` may come after the block, even with
-    gradient checkpointing if each layer is checkpointed by itself; if layers are compiled one by
-    one and checkpointed from outside, call it inside.
+    Applies to the thread that enters the block. Blocks nest, with `streaming` too: an inner block
+    inherits what it does not set. `backward()` may follow the block, even with gradient
+    checkpointing if each layer is checkpointed by itself; call it inside if layers are compiled
+    one by one and checkpointed from outside.
 
     Args:
         segment_ids: (B, T), integers: no mixer reaches across a change of id.
@@ -57,16 +57,16 @@ def streaming(model: nn.Module) -> Iterator[MixerStates]:
     chunks of any length, even single tokens, then give the same result as the whole sequence.
     Outside the block every call starts a new sequence, even if the model itself continues one.
     transformers models do not need it: their own caches carry the mixers' state. Blocks of several
-    models nest. A model that runs a layer several times per call cannot stream: its mixers would
-    take each run for more tokens.
+    models nest. A model that runs a layer several times per call cannot stream, because its mixers
+    would take each run for more tokens.
 
     Args:
         model: a plain PyTorch model with mixers.
 
     Yields:
         The state of all mixers. Like a transformers cache, it can be reset and cropped
-        (`crop(-n)` removes the last n tokens, at most those of the last call), and its batch
-        repeated and selected.
+        (`crop(-n)` removes the last n tokens, at most those of the last call), and its sequences
+        can be repeated and selected.
 
     Raises:
         UserError: for a model without mixers, a transformers model, or a model whose layers were

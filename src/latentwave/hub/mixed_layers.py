@@ -1,4 +1,4 @@
-"""The classes given to decoder layers and their parts while mixers are attached."""
+"""The classes of decoder layers and their parts while mixers are attached."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _CALL = "latentwave_call"
 
 
 class _Watching(Swapped):
-    """A module that reattaches mixers when a mixed child module is replaced."""
+    """A module that moves mixers to the replacement when a mixed child is replaced."""
 
     _mixed_children: frozenset[str]
     # A tuple does not register the layer as a submodule, so checkpoint names stay the same.
     _mixed_at: tuple[nn.Module, tuple[Site, ...]]
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute, as adapters and quantisation do with modules."""
+        """Set an attribute; adapters and quantisation replace modules this way."""
         super().__setattr__(name, value)
         if name in self._mixed_children:
             _reattach(self._mixed_at[0])
@@ -58,11 +58,11 @@ class MixedLayer(_Watching):
     """A decoder layer with mixers after or inside it, held as its submodules."""
 
     _mixed_parts: dict[str, nn.Module]  # by path
-    # Every module on the way to a part, in its owner under its name.
+    # Every module on the way to a part: its owner, its name there, and the module.
     _mixed_links: tuple[tuple[nn.Module, str, nn.Module], ...]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the layer; the call is an argument, so that gradient checkpointing keeps it."""
+        """Run the layer with the call as an argument, which gradient checkpointing keeps."""
         if not isinstance(self, MixedLayer):  # detached since `torch.compile` stored this method
             return type(self).__call__(self, *args, **kwargs)
         if self._mixed_at[0] is not self:
@@ -89,7 +89,7 @@ class MixedLayer(_Watching):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the layer, then its mixers."""
-        # `torch.compile(layer)` before attach stored the plain `__call__`, which passes none.
+        # The plain `__call__`, stored by `torch.compile(layer)` before attach, passes none.
         call = kwargs.pop(_CALL) if _CALL in kwargs else call_of(self, args, kwargs)
         if call is not CURRENT.call:  # the backward pass runs it again
             with use_call(call):
@@ -163,8 +163,8 @@ def unmix_layer(module: nn.Module) -> None:
 def _reattach(layer: Any) -> None:
     """Move mixers from replaced modules to their replacements.
 
-    Adapters and quantisation replace linear maps by modules that may contain the old one, whose
-    output is then only part of the signal.
+    A replacement may contain the old module, whose output is then only part of the signal, as in
+    adapters.
     """
     sites = layer._mixed_at[1]
     unmix_layer(layer)
@@ -178,10 +178,10 @@ def check_layers(anchor: Any) -> None:
     """Raise UserError if layers with mixers were copied or repeated, by `find_anchor(model)`."""
     layers = list(anchor.get_submodule(anchor._mixed_list)._modules.values())
     mixed = [each for layer in layers for each in layer.modules() if "_mixed_parts" in vars(each)]
-    own = {id(layer) for layer in anchor._mixed_layers}
-    if len(mixed) > len({id(each) for each in mixed} & own):
+    own_ids = {id(layer) for layer in anchor._mixed_layers}
+    if len(mixed) > len({id(each) for each in mixed} & own_ids):
         raise UserError(
-            f"the {len(own)} decoder layers were copied or repeated after mixers were attached "
+            f"the {len(own_ids)} decoder layers were copied or repeated after mixers were attached "
             f"(there are {len(layers)} now), so layers would share a mixer: replicate the layers "
             "first, then attach"
         )
@@ -201,17 +201,15 @@ def _mix(layer: nn.Module, site: Site, signal: Any) -> Tensor:
     if call is None:  # the layer runs on its own
         alone: Tensor = mixer(signal)
         return alone
-    state = None
+    state, padding, mask = None, call.padding, None
+    states = call.streams.get(layer, call.states)
     # As in attention, a layer that will be rerun must not write into the cache.
     rerun = layer.training and getattr(layer, "gradient_checkpointing", False)
-    padding, segment_ids, mask = call.padding, call.segment_ids, None
-    states = call.streams.get(layer, call.states)
     if states is not None and not rerun:
         state = states.of(f"{site.layer_index}.{site.name}")
         state.num_padded = None if padding is None else padding.num_padded
     # Layers of a model may be on different devices.
-    if segment_ids is not None:
-        segment_ids = segment_ids.to(signal.device)
+    segment_ids = None if call.segment_ids is None else call.segment_ids.to(signal.device)
     if padding is not None:
         if padding.mask.shape != signal.shape[:2]:
             raise UserError(

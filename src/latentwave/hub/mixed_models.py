@@ -1,4 +1,4 @@
-"""The classes given to transformers models and their decoders while mixers are attached."""
+"""The classes of transformers models and their decoders while mixers are attached."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import DynamicCache, PretrainedConfig
 
 from latentwave.errors import UserError
-from latentwave.hub.cache import CACHE_ARGUMENTS, cache_argument, states_in
+from latentwave.hub.cache import cache_argument, given_cache, states_in
 from latentwave.hub.calls import CURRENT, Call, call_by_user, use_call, user_call
 from latentwave.hub.mixed_layers import check_layers
 from latentwave.hub.padding import Padding, find_documents, find_padding
@@ -60,8 +61,8 @@ class MixedModel(Swapped):
     def save_pretrained(self, *args: Any, **options: Any) -> Any:
         """Save under the names in memory.
 
-        The names of some older checkpoints replace parts of any name, such as "mlp" of Mixtral, and
-        those of mixers would not be found again.
+        The old format of some models renames parts of any name, such as "mlp" in Mixtral, and the
+        mixers would not be found again.
         """
         options.setdefault("save_original_format", False)
         return super().save_pretrained(*args, **options)  # type: ignore[misc]
@@ -69,20 +70,19 @@ class MixedModel(Swapped):
     def _prepare_cache_for_generation(
         self, generation_config: Any, model_kwargs: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
-        """Let the mixers of a draft model record what it drafts, which is cropped afterwards."""
+        """Let the mixers of a draft model record its drafts, so that these can be cropped."""
         prepared = super()._prepare_cache_for_generation(  # type: ignore[misc]
             generation_config, model_kwargs, *args, **kwargs
         )
-        given = (model_kwargs.get(name) for name in CACHE_ARGUMENTS)
-        cache = next((each for each in given if each is not None), None)
-        # There is none once mixers were taken out of a model inside this one.
+        cache = given_cache(model_kwargs)
+        # None if the mixers were detached from a model inside this one.
         decoder = next((each for each in self.modules() if isinstance(each, MixedDecoder)), None)
         if generation_config.is_assistant and cache is not None and decoder is not None:
             states_in(cache, len(decoder._mixed_entries)).activate_past_recording()
         return prepared
 
     def init_continuous_batching(self, *args: Any, **kwargs: Any) -> Any:
-        """Refuse continuous batching early, in the caller's thread."""
+        """Refuse continuous batching here, in the caller's thread."""
         if any(isinstance(module, MixedDecoder) for module in self.modules()):
             raise UserError(
                 "continuous batching uses its own paged cache, which cannot hold the mixers' "
@@ -103,7 +103,7 @@ class MixedDecoder(MixedModel):
     """A transformers decoder that provides the mixers with the context of each call."""
 
     _mixed_arguments: tuple[str, ...]
-    _mixed_cache: str  # what it calls its cache
+    _mixed_cache: str  # its argument for the cache
     _mixed_config: PretrainedConfig
     _mixed_list: str  # path of its list of layers
     _mixed_entries: list[nn.Module]  # the list at the last check
@@ -117,6 +117,7 @@ class MixedDecoder(MixedModel):
     def _in_call(
         self, run: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
+        """Run with the context that the arguments give."""
         kwargs |= dict(zip(self._mixed_arguments, args, strict=False))
         entries = list(getattr(self, self._mixed_list))
         if len(entries) != len(self._mixed_entries) or any(
@@ -128,24 +129,22 @@ class MixedDecoder(MixedModel):
             return run(**kwargs)
 
     def _call_from(self, kwargs: dict[str, Any]) -> Call | None:
-        given = (kwargs.get(name) for name in CACHE_ARGUMENTS)
-        cache = next((each for each in given if each is not None), None)
+        cache = given_cache(kwargs)
         names = ("input_ids", "inputs_embeds", "hidden_states")
         tokens = next((kwargs[name] for name in names if kwargs.get(name) is not None), None)
         if tokens is None:
             return None  # the model raises its own error
-        segment_ids = kwargs.pop("segment_ids", None)
-        if segment_ids is None:
-            segment_ids = kwargs.get("seq_idx")
         outer = user_call()
-        if segment_ids is None:
-            segment_ids = outer.segment_ids
+        documents = kwargs.pop("segment_ids", None), kwargs.get("seq_idx"), outer.segment_ids
+        segment_ids = next((ids for ids in documents if ids is not None), None)
         # The configuration may have been replaced or changed since attach.
         config = getattr(self, "config", self._mixed_config).get_text_config(decoder=True)
         mask = kwargs.get("attention_mask")
         use_cache = kwargs.get("use_cache")
         if use_cache is None:
             use_cache = getattr(config, "use_cache", False)
+        if self.training and torch.is_grad_enabled():  # transformers caches nothing it checkpoints
+            use_cache = use_cache and not getattr(self, "gradient_checkpointing", False)
         created = cache is None and use_cache and not self.training
         if created:
             cache = kwargs[self._mixed_cache] = DynamicCache(config=config)
@@ -160,17 +159,17 @@ class MixedDecoder(MixedModel):
                 segment_ids = find_documents(mask, tokens.shape[1], wait=True)
             if segment_ids is None:
                 states = states_in(cache, len(self._mixed_entries))
-        elif segment_ids is None and mask is None:
-            segment_ids = _documents(kwargs.get("position_ids"), tokens)
-        elif segment_ids is None:
+        elif segment_ids is None and mask is not None:
             segment_ids = find_documents(mask, tokens.shape[1])
+        elif segment_ids is None and not use_cache:  # else attention ignores positions too
+            segment_ids = _documents(kwargs.get("position_ids"), tokens)
         real = find_padding(mask, tokens.shape[1], cache, config)
         padding = outer.padding if real is None else Padding.of(real)
         return Call(states=states, segment_ids=segment_ids, padding=padding, decoder=self)
 
 
 def _bypassed(plain: Any) -> Any:
-    """The forward of a decoder, which `torch.compile(decoder)` before attach runs by itself."""
+    """The forward of a decoder, which `torch.compile(decoder)` before attach calls directly."""
 
     @functools.wraps(plain)
     def forward(self: MixedDecoder, *args: Any, **kwargs: Any) -> Any:

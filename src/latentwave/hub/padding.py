@@ -13,12 +13,12 @@ from latentwave.errors import UserError
 
 
 class Padding(NamedTuple):
-    """How padding is skipped: it moves after the real tokens, where no filter sees it.
+    """A mask of padding, and the move of all padding after the real tokens.
 
-    Padding therefore never affects the tokens around it, as in attention.
+    No filter sees it there, so it never affects the tokens around it, as in attention.
 
     Attributes:
-        positions: (B, T), where each token moves; None for single tokens, which stay.
+        positions: (B, T), where each token moves; None for single tokens, which do not move.
         mask: (B, T), True for real tokens, after the move.
         num_padded: (B,), the number of padding tokens.
     """
@@ -64,10 +64,9 @@ def find_padding(
 ) -> Tensor | None:
     """Find which of the new tokens are real: (batch, new), boolean; None if all are.
 
-    The mask is (batch, past + new), 1 for real tokens, of which the new part is used. Or
-    (batch, 1, new or 1, keys), boolean or added to the scores, as static caches and encoders use:
-    a token is padding if it may not even attend to itself. Or a dict of such masks by layer type.
-    The cache does not hold the new tokens yet.
+    The mask is (batch, past + new), 1 for real tokens; or (batch, 1, new or 1, keys), boolean or
+    added to the scores, as static caches and encoders use, where padding may not even attend to
+    itself; or a dict of such masks by layer type. The cache does not hold the new tokens yet.
     """
     kind, attention_mask = _one_of(attention_mask)
     types = getattr(config, "layer_types", None) or []
@@ -95,11 +94,11 @@ def find_documents(attention_mask: Any, num_tokens: int, *, wait: bool = False) 
     """Packed documents from a block-diagonal mask, for a call without earlier tokens.
 
     A token that may not attend to the previous real token starts a new document. Of the masks that
-    `find_padding` takes, only (batch, 1, tokens, tokens) shows documents. With `wait`, it is
-    checked whether there are several even if that waits for an accelerator.
+    `find_padding` takes, only (batch, 1, tokens, tokens) shows documents. On an accelerator, only
+    `wait` checks whether there are several, because that waits for it.
 
     Returns:
-        (batch, tokens), integers; None if there is one document, where that was checked.
+        (batch, tokens), integers; None for other masks, or if the check finds one document.
     """
     _, mask = _one_of(attention_mask)
     if not isinstance(mask, Tensor) or mask.dim() != 4 or num_tokens < 2:
@@ -132,7 +131,7 @@ def _allows(mask: Tensor) -> Tensor:
 
 
 def _unless_all_real(mask: Tensor) -> Tensor | None:
-    """None if all tokens are real, where checking needs neither a guess nor an extra sync."""
+    """The mask; None if all tokens are real and no extra wait for a device is needed to see it."""
     if torch.compiler.is_compiling() or (mask.is_cuda and torch.cuda.is_current_stream_capturing()):
         return mask
     can_check = mask.device.type == "cpu" or mask.shape[1] == 1  # decoding syncs anyway

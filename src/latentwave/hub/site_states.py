@@ -25,8 +25,8 @@ class SiteState(MixerState, abc.ABC):
     """The state of one mixer, among the states of all.
 
     Attributes:
-        num_padded: (B,), how many samples at the end of this call are padding, which is not
-            stored; None without padding.
+        num_padded: (B,), the samples of padding at the end of this call, which are not stored;
+            None without padding.
     """
 
     def __init__(self, states: MixerStates, site: str) -> None:
@@ -37,7 +37,7 @@ class SiteState(MixerState, abc.ABC):
 
     @property
     def tensors(self) -> list[Tensor]:
-        """Everything that it holds."""
+        """All tensors of this state."""
         return list(self._tensors.values())
 
     @property
@@ -60,7 +60,7 @@ class SiteState(MixerState, abc.ABC):
 
     @abc.abstractmethod
     def _extend(self, name: str, buffer: Tensor | None, new: Tensor, history: int) -> Tensor:
-        """Extend the buffer of a signal, or begin one."""
+        """Extend the buffer of a signal; create it if there is none."""
 
     def newest(self, signal: Shaped[Tensor, "B N C"], count: int) -> Shaped[Tensor, "B {count} C"]:
         """See `MixerState.newest`; skips the padding at the end."""
@@ -79,11 +79,11 @@ class SiteState(MixerState, abc.ABC):
         return torch.where((self.num_padded.to(new.device) == 0)[:, None, None], new, old)
 
     @abc.abstractmethod
-    def change(self, change: Callable[[Tensor], Tensor]) -> None:
-        """Replace every tensor."""
+    def apply(self, function: Callable[[Tensor], Tensor]) -> None:
+        """Replace every tensor by what a function makes of it."""
 
     def part(self, name: str) -> MixerState:
-        """See `MixerState.part`; a site of its own."""
+        """See `MixerState.part`; each part is a site."""
         part = self._states.of(f"{self._site}.{name}")
         part.num_padded = self.num_padded
         return part
@@ -98,7 +98,7 @@ class GrowingSiteState(SiteState):
 
     def __init__(self, states: MixerStates, site: str) -> None:
         super().__init__(states, site)
-        # Samples that a crop must leave, set once rows differ in padding.
+        # Samples that a crop has to leave, once rows differ in padding.
         self._floor: dict[str, int] = {}
         self._num_recorded: dict[str, int] = {}  # samples that the next crop may remove
 
@@ -106,9 +106,9 @@ class GrowingSiteState(SiteState):
         if buffer is not None and self._num_written[name] < history:
             buffer = self._pad_cropped(name, buffer, history)
         self._derived.pop(name, None)
-        kept = history + self._num_recorded.get(name, 0)
+        num_kept = history + self._num_recorded.get(name, 0)
         if self._states.record_past:
-            self._num_recorded[name] = kept - history + new.shape[1]
+            self._num_recorded[name] = num_kept - history + new.shape[1]
         if (
             history <= _SHORT
             or torch.compiler.is_compiling()
@@ -117,10 +117,10 @@ class GrowingSiteState(SiteState):
             or torch.is_grad_enabled()
         ):
             if buffer is None:
-                old = new.new_zeros(len(new), kept, new.shape[2])
+                old = new.new_zeros(len(new), num_kept, new.shape[2])
             else:
                 stop = self._num_written[name]
-                old = buffer[:, stop - kept : stop]
+                old = buffer[:, stop - num_kept : stop]
                 old = old if old.dtype == new.dtype else old.to(new.dtype)
             both = torch.cat([old, new], dim=1)
             stored = both if self.num_padded is None else self.newest(both, history)
@@ -128,11 +128,11 @@ class GrowingSiteState(SiteState):
             if self.num_padded is not None:
                 self._floor[name] = history
                 self._num_recorded.pop(name, None)
-            return both if kept == history else both[:, kept - history :]
-        return self._append(name, buffer, new, history, kept)
+            return both if num_kept == history else both[:, num_kept - history :]
+        return self._append(name, buffer, new, history, num_kept)
 
     def _append(
-        self, name: str, buffer: Tensor | None, new: Tensor, history: int, kept: int
+        self, name: str, buffer: Tensor | None, new: Tensor, history: int, num_kept: int
     ) -> Tensor:
         """Append to spare room in the buffer, so that the past is not copied at every call."""
         B, T, C = new.shape
@@ -144,9 +144,9 @@ class GrowingSiteState(SiteState):
             or buffer.shape[1] < stop + T
         ):
             # With room for as much again, copies are too rare to matter.
-            grown = new.new_empty(B, 2 * kept + T + 64, C)
-            grown[:, :kept] = 0 if buffer is None else buffer[:, stop - kept : stop]
-            self._tensors[name], buffer, stop = grown, grown, kept
+            grown = new.new_empty(B, 2 * num_kept + T + 64, C)
+            grown[:, :num_kept] = 0 if buffer is None else buffer[:, stop - num_kept : stop]
+            self._tensors[name], buffer, stop = grown, grown, num_kept
         buffer[:, stop : stop + T] = new
         self._num_written[name] = stop + T
         return buffer[:, stop - history : stop + T]
@@ -184,23 +184,23 @@ class GrowingSiteState(SiteState):
         if num_tokens:
             self._derived.clear()
 
-    def change(self, change: Callable[[Tensor], Tensor]) -> None:
-        """See `SiteState.change`."""
-        self._tensors = {name: change(tensor) for name, tensor in self._tensors.items()}
+    def apply(self, function: Callable[[Tensor], Tensor]) -> None:
+        """See `SiteState.apply`."""
+        self._tensors = {name: function(tensor) for name, tensor in self._tensors.items()}
         self._derived.clear()
 
 
 class FixedSiteState(SiteState):
     """A state that keeps every tensor at its address, for compiled graphs.
 
-    A signal with a derived value, such as a running sum, is a ring: one token replaces the oldest
-    sample, and nothing is moved.
+    A signal with a derived value, such as a running sum, is a ring: a new token replaces the
+    oldest sample, and nothing moves.
     """
 
     def __init__(self, states: MixerStates, site: str) -> None:
         super().__init__(states, site)
-        self._oldest: dict[str, Tensor] = {}  # (B, 1, 1), where a ring's oldest sample stands
-        self._places: dict[str, Tensor] = {}  # of derived values, valid or not
+        self._oldest: dict[str, Tensor] = {}  # (B, 1, 1), the index of a ring's oldest sample
+        self._places: dict[str, Tensor] = {}  # buffers of derived values, valid or not
 
     @property
     def tensors(self) -> list[Tensor]:
@@ -224,8 +224,8 @@ class FixedSiteState(SiteState):
     def push(self, name: str, new: Tensor, leaving: Tensor, *, history: int) -> Tensor:
         """See `MixerState.push`."""
         buffer, oldest = self._tensors[name], self._oldest[name]
-        # One gather for all, the oldest sample last: compilers write in place only what is not
-        # read later, and so not by scatter_ either.
+        # One gather for all samples, the oldest last: compilers update a buffer in place only if
+        # nothing reads it later, and not with scatter_.
         places = (oldest + F.pad(leaving, (0, 0, 0, 1))) % history
         samples = buffer.gather(1, places.expand(-1, -1, new.shape[2]))
         stored = self._where_real(new.to(buffer.dtype), samples[:, -1:])
@@ -255,22 +255,22 @@ class FixedSiteState(SiteState):
         self._derived[name] = self._places[name]
 
     def remember(self, name: str, value: Tensor | None) -> None:
-        """See `MixerState.remember`; padding changes no value, or leaves none."""
+        """See `MixerState.remember`; at padding, the old value stays, if there is one."""
         old = self._derived.get(name)
         if value is None or (old is None and self.num_padded is not None):
             self._derived.pop(name, None)
         else:
             self._keep(name, value if old is None else self._where_real(value, old))
 
-    def change(self, change: Callable[[Tensor], Tensor]) -> None:
-        """See `SiteState.change`."""
+    def apply(self, function: Callable[[Tensor], Tensor]) -> None:
+        """See `SiteState.apply`."""
         for tensors in (self._tensors, self._oldest, self._places):
-            tensors.update({name: change(tensor) for name, tensor in tensors.items()})
+            tensors.update({name: function(tensor) for name, tensor in tensors.items()})
         self._derived = {name: self._places[name] for name in self._derived}
 
 
 def _fixed(tensor: Tensor) -> Tensor:
-    """The tensor, marked for compiled graphs as one whose address stays."""
+    """Tell compiled graphs that the tensor keeps its address."""
     if not torch.compiler.is_compiling():
         torch._dynamo.mark_static_address(tensor)
     return tensor

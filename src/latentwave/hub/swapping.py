@@ -1,7 +1,7 @@
 """Swap the class of a single module and restore it, as PyTorch's `fully_shard` does.
 
 Compilers guard on a module's class, so they never reuse a graph of the plain class for the swapped
-one. They do not see module hooks.
+one; module hooks they would not see.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def _new(mixin: type[Swapped], base: type[nn.Module], *args: Any) -> nn.Module:
 
 @functools.cache
 def _swapped(mixin: Any, base: Any) -> Any:
-    # Libraries look classes up by name, so the names stay. Compilers, however, treat classes in
-    # torch.nn as built in, so those get our module name.
+    # Libraries look classes up by name, so the names stay. But compilers treat classes in torch.nn
+    # as built in, so those get our module name.
     module = base.__module__ if not base.__module__.startswith("torch.nn") else __name__
     body = {"__module__": module, "__qualname__": base.__qualname__, "_swapped_from": base}
     return type(base)(base.__name__, (mixin, base), body)
@@ -50,7 +50,7 @@ def _restored(cls: Any) -> Any:
         return cls
     if "_swapped_from" in vars(cls):
         return cls._swapped_from
-    # Someone added another class in front of ours: keep its body, except what it took from ours.
+    # Someone put another class in front of ours: keep its body, except for our forward.
     body = {name: value for name, value in vars(cls).items() if name != "forward"}
     return type(cls)(cls.__name__, tuple(map(_restored, cls.__bases__)), body)
 
@@ -62,7 +62,7 @@ def swap_class(module: nn.Module, mixin: type[Swapped]) -> None:
 
 
 def restore_class(module: nn.Module) -> None:
-    """Restore the class that a module had before `swap_class`, and drop what ours kept on it."""
+    """Restore the class that a module had before `swap_class`, and drop our attributes."""
     _set_class(module, _restored(type(module)))  # type: ignore[arg-type]
     for name in [name for name in vars(module) if name.startswith("_mixed_")]:
         delattr(module, name)
