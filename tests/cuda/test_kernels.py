@@ -95,7 +95,7 @@ def test_decaying_sums(T, with_runs):
         return lambda x, d: decaying_sums(x, d, its_runs)
 
     x, dy = torch.randn(2, 2, T, 70)
-    dy = dy.abs()  # so that the rates' gradients are no sums that cancel
+    dy = dy.abs()  # so that sums in the rates' gradients do not cancel
     if T > 1:
         compare(on, (x.abs(), log_decay), (x.dtype, x.dtype), dy)
     else:

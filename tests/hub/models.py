@@ -62,7 +62,7 @@ MIXED_ATTENTION = ["sliding_attention", "full_attention", "sliding_attention"]
 
 # Tested with every mixer, in every way of generating.
 BACKBONES = {"gpt2": gpt2, "llama": llama}
-# Tested with a few mixers in the most telling ways.
+# Tested with a few mixers.
 MORE_BACKBONES = {
     "qwen3": tiny_backbone_of("Qwen3", **GROUPED),
     "mistral": tiny_backbone_of("Mistral", **GROUPED, sliding_window=WINDOW),
@@ -73,7 +73,7 @@ MORE_BACKBONES = {
     "gpt_neox": tiny_backbone_of("GPTNeoX"),
     "olmo2": tiny_backbone_of("Olmo2"),
     "smollm3": tiny_backbone_of("SmolLM3", num_key_value_heads=1),
-    # Backbones with convolutions or recurrences of their own keep these in the same cache.
+    # The backbone's own convolutions or recurrences share the cache.
     "lfm2": tiny_backbone_of(
         "Lfm2", num_key_value_heads=1, layer_types=["conv", "full_attention", "conv"]
     ),
@@ -105,7 +105,7 @@ UNUSUAL_BACKBONES = {
     "opt": tiny_backbone_of("OPT", word_embed_proj_dim=8, ffn_dim=32),
     # It is scaled in place.
     "ctrl": tiny_backbone_of("CTRL", dff=32),
-    # Each layer has an embedding of its own beside it.
+    # Each layer also has its own embedding.
     "gemma4": tiny_backbone_of("Gemma4", **GEMMA, global_head_dim=8),
     # The signal between layers has four dimensions.
     "gemma3n": tiny_backbone_of(
@@ -125,7 +125,7 @@ UNUSUAL_BACKBONES = {
         linear_value_head_dim=8,
     ),
     "minimax": tiny_backbone_of("MiniMax", num_key_value_heads=2, head_dim=8, num_local_experts=2),
-    # Its past is an argument of its own.
+    # It passes its past in a separate argument.
     "rwkv": tiny_backbone_of("Rwkv", attention_hidden_size=16),
 }
 
@@ -151,7 +151,7 @@ SIZES = {
     "filterbank": {"num_filters": 6, "kernel_size": 8},
     "adaptive_filterbank": {"num_filters": 6, "kernel_size": 8, "mask_width": 8, "mask_window": 5},
 }
-# One case of each kind, of those that fit into the width of the backbones.
+# The cases that fit into the width of the backbones.
 FITTING = {
     name: case
     for name, case in CASES.items()
@@ -166,7 +166,7 @@ def tokens(*shape):
 
 
 def trainable(model):
-    """The model in training mode, where each step gives the same."""
+    """The model in training mode, without randomness."""
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0

@@ -1,4 +1,4 @@
-"""Adapters and quantisers: they leave mixers alone, and mixers stay where they are put."""
+"""Adapters and quantisers leave mixers alone, and mixers stay at their points."""
 
 import contextlib
 import copy
@@ -101,7 +101,7 @@ def test_adapters_are_filtered_with_what_they_adapt():
     torch.testing.assert_close(merged(ids).logits, found, rtol=1e-4, atol=1e-4)
     assert_differ(found, before)
     assert type(projection) is torch.nn.Linear, "mixed is the sum, not its part"
-    # Put in where nobody notices, it is noticed at the next call.
+    # A replacement that bypasses __setattr__ is found at the next call.
     attention = model.model.layers[1].self_attn
     attention._modules["q_proj"] = torch.nn.Linear(16, 16, bias=False).to(model.dtype)
     model(ids)
@@ -157,21 +157,20 @@ def test_attached_to_a_wrapped_model(wrap, tmp_path):
     model, ids = llama(), tokens(1, 8)
     wrapped = wrap(model)
     left_out = hasattr(wrapped, "peft_config")
-    said = pytest.warns(match="leaves out mixers") if left_out else contextlib.nullcontext()
-    with said:
+    with pytest.warns(match="leaves out mixers") if left_out else contextlib.nullcontext():
         mixed(wrapped, "short_conv")
     expected = model(ids).logits
     lw.save_mixers(wrapped, tmp_path / "mixers")
     again = lw.load_mixers(wrap(llama()), tmp_path / "mixers")
     assert again.config.latentwave == wrapped.config.latentwave == model.config.latentwave
-    plain = wrapped.merge_and_unload() if hasattr(wrapped, "peft_config") else model
+    plain = wrapped.merge_and_unload() if left_out else model
     plain.save_pretrained(tmp_path / "model")
     assert torch.equal(lw.from_pretrained(tmp_path / "model")(ids).logits, expected)
     lw.detach(again)
     assert not hasattr(again.config, "latentwave")
 
 
-def test_what_peft_freezes_is_in_no_group_and_what_it_trains_is_not_decayed():
+def test_groups_leave_out_what_peft_freezes_and_decay_no_mixers():
     model = mixed(gpt2(), "filterbank")
     names = [f"h.{each.layer_index}.{each.name}" for each in all_mixers(model)]
     config = LoraConfig(target_modules=["c_fc"], modules_to_save=names, fan_in_fan_out=True)

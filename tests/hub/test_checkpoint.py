@@ -1,3 +1,5 @@
+"""Models saved with mixers come back exactly; damaged, foreign or unsafe folders are refused."""
+
 import json
 
 import pytest
@@ -25,14 +27,22 @@ def test_save_and_load_are_exact(backbone, tmp_path):
         "generation_config.json",
         "model.safetensors",
     }
-    lw.detach(loaded)  # and it can be taken apart as a fresh one can
+    lw.detach(loaded)
     assert not attached_mixers(loaded)
 
 
-def test_layers_that_make_weights_on_the_host_while_built_on_the_meta_device(tmp_path):
-    model = mixed(tiny_backbone_of("DiffLlama", num_key_value_heads=2)(), "short_conv")
+@pytest.mark.parametrize(
+    ("build", "options"),
+    [
+        (llama, {"points": "mlp", "modules": {"mlp": "mlp.gate_proj"}}),
+        # Its layers make weights on the host while the model is built on the meta device.
+        (tiny_backbone_of("DiffLlama", num_key_value_heads=2), {}),
+    ],
+    ids=["modules", "host"],
+)
+def test_named_modules_and_weights_made_on_the_host_come_back(build, options, tmp_path):
+    model, ids = mixed(build(), "short_conv", **options), tokens(1, 9)
     model.save_pretrained(tmp_path)
-    ids = tokens(1, 9)
     assert torch.equal(lw.from_pretrained(tmp_path)(ids).logits, model(ids).logits)
 
 
@@ -62,13 +72,6 @@ def test_other_files_and_no_mixers(how, file, tmp_path):
     assert (tmp_path / file).is_file()
     loaded = lw.from_pretrained(tmp_path, variant=how.get("variant"))
     assert_same(loaded(ids).logits, model(ids).logits)
-
-
-def test_modules_that_were_named_are_remembered(tmp_path):
-    model, ids = llama(), tokens(1, 9)
-    mixed(model, "short_conv", "mlp", modules={"mlp": "mlp.gate_proj"})
-    model.save_pretrained(tmp_path)
-    assert torch.equal(lw.from_pretrained(tmp_path)(ids).logits, model(ids).logits)
 
 
 @pytest.fixture
@@ -155,19 +158,12 @@ def test_a_model_around_the_one_with_mixers_is_saved_with_them(backbone, load, t
     randomize(model.base_model)
     model.save_pretrained(tmp_path)
     assert torch.equal(load(tmp_path)(ids).logits, model(ids).logits)
-    lw.detach(model).save_pretrained(tmp_path)
-    assert not attached_mixers(load(tmp_path))
+    for plain in (lw.detach(model), model.base_model):
+        plain.save_pretrained(tmp_path)
+        assert not attached_mixers(load(tmp_path))
 
 
-def test_an_inner_model_without_mixers_is_saved_without_them(tmp_path):
-    model = gpt2()
-    lw.attach(model.transformer, "wavelet")
-    lw.detach(model)
-    model.transformer.save_pretrained(tmp_path)
-    assert not attached_mixers(lw.from_pretrained(tmp_path))
-
-
-def test_a_configuration_that_is_shared_with_an_inner_model_is_seen_through(tmp_path):
+def test_a_configuration_shared_with_a_model_that_has_mixers_is_refused(tmp_path):
     model = gpt2()
     twin = type(model)(model.config)
     lw.attach(model.transformer, "wavelet")

@@ -1,3 +1,5 @@
+"""Optimizer groups: matrices of the backbone decay, mixers never do."""
+
 import pytest
 from torch import nn
 

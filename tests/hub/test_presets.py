@@ -1,3 +1,5 @@
+"""Presets such as "best", and mixers that need to know the heads of a projection."""
+
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-def test_best_is_what_attach_takes_and_what_the_model_remembers(backbone, tmp_path):
+def test_best_is_the_default_and_saved_resolved(backbone, tmp_path):
     model = lw.attach(BACKBONES[backbone]())
     config = lw.MixerConfig(kind="best")
     (saved,) = model.config.latentwave["mixers"]
@@ -30,7 +32,7 @@ def test_best_is_what_attach_takes_and_what_the_model_remembers(backbone, tmp_pa
     assert (again(ids).logits == model(ids).logits).all()
 
 
-def test_presets_inside_chains_are_remembered_as_what_they_stand_for():
+def test_presets_inside_chains_are_saved_resolved():
     chain = {"kind": "chain", "options": {"mixers": [{"kind": "best", "options": {"rank": 2}}]}}
     model = lw.attach(llama(), "chain", mixers=[{"kind": "wavelet"}, chain])
     (saved,) = model.config.latentwave["mixers"]
@@ -45,7 +47,7 @@ def test_presets_inside_chains_are_remembered_as_what_they_stand_for():
     [
         ("best", {"gated": True}, "attention"),
         (lw.MixerConfig(kind="best", options={"rank": 2}), {}, None),
-        # Without a kind, no option is refused that nobody passed.
+        # Options without a kind.
         (None, {"kernel_size": 7, "init": "haar"}, None),
         (None, {"rank": 3}, None),
     ],
@@ -69,7 +71,7 @@ def test_a_recipe_may_name_a_preset():
 
 
 @pytest.mark.parametrize("kind", ["kv_shift", "key_offset"])
-def test_mixers_of_heads_stand_on_keys_and_values_only(kind, tmp_path):
+def test_mixers_of_heads_go_to_keys_and_values_only(kind, tmp_path):
     model = lw.attach(BACKBONES["llama"](), kind)
     names = {each.name.rpartition("qkv_")[2] for each in all_mixers(model)}
     assert names == ({"k_proj", "v_proj"} if kind == "kv_shift" else {"k_proj"})

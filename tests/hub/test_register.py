@@ -45,7 +45,7 @@ def test_registration_is_undone(saved):
     assert not all_mixers(AutoModelForCausalLM.from_pretrained(saved))
 
 
-def test_methods_that_others_wrapped_meanwhile_stay(saved, monkeypatch):
+def test_methods_that_other_code_has_wrapped_stay(saved, monkeypatch):
     registration = lw.register()
     ours = PreTrainedModel.post_init
     monkeypatch.setattr(PreTrainedModel, "post_init", functools.partialmethod(ours))
@@ -57,7 +57,7 @@ def test_methods_that_others_wrapped_meanwhile_stay(saved, monkeypatch):
     PreTrainedModel.post_init = ours.__wrapped__
 
 
-def test_from_pretrained_touches_nothing_that_others_build_meanwhile(saved, monkeypatch):
+def test_from_pretrained_does_not_touch_models_built_at_the_same_time(saved, monkeypatch):
     before, seen, original = methods(), [], checkpoint.restore_mixers
     config = lw.from_pretrained(saved).config
 
@@ -95,7 +95,7 @@ def test_new_mixers_in_a_plain_checkpoint_are_initialised(case, registered, tmp_
     plain, started = build(), lw.attach(build(), kind, points=["block", "mlp"], **options)
     plain.save_pretrained(tmp_path)
     with pytest.MonkeyPatch.context() as patch:
-        # What nobody initialises stays what memory held.
+        # Memory that stays uninitialised holds 7.
         patch.setattr(torch, "empty_like", lambda t, **o: torch.full_like(t, 7, **o))
         load = AutoModelForCausalLM.from_pretrained if registered else lw.from_pretrained
         with lw.register() if registered else contextlib.nullcontext():
@@ -116,7 +116,7 @@ def test_new_mixers_in_a_plain_checkpoint_are_initialised(case, registered, tmp_
                 assert torch.equal(own, again), name
 
 
-def test_what_is_loaded_of_a_mixer_stays(saved):
+def test_partly_loaded_mixers_keep_what_was_loaded(saved):
     path = saved / "model.safetensors"
     weights = load_file(path)
     name = "transformer.h.0.latentwave_mixer.kernels"

@@ -45,7 +45,7 @@ def suite(tmp_path_factory):
 
 
 @functools.cache
-def outcomes(suite, backbone, entry):
+def passed(suite, backbone, entry):
     source = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
     done = subprocess.run(
         [sys.executable, ROOT / "tests" / "hub" / "upstream.py", suite, backbone, entry],
@@ -63,9 +63,7 @@ def outcomes(suite, backbone, entry):
 def test_what_passes_plain_passes_with_mixers(suite, backbone, kind, points):
     model = getattr(transformers, BACKBONES[backbone][1])(configuration(backbone))
     assert len(all_mixers(lw.attach(model, kind, points=points, placement="all"))) >= 2
-    plain, _ = outcomes(suite, backbone, "null")
-    mixed, log = outcomes(suite, backbone, json.dumps(model.config.latentwave))
-    passed = [name for name, outcome in plain.items() if outcome == "passed"]
-    assert len(passed) > 60
-    worse = {name: mixed.get(name) for name in passed if mixed.get(name) != "passed"}
-    assert not worse, log[-6000:]
+    plain, _ = passed(suite, backbone, "null")
+    mixed, log = passed(suite, backbone, json.dumps(model.config.latentwave))
+    assert len(plain) > 60
+    assert not {*plain} - {*mixed}, log[-6000:]

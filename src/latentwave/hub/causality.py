@@ -1,9 +1,10 @@
-"""Proof that a model does not read the future."""
+"""Prove that a model does not read the future."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -44,14 +45,13 @@ def assert_causal(
     For several positions t, all tokens from t on are changed: outputs before t must not change,
     to the bit by default, and their gradient with respect to inputs from t on must be exactly
     zero. Both are checked after every decoder layer, so the message names the first that leaks.
-    Weights of zero, with which many mixers start, would hide what they close off, so all
-    parameters of mixers are moved away from it meanwhile. Other closed paths of a model stay
-    unseen.
+    Many mixers start with weights of zero, which could hide a leak, so all parameters of mixers
+    are shifted during the proof. Other paths that weights of zero close stay unchecked.
 
     Args:
         model: a transformers decoder, with or without mixers, any other model that maps token
-            ids to (B, T, …), or a single mixer. It is run in eval mode and left unchanged; of a
-            transformers model inside `torch.compile` or PEFT, the model in there is run.
+            ids to (B, T, …), or a single mixer. It runs in eval mode, without the wrapper of
+            `torch.compile` or PEFT around a transformers model, and is left unchanged.
         input_ids: (B, T), the tokens to start from, at least two different ones, which replace
             each other; default: random ones from the vocabulary of a transformers decoder.
         num_tokens: T of the random sequences; default: 64, or the model's
@@ -72,7 +72,7 @@ def assert_causal(
         >>> assert_causal(build_mixer("wavelet", channels=4, context_length=8))
     """
     inner = uncompiled(without_adapters(model))
-    if isinstance(inner, PreTrainedModel):  # of others, the wrapper may be what has the mixers
+    if isinstance(inner, PreTrainedModel):  # others may hold the mixers in the wrapper itself
         model = inner
     if input_ids is not None:
         if input_ids.dim() != 2:
@@ -87,17 +87,17 @@ def assert_causal(
         raise UserError(f"num_tokens must be >= 2 to have a future, got {num_tokens}")
     if input_ids is not None and bool((input_ids == input_ids[0, 0]).all()):
         raise UserError(
-            "input_ids must hold different tokens, which replace each other in the proof, got "
-            f"{input_ids[0, 0].item()} alone"
+            "input_ids must hold at least two different tokens, which replace each other in the "
+            f"proof, got only {input_ids[0, 0].item()}"
         )
     trial = _trial(model, input_ids, num_tokens, torch.Generator().manual_seed(seed))
     cuts = sorted({1, num_tokens // 3 or 1, num_tokens // 2, num_tokens - 1})
-    with eval_mode(model), _opened(model), _recording(trial) as record:
+    with eval_mode(model), _shifted_mixers(model), _recording(trial) as record:
         outputs = _run(trial, trial.x, record)
         if not outputs:
             raise UserError(
-                f"{type(model).__name__} gives no output for each of {num_tokens} tokens, so there "
-                "is nothing to check: return all logits, or attach mixers to check their layers"
+                f"{type(model).__name__} returns no output (B, T, …), so there is nothing to "
+                "check: return all logits, or attach mixers to check their layers"
             )
         for cut in cuts:
             changed = trial.x.clone()
@@ -127,8 +127,8 @@ def _check_outputs(
 
 
 @contextlib.contextmanager
-def _opened(model: nn.Module) -> Iterator[None]:
-    """Move all parameters of mixers by one number, and back."""
+def _shifted_mixers(model: nn.Module) -> Iterator[None]:
+    """Add one number to all parameters of mixers for the block."""
     mixers = [model] if isinstance(model, Mixer) else [each.mixer for each in all_mixers(model)]
     saved = {p: p.detach().clone() for mixer in mixers for p in mixer.parameters()}
     for parameter in saved:
@@ -149,7 +149,7 @@ class _Trial:
         x: token ids (B, T), or the input (B, T, D) of a mixer.
         draw: draws another x.
         stages: modules whose outputs are compared, by their description in messages.
-        embeddings: modules that may look up the token ids, for gradients.
+        embeddings: modules that may look up the token ids.
     """
 
     run: Callable[[Tensor], object]
@@ -170,9 +170,7 @@ def _trial(
             return torch.randn(shape, generator=random).to(first)
 
         return _Trial(model, noise(), noise, {f"the {model.kind!r} mixer": model}, set())
-    embeddings: set[nn.Module] = {
-        module for module in model.modules() if isinstance(module, nn.Embedding)
-    }
+    embeddings = {module for module in model.modules() if isinstance(module, nn.Embedding)}
     stages, options = {}, {}
     config: Any = None
     if isinstance(model, PreTrainedModel):
@@ -180,7 +178,7 @@ def _trial(
         config = decoder.config
         stages["the decoder's output"] = decoder.module
         options = {"use_cache": False}
-        embeddings.add(model.get_input_embeddings())
+        embeddings |= {model.get_input_embeddings()}
     elif input_ids is None:
         raise UserError(f"{type(model).__name__} is not a transformers model: pass input_ids")
     else:
@@ -198,15 +196,13 @@ def _trial(
             # Skip the padding token: its embedding is zero, and norms have no gradient there.
             padding = getattr(config, "pad_token_id", None) or 0
             return (drawn + (drawn >= padding)).to(first.device)
-        # Only given tokens, because others in the vocabulary may be invalid inputs.
+        # Other tokens of the vocabulary may be invalid inputs.
         values, places = torch.unique(input_ids, return_inverse=True)
         steps = torch.randint(1, len(values), places.shape, generator=random).to(places.device)
         others: Tensor = values[(places + steps) % len(values)]
         return others
 
-    def run(x: Tensor) -> object:
-        return model(x, **options)
-
+    run = functools.partial(model, **options)
     return _Trial(run, ids() if input_ids is None else input_ids, ids, stages, embeddings)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import transformers
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from transformers import (
     AutoConfig,
     AutoModelForAudioClassification,
@@ -21,20 +21,14 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 from latentwave.errors import UserError
 from latentwave.hub.attached import all_mixers
 from latentwave.hub.register import initialise, restore_mixers
+from latentwave.hub.saving import check_fit
 
 # Implementations built into transformers; others may be code fetched from the Hub.
 _BUILT_IN_IMPLEMENTATIONS = (None, "eager", "sdpa", "flex_attention", "grouped_mm", "batched_mm")
 _AUTO_CLASSES = (AutoModelForCausalLM, AutoModelForAudioClassification)
 # Options that locate files, for the configuration as well as the weights.
-_LOCATION = (
-    "cache_dir",
-    "force_download",
-    "local_files_only",
-    "proxies",
-    "revision",
-    "subfolder",
-    "token",
-)
+_LOCATION = {"cache_dir", "force_download", "local_files_only", "proxies", "revision"}
+_LOCATION |= {"subfolder", "token"}
 
 
 def from_pretrained(path: str | Path, **options: Any) -> Any:
@@ -49,9 +43,9 @@ def from_pretrained(path: str | Path, **options: Any) -> Any:
         path: the folder, or a model id on the Hub.
         **options: options of transformers' `from_pretrained`, such as `dtype`, `device_map`,
             `revision`, `token` or `attn_implementation`. Three relax the check of weights:
-            `ignore_mismatched_sizes=True` initialises mismatched weights; a `config` with
-            mixers adds new ones to a plain model; `output_loading_info=True` returns missing and
-            unexpected weights instead of raising.
+            `ignore_mismatched_sizes=True` initialises mismatched ones; a `config` with mixers adds
+            them to a plain model; `output_loading_info=True` returns the names of missing and
+            unexpected ones instead of raising.
 
     Returns:
         The model in eval mode, by default on the CPU and in the saved precision, with mixers if
@@ -102,11 +96,11 @@ def from_pretrained(path: str | Path, **options: Any) -> Any:
         )
     except UserError:
         raise
-    except Exception as error:  # a damaged folder can raise anything
+    except Exception as error:  # a damaged file can raise anything
         raise UserError(f"{path} cannot be loaded: {_short(error)}") from error
-    mismatched = set() if ignore_mismatched else info["mismatched_keys"]
-    of_other_shape = {name for name, *_ in info["mismatched_keys"]}
-    new = _initialise_missing(model, {*info["missing_keys"], *of_other_shape})
+    mismatched = info["mismatched_keys"]
+    new = _initialise_missing(model, {*info["missing_keys"], *(name for name, *_ in mismatched)})
+    mismatched = set() if ignore_mismatched else mismatched
     missing, unexpected = set(info["missing_keys"]), info["unexpected_keys"]
     if with_info:
         missing, unexpected = set(), set()
@@ -118,7 +112,7 @@ def from_pretrained(path: str | Path, **options: Any) -> Any:
             "saved with a configuration shared with another model. Pass config= without the "
             'entry "latentwave" to load it plain, or with it to attach new mixers'
         )
-    _check_fit(path, missing, unexpected, mismatched)
+    check_fit(f"the weights in {path}", mismatched, missing, unexpected)
     return (model, info) if with_info else model
 
 
@@ -152,20 +146,6 @@ def _initialise_missing(model: PreTrainedModel, names: set[str]) -> set[str]:
     return set(missing)
 
 
-def _check_fit(path: str | Path, missing: Any, unexpected: Any, mismatched: Any) -> None:
-    wrong = [
-        f"{name}: saved {tuple(saved)}, model {tuple(own)}"
-        for name, saved, own in sorted(mismatched)
-    ]
-    if wrong:
-        raise UserError(f"the weights in {path} do not fit the model: {'; '.join(wrong)}")
-    if missing or unexpected:
-        raise UserError(
-            f"the weights in {path} do not fit the model: missing {sorted(missing) or 'none'}, "
-            f"unexpected {sorted(unexpected) or 'none'}"
-        )
-
-
 def _config(path: str | Path, options: Mapping[str, Any]) -> PretrainedConfig:
     config = options.get("config")
     if isinstance(config, PretrainedConfig):
@@ -175,7 +155,7 @@ def _config(path: str | Path, options: Mapping[str, Any]) -> PretrainedConfig:
         found: PretrainedConfig = AutoConfig.from_pretrained(
             config or path, trust_remote_code=False, **location
         )
-    except Exception as error:  # a damaged file can raise anything
+    except Exception as error:
         raise UserError(
             f"{path} has no model configuration (config.json): {_short(error)}"
         ) from error
@@ -185,10 +165,10 @@ def _config(path: str | Path, options: Mapping[str, Any]) -> PretrainedConfig:
 def _refuse_kernels(path: str | Path, config: PretrainedConfig, options: Mapping[str, Any]) -> None:
     """Refuse checkpoints that ask for kernels, which may be code from the Hub."""
     for kind in ("attn_implementation", "experts_implementation"):
-        asked = getattr(config, f"_{kind}", None)
-        if asked not in _BUILT_IN_IMPLEMENTATIONS and not isinstance(options.get(kind), str):
+        name = getattr(config, f"_{kind}", None)
+        if name not in _BUILT_IN_IMPLEMENTATIONS and not isinstance(options.get(kind), str):
             raise UserError(
-                f"config.json of {path} asks for the {kind} {asked!r}, which may be code to "
+                f"config.json of {path} asks for the {kind} {name!r}, which may be code to "
                 f"download: pass {kind} to choose one yourself"
             )
     for part in vars(config).values():
@@ -198,8 +178,8 @@ def _refuse_kernels(path: str | Path, config: PretrainedConfig, options: Mapping
 
 def _class(path: str | Path, config: PretrainedConfig) -> Any:
     """The saved class; a causal language model if the configuration names none."""
-    # Transformers keeps a tuple of classes for some configurations.
     found: list[Any] = [auto._model_mapping.get(type(config), None) for auto in _AUTO_CLASSES]
+    # transformers has a tuple of classes for some configurations.
     registered = {cls.__name__: cls for cls in found if isinstance(cls, type)}
     for name in config.architectures or ():
         cls = registered.get(name) or getattr(transformers, name, None)
@@ -215,7 +195,7 @@ def _short(error: Exception) -> str:
 
 
 def _check_weights(folder: Path) -> int:
-    """Refuse damaged files and files outside the folder up front; returns the number of tensors."""
+    """Refuse damaged files and files outside the folder; returns the number of tensors."""
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} is not a saved model: it has no config.json")
     if (folder / "adapter_config.json").exists():
@@ -239,8 +219,6 @@ def _check_weights(folder: Path) -> int:
         raise UserError(f"{folder} has no weights file {error.filename or names}") from error
     except UserError:
         raise
-    except (SafetensorError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise UserError(f"the weights in {folder} are damaged: {error}") from error
-    except RecursionError as error:
-        raise UserError(f"the weights in {folder} are damaged: {index} is not an index") from error
+    except Exception as error:
+        raise UserError(f"the weights in {folder} are damaged: {_short(error)}") from error
     return count

@@ -1,4 +1,4 @@
-"""Models with mixers for `torch.export`, with the state that decoding needs."""
+"""Prepare models with mixers for `torch.export`, with the state that decoding needs."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from latentwave.hub.decoder import eval_mode
 def prepare_export(module: nn.Module) -> None:
     """Let an exported program decode with mixers: their state becomes buffers of the module.
 
-    A program decodes token by token because the module that it is exported from keeps a static
-    cache in its buffers, as transformers' `TorchExportableModuleForDecoderOnlyLM` does, for
-    ExecuTorch among others. Call this once between building such a module and exporting it; the
-    mixers' state is then kept beside the keys and values, and starts anew at position 0. Programs
-    without a cache need no preparation.
+    Programs that decode token by token are exported from a module with a static cache in its
+    buffers, such as transformers' `TorchExportableModuleForDecoderOnlyLM`, for ExecuTorch among
+    others. Call this once between building such a module and exporting it; the mixers' state is
+    then kept beside the keys and values, and starts over at position 0. Programs without a cache
+    need no preparation.
 
     Args:
         module: holds a transformers model with mixers and, as an attribute, an initialised

@@ -15,9 +15,6 @@ def mixer_parameters(model: nn.Module) -> list[nn.Parameter]:
     Mixers are found by class, wherever they are and whatever wraps them or the model (PEFT, DDP,
     FSDP2).
 
-    Args:
-        model: any module.
-
     Returns:
         The parameters in module order; empty if there are no mixers.
     """
@@ -30,18 +27,16 @@ def parameter_groups(model: nn.Module, *, weight_decay: float) -> list[dict[str,
 
     Weight decay applies to every trainable backbone parameter with at least two dimensions,
     embeddings and output head included, as in nanoGPT and transformers' Trainer. Biases, norms
-    and all mixer parameters of any shape are exempt: decay would pull a kernel towards zero,
-    which filters nothing, and a gate towards whatever zero happens to mean for it.
-
-    Muon is for matrices that map channels to channels, never for mixer parameters: give it the
-    decoder layers' matrices from the first group, and everything else to AdamW.
+    and mixer parameters of any shape are exempt: decay would pull a kernel towards zero, which
+    filters nothing, and a gate towards whatever zero happens to mean for it. Muon suits only the
+    decoder layers' matrices in the first group; give everything else to AdamW.
 
     Args:
         model: with or without mixers, wrapped or not.
-        weight_decay: weight decay of the first group.
+        weight_decay: that of the first group.
 
     Returns:
-        The groups in the format of `torch.optim`; empty groups are dropped.
+        The groups in the format of `torch.optim`, without empty ones.
 
     Example:
         >>> import torch

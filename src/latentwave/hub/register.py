@@ -1,4 +1,4 @@
-"""Opt in to restoring mixers through transformers' own classes."""
+"""Let transformers' own classes restore mixers, for as long as you ask for it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Registration:
     def undo(self) -> None:
         """Restore transformers' own methods, unless another registration is still active.
 
-        Calling it twice is harmless. Existing models keep their mixers.
+        Existing models keep their mixers. Calling it twice is harmless.
         """
         with _LOCK:
             if self in _active:
@@ -49,11 +49,11 @@ def register() -> Registration:
     """Make all transformers model classes restore mixers, including `AutoModelForCausalLM`.
 
     While active, a model built from a configuration with mixers gets them at the end of its
-    constructor, before weights are initialised or loaded, and transformers initialises mixers
-    with their own `reset_parameters`. Tools that load models by name (the Trainer, pipelines,
+    constructor, before weights are initialised or loaded, and transformers initialises them with
+    their own `reset_parameters`. Tools that load models by name (the Trainer, pipelines,
     evaluation harnesses) then get them with mixers. `lw.from_pretrained` works without it.
 
-    It replaces two methods of `PreTrainedModel` for the whole process, in all threads; no code
+    Two methods of `PreTrainedModel` are replaced for the whole process, in all threads; no code
     from a checkpoint is run.
 
     Returns:

@@ -1,11 +1,11 @@
-"""Save and load only the mixers, like adapters."""
+"""Save and load the mixers without the backbone, as adapters are."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,7 +34,7 @@ def save_mixers(model: nn.Module, path: str | Path) -> None:
     has sharded the model, every process must call it, and the first one writes.
 
     Args:
-        model: with mixers. If PEFT wraps it, the mixers that PEFT trains are written.
+        model: with mixers. If PEFT trains copies of them, those of the active adapter are written.
         path: the folder; created if needed.
 
     Raises:
@@ -47,19 +47,16 @@ def save_mixers(model: nn.Module, path: str | Path) -> None:
             f"this {type(inner).__name__} has no mixers to save: attach some, or save the model "
             "with its save_pretrained"
         )
-    own = _tensors(inner)
-    whole = {name: t.full_tensor() if is_sharded(t) else t for name, t in own.items()}
-    if any(map(is_sharded, own.values())) and torch.distributed.get_rank():
+    tensors = _tensors(inner)
+    whole = {name: t.full_tensor() if is_sharded(t) else t for name, t in tensors.items()}
+    if any(map(is_sharded, tensors.values())) and torch.distributed.get_rank():
         return
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in whole.items()}
-    weights = save(tensors, {"format": "pt"})
-    described = {
-        **entry,
-        "channels": _width(inner),
-        "sha256": hashlib.sha256(weights).hexdigest(),
-    }
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in whole.items()}
+    weights = save(whole, {"format": "pt"})
+    digest = hashlib.sha256(weights).hexdigest()
+    described = {**entry, "channels": _width(inner), "sha256": digest}
     # The description comes last, because it holds the hash of the weights.
     _replace(folder / WEIGHTS_NAME, weights)
     _replace(folder / DESCRIPTION_NAME, (json.dumps(described, indent=2) + "\n").encode())
@@ -92,12 +89,21 @@ def load_mixers(model: Model, path: str | Path) -> Model:
     else:
         attach_from_config(inner, described, str(folder / DESCRIPTION_NAME))
     try:
-        own = _tensors(inner)
-        _check_shapes(saved, own, folder)
+        tensors = _tensors(inner)
+        check_fit(
+            f"the mixers in {folder}",
+            [
+                (name, tensor.shape, tensors[name].shape)
+                for name, tensor in saved.items()
+                if name in tensors and tensor.shape != tensors[name].shape
+            ],
+            missing=tensors.keys() - saved.keys(),
+            unexpected=saved.keys() - tensors.keys(),
+        )
         width = _width(inner)
         if described.get("channels") != width:  # mixers without parameters have no shapes
             raise UserError(
-                f"the mixers in {folder} do not fit this backbone: they were saved for width "
+                f"the mixers in {folder} do not fit the model: they were saved for width "
                 f"{described.get('channels')}, it has {width}"
             )
     except UserError:
@@ -105,7 +111,7 @@ def load_mixers(model: Model, path: str | Path) -> Model:
             detach(inner)
         raise
     with torch.no_grad():
-        for name, tensor in own.items():
+        for name, tensor in tensors.items():
             copy_whole(tensor, saved[name])
     return model
 
@@ -126,7 +132,7 @@ def _tensors(model: nn.Module) -> dict[str, Any]:
 
 
 def _width(model: nn.Module) -> int:
-    """The channels between layers; the entries of plain PyTorch models have them."""
+    """The number of channels between layers, which plain PyTorch models record in their entry."""
     entry = saved_mixers(model) or {}
     return int(entry["channels"]) if "channels" in entry else find_decoder(model).channels
 
@@ -154,13 +160,12 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise UserError(f"{weights_file} is damaged: {error}") from error
 
 
-def _check_same(saved: Mapping[str, Any], own: Mapping[str, Any], folder: Path) -> None:
-    # Through JSON, because saved tuples are lists.
-    own = json.loads(json.dumps(own))
+def _check_same(saved: Mapping[str, Any], attached: Mapping[str, Any], folder: Path) -> None:
+    attached = json.loads(json.dumps(attached))  # JSON turns tuples into lists
     different = [
-        f"{name}: saved {saved.get(name)!r}, model {own.get(name)!r}"
-        for name in sorted({*saved, *own})
-        if saved.get(name) != own.get(name)
+        f"{name}: saved {saved.get(name)!r}, model {attached.get(name)!r}"
+        for name in sorted({*saved, *attached})
+        if saved.get(name) != attached.get(name)
     ]
     if different:
         raise UserError(
@@ -169,16 +174,21 @@ def _check_same(saved: Mapping[str, Any], own: Mapping[str, Any], folder: Path) 
         )
 
 
-def _check_shapes(saved: Mapping[str, Tensor], own: Mapping[str, Tensor], folder: Path) -> None:
+def check_fit(
+    what: str,
+    mismatched: Iterable[tuple[str, Any, Any]],
+    missing: Collection[str],
+    unexpected: Collection[str],
+) -> None:
+    """Refuse saved tensors that the model cannot take; of mismatched ones, (name, saved, model)."""
     wrong = [
-        f"{name}: saved {tuple(saved[name].shape)}, model {tuple(own[name].shape)}"
-        for name in sorted(saved.keys() & own.keys())
-        if saved[name].shape != own[name].shape
+        f"{name}: saved {tuple(saved)}, model {tuple(expected)}"
+        for name, saved, expected in sorted(mismatched)
     ]
-    wrong += [f"{name}: not saved" for name in sorted(own.keys() - saved.keys())]
-    wrong += [f"{name}: not in the model" for name in sorted(saved.keys() - own.keys())]
+    if not wrong and (missing or unexpected):
+        wrong = [f"missing {sorted(missing) or 'none'}, unexpected {sorted(unexpected) or 'none'}"]
     if wrong:
-        raise UserError(f"the mixers in {folder} do not fit this backbone: {'; '.join(wrong)}")
+        raise UserError(f"{what} do not fit the model: {'; '.join(wrong)}")
 
 
 def _replace(path: Path, content: bytes) -> None:
