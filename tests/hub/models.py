@@ -13,7 +13,7 @@ from transformers import DynamicCache
 import latentwave as lw
 from latentwave.hub import all_mixers
 from latentwave.hub.cache import cache_argument
-from latentwave.hub.points import POINTS
+from latentwave.mixers.registry import POINTS
 from tests.mixers.cases import CASES, randomize
 
 CACHE = cache_argument(transformers.LlamaModel)
@@ -109,11 +109,7 @@ UNUSUAL_BACKBONES = {
     "gemma4": tiny_backbone_of("Gemma4", **GEMMA, global_head_dim=8),
     # The signal between layers has four dimensions.
     "gemma3n": tiny_backbone_of(
-        "Gemma3n",
-        **GEMMA,
-        laurel_rank=4,
-        altup_num_inputs=2,
-        activation_sparsity_pattern=[0.0] * 3,
+        "Gemma3n", **GEMMA, laurel_rank=4, altup_num_inputs=2, activation_sparsity_pattern=[0.0] * 3
     ),
     # Some layers have queries, keys and values, but a recurrence instead of attention.
     "olmo_hybrid": tiny_backbone_of(
@@ -197,14 +193,18 @@ def padded(ids, padding=5):
     return {"input_ids": ids, "attention_mask": mask}
 
 
-def mixed(model, kind, points=None, *, placement=None, context_length=16, **options):
-    """Mixers that are away from their initial values."""
-    options = options or SIZES.get(kind, {})
-    where = {"points": points, "placement": placement, "context_length": context_length}
-    lw.attach(model, kind, **where, **options)
+def randomized(model):
+    """The model, its mixers away from their initial values."""
     for each in all_mixers(model):
         randomize(each.mixer)
     return model
+
+
+def mixed(model, kind, points=None, *, placement=None, context_length=16, **options):
+    """The model with mixers that are away from their initial values."""
+    options = options or SIZES.get(kind, {})
+    where = {"points": points, "placement": placement, "context_length": context_length}
+    return randomized(lw.attach(model, kind, **where, **options))
 
 
 def cached(cache):

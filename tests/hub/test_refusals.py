@@ -13,7 +13,7 @@ import latentwave as lw
 from latentwave.errors import UserError
 from latentwave.hub import all_mixers
 from latentwave.hub.attached import is_attached
-from latentwave.hub.points import POINTS
+from latentwave.mixers.registry import POINTS
 from tests.comparing import assert_differ
 from tests.hub.models import (
     DEAF_BACKBONES,
@@ -22,10 +22,10 @@ from tests.hub.models import (
     UNUSUAL_BACKBONES,
     gpt2,
     llama,
+    randomized,
     tokens,
 )
 from tests.hub.plain import Decoder
-from tests.mixers.cases import randomize
 
 SMALL = {"vocab_size": 8, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
 
@@ -129,7 +129,7 @@ MISTAKES = [
     (Decoder, {"layers": "transformer.h"}, "pass context_length"),
     (Decoder, PLAIN | {"layers": "blocks"}, "'blocks'; its lists of modules are transformer.h"),
     (Decoder, PLAIN | {"mixer": "best", "modules": {"mlp": "ffn"}}, "no module 'ffn' for 'mlp'"),
-    (one_layer_twice, PLAIN, "layer 2 is the same Block as an earlier one"),
+    (one_layer_twice, PLAIN, "layers 0, 2 share one layer"),
     (in_another, {}, "use the one inside it, GPT2LMHeadModel at 'lm'"),
     (in_another, PLAIN | {"layers": "lm.transformer.h"}, "GPT2LMHeadModel at 'lm': attach to that"),
 ]
@@ -137,7 +137,7 @@ MISTAKES = [
 
 @pytest.mark.unchecked
 @pytest.mark.parametrize(("build", "options", "message"), MISTAKES)
-def test_what_cannot_be_attached_leaves_the_model_as_it_was(build, options, message):
+def test_refused_calls_leave_the_model_unchanged(build, options, message):
     model = build()
     with pytest.raises(ValueError, match=message):
         lw.attach(model, **({"mixer": "wavelet"} | options))
@@ -189,11 +189,12 @@ def same_mlp(model):
 def test_a_module_that_two_layers_share(repeat):
     model = llama()
     repeat(model)
-    with pytest.raises(UserError, match="one sequence"):
-        lw.attach(model, "short_conv", points="mlp")
+    for placement in ("all", [2]):
+        with pytest.raises(UserError, match=r"layers 0, 2 share one \S+, .* as one sequence"):
+            lw.attach(model, "short_conv", points="mlp", placement=placement)
     assert not all_mixers(model)
     if repeat is same_mlp:
-        lw.attach(model, "short_conv", points="mlp", placement=[1, 2])
+        lw.attach(model, "short_conv", placement="all")
 
 
 def replicated(model):
@@ -249,9 +250,7 @@ def check_points(model, points):
     lw.attach(model, "short_conv", points=points, context_length=16)
     assert {each.point for each in all_mixers(model)} == set(points)
     assert torch.equal(model(ids).logits, before)
-    for each in all_mixers(model):
-        randomize(each.mixer)
-    assert_differ(model(ids).logits, before)
+    assert_differ(randomized(model)(ids).logits, before)
 
 
 def test_points_inside_layers_whose_input_has_four_dimensions():

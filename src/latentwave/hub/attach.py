@@ -12,13 +12,7 @@ from torch import nn
 from latentwave.errors import UserError
 from latentwave.hub.attached import all_mixers, find_anchor, is_attached
 from latentwave.hub.configs import FORMAT_VERSION, check_entry, forget_mixers, remember_mixers
-from latentwave.hub.decoder import (
-    Decoder,
-    check_form,
-    find_decoder,
-    is_transformers,
-    projection_of,
-)
+from latentwave.hub.decoder import Decoder, check_form, find_decoder, is_transformers, projection_at
 from latentwave.hub.mixed_layers import mix_layer, sites_of, unmix_layer
 from latentwave.hub.mixed_models import MixedModel, mix_decoder, mix_models
 from latentwave.hub.placement import Mixers, Placed, Placement, as_placed
@@ -172,7 +166,7 @@ def _insert(
     # Build all of them first, so that an error leaves the model unchanged.
     mixers = [
         (site, build_mixer(config, channels=site.channels, context_length=context_length))
-        for site, config in _find_all(decoder, placed, modules)
+        for site, config in _all_sites(decoder, placed, modules)
     ]
     sites: dict[int, list[Site]] = {}
     for site, built in mixers:
@@ -206,7 +200,7 @@ def _insert(
     remember_mixers(model, entry)
 
 
-def _find_all(
+def _all_sites(
     decoder: Decoder, placed: Sequence[Placed], modules: Mapping[str, str]
 ) -> Iterator[tuple[Site, MixerConfig]]:
     """Every site that gets a mixer, with the mixer's options there."""
@@ -215,35 +209,28 @@ def _find_all(
         for one in placed
         for point in one.points
         for index in one.layers(point, len(decoder.layers))
-        for site in find_sites(
-            decoder.layers[index],
-            layer_index=index,
-            point=point,
-            hidden_size=decoder.channels,
-            modules=modules,
-        )
+        for site in find_sites(decoder.layers[index], index, point, decoder.channels, modules)
     ]
-    owners: dict[int, int] = {}
+    owners: dict[nn.Module, dict[int, None]] = {}  # the indices of a module's layers, in order
+    for index, layer in enumerate(decoder.layers):
+        for module in layer.modules():
+            owners.setdefault(module, {})[index] = None
     for site, config in found:
         layer = decoder.layers[site.layer_index]
         if hasattr(layer.get_submodule(site.holder), site.name):
             raise UserError(
                 f"{type(layer).__name__} {site.layer_index} already has an attribute {site.name!r}"
             )
-        first = owners.setdefault(id(layer.get_submodule(site.path)), site.layer_index)
-        if first != site.layer_index:
+        sharing = owners[layer.get_submodule(site.path)]
+        if len(sharing) > 1:
             raise UserError(
-                f"{type(layer).__name__} {site.layer_index} shares its {site.path} with layer "
-                f"{first}, so a mixer would see the tokens of both as one sequence: give "
+                f"the decoder layers {', '.join(map(str, sharing))} share one "
+                f"{site.path or 'layer'}, so a mixer would see their tokens as one sequence: give "
                 "each layer its own module"
             )
         at: MixerConfig | None = config
         if site.point == "qkv":  # some mixers go to keys or values only
-            name = site.path.rpartition(".")[2]
-            projection = projection_of(
-                decoder, name, layer_index=site.layer_index, channels=site.channels
-            )
-            at = config.at_projection(projection)
+            at = config.at_projection(projection_at(decoder, site))
         if at is not None:
             yield site, at
 

@@ -8,8 +8,9 @@ from typing import Any
 from torch import nn
 
 from latentwave.hub.mixed_layers import sites_of
-from latentwave.hub.points import MIXER_NAME, Point
+from latentwave.hub.points import MIXER_NAME
 from latentwave.mixers import Mixer
+from latentwave.mixers.registry import Point
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from transformers import DynamicCache, PretrainedConfig, PreTrainedModel
 from latentwave.errors import UserError
 from latentwave.hub.attached import find_anchor
 from latentwave.hub.cache import CACHE_ARGUMENTS, cache_argument
+from latentwave.hub.points import Site
 from latentwave.mixers import head_roles
 from latentwave.mixers.base import Projection
 
@@ -39,15 +40,6 @@ class Decoder:
     channels: int
     context_length: int | None
     name: str | None = None
-
-    def __post_init__(self) -> None:
-        for index, layer in enumerate(self.layers):
-            if any(layer is other for other in self.layers[:index]):
-                raise UserError(
-                    f"decoder layer {index} is the same {type(layer).__name__} as an earlier "
-                    "one, so a mixer would see the tokens of both as one sequence: give each "
-                    "layer its own module"
-                )
 
 
 def is_transformers(model: nn.Module) -> bool:
@@ -78,14 +70,10 @@ def find_decoder(model: nn.Module) -> Decoder:
     config = getattr(model, "config", None)
     if not isinstance(config, PretrainedConfig):
         inside = transformers_part(model)
-        raise UserError(
-            f"{type(model).__name__} is not a transformers model: "
-            + (
-                'pass the path of its decoder layers, as in layers="transformer.h"'
-                if inside is None
-                else f"use the one inside it, {type(inside[1]).__name__} at {inside[0]!r}"
-            )
-        )
+        advice = 'pass the path of its decoder layers, as in layers="transformer.h"'
+        if inside is not None:
+            advice = f"use the one inside it, {type(inside[1]).__name__} at {inside[0]!r}"
+        raise UserError(f"{type(model).__name__} is not a transformers model: {advice}")
     config = config.get_text_config(decoder=True)
     if config.is_encoder_decoder or getattr(config, "add_cross_attention", False):
         raise UserError(
@@ -205,8 +193,9 @@ def _are_layers(modules: nn.ModuleList) -> bool:
     )
 
 
-def projection_of(decoder: Decoder, name: str, *, layer_index: int, channels: int) -> Projection:
+def projection_at(decoder: Decoder, site: Site) -> Projection:
     """The heads and rotary width of a linear map inside attention, as far as they are known."""
+    name = site.path.rpartition(".")[2]
     if decoder.config is None:
         return Projection(name=name)
     config: Any = decoder.config
@@ -220,11 +209,11 @@ def projection_of(decoder: Decoder, name: str, *, layer_index: int, channels: in
     width = getattr(config, "rotary_dim", None)
     rope = getattr(config, "rope_parameters", None) or {}
     if getattr(config, "layer_types", None):
-        rope = rope.get(config.layer_types[layer_index], rope) or {}
+        rope = rope.get(config.layer_types[site.layer_index], rope) or {}
     factor = rope.get("partial_rotary_factor")
     # "proportional" rotates pairs of the whole head, some of them by an angle of 0.
     if width is None and factor is not None and rope.get("rope_type") != "proportional":
-        width = int(channels // len(heads) * factor)
+        width = int(site.channels // len(heads) * factor)
     return Projection(name=name, heads=heads, rotary_width=width)
 
 

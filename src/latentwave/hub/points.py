@@ -82,12 +82,7 @@ def point_of(name: str) -> Point | None:
 
 
 def find_sites(
-    layer: nn.Module,
-    *,
-    layer_index: int,
-    point: Point,
-    hidden_size: int,
-    modules: Mapping[str, str],
+    layer: nn.Module, layer_index: int, point: Point, channels: int, modules: Mapping[str, str]
 ) -> list[Site]:
     """The mixer sites at one point of one decoder layer: one, or one per projection.
 
@@ -97,7 +92,7 @@ def find_sites(
     decoders use, if they have output features as `nn.Linear` and `Conv1D` do.
     """
     where = f"{type(layer).__name__} {layer_index}"
-    site = Site(layer_index=layer_index, point=point, channels=hidden_size)
+    site = Site(layer_index=layer_index, point=point, channels=channels)
     if point == "block":
         _refuse_containers(layer, where)
         return [site]
