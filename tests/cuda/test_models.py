@@ -8,10 +8,8 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 import latentwave as lw
-from latentwave.hub import attached_mixers
 from tests.cuda.agreement import DEVICE
-from tests.hub.models import CONTEXT, VOCABULARY, sizes
-from tests.mixers.cases import randomize
+from tests.hub.models import CONTEXT, VOCABULARY, randomized, sizes
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU"),
@@ -27,8 +25,6 @@ MIXERS = {
     "adaptive": {"mixer": "adaptive_filterbank", "num_filters": 6, "kernel_sizes": [4, 8]},
 }
 EVERY_MIXER = pytest.mark.parametrize("mixer", MIXERS)
-
-
 WIDER = {"hidden_size": 32, "intermediate_size": 64}
 NO_DROPOUT = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
 
@@ -42,10 +38,7 @@ def gpt2():
 
 
 def attached(mixer, model):
-    lw.attach(model, **MIXERS[mixer])
-    for each in attached_mixers(model).values():
-        randomize(each)
-    return model
+    return randomized(lw.attach(model, **MIXERS[mixer]))
 
 
 def batch(step=0):

@@ -1,4 +1,4 @@
-"""A decoder of plain PyTorch, as training scripts have their own."""
+"""A plain PyTorch decoder, like those of training scripts."""
 
 import torch
 from torch import nn
@@ -49,7 +49,7 @@ class Block(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Without positions, so that chunks and packed documents need no more arguments."""
+    """Without positions, so that chunks and packed documents need no extra arguments."""
 
     def __init__(self, vocabulary=40, width=16, num_layers=3, heads=2):
         super().__init__()
@@ -58,7 +58,7 @@ class Decoder(nn.Module):
             {"wte": nn.Embedding(vocabulary, width), "h": nn.ModuleList(blocks)}
         )
         self.head = nn.Linear(width, vocabulary, bias=False)
-        self.reentrant = None  # whether checkpoints are; None: there are none
+        self.reentrant = None  # whether checkpoints are reentrant; None for no checkpoints
         with torch.no_grad():
             for parameter in self.parameters():
                 parameter.mul_(2)  # large enough for filters to matter

@@ -9,7 +9,7 @@ from transformers import DynamicCache, LlamaModel
 import latentwave as lw
 from latentwave.errors import UserError
 from latentwave.hub.cache import MixerStates, states_in
-from latentwave.hub.points import POINTS
+from latentwave.mixers.registry import POINTS
 from tests.hub.models import GREEDY, cache_of, cached, gpt2, llama, mixed, tokens
 
 

@@ -1,4 +1,4 @@
-"""Compiled models give what eager ones give, whatever was compiled before in the process.
+"""Compiled models equal eager ones, whatever was compiled before in the process.
 
 No test resets the compiler between its models: a graph of the plain model that is reused for one
 with mixers is the fault that these tests look for.
@@ -15,7 +15,7 @@ from transformers import CompileConfig, StaticCache
 
 import latentwave as lw
 from latentwave.hub import all_mixers, decoder_layers
-from latentwave.hub.points import POINTS
+from latentwave.mixers.registry import POINTS
 from tests.hub import models
 from tests.hub.models import BACKBONES, DEAF_BACKBONES, cache_of, chunked, padded, tokens, trainable
 
@@ -54,7 +54,7 @@ def step(run, model, ids, **inputs):
 
 
 def check(run, model, ids, modes=(True, False), **inputs):
-    """Compiled gives what the model gives without a compiler, in training and evaluation."""
+    """The compiled model equals the eager one, in training and evaluation."""
     eager = copy.deepcopy(model)
     for training in modes:
         torch.testing.assert_close(

@@ -1,4 +1,4 @@
-"""What a checkpoint says is data: it is refused with its file and value, and never run."""
+"""Checkpoints that attach did not write are refused with file and value, and run no code."""
 
 import contextlib
 import json

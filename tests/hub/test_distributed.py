@@ -10,7 +10,7 @@ import latentwave as lw
 from latentwave.bench.training.engine import shard_model
 from latentwave.errors import UserError
 from latentwave.hub import all_mixers
-from latentwave.hub.points import POINTS
+from latentwave.mixers.registry import POINTS
 from tests.hub.models import BACKBONES, mixed, tokens, trainable
 from tests.processes import run_processes
 

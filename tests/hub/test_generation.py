@@ -10,7 +10,7 @@ import latentwave as lw
 from latentwave.errors import UserError
 from latentwave.hub import all_mixers, decoder_layers
 from latentwave.hub.padding import find_documents, find_padding
-from latentwave.hub.points import POINTS
+from latentwave.mixers.registry import POINTS
 from tests.comparing import assert_differ
 from tests.hub.models import (
     BACKBONES,

@@ -11,9 +11,9 @@ from torch import nn
 import latentwave as lw
 from latentwave.errors import UserError
 from latentwave.hub import CausalityError, all_mixers
-from latentwave.hub.points import POINTS
+from latentwave.mixers.registry import POINTS
 from tests.hub import models
-from tests.hub.models import tokens
+from tests.hub.models import randomized, tokens
 from tests.hub.plain import Decoder, Listed
 from tests.mixers.cases import randomize
 
@@ -246,7 +246,7 @@ class Encoder(nn.Module):
 
 
 def test_layers_of_torch_call_their_mixers_in_evaluation():
-    """Their fused kernel, which runs without gradients only, left them out."""
+    """PyTorch's fused kernel, which runs without gradients, bypassed them."""
     model, ids = Encoder().eval(), tokens(2, 20)
     mixed(model=model, layers="encoder.layers", points=["mlp"], modules={"mlp": "linear1"})
     with torch.no_grad():
@@ -311,9 +311,7 @@ def test_mixers_of_a_model_that_was_compiled_before(layers, tmp_path):
     lw.attach(model, "filterbank", causal=False, **where)
     with pytest.raises(CausalityError, match="with its mixer leaks"):  # closed until it is trained
         lw.assert_causal(model, ids)
-    for each in all_mixers(model):
-        randomize(each.mixer)
-    lw.save_mixers(model, tmp_path)
+    lw.save_mixers(randomized(model), tmp_path)
     for plain in (torch.compile(Decoder(), backend="eager"), Decoder()):
         again = lw.load_mixers(plain, tmp_path)
         for one, other in zip(all_mixers(again), all_mixers(model), strict=True):

@@ -4,21 +4,17 @@ import pytest
 import torch
 
 import latentwave as lw
-from latentwave.hub import all_mixers
-from tests.hub.models import tokens
-from tests.mixers.cases import randomize
+from tests.hub.models import randomized, tokens
 
 
 def mixed(model, **where):
-    """The model with mixers that change what it computes, and are taken out again."""
+    """Attach, detach and attach mixers; returns token ids and the output for them."""
     ids = tokens(2, 20)
     before = model(ids)
-    for _ in range(2):
-        lw.attach(model, "short_conv", **where)
-        for each in all_mixers(model):
-            randomize(each.mixer)
+    for again in (True, False):
+        randomized(lw.attach(model, "short_conv", **where))
         assert not torch.allclose(model(ids), before)
-        if _ == 0:
+        if again:
             assert torch.equal(lw.detach(model)(ids), before)
     lw.assert_causal(model, ids)
     compiled = torch.compile(model, backend="eager")

@@ -11,7 +11,7 @@ from latentwave.bench.training.wave_encoder import (
     WaveEncoderForAudioClassification,
 )
 from latentwave.hub import all_mixers, attached_mixers, decoder_layers
-from latentwave.hub.points import POINTS
+from latentwave.mixers.registry import POINTS
 from tests.comparing import assert_differ
 from tests.hub.models import (
     BACKBONES,

@@ -108,8 +108,7 @@ def test_heads_in_an_unusual_order(name, options, heads):
 
 
 @pytest.mark.parametrize(
-    ("name", "options"),
-    [("GPTNeoX", {"rotary_pct": 0.5}), ("Phi", {"partial_rotary_factor": 0.5})],
+    ("name", "options"), [("GPTNeoX", {"rotary_pct": 0.5}), ("Phi", {"partial_rotary_factor": 0.5})]
 )
 def test_whole_rotary_pairs_are_offset(name, options):
     model = lw.attach(tiny_backbone_of(name, **options, hidden_size=32)(), "key_offset")

@@ -1,4 +1,4 @@
-"""Going on from trained weights: nothing changes at step 0, then mixers learn."""
+"""Continuing from trained weights: nothing changes at step 0, then mixers learn."""
 
 import copy
 import importlib.util
@@ -13,8 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import latentwave as lw
 from latentwave.hub import all_mixers
 from tests.comparing import assert_differ
-from tests.hub.models import BACKBONES, EVERY_BACKBONE, SIZES, llama, tokens, train
-from tests.mixers.cases import randomize
+from tests.hub.models import BACKBONES, EVERY_BACKBONE, SIZES, llama, randomized, tokens, train
 
 # Every kind can start as the identity: filterbanks do, the others through a gate.
 IDENTITIES = {kind: SIZES.get(kind, {"gated": True}) for kind in lw.list_mixers()}
@@ -30,9 +29,7 @@ def test_no_logit_changes_at_step_0(backbone, kind):
     before = model(ids).logits
     lw.attach(model, kind, placement="all", **IDENTITIES[kind])
     assert torch.equal(model(ids).logits, before)
-    for each in all_mixers(model):
-        randomize(each.mixer)
-    assert_differ(model(ids).logits, before)
+    assert_differ(randomized(model)(ids).logits, before)
 
 
 @pytest.mark.parametrize("kind", ["wavelet", "filterbank"])

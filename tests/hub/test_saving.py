@@ -57,8 +57,7 @@ def test_an_interrupted_save_leaves_the_old_files(tmp_path, monkeypatch):
         lw.save_mixers(new, tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
     again = lw.load_mixers(gpt2(), tmp_path)
-    for ours, theirs in zip(mixer_parameters(again), mixer_parameters(old), strict=True):
-        assert torch.equal(ours, theirs)
+    assert all(map(torch.equal, mixer_parameters(again), mixer_parameters(old)))
 
 
 def test_another_width_or_depth_is_refused_with_names_and_shapes(tmp_path):
@@ -86,8 +85,7 @@ def test_other_mixers_in_the_model_are_refused_with_what_differs(tmp_path):
     before = [p.clone() for p in mixer_parameters(model)]
     with pytest.raises(UserError, match=r"saved .*'options': \{\}.*model .*'kernel_size': 3"):
         lw.load_mixers(model, tmp_path)
-    for own, old in zip(mixer_parameters(model), before, strict=True):
-        assert torch.equal(own, old)
+    assert all(map(torch.equal, mixer_parameters(model), before))
 
 
 def test_missing_and_damaged_files_are_refused(tmp_path):

@@ -63,9 +63,8 @@ def assert_causal(
     Raises:
         CausalityError: if an output depends on a later token; says which layer, how, and by how
             much.
-        UserError: if there are fewer than two tokens, if input_ids are not (B, T) or all alike,
-            if a model outside transformers gets none or has no embedding for them, or if layers
-            with mixers take (T, B, D).
+        UserError: for fewer than two tokens, input_ids that are not (B, T) or all alike, a model
+            that needs them or has no embedding for them, and layers with mixers on (T, B, D).
 
     Example:
         >>> from latentwave.mixers import build_mixer
@@ -116,10 +115,7 @@ def _check_outputs(
         if len(moved):
             token = int(moved[0])
             rounding = 100 * torch.finfo(output.dtype).eps * float(output.abs().max())
-            hint = (
-                ", which may be rounding, where sums depend on the whole batch, as in mixtures of "
-                "experts: then pass a tolerance"
-            )
+            hint = ", which may be rounding, as in mixtures of experts: then pass a tolerance"
             raise CausalityError(
                 f"{name} leaks the future: changing tokens >= {cut} changes its output at token "
                 f"{token} by {float(change[token]):.3g}{hint if change[token] <= rounding else ''}"
@@ -142,21 +138,13 @@ def _shifted_mixers(model: nn.Module) -> Iterator[None]:
 
 @dataclasses.dataclass(frozen=True)
 class _Trial:
-    """How to run a model, and which outputs to check.
-
-    Attributes:
-        run: runs the model on `x`.
-        x: token ids (B, T), or the input (B, T, D) of a mixer.
-        draw: draws another x.
-        stages: modules whose outputs are compared, by their description in messages.
-        embeddings: modules that may look up the token ids.
-    """
+    """How to run a model, and which outputs to check."""
 
     run: Callable[[Tensor], object]
-    x: Tensor
-    draw: Callable[[], Tensor]
-    stages: dict[str, nn.Module]
-    embeddings: set[nn.Module]
+    x: Tensor  # token ids (B, T), or the input (B, T, D) of a mixer
+    draw: Callable[[], Tensor]  # of another x
+    stages: dict[str, nn.Module]  # whose outputs are compared, by their name in messages
+    embeddings: set[nn.Module]  # that may look up the token ids
 
 
 def _trial(
@@ -170,7 +158,7 @@ def _trial(
             return torch.randn(shape, generator=random).to(first)
 
         return _Trial(model, noise(), noise, {f"the {model.kind!r} mixer": model}, set())
-    embeddings = {module for module in model.modules() if isinstance(module, nn.Embedding)}
+    embeddings = {*filter(lambda module: isinstance(module, nn.Embedding), model.modules())}
     stages, options = {}, {}
     config: Any = None
     if isinstance(model, PreTrainedModel):
@@ -178,7 +166,7 @@ def _trial(
         config = decoder.config
         stages["the decoder's output"] = decoder.module
         options = {"use_cache": False}
-        embeddings |= {model.get_input_embeddings()}
+        embeddings.add(model.get_input_embeddings())
     elif input_ids is None:
         raise UserError(f"{type(model).__name__} is not a transformers model: pass input_ids")
     else:
@@ -196,7 +184,7 @@ def _trial(
             # Skip the padding token: its embedding is zero, and norms have no gradient there.
             padding = getattr(config, "pad_token_id", None) or 0
             return (drawn + (drawn >= padding)).to(first.device)
-        # Other tokens of the vocabulary may be invalid inputs.
+        # Permute the given tokens: others of the vocabulary may be invalid inputs.
         values, places = torch.unique(input_ids, return_inverse=True)
         steps = torch.randint(1, len(values), places.shape, generator=random).to(places.device)
         others: Tensor = values[(places + steps) % len(values)]
