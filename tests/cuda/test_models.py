@@ -9,7 +9,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 import latentwave as lw
 from tests.cuda.agreement import DEVICE
-from tests.hub.models import CONTEXT, VOCABULARY, randomized, sizes
+from tests.hub.models import CONTEXT, VOCABULARY, padded, randomized, sizes
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU"),
@@ -79,10 +79,7 @@ def test_generate_with_cache_equals_without(mixer):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(2)
-    ids = batch()[:2, :12].to(DEVICE)
-    mask = torch.ones_like(ids)
-    mask[1, :5] = 0
-    inputs = {"input_ids": ids, "attention_mask": mask, "do_sample": False, "max_new_tokens": 24}
+    inputs = padded(batch()[:2, :12].to(DEVICE)) | {"do_sample": False, "max_new_tokens": 24}
     cached, whole = (model.generate(**inputs, use_cache=use) for use in (True, False))
     assert torch.equal(cached, whole)
     assert len(cached[:, 12:].unique()) > 3

@@ -68,17 +68,9 @@ def test_a_leak_that_starts_closed(kind):
 
 def test_a_leak_that_only_gradients_show():
     model = gpt2()
-
-    class Straight(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, x):
-            return x.clone()
-
-        @staticmethod
-        def backward(ctx, grad):
-            return grad.flip(1)
-
-    model.transformer.h[2].register_forward_hook(lambda module, args, out: Straight.apply(out))
+    model.transformer.h[2].register_forward_hook(
+        lambda module, inputs, output: output + (output.flip(1) - output.flip(1).detach())
+    )
     with pytest.raises(CausalityError, match="decoder layer 2 leaks.*gradient"):
         lw.assert_causal(model)
 

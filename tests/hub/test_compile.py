@@ -136,9 +136,8 @@ def test_option_sets_on_one_class():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_padding_and_documents(dtype):
     model, ids = mixed(plain()).to(dtype), tokens(2, 20)
-    run, mask = compiled(model), torch.ones_like(ids)
-    mask[0, :6] = 0
-    check(run, model, ids, [True], attention_mask=mask)
+    run = compiled(model)
+    check(run, model, ids, [True], attention_mask=padded(ids)["attention_mask"])
     check(run, model, ids, [True], **DOCUMENTS)
 
 
@@ -167,8 +166,7 @@ def test_no_recompilation_after_the_second_step():
 @pytest.mark.parametrize("use_reentrant", [False, True])
 def test_gradient_checkpointing(backbone, use_reentrant):
     model, ids = mixed(plain(backbone)).train(), tokens(2, 20)
-    mask = torch.ones_like(ids)
-    mask[0, :6] = 0
+    mask = padded(ids)["attention_mask"]
     expected = step(model, model, ids, attention_mask=mask)
     model.gradient_checkpointing_enable({"use_reentrant": use_reentrant})
     # Reentrant checkpointing breaks the graphs of plain models too.

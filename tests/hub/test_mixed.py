@@ -2,8 +2,8 @@
 
 import copy
 import pickle
-import threading
 import types
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ from latentwave.errors import UserError
 from latentwave.hub import all_mixers
 from latentwave.mixers.registry import POINTS
 from tests.hub import models
-from tests.hub.models import BACKBONES, EVERY_BACKBONE, llama, randomized, tokens
+from tests.hub.models import BACKBONES, EVERY_BACKBONE, llama, padded, randomized, tokens
 
 
 def mixed(model, points=POINTS):
@@ -22,36 +22,20 @@ def mixed(model, points=POINTS):
     return models.mixed(model, "short_conv", points, placement="all")
 
 
-def in_threads(run, model):
-    """Run six threads, each with its own padding; returns the masks with wrong results."""
-    batches = []
-    for padded in range(1, 7):
-        ids = tokens(2, 20)
-        mask = torch.ones_like(ids)
-        mask[0, :padded] = 0
-        batches.append((ids, mask, model(ids, attention_mask=mask, use_cache=False).logits))
-    wrong = []
-
-    def work(ids, mask, expected):
-        for _ in range(30):
-            with torch.no_grad():
-                found = run(ids, attention_mask=mask, use_cache=False).logits
-            if not torch.allclose(found, expected, atol=1e-5):
-                wrong.append(mask)
-
-    threads = [threading.Thread(target=work, args=batch) for batch in batches]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return wrong
-
-
 @pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.unchecked)])
 def test_threads_that_run_one_model(compiled):
     model = mixed(llama(2), ["mlp", "block"])
     run = torch.compile(model, backend="eager", fullgraph=True) if compiled else model
-    assert not in_threads(run, model)
+    batches = [padded(tokens(2, 20), number) for number in range(1, 7)]  # one for each thread
+    expected = [model(**batch, use_cache=False).logits for batch in batches]
+
+    @torch.no_grad()
+    def is_right(batch, logits):
+        found = (run(**batch, use_cache=False).logits for _ in range(30))
+        return all(torch.allclose(each, logits, atol=1e-5) for each in found)
+
+    with ThreadPoolExecutor(len(batches)) as pool:
+        assert all(pool.map(is_right, batches, expected))
 
 
 class Counting(ModelHook):

@@ -18,32 +18,20 @@ import torch
 import transformers
 
 import latentwave as lw
+from tests.hub.models import sizes
 
-SIZES = {
-    "vocab_size": 99,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 37,
-    "max_position_embeddings": 64,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-    "pad_token_id": 0,
-}
+SIZES = sizes(2, vocab_size=99, hidden_size=32, num_attention_heads=4, intermediate_size=37)
+SIZES |= {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 BACKBONES = {
     "GPT2": ("GPT2Model", "GPT2LMHeadModel"),
     "Llama": ("LlamaModel", "LlamaForCausalLM"),
     "Qwen3": ("Qwen3Model", "Qwen3ForCausalLM"),
 }
+MORE = {"GPT2": {"n_inner": 37}, "Qwen3": {"num_key_value_heads": 2, "head_dim": 8}}
 
 
 def configuration(backbone):
-    sizes = dict(SIZES)
-    if backbone == "Qwen3":
-        sizes |= {"num_key_value_heads": 2, "head_dim": 8}
-    if backbone == "GPT2":
-        sizes["n_inner"] = sizes.pop("intermediate_size")
-    return getattr(transformers, f"{backbone}Config")(**sizes)
+    return getattr(transformers, f"{backbone}Config")(**SIZES | MORE.get(backbone, {}))
 
 
 class ModelTester:

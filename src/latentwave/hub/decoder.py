@@ -199,13 +199,18 @@ def projection_at(decoder: Decoder, site: Site) -> Projection:
     if decoder.config is None:
         return Projection(name=name)
     config: Any = decoder.config
-    num_heads, shared = _head_counts(config)
+    num_heads: int = config.num_attention_heads
+    named = (getattr(config, each, None) for each in ("num_key_value_heads", "num_kv_heads"))
+    num_shared = next(filter(None, named), num_heads)  # heads of keys and of values
+    new = getattr(config, "new_decoder_architecture", False)  # of Falcon
+    if getattr(config, "multi_query", False) and not new:
+        num_shared = 1
     if config.model_type == "codegen":  # in four parts, one per device of its training
         heads = "".join(role * (num_heads // 4) for role in "qvk") * 4
     elif config.model_type == "gpt_bigcode" and not config.multi_query:
         heads = "qkv" * num_heads
     else:
-        heads = head_roles(name, num_heads, shared)
+        heads = head_roles(name, num_heads, num_shared)
     width = getattr(config, "rotary_dim", None)
     rope = getattr(config, "rope_parameters", None) or {}
     if getattr(config, "layer_types", None):
@@ -215,16 +220,6 @@ def projection_at(decoder: Decoder, site: Site) -> Projection:
     if width is None and factor is not None and rope.get("rope_type") != "proportional":
         width = int(site.channels // len(heads) * factor)
     return Projection(name=name, heads=heads, rotary_width=width)
-
-
-def _head_counts(config: PretrainedConfig) -> tuple[int, int]:
-    """The number of query heads, and of key and value heads."""
-    num_heads: int = config.num_attention_heads
-    new = getattr(config, "new_decoder_architecture", False)  # of Falcon
-    if getattr(config, "multi_query", False) and not new:
-        return num_heads, 1
-    named = (getattr(config, name, None) for name in ("num_key_value_heads", "num_kv_heads"))
-    return num_heads, next(filter(None, named), num_heads)
 
 
 def uncompiled(module: nn.Module) -> nn.Module:
