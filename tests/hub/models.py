@@ -200,6 +200,11 @@ def randomized(model):
     return model
 
 
+def weights_of_mixers(model):
+    """Everything that mixers save, mixer by mixer."""
+    return [each.mixer.state_dict() for each in all_mixers(model)]
+
+
 def mixed(model, kind, points=None, *, placement=None, context_length=16, **options):
     """The model with mixers that are away from their initial values."""
     options = options or SIZES.get(kind, {})

@@ -4,7 +4,7 @@ import contextlib
 import functools
 import json
 import shutil
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -62,14 +62,12 @@ def test_from_pretrained_does_not_touch_models_built_at_the_same_time(saved, mon
     config = lw.from_pretrained(saved).config
 
     def build():
-        seen.append(
-            (methods() == before, len(all_mixers(AutoModelForCausalLM.from_config(config))))
-        )
+        mixers = all_mixers(AutoModelForCausalLM.from_config(config))
+        seen.append((methods() == before, len(mixers)))
 
     def restore(model):
-        thread = threading.Thread(target=build)
-        thread.start()
-        thread.join()
+        with ThreadPoolExecutor() as pool:
+            pool.submit(build).result()
         build()
         original(model)
 
