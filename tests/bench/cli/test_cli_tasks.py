@@ -50,4 +50,4 @@ def test_a_run_has_metrics_and_kernels(recipe, tmp_path, capsys):
     assert (folder / "inspect" / "kernels.png").is_file()
     assert not (folder / "inspect" / "positions.png").exists()
     told = refused(capsys, "inspect", folder, "--against", folder)
-    assert "is a classifier: it is inspected alone" in told
+    assert "is a classifier: inspect it alone" in told

@@ -1,4 +1,4 @@
-"""What a trained model's mixers do, in numbers: kernels, masks, paths, losses."""
+"""Measures what a trained model's mixers do: kernels, masks, embedding paths, losses."""
 
 from latentwave.bench.inspection.inspect import InspectedRun, Inspection, inspect_runs
 from latentwave.bench.inspection.kernels import Kernels, kernels_of, named_mixers

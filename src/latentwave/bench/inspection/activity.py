@@ -1,4 +1,4 @@
-"""What the mixers do over the tokens of one text: masks, sub-bands, paths of embeddings."""
+"""Measures what mixers do at each token of a text: masks, sub-bands, embedding paths."""
 
 from __future__ import annotations
 
@@ -25,29 +25,28 @@ from latentwave.mixers.filterbank import Bank
 class Passage:
     """One mixer's input and output for one text."""
 
-    before: Float[np.ndarray, "T D"]  # float32, what goes in
-    after: Float[np.ndarray, "T D"]  # float32, what comes out
-    # the document of each token; None where all are of one
-    segment_ids: Int[np.ndarray, " T"] | None = None
+    before: Float[np.ndarray, "T D"]  # the input, float32
+    after: Float[np.ndarray, "T D"]  # the output, float32
+    segment_ids: Int[np.ndarray, " T"] | None = None  # documents; None: one
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TokenMap:
     """What a mixer does at each token of a text, one row per kernel or per lag."""
 
-    title: str  # for people
+    title: str
     rows: Literal["kernel", "lag"]  # kernels in the order of `Kernels`, lags from 0
     values: Float[np.ndarray, "N T"]
-    signed: bool  # of either sign; otherwise sizes
+    signed: bool  # whether values can be negative
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EmbeddingPath:
-    """The path of the embeddings of a text in the plane where it is widest."""
+    """The embeddings of a text before and after a mixer, in the plane of most variance."""
 
-    before: Float[np.ndarray, "T 2"]  # its input
-    after: Float[np.ndarray, "T 2"]  # its output, in the same coordinates
-    explained: Float[np.ndarray, " 2"]  # share of the variance of both that each coordinate holds
+    before: Float[np.ndarray, "T 2"]
+    after: Float[np.ndarray, "T 2"]  # in the same coordinates
+    explained: Float[np.ndarray, " 2"]  # share of the total variance along each coordinate
 
 
 @torch.no_grad()
@@ -57,20 +56,19 @@ def record_passages(
     tokens: Integer[np.ndarray, " T"],
     borders: DocumentBorders | None = None,
 ) -> dict[str, Passage]:
-    """Run a text through a model and keep what goes into each mixer and what comes out.
+    """Run a text through a causal language model and record each mixer's input and output.
 
-    The model, a causal language model, is left in the mode that it was in. `borders` say where
-    documents start, if the tokens are the first of a split and its documents do not see each
-    other; None: the text is one document.
+    With `borders`, the tokens are the first of a split whose documents do not see each other; None:
+    the text is one document. The model's mode is restored.
     """
-    found: dict[str, Passage] = {}
+    passages: dict[str, Passage] = {}
 
     def record(name: str, _: Mixer, args: Any, kwargs: dict[str, Any], output: Tensor) -> None:
         x: Tensor = args[0] if args else kwargs["x"]
         before, after = (t[0].float().cpu().numpy() for t in (x, output))
         ids = kwargs.get("segment_ids")
         ids = None if ids is None else ids[0].cpu().numpy()
-        found[name] = Passage(before=before, after=after, segment_ids=ids)
+        passages[name] = Passage(before=before, after=after, segment_ids=ids)
 
     handles = [
         mixer.register_forward_hook(partial(record, name), with_kwargs=True)
@@ -86,18 +84,18 @@ def record_passages(
     finally:
         for handle in handles:
             handle.remove()
-    return found
+    return passages
 
 
 @torch.no_grad()
 def token_maps(mixer: Mixer, kernels: Kernels, passage: Passage) -> list[TokenMap]:
     """What a mixer does at each token of a passage.
 
-    - Of a filterbank: its time-frequency mask a_m(t), if that follows the tokens, and the mean
-      over channels of a_m(t) · ReLU((h_m * x)(t)) · gate, what sub-band m adds.
-    - Of a mixer whose taps follow the token, for each lag: the root mean square over the channels
-      of its taps and of their products with x(t − lag), what the lag adds to a channel.
-    - Of all others, the root mean square of the outputs over the channels that share a kernel.
+    - A filterbank: its time-frequency mask a_m(t), if that depends on the tokens, and what
+      sub-band m adds, the mean over channels of a_m(t) · ReLU((h_m * x)(t)) · gate.
+    - A mixer whose taps depend on the token: for each lag, the root mean square over channels of
+      its taps, and of what the lag adds, their products with x(t − lag).
+    - Any other: the root mean square of the outputs over the channels that share a kernel.
     """
     x = torch.from_numpy(passage.before)[None]
     x = x.to(next(mixer.parameters(), x))
@@ -154,9 +152,8 @@ def _lags(mixer: DynamicMixer, x: Tensor, runs: Tensor | None) -> list[TokenMap]
 def embedding_path(passage: Passage) -> EmbeddingPath:
     """Input and output of a mixer in two dimensions: one principal component analysis of both.
 
-    The plane is fitted to inputs and outputs together, centred, by a singular value
-    decomposition, so that both are seen from the same side and on the same scale. Coordinates are
-    in units of the embeddings; the sign of each axis is such that its largest loading is positive.
+    Coordinates are in units of the embeddings, centred; the largest loading of each axis is
+    positive.
 
     Example:
         >>> line = np.array([[0.0, 0.0], [3.0, 4.0]], dtype=np.float32)
@@ -166,7 +163,7 @@ def embedding_path(passage: Passage) -> EmbeddingPath:
     """
     both = np.concatenate([passage.before, passage.after]).astype(np.float64)
     both -= both.mean(axis=0)
-    # A zero channel, so that one channel has two axes too.
+    # The zero channel gives even a single channel two axes.
     _, sizes, axes = np.linalg.svd(np.pad(both, ((0, 0), (0, 1))), full_matrices=False)
     axes, power = axes[:2], sizes**2
     largest = np.abs(axes).argmax(axis=1)

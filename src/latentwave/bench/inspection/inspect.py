@@ -1,4 +1,4 @@
-"""Everything that there is to see in one run, beside another one."""
+"""Inspects a trained run, and compares its losses with those of another."""
 
 from __future__ import annotations
 
@@ -35,34 +35,34 @@ _VISIBLE = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍"}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InspectedRun:
-    """A trained model and what its tokens mean."""
+    """A trained model and the codec of its tokens."""
 
-    name: str  # for people, such as that of its contestant or its folder
+    name: str  # such as that of its contestant or its folder
     folder: Path  # of the run, or of the saved model
     model: PreTrainedModel  # in eval mode
-    codec: Codec  # of its tokens
+    codec: Codec
 
     @property
     def num_mixer_parameters(self) -> int:
-        """Trainable scalars of the mixers, gates around them included."""
+        """The number of trainable parameters of the mixers, their gates included."""
         return sum(each.mixer.num_parameters for each in all_mixers(self.model))
 
 
 @dataclasses.dataclass(kw_only=True)
 class Inspection:
-    """What was seen; whatever could not be measured is empty, and a note says why."""
+    """The results; what could not be measured is empty, and a note says why."""
 
     runs: list[InspectedRun]  # one or two
     kernels: list[Kernels]  # of the first run's mixers, in the order of the layers
-    tokens: list[str] = dataclasses.field(default_factory=list)  # of the text, as people read them
+    tokens: list[str] = dataclasses.field(default_factory=list)  # of the text, printable
     # of the first run's mixers over the text, by their names
     token_maps: dict[str, list[TokenMap]] = dataclasses.field(default_factory=dict)
     paths: dict[str, EmbeddingPath] = dataclasses.field(default_factory=dict)
-    overall: LossBin | None = None  # the loss of each run over all windows
+    overall: LossBin | None = None  # over all windows
     by_position: list[LossBin] = dataclasses.field(default_factory=list)
-    num_windows: int = 0  # that were measured on
-    window_tokens: int = 0  # of each
-    measured_on: str = ""  # corpus and split, for people
+    num_windows: int = 0  # that losses were measured on
+    window_tokens: int = 0
+    measured_on: str = ""  # corpus and split
     notes: list[str] = dataclasses.field(default_factory=list)  # what is missing, and why
 
 
@@ -76,34 +76,34 @@ def inspect_runs(
     separate_documents: bool = False,
     on_stage: Callable[[str], object] = lambda stage: None,
 ) -> Inspection:
-    """Look at a run, and measure it beside another one on the same windows.
+    """Inspect a run, and compare its losses with another's on the same windows.
 
     Args:
-        runs: the run, and the one that it is compared with, if any.
+        runs: the run, and the one to compare it with, if any.
         store: the corpus in their tokens; None: losses are not measured.
         split: of the corpus.
-        text: tokens whose masks and paths are shown, cut to the context and `MOST_TOKENS`;
-            default: the first `_DEFAULT_TOKENS` of the split.
+        text: tokens for masks and paths, cut to the context and `MOST_TOKENS`; default: the first
+            `_DEFAULT_TOKENS` of the split.
         num_windows: at most, spread evenly over the split.
         separate_documents: keep the documents of a window apart, as in training.
-        on_stage: is told in words what comes next.
+        on_stage: called with a description of each stage before it starts.
 
     Raises:
         UserError: for runs whose tokens or corpora differ, a classifier beside another run, a
-            split without tokens, a number of windows below 1.
+            split without tokens, or num_windows below 1.
     """
     if num_windows < 1:
         raise UserError(f"num_windows must be >= 1, got {num_windows}")
     first = runs[0]
     if len(runs) > 1:
-        _check_together(runs)
+        _check_comparable(runs)
     on_stage("kernels")
     mixers = named_mixers(first.model)
     kernels = [kernels_of(name, mixer, first.folder) for name, mixer in mixers.items()]
-    seen = Inspection(runs=list(runs), kernels=kernels, notes=_notes(first, kernels, store))
+    found = Inspection(runs=list(runs), kernels=kernels, notes=_notes(first, kernels, store))
     if is_classifier(first.model):
-        return seen
-    seen.window_tokens = context = min(
+        return found
+    found.window_tokens = context = min(
         getattr(run.model.config, "max_position_embeddings", MOST_TOKENS) for run in runs
     )
     limit = min(context, MOST_TOKENS)
@@ -111,8 +111,8 @@ def inspect_runs(
     if store is not None:
         borders = store.borders(split) if separate_documents else None
         windows = GridWindows(store.split(split), context, num_windows, borders, split=split)
-        _measure(seen, windows, on_stage)
-        seen.measured_on = f"{store.metadata.corpus}, {split}"
+        _measure(found, windows, on_stage)
+        found.measured_on = f"{store.metadata.corpus}, {split}"
         if text is None:
             text = np.asarray(store.split(split)[: min(_DEFAULT_TOKENS, limit)])
         else:
@@ -120,29 +120,29 @@ def inspect_runs(
     if text is not None:
         on_stage("masks and paths")
         if len(text) > limit:
-            seen.notes.append(f"Of the text the first {limit} of {len(text):,} tokens are shown.")
-        seen.tokens = token_texts(first.codec, text[:limit])
+            found.notes.append(f"Only the first {limit} of {len(text):,} tokens are shown.")
+        found.tokens = token_texts(first.codec, text[:limit])
         passages = record_passages(first.model, mixers, text[:limit], borders)
         for each in kernels:
             if passage := passages.get(each.name):
-                seen.paths[each.name] = embedding_path(passage)
-                seen.token_maps[each.name] = token_maps(mixers[each.name], each, passage)
-    return seen
+                found.paths[each.name] = embedding_path(passage)
+                found.token_maps[each.name] = token_maps(mixers[each.name], each, passage)
+    return found
 
 
 def token_texts(codec: Codec, tokens: NDArray[Any]) -> list[str]:
-    """Tokens as short texts, none empty; white space and what cannot be printed is made visible."""
+    """Tokens as short texts, none empty, with white space and control characters visible."""
     return [
         "".join(_VISIBLE.get(c, c if c.isprintable() else f"\\x{ord(c):02x}") for c in text or "∅")
         for text in codec.token_names(tokens)
     ]
 
 
-def _check_together(runs: Sequence[InspectedRun]) -> None:
+def _check_comparable(runs: Sequence[InspectedRun]) -> None:
     first = runs[0]
     for run in runs:
         if is_classifier(run.model):
-            raise UserError(f"{run.folder} is a classifier: it is inspected alone")
+            raise UserError(f"{run.folder} is a classifier: inspect it alone")
         if not run.codec.same_tokens(first.codec):
             raise UserError(
                 f"{run.folder} reads other tokens than {first.folder}: name a run on the same "
@@ -156,20 +156,20 @@ def _check_together(runs: Sequence[InspectedRun]) -> None:
             )
 
 
-def _measure(seen: Inspection, windows: GridWindows, on_stage: Callable[[str], object]) -> None:
+def _measure(found: Inspection, windows: GridWindows, on_stage: Callable[[str], object]) -> None:
     # Large vocabularies make large logits.
-    batch_size = _MOST_LOGITS // (windows.window_tokens * seen.runs[0].codec.vocab_size)
+    batch_size = _MOST_LOGITS // (windows.window_tokens * found.runs[0].codec.vocab_size)
     losses = []
-    for run in seen.runs:
+    for run in found.runs:
         on_stage(f"losses of {run.name}")
         losses.append(token_losses(run.model, windows, min(16, max(1, batch_size))))
-    places = np.broadcast_to(np.arange(losses[0].shape[1]), losses[0].shape)
+    positions = np.broadcast_to(np.arange(losses[0].shape[1]), losses[0].shape)
     if windows.borders is not None:
         items = [windows[index]["position_ids"].numpy() for index in range(len(windows))]
-        places = np.stack(items)[:, :-1]
-    seen.num_windows = len(windows)
-    seen.overall = losses_overall(losses)
-    seen.by_position = losses_by_position(losses, places)
+        positions = np.stack(items)[:, :-1]
+    found.num_windows = len(windows)
+    found.overall = losses_overall(losses)
+    found.by_position = losses_by_position(losses, positions)
 
 
 def _notes(run: InspectedRun, kernels: list[Kernels], store: TokenStore | None) -> list[str]:

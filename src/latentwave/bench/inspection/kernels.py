@@ -1,4 +1,4 @@
-"""The kernels of a model's mixers, what they started as, and how they changed in training."""
+"""Extracts the kernels of a model's mixers, with their history during training."""
 
 from __future__ import annotations
 
@@ -24,50 +24,49 @@ from latentwave.mixers.filterbank import Bank
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Kernels:
-    """The different kernels of one mixer, sorted by centre frequency, lowest first.
+    """The distinct kernels of one mixer, sorted by centre frequency, lowest first.
 
-    For a mixer that filters each channel by itself they are what a channel goes through from
-    input to output, residual and gate included; equal ones stand once. Where the taps follow the
-    token, they are those of a token of zeros, the part that all tokens share. For a filterbank
-    they are its analysis filters. Tap 0 is on the current token, or on the newest that is read.
+    A mixer that filters each channel by itself has one kernel per channel, from input to output,
+    residual and gate included; equal ones are merged. If the taps depend on the token, they are
+    those of a token of zeros. A filterbank's are its analysis filters. Tap 0 is on the current
+    token, or on the newest that is read.
     """
 
     name: str  # of the mixer among the model's modules
-    label: str  # the same, for people
+    label: str  # the same in words
     kind: str  # of the mixer
-    rows: str  # "channel" or "filter": what a row is one of
-    # the row's number among the mixer's channels or filters; the first that share the kernel
-    indices: Int[np.ndarray, " N"]
+    rows: str  # "channel" or "filter"
+    indices: Int[np.ndarray, " N"]  # of each row, its first channel or filter
     row_of: Int[np.ndarray, " C"]  # the row of each mixed channel or filter
     taps: Float[np.ndarray, "N K"]  # as trained
-    haar: Float[np.ndarray, "N K"]  # the average over about as many tokens, see `nearest_level`
+    haar: Float[np.ndarray, "N K"]  # the Haar average of about the same length
     weights: Float[np.ndarray, " N"] | None  # a_m of a filterbank with fixed weights
     centre: Float[np.ndarray, " N"]  # frequency, cycles per token, see `centre_and_bandwidth`
     bandwidth: Float[np.ndarray, " N"]  # cycles per token
-    causal: bool  # else filters are centred on their token
-    steps: Int[np.ndarray, " S"]  # of training, at which parameters were kept; may be empty
-    history: Float[np.ndarray, "S N K"]  # the taps then, rows as in `taps`
+    causal: bool  # otherwise filters are centred on their token
+    steps: Int[np.ndarray, " S"]  # of the snapshots; may be empty
+    history: Float[np.ndarray, "S N K"]  # the taps at these steps
 
     @property
     def counts(self) -> Int[np.ndarray, " N"]:
-        """How many channels share each kernel, (N,)."""
+        """The number of channels that share each kernel."""
         return np.bincount(self.row_of, minlength=len(self.indices))
 
     def change(self) -> Float[np.ndarray, "S N"]:
-        """How far each kernel is from its start: ‖h(s) − h(0)‖ / ‖h(0)‖, (S, N)."""
+        """Each kernel's relative distance from its start, ‖h(s) − h(0)‖ / ‖h(0)‖."""
         start = np.linalg.norm(self.history[:1], axis=-1)
         moved = np.linalg.norm(self.history - self.history[:1], axis=-1)
         change: Float[np.ndarray, "S N"] = moved / np.where(start > 0, start, 1.0)
         return change
 
     def centre_history(self) -> Float[np.ndarray, "S N"]:
-        """The centre frequency of each kernel at each step, (S, N), cycles per token."""
+        """The centre frequency of each kernel at each step, cycles per token."""
         centre, _ = centre_and_bandwidth(self.history.reshape(-1, self.history.shape[-1]))
         return centre.reshape(self.history.shape[:2])
 
 
 def named_mixers(model: nn.Module) -> dict[str, Mixer]:
-    """The mixers of a model by module name; of those made of mixers, the parts."""
+    """The mixers of a model by module name, chains replaced by their parts."""
     return {
         name: module
         for name, module in model.named_modules()
@@ -77,7 +76,7 @@ def named_mixers(model: nn.Module) -> dict[str, Mixer]:
 
 
 def mixer_label(name: str) -> str:
-    """Where a mixer stands, for people; layers are counted from 1.
+    """A mixer's place in the model in words, layers counted from 1.
 
     Example:
         >>> mixer_label("transformer.h.0.latentwave_mixer")
@@ -105,9 +104,8 @@ def kernels_of(name: str, mixer: Mixer, run: Path | None = None) -> Kernels:
 
     Args:
         name: of the mixer among the model's modules.
-        mixer: any; what is not a filterbank answers with its `impulse_response()`, kinds that
-            are not known here too.
-        run: folder of the run, for the snapshots of its training; None: without.
+        mixer: of any kind; unless it is a filterbank or dynamic, its `impulse_response()` is used.
+        run: folder of the run with the snapshots of its training; None: no history.
 
     Raises:
         UserError: for a snapshot that is damaged or of another model.
@@ -117,12 +115,12 @@ def kernels_of(name: str, mixer: Mixer, run: Path | None = None) -> Kernels:
     taps, is_bank = _taps(mixer), isinstance(mixer, Bank)
     weights = getattr(mixer, "weights", None) if is_bank else None
     history = np.zeros((len(past), *taps.shape))
-    for step, then in enumerate(past):  # a recursive filter may have had another length
+    for step, then in enumerate(past):  # a recursive filter's length may have changed
         earlier = _taps(then)[:, : taps.shape[1]]
         history[step, :, : earlier.shape[1]] = earlier
     indices = row_of = np.arange(len(taps))
     if not is_bank:
-        # Channels share a row if they had the same kernel all the time.
+        # Channels share a row if their kernels were equal at every step.
         together = np.concatenate([taps, *history], axis=1).astype(np.float32)
         _, indices, row_of = np.unique(together, axis=0, return_index=True, return_inverse=True)
     centre, bandwidth = centre_and_bandwidth(taps[indices])
@@ -159,7 +157,7 @@ def _taps(mixer: Mixer) -> Float[np.ndarray, "N K"]:
 
 
 def _levels(mixer: Mixer, taps: Float[np.ndarray, "N K"]) -> Int[np.ndarray, " N"]:
-    """The Haar level that belongs to each row by construction, else the nearest."""
+    """The Haar level of each row, by construction or else the nearest."""
     levels: Any = getattr(mixer, "levels", None)
     if isinstance(mixer, Bank):
         sizes = np.repeat(mixer.kernel_sizes, mixer.num_filters // len(mixer.kernel_sizes))

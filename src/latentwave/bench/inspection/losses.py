@@ -1,4 +1,4 @@
-"""The losses of one or two models on the same windows, over all and by position."""
+"""Summarises the losses of one or two models on the same windows, overall and by position."""
 
 from __future__ import annotations
 
@@ -16,24 +16,23 @@ from latentwave.bench.comparison.positions import position_edges
 class Mean:
     """A mean over windows."""
 
-    value: float  # nats per token; NaN where there was nothing to measure
-    error: float  # its standard error over windows; NaN for a single window
+    value: float  # nats per token; NaN without any token
+    error: float  # standard error over windows; NaN for a single window
     count: int  # predicted tokens
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LossBin:
-    """Losses of the predictions that are made from `low` to `high` tokens."""
+    """Losses of predictions from `low` to `high` tokens of context."""
 
     low: int
     high: int
-    losses: list[Mean]  # of each run, in their order
-    # the first run minus the second, window by window; None for a single run
-    difference: Mean | None
+    losses: list[Mean]  # of each run
+    difference: Mean | None  # the first run minus the second, if there are two
 
 
 def losses_overall(losses: Sequence[Float[np.ndarray, "N L"]]) -> LossBin:
-    """Losses of all predictions together; of each run, from `token_losses` on the same windows."""
+    """The mean losses of all predictions, from each run's `token_losses` on the same windows."""
     return LossBin(
         low=1,
         high=losses[0].shape[1],
@@ -45,17 +44,16 @@ def losses_overall(losses: Sequence[Float[np.ndarray, "N L"]]) -> LossBin:
 def losses_by_position(
     losses: Sequence[Float[np.ndarray, "N L"]], position_ids: Int[np.ndarray, "N L"]
 ) -> list[LossBin]:
-    """Losses in ranges of positions that grow with the position; empty ranges are left out.
+    """Losses in ranges of positions, wider at later ones; empty ranges are left out.
 
-    `position_ids` are the place in its document of the last token that each prediction is made
-    from.
+    `position_ids` hold the position in its document of the last token that each prediction reads.
     """
     bins = []
     for start, stop in itertools.pairwise(position_edges(int(position_ids.max()) + 1)):
         inside = (position_ids >= start) & (position_ids < stop)
         found = losses_overall([np.where(inside, each, np.nan) for each in losses])
         if found.losses[0].count:
-            # A prediction after the token at position p is made from p + 1 tokens.
+            # A prediction after the token at position p reads p + 1 tokens.
             bins.append(dataclasses.replace(found, low=start + 1, high=stop))
     return bins
 
@@ -63,8 +61,7 @@ def losses_by_position(
 def mean_over_windows(values: Float[np.ndarray, "N L"]) -> Mean:
     """The mean of all values that are not NaN, and its standard error over windows.
 
-    Tokens of one window are alike, so windows are what is counted as independent: the error is
-    that of a ratio of sums over windows.
+    Windows, not tokens, are taken as independent, so the error is that of a ratio of sums:
 
         m = Σ_n s_n / Σ_n c_n,   error² = N / (N − 1) · Σ_n (s_n − m c_n)² / (Σ_n c_n)²
 

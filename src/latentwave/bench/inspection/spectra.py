@@ -1,4 +1,4 @@
-"""What FIR kernels do to each frequency, and where on the frequency axis they listen."""
+"""Frequency responses, centre frequencies and bandwidths of FIR kernels."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ _FEWEST_POINTS = 1024
 def magnitude_at(
     taps: Float[np.ndarray, "N K"], frequencies: Float[np.ndarray, " F"]
 ) -> Float[np.ndarray, "N F"]:
-    """The frequency responses |H(f)| of real kernels, linear: 1 passes a frequency unchanged.
-
-    Frequencies are in cycles per token.
+    """The magnitude responses |H(f)| of real kernels, at frequencies in cycles per token.
 
     Example:
         >>> magnitude_at(np.array([[0.5, 0.5], [0.5, -0.5]]), np.array([0.0, 0.25, 0.5])).round(3)
@@ -30,12 +28,11 @@ def magnitude_at(
 def centre_and_bandwidth(
     taps: Float[np.ndarray, "N K"],
 ) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"]]:
-    """Where each kernel's power lies on the frequency axis, and how widely it is spread.
+    """The spectral centroid and bandwidth of each kernel.
 
         f_c = ∫ f |H|² df / ∫ |H|² df,   b = √( ∫ (f − f_c)² |H|² df / ∫ |H|² df )
 
-    The centre frequency is the spectral centroid, not the peak: it moves smoothly while a kernel
-    is learned, and is defined for kernels without a peak.
+    Unlike a peak, the centroid moves smoothly while a kernel is learned.
 
     Returns:
         f_c and b in cycles per token; zeros for a kernel that is zero.
@@ -57,9 +54,7 @@ def centre_and_bandwidth(
 
 
 def haar_taps(levels: Int[np.ndarray, " N"], num_taps: int) -> Float[np.ndarray, "N K"]:
-    """Haar kernels, sum 1: averages over 2^level tokens, level 0 the current token alone.
-
-    Longer averages than K taps are not cut but keep K taps at gain 1.
+    """Haar kernels of gain 1: averages over 2^level tokens, over K taps if that is longer.
 
     Example:
         >>> haar_taps(np.array([0, 1, 2]), 3).round(2)
@@ -73,13 +68,11 @@ def haar_taps(levels: Int[np.ndarray, " N"], num_taps: int) -> Float[np.ndarray,
 
 
 def nearest_level(taps: Float[np.ndarray, "N K"]) -> Int[np.ndarray, " N"]:
-    """The level of the Haar kernel that reaches about as far back as each kernel.
+    """The level of the Haar kernel with about the same centre of mass as each kernel.
 
         level = round( log2( 1 + 2 · Σ_k k |h(k)| / Σ_k |h(k)| ) )
 
-    An average over w tokens has its centre of mass at (w − 1) / 2.
-
-    The average with that level may be longer than K.
+    as an average over w tokens has its centre of mass at (w − 1) / 2.
 
     Example:
         >>> nearest_level(np.array([[0.25, 0.25, 0.25, 0.25], [1.0, 0.0, 0.0, 0.0]]))
