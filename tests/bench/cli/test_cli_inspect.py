@@ -91,7 +91,7 @@ def test_a_file_in_the_folder_s_place_is_refused_before_anything_is_measured(wor
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{}/nowhere"], "holds no trained model"),
+        (["{}/nowhere"], "nowhere: give the folder of a run or a saved model"),
         (["{}"], "its finished runs are: "),
         (["{}/unfinished"], "is not finished: go on with latentwave train"),
         (["{}/none", "--against", "{}/unfinished"], "is not finished"),

@@ -1,8 +1,9 @@
-"""What a finished model is worth: its loss, its metrics, and finding it."""
+"""Measures the loss and metrics of models, and loads the model of a finished run."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,8 +38,8 @@ def evaluate_loss(
 ) -> float:
     """Mean loss in nats per predicted token; processes that train together share the work.
 
-    Every window, as `GridWindows` gives them, counts once, whatever the number of processes, which
-    all get the same mean. The model is left in the mode that it was in.
+    Every window of `GridWindows` counts once, and all processes get the same mean. The model's
+    mode is restored.
 
     Raises:
         UserError: if no token is predicted.
@@ -54,8 +55,8 @@ def evaluate_loss(
     tokens = sum(part for _, part in parts)
     if not tokens:
         raise UserError(
-            "there is nothing to predict: no token has one before it in its document; use longer "
-            "documents, or separate_documents false"
+            "there is nothing to predict: every document is a single token; use longer documents, "
+            "or separate_documents false"
         )
     return sum(part for part, _ in parts) / tokens
 
@@ -71,7 +72,7 @@ def evaluate_classifier(
 
     Returns:
         "loss" in nats per document (multi-label: per document and class) and the metrics of
-        `classification_metrics`, the same on every process.
+        `classification_metrics`, the same in every process.
     """
     parts = []
     with in_mode(model, training=False):
@@ -80,32 +81,30 @@ def evaluate_classifier(
             logits = model(**inputs).logits
             if counts:
                 parts.append((logits.float().cpu(), truth.cpu()))
-    parts = [part for of_one in on_all(lambda: parts) for part in of_one]
-    all_logits, all_labels = (torch.cat(each) for each in zip(*parts, strict=True))
-    if all_labels.dim() == 1:
-        loss = F.cross_entropy(all_logits, all_labels)
-    else:
-        loss = F.binary_cross_entropy_with_logits(all_logits, all_labels)
-    return {"loss": float(loss)} | classification_metrics(all_logits, all_labels)
+    gathered = itertools.chain.from_iterable(on_all(lambda: parts))
+    logits, labels = (torch.cat(each) for each in zip(*gathered, strict=True))
+    multi_label = labels.dim() > 1
+    cross_entropy = F.binary_cross_entropy_with_logits if multi_label else F.cross_entropy
+    return {"loss": float(cross_entropy(logits, labels))} | classification_metrics(logits, labels)
 
 
 def _own_batches(
     model: PreTrainedModel, items: Dataset[dict[str, Tensor]], batch_size: int, collate: Collate
 ) -> Iterator[tuple[dict[str, Tensor], bool]]:
-    """This process's share of the items as inputs of a model, and whether a batch counts.
+    """This process's share of the items as model inputs, and whether each batch counts.
 
-    A process without items of its own runs one for nothing: sharded models need all.
+    A process that has run out of items repeats one: sharded models need every process.
     """
     count, step = len(items), batch_size * num_processes()  # type: ignore[arg-type]
     for first in range(0, count, step):
-        own = range(count)[first + rank() * batch_size :][:batch_size]
-        batch = collate([items[index] for index in own or [0]])
-        yield {name: tensor.to(model.device) for name, tensor in batch.items()}, bool(own)
+        share = range(count)[first + rank() * batch_size :][:batch_size]
+        batch = collate([items[index] for index in share or [0]])
+        yield {name: tensor.to(model.device) for name, tensor in batch.items()}, bool(share)
 
 
 @contextlib.contextmanager
 def in_mode(model: PreTrainedModel, *, training: bool) -> Iterator[None]:
-    """A model in training or evaluation mode, and back in its own afterwards."""
+    """Put a model into training or evaluation mode, and restore its own afterwards."""
     before = model.training
     model.train(training)
     try:
@@ -119,16 +118,15 @@ def classification_metrics(
 ) -> dict[str, float]:
     """Accuracy, or for several labels per document the macro mean average precision.
 
-    The mean is over the classes that some document has: without one there is no precision.
-
     Returns:
-        "accuracy" in [0, 1], or "map" in [0, 1] (NaN without any positive label).
+        "accuracy" in [0, 1], or "map" in [0, 1], the mean over classes with documents (NaN if no
+        class has any).
     """
     functional = require_metrics()
     if labels.dim() == 1:
         accuracy = functional.multiclass_accuracy
         return {"accuracy": float(accuracy(logits, labels, logits.shape[1], average="micro"))}
-    # Sigmoids of large logits are all 1: ranks are taken of the logits, scaled into [0, 1].
+    # Scaled to [0, 1] linearly: sigmoids of large logits would all be 1 and lose their order.
     scores = logits.double()
     scores = (scores - scores.min()) / (scores.max() - scores.min()).clamp(min=1e-12)
     truth = labels.long()
@@ -140,17 +138,17 @@ def classification_metrics(
 
 
 def require_metrics() -> Any:
-    """Torchmetrics' functions for classification; a UserError without the extra `tasks`."""
+    """Torchmetrics' classification functions; a UserError without the extra `tasks`."""
     return optional_package("torchmetrics.functional.classification", "tasks", "a classifier")
 
 
 def is_classifier(model: PreTrainedModel) -> bool:
-    """Whether a model gives classes, not tokens."""
+    """Whether a model predicts classes, not tokens."""
     return getattr(model.config, "problem_type", None) in (SINGLE_LABEL, MULTI_LABEL)
 
 
 def collator(sound: WaveEncoderConfig | None, store: TokenStore) -> PadExamples:
-    """Batches are padded with the token after the vocabulary; sound to at least one frame."""
+    """Pads batches with the token after the vocabulary; sound to one frame at least."""
     least = 1 if sound is None else sound.first_frame_samples
     return PadExamples(pad_token=store.metadata.vocab_size, min_length=least)
 
@@ -158,7 +156,7 @@ def collator(sound: WaveEncoderConfig | None, store: TokenStore) -> PadExamples:
 def evaluate_on_split(
     model: PreTrainedModel, store: TokenStore, split: str, batch_size: int = 16
 ) -> tuple[dict[str, float], int]:
-    """What `evaluate_classifier` gives for a whole split, and its number of documents.
+    """The result of `evaluate_classifier` on a whole split, and its number of documents.
 
     Raises:
         UserError: if the corpus has other classes than the model, or the split is empty.
@@ -178,12 +176,13 @@ def evaluate_on_split(
 
 
 def model_folder(folder: Path) -> Path:
-    """Where the model lies: in the folder of a run, or in this folder itself.
+    """The folder that holds the model: `model` in the folder of a run, or the folder itself.
 
     Raises:
-        UserError: if there is none, or the run diverged; names the runs below the folder if it
-            holds some.
+        UserError: if there is none, or the run diverged; names the finished runs below the folder.
     """
+    if not folder.exists():
+        raise UserError(f"there is no folder {folder}: give the folder of a run or a saved model")
     if (folder / RESULT).exists():
         diverged_at = read_result(folder).diverged_at
         if diverged_at is not None:
@@ -196,12 +195,15 @@ def model_folder(folder: Path) -> Path:
                 f"the run {folder} is finished and its model was removed, as a ladder does with "
                 "those of its branches: train it again in another folder"
             )
-    if (folder / RECORD).exists() and not (folder / MODEL).is_dir():
+    if (folder / MODEL).is_dir():
+        found = folder / MODEL
+    elif (folder / RECORD).exists():
         raise UserError(
             f"the run {folder} has no model or is not finished: go on with latentwave train … "
             f"--output {folder} --resume"
         )
-    found = folder / MODEL if (folder / MODEL).is_dir() else folder
+    else:
+        found = folder
     if not (found / "config.json").exists():
         runs = sorted(str(path.parent) for path in folder.glob(f"*/{MODEL}"))
         hint = f"; its finished runs are: {', '.join(runs)}" if runs else ""
@@ -210,26 +212,24 @@ def model_folder(folder: Path) -> Path:
 
 
 def load_run(folder: Path) -> tuple[PreTrainedModel, Codec]:
-    """The model of a finished run, on the device that trains, and what its tokens mean.
+    """Load the model of a finished run onto `device()`, and the codec of its tokens.
 
     Raises:
-        UserError: if there is no model, its files are not those that the run wrote, or its
-            weights are not finite.
+        UserError: if there is no model, its files have changed, or its weights are not finite.
     """
     found = model_folder(folder)
-    if found != folder or (found / MANIFEST).exists():
-        fault = find_fault(found)
-        if fault is not None:
-            raise UserError(
-                f"the model of {folder} is damaged ({fault}): train it on with --resume, which "
-                "makes the model again"
-            )
+    is_sealed = found != folder or (found / MANIFEST).exists()
+    if is_sealed and (fault := find_fault(found)):
+        raise UserError(
+            f"the model of {folder} is damaged ({fault}): train it on with --resume, which makes "
+            "the model again"
+        )
     with quiet_transformers():
         model = from_pretrained(found)
     if not all(bool(parameter.isfinite().all()) for parameter in model.parameters()):
         raise UserError(
-            f"the weights in {found} are not all finite: they are damaged, or of a run that "
-            "diverged; train it with a lower learning rate"
+            f"the weights in {found} are not all finite: they are damaged, or the run diverged; "
+            "train it with a lower learning rate"
         )
     moved: Any = model.to(device())
     return moved, load_codec(found)
