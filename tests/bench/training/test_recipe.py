@@ -88,13 +88,16 @@ OF_A_CONTESTANT = [
         ({"backbone": {"hidden_size": 10, "num_heads": 4}}, "num_heads=4 must divide"),
         (
             {"backbone": {"positions": "rotary", "hidden_size": 60, "num_heads": 4}},
-            "hidden_size=60 ÷ backbone.num_heads=4 is 15: it must be even",
+            "heads of even width, but backbone.hidden_size=60 ÷ backbone.num_heads=4 is 15",
         ),
         (
             {"backbone": {"architecture": "llama", "positions": "learned"}},
             "must be null or one of: rotary, none; got 'learned'",
         ),
-        ({"backbone": {"architecture": "llama", "dropout": 0.5}}, "dropout=0.5 needs another"),
+        (
+            {"backbone": {"architecture": "llama", "dropout": 0.5}},
+            'dropout must be 0 with "llama", which has none, got 0.5',
+        ),
         ({"backbone": {"num_layers": 0}}, "num_layers must be >= 1, got 0"),
         ({"backbone": {"qk_norm": True}}, "qk_norm needs the architecture"),
         ({"training": {"learning_rate": 0.0}}, "learning_rate must be > 0, got 0"),
@@ -166,7 +169,7 @@ def test_a_contestant_sees_its_own_backbone_and_training():
         ("just words", "holds no recipe"),
         (
             "name: x\ncontestants:\n  it: {kind: ema}\n  none: {}\n  it: {kind: wavelet}\n",
-            "bad.yaml is not a YAML file: the key 'it' stands twice in the map of lines 3 to",
+            "bad.yaml is not a YAML file: the key 'it' appears twice in the mapping on lines 3 to",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""The backbone of a recipe: what is trained from scratch."""
+"""The configuration of a backbone, the Transformer that a recipe trains from scratch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from latentwave.bench.data.checks import check_values, number
 from latentwave.errors import UserError
 
 Architecture = Literal["gpt2", "llama", "encoder"]
-# What tells tokens' places, where a recipe may choose.
+# Position encodings that a recipe can choose from, the architecture's own first.
 POSITIONS: dict[Architecture, tuple[str, ...]] = {
     "gpt2": ("learned", "rotary", "none"),
     "llama": ("rotary", "none"),
@@ -24,25 +24,24 @@ class BackboneConfig:
     Attributes:
         architecture: "gpt2" (learned positions, LayerNorm, GELU), "llama" (rotary positions,
             RMSNorm, SwiGLU) or "encoder" (ModernBERT: bidirectional, rotary positions, GeGLU),
-            which classifies, also raw sound.
+            which classifies tokens or raw sound.
         num_layers: decoder or encoder layers.
         hidden_size: D, embedding coordinates.
         num_heads: attention heads; they divide hidden_size.
         intermediate_size: width of the feed-forward layers.
-        context_length: L, tokens that the model reads at once; frames of raw sound.
+        context_length: L, the most tokens that the model reads at once; frames of raw sound.
         dropout: probability of dropping an activation (not with llama).
-        positions: what tells tokens' places: "learned" embeddings (gpt2), "rotary" ones, or
-            "none"; null for the architecture's own.
+        positions: position encoding: "learned" (gpt2), "rotary" or "none"; null for the
+            architecture's own.
         initializer_range: standard deviation of initial matrices and embeddings.
         scaled_residual_init: start the output projections of attention and MLP smaller by
-            1/sqrt(2 · num_layers), as GPT-2 and ModernBERT do in any case.
-        tie_embeddings: one matrix for input embeddings and output layer.
+            1/sqrt(2 · num_layers), as GPT-2 and ModernBERT always do.
+        tie_embeddings: share one matrix between input embeddings and output layer.
         qk_norm: normalise queries and keys of every head (language models with "llama" only; the
             result is Qwen 3's decoder layer).
-        frontend_channels: filters of the first of the two convolutions that make frames of raw
-            sound.
-        frontend_kernel_sizes: taps of the two.
-        frontend_strides: of the two; their product is the samples per frame.
+        frontend_channels: filters of the first of the two convolutions on raw sound.
+        frontend_kernel_sizes: taps of each convolution.
+        frontend_strides: stride of each; their product is the samples per frame.
     """
 
     architecture: Architecture = "gpt2"
@@ -83,14 +82,12 @@ class BackboneConfig:
         width = self.hidden_size // self.num_heads
         if positions == "rotary" and width % 2:
             raise UserError(
-                f"rotary positions turn pairs of a head's coordinates, but backbone.hidden_size="
-                f"{self.hidden_size} ÷ backbone.num_heads={self.num_heads} is {width}: it must be "
-                "even"
+                "rotary positions need heads of even width, but backbone.hidden_size="
+                f"{self.hidden_size} ÷ backbone.num_heads={self.num_heads} is {width}"
             )
         if self.dropout and self.architecture == "llama":
             raise UserError(
-                f'backbone.dropout={self.dropout:g} needs another architecture than "llama", '
-                "which drops nothing"
+                f'backbone.dropout must be 0 with "llama", which has none, got {self.dropout:g}'
             )
         if self.qk_norm and (self.architecture != "llama" or self.positions == "none"):
             raise UserError(

@@ -1,6 +1,6 @@
-"""Checkpoints: whole or not there, checked before use, for any number of processes.
+"""Writes and restores a run's checkpoints, the same files for any number of processes.
 
-The Trainer's own hold pickles, differ from engine to engine and are not checked.
+The Trainer's own checkpoints hold pickles, depend on the engine and are not verified.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def save_checkpoint(
 ) -> None:
     """Write checkpoint-STEP of a run and remove all but the last two and those to keep.
 
-    What is sharded is gathered by all processes; the first one writes it as one file of
-    safetensors. Whatever fails before the end leaves the checkpoints that were there.
+    All processes gather sharded tensors; the first one writes them as one safetensors file. A
+    write that fails leaves the earlier checkpoints in place.
     """
     step = state.global_step
     folder = run / CHECKPOINTS / f"checkpoint-{step}"
@@ -52,7 +52,7 @@ def save_checkpoint(
             tensors[name] = whole
 
     def write() -> None:
-        # What bears this name already is damaged, or from before the run went back to an older one.
+        # One of this step is damaged, or was passed by when the run went back to an older one.
         shutil.rmtree(folder, ignore_errors=True)
         with whole_folder(folder) as partial:
             save_file(tensors, partial / TENSORS)
@@ -69,19 +69,19 @@ def save_checkpoint(
 def load_checkpoint(
     checkpoint: Path, model: nn.Module, optimizer: Optimizer, scheduler: LRScheduler
 ) -> None:
-    """Put a checkpoint into a model, its optimizer and its scheduler, in place.
+    """Restore a model, its optimizer and its scheduler from a checkpoint, in place.
 
     The number of processes and their engine may differ from those that wrote it.
     """
     states = state_tensors(optimizer)
-    own = _tensors(model, states)
+    targets = _tensors(model, states)
     try:
         with safe_open(checkpoint / TENSORS, framework="pt") as file, torch.no_grad():
             names = set(file.keys())
-            if names != own.keys():
-                odd = ", ".join(sorted(names ^ own.keys())[:3])
+            if names != targets.keys():
+                odd = ", ".join(sorted(names ^ targets.keys())[:3])
                 raise UserError(f"{checkpoint} does not fit this run: it differs in {odd} …")
-            for name, tensor in own.items():
+            for name, tensor in targets.items():
                 value = file.get_tensor(name)
                 if isinstance(tensor, DTensor):
                     value = distribute_tensor(
@@ -92,29 +92,27 @@ def load_checkpoint(
         raise UserError(f"{checkpoint} does not fit this run: {error}") from error
     step = checkpoint_step(checkpoint)
     for parameter, tensors in states.items():
-        if "momentum_buffer" not in tensors:  # AdamW counts, Muon does not
+        if "momentum_buffer" not in tensors:  # AdamW counts its steps, Muon does not
             tensors["step"] = torch.tensor(float(step), device=parameter.device)
         optimizer.state[parameter] = tensors
     rewind_schedule(scheduler, step)
 
 
 def newest_checkpoint(run: Path) -> Path | None:
-    """The newest intact checkpoint of a run, None if it has none at all.
+    """The newest intact checkpoint of a run; None if it has no checkpoint.
 
-    Every file is compared with its SHA-256. A damaged checkpoint is passed over with a warning
-    that names it and the one that is taken instead.
+    Every file is compared with its SHA-256. Damaged checkpoints are skipped with a warning.
 
     Raises:
-        UserError: if there are checkpoints, and all of them are damaged.
+        UserError: if all checkpoints are damaged.
     """
     faults: list[str] = []
     for checkpoint in list_checkpoints(run):
         fault = find_fault(checkpoint)
         if fault is None:
             if faults:
-                warnings.warn(
-                    f"{'; '.join(faults)}; going on from {checkpoint} instead", stacklevel=2
-                )
+                reason = "; ".join(faults)
+                warnings.warn(f"{reason}; going on from {checkpoint} instead", stacklevel=2)
             return checkpoint
         faults.append(f"{checkpoint} is damaged ({fault})")
     if faults:
@@ -126,19 +124,15 @@ def newest_checkpoint(run: Path) -> Path | None:
 
 
 def list_checkpoints(run: Path) -> list[Path]:
-    """The checkpoints of a run, newest first; those that were not finished have other names."""
-    found = [
-        path
-        for path in (run / CHECKPOINTS).glob("checkpoint-*")
-        if path.name.rpartition("-")[2].isdecimal()
-    ]
-    return sorted(found, key=checkpoint_step, reverse=True)
+    """The checkpoints of a run, newest first; those half written have other names."""
+    paths = (run / CHECKPOINTS).glob("checkpoint-*")
+    complete = [path for path in paths if path.name.rpartition("-")[2].isdecimal()]
+    return sorted(complete, key=checkpoint_step, reverse=True)
 
 
 def resume_hint(run: Path) -> str:
-    """What to do after a run was cut off."""
-    found = list_checkpoints(run)
-    if not found:
+    """How to go on after a run was cut off."""
+    if not (found := list_checkpoints(run)):
         return "it has no checkpoint yet: start it again with --resume"
     return f"the last checkpoint is {found[0]}: start again with --resume to go on from there"
 
@@ -150,20 +144,20 @@ def checkpoint_step(checkpoint: Path) -> int:
 
 @torch.no_grad()
 def whole_tensor(tensor: Tensor) -> Tensor:
-    """A copy on the CPU; a sharded tensor is gathered, which all processes must do."""
+    """A copy on the CPU; a sharded tensor is gathered, so all processes must call this."""
     whole = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
     return whole.detach().to("cpu", copy=True).contiguous()
 
 
 def whole_weights(model: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers on the CPU; tied ones stay the same tensor."""
-    own = model.state_dict(keep_vars=True)
-    whole = {id(tensor): whole_tensor(tensor) for tensor in own.values()}
-    return {name: whole[id(tensor)] for name, tensor in own.items()}
+    weights = model.state_dict(keep_vars=True)
+    whole = {id(tensor): whole_tensor(tensor) for tensor in weights.values()}
+    return {name: whole[id(tensor)] for name, tensor in weights.items()}
 
 
 def _tensors(model: nn.Module, states: dict[nn.Parameter, dict[str, Tensor]]) -> dict[str, Tensor]:
-    """All that is trained by its name: parameters, each once, saved buffers, optimizer state."""
+    """What a checkpoint holds, by name: parameters (tied ones once), buffers, optimizer state."""
     saved, named = model.state_dict(), {p: name for name, p in model.named_parameters()}
     names = [*named.values(), *(name for name, _ in model.named_buffers())]
     found = {f"model.{name}": saved[name] for name in names if name in saved}

@@ -1,4 +1,4 @@
-"""What one contestant of a comparison adds to the backbone, or changes in it."""
+"""The configuration of a contestant: its mixers and its changes to the backbone."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class MixerEntry:
     Attributes:
         kind: one of `latentwave.list_mixers()`, presets such as "best" included.
         options: of that mixer.
-        points: where in a layer, see `latentwave.attach`: "block", "mlp" and so on; default: where
-            the kind stands by itself.
+        points: where in a layer, see `latentwave.attach`: "block", "mlp" and so on; default: the
+            kind's own.
     """
 
     kind: str
@@ -33,13 +33,13 @@ class MixerEntry:
 
     def __post_init__(self) -> None:
         check_values(self, "mixer")
-        MixerConfig(kind=self.kind, options=self.options)
+        kind = self.config.kind
         if not self.points:
-            object.__setattr__(self, "points", list(default_points(self.kind)))
+            object.__setattr__(self, "points", list(default_points(kind)))
 
     @property
     def config(self) -> MixerConfig:
-        """Kind and options."""
+        """Kind and options, checked."""
         return MixerConfig(kind=self.kind, options=self.options)
 
 
@@ -48,15 +48,13 @@ class ContestantConfig:
     """What one contestant of a comparison adds to the backbone.
 
     Attributes:
-        kind: the mixer, one of `latentwave.list_mixers()`, presets such as "best" included; null
-            for the plain backbone.
-        options: of that mixer.
+        kind: as in `MixerEntry`; null for the plain backbone.
+        options: as in `MixerEntry`.
         placement: "between" the decoder layers, after "all", or after the layers of a list; null:
             what `attach` takes for the points.
-        points: where in a layer, see `latentwave.attach`: "block", "mlp" and so on; default: where
-            the kind stands by itself.
-        backbone: what differs from the recipe's backbone, such as {num_layers: 6}.
-        mixers: several of them instead, each {kind, options, points}, no two at one point.
+        points: as in `MixerEntry`.
+        backbone: changes to the recipe's backbone, such as {num_layers: 6}.
+        mixers: several mixers instead of one kind, no two at one point.
         baseline: the contestant that this one is measured against.
         learning_rate: instead of the recipe's; a muon_learning_rate is scaled by the same factor.
         num_steps: instead of the recipe's, to match another budget than tokens.
@@ -96,17 +94,17 @@ class ContestantConfig:
 
     def settings_on(self, settings: TrainingConfig) -> TrainingConfig:
         """The contestant's training, made from the recipe's."""
-        rate, steps, muon = self.learning_rate, self.num_steps, settings.muon_learning_rate
-        rate = settings.learning_rate if rate is None else rate
+        rate = self.learning_rate or settings.learning_rate
+        muon = settings.muon_learning_rate
         return dataclasses.replace(
             settings,
             learning_rate=rate,
-            muon_learning_rate=None if muon is None else muon * (rate / settings.learning_rate),
-            num_steps=settings.num_steps if steps is None else steps,
+            muon_learning_rate=muon and muon * (rate / settings.learning_rate),
+            num_steps=self.num_steps or settings.num_steps,
         )
 
     def describe_mixers(self) -> list[dict[str, Any]]:
-        """What the contestant adds, as plain values for the record."""
+        """The mixers, their presets resolved, as plain values for the record."""
         return [
             {
                 "kind": (resolved := each.config.resolved()).kind,
@@ -119,7 +117,7 @@ class ContestantConfig:
 
     @property
     def placed(self) -> list[MixerEntry]:
-        """The mixers and their points; none for the plain backbone."""
+        """All mixers with their points; empty for the plain backbone."""
         if self.kind is None:
             return self.mixers
         return [MixerEntry(kind=self.kind, options=self.options, points=self.points)]

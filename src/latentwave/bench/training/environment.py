@@ -1,4 +1,4 @@
-"""What a number was measured on."""
+"""Describes the machine and code that a number was measured with."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import psutil
 import torch
 
 _PACKAGES = ("latentwave", "torch", "transformers", "accelerate", "tokenizers", "numpy")
-_LOOK_SECONDS = 0.3
+_SAMPLE_SECONDS = 0.3
 
 
 def describe_environment() -> dict[str, Any]:
@@ -24,8 +24,8 @@ def describe_environment() -> dict[str, Any]:
 
     Returns:
         Keys versions, cpu, cores, accelerator (None without one), threads (of torch), platform and
-        commit ("…-dirty" with uncommitted changes; outside a git checkout what LATENTWAVE_COMMIT
-        says, or None).
+        commit ("…-dirty" with uncommitted changes; outside a git checkout LATENTWAVE_COMMIT, or
+        None).
     """
     return {
         "versions": {"python": platform.python_version()}
@@ -39,26 +39,26 @@ def describe_environment() -> dict[str, Any]:
     }
 
 
-def busy_cores(own: psutil.Process) -> float:
-    """Cores that other processes than this one have kept busy since the last call."""
-    every = psutil.cpu_percent() * (psutil.cpu_count() or 1)
-    return max(0.0, float(every - own.cpu_percent()) / 100)
+def busy_cores(process: psutil.Process) -> float:
+    """The number of cores that all but this process have kept busy since the last call."""
+    total = psutil.cpu_percent() * (psutil.cpu_count() or 1)
+    return max(0.0, float(total - process.cpu_percent()) / 100)
 
 
 @functools.cache
 def crowded_cores() -> str | None:
-    """Why training on this CPU may crawl, looked up once: its threads wait for a core.
+    """A hint if training on this CPU may crawl because other programs use its cores; else None.
 
-    Threads that share a layer's work wait for one another without giving their cores away, so one
-    that has to queue behind another program stops them all.
+    Threads that share a layer's work spin while they wait for one another, so one that queues
+    behind another program holds up all of them.
     """
     threads, cores = torch.get_num_threads(), psutil.cpu_count() or 1
     if threads == 1:
         return None
-    own = psutil.Process()
-    busy_cores(own)
-    time.sleep(_LOOK_SECONDS)
-    busy = busy_cores(own)
+    process = psutil.Process()
+    busy_cores(process)
+    time.sleep(_SAMPLE_SECONDS)
+    busy = busy_cores(process)
     if threads + busy < cores + 0.5:
         return None
     return (
@@ -76,15 +76,14 @@ def _cpu() -> str:
 
 
 def _commit() -> str | None:
-    source = Path(__file__).parent
+    here = Path(__file__)
 
     def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(source), *arguments], check=True, capture_output=True, text=True
-        ).stdout.strip()
+        command = ["git", "-C", str(here.parent), *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
-        # An installed copy inside somebody else's checkout must not report that one's commit.
-        if git("ls-files", "--", Path(__file__).name):
+        # An installed copy inside another project's checkout must not report that commit.
+        if git("ls-files", "--", here.name):
             return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain") else "")
     return os.environ.get("LATENTWAVE_COMMIT")

@@ -1,4 +1,4 @@
-"""Files of runs, comparisons and ladders: written whole, checked when they are read."""
+"""Reads and writes the JSON files and manifests of runs, with digests that reveal damage."""
 
 from __future__ import annotations
 
@@ -14,24 +14,21 @@ from latentwave.bench.data.json_files import read_json
 from latentwave.bench.data.metadata import sha256_of
 from latentwave.errors import UserError
 
-# What the folder of a run holds.
+# The contents of a run folder.
 RECORD = "run.json"
 RESULT = "result.json"
 CHECKPOINTS = "checkpoints"
 MODEL = "model"
 SNAPSHOTS = "mixers"
 TENSORBOARD = "tensorboard"
-# In a sealed folder, such as a checkpoint or a model.
-MANIFEST = "manifest.json"
+MANIFEST = "manifest.json"  # of a sealed folder: a checkpoint or a model
+STRICT = ConfigDict(extra="forbid")
 _SEAL = "sha256"
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replace a file by plain values, at once."""
+    """Replace a JSON file in one step, so that no reader finds half of it."""
     write_durably(path, json.dumps(value, indent=2) + "\n")
-
-
-STRICT = ConfigDict(extra="forbid")
 
 
 def digest(values: Any) -> str:
@@ -40,12 +37,12 @@ def digest(values: Any) -> str:
 
 
 def write_sealed(path: Path, values: dict[str, Any]) -> None:
-    """Replace a JSON file by values and their digest, for `read_sealed`."""
+    """Replace a JSON file with values and their digest, for `read_sealed`."""
     write_json(path, values | {_SEAL: digest(values)})
 
 
 def read_sealed(path: Path, remedy: str) -> dict[str, Any]:
-    """What `write_sealed` wrote; a UserError if the file is missing or has changed."""
+    """The values that `write_sealed` wrote; a UserError if the file is missing or has changed."""
     values = read_json(path, remedy)
     if values.pop(_SEAL, None) != digest(values):
         raise UserError(f"{path} is damaged (it has changed since it was written): {remedy}")
@@ -53,7 +50,7 @@ def read_sealed(path: Path, remedy: str) -> dict[str, Any]:
 
 
 def seal_folder(folder: Path) -> None:
-    """Write manifest.json: size and SHA-256 of every file in the folder."""
+    """Write manifest.json: the size and SHA-256 of every file in the folder."""
     files = {
         path.name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
         for path in sorted(folder.iterdir())
@@ -62,7 +59,7 @@ def seal_folder(folder: Path) -> None:
 
 
 def find_fault(folder: Path) -> str | None:
-    """What is wrong with a file of a sealed folder, None if all are as they were sealed."""
+    """The first fault in a sealed folder; None if every file is as it was sealed."""
     try:
         manifest = read_sealed(folder / MANIFEST, "the folder cannot be trusted")
         for name, expected in manifest["files"].items():

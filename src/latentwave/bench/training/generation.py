@@ -1,4 +1,4 @@
-"""Going on with a prompt for longer than the model's context."""
+"""Generates text from a prompt, also beyond the model's context length."""
 
 from __future__ import annotations
 
@@ -27,18 +27,15 @@ def continue_tokens(
     on_progress: Callable[[int], object] | None = None,
     streamer: TextStreamer | None = None,
 ) -> Int64[np.ndarray, " T"]:
-    """Sample the tokens that follow a prompt, as many as are wanted.
+    """Sample the tokens that follow a prompt.
 
-    A model with learned positions reads `max_position_embeddings` tokens at most. When they are
-    full, generation goes on from their later half, so every token is predicted from at least half
-    a context, or from all that there is.
-
-    A temperature of 0 takes the likeliest token; `top_k` samples from so many of the likeliest.
-    `on_progress` is called with the number of new tokens, piece by piece; the streamer shows text
-    as it comes, the prompt first.
+    When `max_position_embeddings` tokens are full, generation goes on from their later half, so
+    every token is predicted from at least half a context, or from all that there is. A temperature
+    of 0 takes the likeliest token; `top_k` samples from that many of the likeliest. `on_progress`
+    gets the number of new tokens after each part; the streamer shows prompt and text as they come.
 
     Returns:
-        Prompt and new tokens: (at most tokens + num_new_tokens,), fewer if the end token comes.
+        Prompt and new tokens, (at most T + num_new_tokens,); fewer if the end token comes.
 
     Raises:
         UserError: for an empty prompt or values out of range.
@@ -46,7 +43,7 @@ def continue_tokens(
     if not len(prompt):
         raise UserError("the prompt is empty")
     if num_new_tokens < 1:
-        raise UserError(f"at least 1 new token must be wanted, got {num_new_tokens}")
+        raise UserError(f"the number of new tokens must be >= 1, got {num_new_tokens}")
     if not 0 <= temperature < math.inf:
         raise UserError(f"temperature must be >= 0, got {temperature}")
     context = model.config.max_position_embeddings
@@ -55,15 +52,15 @@ def continue_tokens(
         sampling |= {"temperature": temperature, "top_k": top_k or 0}
     generate: Any = model.generate
     tokens = torch.from_numpy(np.asarray(prompt, dtype=np.int64))
-    wanted = len(tokens) + num_new_tokens
-    while len(tokens) < wanted:
+    end = len(tokens) + num_new_tokens
+    while len(tokens) < end:
         half = context - context // 2
         history = tokens if len(tokens) < context else tokens[-half:]
         inputs = history[None].to(model.device)
-        longer = generate(
+        output = generate(
             inputs,
             attention_mask=torch.ones_like(inputs),
-            max_new_tokens=min(wanted - len(tokens), context - len(history)),
+            max_new_tokens=min(end - len(tokens), context - len(history)),
             eos_token_id=end_token,
             pad_token_id=0,
             use_cache=True,
@@ -71,8 +68,8 @@ def continue_tokens(
             **sampling,
         )
         if streamer is not None:
-            streamer.skip_prompt = True  # it is shown
-        new = longer[0, len(history) :].cpu()
+            streamer.skip_prompt = True  # it has been shown
+        new = output[0, len(history) :].cpu()
         tokens = torch.cat([tokens, new])
         if on_progress is not None:
             on_progress(len(new))

@@ -1,4 +1,4 @@
-"""What a run learns: the next token, or the class of a document."""
+"""The two training objectives: predict the next token, or the classes of a document."""
 
 from __future__ import annotations
 
@@ -23,11 +23,7 @@ from latentwave.bench.training.evaluation import (
     evaluate_loss,
     require_metrics,
 )
-from latentwave.bench.training.models import (
-    build_classifier,
-    build_model,
-    wave_config,
-)
+from latentwave.bench.training.models import build_classifier, build_model, wave_config
 from latentwave.bench.training.processes import num_processes, on_cpu
 from latentwave.bench.training.recipe import Recipe
 from latentwave.bench.training.wave_encoder import WaveEncoderConfig
@@ -35,15 +31,15 @@ from latentwave.errors import UserError
 
 
 class LanguageModelling:
-    """The next token, over windows of context_length tokens.
+    """Predicts the next token in windows of context_length tokens.
 
     Attributes:
         task: as in a recipe.
-        loss_unit: what the loss is the mean over.
-        mean_loss: whether a model's loss is the mean over its batch, whatever the Trainer asks.
-        collate: makes a batch of items; None for the Trainer's own way.
-        tokens_per_step: that a training step reads, on average.
-        final_split: the whole split that a finished model is measured on; None: it is not.
+        loss_unit: what the loss is a mean over.
+        mean_loss: whether a model always returns the mean over its batch.
+        collate: makes a batch of items; None for the Trainer's own.
+        tokens_per_step: tokens that a training step reads, on average.
+        final_split: the split on which a finished model is measured as a whole; None: no split.
     """
 
     task = "language-model"
@@ -63,7 +59,7 @@ class LanguageModelling:
         self.tokens_per_step = recipe.training.batch_size * self._window
 
     def training_set(self, seed: int) -> RandomWindows:
-        """Windows at random places, for all steps in order; they depend on the seed alone."""
+        """The random windows of all steps in order; they depend on the seed alone."""
         settings = self.recipe.training
         num_windows = settings.num_steps * settings.batch_size
         tokens = self.store.split("train")
@@ -75,32 +71,31 @@ class LanguageModelling:
         return GridWindows(tokens, self._window, limit, self._borders(split), split=split)
 
     def build(self, contestant: ContestantConfig, seed: int) -> PreTrainedModel:
-        """A causal language model, see `build_model`."""
+        """A model of `build_model`."""
         vocab_size = self.store.metadata.vocab_size
         return build_model(self.recipe.backbone, contestant, vocab_size=vocab_size, seed=seed)
 
     def evaluate(
         self, model: PreTrainedModel, items: Dataset[dict[str, Tensor]], batch_size: int
     ) -> dict[str, float]:
-        """The "loss" in nats per predicted token; processes share the work."""
+        """The "loss" of `evaluate_loss`."""
         return {"loss": evaluate_loss(model, items, batch_size)}
 
     def one_item(self) -> tuple[dict[str, Any], int]:
-        """Inputs of a whole context, B = 1, and its tokens: what costs are counted for."""
+        """Inputs of one full context, for which costs are counted, and its number of tokens."""
         tokens = torch.zeros(1, self._window, dtype=torch.int64)
         return {"input_ids": tokens, "use_cache": False}, self._window
 
     def _borders(self, split: str) -> DocumentBorders | None:
-        """Where documents begin, if windows keep them apart."""
         return self.store.borders(split) if self.recipe.training.separate_documents else None
 
 
 class Classification:
-    """The class of each document, or all its classes, from at most context_length tokens.
+    """Predicts the class or classes of a document from at most context_length tokens.
 
     Attributes are those of `LanguageModelling`. A step reads batch_size documents, padded to the
-    longest of them; tokens are counted as if all were of the mean length of the training
-    documents. Tokens of raw sound are frames.
+    longest. Tokens are counted as if every document had the mean length of those in training; for
+    raw sound they are frames.
     """
 
     task = "classification"
@@ -133,18 +128,18 @@ class Classification:
         self.tokens_per_step = recipe.training.batch_size * self._item_tokens
 
     def training_set(self, seed: int) -> ShuffledExamples:
-        """Documents in random order, epoch after epoch."""
+        """The documents of all steps, shuffled in every epoch."""
         settings = self.recipe.training
         num_examples = settings.num_steps * settings.batch_size
         return ShuffledExamples(self._training_examples, num_examples, seed)
 
     def evaluation_set(self, split: str, limit: int | None) -> Dataset[dict[str, Tensor]]:
-        """Evenly spaced documents."""
+        """Evenly spaced documents, at most `limit`."""
         examples = self._examples(split)
         return Subset(examples, even_indices(len(examples), limit))
 
     def build(self, contestant: ContestantConfig, seed: int) -> PreTrainedModel:
-        """See `build_classifier`."""
+        """A model of `build_classifier`."""
         metadata = self.store.metadata
         return build_classifier(
             self.recipe.backbone,
@@ -159,11 +154,11 @@ class Classification:
     def evaluate(
         self, model: PreTrainedModel, items: Dataset[dict[str, Tensor]], batch_size: int
     ) -> dict[str, float]:
-        """See `evaluate_classifier`."""
+        """The measures of `evaluate_classifier`."""
         return evaluate_classifier(model, items, self.collate, batch_size)
 
     def one_item(self) -> tuple[dict[str, Any], int]:
-        """Inputs of a document of the mean length, B = 1, and its tokens."""
+        """Inputs of one document of mean length, and its number of tokens."""
         if self._sound:
             return {"input_values": self._item}, self._item_tokens
         return {"input_ids": self._item.long()}, self._item_tokens
@@ -175,32 +170,30 @@ class Classification:
 
 
 Objective = LanguageModelling | Classification
-"""The parts of an experiment that depend on what is learned."""
 
 
 def settle_compilation(recipe: Recipe, store: TokenStore) -> Recipe:
-    """The recipe with `compile` decided where it was null, for all contestants alike."""
+    """Decide a recipe's `compile` if it is null, for all contestants alike."""
     settings = recipe.training
     if settings.compile is not None:
         return recipe
     contestants = recipe.contestants.values()
-    steps = max([settings.num_steps, *(own.num_steps or 0 for own in contestants)])
-    # Labelled examples differ in length, and every length would be compiled anew.
-    long = steps >= settings.LONG and _objective_of(recipe, store) is LanguageModelling
-    return dataclasses.replace(recipe, training=dataclasses.replace(settings, compile=long))
+    steps = max([settings.num_steps, *(each.num_steps or 0 for each in contestants)])
+    # Labelled examples differ in length, and every length would be compiled again.
+    pays = steps >= settings.LONG and _objective_of(recipe, store) is LanguageModelling
+    return dataclasses.replace(recipe, training=dataclasses.replace(settings, compile=pays))
 
 
 def open_objective(recipe: Recipe, store: TokenStore) -> Objective:
-    """What a recipe learns on a corpus."""
+    """The objective of a recipe on a corpus."""
     return _objective_of(recipe, store)(recipe, store)
 
 
 def check_fits(objective: Objective) -> None:
     """Refuse a run that this machine cannot hold, or whose windows its corpus cannot fill.
 
-    No model is built for that. Counted is the least memory that is needed: the matrices with
-    gradients and the optimizer's state, and for one pass of this process every layer's input and
-    a language model's logits.
+    No model is built. The estimate is a lower bound: matrices, their gradients and optimizer
+    state, and for one pass of this process every layer's input and a language model's logits.
     """
     backbone, training = objective.recipe.backbone, objective.recipe.training
     vocab_size = objective.store.metadata.vocab_size
@@ -208,17 +201,18 @@ def check_fits(objective: Objective) -> None:
     per_layer = 4 * width**2 + 2 * width * backbone.intermediate_size
     parameters = width * vocab_size + layers * per_layer
     passes = num_processes() * training.gradient_accumulation_steps
-    kept = 0 if training.gradient_checkpointing else layers * width
+    per_token = 0 if training.gradient_checkpointing else layers * width
     if objective.task == "language-model":
-        kept += vocab_size
-    needed = 16 * parameters // num_processes() + 4 * (objective.tokens_per_step // passes) * kept
+        per_token += vocab_size
+    tokens = objective.tokens_per_step // passes
+    needed = 16 * parameters // num_processes() + 4 * tokens * per_token
     on_gpu = torch.cuda.is_available() and not on_cpu()
-    there = torch.cuda.mem_get_info()[1] if on_gpu else psutil.virtual_memory().total
-    if needed > there:
+    memory = torch.cuda.mem_get_info()[1] if on_gpu else psutil.virtual_memory().total
+    if needed > memory:
         raise UserError(
             f"num_layers={layers}, hidden_size={width}, intermediate_size="
             f"{backbone.intermediate_size} and the batch need at least {needed / 2**30:,.1f} GiB, "
-            f"this {'GPU' if on_gpu else 'machine'} has {there / 2**30:,.1f} GiB: choose "
+            f"this {'GPU' if on_gpu else 'machine'} has {memory / 2**30:,.1f} GiB: choose "
             "smaller sizes, a smaller batch_size or more gradient_accumulation_steps"
         )
     objective.training_set(seed=0)
@@ -226,7 +220,7 @@ def check_fits(objective: Objective) -> None:
 
 
 def _objective_of(recipe: Recipe, store: TokenStore) -> type[Objective]:
-    """Its `task`, or else what the corpus is made for."""
-    labelled = store.metadata.class_names is not None
-    task = recipe.task or (Classification.task if labelled else LanguageModelling.task)
-    return Classification if task == Classification.task else LanguageModelling
+    """By the recipe's task, or else by whether the corpus has labels."""
+    if recipe.task is None:
+        return LanguageModelling if store.metadata.class_names is None else Classification
+    return Classification if recipe.task == Classification.task else LanguageModelling

@@ -1,4 +1,4 @@
-"""The processes of one run: one alone, or several that a launcher such as torchrun started."""
+"""The processes of a run: one, or several that a launcher such as torchrun started."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 def rank() -> int:
-    """The number of this process, 0 for the first one and for one alone."""
+    """The number of this process; 0 for the first, and for a process alone."""
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank()
     return int(os.environ.get("RANK", "0"))
@@ -37,24 +37,24 @@ def num_processes() -> int:
 
 
 def is_main() -> bool:
-    """Whether this is the process that writes files and speaks."""
+    """Whether this is the process that writes files and prints."""
     return rank() == 0
 
 
 def on_cpu() -> bool:
     """Whether training runs on the CPU: there is no accelerator, or ACCELERATE_USE_CPU says so."""
-    wanted = os.environ.get("ACCELERATE_USE_CPU", "false").lower() in ("1", "true", "yes")
-    return wanted or not torch.accelerator.is_available()
+    forced = os.environ.get("ACCELERATE_USE_CPU", "false").lower() in ("1", "true", "yes")
+    return forced or not torch.accelerator.is_available()
 
 
 def device() -> torch.device:
-    """What models are trained on and run on: the accelerator, or the CPU, see `on_cpu`."""
+    """The device that models run on: the accelerator, or the CPU, see `on_cpu`."""
     found = None if on_cpu() else torch.accelerator.current_accelerator()
     return found or torch.device("cpu")
 
 
 def start_processes(timeout_seconds: int) -> None:
-    """Join the other processes of the launcher, once; one process alone does nothing."""
+    """Join the launcher's other processes, once; does nothing without any."""
     if int(os.environ.get("WORLD_SIZE", "1")) < 2 or dist.is_initialized():
         return
     backend = "gloo"
@@ -66,26 +66,26 @@ def start_processes(timeout_seconds: int) -> None:
 
 
 def on_main(work: Callable[[], T]) -> T:
-    """Let the first process work; all get its result, or raise its error."""
+    """Do work in the first process; all processes get its result, or raise its error."""
     if num_processes() == 1:
         return work()
     return on_all(lambda: work() if is_main() else None)[0]  # type: ignore[return-value]
 
 
 def on_all(work: Callable[[], T]) -> list[T]:
-    """Let every process work; all get all results, or raise the first error of any.
+    """Do work in every process; each gets all results, or raises the first error of any.
 
-    The work must not need the others after it may have failed.
+    Once the work may have failed, it must not wait for other processes.
     """
     if num_processes() == 1:
         return [work()]
-    own: tuple[T | None, Exception | None]
+    outcome: tuple[T | None, Exception | None]
     try:
-        own = (work(), None)
+        outcome = (work(), None)
     except Exception as error:
-        own = (None, _sendable(error))
-    outcomes: list[tuple[T | None, Exception | None]] = [own] * num_processes()
-    dist.all_gather_object(outcomes, own)
+        outcome = (None, _sendable(error))
+    outcomes: list[tuple[T | None, Exception | None]] = [outcome] * num_processes()
+    dist.all_gather_object(outcomes, outcome)
     for _, failure in outcomes:
         if failure is not None:
             raise failure
@@ -93,10 +93,7 @@ def on_all(work: Callable[[], T]) -> list[T]:
 
 
 def prepared_store(config: CorpusConfig, *, warn: bool = True) -> TokenStore:
-    """The store of a corpus; the first process prepares it, the others then find it.
-
-    That one warns of what was skipped, unless `warn` is False.
-    """
+    """The store of a corpus: the first process prepares it, with `warn` naming what it skipped."""
     if num_processes() > 1:
         on_main(lambda: prepare(config, warn=False) and None)
     return prepare(config, warn=warn and is_main())
@@ -104,10 +101,10 @@ def prepared_store(config: CorpusConfig, *, warn: bool = True) -> TokenStore:
 
 @contextlib.contextmanager
 def explained_ends(hint: Callable[[], str]) -> Iterator[None]:
-    """Say in one line what ended a run of several processes from outside, and what to do.
+    """Say in one line why a run of several processes was cut off, and what to do.
 
-    Another process that has died or does not answer is a UserError; SIGTERM, which launchers send
-    then, ends this one with 143.
+    A process that has died or does not answer is a UserError; SIGTERM, which launchers send then,
+    ends this process with status 143.
     """
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -130,9 +127,9 @@ def explained_ends(hint: Callable[[], str]) -> Iterator[None]:
         # Gloo raises plain RuntimeErrors.
         if not isinstance(error, dist.DistError) and "gloo" not in str(error).lower():
             raise
-        if can_listen:  # the launcher's signal is on its way, and the line is to be read
+        if can_listen:  # the launcher's SIGTERM is on its way and would cut our message off
             before = signal.SIG_IGN
-        # Gloo begins with a place in its source and ends with advice.
+        # Gloo's message begins with a place in its source and ends with advice.
         reason = re.sub(r"^\[[^\]]*\] ", "", str(error).strip().splitlines()[0]).split(". ")[0]
         raise UserError(
             f"another process of this run has died or does not answer ({reason}); {hint()}"
@@ -144,7 +141,7 @@ def explained_ends(hint: Callable[[], str]) -> Iterator[None]:
 
 def _sendable(error: Exception) -> Exception:
     try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - of our own making
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
     except Exception:
         return RuntimeError(f"{type(error).__name__}: {error}")
     return error

@@ -1,4 +1,4 @@
-"""What a person sees of a run while it lasts."""
+"""Progress and warnings on the terminal, safe for text that tries to control it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from transformers.utils import logging
 
 from latentwave.bench.training.processes import is_main
 
-# Control characters but for tabs and line ends: names and texts of others may try to steer.
+# Control characters but for tabs and newlines: file names and texts may contain them.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def without_controls(text: str) -> str:
-    r"""A text whose control characters are shown, not obeyed.
+    r"""Escape a text's control characters, so that the terminal shows them.
 
     Example:
         >>> print(without_controls("a" + chr(27) + "[2Jb"))
@@ -31,7 +31,7 @@ def without_controls(text: str) -> str:
 
 
 class PlainConsole(Console):
-    """A console for text of others: control characters in it are shown, brackets are no markup."""
+    """A console for untrusted text: control characters are escaped, brackets are not markup."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"highlight": False, "markup": False, **options})
@@ -39,27 +39,24 @@ class PlainConsole(Console):
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterator[Segment]:
-        """What rich prints, without control characters but its own."""
+        """Escape all control characters but rich's own."""
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else without_controls(text), style, control)
 
 
-# Of progress and faults: one for all, because what another prints tears a bar that is shown.
+# Shared, because what another console prints would tear the progress bar.
 ERR = PlainConsole(stderr=True)
 
 
 def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    """Print a warning as one line without its place, once for all processes of a run.
-
-    To be set as `warnings.showwarning`.
-    """
+    """A `warnings.showwarning` that prints one line, in the first process only."""
     if is_main():
         ERR.print(f"latentwave: warning: {' '.join(str(message).split())}", soft_wrap=True)
 
 
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Neither log lines nor progress bars of transformers, but for errors."""
+    """Silence transformers' progress bars and log lines below errors."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -72,7 +69,7 @@ def quiet_transformers() -> Iterator[None]:
 
 
 class ProgressCallback(TrainerCallback):
-    """A bar with loss, tokens/s and time left; lines where there is no terminal."""
+    """A bar with loss, tokens/s and time left; without a terminal a line per evaluation."""
 
     def __init__(self, console: Console, label: str, tokens_per_step: int) -> None:
         self._console = console
@@ -104,21 +101,17 @@ class ProgressCallback(TrainerCallback):
         self._bar.update(self._task, completed=state.global_step, figures=self._figures(state))
 
     def on_log(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
-        """Remember the losses; print a line for each evaluation where there is no bar."""
+        """Remember the losses; without a terminal print a line for each evaluation."""
         logs: dict[str, float] = kwargs.get("logs") or {}
         for name, shown in (("loss", "loss"), ("eval_loss", "validation")):
             if name in logs:
                 self._losses[shown] = logs[name]
         if "eval_loss" in logs and not self._console.is_terminal:
-            self._console.print(
-                f"{self._label}: step {state.global_step}/{state.max_steps}, "
-                f"{self._figures(state)}",
-                highlight=False,
-                soft_wrap=True,
-            )
+            step = f"{self._label}: step {state.global_step}/{state.max_steps}"
+            self._console.print(f"{step}, {self._figures(state)}", highlight=False, soft_wrap=True)
 
     def close(self) -> None:
-        """Leave the terminal as it was, also after an error."""
+        """Stop the bar, also after an error."""
         self._bar.stop()
 
     def _figures(self, state: TrainerState) -> str:

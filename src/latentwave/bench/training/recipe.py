@@ -1,4 +1,4 @@
-"""Recipes: complete, typed configurations of an experiment."""
+"""Recipes, the complete configurations of experiments, and the YAML files that hold them."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from latentwave.bench.training.settings import TrainingConfig
 from latentwave.errors import UserError
 
 T = TypeVar("T")
-_LONGEST_RECIPE_BYTES = 1 << 20
-_MOST_NODES = 20_000  # of a recipe, anchors written out
+_MAX_BYTES = 1 << 20
+_MAX_NODES = 20_000  # of a recipe, its anchors expanded
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TuningConfig:
     """The search for each contestant's learning rate, the same for all.
 
-    Every contestant is trained with every rate and every seed, and keeps the rate whose worst seed
-    ends lowest: one that fails with some seeds is of no use.
+    Every contestant trains with every rate and seed, and keeps the rate whose worst seed ends
+    lowest: a rate that fails with some seeds is of no use.
 
     Attributes:
         learning_rates: the grid, ascending; empty: no search.
-        seeds: of these runs; none of the recipe's, so that the comparison does not reward a rate
-            for the luck it had. A rate that is too high for some seeds only needs several to show.
-        num_steps: of these runs; null for the recipe's.
-        widen: how many rates to try beyond the grid, for each contestant whose best one so far is
-            at an end of it, in the grid's own steps.
+        seeds: of the search, none of them the recipe's, so that no rate wins by luck. It takes
+            several to reveal a rate that is too high for some.
+        num_steps: of the search's runs; null for the recipe's.
+        widen: how many rates to try beyond the grid, in its own steps, while a contestant's best
+            rate is at an end of it.
     """
 
     learning_rates: list[float] = dataclasses.field(default_factory=list)
@@ -64,15 +64,14 @@ class Recipe:
 
     Attributes:
         name: of the recipe.
-        task: "language-model", "classification", or null: classification where documents have
-            labels.
-        corpus: what is read.
-        backbone: what is trained.
-        contestants: what is compared, by name; the plain backbone is called "none".
-        training: how.
-        seeds: one run of every contestant for each; initial backbone weights and batches depend
-            on the seed alone.
-        budget: what every contestant spends as much of as its baseline does in num_steps:
+        task: "language-model", "classification", or null: classification if the corpus has labels.
+        corpus: the data.
+        backbone: the model that every contestant starts from.
+        contestants: by name; the plain backbone is called "none".
+        training: how every contestant is trained.
+        seeds: every contestant runs once with each; initial backbone weights and batches depend on
+            the seed alone.
+        budget: what every contestant gets as much of as its baseline spends in num_steps:
             "tokens", "flops" or "seconds" of training.
         tuning: a search for each contestant's learning rate.
         longer_contexts: context lengths beyond that of training, at which the finished language
@@ -103,10 +102,10 @@ class Recipe:
         for contestant in self.contestants.values():
             dataclasses.replace(self.backbone, **contestant.backbone)
             contestant.settings_on(self.training)
-        every, tuned = self.training.evaluate_every_steps, self.tuning.num_steps
-        if tuned is not None and tuned % every:
+        every, steps = self.training.evaluate_every_steps, self.tuning.num_steps
+        if steps is not None and steps % every:
             raise UserError(
-                f"tuning.num_steps={tuned} must be a multiple of "
+                f"tuning.num_steps={steps} must be a multiple of "
                 f"training.evaluate_every_steps={every}"
             )
 
@@ -117,15 +116,12 @@ class Recipe:
                 f"the recipe has no contestant {name!r}, only {', '.join(self.contestants)}"
             )
         contestant = self.contestants[name]
+        plain = dataclasses.replace(contestant, backbone={}, learning_rate=None, num_steps=None)
         return dataclasses.replace(
             self,
             backbone=dataclasses.replace(self.backbone, **contestant.backbone),
             training=contestant.settings_on(self.training),
-            contestants={
-                name: dataclasses.replace(
-                    contestant, backbone={}, learning_rate=None, num_steps=None
-                )
-            },
+            contestants={name: plain},
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -134,15 +130,15 @@ class Recipe:
 
 
 def recipe_from_dict(values: Mapping[str, Any], source: str = "the recipe") -> Recipe:
-    """The inverse of `Recipe.to_dict`; see `config_from_dict`."""
+    """The recipe that `Recipe.to_dict` turned into plain values; see `config_from_dict`."""
     return config_from_dict(Recipe, values, source)
 
 
 def config_from_dict(schema: type[T], values: Mapping[str, Any], source: str) -> T:
-    """Nested plain values as a configuration; `source` is named in errors.
+    """Turn nested plain values into a configuration; errors name the `source`.
 
     Raises:
-        UserError: for a key that does not exist, one that is missing, or a value out of range.
+        UserError: for an unknown or missing key, or a value out of range.
     """
     try:
         config: T = validated(values, schema)
@@ -159,21 +155,20 @@ def load_recipe(path: str | Path) -> Recipe:
 
 
 def read_recipe_file(path: Path) -> dict[str, Any]:
-    """The keys and values of a YAML file.
+    """Read the keys and values of a recipe's YAML file.
 
     Raises:
-        UserError: if the file is missing, no YAML in UTF-8, or unreasonably large.
+        UserError: if the file is missing, is not YAML in UTF-8, or is unreasonably large.
     """
     if not path.is_file():
-        raise UserError(
-            f"there is no recipe {path}" + (": it is not a regular file" if path.exists() else "")
-        )
-    if path.stat().st_size > _LONGEST_RECIPE_BYTES:
+        reason = ": it is not a regular file" if path.exists() else ""
+        raise UserError(f"there is no recipe {path}{reason}")
+    if path.stat().st_size > _MAX_BYTES:
         raise UserError(f"{path} is too long for a recipe: {path.stat().st_size:,} bytes")
     try:
         text = path.read_text(encoding="utf-8")
         root = yaml.compose(text, yaml.SafeLoader)
-        if root is not None and _num_nodes(root, {}) > _MOST_NODES:
+        if root is not None and _num_nodes(root, {}) > _MAX_NODES:
             raise UserError(f"{path} is too large for a recipe once its anchors are written out")
         values = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -192,19 +187,18 @@ def read_recipe_file(path: Path) -> dict[str, Any]:
 
 
 def _num_nodes(node: yaml.Node, counted: dict[int, int]) -> int:
-    """Values below a node, those behind anchors as often as they are named.
+    """Count a node and all below it, those of an anchor once for every use.
 
-    A key that stands twice is refused: of two contestants of one name the first would be dropped.
+    Repeated keys are refused: of two contestants of one name YAML would drop the first.
     """
     if id(node) not in counted:
-        counted[id(node)] = _MOST_NODES + 1  # of a node that holds itself
-        keys = [key.value for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
-        if twice := [key for key in keys if keys.count(key) > 1]:
-            where = f"lines {node.start_mark.line + 1} to {node.end_mark.line + 1}"
-            raise yaml.YAMLError(f"the key {twice[0]!r} stands twice in the map of {where}")
+        counted[id(node)] = _MAX_NODES + 1  # for a node that contains itself
         children = node.value if isinstance(node, yaml.CollectionNode) else []
-        flat = (
-            each for child in children for each in (child if isinstance(child, tuple) else (child,))
-        )
-        counted[id(node)] = 1 + sum(_num_nodes(each, counted) for each in flat)
+        if isinstance(node, yaml.MappingNode):
+            keys = [key.value for key, _ in node.value]
+            if twice := [key for key in keys if keys.count(key) > 1]:
+                where = f"lines {node.start_mark.line + 1} to {node.end_mark.line + 1}"
+                raise yaml.YAMLError(f"the key {twice[0]!r} appears twice in the mapping on {where}")
+            children = [each for pair in node.value for each in pair]
+        counted[id(node)] = 1 + sum(_num_nodes(each, counted) for each in children)
     return counted[id(node)]

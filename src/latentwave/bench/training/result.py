@@ -1,4 +1,4 @@
-"""The folder of a run: what it is, and what came out."""
+"""A run folder: run.json says what the run is, result.json how it ended."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from latentwave.bench.training.settings import TrainingConfig
 from latentwave.errors import UserError
 
 LOCK = ".lock"
-_RUN = "run_sha256"  # in a result: of what run.json says that the run is
+_RUN = "run_sha256"  # in result.json: the digest of run.json's lasting part
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,11 +40,10 @@ class CurvePoint:
     Attributes:
         step: optimizer steps so far.
         tokens: tokens trained on so far.
-        seconds: time spent training so far, without evaluations and checkpoints; nan where a run
-            that diverged did not come to.
-        loss: validation loss, nats per token or per labelled document; nan from the step on at
-            which a run diverged.
-        metrics: what else was measured, such as "accuracy".
+        seconds: of training so far, without evaluations and checkpoints; nan for steps that a
+            diverged run did not reach.
+        loss: validation loss, nats per token or per labelled document; nan once a run diverged.
+        metrics: other measures, such as "accuracy".
     """
 
     step: int
@@ -65,10 +64,10 @@ class RunResult:
         final_loss: validation loss at the last step, nats per token or labelled document; nan if
             the run diverged.
         tokens: trained on.
-        seconds: spent training, without evaluations and checkpoints.
-        curve: all evaluations, step 0 included; nan where a run that diverged did not come to.
-        environment: what it ran on, see `describe_environment`, and how: num_processes, the
-            wrapper of the model, whether it was compiled.
+        seconds: of training, without evaluations and checkpoints.
+        curve: all evaluations, step 0 included; nan for steps that a diverged run did not reach.
+        environment: see `describe_environment`; also num_processes, device, the model's wrapper
+            and whether it was compiled.
         metrics: of the finished model over a whole split, such as "accuracy"; empty for language
             models.
         metrics_split: that split, "test" where there is one.
@@ -86,37 +85,37 @@ class RunResult:
 
     @property
     def diverged_at(self) -> int | None:
-        """The step at which the loss was first found not to be finite; None if it always was."""
+        """The first step whose loss is not finite; None if all are."""
         return next((p.step for p in self.curve if not math.isfinite(p.loss)), None)
 
 
 def open_folder(folder: Path, record: dict[str, Any], resume: bool) -> None:
-    """Start the folder of a run with run.json, or see that it holds this very run."""
+    """Start a run's folder with its record, or with `resume` check that it holds this run."""
     if _is_free(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_record(folder, record)
-        return
-    if not resume:
+    elif resume:
+        check_folder(folder, record)
+    else:
         raise UserError(
             f"the run folder {folder} exists: choose another with --output, or go on with --resume"
         )
-    check_folder(folder, record)
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:
-    """Say in run.json what a run is, and where it began."""
+    """Write run.json: what a run is, and the environment that it began in."""
     write_sealed(folder / RECORD, record | {"environment": describe_environment()})
 
 
 def check_folder(folder: Path, record: dict[str, Any]) -> None:
-    """See that the folder of a run is missing, empty, or holds this very run."""
+    """Refuse a folder unless it is missing, empty, or holds the run of this record."""
     if _is_free(folder):
         return
     if not folder.is_dir() or not (folder / RECORD).exists():
         raise UserError(f"{folder} exists and is not a run of latentwave: choose another --output")
     before, wanted = _comparable(read_record(folder)), _comparable(record)
     if before.get("corpus", {}).get("sha256") == wanted.get("corpus", {}).get("sha256"):
-        # It may have moved.
+        # The corpus may lie in another folder now.
         before, wanted = (each | {"corpus": corpus_of(each)} for each in (before, wanted))
     changed = [
         key + differences(before.get(key), wanted.get(key))
@@ -131,14 +130,14 @@ def check_folder(folder: Path, record: dict[str, Any]) -> None:
 
 
 def _is_free(folder: Path) -> bool:
-    """Whether nothing is there yet, or no more than a record that a kill cut off."""
+    """Whether a folder is missing, empty, or holds only a half-written record."""
     return not folder.exists() or (
         folder.is_dir() and {path.name for path in folder.iterdir()} <= {RECORD + PARTIAL}
     )
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """What run.json says that a run is; empty for a model that was only saved."""
+    """The content of run.json; empty for a folder that only holds a model."""
     path = folder / RECORD
     if not path.exists():
         return {}
@@ -146,7 +145,7 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def differences(known: Any, wanted: Any) -> str:
-    """Which entries differ, for people: " (learning_rate 0.008 there, 0.016 here)"."""
+    """The entries that differ, for error messages: " (learning_rate 0.008 there, 0.016 here)"."""
     if not isinstance(known, dict) or not isinstance(wanted, dict):
         return ""
     return f" ({', '.join(_changes(known, wanted))})"
@@ -162,21 +161,21 @@ def _changes(known: dict[str, Any], wanted: dict[str, Any], group: str = "") -> 
 
 
 def corpus_of(record: dict[str, Any]) -> dict[str, Any]:
-    """What a run was trained on and how it was split, wherever it lay; empty if not recorded."""
+    """A run's corpus and splits, without its path; empty if not recorded."""
     corpus: dict[str, Any] = record.get("corpus", {})
     config = {key: value for key, value in corpus.get("config", {}).items() if key != "path"}
     return corpus | {"config": config} if corpus else {}
 
 
 def _comparable(record: dict[str, Any]) -> dict[str, Any]:
-    """A record without what may change from one process to the next."""
+    """The part of a record that stays the same when a run is resumed."""
     training = record.get("training", {}).items()
     lasting = {key: value for key, value in training if key not in TrainingConfig.EXECUTION}
     return {k: v for k, v in record.items() if k != "environment"} | {"training": lasting}
 
 
 def read_result(folder: Path) -> RunResult:
-    """A finished run; a UserError if there is none, or one that is damaged or of another run."""
+    """Read a run's result; a UserError if it is missing, damaged or of another run."""
     path = folder / RESULT
     if not path.exists():
         raise UserError(f"{folder} holds no finished run: it has no {RESULT}")
@@ -192,16 +191,16 @@ def read_result(folder: Path) -> RunResult:
 
 
 def write_result(folder: Path, result: RunResult) -> None:
-    """Write result.json when a run has ended."""
+    """Write result.json, bound to the folder's run.json."""
     run = digest(_comparable(read_record(folder)))
     write_sealed(folder / RESULT, dataclasses.asdict(result) | {_RUN: run})
 
 
 @contextlib.contextmanager
 def owned_folder(folder: Path) -> Iterator[None]:
-    """Own an existing folder while a run trains into it; a process that dies gives it up.
+    """Lock a folder while a run trains into it, and remove what killed runs left half written.
 
-    What killed writes left in it is removed, for nobody else is writing.
+    The lock of a process that dies is released.
     """
     try:
         lock = FileLock(folder / LOCK).acquire(timeout=0)

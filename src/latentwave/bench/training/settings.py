@@ -1,4 +1,4 @@
-"""How the contestants of a recipe are trained."""
+"""The configuration of training: steps, batches, optimizer, schedule, precision, engine."""
 
 from __future__ import annotations
 
@@ -17,35 +17,34 @@ class TrainingConfig:
         num_steps: optimizer steps.
         batch_size: windows of context_length tokens, or labelled documents, per step, over all
             processes.
-        learning_rate: its peak.
+        learning_rate: the peak.
         schedule: of the learning rate after num_warmup_steps of linear warm-up. "cosine": down to
             zero. "wsd" (warm-up, stable, decay): constant, then linearly to zero over the last
             decay_fraction of num_steps. "constant": the stable part alone, from which runs with
             "wsd" can branch off.
         decay_fraction: of num_steps, see "wsd".
         num_warmup_steps: steps of linear warm-up, fewer than num_steps.
-        optimizer: "adamw", or "muon": Muon (torch's own) for the matrices inside the decoder
-            layers and AdamW for the rest: embeddings, output layer, norms and all of the mixers.
-        muon_learning_rate: peak of Muon's rate, whose updates are scaled to the size of AdamW's;
-            null: learning_rate.
-        weight_decay: on the backbone's matrices only; mixers, norms and biases take none.
+        optimizer: "adamw", or "muon": torch's Muon for the matrices inside the decoder layers and
+            AdamW for the rest: embeddings, output layer, norms and all of the mixers.
+        muon_learning_rate: Muon's peak, its updates scaled to the size of AdamW's; null:
+            learning_rate.
+        weight_decay: of the backbone's matrices; mixers, norms and biases do not decay.
         adam_beta2: decay of AdamW's second moment.
-        max_grad_norm: gradients are scaled down to this norm.
-        evaluate_every_steps: distance of the points of the loss curve.
+        max_grad_norm: larger gradients are scaled down to this norm.
+        evaluate_every_steps: steps between two points of the loss curve.
         num_evaluation_windows: windows of the fixed validation grid, or labelled documents.
-        save_every_steps: distance of checkpoints, a multiple of evaluate_every_steps.
-        save_at_steps: further checkpoints, which are kept: other runs can start from them.
+        save_every_steps: steps between checkpoints, a multiple of evaluate_every_steps.
+        save_at_steps: further checkpoints, which are kept so that other runs can start from them.
         separate_documents: keep the documents of a window apart: attention, filters and positions
             stop at their borders, and a document's first token is not predicted.
-        precision: "float32", or "bfloat16" for what autocast computes in it; parameters and
-            optimizer stay in float32.
+        precision: "float32", or "bfloat16" for autocast; parameters and optimizer stay in float32.
         engine: how several processes train one model: "ddp", "fsdp2", or "auto": what
             `accelerate launch` was configured for, else "ddp". One process needs none.
         gradient_accumulation_steps: forward passes per optimizer step. A pass of one process has
             batch_size / (processes · gradient_accumulation_steps) windows.
         gradient_checkpointing: recompute activations in the backward pass to save memory.
-        compile: run the model through torch.compile; null: where that pays, for language models
-            if one of the contestants is trained for `LONG` steps or more.
+        compile: run the model through torch.compile; null: where it pays, for language models if
+            one of the contestants trains for `LONG` steps or more.
         tensorboard: write losses for TensorBoard.
         snapshots: keep the mixers' parameters at some evaluations, for `latentwave inspect`.
         timeout_seconds: how long to wait for another process that does not answer.
@@ -54,7 +53,7 @@ class TrainingConfig:
     # Compiling takes as long as it saves in 400 to 1,700 steps of a small model on a CPU.
     LONG: ClassVar[int] = 2000
 
-    # What may change when a run is resumed: the curve stays the same to rounding.
+    # May change when a run is resumed: the curve stays the same to rounding.
     EXECUTION: ClassVar[tuple[str, ...]] = (
         "engine",
         "gradient_accumulation_steps",

@@ -1,4 +1,4 @@
-"""What the mixers of a run looked like while it trained: their parameters at some evaluations."""
+"""Saves the mixers' parameters at some evaluations of a run, for `latentwave inspect`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,9 @@ MOST_SNAPSHOTS = 24
 
 
 def snapshot_steps(num_steps: int, evaluate_every_steps: int) -> list[int]:
-    """The steps whose mixers are kept: evaluations, dense at first, at most `MOST_SNAPSHOTS`.
+    """The evaluations whose mixers are kept, at most `MOST_SNAPSHOTS`, first and last included.
 
-    The first and the last evaluation are among them; between them distances grow geometrically,
-    since filters move most at the beginning.
+    The steps between them grow geometrically, as filters move most at the beginning.
 
     Example:
         >>> snapshot_steps(40, 10)
@@ -43,31 +42,30 @@ def snapshot_steps(num_steps: int, evaluate_every_steps: int) -> list[int]:
 
 def mixer_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     """The trainable parameters of all mixers, by their names in the model."""
-    own = {id(parameter) for parameter in hub.mixer_parameters(model)}
+    of_mixers = {id(parameter) for parameter in hub.mixer_parameters(model)}
     named = model.named_parameters()
-    return {name: p for name, p in named if id(p) in own and p.requires_grad}
+    return {name: p for name, p in named if id(p) in of_mixers and p.requires_grad}
 
 
 class SnapshotCallback(TrainerCallback):
-    """Writes `step-N.safetensors` into a folder.
+    """Writes mixers/step-N.safetensors; nothing for mixers without parameters.
 
-    Each file is there whole or not at all; runs whose mixers have no parameters get none. A
-    resumed run removes what is later than its checkpoint and writes it anew. All processes take
-    part, because parameters that FSDP2 shards are gathered from them; the first one writes.
+    All processes take part, to gather what FSDP2 shards; the first one writes. A resumed run
+    removes the snapshots after its checkpoint and writes them again.
     """
 
     def __init__(self, run: Path) -> None:
         self._run = run
 
     def on_train_begin(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
-        """Remove what an interrupted run wrote after its checkpoint."""
+        """Remove snapshots from after the checkpoint."""
         if is_main():
             for step, path in list_snapshots(self._run).items():
                 if step > state.global_step:
                     path.unlink()
 
     def on_evaluate(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
-        """Keep the mixers if this evaluation is one of those that are kept."""
+        """Write a snapshot if this step has one."""
         if state.global_step not in snapshot_steps(state.max_steps, int(args.eval_steps or 1)):
             return
         parameters = mixer_parameters(kwargs["model"])
@@ -79,7 +77,7 @@ class SnapshotCallback(TrainerCallback):
 
 
 def list_snapshots(run: Path) -> dict[int, Path]:
-    """The snapshots of a run by their steps, ascending; empty if it has none."""
+    """The snapshots of a run by step, ascending."""
     files = (run / SNAPSHOTS).glob("step-*.safetensors")
     numbered = ((path.stem.removeprefix("step-"), path) for path in files)
     return dict(sorted((int(number), path) for number, path in numbered if number.isdecimal()))

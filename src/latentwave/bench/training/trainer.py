@@ -1,4 +1,4 @@
-"""The Trainer of transformers with our batches, optimizer, evaluation, checkpoints and sharding."""
+"""Transformers' Trainer with a recipe's batches, optimizer, evaluation and checkpoints."""
 
 from __future__ import annotations
 
@@ -25,15 +25,14 @@ _PRECISIONS = {"float32": "no", "bfloat16": "bf16"}
 
 
 class RunTrainer(Trainer):
-    """Trains as the Trainer does, with the optimizer, schedule and batches of a recipe.
+    """The Trainer, with the optimizer, schedule and batches of a recipe.
 
-    The Trainer's own evaluation counts windows twice that do not divide by the processes. Training
-    ends at the first evaluation whose loss is not finite.
+    Evaluation is ours, as the Trainer counts windows twice if processes cannot share them evenly.
+    Training ends at the first evaluation whose loss is not finite.
 
     Raises:
-        RuntimeError: at the start of training, if something else than the expected wrapper is
-            around the model, or its precision is not the recipe's: some combinations of options
-            make libraries fall back to another engine in silence.
+        RuntimeError: at the start of training, if the model's wrapper or precision is not the one
+            expected: some combinations of options make libraries silently use another engine.
     """
 
     def __init__(
@@ -60,28 +59,25 @@ class RunTrainer(Trainer):
         self._run = run
         self._objective = objective
         self._settings = objective.recipe.training
-        self._stopwatch = Stopwatch()
-        self.add_callback(EveryStepCallback(self._settings.save_at_steps, seed))
-        self.add_callback(self._stopwatch)  # after those whose work at evaluations is not training
+        self._stopwatch = _Stopwatch()
+        self.add_callback(_EveryStep(self._settings.save_at_steps, seed))
+        self.add_callback(self._stopwatch)  # last: what others do at evaluations is not training
         self._batches: TokenBatches | None = None
         self._expected = (wrapper, _PRECISIONS[self._settings.precision])
         if wrapper != "DistributedDataParallel":
-            # Accelerate knows no FSDP2 on the CPU and would take the model for one that needs DDP,
-            # as it does that of one process under a launcher. In evaluation mode it adds precision
-            # only; the model stands on its device already.
+            # Accelerate has no FSDP2 on the CPU and would wrap the model with DDP, also that of
+            # one process under a launcher. In evaluation mode it only sets the precision.
             prepare = self.accelerator.prepare_model
-
-            def prepare_model(model: nn.Module, **_: Any) -> Any:
-                return prepare(model, device_placement=False, evaluation_mode=True)
-
-            self.accelerator.prepare_model = prepare_model
+            self.accelerator.prepare_model = lambda model, **_: prepare(
+                model, device_placement=False, evaluation_mode=True
+            )
 
     def get_train_dataloader(self) -> Any:
-        """Batches made on the training device where the objective can, else the Trainer's own."""
+        """Batches made on the training device if the data allow it, else the Trainer's own."""
         windows: Any = self.train_dataset
         if not isinstance(windows, RandomWindows) or windows.borders is not None:
             return super().get_train_dataloader()
-        self.args.ignore_data_skip = True  # they begin where they are told to
+        self.args.ignore_data_skip = True  # `start_at` skips
         self._batches = TokenBatches(
             windows,
             windows_per_pass=self.args.per_device_train_batch_size,
@@ -93,12 +89,12 @@ class RunTrainer(Trainer):
         return self._batches
 
     def _init_training_state(self, max_steps: int, *arguments: Any, **options: Any) -> Any:
-        found = super()._init_training_state(max_steps, *arguments, **options)
-        # A checkpoint brings the distances of the run that wrote it, which may be another one.
+        result = super()._init_training_state(max_steps, *arguments, **options)
+        # A checkpoint brings the intervals of the run that wrote it, which may be another one.
         self.state.compute_steps(self.args, max_steps)  # type: ignore[no-untyped-call]
         if self._batches is not None:
             self._batches.start_at(self.state.global_step)
-        return found
+        return result
 
     def _prepare_for_training(self, *arguments: Any, **options: Any) -> Any:
         prepared = super()._prepare_for_training(*arguments, **options)  # type: ignore[no-untyped-call]
@@ -111,13 +107,13 @@ class RunTrainer(Trainer):
         return prepared
 
     def floating_point_ops(self, inputs: Any) -> int:
-        """None: costs are counted once per contestant, and counting here takes time every step."""
+        """Zero: comparisons count once per contestant, counting here would cost every step."""
         return 0
 
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """Loss and metrics, every item counted once, whatever the number of processes."""
+        """Log loss and metrics, every item counted once, whatever the number of processes."""
         measured = self.measure(self.eval_dataset if eval_dataset is None else eval_dataset)
         measured |= {"seconds": self._stopwatch.seconds}
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in measured.items()}
@@ -130,16 +126,16 @@ class RunTrainer(Trainer):
         return metrics
 
     def measure(self, items: Any) -> dict[str, float]:
-        """Loss and metrics over items, by the objective."""
+        """The objective's loss and metrics over items."""
         model: Any = self.model_wrapped
         measured = self._objective.evaluate(model, items, self.args.per_device_eval_batch_size)
         reshard(model)
         return measured
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        own: Any = self  # annotated as if they might be None; accelerate wraps the optimizer
+        this: Any = self  # its attributes are annotated as optional; accelerate wraps the optimizer
         keep = self._settings.save_at_steps
-        save_checkpoint(self._run, own.model, own.optimizer.optimizer, self.state, keep=keep)
+        save_checkpoint(self._run, this.model, this.optimizer.optimizer, self.state, keep=keep)
 
     def _load_from_checkpoint(
         self, resume_from_checkpoint: str, model: nn.Module | None = None
@@ -148,12 +144,13 @@ class RunTrainer(Trainer):
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
-            own: Any = self
-            load_checkpoint(Path(checkpoint), own.model, own.optimizer.optimizer, own.lr_scheduler)
+            this: Any = self
+            optimizer = this.optimizer.optimizer
+            load_checkpoint(Path(checkpoint), this.model, optimizer, this.lr_scheduler)
 
 
 def training_arguments(recipe: Recipe, seed: int, folder: Path) -> TrainingArguments:
-    """What transformers' Trainer is told, by a recipe as the contestant sees it."""
+    """The Trainer's arguments, by a recipe as the contestant sees it."""
     settings = recipe.training
     windows = windows_per_process(settings)
     arguments = TrainingArguments(
@@ -165,7 +162,7 @@ def training_arguments(recipe: Recipe, seed: int, folder: Path) -> TrainingArgum
         learning_rate=settings.learning_rate,
         max_grad_norm=settings.max_grad_norm,
         seed=seed,
-        train_sampling_strategy="sequential",  # the dataset itself is in random order
+        train_sampling_strategy="sequential",  # the dataset is in random order
         eval_strategy="steps",
         eval_steps=settings.evaluate_every_steps,
         logging_steps=min(50, settings.evaluate_every_steps),
@@ -183,44 +180,21 @@ def training_arguments(recipe: Recipe, seed: int, folder: Path) -> TrainingArgum
         log_level_replica="error",
         report_to="none",
     )
-    # Of several accelerators, one process uses one: torch's DataParallel would multiply the batch.
+    # One accelerator per process: torch's DataParallel would multiply the batch.
     arguments._n_gpu = min(arguments.n_gpu, 1)
-    # The recipe says the precision, not the configuration of accelerate.
+    # The recipe sets the precision, not accelerate's configuration.
     arguments.mixed_precision = _PRECISIONS[settings.precision]
     return arguments
 
 
-class EveryStepCallback(TrainerCallback):
-    """Seeds dropout by run, step and process, and asks for checkpoints at given steps.
-
-    So a run that goes on from a checkpoint draws what an uninterrupted one draws.
-    """
-
-    def __init__(self, save_at_steps: list[int], seed: int) -> None:
-        self._save_at_steps = frozenset(save_at_steps)
-        self._seed = seed
-
-    def on_step_begin(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
-        """Seed what the step draws."""
-        torch.manual_seed(self._seed + 1_000_003 * state.global_step + 7919 * rank())
-
-    def on_step_end(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
-        """Ask for a checkpoint."""
-        if state.global_step in self._save_at_steps:
-            control.should_save = True
-
-
 def logged_curve(state: TrainerState, tokens_per_step: int, after: int = -1) -> list[CurvePoint]:
-    """The evaluations after a step that the Trainer has logged: they are in its checkpoints."""
+    """The evaluations after a step, from the Trainer's log, which its checkpoints keep."""
     points = []
     for entry in state.log_history:
-        measured = {
-            name.removeprefix("eval_"): value
-            for name, value in entry.items()
-            if name.startswith("eval_")
-        }
         step = int(entry["step"])
-        if measured and step > after:
+        evaluated = [name for name in entry if name.startswith("eval_")]
+        if evaluated and step > after:
+            measured = {name.removeprefix("eval_"): entry[name] for name in evaluated}
             seconds, loss = measured.pop("seconds"), measured.pop("loss")
             tokens = step * tokens_per_step
             points.append(
@@ -229,8 +203,26 @@ def logged_curve(state: TrainerState, tokens_per_step: int, after: int = -1) -> 
     return points
 
 
-class Stopwatch(TrainerCallback):
-    """Counts the seconds of training; it stands still during evaluations and saves.
+class _EveryStep(TrainerCallback):
+    """Seeds dropout by run, step and process, and asks for checkpoints at given steps.
+
+    So a resumed run draws what an uninterrupted one draws.
+    """
+
+    def __init__(self, save_at_steps: list[int], seed: int) -> None:
+        self._save_at_steps = save_at_steps
+        self._seed = seed
+
+    def on_step_begin(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
+        torch.manual_seed(self._seed + 1_000_003 * state.global_step + 7919 * rank())
+
+    def on_step_end(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
+        if state.global_step in self._save_at_steps:
+            control.should_save = True
+
+
+class _Stopwatch(TrainerCallback):
+    """Counts the seconds of training, without evaluations and saves.
 
     A resumed run goes on from the last evaluation before its checkpoint.
     """
@@ -240,21 +232,18 @@ class Stopwatch(TrainerCallback):
         self._mark = 0.0
 
     def on_train_begin(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
-        """Go on where the checkpoint stands."""
         before = logged_curve(state, 1)
         self.seconds = before[-1].seconds if before else 0.0
         self._mark = time.perf_counter()
 
     def on_step_end(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
-        """Count the time since the last step, or since the evaluation or save after it."""
         if (control.should_evaluate or control.should_save) and torch.accelerator.is_available():
-            torch.accelerator.synchronize()  # the steps up to here, not those still under way
+            torch.accelerator.synchronize()  # count steps that are still being computed
         now = time.perf_counter()
         self.seconds += now - self._mark
         self._mark = now
 
     def on_evaluate(self, *_: Any, **__: Any) -> None:
-        """Go on after an evaluation."""
         self._mark = time.perf_counter()
 
     on_save = on_evaluate

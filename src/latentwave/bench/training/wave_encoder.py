@@ -1,4 +1,4 @@
-"""A Transformer encoder on raw sound: ModernBERT behind a learned front end."""
+"""A Transformer encoder for raw sound: a learned front end, then ModernBERT."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 
 class WaveEncoderConfig(ModernBertConfig):  # type: ignore[no-untyped-call]
-    """Sizes of a `WaveEncoderForAudioClassification`: ModernBERT's, and those of the front end.
+    """The configuration of a `WaveEncoderForAudioClassification`: ModernBERT's and a front end's.
 
-    Unlike ModernBERT's, every layer has full attention and the mean over frames is classified.
+    Unlike in ModernBERT, every layer has full attention and the mean over frames is classified.
 
     Args:
         frontend_channels: filters of the first convolution.
-        frontend_kernel_sizes: taps of the two convolutions, in samples and in outputs of the
-            first.
-        frontend_strides: their strides; their product is the samples per frame.
-        sample_rate: in Hz, of the sound it is trained on.
+        frontend_kernel_sizes: taps of the two convolutions, the second's on outputs of the first.
+        frontend_strides: strides of the two; their product is the samples per frame.
+        sample_rate: in Hz, of the training data.
         **options: of `ModernBertConfig`; context lengths count frames.
     """
 
@@ -64,18 +63,17 @@ class WaveEncoderConfig(ModernBertConfig):  # type: ignore[no-untyped-call]
 
     def max_samples(self) -> int:
         """Samples that `max_position_embeddings` frames read."""
-        return (
-            self.first_frame_samples + (self.max_position_embeddings - 1) * self.samples_per_frame
-        )
+        later = (self.max_position_embeddings - 1) * self.samples_per_frame
+        return self.first_frame_samples + later
 
     def num_frames(self, num_samples: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
-        """Frames that fit into sounds, at least one each."""
+        """Frames that fit into sounds of these lengths, at least one each."""
         beyond = (num_samples - self.first_frame_samples).clamp(min=0)
         return beyond // self.samples_per_frame + 1
 
 
 def encoder_defaults(num_layers: int) -> dict[str, Any]:
-    """ModernBERT as a classifier: full attention, the mean over tokens, no special tokens."""
+    """ModernBERT's options for our classifiers: full attention, mean pooling, no special tokens."""
     return {
         "layer_types": ["full_attention"] * num_layers,
         "classifier_pooling": "mean",
@@ -84,12 +82,12 @@ def encoder_defaults(num_layers: int) -> dict[str, Any]:
 
 
 class WaveFrontend(nn.Module):
-    """Two strided convolutions, a learned filterbank and its summary, from samples to frames.
+    """Two strided convolutions from samples to frames, a learned filterbank and its summary.
 
         frames = W₂ ∗ GELU(W₁ ∗ x / rms(x))
 
-    No convolution pads, so a frame reads samples of the sound alone: as many frames count as fit
-    into a sound's own samples, at least one, however far the batch pads it.
+    The convolutions do not pad, and only frames that fit into a sound's own samples count (at
+    least one), however far the batch pads it.
 
     Reference: learned front ends of audio models (Sainath et al., 2015).
     """
@@ -105,21 +103,21 @@ class WaveFrontend(nn.Module):
     def forward(
         self, x: Float[Tensor, "B N"], mask: Bool[Tensor, "B N"]
     ) -> tuple[Float[Tensor, "B T D"], Bool[Tensor, "B T"]]:
-        """Frames of a batch and which of them are real."""
+        """Frames of a batch and the mask of those that count."""
         x = x.masked_fill(~mask, 0.0)
         lengths = mask.sum(dim=1, keepdim=True)
         power = x.square().sum(dim=1, keepdim=True) / lengths.clamp(min=1)
         x = x / (power.sqrt() + 1e-4)
         x = F.pad(x, (0, max(self.config.first_frame_samples - x.shape[1], 0)))
         frames = self.summary(F.gelu(self.analysis(x.unsqueeze(1)))).transpose(1, 2)
-        places = torch.arange(frames.shape[1], device=x.device)
-        return frames, places < self.config.num_frames(lengths)
+        index = torch.arange(frames.shape[1], device=x.device)
+        return frames, index < self.config.num_frames(lengths)
 
 
 class WaveEncoderForAudioClassification(ModernBertForSequenceClassification):  # type: ignore[no-untyped-call]
-    """Tags for sounds: a learned front end, a bidirectional encoder, the mean over frames.
+    """Classifies sounds: a learned front end, a bidirectional encoder, the mean over frames.
 
-    `latentwave.attach` puts mixers between its layers, which may be non-causal.
+    `latentwave.attach` also takes non-causal mixers.
 
     Args:
         config: the sizes, num_labels, and problem_type "single_label_classification" (softmax)
@@ -150,7 +148,7 @@ class WaveEncoderForAudioClassification(ModernBertForSequenceClassification):  #
             input_values: (B, N), samples in [−1, 1], padded on the right.
             attention_mask: (B, N), 1 for real samples; None: all are.
             labels: (B,) classes, or (B, classes) of 0 and 1.
-            **options: of every model.
+            **options: of every transformers model.
 
         Returns:
             Logits (B, classes) and, with labels, their mean loss.
@@ -168,8 +166,8 @@ class WaveEncoderForAudioClassification(ModernBertForSequenceClassification):  #
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        # transformers passes over what the class itself would do to its classifier, see
-        # `_initialize_weights`, because the class is not one of its own.
+        # transformers' own initialisation skips the classifiers of classes outside transformers,
+        # see `_initialize_weights`.
         if isinstance(module, nn.Conv1d) or module is self.classifier:
             nn.init.normal_(module.weight, std=1 / math.sqrt(module.weight[0].numel()))
             if module.bias is not None:
