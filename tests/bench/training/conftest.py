@@ -1,4 +1,4 @@
-"""One text, its store and one finished run that all tests of training share, unchanged."""
+"""The text, token store and finished run that the tests of training share and leave unchanged."""
 
 import dataclasses
 import shutil
@@ -32,7 +32,7 @@ def store(text, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def recipe_with(text):
-    """Recipes on that text."""
+    """A function that makes recipes for that text."""
 
     def make(contestants=None, **training):
         return tiny_recipe(text, contestants=contestants or CONTESTANTS, training=training)
@@ -42,7 +42,7 @@ def recipe_with(text):
 
 @pytest.fixture(scope="session")
 def run_one(recipe_with, store):
-    """Runs on that text; `learnable` has mixers with parameters."""
+    """A function that trains on that text; `learnable` has mixers with parameters."""
 
     def run(folder, contestant="learnable", seed=0, *, dropout=0.0, **training):
         options = {name: training.pop(name) for name in ("resume", "start_from") & training.keys()}
@@ -62,7 +62,7 @@ def finished(run_one, tmp_path_factory):
 
 @pytest.fixture
 def interrupted(finished, tmp_path):
-    """The same run with two checkpoints and no end."""
+    """A copy of the finished run with its two checkpoints but no model and no result."""
     folder = tmp_path / "run"
     shutil.copytree(finished[0], folder)
     shutil.rmtree(folder / "model")
@@ -75,7 +75,7 @@ def losses(result):
 
 
 def said_by(action):
-    """What comes of an action, or the one line of a refusal."""
+    """The result of an action, or the message of its UserError."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

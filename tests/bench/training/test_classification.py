@@ -1,4 +1,4 @@
-"""Labelled documents from files to a compared result."""
+"""Classifiers of labelled documents, from the files to a comparison."""
 
 import dataclasses
 import json
@@ -68,10 +68,22 @@ def listops():
     return prepare(LISTOPS)
 
 
+def train_mixed(recipe, store, folder):
+    return train(recipe, "mixed", 0, store, folder, console=QUIET)
+
+
+def check_final_metrics(folder, store, result):
+    """The saved model and its codec, and the number of test documents."""
+    model, codec = load_run(folder)
+    measured, count = evaluate_on_split(model, store, "test", batch_size=3)
+    assert measured == pytest.approx(result.metrics, rel=1e-5)
+    return model, codec, count
+
+
 @pytest.fixture(scope="module")
 def finished(listops, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "finished"
-    return folder, train(recipe_of(LISTOPS), "mixed", 0, listops, folder, console=QUIET)
+    return folder, train_mixed(recipe_of(LISTOPS), listops, folder)
 
 
 def test_a_classifier_learns_and_records(finished):
@@ -87,13 +99,13 @@ def test_a_classifier_learns_and_records(finished):
 
 def test_the_saved_model_has_the_final_metrics(finished, listops):
     folder, result = finished
-    model, codec = load_run(folder)
-    assert codec.kind == "listops"
+    model, codec, count = check_final_metrics(folder, listops, result)
+    assert (codec.kind, count) == ("listops", 10)
     assert model.config.id2label[7] == "7"
     assert len(model.model.layers[0].latentwave_mixer.levels) == 8
-    measured, count = evaluate_on_split(model, listops, "test", batch_size=3)
-    assert count == 10
-    assert measured == pytest.approx(result.metrics, rel=1e-5)
+    model.config.id2label[9] = "nine"
+    with pytest.raises(UserError, match=r"the model knows 10 classes .* has others"):
+        evaluate_on_split(model, listops, "test")
 
 
 def test_tokens_are_those_of_the_mean_document(listops):
@@ -105,13 +117,13 @@ def test_tokens_are_those_of_the_mean_document(listops):
 
 
 def test_accumulated_batches_give_the_same_gradients(listops, tmp_path):
-    """The mean over a batch is that of its halves; a loss taken for a sum would not be."""
+    """The mean over a batch equals the mean of its halves; a sum would not."""
     norms = []
     for parts in (1, 2):
-        # GPT-2's loss is a mean whatever the Trainer asks; Adam hides the size of gradients.
+        # GPT-2's loss is a mean whatever the Trainer asks for; Adam hides the scale of gradients.
         recipe = recipe_of(LISTOPS, "gpt2", training={"gradient_accumulation_steps": parts})
         folder = tmp_path / str(parts)
-        train(recipe, "mixed", 0, listops, folder, console=QUIET)
+        train_mixed(recipe, listops, folder)
         state = json.loads((newest_checkpoint(folder) / "trainer_state.json").read_text())
         norms.append([entry["grad_norm"] for entry in state["log_history"] if "grad_norm" in entry])
     assert len(norms[0]) == 4
@@ -119,7 +131,7 @@ def test_accumulated_batches_give_the_same_gradients(listops, tmp_path):
 
 
 def write_moods(folder):
-    """Reviews that one letter tells apart."""
+    """Reviews whose mood shows in their letters."""
     rng = np.random.default_rng(0)
     for mood, letters in (("pos", "abc"), ("neg", "xyz")):
         (folder / mood).mkdir(parents=True)
@@ -132,8 +144,7 @@ def write_moods(folder):
 def test_a_comparison_has_metrics_beside_losses(tmp_path):
     path = str(write_moods(tmp_path / "reviews"))
     corpus = CorpusConfig(name="movie-reviews", path=path, validation=0.2, test=0.2)
-    recipe = dataclasses.replace(recipe_of(corpus), seeds=[0, 1])
-    compare(recipe, prepare(corpus), tmp_path / "cmp", console=QUIET)
+    compare(recipe_of(corpus, seeds=[0, 1]), prepare(corpus), tmp_path / "cmp", console=QUIET)
     results = read_results(tmp_path / "cmp")
     assert (results.task, results.loss_unit) == ("classification", "document")
     assert results.metrics_split == "test"
@@ -154,7 +165,7 @@ def test_a_comparison_has_metrics_beside_losses(tmp_path):
     # Both start from the same backbone and read the same documents.
     starts = [results.contestants[name].curve[0].losses for name in ("none", "mixed")]
     assert_differ(starts[0], starts[1])
-    assert_differ(starts[0][0], starts[0][1])  # the seeds are two
+    assert_differ(starts[0][0], starts[0][1])  # two different seeds
 
 
 def write_sounds(folder):
@@ -197,34 +208,22 @@ NONCAUSAL = ContestantConfig(
 def test_tagging_raw_sound_finds_pitches(tmp_path):
     corpus = sounds_of(write_sounds, tmp_path)
     store = prepare(corpus)
-    recipe = recipe_of(
-        corpus,
-        "encoder",
-        mixer=NONCAUSAL,
-        training={
-            "num_steps": 80,
-            "learning_rate": 1e-2,
-            "evaluate_every_steps": 40,
-            "save_every_steps": 80,
-            "num_evaluation_windows": 20,
-        },
-    )
-    folder = tmp_path / "run"
-    result = train(recipe, "mixed", 0, store, folder, console=QUIET)
+    training = {"num_steps": 80, "evaluate_every_steps": 40, "save_every_steps": 80}
+    training |= {"learning_rate": 1e-2, "num_evaluation_windows": 20}
+    recipe = recipe_of(corpus, "encoder", mixer=NONCAUSAL, training=training)
+    result = train_mixed(recipe, store, tmp_path / "run")
     assert set(result.metrics) == {"loss", "map"}
     # By chance it is the mean share of clips with a class, about one half.
     assert result.metrics["map"] > 0.85
     assert [set(point.metrics) for point in result.curve] == [{"map"}] * 3
-    model, _ = load_run(folder)
+    model, *_ = check_final_metrics(tmp_path / "run", store, result)
     assert isinstance(model, WaveEncoderForAudioClassification)
-    measured, _ = evaluate_on_split(model, store, "test")
-    assert measured == pytest.approx(result.metrics, rel=1e-5)
     assert model.config.problem_type == "multi_label_classification"
 
 
-def train_sound(rank, recipes, store, folder):
+def train_all(rank, recipes, store, folder):
     for name, recipe in recipes.items():
-        train(recipe, "mixed", 0, store, folder / name, console=QUIET)
+        train_mixed(recipe, store, folder / name)
 
 
 @pytest.mark.slow
@@ -235,13 +234,13 @@ def test_two_processes_give_the_curve_of_one(tmp_path):
     base = {"learning_rate": 1e-2, "num_evaluation_windows": 9}
     small = {"gradient_accumulation_steps": 2, "gradient_checkpointing": True}
     recipes = {
-        "ddp": recipe_of(corpus, "encoder", mixer=NONCAUSAL, training=base | {"engine": "ddp"}),
-        "fsdp2": recipe_of(
-            corpus, "encoder", mixer=NONCAUSAL, training=base | small | {"engine": "fsdp2"}
-        ),
+        engine: recipe_of(
+            corpus, "encoder", mixer=NONCAUSAL, training=base | options | {"engine": engine}
+        )
+        for engine, options in (("ddp", {}), ("fsdp2", small))
     }
-    alone = train(recipes["ddp"], "mixed", 0, store, tmp_path / "alone", console=QUIET)
-    run_processes(2, train_sound, tmp_path / "two", recipes, store, tmp_path / "two")
+    alone = train_mixed(recipes["ddp"], store, tmp_path / "alone")
+    run_processes(2, train_all, tmp_path / "two", recipes, store, tmp_path / "two")
     for name, wrapper in (("ddp", "DistributedDataParallel"), ("fsdp2", "FSDPModule")):
         together = read_result(tmp_path / "two" / name)
         assert wrapper in together.environment["wrapper"]
@@ -249,18 +248,17 @@ def test_two_processes_give_the_curve_of_one(tmp_path):
             [point.loss for point in alone.curve], rel=1e-4
         )
         assert together.metrics["loss"] == pytest.approx(alone.metrics["loss"], rel=1e-4)
-        # Two scores that are all but equal may change places.
+        # Two almost equal scores may swap ranks.
         assert together.metrics["map"] == pytest.approx(alone.metrics["map"], abs=0.05)
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "encoder"])
 def test_other_backbones_classify_too(architecture, listops, tmp_path):
     training = {"num_steps": 2, "num_warmup_steps": 1, "save_every_steps": 2}
-    recipe = recipe_of(LISTOPS, architecture, training=training)
-    result = train(recipe, "mixed", 0, listops, tmp_path / "run", console=QUIET)
-    model, _ = load_run(tmp_path / "run")
-    measured, _ = evaluate_on_split(model, listops, "test")
-    assert measured == pytest.approx(result.metrics, rel=1e-5)
+    result = train_mixed(
+        recipe_of(LISTOPS, architecture, training=training), listops, tmp_path / "run"
+    )
+    check_final_metrics(tmp_path / "run", listops, result)
 
 
 def test_what_does_not_fit(listops, tmp_path):
@@ -288,10 +286,3 @@ def test_raw_sound_needs_an_encoder(tmp_path):
         open_objective(recipe_of(corpus, "gpt2"), store).build(ContestantConfig(), 0)
     with pytest.raises(UserError, match="raw samples without a vocabulary"):
         open_objective(recipe_of(corpus, "encoder", task="language-model"), store)
-
-
-def test_a_model_of_other_classes_is_refused(finished, listops):
-    model, _ = load_run(finished[0])
-    model.config.id2label[9] = "nine"
-    with pytest.raises(UserError, match=r"the model knows 10 classes .* has others"):
-        evaluate_on_split(model, listops, "test")

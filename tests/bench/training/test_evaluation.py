@@ -21,7 +21,7 @@ def test_mean_average_precision_is_that_of_scikit_learn():
     expected = metrics.average_precision_score(truth, scores, average="macro")
     found = classification_metrics(torch.from_numpy(scores), torch.from_numpy(truth))
     assert found["map"] == pytest.approx(expected, abs=1e-6)
-    # Ranks decide, however large the scores are.
+    # Only ranks matter, however large the scores.
     huge = classification_metrics(torch.from_numpy(scores) * 1000, torch.from_numpy(truth))
     assert huge["map"] == pytest.approx(expected, abs=1e-6)
 

@@ -1,4 +1,4 @@
-"""What can go wrong with a run: damaged files, kills, killed processes, full disks."""
+"""Runs survive damaged files, kills and full disks, or say in one line what is wrong."""
 
 import itertools
 import json
@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 import yaml
 from safetensors import SafetensorError
@@ -40,7 +41,7 @@ DAMAGES = {
 }
 
 
-# One of each kind, and all that are read again.
+# One file of each kind, and all files that are read again.
 FEW = ["run.json", "result.json", "model/config.json", "model/manifest.json"]
 UNFINISHED = ["run.json", "checkpoints/checkpoint-8/trainer_state.json"]
 
@@ -51,10 +52,10 @@ def state_of(run):
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damage_is_mended_or_named(damage, finished, run_one, tmp_path):
-    """Each reader finds what it finds in an intact run, or refuses in one line."""
+    """Each reader finds the same as in an intact run, or refuses in one line."""
     run, (whole, result) = tmp_path / "run", finished
     intact = [losses(result), losses(result), state_of(whole)]
-    # The model is made again; of an unfinished run the older checkpoint is taken.
+    # The model is made again; an unfinished run goes on from its older checkpoint.
     for files, ended, least_mended in ((FEW, True, 2), (UNFINISHED, False, 1)):
         mended = 0
         for file in files:
@@ -77,14 +78,14 @@ def test_damage_is_mended_or_named(damage, finished, run_one, tmp_path):
 
 
 class Killed(BaseException):
-    """As SIGKILL: nothing after it is run on purpose."""
+    """Like SIGKILL, not caught by anything."""
 
 
 OPERATIONS = ["os.replace", "pathlib.Path.rename", "pathlib.Path.replace", "os.fsync"]
 
 
 def kill_at(number, monkeypatch):
-    """End a process at its n-th operation on files."""
+    """Raise `Killed` at the n-th file operation."""
     count = itertools.count(1)
 
     def wrapped(original):
@@ -99,7 +100,7 @@ def kill_at(number, monkeypatch):
         owner, _, attribute = name.rpartition(".")
         owner = os if owner == "os" else run_module.Path
         monkeypatch.setattr(owner, attribute, wrapped(getattr(owner, attribute)))
-    # What a killed process leaves is left.
+    # A killed process cleans nothing up.
     monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
 
 
@@ -110,7 +111,7 @@ def test_kills_at_operations_on_files(number, finished, run_one, tmp_path, monke
         kill_at(number, patch)
         with pytest.raises(Killed):
             run_one(folder, tensorboard=False)
-    # At its very beginning a run has no more than a part of its record.
+    # The first operation comes before the record is complete.
     assert number > 1 or [path.name for path in folder.iterdir()] == ["run.json.partial"]
     assert losses(run_one(folder, resume=True, tensorboard=False)) == losses(finished[1])
     assert not list(folder.rglob("*.partial"))
@@ -120,12 +121,8 @@ CHECKPOINT_DAMAGES = {
     "flipped weights": lambda c: flipped(c / "state.safetensors"),
     "truncated": lambda c: os.truncate(c / "state.safetensors", 1000),
     "lost file": lambda c: (c / "trainer_state.json").unlink(),
-    "another file's name": lambda c: replace(c / "manifest.json", "trainer_state", "other"),
+    "flipped manifest": lambda c: flipped(c / "manifest.json"),
 }
-
-
-def replace(path, old, new):
-    path.write_text(path.read_text().replace(old, new))
 
 
 @pytest.mark.parametrize("damage", CHECKPOINT_DAMAGES)
@@ -192,7 +189,7 @@ def test_every_write_that_fails_is_one_line(
 
 
 def test_a_killed_process(finished, recipe_with, store, run_one, tmp_path):
-    """Of two processes one is killed: the other says so, and one alone takes the run to its end."""
+    """One of two processes is killed: the other says so, and a single process ends the run."""
     run = tmp_path / "run"
     with pytest.raises(AssertionError, match=r"exit codes \[0, -9\]"):
         run_processes(2, _train_until_killed, tmp_path / "meeting", run, recipe_with(), store)
@@ -221,26 +218,24 @@ def _train_until_killed(rank, run, recipe, store):
     os._exit(0)  # nobody is left to say goodbye to
 
 
-def command_line(recipe, run):
-    """What a user types after `python` to train, and the environment."""
+def command_line(recipe, run, *launcher):
+    """What a user types to train, and the environment."""
     path = run.parent / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe.to_dict()))
-    command = ["-m", "latentwave", "train", str(path), "--contestant", "learnable"]
+    command = [sys.executable, *launcher, "-m", "latentwave", "train", str(path)]
     environment = ENVIRONMENT | {"LATENTWAVE_HOME": str(run.parent / "home")}
-    return [*command, "--output", str(run)], environment
+    return [*command, "--contestant", "learnable", "--output", str(run)], environment
 
 
 def test_killed_in_the_middle_and_resumed(recipe_with, run_one, tmp_path):
     """kill -9 of a real process, then the same curve as without it."""
     steps, run = {"num_steps": 40, "save_every_steps": 2}, tmp_path / "killed"
     command, environment = command_line(recipe_with(**steps), run)
-    command = [sys.executable, *command]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment)
-    while not list_checkpoints(run):
-        assert process.poll() is None, "ended before its first checkpoint"
-        time.sleep(0.02)
-    process.kill()
-    process.wait()
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment) as process:
+        while not list_checkpoints(run):
+            assert process.poll() is None, "ended before its first checkpoint"
+            time.sleep(0.02)
+        process.kill()
     assert not (run / "result.json").exists()
     with pytest.raises(UserError, match=r"exists: choose another with --output, or.*--resume"):
         run_one(run, **steps)
@@ -250,20 +245,16 @@ def test_killed_in_the_middle_and_resumed(recipe_with, run_one, tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_process_under_torchrun(recipe_with, run_one, tmp_path):
-    """As a user meets it."""
+    """The same as users see it."""
     steps = {"num_steps": 400, "evaluate_every_steps": 10, "save_every_steps": 10}
     run = tmp_path / "run"
-    command, environment = command_line(recipe_with(**steps), run)
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command = [sys.executable, *torchrun, *command]
+    command, environment = command_line(recipe_with(**steps), run, *torchrun)
     launcher = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     while len(list_checkpoints(run)) < 2:
         assert launcher.poll() is None
         time.sleep(0.05)
-    children = subprocess.run(
-        ["pgrep", "-P", str(launcher.pid)], capture_output=True, text=True
-    ).stdout.split()
-    os.kill(int(children[-1]), signal.SIGKILL)
+    psutil.Process(launcher.pid).children()[-1].kill()
     _, said = launcher.communicate(timeout=60)
     assert launcher.returncode == 1
     assert "another process of this run has died" in said or "terminated (SIGTERM)" in said

@@ -11,7 +11,7 @@ def model(request):
     backbone = tiny_backbone(architecture=request.param, context_length=16)
     contestant = ContestantConfig(kind="wavelet")
     model = build_model(backbone, contestant, vocab_size=11, seed=0).eval()
-    # As initialised, the likeliest token hardly depends on what was before.
+    # With the initial weights the likeliest token hardly depends on the earlier ones.
     for parameter in model.parameters():
         if parameter.ndim == 2:
             torch.nn.init.normal_(parameter, std=0.7)
@@ -19,12 +19,10 @@ def model(request):
 
 
 def by_hand(model, tokens, num_new):
-    """The likeliest tokens, one full forward for each, from the windows that the text says."""
+    """The likeliest tokens, a full forward pass for each, from the later half of a full context."""
     tokens, start = list(tokens), 0
-    if len(tokens) >= 16:
-        start = len(tokens) - 8
     for _ in range(num_new):
-        if len(tokens) - start == 16:
+        if len(tokens) - start >= 16:
             start = len(tokens) - 8
         with torch.no_grad():
             logits = model(torch.tensor([tokens[start:]]), use_cache=False).logits

@@ -1,4 +1,4 @@
-"""No loader runs code of a checkpoint, asks whether it may, or fetches code by another name."""
+"""No loader runs code from a checkpoint, asks whether it may, or fetches code by another name."""
 
 import json
 import shutil
@@ -23,12 +23,8 @@ def harness(folder):
 
 def corpus(folder):
     text = write_text(folder / "words.txt")
-    prepare(
-        CorpusConfig(
-            name="text", path=str(text), tokenizer="pretrained", tokenizer_path=str(folder)
-        ),
-        folder / "store",
-    )
+    tokenizer = {"tokenizer": "pretrained", "tokenizer_path": str(folder)}
+    prepare(CorpusConfig(name="text", path=str(text), **tokenizer), folder / "store")
 
 
 LOADERS = [load_run, load_codec, harness, corpus]
@@ -42,7 +38,7 @@ def folder(finished, tmp_path, monkeypatch):
     monkeypatch.setattr("builtins.input", asked)
     folder = tmp_path / "model"
     shutil.copytree(finished[0] / "model", folder)
-    (folder / "manifest.json").unlink()  # the folder of somebody else
+    (folder / "manifest.json").unlink()  # as in a folder from elsewhere
     (folder / "code.py").write_text(f"open({str(tmp_path / 'was here')!r}, 'w')\n")
     yield folder
     assert not (tmp_path / "was here").exists()

@@ -161,7 +161,7 @@ def test_a_contestant_sees_its_own_backbone_and_training():
     assert recipe.as_seen_by("none").training == recipe.training
 
 
-# Others are in tests/bench/cli.
+# More are in tests/bench/cli.
 @pytest.mark.parametrize(
     ("content", "message"),
     [

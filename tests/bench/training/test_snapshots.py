@@ -44,9 +44,8 @@ def test_without_parameters_there_are_no_snapshots(run_one, tmp_path):
 
 def test_a_resumed_run_writes_the_same(finished, interrupted, run_one):
     mixers = interrupted / "mixers"
-    for step in (6, 8):
-        (mixers / f"step-{step}.safetensors").write_bytes(b"of a run that went another way")
-    (mixers / "step-9.safetensors.partial").write_bytes(b"half")
+    for name in ("step-6.safetensors", "step-8.safetensors", "step-9.safetensors.partial"):
+        (mixers / name).write_bytes(b"of a run that went another way")
     (interrupted / "checkpoints" / "checkpoint-8").rename(interrupted / "checkpoints" / "lost")
     run_one(interrupted, resume=True)
     expected = list_snapshots(finished[0])

@@ -15,37 +15,36 @@ from tests.tiny import tiny_backbone
 pytestmark = pytest.mark.usefixtures("float64")
 
 
-def wave_encoder(kind="filterbank", problem="single_label_classification"):
-    config = WaveEncoderConfig(
+BANK = {"causal": False, "num_filters": 6, "kernel_size": 9}
+
+
+def classifier(architecture, kind, options, **corpus):
+    """A small classifier whose mixers matter, in evaluation mode."""
+    backbone = tiny_backbone(
+        architecture=architecture,
+        num_layers=3,
+        context_length=100,
         frontend_channels=6,
-        frontend_kernel_sizes=(16, 4),
-        frontend_strides=(4, 5),
-        max_position_embeddings=100,
-        num_labels=5,
-        problem_type=problem,
-        hidden_size=16,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        intermediate_size=32,
+        frontend_kernel_sizes=[16, 4],
+        frontend_strides=[4, 5],
     )
-    model = WaveEncoderForAudioClassification(config)
-    if kind:
-        bank = {"causal": False, "num_filters": 6, "kernel_size": 9}
-        lw.attach(model, kind, **(bank if kind == "filterbank" else {}))
-    return awake(model)
-
-
-def awake(model):
-    """Weights large enough for mixers to matter."""
+    contestant = ContestantConfig(kind=kind, options=options)
+    corpus = {"multi_label": False, "class_names": "abcde"} | corpus
+    model = build_classifier(backbone, contestant, seed=0, **corpus).double().eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if name.endswith("mixer.weights"):
+            if name.endswith("mixer.weights"):  # a bank starts as the identity
                 parameter.normal_()
-    return model.eval()
+    return model
+
+
+def wave_encoder(kind="filterbank", **corpus):
+    options = BANK if kind == "filterbank" else {}
+    return classifier("encoder", kind, options, vocab_size=0, sample_rate=16_000, **corpus)
 
 
 def test_the_front_end_and_the_classifier_start_at_the_scale_of_their_inputs():
-    """transformers leaves a classifier of a class that is not its own five times too small."""
+    """transformers initialises classifiers of foreign classes five times too small."""
     config = WaveEncoderConfig(hidden_size=96, num_hidden_layers=1, num_labels=50, vocab_size=1)
     model = WaveEncoderForAudioClassification(config)
     for module in (model.frontend.analysis, model.frontend.summary, model.classifier):
@@ -58,7 +57,7 @@ def test_padding_changes_nothing(kind):
     model = wave_encoder(kind)
     sounds = [torch.randn(1, n) for n in (300, 640, 20)]
     alone = torch.cat([model(sound).logits for sound in sounds])
-    batch = torch.randn(3, 700)  # what stands behind a sound is not silence
+    batch = torch.randn(3, 700)  # padding need not be silence
     mask = torch.zeros(3, 700, dtype=torch.int64)
     for row, sound in enumerate(sounds):
         batch[row, : sound.shape[1]] = sound
@@ -95,7 +94,7 @@ def test_saved_and_loaded(kind, tmp_path):
 
 
 def test_the_loss_reaches_the_front_end():
-    model = wave_encoder(problem="multi_label_classification")
+    model = wave_encoder(multi_label=True)
     out = model(torch.randn(2, 400), labels=torch.tensor([[1.0, 0, 1, 0, 0], [0, 0, 0, 0, 0]]))
     out.loss.backward()
     grads = {name for name, p in model.named_parameters() if p.grad is not None}
@@ -107,17 +106,7 @@ def test_the_loss_reaches_the_front_end():
     [("gpt2", True), ("llama", True), ("encoder", True), ("encoder", False)],
 )
 def test_classifiers_of_tokens_with_mixers(architecture, causal, tmp_path):
-    backbone = tiny_backbone(architecture=architecture, num_layers=3, context_length=64)
-    options = {"causal": causal, "num_filters": 6, "kernel_size": 5}
-    model = build_classifier(
-        backbone,
-        ContestantConfig(kind="filterbank", options=options),
-        class_names="abcd",
-        multi_label=False,
-        vocab_size=20,
-        seed=0,
-    )
-    awake(model.double())
+    model = classifier(architecture, "filterbank", BANK | {"causal": causal}, vocab_size=20)
     ids = torch.randint(20, (1, 9))
     padded = torch.cat([ids, torch.full((1, 6), 20)], dim=1)
     mask = (padded != 20).long()
