@@ -18,17 +18,11 @@ _BACKBONE_FIELDS = tuple(field.name for field in dataclasses.fields(BackboneConf
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MixerEntry:
-    """One mixer of a contestant.
+    """One mixer of a contestant."""
 
-    Attributes:
-        kind: one of `latentwave.list_mixers()`, presets such as "best" included.
-        options: of that mixer.
-        points: where in a layer, see `latentwave.attach`: "block", "mlp" and so on; default: the
-            kind's own.
-    """
-
-    kind: str
-    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    kind: str  # one of `latentwave.list_mixers()`, presets such as "best" included
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)  # of that mixer
+    # where in a layer, see `latentwave.attach`: "block", "mlp" and so on; default: the kind's own
     points: list[str] = dataclasses.field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -48,11 +42,9 @@ class ContestantConfig:
     """What one contestant of a comparison adds to the backbone.
 
     Attributes:
-        kind: as in `MixerEntry`; null for the plain backbone.
-        options: as in `MixerEntry`.
+        kind: of the mixer, as options and points see `MixerEntry`; null for the plain backbone.
         placement: "between" the decoder layers, after "all", or after the layers of a list; null:
             what `attach` takes for the points.
-        points: as in `MixerEntry`.
         backbone: changes to the recipe's backbone, such as {num_layers: 6}.
         mixers: several mixers instead of one kind, no two at one point.
         baseline: the contestant that this one is measured against.

@@ -31,22 +31,14 @@ from latentwave.errors import UserError
 
 
 class LanguageModelling:
-    """Predicts the next token in windows of context_length tokens.
+    """Predicts the next token in windows of context_length tokens."""
 
-    Attributes:
-        task: as in a recipe.
-        loss_unit: what the loss is a mean over.
-        mean_loss: whether a model always returns the mean over its batch.
-        collate: makes a batch of items; None for the Trainer's own.
-        tokens_per_step: tokens that a training step reads, on average.
-        final_split: the split on which a finished model is measured as a whole; None: no split.
-    """
-
-    task = "language-model"
-    loss_unit = "token"
-    mean_loss = False
-    collate: Collate | None = None
-    final_split: str | None = None
+    task = "language-model"  # as in a recipe
+    loss_unit = "token"  # what the loss is a mean over
+    mean_loss = False  # whether a model always returns the mean over its batch
+    collate: Collate | None = None  # makes a batch of items; None: the Trainer's own
+    final_split: str | None = None  # on which a finished model is measured as a whole
+    tokens_per_step: int  # that a training step reads, on average
 
     def __init__(self, recipe: Recipe, store: TokenStore) -> None:
         if not store.metadata.vocab_size:
@@ -93,9 +85,8 @@ class LanguageModelling:
 class Classification:
     """Predicts the class or classes of a document from at most context_length tokens.
 
-    Attributes are those of `LanguageModelling`. A step reads batch_size documents, padded to the
-    longest. Tokens are counted as if every document had the mean length of those in training; for
-    raw sound they are frames.
+    A step reads batch_size documents, padded to the longest. Tokens are counted as if every
+    document had the mean length of those in training; for raw sound they are frames.
     """
 
     task = "classification"

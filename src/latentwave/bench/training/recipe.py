@@ -198,7 +198,9 @@ def _num_nodes(node: yaml.Node, counted: dict[int, int]) -> int:
             keys = [key.value for key, _ in node.value]
             if twice := [key for key in keys if keys.count(key) > 1]:
                 where = f"lines {node.start_mark.line + 1} to {node.end_mark.line + 1}"
-                raise yaml.YAMLError(f"the key {twice[0]!r} appears twice in the mapping on {where}")
+                raise yaml.YAMLError(
+                    f"the key {twice[0]!r} appears twice in the mapping on {where}"
+                )
             children = [each for pair in node.value for each in pair]
         counted[id(node)] = 1 + sum(_num_nodes(each, counted) for each in children)
     return counted[id(node)]

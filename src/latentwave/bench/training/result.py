@@ -35,53 +35,31 @@ _RUN = "run_sha256"  # in result.json: the digest of run.json's lasting part
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CurvePoint:
-    """One evaluation.
+    """One evaluation; of a step that a diverged run did not reach, seconds and loss are nan."""
 
-    Attributes:
-        step: optimizer steps so far.
-        tokens: tokens trained on so far.
-        seconds: of training so far, without evaluations and checkpoints; nan for steps that a
-            diverged run did not reach.
-        loss: validation loss, nats per token or per labelled document; nan once a run diverged.
-        metrics: other measures, such as "accuracy".
-    """
-
-    step: int
-    tokens: int
-    seconds: float
-    loss: float
-    metrics: dict[str, float] = dataclasses.field(default_factory=dict)
+    step: int  # optimizer steps so far
+    tokens: int  # trained on so far
+    seconds: float  # of training so far, without evaluations and checkpoints
+    loss: float  # on the validation split, nats per token or per labelled document
+    metrics: dict[str, float] = dataclasses.field(default_factory=dict)  # such as "accuracy"
 
 
 @with_config(STRICT)
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """A finished run.
+    """A finished run."""
 
-    Attributes:
-        contestant: its name in the recipe.
-        seed: of initial weights and batches.
-        final_loss: validation loss at the last step, nats per token or labelled document; nan if
-            the run diverged.
-        tokens: trained on.
-        seconds: of training, without evaluations and checkpoints.
-        curve: all evaluations, step 0 included; nan for steps that a diverged run did not reach.
-        environment: see `describe_environment`; also num_processes, device, the model's wrapper
-            and whether it was compiled.
-        metrics: of the finished model over a whole split, such as "accuracy"; empty for language
-            models.
-        metrics_split: that split, "test" where there is one.
-    """
-
-    contestant: str
-    seed: int
-    final_loss: float
-    tokens: int
-    seconds: float
-    curve: list[CurvePoint]
+    contestant: str  # its name in the recipe
+    seed: int  # of initial weights and batches
+    final_loss: float  # at the last step, as in `CurvePoint`; nan if the run diverged
+    tokens: int  # trained on
+    seconds: float  # of training, without evaluations and checkpoints
+    curve: list[CurvePoint]  # all evaluations, step 0 included
+    # of `describe_environment`; also num_processes, device, the model's wrapper, if it was compiled
     environment: dict[str, Any]
+    # of a finished classifier over a whole split, such as "accuracy"; empty for language models
     metrics: dict[str, float] = dataclasses.field(default_factory=dict)
-    metrics_split: str | None = None
+    metrics_split: str | None = None  # "test" where there is one
 
     @property
     def diverged_at(self) -> int | None:
