@@ -37,7 +37,7 @@ def through(mixer):
 def test_sub_bands_add_up_to_what_the_bank_adds(kind, gated):
     sizes = {"channels": CHANNELS, "context_length": CONTEXT, "gated": gated}
     mixer = randomised(build_mixer(kind, num_filters=6, kernel_sizes=[4, 8], **sizes))
-    # Taps beyond a filter's own scale are never read: as they would be after training.
+    # As after training: taps beyond a filter's own scale are never read.
     mixer.analysis.data[:3, 4:] = 0
     kernels, passage = through(mixer)
     *masks, activity = token_maps(mixer, kernels, passage)
@@ -140,12 +140,12 @@ def test_the_plane_is_that_of_the_largest_variance():
     path = embedding_path(Passage(before=both[:20], after=both[20:]))
     assert path.explained.sum() == pytest.approx(1, abs=1e-4)
     assert path.explained[0] > path.explained[1]
-    found = np.concatenate([path.before, path.after])
-    centred = points - points.mean(axis=0)
     # Distances do not depend on how the plane is turned.
-    np.testing.assert_allclose(
-        np.linalg.norm(found, axis=1), np.linalg.norm(centred, axis=1), atol=0.02
+    found, wanted = (
+        np.linalg.norm(each - each.mean(axis=0), axis=1)
+        for each in (np.concatenate([path.before, path.after]), points)
     )
+    np.testing.assert_allclose(found, wanted, atol=0.02)
 
 
 def test_one_token_and_one_channel_have_a_path():

@@ -85,7 +85,7 @@ def test_the_gate_of_a_chain_is_one_of_the_parameters_of_the_mixers():
         (-0.03, 0.01, "adaptive needs 0.030 nats per token less than none."),
         (0.03, 0.02, "adaptive and none cannot be told apart"),
         (0.0, 0.0, "cannot be told apart"),
-        (0.0004, 0.0001, "cannot be told apart"),  # nor by what is shown
+        (0.0004, 0.0001, "cannot be told apart"),  # shown as 0.000
         (0.03, math.nan, "cannot be told apart"),
     ],
 )

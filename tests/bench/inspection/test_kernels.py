@@ -80,7 +80,7 @@ def test_the_residual_and_the_gate_belong_to_what_a_channel_goes_through():
 
 
 class Delay(Mixer):
-    """A kind that this package does not know."""
+    """A mixer of an unknown kind."""
 
     kind = "delay"
     receptive_field = 3
@@ -111,7 +111,7 @@ def test_mixers_of_mixers_are_shown_by_their_parts():
 
 
 def trained_by_hand(folder):
-    """A model and three snapshots of it, whose kernels grow by a tenth each time."""
+    """A model and three snapshots, whose kernels are 1, 1.1 and 1.2 times the initial ones."""
     contestant = ContestantConfig(kind="learnable_wavelet")
     model = build_model(tiny_backbone(), contestant, vocab_size=5, seed=0)
     (folder / "mixers").mkdir()

@@ -39,7 +39,7 @@ def test_bins_of_positions_average_their_own_columns():
 
 
 def test_positions_count_from_the_start_of_the_document_where_documents_are_apart():
-    # Losses name their place in the document, the masked first tokens of documents have none.
+    # Each loss equals its position + 1; the first tokens of documents are masked.
     position_ids = np.array([[0, 1, 2, 0, 1], [0, 0, 1, 2, 3]])
     losses = np.array([[1.0, 2, np.nan, 1, 2], [np.nan, 1, 2, 3, 4]])
     bins = losses_by_position([losses], position_ids)

@@ -20,7 +20,7 @@ def test_a_windowed_sinusoid_is_centred_at_its_frequency(frequency):
     taps = signal.windows.hann(256) * np.cos(2 * np.pi * frequency * np.arange(256))
     centre, bandwidth = centre_and_bandwidth(taps[None])
     assert centre[0] == pytest.approx(frequency, abs=1e-4)
-    # Hann's main lobe: power falls to half 0.72 bins of 1/256 from its middle.
+    # The power of Hann's main lobe falls to half 0.72 bins of 1/256 from its centre.
     assert 0.5 / 256 < bandwidth[0] < 1 / 256
 
 

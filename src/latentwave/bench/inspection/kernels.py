@@ -111,7 +111,7 @@ def kernels_of(name: str, mixer: Mixer, run: Path | None = None) -> Kernels:
         UserError: for a snapshot that is damaged or of another model.
     """
     snapshots = {} if run is None or not mixer.num_parameters else list_snapshots(run)
-    past = [_at(mixer, name, path) for path in snapshots.values()]
+    past = [_mixer_at(mixer, name, path) for path in snapshots.values()]
     taps, is_bank = _taps(mixer), isinstance(mixer, Bank)
     weights = getattr(mixer, "weights", None) if is_bank else None
     history = np.zeros((len(past), *taps.shape))
@@ -166,7 +166,7 @@ def _levels(mixer: Mixer, taps: Float[np.ndarray, "N K"]) -> Int[np.ndarray, " N
 
 
 @torch.no_grad()
-def _at(mixer: Mixer, name: str, path: Path) -> Mixer:
+def _mixer_at(mixer: Mixer, name: str, path: Path) -> Mixer:
     """The mixer as it was at a snapshot."""
     saved = read_snapshot(path)
     then = copy.deepcopy(mixer)
@@ -182,5 +182,4 @@ def _at(mixer: Mixer, name: str, path: Path) -> Mixer:
 
 
 def _array(tensor: Tensor) -> Float[np.ndarray, "*shape"]:
-    array: Float[np.ndarray, "*shape"] = tensor.detach().cpu().double().numpy()
-    return array
+    return tensor.detach().cpu().double().numpy()

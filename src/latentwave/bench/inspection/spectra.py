@@ -63,8 +63,7 @@ def haar_taps(levels: Int[np.ndarray, " N"], num_taps: int) -> Float[np.ndarray,
                [0.33, 0.33, 0.33]])
     """
     windows = np.minimum(2 ** levels.astype(np.int64), num_taps)
-    taps: Float[np.ndarray, "N K"] = (np.arange(num_taps) < windows[:, None]) / windows[:, None]
-    return taps
+    return (np.arange(num_taps) < windows[:, None]) / windows[:, None]
 
 
 def nearest_level(taps: Float[np.ndarray, "N K"]) -> Int[np.ndarray, " N"]:
@@ -81,5 +80,4 @@ def nearest_level(taps: Float[np.ndarray, "N K"]) -> Int[np.ndarray, " N"]:
     size = np.abs(taps)
     total = size.sum(axis=1)
     centre = size @ np.arange(taps.shape[1]) / np.where(total > 0, total, 1.0)
-    levels: Int[np.ndarray, " N"] = np.round(np.log2(1 + 2 * centre)).astype(np.int64)
-    return levels
+    return np.round(np.log2(1 + 2 * centre)).astype(np.int64)
