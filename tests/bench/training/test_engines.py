@@ -54,8 +54,20 @@ TWO_PROCESSES = {
 }
 
 
+# Two processes refuse these before the run has a folder.
+REFUSED = [
+    ({"batch_size": 3}, "batch_size=3 cannot be divided by 2 processes"),
+    ({"engine": "fsdp2", "optimizer": "muon"}, "'muon' needs whole matrices.*engine='ddp'"),
+]
+
+
 def recipe_with(text, **training):
     return tiny_recipe(text, contestants=CONTESTANTS, training=BASE | training)
+
+
+def train_one(text, store, folder, name="learnable", *, resume=False, console=QUIET, **training):
+    recipe = recipe_with(text, **training)
+    return train(recipe, name, 0, store, folder, resume=resume, console=console)
 
 
 def losses(folder):
@@ -81,15 +93,14 @@ def alone(text, store, tmp_path_factory):
     """The curves of one process."""
     folder = tmp_path_factory.mktemp("alone")
     for name in CONTESTANTS:
-        train(recipe_with(text), name, 0, store, folder / name, console=QUIET)
-    recipe = recipe_with(text, separate_documents=True)
-    train(recipe, "learnable", 0, store, folder / "separate", console=QUIET)
+        train_one(text, store, folder / name, name)
+    train_one(text, store, folder / "separate", separate_documents=True)
     return folder
 
 
 @pytest.fixture(scope="module")
 def together(text, store, alone, tmp_path_factory):
-    """All runs of two processes, in one pair of them."""
+    """All runs of two processes, trained by the same pair."""
     folder = tmp_path_factory.mktemp("together")
     run_processes(2, _train_all, folder, folder, text, store, alone)
     return folder
@@ -110,24 +121,24 @@ def _train_all(rank, folder, text, store, alone):
         if rank == 0:
             cut(alone / "learnable", target)
         dist.barrier()
-        recipe = recipe_with(text, engine=engine)
-        train(recipe, "learnable", 0, store, target, resume=True, console=QUIET)
+        train_one(text, store, target, resume=True, engine=engine)
     for name, (contestant, options) in TWO_PROCESSES.items():
         with open(folder / f"said-{name}-{rank}.txt", "w") as file:
             console = Console(file=file, width=200)
-            recipe = recipe_with(text, **options)
-            result = train(recipe, contestant, 0, store, folder / name, console=console)
+            result = train_one(text, store, folder / name, contestant, console=console, **options)
         assert result == read_result(folder / name)
-    model = build_model(recipe.backbone, CONTESTANTS["learnable"], vocab_size=27, seed=0)
+    backbone = recipe_with(text).backbone
+    model = build_model(backbone, CONTESTANTS["learnable"], vocab_size=27, seed=0)
     shard_model(model)
     for mixer in attached_mixers(model).values():
         for parameter in mixer.parameters():
             assert isinstance(parameter, DTensor)
             assert len(parameter.to_local()) == len(parameter) // 2
-    with pytest.raises(UserError, match="batch_size=3 cannot be divided by 2 processes"):
-        train(recipe_with(text, batch_size=3), "bank", 0, store, folder / "odd", console=QUIET)
+    for options, message in REFUSED:
+        with pytest.raises(UserError, match=message):
+            train_one(text, store, folder / "odd", "bank", **options)
     with pytest.raises(UserError, match=r"exists: choose another"):
-        train(recipe_with(text), "learnable", 0, store, folder / "ddp", console=QUIET)
+        train_one(text, store, folder / "ddp")
 
 
 @pytest.mark.parametrize("name", TWO_PROCESSES)
@@ -159,7 +170,7 @@ def test_a_run_goes_on_with_more_or_fewer_processes(engine, alone, together, tex
     assert losses(more) == pytest.approx(losses(alone / "learnable"), rel=1e-5)
     assert read_result(more).environment["num_processes"] == 2
     fewer = cut(together / engine, tmp_path / "run")
-    result = train(recipe_with(text), "learnable", 0, store, fewer, resume=True, console=QUIET)
+    result = train_one(text, store, fewer, resume=True)
     assert losses(fewer) == pytest.approx(losses(together / engine), rel=1e-5)
     assert result.environment["num_processes"] == 1
 
@@ -172,15 +183,17 @@ def test_only_the_first_process_speaks_and_writes(together):
         assert not (together / "odd").exists()
 
 
+def weights_of(run):
+    return load_file(run / "model" / "model.safetensors")
+
+
 @pytest.mark.parametrize("name", ["ddp", "fsdp2"])
 def test_the_saved_model_is_plain_and_whole(name, alone, together, store):
     folder = together / name / "model"
-    saved, expected = (
-        load_file(path / "model.safetensors") for path in (folder, alone / "learnable" / "model")
-    )
+    saved, expected = weights_of(together / name), weights_of(alone / "learnable")
     assert saved.keys() == expected.keys()
     for key, tensor in saved.items():
-        # A gradient that is zero but for rounding is still a step of Adam.
+        # Adam takes a full step even for a gradient of rounding errors.
         torch.testing.assert_close(tensor, expected[key], rtol=1e-3, atol=1e-4)
     assert json.loads((folder / "config.json").read_text())["architectures"] == ["GPT2LMHeadModel"]
     grid = GridWindows(store.split("validation"), 32, 7)
@@ -197,16 +210,13 @@ def test_the_saved_model_is_plain_and_whole(name, alone, together, store):
     ],
 )
 def test_one_process_in_other_ways(options, tolerance, alone, text, store, tmp_path):
-    result = train(recipe_with(text, **options), "learnable", 0, store, tmp_path / "run")
+    result = train_one(text, store, tmp_path / "run", **options)
     assert result.environment["wrapper"] == "none"
-    found = losses(tmp_path / "run")
-    assert found == pytest.approx(losses(alone / "learnable"), rel=tolerance)
+    assert losses(tmp_path / "run") == pytest.approx(losses(alone / "learnable"), rel=tolerance)
     if "precision" in options:
-        weights = [
-            load_file(run / "model" / "model.safetensors")
-            for run in (tmp_path / "run", alone / "learnable")
-        ]
-        assert_differ(*(each["transformer.wte.weight"] for each in weights), share=1e-4)
+        runs = tmp_path / "run", alone / "learnable"
+        weights = [weights_of(run)["transformer.wte.weight"] for run in runs]
+        assert_differ(*weights, share=1e-4)
 
 
 def test_what_is_compiled_without_being_asked(text, store, tmp_path, monkeypatch):
@@ -243,9 +253,8 @@ def test_activations_are_recomputed_where_transformers_has_the_new_name_alone(te
 
 def test_compilation_that_does_not_work(alone, text, store, tmp_path, monkeypatch):
     monkeypatch.setattr(engine_module, "_compile_fault", lambda: "no compiler")
-    recipe = recipe_with(text, compile=True)
     with pytest.warns(UserWarning, match=r"torch.compile does not work here.*no compiler"):
-        result = train(recipe, "learnable", 0, store, tmp_path / "run", console=QUIET)
+        result = train_one(text, store, tmp_path / "run", compile=True)
     assert result.environment["compiled"] is False
     assert losses(tmp_path / "run") == losses(alone / "learnable")
 
@@ -255,8 +264,7 @@ def test_compilation_that_does_not_work(alone, text, store, tmp_path, monkeypatc
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch's own, in tracing
 @pytest.mark.parametrize("contestant", CONTESTANTS)
 def test_compiled(contestant, alone, text, store, tmp_path):
-    recipe = recipe_with(text, compile=True)
-    result = train(recipe, contestant, 0, store, tmp_path / "run", console=QUIET)
+    result = train_one(text, store, tmp_path / "run", contestant, compile=True)
     assert result.environment["compiled"] is True
     assert losses(tmp_path / "run") == pytest.approx(losses(alone / contestant), rel=1e-4)
 
@@ -264,4 +272,4 @@ def test_compiled(contestant, alone, text, store, tmp_path):
 def test_an_engine_that_steps_aside_is_noticed(alone, text, store, tmp_path, monkeypatch):
     monkeypatch.setattr(run_module, "expected_wrapper", lambda _: "DistributedDataParallel")
     with pytest.raises(RuntimeError, match="must be DistributedDataParallel.*but are none"):
-        train(recipe_with(text), "learnable", 0, store, tmp_path / "run", console=QUIET)
+        train_one(text, store, tmp_path / "run")

@@ -1,4 +1,4 @@
-"""How a recipe's model is put on one or many processes."""
+"""Puts a recipe's model on one process or several: DDP, FSDP2, torch.compile."""
 
 from __future__ import annotations
 
@@ -23,27 +23,34 @@ Wrapper = Literal["none", "DistributedDataParallel", "FSDPModule (fully_shard)"]
 
 
 def expected_wrapper(settings: TrainingConfig) -> Wrapper:
-    """What must wrap the model, by the recipe, the launcher and the number of processes.
+    """The wrapper that the recipe, the launcher and the number of processes ask for.
 
-    The engine "auto" means FSDP2 if `accelerate launch` was configured for FSDP, else DDP. One
-    process needs neither.
+    The engine "auto" means FSDP2 if `accelerate launch` was configured for FSDP, else DDP.
+
+    Raises:
+        UserError: for FSDP2 with Muon.
     """
     if num_processes() == 1:
         return "none"
     configured = _configured_for_fsdp()
-    if settings.engine == "fsdp2" or (settings.engine == "auto" and configured):
-        return "FSDPModule (fully_shard)"
-    return "DistributedDataParallel"
+    if settings.engine == "ddp" or (settings.engine == "auto" and not configured):
+        return "DistributedDataParallel"
+    if settings.optimizer == "muon":
+        raise UserError(
+            "training.optimizer='muon' needs whole matrices, which FSDP2 shards over "
+            f"{num_processes()} processes: use training.engine='ddp' or training.optimizer='adamw'"
+        )
+    return "FSDPModule (fully_shard)"
 
 
 @functools.cache
 def _configured_for_fsdp() -> bool:
-    # Taken out of the environment, or accelerate would shard a model that is sharded already.
+    # Removed from the environment, or accelerate would shard the sharded model again.
     return os.environ.pop("ACCELERATE_USE_FSDP", "false").lower() == "true"
 
 
 def found_wrapper(model: nn.Module) -> str:
-    """What really wraps a model."""
+    """What actually wraps a model."""
     if isinstance(model, DistributedDataParallel):
         return "DistributedDataParallel"
     if isinstance(model, FSDPModule):
@@ -65,7 +72,7 @@ def windows_per_process(settings: TrainingConfig) -> int:
 
 
 def prepare_model(model: PreTrainedModel, settings: TrainingConfig) -> bool:
-    """Recompute activations and compile, in place; whether compiling was possible here."""
+    """Set up checkpointing of activations and compilation, in place; return whether it compiles."""
     if settings.gradient_checkpointing:
         # Transformers 6 has only the first name, the oldest that we support only the second.
         enable = getattr(model, "activation_checkpointing_enable", None)
@@ -79,8 +86,8 @@ def prepare_model(model: PreTrainedModel, settings: TrainingConfig) -> bool:
             stacklevel=2,
         )
         return False
-    # Graphs of earlier models of this process count towards the limit of recompilations, beyond
-    # which torch runs eagerly in silence: the record would say compiled.
+    # Graphs of earlier models count towards the recompile limit, beyond which torch would
+    # silently run eagerly and the record would still say compiled.
     torch.compiler.reset()
     torch._dynamo.config.fail_on_recompile_limit_hit = True
     torch._dynamo.config.recompile_limit = 64  # all contestants of a comparison are timed in turn
@@ -91,9 +98,8 @@ def prepare_model(model: PreTrainedModel, settings: TrainingConfig) -> bool:
 def shard_model(model: PreTrainedModel) -> None:
     """Shard parameters, gradients and optimizer state over all processes (FSDP2), in place.
 
-    Each decoder layer with its mixers is one unit, so their parameters are there when they run. The
-    rest (embeddings, last norm) is another unit. Parameters stay in float32; autocast casts what
-    it computes with.
+    Each decoder layer is one unit with its mixers; the rest (embeddings, last norm) is another.
+    Parameters stay in float32; autocast casts what it computes with.
     """
     mesh = init_device_mesh(device().type, (num_processes(),))
     for layer in decoder_layers(model):
@@ -102,14 +108,14 @@ def shard_model(model: PreTrainedModel) -> None:
 
 
 def reshard(model: nn.Module) -> None:
-    """Give up the whole parameters that FSDP2 keeps after a forward pass without a backward."""
+    """Free the whole parameters that FSDP2 keeps after a forward pass without a backward."""
     for module in model.modules():
         if isinstance(module, FSDPModule):
             module.reshard()
 
 
 def _compile_fault() -> str | None:
-    """Why torch.compile does not work here, tried on one line."""
+    """Why torch.compile fails here, tried on one line; None if it works."""
     try:
         torch.compile(lambda x: x * 2)(torch.ones(8, device=device()))
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules of training runs."""
+"""The optimizers (AdamW, Muon) and learning-rate schedules of training runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 from torch.optim import AdamW, Muon, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from transformers import PreTrainedModel, get_scheduler
@@ -16,26 +15,23 @@ from latentwave.errors import UserError
 from latentwave.hub.decoder import decoder_layers
 from latentwave.hub.parameter_groups import parameter_groups
 
-# By transformers' names.
+# Our names for transformers' schedules.
 _SCHEDULES = {"cosine": "cosine", "constant": "constant_with_warmup", "wsd": "warmup_stable_decay"}
 # The tensors that each optimizer keeps for a parameter.
 _STATE = {"adamw": ("exp_avg", "exp_avg_sq"), "muon": ("momentum_buffer",)}
 
 
 class BatchedMuon(Muon):
-    """torch's Muon, its matrices of one shape orthogonalised together.
+    """torch's Muon for one group of matrices, those of one shape orthogonalised together.
 
-    One matrix after the other, small models spend more time launching kernels of the optimizer
-    than training. State, options and, to rounding, results are those of `torch.optim.Muon`.
+    Taken one by one, the matrices of a small model cost more time in kernel launches than its
+    training. State, options and, to rounding, results are those of `torch.optim.Muon`.
     """
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One step; without closures."""
-        for group in self.param_groups:
-            self._step_group(group)
-
-    def _step_group(self, group: dict[str, Any]) -> None:
+        """Take one step; closures are not supported."""
+        (group,) = self.param_groups
         parameters = [p for p in group["params"] if p.grad is not None]
         if not parameters:
             return
@@ -79,8 +75,8 @@ def _orthogonalised(matrices: Tensor, group: dict[str, Any]) -> Tensor:
 class MuonWithAdamW(Optimizer):
     """Muon for the first group and AdamW for the others, as one optimizer.
 
-    The two share this optimizer's groups and state, so schedules, checkpoints
-    and accelerate see an ordinary optimizer.
+    The two work on this optimizer's groups and state, so schedules, checkpoints and accelerate see
+    an ordinary optimizer.
 
     Reference: Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024); its
     updates are scaled to the root mean square of AdamW's (Liu et al., 2025, "match_rms_adamw").
@@ -89,29 +85,22 @@ class MuonWithAdamW(Optimizer):
     def __init__(self, muon: BatchedMuon, adamw: AdamW) -> None:
         self._muon, self._adamw = muon, adamw
         super().__init__([*muon.param_groups, *adamw.param_groups], {})
-        self._share()
 
-    def _share(self) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Take one step of both; closures are not supported."""
+        # `load_state_dict` replaces groups and state.
         self._muon.param_groups[:] = self.param_groups[:1]
         self._adamw.param_groups[:] = self.param_groups[1:]
         self._muon.state = self._adamw.state = self.state
-
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One step of both; without closures."""
         self._muon.step()
         self._adamw.step()
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """See `torch.optim.Optimizer.load_state_dict`."""
-        super().load_state_dict(state_dict)
-        self._share()
-
 
 def make_optimizer(model: PreTrainedModel, settings: TrainingConfig) -> Optimizer:
-    """The optimizer of a recipe, on all trainable parameters of a model.
+    """The optimizer of a recipe, for all trainable parameters of a model.
 
-    Weight decay is that of `latentwave.parameter_groups`. Muon takes the decayed matrices inside
-    the decoder layers, so none of a mixer, whose matrices do not map channels to channels.
+    `latentwave.parameter_groups` decides what decays. Muon takes the decayed matrices inside the
+    decoder layers, hence none of a mixer, whose matrices do not map channels to channels.
     """
     groups = parameter_groups(model, weight_decay=settings.weight_decay)
     options: dict[str, Any] = {
@@ -122,15 +111,9 @@ def make_optimizer(model: PreTrainedModel, settings: TrainingConfig) -> Optimize
     if settings.optimizer == "adamw":
         return AdamW(groups, **options)
     inside = {id(p) for layer in decoder_layers(model) for p in layer.parameters()}
-    decayed = groups[0]["params"]
-    matrices = [p for p in decayed if id(p) in inside and p.dim() == 2]
-    if any(isinstance(p, DTensor) for p in matrices):
-        raise UserError(
-            "training.optimizer='muon' turns whole matrices, which training.engine='fsdp2' shards: "
-            "use engine 'ddp' or optimizer 'adamw'"
-        )
-    taken = {id(p) for p in matrices}
-    rest = [p for p in decayed if id(p) not in taken]
+    matrices, rest = [], []
+    for p in groups[0]["params"]:
+        (matrices if id(p) in inside and p.dim() == 2 else rest).append(p)
     muon = BatchedMuon(
         matrices,
         lr=settings.muon_learning_rate or settings.learning_rate,
@@ -143,7 +126,7 @@ def make_optimizer(model: PreTrainedModel, settings: TrainingConfig) -> Optimize
 
 
 def make_schedule(optimizer: Optimizer, settings: TrainingConfig) -> LambdaLR:
-    """The learning rate of every step, as a factor of its peak."""
+    """The schedule of a recipe: the learning rate of every step as a factor of its peak."""
     num_steps, options = settings.num_steps, dict[str, Any]()
     if settings.schedule == "wsd":
         decay = num_steps - first_decay_step(num_steps, settings.decay_fraction)
@@ -168,7 +151,7 @@ def check_warmup(settings: TrainingConfig) -> None:
 
 
 def rewind_schedule(scheduler: LRScheduler, step: int) -> None:
-    """Put a schedule of `make_schedule` to a step, with the rates that it has there."""
+    """Move a schedule of `make_schedule` to a step, and the optimizer to its rates there."""
     (factor,) = {*scheduler.lr_lambdas}  # type: ignore[attr-defined]
     scheduler.last_epoch, scheduler._step_count = step, step + 1
     scheduler._last_lr = [rate * factor(step) for rate in scheduler.base_lrs]
@@ -177,7 +160,7 @@ def rewind_schedule(scheduler: LRScheduler, step: int) -> None:
 
 
 def first_decay_step(num_steps: int, decay_fraction: float) -> int:
-    """The step at which a run with the schedule "wsd" leaves its constant rate.
+    """The step at which the schedule "wsd" leaves its constant rate.
 
     Example:
         >>> first_decay_step(1000, 0.2)
@@ -187,17 +170,14 @@ def first_decay_step(num_steps: int, decay_fraction: float) -> int:
 
 
 def state_tensors(optimizer: Optimizer) -> dict[nn.Parameter, dict[str, Tensor]]:
-    """What an optimizer keeps for its parameters beside the count of steps; zeros before the first.
+    """An optimizer's state by parameter, without its step count; zeros before the first step.
 
-    The tensors are those in use: what is written into them, the optimizer goes on with.
+    These are the tensors in use: the optimizer goes on with what is written into them.
     """
-    return {
-        p: {
-            name: optimizer.state[p][name]
-            if name in optimizer.state.get(p, {})
-            else torch.zeros_like(p)
-            for name in _STATE["muon" if "momentum" in group else "adamw"]
-        }
-        for group in optimizer.param_groups
-        for p in group["params"]
-    }
+    states = {}
+    for group in optimizer.param_groups:
+        names = _STATE["muon" if "momentum" in group else "adamw"]
+        for p in group["params"]:
+            used = optimizer.state.get(p, {})
+            states[p] = {n: used[n] if n in used else torch.zeros_like(p) for n in names}
+    return states

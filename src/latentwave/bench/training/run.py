@@ -1,4 +1,4 @@
-"""One training run: a contestant, a seed, a folder."""
+"""Trains one contestant with one seed into a run folder, or resumes it there."""
 
 from __future__ import annotations
 
@@ -76,35 +76,31 @@ def train(
 ) -> RunResult:
     """Train one contestant with one seed, or go on where an interrupted run stopped.
 
-    The folder gets run.json (what it is), checkpoints/, tensorboard/, mixers/ (their
-    parameters at some evaluations, see `SnapshotCallback`), and at the end model/ (weights,
-    configuration, tokenizer) and result.json. A resumed run gives the loss curve of an
-    uninterrupted one. A run whose loss is no longer finite ends there, without a model; its result
-    says so, see `RunResult.diverged_at`.
+    The folder gets run.json (what the run is), checkpoints/, tensorboard/, mixers/ (see
+    `SnapshotCallback`), and at the end model/ (weights, configuration, tokenizer) and result.json.
+    A resumed run has the loss curve of an uninterrupted one, and a finished run is returned as it
+    is. A run ends when its loss is no longer finite, without a model, see `RunResult.diverged_at`.
 
-    Under `torchrun` or `accelerate launch` all processes train one model; batch_size is that of
-    all together, so the curve does not depend on their number. Only the first one writes and
-    speaks.
+    Under `torchrun` or `accelerate launch` all processes train one model. They share batch_size, so
+    the curve does not depend on their number. Only the first one writes and prints.
 
-    With `resume` a run goes on in its folder, and a finished one is returned as it is. A run may
-    `start_from` a checkpoint of another one with this contestant and seed: weights, optimizer and
-    batches go on from there, the learning rate follows this recipe's schedule. Progress is shown on
-    the console, by default standard error.
+    A run may `start_from` a checkpoint of another run of this contestant and seed: weights,
+    optimizer and batches go on from there, the learning rate follows this recipe's schedule.
+    Progress goes to the console, by default standard error.
 
     Raises:
-        UserError: if the folder exists (without resume) or holds a run of another recipe, if
-            another process dies, the disk is full, a checkpoint is damaged and none is left, and
-            for what corpus and mixers refuse.
+        UserError: if the folder exists (without `resume`) or holds another run, another process
+            dies, the disk is full, all checkpoints are damaged, or the corpus or a mixer refuses
+            the recipe.
         SystemExit: after SIGTERM, if there are other processes.
     """
     start_processes(recipe.training.timeout_seconds)
     recipe = settle_compilation(recipe, store)
     record = describe_run(recipe, contestant, seed, store, start_from)
-    own = recipe.as_seen_by(contestant)
     try:
         with explained_ends(lambda: resume_hint(folder)):
             # Everything that can be refused is built before the folder is touched.
-            objective = open_objective(own, store)
+            objective = open_objective(recipe.as_seen_by(contestant), store)
             check_fits(objective)
             run = _Run(objective, contestant, seed, folder, console or ERR)
             on_main(lambda: open_folder(folder, record, resume))
@@ -118,7 +114,7 @@ def train(
 def describe_run(
     recipe: Recipe, contestant: str, seed: int, store: TokenStore, start_from: Path | None = None
 ) -> dict[str, Any]:
-    """What a run is, as its run.json records it: folders that hold another are refused.
+    """The record of a run, by which its folder recognises it; see `check_folder`.
 
     Raises:
         UserError: for a warm-up that is too long for the run.
@@ -137,8 +133,6 @@ def describe_run(
 
 
 class _Run:
-    """A run from its model to its result."""
-
     def __init__(
         self, objective: Objective, contestant: str, seed: int, folder: Path, console: Console
     ) -> None:
@@ -149,9 +143,10 @@ class _Run:
         self.validation = objective.evaluation_set("validation", limit)
         self.model = objective.build(objective.recipe.contestants[contestant], seed)
         self.arguments = training_arguments(objective.recipe, seed, folder)
+        self.wrapper = expected_wrapper(self.settings)
 
     def finished(self) -> RunResult | None:
-        """Its result, if it has one and the model is intact or was removed with the checkpoints."""
+        """The result, unless there is none or the model is damaged and can be made again."""
         if not (self.folder / RESULT).exists():
             return None
         result = read_result(self.folder)
@@ -166,39 +161,37 @@ class _Run:
         return result if fault is None else None
 
     def train(self, start_from: Path | None) -> RunResult:
-        """Train from the newest checkpoint, or the one to start from, to the end."""
+        """Train from the newest checkpoint, `start_from` or the first step to the end."""
         with contextlib.ExitStack() as stack:
             on_main(lambda: stack.enter_context(owned_folder(self.folder)))
             checkpoint = on_main(lambda: newest_checkpoint(self.folder))
             if checkpoint is None and start_from is not None:
-                fault = on_main(lambda: find_fault(start_from))
-                if fault is not None:
+                if fault := on_main(lambda: find_fault(start_from)):
                     raise UserError(
                         f"cannot start from {start_from}: it is damaged or missing ({fault})"
                     )
                 checkpoint = start_from
             self.arguments.eval_on_start = checkpoint is None
-            wrapper = expected_wrapper(self.settings)
             execution = {
                 "num_processes": num_processes(),
-                "wrapper": wrapper,
+                "wrapper": self.wrapper,
                 "compiled": prepare_model(self.model, self.settings),
                 "device": str(self.arguments.device),
             }
-            # Our progress bar alone speaks during a run.
+            # Only our progress bar prints during a run.
             stack.enter_context(quiet_transformers())
             stack.enter_context(warnings.catch_warnings())
-            # It warns of operations in place on what a layer returns, which no backbone does.
+            # It warns of in-place operations on a layer's output, which no backbone does.
             warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
             model: Any = self.model
             model.to(self.arguments.device)
-            if wrapper == "FSDPModule (fully_shard)":
+            if self.wrapper == "FSDPModule (fully_shard)":
                 shard_model(self.model)
             trainer = RunTrainer(
                 self.folder,
                 objective=self.objective,
                 seed=self.seed,
-                wrapper=wrapper,
+                wrapper=self.wrapper,
                 model=self.model,
                 args=self.arguments,
                 eval_dataset=self.validation,
@@ -206,7 +199,7 @@ class _Run:
             )
             trainer.remove_callback(PrinterCallback)
             if is_main():
-                self._say(execution)
+                self._announce(execution)
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
             result = on_main(lambda: self._result(trainer.state, start_from, execution))
             if result.diverged_at is None:
@@ -221,7 +214,7 @@ class _Run:
     def _callbacks(
         self, stack: contextlib.ExitStack, checkpoint: Path | None
     ) -> list[TrainerCallback]:
-        """What every process does beside training, and what the first one writes and shows."""
+        """Snapshots in every process, TensorBoard and progress in the first one."""
         callbacks: list[TrainerCallback] = []
         if self.settings.snapshots:
             callbacks.append(SnapshotCallback(self.folder))
@@ -233,26 +226,24 @@ class _Run:
         if self.settings.tensorboard:
             from torch.utils.tensorboard import SummaryWriter
 
-            # What an interrupted run logged after its checkpoint comes again.
+            # An interrupted run may have logged steps after its checkpoint.
             first = 0 if checkpoint is None else checkpoint_step(checkpoint) + 1
             logs = SummaryWriter(self.folder / TENSORBOARD, purge_step=first)
             writer = stack.enter_context(logs)
             callbacks.append(TensorBoardCallback(writer))  # type: ignore[no-untyped-call]
         return [*callbacks, progress]
 
-    def _say(self, execution: dict[str, Any]) -> None:
-        if num_processes() == 1:
-            if execution["device"] == "cpu" and (crowded := crowded_cores()):
-                self.console.print(crowded, highlight=False, soft_wrap=True)
-            return
-        self.console.print(
-            f"{execution['num_processes']} processes on {execution['device']}, model wrapped by "
-            f"{execution['wrapper']}, {self.arguments.per_device_train_batch_size} windows each, "
-            f"{self.settings.gradient_accumulation_steps} passes per step, "
-            f"{self.settings.precision}{', compiled' if execution['compiled'] else ''}",
-            highlight=False,
-            soft_wrap=True,
-        )
+    def _announce(self, execution: dict[str, Any]) -> None:
+        line = crowded_cores() if execution["device"] == "cpu" and num_processes() == 1 else None
+        if num_processes() > 1:
+            line = (
+                f"{num_processes()} processes on {execution['device']}, model wrapped by "
+                f"{self.wrapper}, {self.arguments.per_device_train_batch_size} windows each, "
+                f"{self.settings.gradient_accumulation_steps} passes per step, "
+                f"{self.settings.precision}{', compiled' if execution['compiled'] else ''}"
+            )
+        if line:
+            self.console.print(line, highlight=False, soft_wrap=True)
 
     def _result(
         self, state: TrainerState, start_from: Path | None, execution: dict[str, Any]
@@ -260,11 +251,10 @@ class _Run:
         first = -1 if start_from is None else checkpoint_step(start_from)
         tokens, every = self.objective.tokens_per_step, self.settings.evaluate_every_steps
         reached = logged_curve(state, tokens, after=first)
-        # What a run that diverged did not come to.
-        missed = range(reached[-1].step + every, self.settings.num_steps + 1, every)
+        # A diverged run does not reach the other evaluations.
         curve = reached + [
             CurvePoint(step=step, tokens=step * tokens, seconds=math.nan, loss=math.nan)
-            for step in missed
+            for step in range(reached[-1].step + every, self.settings.num_steps + 1, every)
         ]
         return RunResult(
             contestant=self.contestant,
@@ -277,9 +267,9 @@ class _Run:
         )
 
     def _save_model(self, weights: dict[str, Any]) -> None:
-        """Plain and whole, whatever it was trained in."""
+        """Save the model and its codec, free of wrappers."""
         folder = self.folder / MODEL
-        shutil.rmtree(folder, ignore_errors=True)  # a damaged one, or of a kill
+        shutil.rmtree(folder, ignore_errors=True)  # a damaged one
         folder.unlink(missing_ok=True)
         with whole_folder(folder) as partial:
             self.model.save_pretrained(partial, state_dict=weights)
