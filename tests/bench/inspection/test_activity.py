@@ -74,14 +74,14 @@ def test_taps_that_follow_the_token_are_shown_by_lag(kind):
     taps, added = token_maps(mixer, kernels, passage)
     assert {taps.rows, added.rows} == {"lag"}
     assert [each.signed for each in (taps, added)] == [False, False]
-    total = np.zeros_like(passage.before)
-    for lag in range(mixer.kernel_size):
-        past = np.pad(passage.before, ((lag, 0), (0, 0)))[:T]
-        size, product = per_token[:, lag], per_token[:, lag] * past
-        np.testing.assert_allclose(taps.values[lag], np.sqrt((size**2).mean(axis=1)), rtol=1e-4)
-        np.testing.assert_allclose(added.values[lag], np.sqrt((product**2).mean(axis=1)), rtol=1e-4)
-        total += product
-    np.testing.assert_allclose(passage.before + total, passage.after, rtol=1e-3, atol=1e-4)
+    lags = range(mixer.kernel_size)
+    past = [np.pad(passage.before, ((lag, 0), (0, 0)))[:T] for lag in lags]
+    products = per_token * np.stack(past, axis=1)
+    for found, wanted in ((taps, per_token), (added, products)):
+        size = np.sqrt((wanted**2).mean(axis=-1)).T
+        np.testing.assert_allclose(found.values, size, rtol=1e-4)
+    total = passage.before + products.sum(axis=1)
+    np.testing.assert_allclose(total, passage.after, rtol=1e-3, atol=1e-4)
 
 
 def test_channels_that_share_a_kernel_are_one_row():

@@ -55,8 +55,8 @@ def evaluate_loss(
     tokens = sum(part for _, part in parts)
     if not tokens:
         raise UserError(
-            "there is nothing to predict: every document is a single token; use longer documents, "
-            "or separate_documents false"
+            "there is nothing to predict: every token is the first of its document; use longer "
+            "documents, or separate_documents false"
         )
     return sum(part for part, _ in parts) / tokens
 

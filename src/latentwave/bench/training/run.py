@@ -27,13 +27,7 @@ from latentwave.bench.training.checkpoint import (
 )
 from latentwave.bench.training.engine import expected_wrapper, prepare_model, shard_model
 from latentwave.bench.training.environment import crowded_cores, describe_environment
-from latentwave.bench.training.files import (
-    MODEL,
-    RESULT,
-    TENSORBOARD,
-    find_fault,
-    seal_folder,
-)
+from latentwave.bench.training.files import MODEL, RESULT, TENSORBOARD, find_fault, seal_folder
 from latentwave.bench.training.objective import (
     Objective,
     check_fits,
