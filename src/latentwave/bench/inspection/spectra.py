@@ -80,4 +80,5 @@ def nearest_level(taps: Float[np.ndarray, "N K"]) -> Int[np.ndarray, " N"]:
     size = np.abs(taps)
     total = size.sum(axis=1)
     centre = size @ np.arange(taps.shape[1]) / np.where(total > 0, total, 1.0)
-    return np.round(np.log2(1 + 2 * centre)).astype(np.int64)
+    levels: Int[np.ndarray, " N"] = np.round(np.log2(1 + 2 * centre)).astype(np.int64)
+    return levels

@@ -108,7 +108,7 @@ def train(
 def describe_run(
     recipe: Recipe, contestant: str, seed: int, store: TokenStore, start_from: Path | None = None
 ) -> dict[str, Any]:
-    """The record of a run, by which its folder recognises it; see `check_folder`.
+    """The content of run.json, which says what a run is; see `check_folder`.
 
     Raises:
         UserError: for a warm-up that is too long for the run.
@@ -146,13 +146,11 @@ class _Run:
         result = read_result(self.folder)
         model = self.folder / MODEL
         removed = not model.exists() and not list_checkpoints(self.folder)
-        fault = None if removed or result.diverged_at is not None else find_fault(model)
-        if fault is not None:
-            warnings.warn(
-                f"{model} is damaged ({fault}): it is made again from the last checkpoint",
-                stacklevel=2,
-            )
-        return result if fault is None else None
+        if removed or result.diverged_at is not None or not (fault := find_fault(model)):
+            return result
+        remedy = "it is made again from the last checkpoint"
+        warnings.warn(f"{model} is damaged ({fault}): {remedy}", stacklevel=2)
+        return None
 
     def train(self, start_from: Path | None) -> RunResult:
         """Train from the newest checkpoint, `start_from` or the first step to the end."""
