@@ -55,8 +55,9 @@ def build_model(
             f"predict them: a language model needs one of "
             f"{', '.join(name for name, positions in POSITIONS.items() if positions)}"
         )
+    auto: Any = AutoModelForCausalLM
     set_seed(seed)
-    model = AutoModelForCausalLM.from_config(_decoder_config(backbone, vocab_size=vocab_size))
+    model = auto.from_config(_decoder_config(backbone, vocab_size=vocab_size))
     if backbone.architecture == "gpt2" and backbone.positions == "none":
         # GPT-2 always adds position embeddings: frozen zeros have no effect.
         model.transformer.wpe.weight.requires_grad_(False).zero_()
@@ -108,17 +109,16 @@ def build_classifier(
         "problem_type": MULTI_LABEL if multi_label else SINGLE_LABEL,
     }
     tokens = head | {"vocab_size": vocab_size + 1, "pad_token_id": vocab_size}
-    set_seed(seed)
+    auto: Any = AutoModelForSequenceClassification
+    config: PreTrainedConfig
     if sample_rate is not None:
-        config = wave_config(backbone, sample_rate, **head)
-        model = AutoModelForAudioClassification.from_config(config)
+        auto, config = AutoModelForAudioClassification, wave_config(backbone, sample_rate, **head)
     elif architecture == "encoder":
-        encoder = ModernBertConfig(**_encoder_options(backbone), **tokens)
-        model = AutoModelForSequenceClassification.from_config(encoder)
+        config = ModernBertConfig(**_encoder_options(backbone), **tokens)
     else:
-        decoder = _decoder_config(backbone, **tokens)
-        model = AutoModelForSequenceClassification.from_config(decoder)
-    return _with_mixers(model, backbone, contestant)
+        config = _decoder_config(backbone, **tokens)
+    set_seed(seed)
+    return _with_mixers(auto.from_config(config), backbone, contestant)
 
 
 def wave_config(backbone: BackboneConfig, sample_rate: int, **head: Any) -> WaveEncoderConfig:

@@ -111,7 +111,8 @@ def make_optimizer(model: PreTrainedModel, settings: TrainingConfig) -> Optimize
     if settings.optimizer == "adamw":
         return AdamW(groups, **options)
     inside = {id(p) for layer in decoder_layers(model) for p in layer.parameters()}
-    matrices, rest = [], []
+    matrices: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for p in groups[0]["params"]:
         (matrices if id(p) in inside and p.dim() == 2 else rest).append(p)
     muon = BatchedMuon(
