@@ -5,10 +5,10 @@
     python -m tools.gpu --tiny                # a rehearsal on the CPU
 
 Phases: `tests` (tests/cuda), `bench` (benchmarks/bench_gpu.py), `paper` (recipes/paper-gpu.yaml),
-`ladder` (recipes/ladder-gpu.yaml) and `large` (recipes/ladder-gpu-large.yaml). A phase ends after
---minutes at the latest, all of them after --total_minutes. Results are written as they come, and the
-last three phases continue where they stopped when called again. All results end up in one file to
-take home, OUTPUT/gpu.tar.gz.
+`ladder` (recipes/ladder-gpu.yaml) and `large` (recipes/ladder-gpu-large.yaml). A phase ends
+after --minutes at the latest, all of them after --total_minutes. Results are written as they come,
+and the last three phases continue where they stopped when called again. All results end up in one
+file to take home, OUTPUT/gpu.tar.gz.
 
 The machine needs this folder and Python with torch, transformers, Triton, scipy, matplotlib and
 pytest; `tools/gpu-wheels.txt` lists all other packages, to bring along as wheels where they are
