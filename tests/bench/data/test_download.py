@@ -1,6 +1,8 @@
 import dataclasses
+import errno
 import hashlib
 import io
+import os
 import random
 import time
 import zipfile
@@ -41,8 +43,9 @@ def server(monkeypatch):
 
 @pytest.fixture
 def offer(server, monkeypatch):
-    def put(checksum=SHA256, urls=("/text8.zip",)):
-        file = RemoteFile(urls=tuple(server.url + url for url in urls), checksum=checksum)
+    def put(checksum=SHA256, urls=("/text8.zip",), **options):
+        urls = tuple(server.url + url for url in urls)
+        file = RemoteFile(urls=urls, checksum=checksum, **options)
         changed = dataclasses.replace(CATALOGUE["text8"], files=(file,))
         monkeypatch.setitem(CATALOGUE, "text8", changed)
 
@@ -166,6 +169,18 @@ def test_a_refusal_and_the_command_prepare_say_what_is_left_to_do(
     assert capsys.readouterr().err.endswith("yourself; sign the form\n")
     assert main(["prepare", "text8"]) == 0
     assert "note: sign the form" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_file_that_is_not_unpacked_needs_no_hard_links(server, offer, monkeypatch, has_links):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    if not has_links:
+        monkeypatch.setattr("os.link", refuse)
+    server.files["/text8"] = TEXT
+    offer(f"sha256:{hashlib.sha256(TEXT).hexdigest()}", ("/text8",), unpack=False)
+    assert fetch("text8").read_bytes() == TEXT
 
 
 def test_without_a_checksum_a_transfer_starts_anew(server, offer, home):

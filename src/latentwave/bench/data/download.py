@@ -1,4 +1,4 @@
-"""Published data sets: from a name of catalogue.yaml to checked, unpacked files."""
+"""Downloads the published data sets of catalogue.yaml, checks them and unpacks them."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _CONTENT = "content"
 class RemoteFile:
     """One file of a data set."""
 
-    urls: tuple[str, ...]  # where it lies, the publisher's address first
-    # "sha256:…" or "md5:…" as published, or as several independent projects pin it; None where
-    # none is known.
+    urls: tuple[str, ...]  # the publisher's first
+    # "sha256:…" or "md5:…" as published, or as several independent projects pin it; None if
+    # unknown.
     checksum: str | None = None
     unpack: bool = True  # whether it is an archive to unpack
 
     @property
     def name(self) -> str:
-        """The file's name, the last part of its address."""
+        """The last part of its URL."""
         return self.urls[0].partition("?")[0].rpartition("/")[2]
 
 
@@ -45,8 +45,8 @@ class Download:
     about: str
     licence: str  # as its publisher states it
     files: tuple[RemoteFile, ...]
-    inner: str = ""  # what to prepare, below the folder of the unpacked files
-    note: str = ""  # what is left to do by hand, if anything
+    inner: str = ""  # the path to prepare, within the unpacked files
+    note: str = ""  # what the user still has to do
 
 
 _TABLE = Path(__file__).with_name("catalogue.yaml").read_text(encoding="utf-8")
@@ -57,13 +57,13 @@ CATALOGUE: dict[str, Download] = {
 
 
 def downloaded(name: str) -> Path | None:
-    """What `prepare` reads of a data set that is here already, None if it is not."""
+    """The path that `prepare` reads, or None if the data set is not on this machine."""
     content = _home(name) / _CONTENT
     return content / CATALOGUE[name].inner if content.is_dir() else None
 
 
 def require(name: str) -> Path:
-    """What `prepare` reads of a data set that must be here; else a UserError that says how."""
+    """The path that `prepare` reads; a UserError if the data set is not on this machine."""
     found = downloaded(name)
     if found is None:
         raise UserError(
@@ -74,13 +74,12 @@ def require(name: str) -> Path:
 
 
 def fetch(name: str, *, mirror: str | None = None) -> Path:
-    """Download a data set of the catalogue, check it, and unpack it, once; returns what to prepare.
+    """Download, check and unpack a data set of the catalogue, once; returns the path to prepare.
 
-    Files go to `downloads/NAME` in the cache folder. A `mirror`, a folder on the web that holds
-    them under their names, is tried first. A transfer that breaks off is continued, by the next
-    call if need be. A file that lies there already, put there by hand for instance, is checked and
-    taken; one with another checksum stays until the right one has arrived. A UserError says what
-    else to do.
+    Files go to `downloads/NAME` in the cache folder. A `mirror`, a web folder with files of the
+    same names, is tried first. An interrupted transfer is continued, by the next call if need be.
+    A file that is already there is checked and used; one with another checksum stays until the
+    right one has arrived. A UserError says what else to do.
     """
     if name not in CATALOGUE:
         raise UserError(f"there is no download {name!r}; known are: {', '.join(CATALOGUE)}")
@@ -88,10 +87,10 @@ def fetch(name: str, *, mirror: str | None = None) -> Path:
     if found is not None:
         return found
     download, home = CATALOGUE[name], _home(name)
-    pooch.get_logger().setLevel("ERROR")  # we speak ourselves
+    pooch.get_logger().setLevel("ERROR")
     try:
         home.mkdir(parents=True, exist_ok=True)
-        # Two processes would continue the same transfer.
+        # Otherwise two processes would continue the same transfer.
         with FileLock(home.with_name(f".{name}.lock")):
             if downloaded(name) is None:
                 _fetch_all(download, home, mirror)
@@ -109,10 +108,14 @@ def _fetch_all(download: Download, home: Path, mirror: str | None) -> None:
         _fetch_file(home, file, mirror, download.note)
     with whole_folder(home / _CONTENT) as partial:
         for file in download.files:
+            source, target = home / file.name, partial / file.name
             if file.unpack:
-                unpack(home / file.name, partial)
-            else:
-                (partial / file.name).hardlink_to(home / file.name)
+                unpack(source, partial)
+                continue
+            try:
+                target.hardlink_to(source)
+            except OSError:  # not every file system has hard links
+                shutil.copy(source, target)
         if not (partial / download.inner).exists():
             inside = sorted(path.name for path in partial.iterdir())
             raise UserError(
@@ -122,37 +125,38 @@ def _fetch_all(download: Download, home: Path, mirror: str | None) -> None:
 
 
 def _fetch_file(home: Path, file: RemoteFile, mirror: str | None, note: str) -> None:
-    """Bring a file into its folder, unless it is there."""
+    """Download a file into a folder, unless it is there already."""
     failures, part = [], home / f"{file.name}.part"
-    if file.checksum is None:  # nothing would tell whether what is continued is the same file
+    if file.checksum is None:  # nothing would tell whether it is still the same file
         part.unlink(missing_ok=True)
     urls = [*([f"{mirror.rstrip('/')}/{file.name}"] if mirror else []), *file.urls]
     downloader = functools.partial(_transfer, part)
-    # What is continued may be another file by now: then the first address is asked again.
+    # The remote file may have changed since the part was written: then the first URL is tried
+    # again, from the start.
     for url in urls[:1] * part.exists() + urls:
         try:
             pooch.retrieve(url, file.checksum, fname=file.name, path=home, downloader=downloader)
-        except ValueError as error:  # pooch's word for a wrong checksum
-            failures.append(f"{url}: not what was published ({' '.join(str(error).split())})")
-        except Exception as error:  # of whatever huggingface_hub transfers by
-            failures.append(f"{url}: {' '.join(str(error).split())}")
-        else:
             return
+        except Exception as error:  # of many kinds, from huggingface_hub
+            what = " ".join(str(error).split())
+            if isinstance(error, ValueError):  # what pooch raises for a wrong checksum
+                what = f"not what was published ({what})"
+            failures.append(f"{url}: {what}")
     kept = f" ({part.stat().st_size:,} bytes are kept)" if part.exists() else ""
     raise UserError(
-        f"{file.name} cannot be had: {'; '.join(failures)}. Try again later{kept}, name a "
+        f"{file.name} cannot be downloaded: {'; '.join(failures)}. Try again later{kept}, name a "
         f"--mirror, or put the file ({file.checksum or 'of no known checksum'}) into {home} "
         f"yourself{'; ' * bool(note)}{note}"
     )
 
 
 def _transfer(part: Path, url: str, output_file: Any, _: Any = None) -> None:
-    """A downloader for pooch that continues what lies in `part`, which outlives a failure."""
+    """A downloader for pooch that continues the file `part`, which outlives a failure."""
     with part.open("ab") as file:
         try:
             http_get(url, file, resume_size=file.tell())
         except HfHubHTTPError as error:
-            if error.response.status_code == 416:  # all is here, or another file than before
+            if error.response.status_code == 416:  # complete, or of a file that has changed
                 part.unlink()
             raise
     shutil.move(part, output_file)
