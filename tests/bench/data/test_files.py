@@ -59,7 +59,7 @@ def test_linked_folders_and_files_are_read_once_and_loops_are_named(tmp_path, ki
         store = prepare(config(kind, root, split_by="tokens"))
     assert sorted(names(store)) == ["5", "a/1", "a/2", "b/y/4", "c/3"]
     reasons = " ".join(file.reason for file in store.metadata.provenance.skipped)
-    for part in ("read already", "broken link", "no regular file"):
+    for part in ("read already", "broken link", "not a regular file"):
         assert part in reasons
 
 
@@ -107,7 +107,7 @@ def test_what_is_passed_over_is_counted_and_named(tmp_path, capsys):
     with pytest.raises(UserError, match=r"holds no MIDI files \(files named \.mid\)"):
         find_files(tmp_path / "in", {".mid"}, "MIDI files")
     with pytest.raises(UserError, match=r"holds no files like '\*\.md'"):
-        find_files(tmp_path / "in", None, "files", pattern="*.md")
+        find_files(tmp_path / "in", (), "files", pattern="*.md")
 
 
 @pytest.mark.parametrize("kind", WRITERS)

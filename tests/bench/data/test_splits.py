@@ -66,9 +66,7 @@ def test_names_decide(tmp_path, names, expected):
 def test_names_that_decide_by_half_are_an_error(tmp_path):
     names = ["ptb.train.txt", "ptb.test.txt", "more.txt"]
     for by in (None, "name"):
-        with pytest.raises(
-            UserError, match=r"2 of 3 files are called .* not more\.txt: .*split_by"
-        ):
+        with pytest.raises(UserError, match=r"2 of 3 files are named .* not more\.txt: .*split_by"):
             chosen(names, by, folder=tmp_path)
     assert chosen(names, "tokens", folder=tmp_path) is None
     with pytest.raises(UserError, match="0 of 1 files"):

@@ -1,4 +1,4 @@
-"""Checks of what configurations and recipes say."""
+"""Checks of the values in configurations and recipes: types, bounds, seeds, names of folders."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from typing import Any
 from latentwave.bench.data.json_files import validated
 from latentwave.errors import UserError
 
-MOST = 10**9  # of any number that has no smaller bound
+MOST = 10**9  # the default upper bound of a number
 _SIGNS = {">=": operator.ge, ">": operator.gt, "<": operator.lt, "<=": operator.le}
 LARGEST_SEED = 2**32 - 1  # NumPy's
+# Cached, since a ladder checks tens of thousands of configurations of a few classes.
+_type_hints = functools.cache(typing.get_type_hints)
 
 
 def number(
@@ -26,18 +28,18 @@ def number(
     below: float | None = None,
     most: float = MOST,
 ) -> Any:
-    """A field of a configuration with bounds."""
+    """A dataclass field whose value must stay within bounds."""
     bounds = {">=": least, ">": above, "<": below, "<=": most}
     return dataclasses.field(default=default, metadata=bounds)
 
 
 def check_values(config: Any, group: str = "") -> None:
-    """Check every field of a configuration against its annotation and the bounds of `number`.
+    """Check every field against its annotation and the bounds of `number`; numbers must be finite.
 
-    A UserError names field and value. Numbers must be finite.
+    Raises:
+        UserError: naming the field, prefixed with `group`, and its value.
     """
-    own: Any = type(config)
-    hints = _hints(own)
+    hints = _type_hints(type(config))
     for field in dataclasses.fields(config):
         name = f"{group}.{field.name}" if group else field.name
         value = getattr(config, field.name)
@@ -56,26 +58,20 @@ def check_values(config: Any, group: str = "") -> None:
                 raise UserError(f"{name} must be {sign} {bound}, got {value}")
 
 
-@functools.cache
-def _hints(of: type) -> dict[str, Any]:
-    # A ladder checks tens of thousands of configurations of a few classes.
-    return typing.get_type_hints(of)
-
-
 def check_seeds(name: str, seeds: Sequence[int]) -> None:
-    """Refuse seeds that are no seeds, or the same twice, with their name and values."""
-    distinct = len(set(seeds)) == len(seeds) > 0
-    if not distinct or min(seeds) < 0 or max(seeds) > LARGEST_SEED:
+    """Refuse an empty list of seeds, repeated seeds and seeds out of range."""
+    are_distinct = len(set(seeds)) == len(seeds) > 0
+    if not are_distinct or min(seeds) < 0 or max(seeds) > LARGEST_SEED:
         raise UserError(
             f"{name} must be distinct numbers from 0 to {LARGEST_SEED}, at least one, got {seeds}"
         )
 
 
 def check_name(group: str, name: str) -> None:
-    """Refuse a name that cannot be that of a folder; `group` is what recipes call it."""
-    allowed = all(c.isalnum() or c in "._-+" for c in name)
-    if not name or not allowed or name[0] == "." or len(name.encode()) > 150:
+    """Refuse a name that cannot be a folder's; `group` is what recipes call it."""
+    is_allowed = all(c.isalnum() or c in "._-+" for c in name)
+    if not name or not is_allowed or name[0] == "." or len(name.encode()) > 150:
         raise UserError(
             f"{group}: {name[:200]!r} names a folder: use letters, digits and . _ - + only, at "
-            "most 150"
+            "most 150, and do not begin with a dot"
         )

@@ -1,4 +1,4 @@
-"""Which corpus, cut into which tokens and splits."""
+"""The configuration of a corpus: what to read, its tokens and its splits."""
 
 from __future__ import annotations
 
@@ -18,41 +18,39 @@ LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000
 class CorpusConfig:
     """A corpus and how it becomes tokens.
 
-    Options that are None are not given; a corpus refuses those that mean nothing to it.
+    An option left at None is not given; a corpus refuses options that mean nothing to it.
 
     Attributes:
         name: the kind of corpus, one of `latentwave.bench.data.CORPORA`. "python-docs", the English
             prose that ships with Python, needs no download.
-        path: the file, folder or archive that is read.
+        path: the file, folder or archive to read.
         tokenizer: what a token is; None for the corpus's own default.
-        validation: share of the tokens, after the training tokens, that is kept for validation;
-            of the training tokens where a corpus comes with a test split alone; not used where it
-            comes with both.
-        test: share of the tokens, at the end, that is kept for the test; not used where a corpus
-            comes with splits.
+        validation: share of the tokens, after the training tokens, that is kept for validation; a
+            share of the training tokens if the corpus comes with only a test split.
+        test: share of the tokens, at the end, that is kept for the test.
         sample_rate: of sound, in Hz; other rates are resampled. Recordings: 16,000 by default.
-        fold: of a corpus with five folds, the one that is the test.
-        num_train: examples to draw for training, where a corpus is drawn.
-        num_validation: to draw for validation.
-        num_test: to draw for the test.
-        min_length: symbols that an expression of ListOps must exceed.
-        max_length: symbols that it must stay below.
-        max_depth: of its nesting.
-        max_arguments: of one operator.
+        fold: which of a corpus's five folds is the test.
+        num_train: examples to draw for training (listops).
+        num_validation: examples to draw for validation.
+        num_test: examples to draw for the test.
+        min_length: an expression of ListOps has more symbols than this.
+        max_length: an expression has fewer symbols than this.
+        max_depth: the deepest nesting of an expression.
+        max_arguments: the most arguments of one operator.
         seed: of the draws, from 0 to 2^32 − 1.
-        pattern: of the names of a folder's files, such as "*.py" (text).
+        pattern: the names of a folder's files must match it, such as "*.py" (text).
         text_field: the field or column that holds the text; default: "text" (jsonl, csv, parquet,
             datasets).
-        vocab_size: tokens that are learned from the training text, all 256 bytes included; default:
-            4096 (tokenizer "bpe").
-        tokenizer_path: a tokenizer.json, or the folder of one (tokenizer "pretrained").
-        split_by: how files are divided into splits. "name": by what they or their folders are
-            called (train, valid, test), the default where names say so; "tokens": the store is cut
-            by shares, the default of text and recordings; "file": whole files, the default of
-            music; "folder": whole folders, where one holds several performances of one piece.
+        vocab_size: tokens to learn from the training text, all 256 bytes included; default: 4096
+            (tokenizer "bpe").
+        tokenizer_path: a tokenizer.json, or its folder (tokenizer "pretrained").
+        split_by: how files are divided into splits. "name": by their names or their folders'
+            (train, valid, test), the default if the names tell; "tokens": the store is cut by
+            shares, the default of text and recordings; "file": whole files, the default of music;
+            "folder": whole folders, each with several performances of one piece.
 
     Raises:
-        UserError: for an unknown name, or an option that is missing, not wanted or out of range.
+        UserError: for an unknown name, or an option that is missing, unwanted or out of range.
     """
 
     name: str = "python-docs"
@@ -99,7 +97,7 @@ class CorpusConfig:
                 )
         for split in ("validation", "test"):
             share = getattr(self, split)
-            if split not in kind.shares and share != type(self).__dataclass_fields__[split].default:
+            if split not in kind.shares and share != getattr(CorpusConfig, split):
                 raise UserError(
                     f"the corpus {self.name!r} comes with its {split} split and takes no share "
                     f"for it, got {split}={share}: leave it out"
@@ -111,7 +109,7 @@ class CorpusConfig:
                 f"validation={self.validation} and test={self.test} leave nothing to train on: "
                 "their sum must be below 1"
             )
-        if self.vocab_size is not None and tokenizer != "bpe":
+        if self.vocab_size and tokenizer != "bpe":
             raise UserError(
                 f"vocab_size={self.vocab_size} is for the tokenizer 'bpe', not for {tokenizer!r}"
             )
@@ -123,12 +121,12 @@ class CorpusConfig:
 
     @property
     def kind(self) -> CorpusKind:
-        """The kind of corpus that the name means."""
+        """The entry of the table of corpora."""
         return CORPORA[self.name]
 
     @property
     def tokenizer_name(self) -> str:
-        """The tokenizer, the corpus's default if none is given."""
+        """The tokenizer, or the corpus's default."""
         return self.kind.tokenizers[0] if self.tokenizer is None else self.tokenizer
 
     @property
@@ -137,26 +135,26 @@ class CorpusConfig:
         return self.kind.sample_rate if self.sample_rate is None else self.sample_rate
 
     def given_options(self) -> dict[str, object]:
-        """The options that are set, without name, tokenizer and shares."""
+        """The options that are set, besides name, tokenizer and shares."""
         others = ("name", "tokenizer", "validation", "test")
-        values = {name: value for name, value in vars(self).items() if name not in others}
-        return {name: value for name, value in values.items() if value is not None}
+        given = vars(self).items()
+        return {name: value for name, value in given if name not in others and value is not None}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CorpusKind:
     """One kind of corpus."""
 
-    name: str  # what `CorpusConfig.name` says
-    tokenizers: tuple[str, ...]  # the kinds of codec that fit; the first is the default
-    read: Callable[[CorpusConfig], Corpus]  # looks the files up
-    options: tuple[str, ...] = ()  # the further fields of `CorpusConfig` that mean something here
-    needs_path: str = ""  # what the path must name; empty where there may be none
-    download: str | None = None  # what is read without a path, by its name in the catalogue
-    suffixes: Collection[str] = ()  # of its files, lower case, unpacked; empty: it takes all
+    name: str
+    tokenizers: tuple[str, ...]  # kinds of codec, the default first
+    read: Callable[[CorpusConfig], Corpus]  # looks up the files
+    options: tuple[str, ...] = ()  # the other fields of `CorpusConfig` that it takes
+    needs_path: str = ""  # what the path must name; empty if it takes no path
+    download: str | None = None  # the entry of the catalogue that is read without a path
+    suffixes: Collection[str] = ()  # of its files, lower case, unpacked; empty for any
     sample_rate: int = 16_000  # the default, of sound
-    shares: tuple[str, ...] = ("validation", "test")  # those that it may be cut by
+    shares: tuple[str, ...] = ("validation", "test")  # that it may be cut by
 
 
-# Filled by corpora.py, which knows the kinds; here, because a configuration is checked by them.
+# Filled by corpora.py, which knows the kinds; kept here because configurations are checked by it.
 CORPORA: dict[str, CorpusKind] = {}

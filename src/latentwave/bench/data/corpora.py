@@ -1,9 +1,10 @@
-"""The table of corpora and the table of codecs."""
+"""The tables of all corpora and codecs, and where a codec is saved."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import json
 import re
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from latentwave.bench.data.audio.files import SUFFIXES as AUDIO_SUFFIXES
 from latentwave.bench.data.audio.files import read_recording
 from latentwave.bench.data.codec import Codec
 from latentwave.bench.data.config import CORPORA, CorpusConfig, CorpusKind
-from latentwave.bench.data.corpus import Corpus, FileCorpus, Found
+from latentwave.bench.data.corpus import SPLITS, Corpus, FileCorpus, Found
 from latentwave.bench.data.files import (
     corpus_root,
     find_corpus,
@@ -44,7 +45,7 @@ DEFAULT_VOCAB_SIZE = 4096
 
 
 def make_encoder(config: CorpusConfig) -> Codec:
-    """The codec of a corpus, or what becomes it when all has been read."""
+    """The codec of a corpus; for text, the draft that makes it once all texts have been read."""
     codec = CODECS[config.tokenizer_name]
     if codec is CharacterCodec:
         return CodePoints(CharacterCodec.of)
@@ -64,47 +65,42 @@ def _text(config: CorpusConfig) -> Corpus:
 
 def _table(config: CorpusConfig) -> Corpus:
     read = functools.partial(read_texts, config.name, config.text_field or "text")
-    return FileCorpus(find_corpus(config, f"{config.name} files"), read, many=True)
+    return FileCorpus(find_corpus(config, f"{config.name} files"), read, one_per_piece=True)
 
 
 def _wikitext(config: CorpusConfig) -> Corpus:
     found = find_corpus(config)
     if found.root.is_dir() and (found.splits is None or len(found.files) != 3):
         raise UserError(
-            f"{found.root} must hold one file for each split, called as in wiki.train.raw, "
-            f"wiki.valid.raw, wiki.test.raw; got {', '.join(list(found.files)[:4])}"
+            f"{found.root} must hold one file for each split, named like wiki.train.raw, "
+            f"wiki.valid.raw and wiki.test.raw; got {', '.join(list(found.files)[:4])}"
         )
-    return FileCorpus(found, read_articles, many=True)
+    return FileCorpus(found, read_articles, one_per_piece=True)
 
 
-def _audio(config: CorpusConfig) -> Corpus:
-    return _recordings(find_corpus(config, "audio files"), config)
-
-
-def _recordings(found: Found, config: CorpusConfig) -> Corpus:
+def _audio(config: CorpusConfig, found: Found | None = None) -> Corpus:
+    found = found or find_corpus(config, "audio files")
     return FileCorpus(found, functools.partial(read_recording, config.rate))
 
 
 def _youtubemix(config: CorpusConfig) -> Corpus:
     """SaShiMi's split of YouTubeMix: its files in natural order, cut at 88 % and at 94 %."""
     found = find_files(corpus_root(config), AUDIO_SUFFIXES, "audio files")
-    # out2.wav before out10.wav
-    names = sorted(found.files, key=lambda name: [*map(_number, re.split(r"(\d+)", name))])
-    first, second = int(0.88 * len(names)), int((0.88 + (1 - 0.88) / 2) * len(names))
-    found.splits = dict.fromkeys(names[:first], "train")
-    found.splits |= dict.fromkeys(names[first:second], "validation")
-    found.splits |= dict.fromkeys(names[second:], "test")
+
+    def natural(name: str) -> list[int | str]:  # out2.wav before out10.wav
+        return [int(part) if n % 2 else part for n, part in enumerate(re.split(r"(\d+)", name))]
+
+    names = sorted(found.files, key=natural)
+    edges = [0, int(0.88 * len(names)), int((0.88 + (1 - 0.88) / 2) * len(names)), len(names)]
+    cuts = zip(SPLITS, itertools.pairwise(edges), strict=True)
+    found.splits = {name: split for split, cut in cuts for name in names[slice(*cut)]}
     found.files = {name: found.files[name] for name in names}
     if len(set(found.splits.values())) < 3:
         raise UserError(
             f"{found.root} holds {len(found.files)} audio files, too few for the splits of "
             "YouTubeMix, which has 241: name the folder that youtubemix.zip unpacks to"
         )
-    return _recordings(found, config)
-
-
-def _number(part: str) -> tuple[int, str]:
-    return (int(part), "") if part.isdecimal() else (-1, part)
+    return _audio(config, found)
 
 
 def _music(config: CorpusConfig) -> Corpus:
@@ -138,7 +134,7 @@ def _add(
     options: str = "",
     **others: Any,
 ) -> None:
-    """Put a kind of corpus into the table; the options of its path and tokenizers need no word."""
+    """Add a kind of corpus; `options` need not list those of its path and its tokenizers."""
     given = options.split()
     given += ["path"] if needs_path else []
     given += ["vocab_size", "tokenizer_path"] if "bpe" in tokenizers else []
@@ -196,9 +192,9 @@ _add("spoken-digits", ("samples",), _SPOKEN, _DIGITS, sample_rate=8_000, shares=
 
 
 def guess_corpus(path: Path) -> str:
-    """The kind of corpus that a file or folder is: its name in `CORPORA`, "text" if in doubt."""
+    """Guess which corpus of `CORPORA` a file or folder is; "text" if in doubt."""
     names = names_within(path)
-    # Sound and music before the tables that may lie beside them.
+    # In reverse: sound and music come before the tables that may lie beside them.
     for kind in reversed(CORPORA.values()):
         num_fitting = sum(unpacked_suffix(name) in kind.suffixes for name in names)
         if num_fitting and 2 * num_fitting >= len(names) and kind.download is None:
@@ -207,15 +203,15 @@ def guess_corpus(path: Path) -> str:
 
 
 def save_codec(codec: Codec, folder: Path) -> None:
-    """Write a codec's files, and which kind it is."""
+    """Write a codec's kind, settings and files."""
     text = json.dumps({"kind": codec.kind} | codec.save(folder))
     (folder / CODEC_FILE).write_text(text + "\n", encoding="utf-8")
 
 
 def load_codec(folder: Path) -> Codec:
-    """Read what `save_codec` wrote into the folder of a store or of a model; else a UserError."""
+    """Load a codec from the folder of a store or a model; a UserError if it is damaged."""
     path = folder / CODEC_FILE
-    settings = read_json(path, "it says what tokens are; prepare, or train, again")
+    settings = read_json(path, "it says what tokens mean; prepare, or train, again")
     kind = str(settings.pop("kind", None))
     if kind not in CODECS:
         raise UserError(f"{path} names an unknown codec {kind!r}; known are: {', '.join(CODECS)}")

@@ -1,4 +1,4 @@
-"""What a corpus is to the store: documents, and where they were read from."""
+"""Corpora as a store reads them: documents, and the files that they come from."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from latentwave.errors import UserError
 SPLITS = ("train", "validation", "test")
 Label = int | tuple[int, ...]
 """The index of a class, or of all classes of a document in a multi-label corpus."""
-Reader = Callable[[Path, list[str]], Iterable[Any]]
-"""Gives the pieces of a file, as far as it can be read; see `FileCorpus`."""
 
 
 class UnusableFileError(Exception):
@@ -24,7 +22,7 @@ class UnusableFileError(Exception):
 
 
 class UnreadableDocumentError(UserError):
-    """Raised by a document's pieces: the document is taken back, counted, and passed over."""
+    """Raised while a document's pieces are read: the document is dropped, and counted."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,29 +35,29 @@ class Document:
 
 
 class Corpus(abc.ABC):
-    """Documents, the same whenever they are read.
+    """Documents that are the same each time they are read.
 
-    Opening a corpus looks files up and reads none of the large ones. Reading its documents
+    Opening a corpus looks up its files and reads none of the large ones. Reading its documents
     completes `sources` and `skipped`.
     """
 
-    class_names: tuple[str, ...] | None = None  # of the labels, for a labelled corpus
+    class_names: tuple[str, ...] | None = None  # of the labels; None without labels
     multi_label: bool = False  # whether a document may have several labels
 
     def __init__(self) -> None:
-        # By the names that sources use. Files that keep their size and time of change are taken to
-        # be the same; a corpus without files is read again each time.
+        # Files of unchanged size and modification time are assumed to be unchanged; a corpus
+        # without files is read again each time. The names are those of the sources.
         self.files: dict[str, Path] = {}
         self.sources: list[Source] = []  # equal sources mean equal documents
-        self.skipped: list[SkippedFile] = []  # not readable, or not as a whole; then sources too
-        self.left_out: list[SkippedFile] = []  # none of the corpus: hidden, or of another kind
+        self.skipped: list[SkippedFile] = []  # unreadable, or readable in part: then a source too
+        self.left_out: list[SkippedFile] = []  # not of the corpus: hidden, or of another kind
 
     @abc.abstractmethod
     def documents(self) -> Iterator[Document]:
-        """The documents in order: all of one split before the next, train, validation, test.
+        """The documents in order: all of train, then of validation, then of test.
 
         The pieces of a document are read before the next document is asked for. They may raise
-        `UnreadableDocumentError`, after which the corpus goes on with the next document.
+        `UnreadableDocumentError`; the corpus then continues with the next document.
         """
 
 
@@ -71,22 +69,22 @@ class Found:
     files: dict[str, Path]  # by their names relative to the root, in order
     splits: dict[str, str] | None = None  # of every name; None: the store is cut by shares
     tables: dict[str, Path] = dataclasses.field(default_factory=dict)  # of splits or labels
-    skipped: list[SkippedFile] = dataclasses.field(default_factory=list)  # not readable
+    skipped: list[SkippedFile] = dataclasses.field(default_factory=list)  # unreadable
     left_out: list[SkippedFile] = dataclasses.field(default_factory=list)  # not of the corpus
 
 
 class FileCorpus(Corpus):
     """Files with one document each, or with many.
 
-    A file that cannot be used is counted and passed over. Of one that breaks off, or is damaged
-    in places, the readable part is taken and the loss is counted.
+    Files that cannot be used are skipped and counted. Damaged files are read as far as possible,
+    and the loss is counted.
 
     Args:
         found: the files.
-        read: gives the pieces of a file; an `UnusableFileError` if nothing of it can be used. The
-            list that it gets beside the path takes in words for what could not be read, such as
-            "the last 3 s are damaged".
-        many: whether every piece is a document of its own.
+        read: yields the pieces of a file, given its path and a list to which it adds what could
+            not be read, such as "the last 3 s are damaged"; raises `UnusableFileError` if nothing
+            of the file can be used.
+        one_per_piece: whether every piece is a document of its own.
         labels: of a labelled corpus, by the names of its files.
         class_names: what the labels stand for.
     """
@@ -94,15 +92,15 @@ class FileCorpus(Corpus):
     def __init__(
         self,
         found: Found,
-        read: Reader,
+        read: Callable[[Path, list[str]], Iterable[Any]],
         *,
-        many: bool = False,
+        one_per_piece: bool = False,
         labels: Mapping[str, Label] | None = None,
         class_names: Collection[str] = (),
     ) -> None:
         super().__init__()
         self.root, self._tables = found.root, found.tables
-        self._read, self._many = read, many
+        self._read, self._one_per_piece = read, one_per_piece
         self._splits, self._labels = found.splits or {}, labels or {}
         self.left_out = found.left_out
         ordered = list(found.files)
@@ -119,49 +117,50 @@ class FileCorpus(Corpus):
         if labels is not None:
             self.class_names = tuple(class_names)
             self.multi_label = any(isinstance(label, tuple) for label in labels.values())
-            own = [labels[name] for name in self._to_read if self._splits[name] == "train"]
-            check_classes(own, self.class_names, str(self.root))
+            trained = [labels[name] for name in self._to_read if self._splits[name] == "train"]
+            check_classes(trained, self.class_names, str(self.root))
 
     def documents(self) -> Iterator[Document]:
-        """The documents of each file; a UserError if none can be used."""
+        """The documents of each file; a UserError if no file can be used."""
         self.sources, self.skipped = [], list(self._not_found)
         for name, path in self._to_read.items():
             pieces, split = self._pieces(name, path), self._splits.get(name)
-            if self._many:
+            if self._one_per_piece:
                 yield from (Document(pieces=(piece,), split=split) for piece in pieces)
             else:
                 yield Document(pieces=pieces, split=split, label=self._labels.get(name))
         if not self.sources:
-            first = self.skipped[0].reason if self.skipped else f"{self.root} is empty"
-            num_files = len(self._to_read) + len(self._not_found)
-            many = f"none of the {num_files} files in {self.root} can be used: "
-            raise UserError(many * (len(self.skipped) > 1) + first)
+            reason = self.skipped[0].reason if self.skipped else f"{self.root} is empty"
+            if len(self.skipped) > 1:
+                num_files = len(self._to_read) + len(self._not_found)
+                reason = f"none of the {num_files} files in {self.root} can be used: {reason}"
+            raise UserError(reason)
         self.sources += [file_source(name, path) for name, path in self._tables.items()]
 
     def _pieces(self, name: str, path: Path) -> Iterator[Any]:
         lost: list[str] = []
-        is_begun, why = False, ""
+        has_begun, fault = False, ""
         try:
             for piece in self._read(path, lost):
-                is_begun = True
+                has_begun = True
                 yield piece
         except UnusableFileError as error:
-            why = str(error)
+            fault = str(error)
         except OSError as error:
-            why = f"cannot be read ({error.strerror or error})"
-        if why and not (self._many and is_begun):
-            self.skipped.append(SkippedFile(name=name, reason=f"{path} {why}"))
-            if self._many:
+            fault = f"cannot be read ({error.strerror or error})"
+        if fault and not (self._one_per_piece and has_begun):
+            self.skipped.append(SkippedFile(name=name, reason=f"{path} {fault}"))
+            if self._one_per_piece:
                 return
             raise UnreadableDocumentError(self.skipped[-1].reason)
-        lost += [why] if why else []
         self.sources.append(file_source(name, path))
-        if lost:
-            self.skipped.append(SkippedFile(name=name, reason=f"{path}: {'; '.join(lost)}"))
+        if fault or lost:
+            reason = "; ".join([*lost, fault] if fault else lost)
+            self.skipped.append(SkippedFile(name=name, reason=f"{path}: {reason}"))
 
 
 def check_classes(labels: Iterable[Label], names: Sequence[str], where: str) -> None:
-    """Refuse to learn fewer than two classes, and warn of those without training examples."""
+    """Refuse fewer than two classes to train on; warn of classes without training examples."""
     seen = {index for each in labels for index in (each if isinstance(each, tuple) else (each,))}
     if len(seen) < 2:
         only = f"only {names[min(seen)]!r}" if seen else "nothing"

@@ -1,4 +1,4 @@
-"""The files of a corpus: found in folders, archives and downloads, and opened unpacked."""
+"""Finds the files of a corpus in folders, archives and downloads, and opens them unpacked."""
 
 from __future__ import annotations
 
@@ -26,19 +26,18 @@ from latentwave.errors import UserError
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".txz")
 PACKED = (".gz", ".bz2", ".xz", ".zst")
-_COMPUTED = "cache-*.arrow"  # the library datasets puts what it computes beside a saved data set
+_CACHES = "cache-*.arrow"  # the library datasets puts its results beside a saved data set
 
 _LFS, _LONGEST_POINTER = b"version https://git-lfs.github.com/spec/", 1024
 _POINTER = "is a pointer of Git LFS in place of its content: run `git lfs pull` there"
 
 
 def find_corpus(config: CorpusConfig, what: str = "files", *, split_by: str = "tokens") -> Found:
-    """The files that a configuration names, with their splits; a UserError if there is none.
+    """The files of a configured corpus with their splits; a UserError if there are none.
 
-    Where neither names nor the configuration say how they are split, `split_by` does.
+    `split_by` is the default if neither the names nor the configuration tell.
     """
-    suffixes = config.kind.suffixes or None
-    found = find_files(corpus_root(config), suffixes, what, pattern=config.pattern)
+    found = find_files(corpus_root(config), config.kind.suffixes, what, pattern=config.pattern)
     found.splits = choose_splits(
         found.files,
         config.split_by,
@@ -49,18 +48,18 @@ def find_corpus(config: CorpusConfig, what: str = "files", *, split_by: str = "t
     if found.splits is not None:
         for name in set(found.files) - set(found.splits):
             del found.files[name]
-            found.left_out.append(SkippedFile(name=name, reason="called after no split"))
+            found.left_out.append(SkippedFile(name=name, reason="not named after a split"))
     return found
 
 
 def find_files(
-    root: Path, suffixes: Collection[str] | None, what: str, *, pattern: str | None = None
+    root: Path, suffixes: Collection[str], what: str, *, pattern: str | None = None
 ) -> Found:
-    """The files of a folder and its sub-folders in the order of their names.
+    """The files of a folder and its sub-folders, in the order of their names.
 
-    Linked folders and files are read as if they lay there, each folder once. A `root` that is a
-    file is taken whatever its name; else `suffixes`, in lower case, of the unpacked files, and the
-    `pattern` of names choose. A UserError says where `what` was not found.
+    Links are followed, but each folder is read once. A `root` that is a file is taken whatever its
+    name. In a folder, files need one of the `suffixes` (in lower case, once unpacked; none for any
+    file) and a name that matches the `pattern`. A UserError says where `what` was not found.
     """
     if not root.is_dir():
         if not root.is_file() or _is_pointer(root):
@@ -74,9 +73,9 @@ def find_files(
             found.skipped.append(SkippedFile(name=name, reason=f"{path} {fault}"))
         elif path.name.startswith("."):
             found.left_out.append(SkippedFile(name=name, reason="hidden"))
-        elif fnmatch.fnmatch(path.name, _COMPUTED):
+        elif fnmatch.fnmatch(path.name, _CACHES):
             found.left_out.append(SkippedFile(name=name, reason="a cache of the library datasets"))
-        elif (suffixes is not None and unpacked_suffix(name) not in suffixes) or (
+        elif (suffixes and unpacked_suffix(name) not in suffixes) or (
             pattern is not None and not fnmatch.fnmatch(path.name, pattern)
         ):
             found.left_out.append(SkippedFile(name=name, reason="of another kind"))
@@ -95,7 +94,7 @@ def find_files(
 
 
 def _walk(root: Path) -> Iterator[tuple[Path, str]]:
-    """Files, hidden folders, and what cannot be read with the reason."""
+    """Files and hidden folders; a path that cannot be read comes with the reason."""
     unreadable: list[OSError] = []
     seen = {root.resolve()}
     for parent, folders, names in os.walk(root, onerror=unreadable.append, followlinks=True):
@@ -105,53 +104,50 @@ def _walk(root: Path) -> Iterator[tuple[Path, str]]:
             if name.startswith("."):
                 yield path, ""
             elif real in seen:
-                yield path, f"is a link to a folder that is read already, {real}"
+                yield path, f"is a link to a folder that has been read already, {real}"
             else:
                 seen.add(real)
                 continue
             folders.remove(name)
         folders.sort()
         for path in (Path(parent, name) for name in names):
-            fault = "is a broken link" if path.is_symlink() else "is no regular file"
+            fault = "is a broken link" if path.is_symlink() else "is not a regular file"
             yield path, "" if path.is_file() else fault
     for error in unreadable:
         yield Path(error.filename), f"cannot be read ({error.strerror})"
 
 
 def _is_pointer(path: Path) -> bool:
-    """Whether Git holds a file's content elsewhere, and only its name was cloned."""
+    """Whether a file only says where Git LFS keeps its content."""
     try:
-        if path.stat().st_size > _LONGEST_POINTER:
-            return False
-        with path.open("rb") as file:
-            return file.read(len(_LFS)) == _LFS
+        return path.stat().st_size <= _LONGEST_POINTER and path.read_bytes().startswith(_LFS)
     except OSError:
-        return False  # whoever reads it says why it cannot be read
+        return False  # reported when the corpus is read
 
 
 def unpacked_suffix(name: str) -> str:
-    """The last suffix of a file's name in lower case, that of its packing left out."""
+    """The suffix that a file's name has without that of its compression, in lower case."""
     path = PurePosixPath(name.lower())
     return PurePosixPath(path.stem).suffix if path.suffix in PACKED else path.suffix
 
 
 def open_unpacked(path: Path) -> Any:
-    """Open a file for reading; .gz, .bz2, .xz and .zst are unpacked on the way."""
+    """Open a file for reading; .gz, .bz2, .xz and .zst are decompressed."""
     suffix = path.suffix.lower()
     if suffix == ".zst":
-        pyarrow = optional_package("pyarrow", "datasets", f"{path}, packed by zstd,")
+        pyarrow = optional_package("pyarrow", "datasets", f"{path}, compressed by zstd,")
         return io.BufferedReader(pyarrow.input_stream(str(path), compression="zstd"))
     openers: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
     return openers.get(suffix, open)(path, "rb")
 
 
 def read_csv(path: Path, columns: list[str], *, heading: bool = True) -> Iterator[dict[str, str]]:
-    """The rows of a comma-separated table in UTF-8, packed or not, by their columns.
+    """The rows of a comma-separated table in UTF-8, compressed or not, by their columns.
 
-    The heading must name `columns`; without a heading they are all columns in order. A UserError
-    says if the table is missing, empty or damaged, or lacks a column or a cell.
+    The heading must name `columns`; without a heading they are all the columns, in order. A
+    UserError tells if the table is missing, empty or damaged, or if a column or cell is missing.
     """
-    empty = True
+    is_empty = True
     with reading(path) as file:
         rows = csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), strict=True)
         head = next(rows, columns) if heading else columns
@@ -163,27 +159,28 @@ def read_csv(path: Path, columns: list[str], *, heading: bool = True) -> Iterato
                 raise UserError(
                     f"{path}, line {rows.line_num}: expected {len(head)} cells, got {len(row)}"
                 )
-            empty = False
+            is_empty = False
             yield dict(zip(head, row, strict=True))
-    if empty:
+    if is_empty:
         raise UserError(f"the table {path} is empty")
 
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[Any]:
-    """The unpacked content of a file that must be readable to its end; else a UserError."""
+    """Open a file, decompressed, that must be readable to its end; a UserError if it is not."""
     try:
         with open_unpacked(path) as file:
             yield file
+    except UserError:
+        raise
     except (OSError, ValueError, csv.Error, *DAMAGED) as error:
-        if isinstance(error, UserError):
-            raise
-        why = error.strerror if isinstance(error, OSError) else None
-        raise UserError(f"cannot read {path}: {why or error}") from error
+        raise UserError(
+            f"cannot read {path}: {getattr(error, 'strerror', None) or error}"
+        ) from error
 
 
 def corpus_root(config: CorpusConfig) -> Path:
-    """The file or folder that a corpus is read from: its path unpacked, or what was downloaded."""
+    """The file or folder that a corpus is read from: its unpacked path, or the download."""
     if config.path is None and config.kind.download is not None:
         return require(config.kind.download)
     path = Path(config.path or "").expanduser()
@@ -193,7 +190,7 @@ def corpus_root(config: CorpusConfig) -> Path:
 
 
 def _unpacked(path: Path) -> Path:
-    """A path, or the folder in the cache that an archive is unpacked to, once until it changes."""
+    """The path itself, or the cached folder of an archive, unpacked again only if it changes."""
     if not path.is_file() or not path.name.lower().endswith(ARCHIVES) or _is_pointer(path):
         return path
     status = path.stat()
@@ -207,12 +204,12 @@ def _unpacked(path: Path) -> Path:
         except OSError as error:
             raise UserError(f"cannot unpack {path}: {error.strerror or error}") from error
     inside = list(folder.iterdir())
-    # Most archives hold one folder that holds the rest.
+    # Most archives hold a single folder.
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
 
 
 def names_within(path: Path) -> list[str]:
-    """The names of a file, or of those of a folder or archive that are not about the others."""
+    """The name of a file, or those in a folder or archive, without READMEs and the like."""
     root = _unpacked(path)
     names = [file.name for file, _ in _walk(root)] if root.is_dir() else [path.name]
     return [name for name in names if not (name.startswith(".") or is_about_others(name))]

@@ -1,4 +1,4 @@
-"""Folders that are there completely or not at all, and archives that become folders."""
+"""Folders and files that appear whole or not at all, and safe unpacking of archives."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from latentwave.errors import UserError
 
 PARTIAL = ".partial"
 ABANDONED_SECONDS = 24 * 3600.0
-# What reading a damaged archive or packed file raises.
+# What reading a damaged archive or compressed file raises.
 DAMAGED = (EOFError, zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error)
 
 
@@ -36,11 +36,11 @@ def cache_folder() -> Path:
 
 @contextlib.contextmanager
 def whole_folder(folder: Path, final: Callable[[], Path] | None = None) -> Iterator[Path]:
-    """Give an empty folder to fill, which takes its real name only when all is on the disk.
+    """Yield an empty folder to fill; it becomes `folder` once all of it is on the disk.
 
-    When the block raises it is removed. What a killed process left is removed by the next call
-    after a day. If another process has filled the real folder meanwhile, that one stays. `final`
-    gives the real name, beside `folder`, when all is written; an OSError comes from the disk.
+    It is removed if the block raises. Leftovers of a killed process are removed by a later call,
+    after a day. If another process has filled `folder` meanwhile, that one stays. If the name
+    depends on the content, `final` gives it, beside `folder`, at the end.
     """
     parent = folder.parent
     parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ def whole_folder(folder: Path, final: Callable[[], Path] | None = None) -> Itera
 
 
 def _force(path: Path) -> None:
-    # A link has no content, and may lead nowhere; folders can be opened on POSIX alone.
+    # A link has no content, and may be broken; only POSIX can open folders.
     if path.is_symlink() or (path.is_dir() and os.name != "posix"):
         return
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
@@ -80,13 +80,13 @@ def _force(path: Path) -> None:
 def _remove_abandoned(folder: Path) -> None:
     oldest = time.time() - ABANDONED_SECONDS
     for partial in folder.parent.glob(f".{glob.escape(folder.name)}.*.partial"):
-        with contextlib.suppress(OSError):  # another process may be at it
+        with contextlib.suppress(OSError):  # another process may be removing it
             if all(path.stat().st_mtime < oldest for path in (partial, *partial.iterdir())):
                 shutil.rmtree(partial)
 
 
 def write_durably(path: Path, content: str | bytes) -> None:
-    """Replace a file at once: a reader or a crash finds the old content or the new, never half."""
+    """Replace a file atomically: readers, and crashes, leave the old content or the new."""
     partial = path.with_name(path.name + PARTIAL)
     with partial.open("wb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
@@ -96,10 +96,11 @@ def write_durably(path: Path, content: str | bytes) -> None:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a zip or tar archive (plain, gzip, bzip2, xz) into a folder, never outside of it.
+    """Unpack a zip or tar archive (plain, gzip, bzip2, xz) into a folder, never outside it.
 
-    A UserError refuses what is damaged, holds devices or links that lead out of the folder, or
-    needs more room than the disk has.
+    Raises:
+        UserError: if the archive is damaged, holds devices or links that lead out of the folder,
+            or needs more room than the disk has.
     """
 
     def data_that_fits(member: tarfile.TarInfo, path: Any) -> tarfile.TarInfo | None:
@@ -107,21 +108,21 @@ def unpack(archive: Path, folder: Path) -> None:
         return tarfile.data_filter(member, path)
 
     try:
-        if tarfile.is_tarfile(archive):  # asked first: its last file may be a zip
-            # As a stream: a large archive is decompressed once.
+        if tarfile.is_tarfile(archive):  # first, since a tar that ends in a zip passes for a zip
+            # As a stream, so that a large archive is decompressed once.
             with tarfile.open(archive, "r|*") as packed:
                 packed.extractall(folder, filter=data_that_fits)  # noqa: S202
         elif zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as zipped:
-                # No more is unpacked of a file than the archive says that it holds.
+                # Files are unpacked up to the sizes that the archive states.
                 _check_room(archive, sum(file.file_size for file in zipped.infolist()), folder)
-                # It leaves out ".." and what makes names absolute.
+                # It drops ".." and absolute paths from names.
                 zipped.extractall(folder)  # noqa: S202
         else:
             raise UserError(f"{archive} is neither a zip nor a tar archive")
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise UserError(f"{archive} holds {error.filename} twice: it is not unpacked") from error
-    # A RuntimeError is an encrypted zip, or one packed by a method that Python does not know.
+    # RuntimeError: an encrypted zip, or one with a compression that Python does not know.
     except (RuntimeError, *DAMAGED) as error:
         raise UserError(f"{archive} is damaged or refused: {error}") from error
 

@@ -1,4 +1,4 @@
-"""JSON files, and plain values, checked against a type."""
+"""Reads JSON files and plain values into typed objects."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]: ...
 @overload
 def read_json(path: Path, remedy: str, schema: type[T]) -> T: ...
 def read_json(path: Path, remedy: str, schema: Any = dict[str, Any]) -> Any:
-    """The content of a JSON file, whose values must have exactly the types that `schema` names.
+    """Read a JSON file whose values must have exactly the types of `schema`.
 
-    Where it is missing or damaged, a UserError ends with the `remedy`.
+    Raises:
+        UserError: ending with the `remedy`, if the file is missing or damaged.
     """
-    if not path.is_file():  # a named pipe would never end
+    if not path.is_file():  # opening a named pipe would block
         what = "not a regular file" if path.exists() else "missing"
         raise UserError(f"{path} is {what}: {remedy}")
     try:
@@ -37,7 +38,7 @@ def read_json(path: Path, remedy: str, schema: Any = dict[str, Any]) -> Any:
 
 
 def validated(value: Any, schema: Any, *, strict: bool = False) -> Any:
-    """Plain values as an object of a type; a ValueError names the place of the first fault."""
+    """Turn plain values into an object of a type; a ValueError names the first fault."""
     try:
         return _adapter(schema).validate_python(value, strict=strict)
     except ValidationError as error:

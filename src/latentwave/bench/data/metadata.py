@@ -1,4 +1,4 @@
-"""What a token store says about itself."""
+"""The metadata of a token store: format, splits, checksum and provenance."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,19 +21,19 @@ TOKEN_DTYPES = ("uint8", "uint16", "uint32", "int16")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Source:
-    """One thing that a corpus was read from."""
+    """A file, or anything else, that a corpus was read from."""
 
-    name: str  # relative to the corpus, or what else was read
+    name: str  # relative to the corpus if it is a file
     num_bytes: int
     sha256: str  # of its content, in hexadecimal
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SkippedFile:
-    """A file that was found and not read, or not as a whole."""
+    """A file that was not read, or only in part."""
 
     name: str  # relative to the corpus
-    reason: str  # why, or what of it was lost
+    reason: str  # why it was not read, or what was lost
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,8 +41,8 @@ class Provenance:
     """Where the tokens of a store come from."""
 
     sources: list[Source]  # in the order of their documents
-    skipped: list[SkippedFile]  # what could not be read, or not as a whole
-    left_out: list[SkippedFile]  # what is none of the corpus: hidden, or of another kind
+    skipped: list[SkippedFile]  # not readable, or only in part
+    left_out: list[SkippedFile]  # not of the corpus: hidden, or of another kind
     python_version: str
 
 
@@ -51,7 +52,7 @@ class Split:
 
     start: int  # its first token
     stop: int  # the token after its last
-    num_units: dict[str, int]  # what its tokens hold: characters and bytes, samples, notes
+    num_units: dict[str, int]  # the characters and bytes, samples or notes of its tokens
 
     @property
     def num_tokens(self) -> int:
@@ -74,18 +75,18 @@ class StoreMetadata:
     sha256: str  # of `tokens.bin`, in hexadecimal
     unit: str  # what bits are counted per, one of the units of the splits
     splits: dict[str, Split]  # "train", "validation" and "test"
-    class_names: tuple[str, ...] | None  # of the labels; None for a corpus without labels
+    class_names: tuple[str, ...] | None  # of the labels; None without labels
     multi_label: bool  # whether a document may have several labels
     provenance: Provenance
 
     @property
     def num_classes(self) -> int | None:
-        """Distinct labels; None for a corpus without labels."""
+        """The number of classes; None without labels."""
         return None if self.class_names is None else len(self.class_names)
 
     @property
     def num_units(self) -> dict[str, int]:
-        """What all tokens hold, by unit."""
+        """Characters and bytes, samples or notes of all splits together."""
         total: collections.Counter[str] = collections.Counter()
         for split in self.splits.values():
             total.update(split.num_units)
@@ -94,7 +95,7 @@ class StoreMetadata:
     def save(self, folder: Path) -> None:
         """Write `metadata.json` into a store's folder."""
         text = json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False)
-        # Names of files need not be text.
+        # Names of files need not be valid text.
         (folder / METADATA_FILE).write_bytes(text.encode("utf-8", "replace") + b"\n")
 
     @classmethod
@@ -117,15 +118,15 @@ class StoreMetadata:
             raise UserError(f"{path} is damaged ({fault}): {remedy}")
         return metadata
 
-    def _faults(self) -> list[str]:
-        faults = [] if self.dtype in TOKEN_DTYPES else [f"dtype {self.dtype!r}"]
+    def _faults(self) -> Iterator[str]:
+        if self.dtype not in TOKEN_DTYPES:
+            yield f"dtype {self.dtype!r}"
         for name, split in self.splits.items():
             if not 0 <= split.start <= split.stop <= self.num_tokens:
                 where = f"[{split.start}, {split.stop}) of {self.num_tokens} tokens"
-                faults.append(f"split {name!r} is {where}")
+                yield f"split {name!r} is {where}"
             if self.unit not in split.num_units:
-                faults.append(f"split {name!r} does not count its {self.unit}s")
-        return faults
+                yield f"split {name!r} does not count its {self.unit}s"
 
 
 def token_dtype(vocab_size: int) -> str:
@@ -134,7 +135,7 @@ def token_dtype(vocab_size: int) -> str:
 
 
 def file_source(name: str, path: Path) -> Source:
-    """A file as a source, under a name."""
+    """Describe a file as a source called `name`."""
     return Source(name=name, num_bytes=path.stat().st_size, sha256=sha256_of(path))
 
 

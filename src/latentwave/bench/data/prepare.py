@@ -1,4 +1,4 @@
-"""From a corpus to its token store, once."""
+"""Prepares the token store of a corpus, or opens it if it exists."""
 
 from __future__ import annotations
 
@@ -21,56 +21,56 @@ from latentwave.bench.data.text.characters import tokenizer_file
 from latentwave.bench.data.writer import write_documents
 from latentwave.errors import UserError
 
-# A file that changes within the resolution of its time stamp looks the same: younger ones are
-# read again.
+# A file that changes again within the resolution of its time stamp looks unchanged, so younger
+# files are always read.
 _YOUNG_SECONDS = 2.0
 
 
 def prepare(config: CorpusConfig, folder: Path | None = None, *, warn: bool = True) -> TokenStore:
-    """Build the token store of a corpus, or open the finished one.
+    """Write the token store of a corpus, or open it if it exists.
 
-    The sources are read in pieces, once. A store that is there already is opened without reading
-    them, as long as no file has another size or time of change. An interrupted preparation leaves
-    no store. The default folder is `stores/NAME-FINGERPRINT` in the cache folder; the fingerprint
-    covers the configuration, the format version and the content of the sources. A warning names
-    the files that could not be read, or not as a whole, unless `warn` is False.
+    The sources are read once, in pieces. An existing store is opened without reading them, as long
+    as no file's size or modification time has changed. An interrupted preparation leaves no store.
+    The default folder is `stores/NAME-FINGERPRINT` in the cache folder; the fingerprint covers the
+    configuration, the format version and the content of the sources. Unless `warn` is False, a
+    warning names the files that could not be read, or only in part.
 
     Raises:
-        UserError: if the corpus is missing, empty or unreadable; if the folder holds something
-            else than the store of this corpus; if the disk refuses.
+        UserError: if the corpus is missing, empty or unreadable, if the folder holds anything but
+            the store of this corpus, or if the disk fails.
     """
     corpus = config.kind.read(config)
-    memory = _fingerprint_memory(config, corpus)
-    # Of what is drawn by rules, these are the source.
+    record = _fingerprint_record(config, corpus)
+    # A corpus drawn by rules has its rules as the source.
     is_drawn = bool(corpus.sources) and not corpus.files
-    found = _fingerprint(config, corpus) if is_drawn else _recall(memory)
+    fingerprint = _fingerprint(config, corpus) if is_drawn else _read_record(record)
     if folder is not None:
         folder = folder.absolute()
-        _check_place(config, folder)
-    place = _store_path(config, found) if folder is None and found else folder
-    if found is None or place is None or not (place / METADATA_FILE).exists():
-        found = _write(config, corpus, folder)
-        if memory is not None:
-            with contextlib.suppress(OSError):  # which costs the time of reading again, no more
-                memory.parent.mkdir(parents=True, exist_ok=True)
-                write_durably(memory, found + "\n")
-    store = open_store(folder or _store_path(config, found))
-    if store.metadata.fingerprint != found:
+        _check_folder(config, folder)
+    path = folder or (_default_folder(config, fingerprint) if fingerprint else None)
+    if fingerprint is None or path is None or not (path / METADATA_FILE).exists():
+        fingerprint = _write(config, corpus, folder)
+        if record is not None:
+            with contextlib.suppress(OSError):  # the sources are then read again, nothing worse
+                record.parent.mkdir(parents=True, exist_ok=True)
+                write_durably(record, fingerprint + "\n")
+    store = open_store(folder or _default_folder(config, fingerprint))
+    if store.metadata.fingerprint != fingerprint:
         raise UserError(
             f"{store.folder} holds the store of another corpus ({store.metadata.corpus!r}, "
-            f"fingerprint {store.metadata.fingerprint[:16]}, not {found[:16]}), of changed sources "
-            "or of other settings: delete it, or name another folder"
+            f"fingerprint {store.metadata.fingerprint[:16]}, not {fingerprint[:16]}), of changed "
+            "sources or of other settings: delete it, or name another folder"
         )
     if warn:
         _warn_of_skipped(store.metadata)
     return store
 
 
-def _store_path(config: CorpusConfig, found: str) -> Path:
-    return cache_folder() / "stores" / f"{config.name}-{found[:16]}"
+def _default_folder(config: CorpusConfig, fingerprint: str) -> Path:
+    return cache_folder() / "stores" / f"{config.name}-{fingerprint[:16]}"
 
 
-def _check_place(config: CorpusConfig, folder: Path) -> None:
+def _check_folder(config: CorpusConfig, folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: name a folder for the token store")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / METADATA_FILE).exists():
@@ -85,23 +85,22 @@ def _check_place(config: CorpusConfig, folder: Path) -> None:
 
 
 def _write(config: CorpusConfig, corpus: Corpus, folder: Path | None) -> str:
-    """Write the store, into its default place if no folder is named; returns its fingerprint."""
-    # The default place depends on the content, so it is known when all is read.
-    found = ""
-    place = folder or cache_folder() / "stores" / config.name
+    """Write the store, to its default folder if none is named; returns its fingerprint."""
+    fingerprint = ""  # known only once all of the content has been read
+    target = folder or cache_folder() / "stores" / config.name
     try:
         with whole_folder(
-            place, final=lambda: _store_path(config, found) if folder is None else place
+            target, final=lambda: folder or _default_folder(config, fingerprint)
         ) as partial:
             codec, metadata = write_documents(partial, config, corpus)
             save_codec(codec, partial)
-            found = _fingerprint(config, corpus)
-            dataclasses.replace(metadata, fingerprint=found).save(partial)
+            fingerprint = _fingerprint(config, corpus)
+            dataclasses.replace(metadata, fingerprint=fingerprint).save(partial)
     except OSError as error:
         raise UserError(
-            f"cannot write the token store {place}: {error.strerror or error}"
+            f"cannot write the token store {target}: {error.strerror or error}"
         ) from error
-    return found
+    return fingerprint
 
 
 def _warn_of_skipped(metadata: StoreMetadata) -> None:
@@ -117,10 +116,10 @@ def _warn_of_skipped(metadata: StoreMetadata) -> None:
             warnings.warn(f"{start} {len(files)} of {num_found} files: {first}", stacklevel=3)
 
 
-def _fingerprint_memory(config: CorpusConfig, corpus: Corpus) -> Path | None:
-    """The file with the fingerprint of a corpus that has this configuration and these files.
+def _fingerprint_record(config: CorpusConfig, corpus: Corpus) -> Path | None:
+    """The file that records the fingerprint of a corpus with this configuration and these files.
 
-    It is called after their names, places, sizes and times of change; None where these do not tell.
+    Its name covers the files' names, paths, sizes and times; None if those cannot be trusted.
     """
     signature, youngest = [], 0.0
     for name, path in corpus.files.items():
@@ -134,27 +133,27 @@ def _fingerprint_memory(config: CorpusConfig, corpus: Corpus) -> Path | None:
 
 
 def _changed_at(status: os.stat_result) -> float:
-    # The time of the inode's change cannot be set back by hand.
+    # Users can set back a file's modification time, but not that of its inode.
     return max(status.st_mtime, status.st_ctime)
 
 
-def _recall(memory: Path | None) -> str | None:
-    if memory is None or not memory.is_file():
+def _read_record(record: Path | None) -> str | None:
+    if record is None or not record.is_file():
         return None
-    found = memory.read_text(encoding="ascii", errors="replace").strip()
-    return found if len(found) == 64 else None
+    fingerprint = record.read_text(encoding="ascii", errors="replace").strip()
+    return fingerprint if len(fingerprint) == 64 else None
 
 
 def _fingerprint(config: CorpusConfig, corpus: Corpus) -> str:
-    """What tells stores apart: configuration, format, content of the sources, what was skipped."""
+    """A digest of the configuration, the format, the sources and the names of skipped files."""
     return _digest(config, corpus, sources=[*map(dataclasses.asdict, corpus.sources)])
 
 
 def _digest(config: CorpusConfig, corpus: Corpus, **content: object) -> str:
-    """Of everything that shapes the tokens; options that are not given leave no trace."""
+    # Options that are not given leave no trace, so that new ones keep old fingerprints.
     options = config.given_options()
     options.pop("path", None)
-    if config.tokenizer_path is not None:  # its content counts, not its place
+    if config.tokenizer_path is not None:  # its content matters, not its path
         file = tokenizer_file(Path(config.tokenizer_path).expanduser())
         options["tokenizer_path"] = sha256_of(file)
     content |= {
@@ -165,6 +164,6 @@ def _digest(config: CorpusConfig, corpus: Corpus, **content: object) -> str:
         "test": float(config.test),
         "options": options,
     }
-    if corpus.skipped:  # a store says what it lacks; whole files are dealt with these in mind
+    if corpus.skipped:  # they are in the metadata, and whole files are split with them in mind
         content["skipped"] = [file.name for file in corpus.skipped]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Which document goes into which split: by names, by whole files, or by shares."""
+"""Assigns files and examples to the training, validation and test splits."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def split_of(name: str) -> str | None:
 
 
 def is_about_others(name: str) -> bool:
-    """Whether a file is about the others, as a README is; none that is called after a split is."""
+    """Whether a file describes the others, as a README does; never one named after a split."""
     file = PurePosixPath(name).name.lower()
     return file.startswith(_ABOUT) and split_of(file) is None
 
@@ -43,11 +43,11 @@ def choose_splits(
     validation: float,
     test: float,
 ) -> dict[str, str] | None:
-    """The split of every file of a corpus; None: the store is cut by shares.
+    """The split of every file of a corpus; None if the store is to be cut by shares.
 
-    `by` is as in `CorpusConfig.split_by`, None: "name" if names say, else `default`. Where names
-    say, files about the others, such as a README, are left out. A UserError says if most names say
-    and others do not, or if there are too few files or folders for the shares of the bytes.
+    `by` is as in `CorpusConfig.split_by`; with None the names decide if they can, else `default`.
+    If names decide, READMEs and the like are left out. A UserError tells if only most of the names
+    decide, or if there are too few files or folders for the shares.
     """
     if by in (None, "name"):
         named = _by_name(
@@ -82,39 +82,39 @@ def _by_name(files: Sequence[str], *, demanded: bool) -> dict[str, str] | None:
     if demanded or (is_published and 2 * len(found) >= len(files)):
         first = unnamed[0] if unnamed else files[0] if files else "others"
         raise UserError(
-            f"{len(found)} of {len(files)} files are called after a split such as train or test, "
-            f"but not {first}: leave it out, or say with split_by whether names shall count "
-            '("name") or not ("tokens", "file", "folder")'
+            f"{len(found)} of {len(files)} files are named after a split such as train or test, "
+            f"but not {first}: leave it out, or set split_by to split by names "
+            '("name") or otherwise ("tokens", "file", "folder")'
         )
     return None
 
 
 def deal(sizes: Mapping[str, int], *, validation: float, test: float) -> dict[str, str]:
-    """Give every group of documents to one split, so that the splits come close to their shares.
+    """Assign every group of documents to one split, close to the shares.
 
-    The groups, by name with their sizes, are taken in the order of the SHA-256 of their names, the
-    same everywhere; the first fill the test split, the next the validation split, the rest is for
-    training. A group that would overfill a split by more than it lacks is passed over; if all
-    would, the smallest is taken. Empty ones fill no split and are for training. A UserError says
-    if there are too few.
+    The groups, given by name and size, are taken in the order of the SHA-256 of their names, the
+    same everywhere: the first fill the test split, the next the validation split, and the rest is
+    for training. A group is skipped if it would overfill a split by more than is missing; if all
+    would, the smallest is taken. Empty groups go to training. A UserError tells if there are too
+    few groups.
     """
     wanted = {"test": test, "validation": validation}
     wanted = {split: share for split, share in wanted.items() if share > 0}
     waiting = [name for name, size in sizes.items() if size]
     if len(waiting) <= len(wanted):
         raise UserError(
-            f"{len(waiting)} files or folders that hold something are too few for "
-            f'{len(wanted) + 1} splits of whole ones: add some, or set split_by to "tokens"'
+            f"{len(waiting)} files or folders with content are too few for {len(wanted) + 1} "
+            'splits of whole ones: add some, or set split_by to "tokens"'
         )
     waiting.sort(key=lambda name: hashlib.sha256(name.encode()).digest())
     result: dict[str, str] = {}
     for later, (split, share) in zip(range(len(wanted) - 1, -1, -1), wanted.items(), strict=True):
-        lacking = share * sum(sizes.values())
+        missing = share * sum(sizes.values())
         for name in list(waiting):
-            if 2 * lacking >= sizes[name] and len(waiting) > later + 1:
+            if 2 * missing >= sizes[name] and len(waiting) > later + 1:
                 result[name] = split
                 waiting.remove(name)
-                lacking -= sizes[name]
+                missing -= sizes[name]
         if split not in result.values():  # every group is larger than the share
             smallest = min(waiting, key=sizes.__getitem__)
             result[smallest] = split
@@ -123,8 +123,8 @@ def deal(sizes: Mapping[str, int], *, validation: float, test: float) -> dict[st
 
 
 def deal_examples(num_examples: int, validation: float, test: float) -> list[str]:
-    """The split of each example, dealt by shares at random but always the same."""
-    # Raw bits are the same in every NumPy.
+    """Assign examples to splits at random, always in the same way."""
+    # Raw bits are the same in every version of NumPy.
     order = np.argsort(np.random.Philox(key=0).random_raw(num_examples), kind="stable")
     num_validation = round(num_examples * validation)
     splits = np.full(num_examples, "train", dtype=object)

@@ -1,4 +1,4 @@
-"""Token stores: memory-mapped tokens with their metadata."""
+"""Token stores: opens a folder of memory-mapped tokens, documents, labels and metadata."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from latentwave.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class TokenStore:
-    """The tokens of a corpus in a folder, read from the disk as they are used."""
+    """The tokens of a corpus, read from the disk as they are used."""
 
     folder: Path  # tokens.bin, documents.npy, metadata.json, the codec's files, labels.npy
     metadata: StoreMetadata
@@ -37,8 +37,8 @@ class TokenStore:
     def documents(self) -> NDArray[np.int64]:
         """Where each document starts: (num_documents,), int64, in tokens, read-only."""
         array = self._array(DOCUMENTS_FILE, np.int64)
-        starts = np.append(array, self.metadata.num_tokens) if array.ndim == 1 else array
-        if array.ndim != 1 or starts[0] != 0 or (np.diff(starts) <= 0).any():
+        edges = np.append(array, self.metadata.num_tokens)
+        if array.ndim != 1 or edges[0] != 0 or (np.diff(edges) <= 0).any():
             raise self._damaged(DOCUMENTS_FILE, "it does not fit the tokens")
         return array
 
@@ -46,22 +46,21 @@ class TokenStore:
     def labels(self) -> NDArray[Any] | None:
         """The class of each document, (num_documents,), int64, or None without labels.
 
-        For multi-label corpora (num_documents, num_classes), uint8, 1 for each of its classes.
+        In a multi-label corpus (num_documents, num_classes), uint8, 1 for each of its classes.
         """
         num_classes, is_multi = self.metadata.num_classes, self.metadata.multi_label
         if num_classes is None:
             return None
         array = self._array(LABELS_FILE, np.uint8 if is_multi else np.int64)
-        most = 1 if is_multi else num_classes - 1
-        shape = (num_classes,) if is_multi else ()
-        if array.shape[1:] != shape or array.min(initial=0) < 0 or array.max(initial=0) > most:
+        highest, shape = (1, (num_classes,)) if is_multi else (num_classes - 1, ())
+        if array.shape[1:] != shape or array.min(initial=0) < 0 or array.max(initial=0) > highest:
             raise self._damaged(LABELS_FILE, "it does not fit the classes")
         return array
 
     def spans(self, name: str) -> NDArray[np.int64]:
-        """The documents of one split, those that its borders cut included: (documents, 3), int64.
+        """The documents of one split, including those cut by its borders: (documents, 3), int64.
 
-        Index in the store, first token and the token after the last, counted in the split.
+        A row is the index in the store, the first token and the token after the last in the split.
         """
         split = self._split(name)
         documents = np.asarray(self.documents)
@@ -75,7 +74,7 @@ class TokenStore:
         return DocumentBorders(self.documents, self._split(name).start)
 
     def bits_per_unit(self, loss: float, split: str = "validation") -> dict[str, float]:
-        """Bits per character, byte, sample … from a loss in nats per token, measured on the split.
+        """Bits per character, byte, sample … from the loss on a split in nats per token.
 
         bits = loss / ln 2 · (tokens of the split) / (units of the split)
         """
@@ -89,12 +88,12 @@ class TokenStore:
 
     @functools.cached_property
     def codec(self) -> Codec:
-        """Between text, samples or notes and tokens."""
+        """The codec that wrote the tokens."""
         return load_codec(self.folder)
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        """The tokenizer, as `AutoTokenizer.from_pretrained(store.folder)` loads it, of text."""
+        """The tokenizer of a text, as `AutoTokenizer.from_pretrained(store.folder)` loads it."""
         return self.codec.tokenizer
 
     def prepared_at(self) -> float:
@@ -115,7 +114,7 @@ class TokenStore:
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        # Without what was read: other processes map the files again.
+        # Without the cached arrays: other processes map the files again.
         return {"folder": self.folder, "metadata": self.metadata}
 
     def _split(self, name: str) -> Split:
@@ -126,8 +125,8 @@ class TokenStore:
 
     def _array(self, name: str, dtype: type[np.generic]) -> NDArray[Any]:
         path = self.folder / name
-        if not path.is_file():  # a named pipe would never end
-            raise self._damaged(name, "it is no regular file" if path.exists() else "it is missing")
+        if not path.is_file():  # opening a named pipe would block
+            raise self._damaged(name, "not a regular file" if path.exists() else "missing")
         try:
             array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError, SyntaxError, RecursionError, MemoryError) as error:
@@ -142,11 +141,7 @@ class TokenStore:
 
 
 def open_store(folder: Path | str) -> TokenStore:
-    """Open a finished token store.
-
-    Raises:
-        UserError: if there is none, of this format version, whose files fit its metadata.
-    """
+    """Open a token store; a UserError if it is missing, damaged or of another format version."""
     folder = Path(folder)
     store = TokenStore(folder, StoreMetadata.load(folder))
     path = folder / TOKENS_FILE
@@ -154,5 +149,5 @@ def open_store(folder: Path | str) -> TokenStore:
     found = path.stat().st_size if path.is_file() else 0
     if found != expected:
         raise store._damaged(TOKENS_FILE, f"it has {found} bytes, but {expected} were written")
-    _ = store.documents, store.labels  # checked as they are read
+    _ = store.documents, store.labels  # reading them checks them
     return store

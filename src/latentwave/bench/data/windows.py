@@ -1,4 +1,4 @@
-"""Windows of tokens: what training and evaluation read."""
+"""Windows of tokens for training and evaluation, with the borders of documents in them."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ from latentwave.errors import UserError
 class DocumentBorders:
     """Where documents start in the tokens of one split."""
 
-    documents: NDArray[Any]  # (documents,): first tokens, ascending, such as `store.documents`
-    first_token: int  # the place of the split's first token in the same count
+    documents: NDArray[Any]  # (documents,): first tokens in the store, ascending
+    first_token: int  # the split's first token in the store
 
     def of_window(
         self, start: int, window_tokens: int
     ) -> tuple[Int64[Tensor, " L"], Int64[Tensor, " L"]]:
-        """`segment_ids`, one more at each new document of a window, and places in the document.
+        """`segment_ids` and `position_ids` of a window.
 
-        Both count from 0 at the window's first token, whatever document it stands in.
+        Both count from 0 at the window's first token, even inside a document; at each new document
+        the segment grows by one and the position starts again.
         """
         first = self.first_token + start
-        documents = np.asarray(self.documents)  # slices of a plain array are cheaper to make
+        documents = np.asarray(self.documents)  # slices of a plain array are cheaper
         low, high = documents.searchsorted([first + 1, first + window_tokens])
         begins = np.zeros(window_tokens, dtype=np.int64)
         begins[documents[low:high] - first] = 1
@@ -41,23 +42,19 @@ class DocumentBorders:
         return torch.from_numpy(begins.cumsum()), torch.from_numpy(position_ids)
 
     def count_predicted(self, num_tokens: int) -> int:
-        """How many of the split's tokens have one of their own document before them."""
+        """How many of the split's `num_tokens` tokens follow another of the same document."""
         stop = self.first_token + num_tokens
         first, last = np.asarray(self.documents).searchsorted([self.first_token + 1, stop])
         return num_tokens - 1 - int(last - first)
 
 
 class _Windows(Dataset[dict[str, Tensor]], abc.ABC):
-    """Windows of equal length; subclasses say where each starts."""
+    """Windows of equal length; subclasses decide where each starts."""
 
     num_windows: int
 
     def __init__(
-        self,
-        tokens: NDArray[Any],
-        window_tokens: int,
-        borders: DocumentBorders | None,
-        split: str,
+        self, tokens: NDArray[Any], window_tokens: int, borders: DocumentBorders | None, split: str
     ) -> None:
         if tokens.ndim != 1 or tokens.dtype.kind not in "iu":
             raise ValueError(
@@ -90,17 +87,17 @@ class _Windows(Dataset[dict[str, Tensor]], abc.ABC):
         if not 0 <= index < len(self):
             raise IndexError(f"index {index} is out of range for {len(self)} windows")
         start = self._start(index)
-        # Slices of a plain array are cheaper to make than those of a memory map.
+        # Slices of a plain array are cheaper than those of a memory map.
         window = np.asarray(self.tokens)[start : start + self.window_tokens]
         ids = torch.from_numpy(window.astype(np.int64))
-        # The model shifts its labels, so the first is never predicted: it is masked, since
-        # trainers divide the loss by the number of labels that are not.
+        # The model shifts its labels and never predicts the first one. It is masked because
+        # trainers divide the loss by the number of unmasked labels.
         labels = ids.clone()
         labels[0] = -100
         item = {"input_ids": ids, "labels": labels}
         if self.borders is not None:
             segment_ids, position_ids = self.borders.of_window(start, self.window_tokens)
-            labels[position_ids == 0] = -100  # nothing of its own document stands before it
+            labels[position_ids == 0] = -100  # nothing of the same document precedes it
             item |= {"segment_ids": segment_ids, "position_ids": position_ids}
         return item
 
@@ -110,8 +107,8 @@ class RandomWindows(_Windows):
 
         start(i) = ⌊r(seed, i) · (N − L + 1) / 2^64⌋,   r uniform over 64 bits
 
-    r is counter-based (Philox), so window i depends on the seed, in [0, 2^128), and on i alone:
-    any order, any number of workers, and a resumed run read the same windows. Items are
+    r is counter-based (Philox), so window i depends only on i and the seed, in [0, 2^128): the
+    windows are the same in any order, for any number of workers, and in a resumed run. Items are
     `input_ids` and `labels` (L,), of which L − 1 are predicted; `borders` keep the documents of a
     window apart and add `segment_ids` and `position_ids`.
 
@@ -145,19 +142,19 @@ class RandomWindows(_Windows):
 
     def starts(self, first: int, count: int) -> NDArray[np.int64]:
         """The first tokens of `count` windows, from window `first` on."""
-        # The raw bits are the same in every NumPy; those of Generator.integers need not be. Each
-        # count of the generator gives four numbers, the first of which is ours.
+        # Raw bits are the same in every version of NumPy, Generator.integers need not be. Each
+        # step of the counter gives four numbers, of which the first is used.
         bits = np.random.Philox(key=self.seed, counter=first).random_raw(4 * count)[::4]
         places = len(self.tokens) - self.window_tokens + 1
         return np.array([int(each) * places >> 64 for each in bits], dtype=np.int64)
 
 
 class TokenBatches:
-    """The windows of `RandomWindows` without borders as batches on a device, step after step.
+    """Batches of `RandomWindows` without borders, made on a device.
 
-    On an accelerator the tokens of the split stay there, so that a step copies nothing but the
-    places of its windows, many steps at a time. Items are those of the dataset, to the bit. A
-    process reads `windows_per_pass` in each of the forward passes of a step, its own share.
+    An accelerator holds the tokens of the split, so that only the places of windows are copied to
+    it, for many steps at a time. Items are the dataset's, to the bit. Each process reads its own
+    `windows_per_pass` windows in every forward pass of a step.
 
     Example:
         >>> windows = RandomWindows(np.arange(100), 4, 6, seed=0)
@@ -195,28 +192,28 @@ class TokenBatches:
         return len(self.dataset) // self._stride
 
     def start_at(self, step: int) -> None:
-        """Let the next iteration begin with the windows of a step."""
+        """Make the next iteration begin with the windows of a step."""
         self._first_pass = step * self._passes_per_step
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         for first in range(self._first_pass, len(self), self._STEPS_AHEAD):
             passes = min(self._STEPS_AHEAD, len(self) - first)
             starts = self.dataset.starts(first * self._stride, passes * self._stride)
-            starts = starts.reshape(passes, self._stride)
-            own = torch.from_numpy(starts[:, self._offset : self._offset + self.batch_size].copy())
+            starts = starts.reshape(passes, self._stride)[:, self._offset :][:, : self.batch_size]
+            batches = torch.from_numpy(starts.copy())
             if self._tokens is not None:
-                own = own.pin_memory().to(self._device, non_blocking=True)
-            for places in own:
-                ids = self._gather(places)
+                batches = batches.pin_memory().to(self._device, non_blocking=True)
+            for batch in batches:
+                ids = self._gather(batch)
                 labels = ids.clone()
                 labels[:, 0] = -100
                 yield {"input_ids": ids, "labels": labels}
 
-    def _gather(self, places: Tensor) -> Tensor:
+    def _gather(self, starts: Tensor) -> Tensor:
         if self._tokens is not None:
-            return self._tokens[places[:, None] + self._span].long()
+            return self._tokens[starts[:, None] + self._span].long()
         tokens, length = np.asarray(self.dataset.tokens), self.dataset.window_tokens
-        rows = [tokens[start : start + length] for start in places.tolist()]
+        rows = [tokens[start : start + length] for start in starts.tolist()]
         return torch.from_numpy(np.stack(rows).astype(np.int64)).to(self._device)
 
 
@@ -225,11 +222,11 @@ class GridWindows(_Windows):
 
         start(i) = (L − 1) · ⌊i · G / n⌋,   G = ⌊(N − 1) / (L − 1)⌋
 
-    for N tokens, windows of L, and n, at most `num_windows`, of the G windows of the full grid.
-    Neighbours of the grid share one token, the last label of one and the first input of the next,
-    so no token is predicted twice, and with n = G every token but the first is predicted once. The
-    fewer than L − 1 tokens after the last window are left out. Items, borders and faults are those
-    of `RandomWindows`; faults name the `split`.
+    for N tokens, windows of L, and n ≤ `num_windows` of the G windows of the full grid. Neighbours
+    in the grid share one token, the last label of one and the first input of the next, so no token
+    is predicted twice, and with n = G every token but the first is predicted once. Up to L − 2
+    tokens after the last window are left out. Items, borders and errors are those of
+    `RandomWindows`; errors name the `split`.
 
     Example:
         >>> [window["input_ids"].tolist() for window in GridWindows(np.arange(8), 4)]

@@ -1,4 +1,4 @@
-"""The tokens of a store while they are written, in one pass over the documents."""
+"""Writes the tokens, documents and labels of a store in one pass over a corpus."""
 
 from __future__ import annotations
 
@@ -38,12 +38,11 @@ def write_documents(
 ) -> tuple[Codec, StoreMetadata]:
     """Write `tokens.bin`, `documents.npy` and, with classes, `labels.npy`.
 
-    Documents without tokens are left out. One that cannot be read to its end is taken back: the
-    corpus counts it among the skipped. Splits that documents name stand; only a validation split
-    that is missing is cut off the end of the training tokens. Otherwise the last tokens are the
-    test, those before them the validation; labelled documents are not cut. Texts are cut by their
-    characters, whatever their tokens become. The metadata that is returned with the codec lacks
-    the fingerprint.
+    Documents without tokens are left out, as are those that cannot be read to the end, which the
+    corpus counts as skipped. If documents name their splits, only a missing validation split is
+    cut off the end of the training tokens; otherwise the last tokens are the test, and those before
+    them the validation. Labelled documents are never cut. Texts are cut by characters, whatever
+    their tokens are. Returns the codec and the metadata, still without a fingerprint.
     """
     encoder = make_encoder(config)
     path, dtype = folder / TOKENS_FILE, np.dtype(encoder.dtype).newbyteorder("<")
@@ -62,11 +61,11 @@ def write_documents(
     if isinstance(encoder, CodePoints):
         codec = text_codec = encoder.make(Draft(draft, np.array(pieces), places[1]))
         edges = np.unique([*places, *documents])
-        moved = _encode_again(path, draft, text_codec, edges)
+        moved = _encode_draft(path, draft, text_codec, edges)
         places = list(moved[np.searchsorted(edges, places)])
         documents = np.append(moved[np.searchsorted(edges, documents)], moved[-1])
-        is_kept = np.diff(documents) > 0
-        documents, labels = documents[:-1][is_kept], list(itertools.compress(labels, is_kept))
+        has_tokens = np.diff(documents) > 0
+        documents, labels = documents[:-1][has_tokens], list(itertools.compress(labels, has_tokens))
     del draft
     np.save(folder / DOCUMENTS_FILE, documents)
     if corpus.class_names is not None:
@@ -100,7 +99,7 @@ def write_documents(
 def _encode(
     corpus: Corpus, encoder: Codec, dtype: np.dtype[Any], file: BinaryIO
 ) -> tuple[array.array[int], array.array[int], list[Any], dict[str | None, int]]:
-    """Where documents, pieces and splits start, in tokens, and the labels of the documents."""
+    """Write the tokens; returns where documents and pieces start, the labels, and split starts."""
     starts, pieces = array.array("q"), array.array("q")
     labels: list[Any] = []
     firsts: dict[str | None, int] = {}
@@ -134,10 +133,10 @@ def _check_order(firsts: Mapping[str | None, int], split: str | None) -> None:
         )
 
 
-def _encode_again(
+def _encode_draft(
     path: Path, draft: NDArray[Any], codec: TextCodec, edges: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Put a codec's tokens in the place of a draft's; where each edge of the draft lies now."""
+    """Replace a draft by the codec's tokens; returns where each edge of the draft is now."""
     dtype = np.dtype(codec.dtype).newbyteorder("<")
     partial, moved = path.with_name("tokens.final"), [0]
     with partial.open("wb") as file:
@@ -159,7 +158,7 @@ def _cut(
 ) -> list[int]:
     """Where the splits begin and the last one ends; `whole` documents are not cut in two."""
     if None in firsts:
-        # From the small shares: 1 − 0.05 − 0.05 is a hair below 0.9 and would miss text8's borders.
+        # 1 − 0.05 − 0.05 is slightly below 0.9 and would miss text8's published borders.
         second = total - round(total * config.test)
         places = [second - round(total * config.validation), second]
     elif "train" not in firsts:
@@ -172,14 +171,14 @@ def _cut(
         places = [int(borders[np.abs(borders - place).argmin()]) for place in places]
     if not places[0]:
         raise UserError(
-            "there is nothing to train on: the training split is empty; give it documents that "
-            "hold something, or lower the shares of the others"
+            "there is nothing to train on: the training split is empty; give it documents with "
+            "content, or lower the shares of the other splits"
         )
     return [0, *places, total]
 
 
 def _units(encoder: Codec, tokens: NDArray[Any]) -> dict[str, int]:
-    """What the tokens of a split hold."""
+    """What the tokens of a split hold, counted in chunks."""
     total = Counter(encoder.units_of(tokens[:0]))
     for start in range(0, len(tokens), _CHUNK_TOKENS):
         total.update(encoder.units_of(tokens[start : start + _CHUNK_TOKENS]))
@@ -187,7 +186,7 @@ def _units(encoder: Codec, tokens: NDArray[Any]) -> dict[str, int]:
 
 
 def _label_array(labels: Sequence[Any], names: Sequence[str], multi_label: bool) -> NDArray[Any]:
-    """What `labels.npy` holds: (documents,) int64, or (documents, classes) uint8, 0 and 1."""
+    """The content of `labels.npy`: (documents,) int64, or (documents, classes) uint8, 0 and 1."""
     if not multi_label:
         return np.array(labels, dtype=np.int64)
     table = np.zeros((len(labels), len(names)), dtype=np.uint8)

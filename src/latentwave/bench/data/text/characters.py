@@ -1,4 +1,4 @@
-"""Characters and bytes as tokens, and what the codecs of text share."""
+"""Codecs of text: characters and bytes as tokens, and what all text codecs share."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Draft:
     """The code points of all texts of a corpus."""
 
     points: NDArray[Any]  # (characters,), memory-mapped
-    pieces: NDArray[np.int64]  # where each piece that was read begins
-    num_training: int  # the first characters, which are to be trained on
+    pieces: NDArray[np.int64]  # where each piece begins
+    num_training: int  # the first characters, those to train on
 
 
 class TextCodec(Codec):
-    """A codec of text; on the disk it is a tokenizer of transformers."""
+    """A codec of text, saved as a tokenizer of transformers."""
 
     unit = "character"
     decodes_to = "text"
@@ -52,14 +52,14 @@ class TextCodec(Codec):
         return {}
 
     def write(self, tokens: NDArray[Any], path: Path) -> None:
-        """Decode tokens into a text file, line ends as they are."""
+        """Decode tokens into a text file, with unchanged line ends."""
         text = self.tokenizer.backend_tokenizer.decode(tokens.tolist(), skip_special_tokens=False)
         path.write_text(text, encoding="utf-8", newline="")
 
     def same_tokens(self, other: Codec) -> bool:
         """Whether both have the same vocabulary."""
-        own = self.tokenizer.get_vocab()
-        return self.kind == other.kind and own == other.tokenizer.get_vocab()
+        vocabulary = self.tokenizer.get_vocab()
+        return self.kind == other.kind and vocabulary == other.tokenizer.get_vocab()
 
     def token_names(self, tokens: NDArray[Any]) -> list[str]:
         """What each token alone decodes to."""
@@ -70,8 +70,7 @@ class CharacterCodec(TextCodec):
     """One token per character: its place in the sorted vocabulary of distinct characters.
 
     Example:
-        >>> codec = CharacterCodec("abn")
-        >>> codec.encode("banana").tolist()
+        >>> CharacterCodec("abn").encode("banana").tolist()
         [1, 0, 2, 0, 2, 0]
     """
 
@@ -83,14 +82,14 @@ class CharacterCodec(TextCodec):
         self.vocabulary = vocabulary
         self.vocab_size = len(vocabulary)
         self.dtype = token_dtype(self.vocab_size)
-        # The last entry stands for every larger code point.
+        # The last entry is for every larger code point.
         size = max(map(ord, vocabulary)) + 2
         self.table = np.full(size, self.vocab_size, dtype=token_dtype(self.vocab_size + 1))
         self.table[_code_points(vocabulary)] = np.arange(self.vocab_size)
 
     @classmethod
     def of(cls, draft: Draft) -> CharacterCodec:
-        """The codec of the characters that a draft in code points holds."""
+        """The codec whose vocabulary is the characters of a draft."""
         seen = np.zeros(sys.maxunicode + 1, dtype=np.bool_)
         for start in range(0, len(draft.points), _CHUNK_CHARACTERS):
             seen[draft.points[start : start + _CHUNK_CHARACTERS]] = True
@@ -111,13 +110,13 @@ class CharacterCodec(TextCodec):
             raise UserError(
                 f"character {character!r} (U+{ord(character):04X}) at position {position} is not "
                 f"one of the {self.vocab_size} characters of the vocabulary: leave it out, or "
-                "prepare a corpus that contains it"
+                "prepare a corpus with it"
             )
         return tokens.astype(self.dtype, copy=False)
 
     @functools.cached_property
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        """The tokenizer of transformers that does the same."""
+        """The equivalent tokenizer of transformers."""
         vocabulary = {character: token for token, character in enumerate(self.vocabulary)}
         tokenizer = Tokenizer(models.WordLevel(vocabulary))
         # A dot would not match the newline.
@@ -127,10 +126,7 @@ class CharacterCodec(TextCodec):
 
 
 class CodePoints(Codec):
-    """The draft of a text: one code point per character, until all is read.
-
-    Then `make` gives the codec that its texts are encoded by.
-    """
+    """Encodes texts as code points until all are read; `make` then gives their final codec."""
 
     unit = "character"
     dtype = "uint32"
@@ -162,7 +158,7 @@ class ByteCodec(TextCodec):
     dtype = "uint8"
 
     def encode(self, piece: str | bytes) -> NDArray[Any]:
-        """The bytes of a text, or bytes as they are: (bytes,), uint8."""
+        """The bytes of a text, or the given bytes: (bytes,), uint8."""
         content = piece if isinstance(piece, bytes) else piece.encode("utf-8", "surrogatepass")
         return np.frombuffer(content, dtype=np.uint8)
 
@@ -172,16 +168,16 @@ class ByteCodec(TextCodec):
         return {"character": len(tokens) - continuing, "byte": len(tokens)}
 
     def write(self, tokens: NDArray[Any], path: Path) -> None:
-        """Write the bytes, whether they are text or not."""
+        """Write the bytes, whether or not they are valid text."""
         path.write_bytes(np.asarray(tokens).astype(np.uint8).tobytes())
 
     def token_names(self, tokens: NDArray[Any]) -> list[str]:
-        """ASCII as it is, other bytes by their number in hexadecimal."""
+        """ASCII characters, and other bytes in hexadecimal."""
         return [chr(byte) if byte < 0x80 else f"\\x{byte:02x}" for byte in tokens.tolist()]
 
     @functools.cached_property
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        """The tokenizer of transformers that does the same."""
+        """The equivalent tokenizer of transformers."""
         table: dict[int, str] = bytes_to_unicode()  # type: ignore[no-untyped-call]
         tokenizer = Tokenizer(models.BPE({symbol: byte for byte, symbol in table.items()}, []))
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -201,7 +197,7 @@ def text_pieces(points: NDArray[Any]) -> Iterator[str]:
 
 
 def fast_tokenizer(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
-    """A tokenizer for transformers that changes nothing when it decodes."""
+    """Wrap a tokenizer for transformers, so that decoding changes nothing."""
     fast: PreTrainedTokenizerFast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer, clean_up_tokenization_spaces=False
     )
@@ -209,17 +205,17 @@ def fast_tokenizer(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
 
 
 def tokenizer_file(path: Path) -> Path:
-    """The tokenizer.json that a path names, by itself or by its folder; a UserError without one."""
+    """The tokenizer.json at a path or in its folder; a UserError if there is none."""
     file = path / TOKENIZER_FILE if path.is_dir() else path
-    if not file.is_file():  # a named pipe would never end
+    if not file.is_file():  # opening a named pipe would block
         raise UserError(f"there is no tokenizer {file}: name a {TOKENIZER_FILE} or its folder")
     return file
 
 
 def read_tokenizer(path: Path) -> Tokenizer:
-    """Read a tokenizer.json, named as for `tokenizer_file`; a UserError if it is none."""
+    """Read a tokenizer.json from its path or folder; a UserError if it is not one."""
     file = tokenizer_file(path)
     try:
         return Tokenizer.from_str(file.read_text(encoding="utf-8"))
-    except Exception as error:  # the library raises nothing more special
+    except Exception as error:  # the library raises nothing more specific
         raise UserError(f"{file} is not a tokenizer: {error}") from error

@@ -1,4 +1,4 @@
-"""Text files as a corpus: one document each, or the articles of WikiText."""
+"""Reads text files in pieces, or as the articles of WikiText."""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ from latentwave.bench.data.folders import DAMAGED
 
 CHUNK_BYTES = 1 << 17  # small enough to stay in the processor's cache
 LOST_SHARE = 0.01
-# " = Title = " stands alone on its line; sections have more equals signs.
+# A line " = Title = "; those of sections have more equals signs.
 _TITLE = re.compile(r"^ = (?!=).+(?<!=) = $")
-_NO_TEXT = re.compile("[\udc80-\udcff]")  # bytes that the decoder could not decode
+_INVALID = re.compile("[\udc80-\udcff]")  # the decoder's surrogates for invalid bytes
 
 
 def read_text(path: Path, lost: list[str]) -> Iterator[str]:
     r"""Read UTF-8 text in pieces, some of them empty, with "\n" for every line end.
 
-    Packed files (.gz, .bz2, .xz, .zst) are unpacked on the way. A byte order mark at the start is
-    dropped. Bytes that are no text are left out and counted: `lost` takes in words for what could
-    not be read.
+    Compressed files (.gz, .bz2, .xz, .zst) are decompressed. A byte order mark at the start is
+    dropped. Invalid bytes are left out, and `lost` gets a message for what could not be read.
 
     Raises:
-        UnusableFileError: for zero bytes, or more than one in a hundred that are no text.
+        UnusableFileError: for a zero byte, or if more than one byte in a hundred is invalid.
     """
     remedy = "convert it to UTF-8 or leave it out"
     num_read = num_lost = first = 0
@@ -37,27 +36,27 @@ def read_text(path: Path, lost: list[str]) -> Iterator[str]:
             line += piece[: piece.index("\0")].count("\n")
             raise UnusableFileError(f"is not UTF-8 text: a zero byte in line {line}; {remedy}")
         num_read += len(piece)
-        text = piece if piece.isascii() else _NO_TEXT.sub("", piece)
+        text = piece if piece.isascii() else _INVALID.sub("", piece)
         if len(text) < len(piece) and not first:
-            first = line + _NO_TEXT.split(piece, maxsplit=1)[0].count("\n")
+            first = line + _INVALID.split(piece, maxsplit=1)[0].count("\n")
         num_lost += len(piece) - len(text)
         line += piece.count("\n")
         yield text
     if num_lost:
-        words = f"invalid bytes: {num_lost:,}, the first in line {first}"
+        fault = f"invalid bytes: {num_lost:,}, the first in line {first}"
         if num_lost > LOST_SHARE * num_read:
-            raise UnusableFileError(f"is not UTF-8 text: {words}; {remedy}")
-        lost.append(words)
+            raise UnusableFileError(f"is not UTF-8 text: {fault}; {remedy}")
+        lost.append(fault)
 
 
 def _decoded(path: Path, lost: list[str]) -> Iterator[str]:
-    """Text in which each byte that is none stands as half a character."""
+    """Text in which each invalid byte has become a lone surrogate."""
     decoder = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
     newlines = io.IncrementalNewlineDecoder(decoder, translate=True)
     num_bytes = 0
     try:
         with open_unpacked(path) as file:
-            # read() would drop what it unpacked before a fault.
+            # read() would drop what was decompressed before an error.
             while chunk := file.read1(CHUNK_BYTES):
                 num_bytes += len(chunk)
                 yield newlines.decode(chunk)
@@ -69,7 +68,7 @@ def _decoded(path: Path, lost: list[str]) -> Iterator[str]:
 
 
 def read_articles(path: Path, lost: list[str]) -> Iterator[str]:
-    """The articles of WikiText, read as `read_text` does."""
+    """The articles of WikiText, read by `read_text`."""
     article: list[str] = []
     for line in _lines(read_text(path, lost)):
         if article and _TITLE.match(line.rstrip("\n")):

@@ -1,4 +1,4 @@
-"""What ships with Python, as corpora: English prose, and source code."""
+"""Corpora that ship with Python: the prose of its documentation, and its source code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from latentwave.errors import UserError
 
 MIN_CHARACTERS = 40
 SEPARATOR = "\n\n"
-# Other people's packages, tests, programs, and the topics, which are no docstrings.
+# Installed packages, tests, programs, and the topics, which are read in another way.
 SKIPPED_FOLDERS = {
     *("__pycache__", "dist-packages", "site-packages", "pydoc_data"),
     *("test", "tests", "idlelib", "lib2to3", "turtledemo"),
@@ -30,16 +30,16 @@ _TOPICS = "pydoc_data/topics.py"
 
 
 class PythonLibrary(Corpus):
-    """Documents of the standard library, tests and programs left out.
+    """Documents of the standard library, without tests and programs.
 
-    Equal documents count once. The order is that of their SHA-256, a fixed shuffle, so that every
+    Each document occurs once. They are sorted by their SHA-256, a fixed shuffle, so that every
     split holds the same mixture.
 
     Args:
-        what: "docs": the documentation topics and the docstrings, about 2 MB; a blank line stands
-            between two; those below 40 characters or with unprintable ones are left out. "code":
-            the modules, about 10 MB; those that are not UTF-8 are left out.
-        library: the folder of the standard library; by default that of this Python.
+        what: "docs" for the documentation topics and docstrings, about 2 MB, separated by blank
+            lines; those of fewer than 40 characters or with unprintable ones are left out. "code"
+            for the modules, about 10 MB; those that are not UTF-8 are left out.
+        library: the folder of the standard library; that of this Python by default.
     """
 
     def __init__(self, what: str, library: Path | None = None) -> None:
@@ -50,14 +50,14 @@ class PythonLibrary(Corpus):
         for parent, folders, names in os.walk(library):
             folders[:] = [name for name in folders if name not in SKIPPED_FOLDERS]
             paths = (Path(parent, name) for name in names if name.endswith(".py"))
-            found += [path for path in paths if path.is_file()]  # no broken links
+            found += filter(Path.is_file, paths)  # without broken links
         found.sort(key=lambda path: path.parts)
         self.files = {path.relative_to(library).as_posix(): path for path in found}
         if what == "docs" and (library / _TOPICS).is_file():
             self.files[_TOPICS] = library / _TOPICS
 
     def documents(self) -> Iterator[Document]:
-        """The documents; the blank line after one of prose is its last part."""
+        """The documents; the blank line after a document of prose is its last piece."""
         digest, num_bytes = hashlib.sha256(), 0
         texts: set[str] = set()
         for name, path in self.files.items():

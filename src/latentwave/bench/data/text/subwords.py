@@ -1,4 +1,4 @@
-"""Byte pairs as tokens, trained here or read from any tokenizer.json."""
+"""Codecs of subwords: byte pairs learned from a corpus, or any tokenizer.json."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from latentwave.bench.data.text.characters import (
 )
 from latentwave.errors import UserError
 
-# Windows of a long text: short ones share the work of several cores, and fit the cache.
+# Long texts are encoded in windows, several at once on several cores. Neighbours are joined where
+# as many tokens on either side are equal.
 _WINDOW_CHARACTERS = 1 << 14
 _OVERLAP_CHARACTERS = 1 << 9
 _WINDOWS_AT_ONCE = 16
@@ -30,7 +31,7 @@ _EQUAL_TOKENS = 8
 
 
 class PretrainedCodec(TextCodec):
-    """The tokens of a tokenizer of transformers, without the special ones it would add."""
+    """The tokens of a tokenizer of transformers, without the special tokens it would add."""
 
     kind = "pretrained"
 
@@ -39,13 +40,13 @@ class PretrainedCodec(TextCodec):
         self._backend: Tokenizer = tokenizer.backend_tokenizer
         self._backend.no_truncation()
         self._backend.no_padding()
-        # Added tokens may leave holes in the numbers.
+        # Added tokens may leave gaps in the numbers.
         self.vocab_size = max(self._backend.get_vocab(with_added_tokens=True).values()) + 1
         self.dtype = token_dtype(self.vocab_size)
 
     @classmethod
     def open(cls, path: Path) -> PretrainedCodec:
-        """Read a tokenizer.json, or the folder of a model that has one; else a UserError."""
+        """Read a tokenizer.json from its path or a model's folder; a UserError if it is damaged."""
         fast = fast_tokenizer(read_tokenizer(path))
         if not fast.get_vocab():
             raise UserError(f"the tokenizer {path} has no tokens: use another tokenizer")
@@ -53,7 +54,7 @@ class PretrainedCodec(TextCodec):
         if config.is_file():
             try:
                 fast = PreTrainedTokenizerFast.from_pretrained(path)
-            except Exception as error:  # of whatever its values are used for
+            except Exception as error:  # of many kinds, depending on the damage
                 raise UserError(f"{config} is damaged ({error}): get it again") from error
         return cls(fast)
 
@@ -67,40 +68,36 @@ class PretrainedCodec(TextCodec):
         return np.concatenate([np.empty(0, self.dtype), *self.encode_document([piece])])
 
     def encode_document(self, pieces: Iterable[str]) -> Iterator[NDArray[Any]]:
-        """The tokens of a text, in parts; those that the tokenizer gives for the whole of it.
+        """The tokens that the tokenizer gives for a whole text, in parts.
 
-        A long text is encoded in windows that overlap. Two windows are joined where their tokens
-        agree, in place and value, on both sides; windows that agree nowhere are encoded as one.
-        What a tokenizer does at the ends of a text, such as the "▁" that some put before it, is
-        done once.
+        A long text is encoded in overlapping windows, which are joined where their tokens agree in
+        place and value; windows that agree nowhere are encoded as one. So what a tokenizer does at
+        the ends of a text, such as putting a "▁" before it, happens once.
         """
-        before: tuple[str, Encoding, int] | None = None  # a window, and its first token to give
+        text, left, first = "", None, 0  # the last window, and its first token to yield
         windows = _overlapping(pieces)
         while batch := list(itertools.islice(windows, _WINDOWS_AT_ONCE)):
-            for window, encoding in zip(batch, self._encode(batch), strict=True):
-                if before is None:
-                    before = (window, encoding, 0)
-                    continue
-                text, left, first = before
-                joint = _joint(left, encoding, len(text) - _OVERLAP_CHARACTERS)
-                if joint is None:
+            for window, right in zip(batch, self._encode(batch), strict=True):
+                if left is None:
+                    text, left = window, right
+                elif joint := _joint(left, right, len(text) - _OVERLAP_CHARACTERS):
+                    yield np.array(left.ids[first : joint[0]], self.dtype)
+                    text, left, first = window, right, joint[1]
+                else:
                     text += window[_OVERLAP_CHARACTERS:]
-                    before = (text, self._encode([text])[0], first)
-                    continue
-                yield np.array(left.ids[first : joint[0]], self.dtype)
-                before = (window, encoding, joint[1])
-        if before is not None:
-            yield np.array(before[1].ids[before[2] :], self.dtype)
+                    left = self._encode([text])[0]
+        if left is not None:
+            yield np.array(left.ids[first:], self.dtype)
 
     def _encode(self, texts: list[str]) -> list[Encoding]:
         try:
             return self._backend.encode_batch(texts, add_special_tokens=False)
-        except Exception as error:  # the library raises nothing more special
+        except Exception as error:  # the library raises nothing more specific
             unknown = next((c for c in sorted(set("".join(texts))) if not self._knows(c)), None)
             what = "the text" if unknown is None else f"{unknown!r} (U+{ord(unknown):04X})"
             raise UserError(
-                f"the tokenizer cannot encode {what} ({error}): leave out what is not in its "
-                "vocabulary, or use another tokenizer"
+                f"the tokenizer cannot encode {what} ({error}): leave it out, or use another "
+                "tokenizer"
             ) from error
 
     def _knows(self, character: str) -> bool:
@@ -117,7 +114,7 @@ class PretrainedCodec(TextCodec):
 
 
 def _overlapping(pieces: Iterable[str]) -> Iterator[str]:
-    """A text in windows, each of which begins with the last characters of the one before."""
+    """Cut a text into windows, each of which begins with the last characters of the previous."""
     text = ""
     for piece in pieces:
         for start in range(0, len(piece), _WINDOW_CHARACTERS):
@@ -130,9 +127,9 @@ def _overlapping(pieces: Iterable[str]) -> Iterator[str]:
 
 
 def _joint(left: Encoding, right: Encoding, shift: int) -> tuple[int, int] | None:
-    """The tokens that the left window ends before and the right one begins with, if they agree.
+    """Where the left window ends and the right one begins, in tokens; None if they disagree.
 
-    The right one begins at the place `shift` of the left one.
+    The right window begins at character `shift` of the left one.
     """
     left_ids, right_ids, near = left.ids, right.ids, _EQUAL_TOKENS
     middle = _OVERLAP_CHARACTERS // 2
@@ -141,13 +138,13 @@ def _joint(left: Encoding, right: Encoding, shift: int) -> tuple[int, int] | Non
         if i is None or j is None or min(i, j) < near or i + near > len(left_ids):
             continue
         if left_ids[i - near : i + near] == right_ids[j - near : j + near] and all(
-            _starts(left, i + k) == _starts(right, j + k) + shift for k in range(-near, near)
+            _start_of(left, i + k) == _start_of(right, j + k) + shift for k in range(-near, near)
         ):
             return i, j
     return None
 
 
-def _starts(encoding: Encoding, token: int) -> int:
+def _start_of(encoding: Encoding, token: int) -> int:
     span = encoding.token_to_chars(token)
     return -1 if span is None else span[0]
 
@@ -155,18 +152,15 @@ def _starts(encoding: Encoding, token: int) -> int:
 class BytePairCodec(PretrainedCodec):
     """Byte pairs: frequent runs of bytes, learned from the training documents of a corpus.
 
-    Every text can be encoded, as all 256 bytes are tokens, and decodes to itself. Words are cut
-    as GPT-2 does; no pair crosses from one into the next.
+    All 256 bytes are tokens, so every text can be encoded, and decodes to itself. Words are
+    separated as in GPT-2, and no pair crosses their borders.
     """
 
     kind = "bpe"
 
     @classmethod
     def train(cls, draft: Draft, vocab_size: int) -> BytePairCodec:
-        """Learn at most `vocab_size` tokens, the 256 bytes included, from the training texts.
-
-        The same documents give the same pairs.
-        """
+        """Learn up to `vocab_size` tokens, 256 bytes included; the same text gives the same."""
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()

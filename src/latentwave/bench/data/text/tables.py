@@ -1,4 +1,4 @@
-"""Tables of texts as corpora: JSON lines, CSV, Parquet, saved Hugging Face data sets."""
+"""Reads the texts in tables: JSON lines, CSV, Parquet and saved Hugging Face data sets."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _MOST_CHARACTERS = 1 << 30  # of a cell of CSV
 
 
 def read_texts(kind: str, field: str, path: Path, lost: list[str]) -> Iterator[str]:
-    """The texts in one field of the rows of a file, for the corpora jsonl, csv, parquet, datasets.
+    """The texts in one field of a file's rows, for the corpora jsonl, csv, parquet and datasets.
 
-    Rows without a text in that field are counted and passed over.
+    Rows without a text in that field are skipped and counted.
     """
     rows = {"jsonl": _json_rows, "csv": _csv_rows}.get(kind, _arrow_rows)(path)
     fault, num_rows, num_texts = "", 0, 0
@@ -53,14 +53,14 @@ def _text_of(row: Any, field: str) -> str:
         names = ", ".join(str(name) for name in record)
         raise ValueError(f"no field {field!r}, only {names}: name another with text_field")
     text = record[field]
-    if text is None:  # such as a row of CSV that is too short
+    if text is None:  # a row of CSV that is too short, for instance
         raise ValueError(f"{field!r} is empty")
     if not isinstance(text, str):
         raise ValueError(f"{field!r} is {reprlib.repr(text)}, not a text")
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise ValueError(f"{field!r} holds half a character at {error.start}") from error
+        raise ValueError(f"{field!r} holds half a surrogate pair at {error.start}") from error
     return text
 
 
@@ -71,7 +71,7 @@ def _json_rows(path: Path) -> Iterator[Any]:
 
 def _csv_rows(path: Path) -> Iterator[Any]:
     delimiter = "\t" if ".tsv" in path.name.lower() else ","
-    # A cell holds a whole document; the limit is the process's.
+    # A cell holds a whole document; the limit applies to the process.
     limit = csv.field_size_limit(_MOST_CHARACTERS)
     try:
         with open_unpacked(path) as file, io.TextIOWrapper(file, "utf-8-sig", newline="") as text:
@@ -84,7 +84,7 @@ def _arrow_rows(path: Path) -> Iterator[Any]:
     optional_package("pyarrow", "datasets", f"{path.name}, a table of Arrow or Parquet,")
     import pyarrow.parquet  # type: ignore[import-untyped,unused-ignore]
 
-    if path.suffix == ".arrow":  # as the library datasets saves them
+    if path.suffix == ".arrow":  # as saved by the library datasets
         with pyarrow.memory_map(str(path)) as file, pyarrow.ipc.open_stream(file) as batches:
             for batch in batches:
                 yield from batch.to_pylist()
