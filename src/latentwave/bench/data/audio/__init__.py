@@ -1,4 +1,4 @@
-"""Recordings: files to samples to 8-bit tokens, and back to sound."""
+"""Recordings: from audio files to samples and 8-bit tokens, and back to sound."""
 
 from latentwave.bench.data.audio.codec import CODECS, SampleCodec
 

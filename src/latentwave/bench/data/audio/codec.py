@@ -1,4 +1,4 @@
-"""The codecs between samples and 8-bit tokens: linear, or mu-law."""
+"""Codecs between samples and 8-bit tokens: mu-law and linear."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class SampleCodec(MediaCodec):
         return self.encode(np.zeros(1, dtype=np.float32))
 
     def seconds(self, tokens: NDArray[Any]) -> float:
-        """How long the tokens sound."""
+        """How long the tokens last."""
         return len(tokens) / self.sample_rate
 
     def encode_file(self, path: Path) -> UInt8[np.ndarray, " T"]:
@@ -47,7 +47,7 @@ class SampleCodec(MediaCodec):
         return np.concatenate([*map(self.encode, read_audio(path, self.sample_rate))])
 
     def write(self, tokens: NDArray[np.integer[Any]], path: Path) -> None:
-        """Write 16-bit PCM, one channel, in the format that the path's suffix names."""
+        """Write 16-bit PCM, one channel, in the format of the path's suffix."""
         package = soundfile()
         try:
             package.write(path, self.decode(tokens), self.sample_rate, subtype="PCM_16")
@@ -56,14 +56,13 @@ class SampleCodec(MediaCodec):
 
 
 class MuLaw(SampleCodec):
-    """The amplitude compressed by the mu-law and rounded to 256 levels.
+    """The amplitude, compressed by the mu-law and rounded to 256 levels.
 
         f(x) = sign(x) · ln(1 + µ|x|) / ln(1 + µ),   token = round(µ · (f(x) + 1) / 2),   µ = 255
 
     Reference: the 8-bit quantiser of WaveNet (van den Oord et al., 2016). SaShiMi (Goel et al.,
-    2022) has the same curve with 256 equal cells instead of rounding to 256 levels, half a cell
-    apart, and stretches every training window to the full range first; here a file keeps its
-    level.
+    2022) uses the same curve with 256 equal cells, half a cell away from these levels, and first
+    stretches every training window to the full range; here a file keeps its level.
 
     Example:
         >>> MuLaw(16000).encode(np.array([-1.0, -0.01, 0.0, 0.01, 1.0])).tolist()

@@ -1,4 +1,4 @@
-"""Audio files: reading them in blocks, and what can be wrong with them."""
+"""Reads audio files in blocks, however damaged, mixed to one channel and resampled."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from latentwave.bench.data.codec import optional_package
 from latentwave.bench.data.config import HIGHEST_RATE, LOWEST_RATE
 from latentwave.bench.data.corpus import UnusableFileError
 
-# Of the formats that libsndfile reads, those that hold recordings.
+# The formats of recordings that libsndfile reads.
 SUFFIXES = frozenset(
     f".{name}" for name in ("aif", "aifc", "aiff", "au", "caf", "flac", "mp3", "oga", "ogg", "opus")
 ) | {".rf64", ".snd", ".sph", ".voc", ".w64", ".wav", ".wave"}
 BLOCK_FRAMES = 1 << 16
 SILENCE = 2.0**-15  # one step of 16 bits
-_UNKNOWN_FRAMES = 1 << 36  # what libsndfile takes an unknown length for, and more
-# What libsndfile notes of uncompressed sound that is shorter than its header says, in bytes.
+_UNKNOWN_FRAMES = 1 << 36  # libsndfile reports at least as many for an unknown length
+# What libsndfile logs if uncompressed sound is shorter than its header says, in bytes.
 _SHORTER = re.compile(r"(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)")
-_UNKNOWN_BYTES = 0x7FFF0000  # what streams say, and more
+_UNKNOWN_BYTES = 0x7FFF0000  # the headers of streams say at least as many
 
 
 def soundfile() -> Any:
@@ -39,11 +39,12 @@ def read_audio(
 ) -> Iterator[Float32[np.ndarray, " _"]]:
     """Read a file as one channel at one rate, in blocks, as far as it can be decoded.
 
-    Channels are averaged, then the rate in hertz is changed. Blocks are (samples,), float32,
-    clipped to [−1, 1]; memory does not grow with the file. `lost` takes in words for a missing end.
+    Channels are averaged, then resampled to the rate in hertz. Blocks are (samples,), float32,
+    clipped to [−1, 1]; memory does not grow with the file. `lost` gets a message if the end is
+    missing.
 
     Raises:
-        UnusableFileError: if it holds no sound, no numbers, or has an impossible rate.
+        UnusableFileError: if the file holds no sound or invalid numbers, or its rate is impossible.
     """
     lost = [] if lost is None else lost
     package = soundfile()
@@ -63,14 +64,14 @@ def _opened(path: Path) -> Iterator[Any]:
         if file.format != "MP3":
             yield file
             return
-    # Without a header that says it, libsndfile guesses the length of an MP3 from its first
-    # frames, and reads no further. A file that seems longer makes the guess too large.
-    with _SeeminglyLong(path) as raw, soundfile().SoundFile(raw) as file:
+    # If the header of an MP3 does not state its length, libsndfile guesses it from the first frames
+    # and reads no further. A file that seems longer makes the guess large enough.
+    with _PaddedFile(path) as raw, soundfile().SoundFile(raw) as file:
         yield file
 
 
-class _SeeminglyLong(io.FileIO):
-    """A file that claims to be 64 times as long; what lies behind its end is empty."""
+class _PaddedFile(io.FileIO):
+    """A file that seems to be 64 times as long, with zeros after its end."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -86,7 +87,7 @@ class _SeeminglyLong(io.FileIO):
         if place < self._size - 4096:
             return super().readinto(buffer)
         size = max(0, min(len(buffer), self._size - place))
-        buffer[:size] = bytes(size)  # the tag at the end, which must be there to be none
+        buffer[:size] = bytes(size)  # read in search of a tag at the end
         self.seek(place + size)
         return size
 
@@ -100,7 +101,7 @@ def _one_channel(file: Any, lost: list[str]) -> Iterator[Float32[np.ndarray, " _
         try:
             frames = file.read(out=block)
         except error_type as error:
-            # What was decoded before the fault is there all the same.
+            # The block holds what was decoded before the fault.
             missing = np.isnan(block).any(axis=1)
             frames = block[: int(missing.argmax()) if missing.any() else len(block)]
             fault = error.error_string
@@ -122,16 +123,16 @@ def _one_channel(file: Any, lost: list[str]) -> Iterator[Float32[np.ndarray, " _
         )
     elif fault and file.frames < _UNKNOWN_FRAMES:
         lost.append(f"it breaks off after {seconds:.1f} s ({fault})")
-    for said, there in (map(int, sizes) for sizes in _SHORTER.findall(file.extra_info)):
-        if there < said < _UNKNOWN_BYTES:
-            of_all = f"{said - there:,} of {said:,} bytes"
-            lost.append(f"it breaks off after {seconds:.1f} s, {of_all} are missing")
+    for stated, present in (map(int, sizes) for sizes in _SHORTER.findall(file.extra_info)):
+        if present < stated < _UNKNOWN_BYTES:
+            missing_bytes = f"{stated - present:,} of {stated:,} bytes"
+            lost.append(f"it breaks off after {seconds:.1f} s, {missing_bytes} are missing")
 
 
 def resample(
     blocks: Iterable[Float32[np.ndarray, " _"]], rate: int, new_rate: int
 ) -> Iterator[Float32[np.ndarray, " _"]]:
-    """Resample a signal that comes in pieces, as soxr does for the whole: N · new_rate / rate."""
+    """Resample a signal in pieces, as soxr does the whole: N samples to N · new_rate / rate."""
     if rate == new_rate:
         yield from blocks
         return
@@ -145,7 +146,7 @@ def resample(
 def read_recording(
     sample_rate: int, path: Path, lost: list[str]
 ) -> Iterator[Float32[np.ndarray, " _"]]:
-    """What `read_audio` gives of a recording that must be heard: silent ones are unusable."""
+    """The blocks of `read_audio`; an UnusableFileError if the recording is silent."""
     peak = 0.0
     for block in read_audio(path, sample_rate, lost):
         peak = max(peak, float(np.abs(block).max(initial=0.0)))

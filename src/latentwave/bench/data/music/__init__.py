@@ -1,4 +1,4 @@
-"""Symbolic music: MIDI files to events to tokens, and back to MIDI files."""
+"""Symbolic music: from MIDI files to events and tokens, and back to MIDI files."""
 
 from latentwave.bench.data.music.codec import CODECS, EventCodec
 

@@ -1,4 +1,4 @@
-"""The codecs between MIDI files and events: MidiTok's tokenizers, set up for one instrument."""
+"""Codecs between MIDI files and events: MidiTok's tokenizers, set up for one instrument."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from latentwave.errors import UserError
 _IN_TIME: dict[str, Any] = {"use_tempos": False, "use_time_signatures": False}
 _IN_BEATS: dict[str, Any] = {
     "use_tempos": True,
-    "num_tempos": 41,  # every 5 beats a minute, so that 60, 90 and 120 are there
+    "num_tempos": 41,  # steps of 5 beats per minute, which include 60, 90 and 120
     "tempo_range": (40, 240),
     "use_time_signatures": True,
 }
-# MidiTok's class, its steps to the beat by ranges of beats, and its other settings. Two beats are a
-# second at 120 a minute, so 50 steps to the beat are 10 ms.
+# MidiTok's class, its steps per beat for ranges of beats, and its other settings. At 120 beats per
+# minute, 50 steps per beat are steps of 10 ms.
 _SETTINGS: dict[str, tuple[str, dict[tuple[int, int], int], dict[str, Any]]] = {
     "midi-like": ("MIDILike", {(0, 2): 50}, _IN_TIME),
     "tsd": ("TSD", {(0, 2): 50, (2, 20): 10}, _IN_TIME),
@@ -32,12 +32,12 @@ _SETTINGS: dict[str, tuple[str, dict[tuple[int, int], int], dict[str, Any]]] = {
 }
 TOKENIZERS = tuple(_SETTINGS)
 BEGIN, END = 1, 2
-NUM_SPECIAL = 3  # MidiTok demands the first, PAD
+NUM_SPECIAL = 3  # the first, PAD, only because MidiTok requires it
 
 
 @functools.lru_cache(maxsize=8)
 def miditok_tokenizer(kind: str) -> Any:
-    """MidiTok's tokenizer of that kind."""
+    """Build MidiTok's tokenizer of a kind."""
     miditok = optional_package("miditok", "music", "music")
     name, steps, settings = _SETTINGS[kind]
     config = miditok.TokenizerConfig(
@@ -54,7 +54,7 @@ def miditok_tokenizer(kind: str) -> Any:
 
 
 def tokenize(kind: str, content: bytes, lost: list[str] | None = None) -> NDArray[np.uint16]:
-    """The tokens of a MIDI file's content, see `parse_midi`: BEGIN, the events, END."""
+    """The tokens of a MIDI file's content: BEGIN, the events, END; see `parse_midi`."""
     source = parse_midi(content, lost)
     score = beat_score(source) if kind == "remi" else time_score(notes_of(source.to("second")))
     (sequence,) = miditok_tokenizer(kind).encode(score)
@@ -62,9 +62,9 @@ def tokenize(kind: str, content: bytes, lost: list[str] | None = None) -> NDArra
 
 
 def detokenize(kind: str, tokens: NDArray[Any]) -> Any:
-    """The music of tokens, which need not make sense: a `symusic.Score` in ticks.
+    """The music of any sequence of tokens, a `symusic.Score` in ticks.
 
-    A note that has begun and not ended ends with the music. BEGIN and END are passed over.
+    Notes without an end end with the music. Special tokens are ignored.
     """
     tokenizer = miditok_tokenizer(kind)
     ids = [int(token) for token in tokens if token >= NUM_SPECIAL]
@@ -74,21 +74,20 @@ def detokenize(kind: str, tokens: NDArray[Any]) -> Any:
 
 
 def _missing_ends(vocabulary: dict[str, int], ids: list[int]) -> list[int]:
-    begins = {vocabulary[f"NoteOn_{pitch}"]: pitch for pitch in range(128)}
-    ends = {vocabulary[f"NoteOff_{pitch}"]: pitch for pitch in range(128)}
-    sounding = [0] * 128
+    ends = {vocabulary[f"NoteOn_{pitch}"]: vocabulary[f"NoteOff_{pitch}"] for pitch in range(128)}
+    sounding = dict.fromkeys(ends.values(), 0)
     for token in ids:
-        if token in begins:
-            sounding[begins[token]] += 1
-        elif token in ends:
-            sounding[ends[token]] = max(0, sounding[ends[token]] - 1)
-    missing = [token for token, pitch in ends.items() for _ in range(sounding[pitch])]
-    # At once they would end as they begin; MidiTok leaves out notes without a duration.
+        if token in ends:
+            sounding[ends[token]] += 1
+        elif sounding.get(token):
+            sounding[token] -= 1
+    missing = [end for end, count in sounding.items() for _ in range(count)]
+    # A shift first: MidiTok drops notes without a duration.
     return [vocabulary["TimeShift_0.25.50"], *missing] if missing else []
 
 
 class EventCodec(MediaCodec):
-    """The events of music, as MidiTok writes them, with a token before and after each piece."""
+    """The events of MidiTok, with a token before and after each piece."""
 
     unit = "note"
     decodes_to = "music"
@@ -103,11 +102,11 @@ class EventCodec(MediaCodec):
         self._is_note = np.array([name.startswith(("NoteOn_", "Pitch_")) for name in self._names])
 
     def encode(self, piece: NDArray[np.uint16]) -> NDArray[np.uint16]:
-        """A piece, which `tokenize` has made tokens of already."""
+        """The piece itself: `tokenize` has made it tokens."""
         return piece
 
     def units_of(self, tokens: NDArray[Any]) -> dict[str, int]:
-        """The notes that the tokens stand for."""
+        """How many notes the tokens hold."""
         return {self.unit: int(self._is_note[tokens].sum())}
 
     def begin(self) -> NDArray[np.uint16]:
@@ -115,12 +114,12 @@ class EventCodec(MediaCodec):
         return np.array([BEGIN], dtype=np.uint16)
 
     def notes(self, tokens: NDArray[Any]) -> Float[np.ndarray, "notes 4"]:
-        """Onset and end in seconds, pitch and velocity of every note, by onset."""
+        """Onset and end in seconds, pitch and velocity of every note, in order of onsets."""
         notes = notes_of(detokenize(self.kind, tokens).to("second"), sustain=False)
         return np.stack([column.astype(np.float64) for column in notes], axis=1)
 
     def seconds(self, tokens: NDArray[Any]) -> float:
-        """How long the tokens sound."""
+        """How long the tokens last."""
         return float(detokenize(self.kind, tokens).to("second").end())
 
     def encode_file(self, path: Path) -> NDArray[np.uint16]:
@@ -132,18 +131,18 @@ class EventCodec(MediaCodec):
         detokenize(self.kind, tokens).dump_midi(str(path))
 
     def token_names(self, tokens: NDArray[Any]) -> list[str]:
-        """The events by MidiTok's names, such as "Pitch_60"."""
+        """MidiTok's names of the events, such as "Pitch_60"."""
         return [self._names[token] for token in tokens.tolist()]
 
     def save(self, folder: Path) -> dict[str, Any]:
-        """What every token means, in no file of its own."""
+        """The version of MidiTok and what every token means, as settings."""
         return {"miditok": version("miditok"), "vocabulary": self._names}
 
     @classmethod
     def load(
         cls, folder: Path, *, miditok: str = "", vocabulary: Any = None, **_: Any
     ) -> EventCodec:
-        """A UserError if the MidiTok that is installed gives the tokens other meanings."""
+        """The codec; a UserError if the installed MidiTok gives tokens other meanings."""
         codec = cls()
         if vocabulary != codec._names:
             raise UserError(

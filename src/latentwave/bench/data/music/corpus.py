@@ -1,4 +1,4 @@
-"""Folders of MIDI files as a corpus of events."""
+"""Corpora of MIDI files, tokenized by several processes; the tables of MAESTRO and ASAP."""
 
 from __future__ import annotations
 
@@ -24,48 +24,47 @@ PARALLEL_BYTES = 1 << 18
 _MOST_WORKERS = 16
 _FILES_AT_ONCE = 8
 Tokens = NDArray[np.uint16]
-_Result = tuple[Tokens | None, list[str]]
 
 
 class MidiFiles(FileCorpus):
-    """MIDI files, one document each, in tokens of a kind; processes share large corpora."""
+    """MIDI files, one document each, as tokens of a kind; large corpora take several processes."""
 
     def __init__(self, found: Found, kind: str) -> None:
-        super().__init__(found, self._next)
-        self._work = functools.partial(_tokenize_file, kind)
-        self._results: Iterator[_Result] = iter(())
+        super().__init__(found, self._next_tokens)
+        self._tokenize = functools.partial(_tokenize_file, kind)
+        self._results: Iterator[tuple[Tokens | None, list[str]]] = iter(())
 
     def documents(self) -> Iterator[Document]:
         """One per file."""
         paths = list(self._to_read.values())
         workers = min(num_cores(), _MOST_WORKERS)
         if workers < 2 or sum(path.stat().st_size for path in paths) < PARALLEL_BYTES:
-            self._results = map(self._work, paths)
+            self._results = map(self._tokenize, paths)
             yield from super().documents()
             return
         with ProcessPoolExecutor(workers) as pool:
             with warnings.catch_warnings():
-                # Newer Pythons warn of forks in programs with threads; this work takes no lock.
+                # Newer Pythons warn of forks in programs with threads; the workers take no lock.
                 warnings.simplefilter("ignore", DeprecationWarning)
-                self._results = pool.map(self._work, paths, chunksize=_FILES_AT_ONCE)
+                self._results = pool.map(self._tokenize, paths, chunksize=_FILES_AT_ONCE)
             yield from super().documents()
 
-    def _next(self, path: Path, lost: list[str]) -> Iterator[Tokens]:
+    def _next_tokens(self, path: Path, lost: list[str]) -> Iterator[Tokens]:
         try:
-            tokens, words = next(self._results)
+            tokens, faults = next(self._results)
         except BrokenProcessPool as error:
             raise UserError(
                 f"a process that read MIDI files was killed at {path} or near it, perhaps for lack "
                 "of memory: nothing was written, prepare again"
             ) from error
         if tokens is None:
-            raise UnusableFileError("; ".join(words))
-        lost += words
+            raise UnusableFileError("; ".join(faults))
+        lost += faults
         yield tokens
 
 
-def _tokenize_file(kind: str, path: Path) -> _Result:
-    """The tokens of a file, None if it cannot be used, and what was lost or why."""
+def _tokenize_file(kind: str, path: Path) -> tuple[Tokens | None, list[str]]:
+    """The tokens of a file and what was lost; None and why if it cannot be used."""
     lost: list[str] = []
     try:
         return tokenize(kind, path.read_bytes(), lost), lost
@@ -79,12 +78,12 @@ def num_cores() -> int:
     """The cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on every system
+    except AttributeError:  # not every system has it
         return os.cpu_count() or 1
 
 
 def maestro_files(root: Path) -> Found | None:
-    """The files and splits of MAESTRO by its table; None where the folder does not hold it."""
+    """The files and splits of MAESTRO by its table; None if the folder does not hold it."""
     tables = sorted(root.glob("maestro-v*.csv")) if root.is_dir() else []
     if not tables:
         return None

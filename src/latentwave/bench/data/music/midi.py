@@ -1,7 +1,8 @@
-"""MIDI files as notes of one instrument, and what can be wrong with them."""
+"""Reads MIDI files, however damaged, as the notes of one instrument."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Any, NamedTuple
 
@@ -12,10 +13,10 @@ from latentwave.bench.data.codec import optional_package
 from latentwave.bench.data.corpus import UnusableFileError
 
 TICKS_PER_SECOND = 100
-BEATS_PER_MINUTE = 120  # what a MIDI file without a tempo plays at
+BEATS_PER_MINUTE = 120  # the tempo of a MIDI file that states none
 LONGEST_SECONDS = 24 * 3600.0
 MOST_NOTES_PER_SECOND = 1000.0
-# Bytes that every track with a note, or with a pedal, holds.
+# The first bytes of events that a track with a note, or with a pedal, must hold.
 _NOTE_ON = re.compile(rb"[\x90-\x9f]")
 _PEDAL = re.compile(rb"[\xb0-\xbf]")
 
@@ -35,17 +36,17 @@ def symusic() -> Any:
 
 
 def parse_midi(content: bytes, lost: list[str] | None = None) -> Any:
-    """Read the bytes of a MIDI file as far as they can be read: a `symusic.Score` in ticks.
+    """Read a MIDI file as far as possible: a `symusic.Score` in ticks.
 
-    Pedals act on their channel, whatever track they stand in. A tempo of 0 is passed over. `lost`
-    takes in words for what could not be read.
+    Pedals act on their channel, whichever track they are in. Tempos of 0 are ignored. `lost` gets
+    a message for what could not be read.
 
     Raises:
         UnusableFileError: if it is damaged, holds nothing to play, or its times are impossible.
     """
     read = symusic().Score.from_midi
     lost = [] if lost is None else lost
-    # symusic knows the pedals of a track, not those of a channel.
+    # symusic applies pedals to a track, not to a channel.
     tracks, num_tracks = list(enumerate(_tracks(content))), int.from_bytes(content[10:12], "big")
     if len(tracks) < num_tracks:
         lost.append(f"{num_tracks - len(tracks)} of {num_tracks} tracks are missing")
@@ -55,14 +56,12 @@ def parse_midi(content: bytes, lost: list[str] | None = None) -> Any:
     try:
         score = read(content)
     except (RuntimeError, ValueError) as error:
-        reason = str(error).removeprefix("MiniMidi: ").split(":", maxsplit=1)[0]
-        damaged = UnusableFileError(f"is damaged or no MIDI ({reason})")
-        try:
+        score = None
+        with contextlib.suppress(RuntimeError, ValueError):
             score = read(_in_one_track(content, lost))
-        except (RuntimeError, ValueError):
-            raise damaged from error
-        if not score.note_num():
-            raise damaged from error
+        if score is None or not score.note_num():
+            reason = str(error).removeprefix("MiniMidi: ").split(":", maxsplit=1)[0]
+            raise UnusableFileError(f"is damaged or no MIDI ({reason})") from error
         lost += [] if lost else ["it is damaged"]
     score.tempos = [tempo for tempo in score.tempos if tempo.mspq > 0]
     if score.ticks_per_quarter < 1:
@@ -82,7 +81,7 @@ def parse_midi(content: bytes, lost: list[str] | None = None) -> Any:
 
 
 def _tracks(content: bytes) -> list[tuple[bytes, int]]:
-    """The tracks of a MIDI file and the bytes they state; one that the file ends in has fewer."""
+    """The tracks of a MIDI file and their stated sizes; a track that is cut off is shorter."""
     tracks, place = [], 8 + int.from_bytes(content[4:8], "big")
     while place + 8 <= len(content):
         size = int.from_bytes(content[place + 4 : place + 8], "big")
@@ -93,7 +92,7 @@ def _tracks(content: bytes) -> list[tuple[bytes, int]]:
 
 
 def _in_one_track(content: bytes, lost: list[str]) -> bytes:
-    """A MIDI file with all events that can be read in one track, in the order of their times."""
+    """A MIDI file with all readable events in one track, in the order of their times."""
     events: list[tuple[int, bytes]] = []
     for number, (track, size) in enumerate(_tracks(content), 1):
         found, num_read = _events(track)
@@ -104,18 +103,18 @@ def _in_one_track(content: bytes, lost: list[str]) -> bytes:
             )
     events.sort(key=lambda event: event[0])
     body, now = bytearray(), 0
-    for tick, event in [*events, (events[-1][0] if events else 0, b"\xff\x2f\0")]:
-        delta = [(tick - now) >> shift & 0x7F for shift in (21, 14, 7, 0)]
-        while len(delta) > 1 and not delta[0]:
-            del delta[0]
-        body += bytes([*(part | 0x80 for part in delta[:-1]), delta[-1]]) + event
+    for tick, event in events:
+        delta = tick - now  # in four bytes of seven bits, all but the last with the eighth bit set
+        body += bytes(delta >> shift & 0x7F | 0x80 for shift in (21, 14, 7))
+        body += bytes([delta & 0x7F]) + event
         now = tick
+    body += b"\0\xff\x2f\0"
     head = b"MThd\0\0\0\6\0\0\0\1" + content[12:14]
     return head + b"MTrk" + len(body).to_bytes(4, "big") + bytes(body)
 
 
 def _events(track: bytes) -> tuple[list[tuple[int, bytes]], int]:
-    """Notes, pedals, tempos and metres with their ticks, and how many bytes could be read."""
+    """Notes, pedals, tempos and time signatures with their ticks, and the number of bytes read."""
     events, place, tick, status = [], 0, 0, 0
     while place < len(track):
         try:
@@ -143,7 +142,7 @@ def _events(track: bytes) -> tuple[list[tuple[int, bytes]], int]:
 
 
 def _number(track: bytes, place: int) -> tuple[int, int]:
-    """A number of up to four bytes with seven bits each, and the place after it."""
+    """A number in up to four bytes of seven bits each, and the place after it."""
     value = 0
     for place in range(place, place + 4):  # noqa: B020, PLR1704
         value = value << 7 | track[place] & 0x7F
@@ -153,10 +152,10 @@ def _number(track: bytes, place: int) -> tuple[int, int]:
 
 
 def notes_of(score: Any, *, sustain: bool = True) -> Notes:
-    """The notes of all tracks of a score but the drums', as one instrument, by onset, then pitch.
+    """The notes of all tracks but the drums as one instrument, sorted by onset, then pitch.
 
-    With `sustain` a note that ends while its track's sustain pedal is down sounds on until the
-    pedal rises or its key is struck again, as in Oore et al., "This Time with Feeling" (2018).
+    With `sustain`, a note that ends while its track's sustain pedal is down lasts until the pedal
+    rises or its key is struck again, as in Oore et al., "This Time with Feeling" (2018).
     """
     parts = []
     for track in score.tracks:
@@ -176,49 +175,46 @@ def notes_of(score: Any, *, sustain: bool = True) -> Notes:
 
 
 def time_score(notes: Notes) -> Any:
-    """Notes in seconds as a `symusic.Score` of one piano track whose tick lasts 10 ms.
+    """Notes in seconds as a `symusic.Score` of one piano track, at 120 beats per minute.
 
-    Onsets are rounded to the nearest tick; a note lasts one tick at least. A minute has 120 beats.
+    Times are rounded to ticks of 10 ms; a note lasts at least one tick.
     """
-    onset = np.rint(notes.onset.astype(np.float64) * TICKS_PER_SECOND).astype(np.int32)
-    end = np.rint(notes.end.astype(np.float64) * TICKS_PER_SECOND).astype(np.int32)
+    seconds = np.stack([notes.onset, notes.end]).astype(np.float64)
+    onset, end = np.rint(seconds * TICKS_PER_SECOND).astype(np.int32)
     package = symusic()
     score = package.Score(TICKS_PER_SECOND * 60 // BEATS_PER_MINUTE)
     score.tempos.append(package.Tempo(0, BEATS_PER_MINUTE))
-    score.tracks.append(_piano(notes, onset, end))
+    score.tracks.append(_piano(notes._replace(onset=onset, end=end)))
     return score
 
 
 def beat_score(source: Any) -> Any:
-    """The score itself, its time in beats, with all tracks but the drums' as one piano track."""
-    notes = notes_of(source)
+    """A score in beats, with all its tracks but the drums as one piano track."""
     score = symusic().Score(source.ticks_per_quarter)
     score.tempos = source.tempos.copy()
     score.time_signatures = source.time_signatures.copy()
-    score.tracks.append(_piano(notes, notes.onset, notes.end))
+    score.tracks.append(_piano(notes_of(source)))
     return score
 
 
-def _piano(notes: Notes, onset: NDArray[np.int32], end: NDArray[np.int32]) -> Any:
+def _piano(notes: Notes) -> Any:
     package = symusic()
     track = package.Track(name="Piano", program=0)
-    duration = np.maximum(end - onset, 1)
-    track.notes = package.Note.from_numpy(onset, duration, notes.pitch, notes.velocity)
+    duration = np.maximum(notes.end - notes.onset, 1)
+    track.notes = package.Note.from_numpy(notes.onset, duration, notes.pitch, notes.velocity)
     return track
 
 
 def _sustained(notes: Notes, down: NDArray[Any], up: NDArray[Any]) -> Notes:
-    """Notes of one track, held by its pedal."""
+    """The notes of one track, held by its pedal."""
     index = np.searchsorted(down, notes.end, side="right") - 1
     is_held = (index >= 0) & (notes.end < up[index])
-    released = np.where(is_held, up[index], notes.end)
-    # The same key struck again ends the note; searched for among the onsets of its pitch.
+    # A note ends at the next onset of its pitch.
     struck_again = np.full(len(notes.pitch), np.inf)
     for pitch in np.unique(notes.pitch):
-        mine = np.flatnonzero(notes.pitch == pitch)
-        onsets = np.unique(notes.onset[mine])
-        following = np.searchsorted(onsets, notes.onset[mine], side="right")
-        padded = np.append(onsets.astype(np.float64), np.inf)
-        struck_again[mine] = padded[following]
-    end = np.where(is_held, np.maximum(notes.end, np.minimum(released, struck_again)), notes.end)
-    return notes._replace(end=end.astype(notes.end.dtype))
+        same_key = np.flatnonzero(notes.pitch == pitch)
+        onsets = np.unique(notes.onset[same_key])
+        following = np.searchsorted(onsets, notes.onset[same_key], side="right")
+        struck_again[same_key] = np.append(onsets.astype(np.float64), np.inf)[following]
+    held_end = np.maximum(notes.end, np.minimum(up[index], struck_again))
+    return notes._replace(end=np.where(is_held, held_end, notes.end).astype(notes.end.dtype))

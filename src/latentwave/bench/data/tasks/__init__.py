@@ -1,1 +1,1 @@
-"""Labelled corpora: long-range tasks and sound clips."""
+"""Labelled corpora for classifiers: long-range tasks and sound clips."""

@@ -1,4 +1,4 @@
-"""Tokens of the tasks, which models classify in and do not generate: symbols, pixels, samples."""
+"""Codecs for tokens that are only classified: symbols, pixels and raw samples."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class PixelCodec(Codec):
 
 
 class PcmCodec(Codec):
-    """Sound as it is, at a sample rate in Hz: one 16-bit sample per token, without a vocabulary.
+    """Raw sound at a sample rate in Hz: one 16-bit sample per token, without a vocabulary.
 
     Example:
         >>> PcmCodec(8000).encode(np.array([-1.0, 0.5], dtype=np.float32)).tolist()

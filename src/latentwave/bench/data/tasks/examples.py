@@ -1,4 +1,4 @@
-"""Labelled documents as examples, and batches of them."""
+"""Labelled documents as training and evaluation examples, and padded batches of them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Item = dict[str, Tensor]
 
 
 class LabelledExamples(Dataset[Item]):
-    """The documents of a split, each cut to a length, with their labels.
+    """The documents of a split, each cut to `max_tokens`, with their labels.
 
-    Tokens come as `input_ids`, int64; raw samples as `input_values`, float32 in [−1, 1). One
-    label is a class, int64; several are 0 and 1 for each class, float32. `lengths`, (documents,),
-    are the tokens of each, at most `max_tokens`.
+    Tokens are `input_ids`, int64; raw samples are `input_values`, float32 in [−1, 1). `labels` is
+    the class, int64, or 0 or 1 for every class, float32. `lengths`, (documents,), counts the
+    tokens of each document after the cut.
 
     Raises:
         UserError: if the split has no documents.
@@ -55,11 +55,10 @@ class LabelledExamples(Dataset[Item]):
 
 
 class ShuffledExamples(Dataset[Item]):
-    """Training examples in random order, epoch after epoch.
+    """Training examples in random order, epoch after epoch, `num_examples` in all.
 
-    Example i is number i mod n of a shuffle that the seed and the epoch ⌊i / n⌋ alone determine:
-    any number of workers and a resumed run read the same ones. Its length is `num_examples`, such
-    as steps · batch size.
+    Example i is number i mod n of a shuffle that depends only on the seed and the epoch ⌊i / n⌋:
+    it is the same for any number of workers and in a resumed run.
     """
 
     def __init__(self, examples: Sequence[Item] | LabelledExamples, num_examples: int, seed: int):
@@ -79,23 +78,20 @@ class ShuffledExamples(Dataset[Item]):
 
 
 def even_indices(num_examples: int, limit: int | None) -> list[int]:
-    """Evenly spaced indices, at most `limit` of them: the same at every evaluation."""
+    """Up to `limit` evenly spaced indices: the same at every evaluation."""
     count = num_examples if limit is None else min(limit, num_examples)
     return [index * num_examples // count for index in range(count)]
 
 
 @dataclasses.dataclass(frozen=True)
 class PadExamples:
-    """Make a batch: examples are padded on the right to the longest of them.
+    """Makes batches: inputs and `attention_mask`, (B, longest), padded right, and `labels`."""
 
-    It holds inputs (B, longest), `attention_mask` of the same shape, and `labels`.
-    """
-
-    pad_token: int = 0  # stands for missing tokens; samples are padded with silence
-    min_length: int = 1  # pad to at least as many
+    pad_token: int = 0  # for tokens; samples are padded with silence
+    min_length: int = 1  # tokens or samples to pad to at least
 
     def __call__(self, examples: Sequence[Item]) -> Item:
-        """The batch of some examples."""
+        """Pad and stack examples."""
         name = "input_ids" if "input_ids" in examples[0] else "input_values"
 
         def padded(rows: list[Tensor], value: float) -> Tensor:
@@ -105,6 +101,6 @@ class PadExamples:
         inputs = [example[name] for example in examples]
         return {
             name: padded(inputs, self.pad_token if name == "input_ids" else 0.0),
-            "attention_mask": padded([torch.ones(len(one)).long() for one in inputs], 0),
+            "attention_mask": padded([torch.ones(len(row)).long() for row in inputs], 0),
             "labels": torch.stack([example["labels"] for example in examples]),
         }

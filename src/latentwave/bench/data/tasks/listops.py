@@ -1,4 +1,4 @@
-"""ListOps: nested lists of digits under minimum, maximum, median and sum modulo 10."""
+"""Draws ListOps: nested lists of digits under minimum, maximum, median and sum modulo 10."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class ListOpsRules:
     """The published rules; the defaults are the published values.
 
     A node is an operator with probability 1/4, else a digit; an operator has from 2 to
-    `max_arguments` arguments; a node at `max_depth` is a digit. A digit counts 1 symbol and an
-    operator 2 and those of its arguments; only lengths strictly between the two limits are kept,
-    and every expression once.
+    `max_arguments` arguments; a node at `max_depth` is a digit. A digit is 1 symbol, an operator
+    is 2 plus those of its arguments. Only expressions strictly between the two lengths are kept,
+    each once.
 
     Reference: Nangia and Bowman, 2018, in the form of the Long Range Arena (Tay et al., 2021).
     """
@@ -60,7 +60,7 @@ class ListOpsRules:
 
 
 def drawn_listops(rules: ListOpsRules) -> LabelledRows:
-    """Expressions drawn by the rules: the same for the same rules on every machine."""
+    """A corpus of expressions; the same rules give the same ones on every machine."""
 
     def examples() -> Iterator[Document]:
         expressions = draw_expressions(rules)
@@ -74,7 +74,7 @@ def drawn_listops(rules: ListOpsRules) -> LabelledRows:
 
 
 def draw_expressions(rules: ListOpsRules) -> Iterator[tuple[list[str], int]]:
-    """Distinct expressions without end, as symbols, and their values; the median is cut.
+    """Endless distinct expressions, as symbols, with their values; the median is rounded down.
 
     Example:
         >>> next(draw_expressions(ListOpsRules(min_length=4, max_length=8)))
@@ -103,7 +103,7 @@ def draw_expressions(rules: ListOpsRules) -> Iterator[tuple[list[str], int]]:
 def _draw_node(
     chance: Callable[[], float], rules: ListOpsRules, depth: int, symbols: list[str]
 ) -> int:
-    """Append a node; its value. Stops early once the expression is too long to be kept."""
+    """Append a node and return its value; stop early once the expression is too long."""
     if depth >= rules.max_depth or chance() >= _OPERATOR_SHARE:
         symbols.append(SYMBOLS[int(chance() * 10)])
         return int(symbols[-1])

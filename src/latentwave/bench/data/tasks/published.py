@@ -1,4 +1,4 @@
-"""Published labelled sets in their own layouts: film reviews, images, sound clips."""
+"""Reads published labelled sets in their own layouts: reviews, images and sound clips."""
 
 from __future__ import annotations
 
@@ -41,28 +41,28 @@ _REVIEWS = "reviews (text files in folders named pos and neg)"
 _Row = tuple[str, str, Label]  # file, split, label
 
 
-def find_file(folder: Path, name: str) -> Path | None:
-    """A file of a folder, plain or compressed; None if there is none."""
+def _find_file(folder: Path, name: str) -> Path | None:
+    """A file of a folder, plain or compressed; None if it is missing."""
     candidates = (folder / f"{name}{suffix}" for suffix in ("", *PACKED))
     return next((path for path in candidates if path.is_file()), None)
 
 
 def _require_files(folder: Path, names: list[str], hint: str) -> list[Path]:
-    found = {name: find_file(folder, name) for name in names}
-    missing = [name for name, path in found.items() if path is None]
-    if missing:
+    found = [path for name in names if (path := _find_file(folder, name))]
+    if len(found) < len(names):
+        missing = [name for name in names if not _find_file(folder, name)]
         raise UserError(f"{folder} has no {', '.join(missing)}: {hint}")
-    return [path for path in found.values() if path is not None]
+    return found
 
 
 def imdb(config: CorpusConfig) -> Corpus:
-    """The IMDB reviews by their bytes (Maas et al., 2011): the folder aclImdb, or two tables.
+    """The IMDB reviews as bytes (Maas et al., 2011), from the folder aclImdb or from two tables.
 
-    A line of train.tsv and test.tsv, plain or compressed, is the label (0 or 1), the rating, an id
-    and the text, between tabs.
+    A line of train.tsv or test.tsv is the label (0 or 1), the rating, an id and the text, separated
+    by tabs.
     """
     root = corpus_root(config)
-    if find_file(root, "train.tsv") is None and find_file(root, "test.tsv") is None:
+    if _find_file(root, "train.tsv") is None and _find_file(root, "test.tsv") is None:
         what = f"{_REVIEWS}, or the tables train.tsv and test.tsv"
         return reviews(config, what, needs_test=True)
     paths = _require_files(root, ["train.tsv", "test.tsv"], "name the folder of the two tables")
@@ -75,7 +75,7 @@ def imdb(config: CorpusConfig) -> Corpus:
                     if label not in (b"0", b"1") or len(others) < 3 or not others[-1]:
                         raise UserError(
                             f"{path}, line {number}: expected a label of 0 or 1, the rating, an "
-                            f"id and the text between tabs, got {line[:40]!r}"
+                            f"id and the text, separated by tabs, got {line[:40]!r}"
                         )
                     yield Document(pieces=[others[-1]], label=int(label), split=split)
 
@@ -83,9 +83,10 @@ def imdb(config: CorpusConfig) -> Corpus:
 
 
 def reviews(config: CorpusConfig, what: str = _REVIEWS, needs_test: bool = False) -> Corpus:
-    """Film reviews by their bytes: text files in folders `pos` and `neg`.
+    """Film reviews as bytes: text files in folders named `pos` and `neg`.
 
-    With folders `train` and `test` above them (aclImdb) the test stays the test.
+    The folder `test`, if there is one, is the test split, and `train` is divided by the share for
+    validation; otherwise both shares are drawn from all reviews.
     """
     root = corpus_root(config)
     if not root.is_dir():
@@ -97,7 +98,8 @@ def reviews(config: CorpusConfig, what: str = _REVIEWS, needs_test: bool = False
         *above, folder, _ = ("", "", *PurePosixPath(name).parts)
         if folder in ("neg", "pos") and "__MACOSX" not in above:
             labels[name] = int(folder == "pos")
-            published |= {name: above[-1]} if above[-1] in ("train", "test") else {}
+            if above[-1] in ("train", "test"):
+                published[name] = above[-1]
     if needs_test and "test" not in published.values():
         raise UserError(
             f"{root} has no folder test with folders pos and neg in it, so it is not IMDB: name "
@@ -122,32 +124,33 @@ def _read_bytes(path: Path, _: list[str]) -> Iterator[bytes]:
 
 
 def mnist(config: CorpusConfig) -> LabelledRows:
-    """MNIST, or a set in its form, from {train,t10k}-{images-idx3,labels-idx1}-ubyte.
+    """MNIST, or a set in its format, from {train,t10k}-{images-idx3,labels-idx1}-ubyte.
 
-    Without the training files the test files are dealt to all three splits by shares: a smaller
-    stand-in, not the published task.
+    Without the training files, the test files are divided by shares: a smaller stand-in for the
+    published task.
     """
     parts, folder = {}, corpus_root(config)
     for split, part in (("train", "train"), ("test", "t10k")):
         names = [f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"]
-        if split == "test" or any(find_file(folder, name) for name in names):
+        if split == "test" or any(_find_file(folder, name) for name in names):
             parts[split] = _require_files(folder, names, "name the folder of the MNIST files")
-    alone = len(parts) == 1
+    if "train" not in parts:
+        parts = {"train": parts["test"]}
 
     def examples() -> Iterator[Document]:
         for split, (images, labels) in parts.items():
             pixels, classes = _read_idx(images), _read_idx(labels)
             if pixels.ndim != 3 or classes.shape != pixels.shape[:1]:
                 raise UserError(
-                    f"{images} has images of shape {pixels.shape} and {labels.name} labels of "
-                    f"shape {classes.shape}, which do not belong together"
+                    f"{images} has images of shape {pixels.shape}, but {labels.name} has labels "
+                    f"of shape {classes.shape}"
                 )
             for image, label in zip(pixels, classes, strict=True):
-                own = "train" if alone else split
-                yield Document(pieces=[image.reshape(-1)], label=int(label), split=own)
+                yield Document(pieces=[image.reshape(-1)], label=int(label), split=split)
 
     files = itertools.chain.from_iterable(parts.values())
-    return LabelledRows(examples, DIGITS, files, (config.validation, config.test * alone))
+    shares = (config.validation, 0.0 if "test" in parts else config.test)
+    return LabelledRows(examples, DIGITS, files, shares)
 
 
 def _read_idx(path: Path) -> NDArray[np.uint8]:
@@ -155,7 +158,7 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
     with reading(path) as file:
         start = file.read(4)
         if len(start) < 4 or start[:3] != b"\0\0\x08":
-            raise UserError(f"{path} is no idx file of bytes: it starts with {start!r}")
+            raise UserError(f"{path} is not an idx file of bytes: it starts with {start!r}")
         shape = np.frombuffer(file.read(4 * start[3]), dtype=">u4").tolist()
         content = file.read(min(math.prod(shape), _MOST_BYTES) + 1)
         return np.frombuffer(content, dtype=np.uint8).reshape(shape)
@@ -164,8 +167,8 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
 def cifar10(config: CorpusConfig) -> LabelledRows:
     """CIFAR-10 in grey, as in the Long Range Arena, from data_batch_1.bin … 5 and test_batch.bin.
 
-    A record is one label byte and 1,024 bytes each of red, green and blue. The Python version is
-    pickled and is not read: unpickling runs what the file says.
+    A record is one label byte and 1,024 bytes each of red, green and blue. The pickled Python
+    version is not read, since unpickling runs code.
     """
     folder, hint = corpus_root(config), "name the folder cifar-10-batches-bin"
     if (folder / "data_batch_1").is_file():
@@ -190,7 +193,7 @@ def cifar10(config: CorpusConfig) -> LabelledRows:
 
 
 def small_digits(config: CorpusConfig) -> LabelledRows:
-    """The 1,797 digits of 8×8 pixels that scikit-learn ships: a quick, small stand-in."""
+    """The 1,797 digits of 8×8 pixels that come with scikit-learn: a small stand-in for MNIST."""
     try:
         import sklearn
         from sklearn.datasets import load_digits
@@ -226,30 +229,30 @@ def fsd50k(config: CorpusConfig) -> FileCorpus:
         columns = ["fname", "labels", *(["split"] if part == "dev" else [])]
         for row in read_csv(table, columns):
             split = {"train": "train", "val": "validation"}.get(row.get("split", ""), "test")
-            own = row["labels"].split(",")
-            unknown = [name for name in own if name not in classes]
+            labels = row["labels"].split(",")
+            unknown = [name for name in labels if name not in classes]
             if unknown or (part == "dev") != (split != "test"):
                 what = f"class {unknown[0]!r}" if unknown else f"split {row.get('split')!r}"
                 raise UserError(f"{table}: clip {row['fname']!r} has an unknown {what}")
-            label = tuple(sorted({classes[name] for name in own}))
-            rows.append((f"FSD50K.{part}_audio/{row['fname']}.wav", split, label))
+            indices = tuple(sorted({classes[name] for name in labels}))
+            rows.append((f"FSD50K.{part}_audio/{row['fname']}.wav", split, indices))
     return _clips(root, rows, names, config.rate, tables)
 
 
 def esc(config: CorpusConfig) -> FileCorpus:
     """ESC-50, or ESC-10, with its five published folds.
 
-    One fold is the test, the next one (1 after 5) validates, three are trained on; the published
-    figure is the mean over the five choices of `fold`. The folder holds meta/esc50.csv and audio/,
-    or labels.csv (file, fold, label, class) beside the files.
+    One fold is the test, the next one (1 after 5) the validation, the other three are for training;
+    the published figure is the mean over the five choices of `fold`. The folder holds
+    meta/esc50.csv and audio/, or labels.csv (file, fold, label, class) beside the files.
     """
     root = corpus_root(config)
     fold = 5 if config.fold is None else config.fold
     above, columns = "audio/", ["filename", "target", "category", "fold"]
-    table = find_file(root / "meta", "esc50.csv")
+    table = _find_file(root / "meta", "esc50.csv")
     if table is None:
         above, columns = "", ["file", "label", "class", "fold"]
-        table = find_file(root, "labels.csv")
+        table = _find_file(root, "labels.csv")
     if table is None:
         raise UserError(f"{root} holds neither meta/esc50.csv nor labels.csv")
     splits = dict.fromkeys("12345", "train") | {str(fold): "test", str(fold % 5 + 1): "validation"}
@@ -257,11 +260,11 @@ def esc(config: CorpusConfig) -> FileCorpus:
     names: dict[str, str] = {}
     for row in read_csv(table, columns):
         file, label, name, number = (row[column] for column in columns)
-        known = number in splits and re.fullmatch(r"\d{1,9}", label)
-        if not known or names.setdefault(label, name) != name:
+        is_known = number in splits and re.fullmatch(r"\d{1,9}", label)
+        if not is_known or names.setdefault(label, name) != name:
             raise UserError(
                 f"{table}: {file!r} has fold {number!r}, label {label!r} and class {name!r}, but "
-                "folds are 1 to 5, and labels are whole numbers that stand for one class each"
+                "folds are 1 to 5, and each label is the whole number of one class"
             )
         found.append((above + file, splits[number], label))
     # The ten classes of ESC-10 have scattered numbers in the table of ESC-50.
@@ -273,7 +276,7 @@ def esc(config: CorpusConfig) -> FileCorpus:
 def spoken_digits(config: CorpusConfig) -> FileCorpus:
     """The free spoken digits: DIGIT_SPEAKER_TAKE.wav, in any sub-folder.
 
-    Takes 0 to 4 of every speaker and digit are the published test; takes 5 to 9 validate.
+    Takes 0 to 4 of every speaker and digit are the published test; takes 5 to 9 are the validation.
     """
     rows, root = [], corpus_root(config)
     for name in find_files(root, (".wav",), "recordings named like 7_jackson_32.wav").files:
@@ -294,7 +297,7 @@ def _clips(
     sample_rate: int,
     tables: Sequence[Path] = (),
 ) -> FileCorpus:
-    """Sound files by the rows of a table; what only one of the two knows is skipped and counted."""
+    """Sound files with the rows of a table; files and rows without the other are skipped."""
     soundfile()
     found = find_files(root, SUFFIXES, "sound files")
     splits = {name: split for name, split, _ in rows if name in found.files}

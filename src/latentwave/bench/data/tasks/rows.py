@@ -1,4 +1,4 @@
-"""Labelled corpora whose files hold many examples each, or that are drawn by rules."""
+"""Labelled corpora with many examples per file, or with examples drawn by rules."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from latentwave.errors import UserError
 
 
 class LabelledRows(Corpus):
-    """A labelled corpus whose files hold many examples each, or that is drawn by rules.
+    """A labelled corpus with many examples per file, or with examples drawn by rules.
 
     Args:
-        read: gives the examples, train before validation before test; the same at every call.
+        read: yields the examples, the same at every call: train, then validation, then test.
         class_names: what the labels stand for.
-        files: that are read, of different names.
-        shares: of the training examples to set apart for validation and test, see `deal_examples`.
-        rules: what a corpus without files is drawn by; equal rules, equal documents.
+        files: the files that are read, of different names.
+        shares: of the training examples for validation and test, see `deal_examples`.
+        rules: the rules of a corpus without files; equal rules mean equal documents.
     """
 
     def __init__(
@@ -34,9 +34,9 @@ class LabelledRows(Corpus):
         rules: str = "",
     ) -> None:
         super().__init__()
-        self.class_names = names = tuple(class_names)
+        self.class_names: tuple[str, ...] = tuple(class_names)
         self.files = {path.name: path for path in files}
-        self._read, self._shares, self._num_classes = read, shares, len(names)
+        self._read, self._shares = read, shares
         if rules:
             digest = hashlib.sha256(rules.encode()).hexdigest()
             self.sources = [Source(name="rules", num_bytes=0, sha256=digest)]
@@ -44,28 +44,28 @@ class LabelledRows(Corpus):
     def documents(self) -> Iterator[Document]:
         """One per example."""
         seen, where = set[Any](), ", ".join(self.files) or "the rules"
-        for document in self._dealt():
-            if document.label not in range(self._num_classes):
+        num_classes = len(self.class_names)
+        for document in self._with_final_splits():
+            if document.label not in range(num_classes):
                 raise UserError(
                     f"{where}: there is a label {document.label}, but the classes are 0 to "
-                    f"{self._num_classes - 1}"
+                    f"{num_classes - 1}"
                 )
             if document.split == "train":
                 seen.add(document.label)
             yield document
-        check_classes(seen, self.class_names or (), where)
+        check_classes(seen, self.class_names, where)
         if self.files:
             self.sources = [file_source(name, path) for name, path in self.files.items()]
 
-    def _dealt(self) -> Iterator[Document]:
-        """The examples with their final splits, in order."""
+    def _with_final_splits(self) -> Iterator[Document]:
         if not any(self._shares):
             yield from self._read()
             return
-        found = list(self._read())
-        splits = deal_examples(sum(each.split == "train" for each in found), *self._shares)
-        splits += [str(each.split) for each in found[len(splits) :]]
+        examples = list(self._read())
+        splits = deal_examples(sum(each.split == "train" for each in examples), *self._shares)
+        splits += [str(each.split) for each in examples[len(splits) :]]
         for split in SPLITS:
-            for example, own in zip(found, splits, strict=True):
-                if own == split:
+            for example, final in zip(examples, splits, strict=True):
+                if final == split:
                     yield dataclasses.replace(example, split=split)
