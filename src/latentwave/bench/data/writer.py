@@ -6,7 +6,7 @@ import array
 import itertools
 import platform
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -53,10 +53,8 @@ def write_documents(
         raise UserError(f"{what} is empty: name a file or folder that holds something")
     documents = np.array(starts, dtype=np.int64)
     draft = np.memmap(path, dtype, "r")
-    whole = None if corpus.class_names is None else documents
-    places = _cut(firsts, len(draft), config, whole)
-    spans = dict(zip(SPLITS, itertools.pairwise(places), strict=True))
-    num_units = {name: _units(encoder, draft[slice(*span)]) for name, span in spans.items()}
+    places = _cut(firsts, len(draft), config, None if corpus.class_names is None else documents)
+    num_units = [_units(encoder, draft[slice(*span)]) for span in itertools.pairwise(places)]
     codec = encoder
     if isinstance(encoder, CodePoints):
         codec = text_codec = encoder.make(Draft(draft, np.array(pieces), places[1]))
@@ -69,7 +67,10 @@ def write_documents(
     del draft
     np.save(folder / DOCUMENTS_FILE, documents)
     if corpus.class_names is not None:
-        np.save(folder / LABELS_FILE, _label_array(labels, corpus.class_names, corpus.multi_label))
+        if corpus.multi_label:  # one row of 0 and 1 per document
+            labels = [np.isin(range(len(corpus.class_names)), label) for label in labels]
+        label_dtype = np.uint8 if corpus.multi_label else np.int64
+        np.save(folder / LABELS_FILE, np.array(labels, label_dtype))
     return codec, StoreMetadata(
         format_version=FORMAT_VERSION,
         fingerprint="",
@@ -82,8 +83,8 @@ def write_documents(
         sha256=sha256_of(path),
         unit=codec.unit,
         splits={
-            name: Split(start=int(start), stop=int(stop), num_units=num_units[name])
-            for name, (start, stop) in zip(SPLITS, itertools.pairwise(places), strict=True)
+            name: Split(start=int(start), stop=int(stop), num_units=units)
+            for name, start, stop, units in zip(SPLITS, places, places[1:], num_units, strict=False)
         },
         class_names=corpus.class_names,
         multi_label=corpus.multi_label,
@@ -183,13 +184,3 @@ def _units(encoder: Codec, tokens: NDArray[Any]) -> dict[str, int]:
     for start in range(0, len(tokens), _CHUNK_TOKENS):
         total.update(encoder.units_of(tokens[start : start + _CHUNK_TOKENS]))
     return dict(total)
-
-
-def _label_array(labels: Sequence[Any], names: Sequence[str], multi_label: bool) -> NDArray[Any]:
-    """The content of `labels.npy`: (documents,) int64, or (documents, classes) uint8, 0 and 1."""
-    if not multi_label:
-        return np.array(labels, dtype=np.int64)
-    table = np.zeros((len(labels), len(names)), dtype=np.uint8)
-    for row, label in zip(table, labels, strict=True):
-        row[list(label)] = 1
-    return table

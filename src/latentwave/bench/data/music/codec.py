@@ -23,7 +23,8 @@ _IN_BEATS: dict[str, Any] = {
     "use_time_signatures": True,
 }
 # MidiTok's class, its steps per beat for ranges of beats, and its other settings. At 120 beats per
-# minute, 50 steps per beat are steps of 10 ms.
+# minute, 50 steps per beat are steps of 10 ms. All write time shifts, but REMI, which writes bars,
+# positions and tempos; MIDILike writes note-ons and note-offs, the others notes with durations.
 _SETTINGS: dict[str, tuple[str, dict[tuple[int, int], int], dict[str, Any]]] = {
     "midi-like": ("MIDILike", {(0, 2): 50}, _IN_TIME),
     "tsd": ("TSD", {(0, 2): 50, (2, 20): 10}, _IN_TIME),
@@ -153,28 +154,6 @@ class EventCodec(MediaCodec):
         return codec
 
 
-class MidiLike(EventCodec):
-    """Note-on, note-off, time shifts of 10 ms to 1 s, and velocities."""
-
-    kind = "midi-like"
-
-
-class Remi(EventCodec):
-    """Bars, positions in the bar, tempos, and notes with velocity and duration in beats."""
-
-    kind = "remi"
-
-
-class Tsd(EventCodec):
-    """Time shifts, and notes with velocity and duration."""
-
-    kind = "tsd"
-
-
-class Structured(EventCodec):
-    """Pitch, velocity, duration, time shift, always in this order."""
-
-    kind = "structured"
-
-
-CODECS: tuple[type[EventCodec], ...] = (MidiLike, Tsd, Structured, Remi)
+CODECS: tuple[type[EventCodec], ...] = tuple(
+    type(_SETTINGS[kind][0], (EventCodec,), {"kind": kind}) for kind in TOKENIZERS
+)
