@@ -12,7 +12,7 @@ def _own_home(tmp_path, monkeypatch):
 @pytest.fixture
 def text_file(tmp_path):
     path = tmp_path / "text.txt"
-    # Numbered, so that no two places read the same.
+    # Numbered, so that no two places are the same.
     path.write_text(
         "".join(f"{n}. To be, or not to be — or\n\tWhether 'tis nobler\n" for n in range(30))
     )
@@ -36,7 +36,7 @@ class MadeUp(Corpus):
 
 @pytest.fixture
 def make(monkeypatch, tmp_path):
-    """Prepares documents of a test's own."""
+    """Prepares documents that a test makes up."""
 
     def build(documents, tokenizer="bytes", validation=0.25, test=0.25, **options):
         kind = CorpusKind(

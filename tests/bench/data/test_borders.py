@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from latentwave.bench.data import CorpusConfig, DocumentBorders, GridWindows, prepare
+from latentwave.bench.data import Document, DocumentBorders, GridWindows
 from tests.comparing import assert_differ, assert_same
 from tests.hub.models import gpt2, llama, mixed
 
@@ -29,18 +29,9 @@ def test_segments_follow_the_documents(first_token):
             assert (segments.tolist(), positions.tolist()) == expected
 
 
-@pytest.fixture
-def store(tmp_path):
-    folder = tmp_path / "in"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for index in range(60):
-        size = int(rng.integers(1, 40))
-        (folder / f"{index:02}.txt").write_text("".join(rng.choice(list("abcdefg"), size)))
-    return prepare(CorpusConfig(name="text", path=str(folder)), tmp_path / "store")
-
-
-def test_windows_of_a_store(store):
+def test_windows_of_a_store(make):
+    sizes = np.random.default_rng(0).integers(1, 40, 60).tolist()
+    store = make([Document(pieces=("abcdefg"[size % 7 :] * size,)) for size in sizes])
     tokens = store.split("train")
     borders = store.borders("train")
     spans = store.spans("train")[:, 1]
@@ -83,9 +74,9 @@ def test_one_document_changes_no_loss_of_another(build, kind, attention):
         changed[start:stop] = (changed[start:stop] + 1) % 11
         after = losses(changed, borders)
         # Loss t predicts token t + 1.
-        own = torch.zeros(23, dtype=torch.bool)
-        own[max(0, start - 1) : stop - 1] = True
-        assert torch.equal(after[~own], before[~own])
+        others = torch.ones(23, dtype=torch.bool)
+        others[max(0, start - 1) : stop - 1] = False
+        assert torch.equal(after[others], before[others])
     assert_differ(losses(tokens)[20:], before[20:], share=1e-6)
-    # A document alone has the losses that it has among others.
+    # A document has the same losses alone as among others.
     assert_same(before[6:14], losses(tokens[6:15]))

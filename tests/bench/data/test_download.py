@@ -37,16 +37,19 @@ def server(monkeypatch):
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 100)
     with Server().running() as running:
-        running.files["/text8.zip"] = ARCHIVE
         yield running
 
 
 @pytest.fixture
 def offer(server, monkeypatch):
-    def put(checksum=SHA256, urls=("/text8.zip",), **options):
-        urls = tuple(server.url + url for url in urls)
+    """Publishes a content at the last of the paths."""
+
+    def put(content=ARCHIVE, paths=("/text8.zip",), *, has_checksum=True, note="", **options):
+        server.files[paths[-1]] = content
+        checksum = f"sha256:{hashlib.sha256(content).hexdigest()}" if has_checksum else None
+        urls = tuple(server.url + path for path in paths)
         file = RemoteFile(urls=urls, checksum=checksum, **options)
-        changed = dataclasses.replace(CATALOGUE["text8"], files=(file,))
+        changed = dataclasses.replace(CATALOGUE["text8"], files=(file,), note=note)
         monkeypatch.setitem(CATALOGUE, "text8", changed)
 
     put()
@@ -102,8 +105,7 @@ def test_the_next_call_goes_on_where_the_last_one_gave_up(server, offer, ranges)
 @pytest.mark.parametrize("size", [20_000, 10])
 def test_a_file_that_has_changed_meanwhile_starts_anew(server, offer, size):
     fail(server)
-    server.files["/text8.zip"] = content = zipped(text8=TEXT[:size][::-1])
-    offer(f"sha256:{hashlib.sha256(content).hexdigest()}")
+    offer(zipped(text8=TEXT[:size][::-1]))
     assert fetch("text8").read_bytes() == TEXT[:size][::-1]
 
 
@@ -129,21 +131,16 @@ def test_a_wrong_checksum_is_refused_and_leaves_nothing(server, offer, home):
 
 
 def test_mirrors_stand_in_for_each_other(server, offer):
-    offer(urls=("/gone/text8.zip", "/text8.zip"))
+    paths = ("/gone/text8.zip", "/text8.zip")
+    offer(paths=paths)
     assert fetch("text8", mirror=f"{server.url}/nowhere").read_bytes() == TEXT
-    assert [path for path, _ in server.requests] == [
-        "/nowhere/text8.zip",
-        "/gone/text8.zip",
-        "/text8.zip",
-    ]
+    assert [path for path, _ in server.requests] == ["/nowhere/text8.zip", *paths]
 
 
-def test_only_http_and_known_names(monkeypatch):
-    file = RemoteFile(urls=("file:///etc/passwd",))
-    changed = dataclasses.replace(CATALOGUE["text8"], files=(file,))
-    monkeypatch.setitem(CATALOGUE, "text8", changed)
-    with pytest.raises(UserError, match="file:///etc/passwd: .*protocol"):
-        fetch("text8")
+def test_only_http_and_known_names(server, offer):
+    server.codes = [404]
+    with pytest.raises(UserError, match="file:///etc/text8.zip: .*protocol"):
+        fetch("text8", mirror="file:///etc")
     with pytest.raises(UserError, match="no download 'text9'; known are: text8, enwik8"):
         fetch("text9")
 
@@ -159,11 +156,8 @@ def test_a_file_put_there_by_hand_is_taken(server, offer, home):
     assert len(server.requests) == 1
 
 
-def test_a_refusal_and_the_command_prepare_say_what_is_left_to_do(
-    server, offer, monkeypatch, capsys
-):
-    noted = dataclasses.replace(CATALOGUE["text8"], note="sign the form")
-    monkeypatch.setitem(CATALOGUE, "text8", noted)
+def test_a_refusal_and_the_command_prepare_say_what_is_left_to_do(server, offer, capsys):
+    offer(note="sign the form")
     server.codes = [403]
     assert main(["prepare", "text8"]) == 2
     assert capsys.readouterr().err.endswith("yourself; sign the form\n")
@@ -178,22 +172,19 @@ def test_a_file_that_is_not_unpacked_needs_no_hard_links(server, offer, monkeypa
 
     if not has_links:
         monkeypatch.setattr("os.link", refuse)
-    server.files["/text8"] = TEXT
-    offer(f"sha256:{hashlib.sha256(TEXT).hexdigest()}", ("/text8",), unpack=False)
+    offer(TEXT, ("/text8",), unpack=False)
     assert fetch("text8").read_bytes() == TEXT
 
 
-def test_without_a_checksum_a_transfer_starts_anew(server, offer, home):
-    offer(None)
+def test_without_a_checksum_a_transfer_starts_anew(server, offer):
+    offer(has_checksum=False)
     fail(server)
     server.files["/text8.zip"] = zipped(text8=b"something else")
     assert fetch("text8").read_bytes() == b"something else"
 
 
-def test_another_archive_than_expected(server, offer):
-    content = zipped(other=b"x")
-    server.files["/text8.zip"] = content
-    offer(f"sha256:{hashlib.sha256(content).hexdigest()}")
+def test_another_archive_than_expected(offer):
+    offer(zipped(other=b"x"))
     with pytest.raises(UserError, match="does not hold 'text8', but other"):
         fetch("text8")
     assert downloaded("text8") is None

@@ -64,16 +64,13 @@ def test_linked_folders_and_files_are_read_once_and_loops_are_named(tmp_path, ki
 
 
 @pytest.mark.timeout(30)
-def test_a_pipe_in_place_of_a_file_is_refused(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(UserError, match="pipe is neither a file nor a folder"):
-        prepare(config("text", tmp_path / "pipe"))
-
-
 @pytest.mark.parametrize("kind", ["text", "wikitext-2", "music", "maestro", "asap", "mnist-pixels"])
-def test_a_path_that_is_not_there_is_said_of_every_corpus(tmp_path, kind):
+def test_a_missing_path_or_a_pipe_is_refused(tmp_path, kind):
     with pytest.raises(UserError, match="no file or folder .*missing: check the path"):
         prepare(config(kind, tmp_path / "missing"))
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(UserError, match=r"fifo (is neither a file|holds no|has no) "):
+        prepare(config(kind, tmp_path / "fifo"))
 
 
 @pytest.mark.parametrize("kind", WRITERS)
@@ -124,8 +121,7 @@ def test_an_archive_is_read_like_its_folder(tmp_path, kind, archive_kind):
     write(kind, tmp_path / "all" / "in", *"abcd")
     archive = shutil.make_archive(str(tmp_path / "in"), archive_kind, tmp_path / "all", "in")
     assert guess_corpus(Path(archive)) == kind
-    packed = prepare(config(kind, archive))
-    plain = prepare(config(kind, tmp_path / "all" / "in"))
+    packed, plain = (prepare(config(kind, path)) for path in (archive, tmp_path / "all" / "in"))
     assert packed.metadata.sha256 == plain.metadata.sha256
     assert packed.metadata.provenance == plain.metadata.provenance
 
@@ -144,11 +140,10 @@ def test_an_archive_is_unpacked_once_unless_it_changes(tmp_path):
 def test_a_damaged_archive_leaves_nothing(tmp_path):
     path = tmp_path / "x.zip"
     path.write_bytes(b"PK\3\4 and no more")
-    with pytest.raises(UserError, match=r"x\.zip is neither a zip nor a tar archive"):
-        corpus_root(config("music", path))
-    assert not list((tmp_path / "home" / "unpacked").iterdir())
-    with pytest.raises(UserError, match=r"x\.zip is neither"):
-        guess_corpus(path)
+    for read in (lambda: corpus_root(config("music", path)), lambda: guess_corpus(path)):
+        with pytest.raises(UserError, match=r"x\.zip is neither a zip nor a tar archive"):
+            read()
+        assert not list((tmp_path / "home" / "unpacked").iterdir())
 
 
 def zstd(content):
@@ -164,15 +159,15 @@ def test_packed_files_are_read_like_plain_ones(tmp_path, kind, suffix, pack):
     if suffix == ".zst":
         pytest.importorskip("pyarrow")
         if not shutil.which("zstd"):
-            pytest.skip("nothing here packs by zstd")
-    write(kind, tmp_path / "plain", "a", "b")
-    plain = prepare(config(kind, tmp_path / "plain"))
-    (tmp_path / "packed").mkdir()
-    for file in (tmp_path / "plain").iterdir():
-        (tmp_path / "packed" / f"{file.name}{suffix}").write_bytes(pack(file.read_bytes()))
-    assert guess_corpus(tmp_path / "packed") == kind
-    packed = prepare(config(kind, tmp_path / "packed"))
-    assert packed.metadata.sha256 == plain.metadata.sha256
+            pytest.skip("there is no program zstd")
+    plain, packed = tmp_path / "plain", tmp_path / "packed"
+    write(kind, plain, "a", "b")
+    packed.mkdir()
+    for file in plain.iterdir():
+        (packed / f"{file.name}{suffix}").write_bytes(pack(file.read_bytes()))
+    assert guess_corpus(packed) == kind
+    stores = [prepare(config(kind, path)) for path in (plain, packed)]
+    assert stores[0].metadata.sha256 == stores[1].metadata.sha256
 
 
 def test_names_of_files_need_not_be_text(tmp_path):
@@ -183,11 +178,7 @@ def test_names_of_files_need_not_be_text(tmp_path):
     for _ in range(2):
         with pytest.warns(UserWarning, match="skipped 1 of 3 files"):
             store = prepare(config("text", tmp_path / "in"))
-    assert store.metadata.num_documents == 2
-    assert [source.name for source in store.metadata.provenance.sources] == [
-        "caf?.txt",
-        "line\nbreak.txt",
-    ]
+    assert names(store) == ["caf?", "line\nbreak"]
 
 
 def test_no_home_is_one_line(monkeypatch, text_file):
@@ -212,11 +203,7 @@ def test_no_home_is_one_line(monkeypatch, text_file):
         ({"validation": 0.6, "test": 0.4}, r"validation=0.6 and test=0.4 leave nothing"),
         ({"name": "listops", "seed": -1}, "seed must be >= 0, got -1"),
         ({"name": "youtubemix", "split_by": "file"}, "takes no split_by"),
-        (
-            {"name": "esc", "path": "x", "validation": 0.1},
-            "comes with its validation split .* got validation=0.1: leave",
-        ),
-        ({"name": "imdb", "path": "x", "test": 0.0}, r"comes with its test split .* test=0\.0"),
+        ({"name": "imdb", "path": "x", "test": 0.0}, r"its test split .* got test=0\.0: leave it"),
         ({"name": "esc", "path": "x", "fold": 6}, "fold must be <= 5, got 6"),
         ({"fold": 1}, "'python-docs' takes no fold, got 1; it is an option of: esc"),
         ({"name": "audio", "path": "x", "sample_rate": 3}, "sample_rate must be >= 1000, got 3"),

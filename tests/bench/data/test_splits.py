@@ -36,9 +36,13 @@ def test_the_shares_are_met_where_groups_are_small():
         deal(dict.fromkeys("ab", 1), validation=0.1, test=0.1)
 
 
-def chosen(names, by=None, default="tokens", folder=None):
-    files = {name: folder / name for name in names}
-    return choose_splits(files, by, default=default, validation=0.2, test=0.2)
+@pytest.fixture
+def chosen(tmp_path):
+    def choose(names, by=None, default="tokens"):
+        files = {name: tmp_path / name for name in names}
+        return choose_splits(files, by, default=default, validation=0.2, test=0.2)
+
+    return choose
 
 
 @pytest.mark.parametrize(
@@ -56,33 +60,31 @@ def chosen(names, by=None, default="tokens", folder=None):
         (["train.py", "test_a.py", "b.py", "c.py", "d.py"], None),
     ],
 )
-def test_names_decide(tmp_path, names, expected):
-    found = chosen(names, folder=tmp_path)
+def test_names_decide(chosen, names, expected):
+    found = chosen(names)
     assert found == (expected and dict(zip(names, expected.split(), strict=True)))
-    assert chosen(names, "tokens", folder=tmp_path) is None
-    assert chosen([*names, "README.md", "sub/LICENSE"], folder=tmp_path) == found
+    assert chosen(names, "tokens") is None
+    assert chosen([*names, "README.md", "sub/LICENSE"]) == found
 
 
-def test_names_that_decide_by_half_are_an_error(tmp_path):
+def test_names_that_decide_by_half_are_an_error(chosen):
     names = ["ptb.train.txt", "ptb.test.txt", "more.txt"]
     for by in (None, "name"):
         with pytest.raises(UserError, match=r"2 of 3 files are named .* not more\.txt: .*split_by"):
-            chosen(names, by, folder=tmp_path)
-    assert chosen(names, "tokens", folder=tmp_path) is None
+            chosen(names, by)
+    assert chosen(names, "tokens") is None
     with pytest.raises(UserError, match="0 of 1 files"):
-        chosen(["a"], "name", folder=tmp_path)
+        chosen(["a"], "name")
 
 
-def test_files_and_folders_stay_whole(tmp_path):
+def test_files_and_folders_stay_whole(tmp_path, chosen):
     names = [f"piece{p}/{take}.mid" for p in range(12) for take in range(1 + p % 4)]
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(bytes(100))
-    by_folder = {}
-    for name, split in chosen(names, "folder", folder=tmp_path).items():
-        by_folder.setdefault(name.split("/")[0], set()).add(split)
-    assert all(len(found) == 1 for found in by_folder.values())
-    assert len(set(chosen(names, default="file", folder=tmp_path).values())) == 3
+    by_folder = {(name.split("/")[0], split) for name, split in chosen(names, "folder").items()}
+    assert len(by_folder) == 12
+    assert len(set(chosen(names, default="file").values())) == 3
 
 
 def doc(*pieces, **options):
@@ -94,14 +96,8 @@ def contents(store):
 
 
 def test_named_splits_stand(make):
-    store = make(
-        [
-            doc("ab", "c", split="train"),
-            doc("d", split="train"),
-            doc("e", split="validation"),
-            doc("é", split="test"),
-        ]
-    )
+    train = [doc("ab", "c", split="train"), doc("d", split="train")]
+    store = make([*train, doc("e", split="validation"), doc("é", split="test")])
     assert contents(store) == [b"abcd", b"e", "é".encode()]
     assert store.metadata.splits["test"].num_units == {"byte": 2, "character": 1}
     assert store.spans("train").tolist() == [[0, 0, 3], [1, 3, 4]]
@@ -116,9 +112,8 @@ def test_a_missing_validation_split_is_cut_off_the_training_tokens(make):
 
 def test_an_empty_split_inside_a_document_has_no_documents(make):
     store = make([doc("abcdefgh")], validation=0.0)
-    assert store.spans("train").tolist() == [[0, 0, 6]]
-    assert store.spans("validation").tolist() == []
-    assert store.spans("test").tolist() == [[0, 0, 2]]
+    spans = [store.spans(split).tolist() for split in store.metadata.splits]
+    assert spans == [[[0, 0, 6]], [], [[0, 0, 2]]]
 
 
 def test_units_are_exact_wherever_the_border_falls(make):
@@ -169,19 +164,19 @@ def test_unreadable_documents_are_taken_back(make):
 
 
 @pytest.mark.parametrize(
-    ("documents", "options", "message"),
+    ("documents", "message"),
     [
-        ([Document(pieces=failing("x"))], {}, "is empty: name a file"),
-        ([doc("", "")], {}, "is empty: name a file"),
-        ([doc("abc", split="test")], {}, "no training documents, only test"),
-        ([doc("", split="train"), doc("a", split="test")], {}, "the training split is empty"),
-        ([doc("a", split="train"), doc("b")], {}, "or none must, got 'train', None"),
-        ([doc("a", split="test"), doc("a", split="train")], {}, "must name the splits train, val"),
+        ([Document(pieces=failing("x"))], "is empty: name a file"),
+        ([doc("", "")], "is empty: name a file"),
+        ([doc("abc", split="test")], "no training documents, only test"),
+        ([doc("", split="train"), doc("a", split="test")], "the training split is empty"),
+        ([doc("a", split="train"), doc("b")], "or none must, got 'train', None"),
+        ([doc("a", split="test"), doc("a", split="train")], "must name the splits train, val"),
     ],
 )
-def test_documents_that_do_not_fit_are_refused(make, documents, options, message):
+def test_documents_that_do_not_fit_are_refused(make, documents, message):
     with pytest.raises(ValueError, match=message):
-        make(documents, **options)
+        make(documents)
 
 
 def test_a_corpus_without_files_is_read_again_each_time(make):

@@ -10,20 +10,9 @@ import pytest
 from latentwave.bench.data import load_codec, open_store
 from latentwave.errors import UserError
 
-FILES = (
-    "metadata.json",
-    "codec.json",
-    "tokenizer.json",
-    "documents.npy",
-    "labels.npy",
-    "tokens.bin",
-)
+JSON_FILES = ("metadata.json", "codec.json", "tokenizer.json")
+FILES = (*JSON_FILES, "documents.npy", "labels.npy", "tokens.bin")
 DEEP = b"[" * 100_000 + b"]" * 100_000
-
-
-def edit(store, **changes):
-    path = store.folder / "metadata.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def test_open_gives_what_prepare_gave(store):
@@ -58,21 +47,18 @@ def test_an_unknown_codec_is_named(store, kind):
         load_codec(store.folder)
 
 
-def damage(path, how):
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("how", ["missing", "cut", "deep", "list", "pipe"])
+@pytest.mark.parametrize("name", FILES)
+def test_any_damage_to_any_file_is_one_line(labelled_store, name, how):
+    folder = labelled_store.folder
+    path = folder / name
     content = path.read_bytes()
     path.unlink()
     if how == "pipe":
         os.mkfifo(path)
     elif how != "missing":
         path.write_bytes({"cut": content[:-3], "deep": DEEP, "list": b"[]"}[how])
-
-
-@pytest.mark.timeout(30)
-@pytest.mark.parametrize("how", ["missing", "cut", "deep", "list", "pipe"])
-@pytest.mark.parametrize("name", FILES)
-def test_any_damage_to_any_file_is_one_line(labelled_store, name, how):
-    folder = labelled_store.folder
-    damage(folder / name, how)
 
     def read_all():
         open_store(folder)
@@ -101,6 +87,10 @@ def test_arrays_that_do_not_fit_are_found(labelled_store, name, array):
         open_store(labelled_store.folder)
 
 
+def train(stop, **num_units):
+    return {"start": 0, "stop": stop, "num_units": num_units}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -109,17 +99,12 @@ def test_arrays_that_do_not_fit_are_found(labelled_store, name, array):
         ({"num_tokens": "9"}, r"damaged .*num_tokens"),
         ({"num_documents": 2}, r"documents\.npy is damaged"),
         ({"num_tokens": 5, "splits": {}}, r"but 5 were written"),
-        (
-            {"splits": {"train": {"start": 0, "stop": 10**9, "num_units": {"character": 1}}}},
-            r"damaged .*'train'",
-        ),
-        (
-            {"splits": {"train": {"start": 0, "stop": 1, "num_units": {}}}},
-            r"damaged .*'train' does not count its characters",
-        ),
+        ({"splits": {"train": train(10**9, character=1)}}, r"damaged .*'train' is \[0, 1000000000"),
+        ({"splits": {"train": train(1)}}, r"damaged .*'train' does not count its characters"),
     ],
 )
 def test_metadata_that_does_not_fit_is_found(store, changes, message):
-    edit(store, **changes)
+    path = store.folder / "metadata.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     with pytest.raises(UserError, match=message):
         open_store(store.folder)

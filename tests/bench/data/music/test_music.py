@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import struct
 from collections import Counter
 from pathlib import Path
 
@@ -29,6 +30,12 @@ from tests.bench.data.music.made import score, write_midi
 
 def num_notes(kind, tokens):
     return CODECS[kind]().units_of(tokens)["note"]
+
+
+def sources(store, split=None):
+    """The names of the files of a store or of a split."""
+    names = [source.name for source in store.metadata.provenance.sources]
+    return names if split is None else [names[index] for index, _, _ in store.spans(split)]
 
 
 def table(made):
@@ -105,14 +112,13 @@ def tempo(microseconds):
     return b"\0\xff\x51\x03" + microseconds.to_bytes(3, "big")
 
 
-def track(*events):
-    body = b"".join(events) + b"\0\xff\x2f\0"
-    return b"MTrk" + len(body).to_bytes(4, "big") + body
-
-
-def midi(*events, ticks=480, more=()):
-    head = b"MThd\0\0\0\6\0\1" + (1 + len(more)).to_bytes(2, "big") + ticks.to_bytes(2, "big")
-    return head + track(*events) + b"".join(more)
+def midi(*tracks, ticks=480):
+    """A file of tracks, each the bytes of its events."""
+    content = struct.pack(">4sIHHH", b"MThd", 6, 1, len(tracks), ticks)
+    for events in tracks:
+        body = events + b"\0\xff\x2f\0"
+        content += struct.pack(">4sI", b"MTrk", len(body)) + body
+    return content
 
 
 NOTE = b"\0\x90\x3c\x40\x60\x80\x3c\x00"
@@ -128,10 +134,10 @@ DRUM = b"\0\x99\x3c\x40\x60\x89\x3c\x00"
         (midi(NOTE)[:-9], "damaged or no MIDI"),
         (midi(NOTE, ticks=0xE728), "damaged or no MIDI"),
         (midi(NOTE, ticks=0), "no ticks per beat"),
-        (midi(), "holds no notes"),
+        (midi(b""), "holds no notes"),
         (midi(DRUM), "holds drums alone"),
-        (midi(LONG, LONG, LONG), "hours: its tempo or its times are damaged"),
-        (midi(tempo(1), *[NOTE] * 2000), "plays 2,000 notes in .* s: its tempo is damaged"),
+        (midi(LONG * 3), "hours: its tempo or its times are damaged"),
+        (midi(tempo(1) + NOTE * 2000), "plays 2,000 notes in .* s: its tempo is damaged"),
     ],
 )
 def test_files_that_cannot_be_used(file, reason):
@@ -142,13 +148,13 @@ def test_files_that_cannot_be_used(file, reason):
 @pytest.mark.parametrize("microseconds", [0, 1, 0xFFFFFF])
 def test_one_note_at_any_tempo(microseconds):
     for kind in TOKENIZERS:
-        assert num_notes(kind, tokenize(kind, midi(tempo(microseconds), NOTE))) == 1
+        assert num_notes(kind, tokenize(kind, midi(tempo(microseconds) + NOTE))) == 1
 
 
 @pytest.mark.parametrize("kind", TOKENIZERS)
-def test_a_tempo_of_0_is_passed_over(kind):
+def test_a_tempo_of_0_is_ignored(kind):
     """A piece collapsed onto one onset, and most of its notes were lost."""
-    plain, odd = midi(*[NOTE] * 50, *[NOTE] * 50), midi(*[NOTE] * 50, tempo(0), *[NOTE] * 50)
+    plain, odd = midi(NOTE * 100), midi(NOTE * 50 + tempo(0) + NOTE * 50)
     assert num_notes(kind, tokenize(kind, odd)) == 100
     assert tokenize(kind, odd).tolist() == tokenize(kind, plain).tolist()
 
@@ -160,15 +166,16 @@ def pedal(value, *, channel=0, delta=b"\0"):
 @pytest.mark.parametrize("channel", [0, 1])
 def test_pedals_act_on_their_channel_whatever_track_they_stand_in(channel):
     down, up = pedal(127, channel=channel), pedal(0, channel=channel, delta=b"\x8f\x00")
-    apart = notes_of(parse_midi(midi(NOTE, more=[track(down, up)])))
-    together = notes_of(parse_midi(midi(down, NOTE, pedal(0, channel=channel, delta=b"\x8e\x20"))))
+    apart = notes_of(parse_midi(midi(NOTE, down + up)))
+    up = pedal(0, channel=channel, delta=b"\x8e\x20")
+    together = notes_of(parse_midi(midi(down + NOTE + up)))
     assert apart.end.tolist() == together.end.tolist() == [1920 if channel == 0 else 96]
 
 
 @pytest.mark.parametrize("damage", ["cut", "cut between", "bad byte", "cut head", "missing track"])
 def test_music_is_read_as_far_as_it_goes(damage, tmp_path):
     """A file that lacked its last byte was skipped whole."""
-    whole = midi(*[NOTE] * 500, more=[track(*[NOTE] * 500)])
+    whole = midi(NOTE * 500, NOTE * 500)
     spoiled = {
         "cut": whole[:-50],
         "cut between": whole[: -6 * len(NOTE) - 4],  # notes; the track's end has four bytes
@@ -235,13 +242,10 @@ def write_table(path, rows):
 @pytest.fixture
 def maestro(folder):
     splits = ["test", "train", "train", "train", "train", "validation", "train", "test"]
+    names = [f"piece{n // 2}/take{n}.mid" for n in range(8)]
     rows = [
-        {
-            "canonical_title": "Sonata, in C",
-            "split": split,
-            "midi_filename": f"piece{n // 2}/take{n}.mid",
-        }
-        for n, split in enumerate(splits)
+        {"canonical_title": "Sonata, in C", "split": split, "midi_filename": name}
+        for split, name in zip(splits, names, strict=True)
     ]
     write_table(folder / "maestro-v3.0.0.csv", rows)
     return folder, rows
@@ -251,17 +255,15 @@ def maestro(folder):
 def test_maestro_comes_with_its_split(maestro, name):
     folder, rows = maestro
     store = prepare(config(folder, name=name))
-    names = [source.name for source in store.metadata.provenance.sources]
     for split in ("train", "validation", "test"):
-        found = [names[index] for index, _, _ in store.spans(split)]
-        assert found == [row["midi_filename"] for row in rows if row["split"] == split]
+        expected = [row["midi_filename"] for row in rows if row["split"] == split]
+        assert sources(store, split) == expected
 
 
-def test_split_by_stands_over_the_table(maestro):
+def test_split_by_overrides_the_table(maestro):
     folder, rows = maestro
     store = prepare(config(folder, split_by="tokens"))
-    names = [source.name for source in store.metadata.provenance.sources]
-    assert names == [row["midi_filename"] for row in rows]
+    assert sources(store) == [row["midi_filename"] for row in rows]
 
 
 def test_a_piece_in_another_split_is_another_corpus(maestro):
@@ -276,29 +278,25 @@ def test_a_piece_in_another_split_is_another_corpus(maestro):
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("row", "message"),
     [
-        ({"split": "valid"}, "into a split 'valid'"),
-        ({"midi_filename": "../../secret.mid"}, "lies outside its folder"),
+        ({"split": "valid", "midi_filename": "a.mid"}, "into a split 'valid'"),
+        ({"split": "train", "midi_filename": "../../secret.mid"}, "lies outside its folder"),
+        ({"split": "train"}, "no column 'midi_filename'"),
+        (None, "holds no table maestro"),
     ],
 )
-def test_a_table_that_cannot_be(maestro, change, message):
-    folder, rows = maestro
-    write_table(folder / "maestro-v3.0.0.csv", [row | change for row in rows])
+def test_a_bad_table_is_refused(folder, row, message):
+    if row:
+        write_table(folder / "maestro-v3.0.0.csv", [row])
     with pytest.raises(UserError, match=message):
         prepare(config(folder, name="maestro"))
 
 
-def test_what_a_table_lacks(maestro):
+def test_a_missing_file_of_a_table_is_counted(maestro):
     folder, _ = maestro
     (folder / "piece0" / "take1.mid").unlink()
     with pytest.warns(UserWarning, match=r"skipped 1 of 9 .*take1\.mid is missing"):
-        prepare(config(folder, name="maestro"))
-    write_table(folder / "maestro-v3.0.0.csv", [{"split": "train"}])
-    with pytest.raises(UserError, match="no column 'midi_filename'"):
-        prepare(config(folder, name="maestro"))
-    (folder / "maestro-v3.0.0.csv").unlink()
-    with pytest.raises(UserError, match="holds no table maestro"):
         prepare(config(folder, name="maestro"))
 
 
@@ -311,13 +309,10 @@ def test_asap_is_its_performances_split_by_piece(folder):
     ]
     write_table(folder / "metadata.csv", rows)
     store = prepare(config(folder, name="asap", validation=0.25, test=0.25))
-    names = [source.name for source in store.metadata.provenance.sources]
-    assert sorted(names) == [row["midi_performance"] for row in rows]
-    train = {names[index].split("/")[0] for index, _, _ in store.spans("train")}
-    test = {names[index].split("/")[0] for index, _, _ in store.spans("test")}
-    assert train
-    assert test
-    assert not train & test
+    assert sorted(sources(store)) == [row["midi_performance"] for row in rows]
+    pieces = {(name.split("/")[0], s) for s in store.metadata.splits for name in sources(store, s)}
+    assert len(pieces) == 4
+    assert len({split for _, split in pieces}) == 3
 
 
 def test_another_vocabulary_is_refused(folder):
@@ -327,6 +322,12 @@ def test_another_vocabulary_is_refused(folder):
     path.write_text(json.dumps(content | {"vocabulary": content["vocabulary"][:-1]}))
     with pytest.raises(UserError, match="vocabulary differs"):
         open_store(store.folder).codec.seconds(np.zeros(1))
+
+
+def use_two_processes(monkeypatch, tokenize):
+    changes = {"PARALLEL_BYTES": 0, "num_cores": lambda: 2, "_FILES_AT_ONCE": 2}
+    for name, value in (changes | {"tokenize": tokenize}).items():
+        monkeypatch.setattr(corpus_module, name, value)
 
 
 def test_several_processes_give_what_one_gives(folder, monkeypatch):
@@ -339,10 +340,7 @@ def test_several_processes_give_what_one_gives(folder, monkeypatch):
     (folder / "piece2" / "a.mid").write_bytes(b"MThd")
     with pytest.warns(UserWarning, match="skipped 1 of 9"):
         one = prepare(config(folder))
-    monkeypatch.setattr(corpus_module, "PARALLEL_BYTES", 0)
-    monkeypatch.setattr(corpus_module, "num_cores", lambda: 2)
-    monkeypatch.setattr(corpus_module, "_FILES_AT_ONCE", 2)
-    monkeypatch.setattr(corpus_module, "tokenize", tokenize_elsewhere)
+    use_two_processes(monkeypatch, tokenize_elsewhere)
     with pytest.warns(UserWarning, match="skipped 1 of 9"):
         several = prepare(config(folder), folder.parent / "several")
     assert several.metadata.sha256 == one.metadata.sha256
@@ -350,9 +348,7 @@ def test_several_processes_give_what_one_gives(folder, monkeypatch):
 
 
 def test_a_process_that_is_killed_is_one_line(folder, monkeypatch, tmp_path):
-    monkeypatch.setattr(corpus_module, "PARALLEL_BYTES", 0)
-    monkeypatch.setattr(corpus_module, "num_cores", lambda: 2)
-    monkeypatch.setattr(corpus_module, "tokenize", lambda *_: os._exit(9))
+    use_two_processes(monkeypatch, lambda *_: os._exit(9))
     with pytest.raises(UserError, match=r"was killed at .*\.mid or near it.*prepare again"):
         prepare(config(folder), tmp_path / "store")
     assert not (tmp_path / "store").exists()

@@ -1,7 +1,9 @@
 """Every labelled corpus in its own layout, small."""
 
+import functools
 import gzip
 import io
+import itertools
 import struct
 import zipfile
 
@@ -39,35 +41,29 @@ def idx(values):
 
 
 def mnist(folder, **counts):
+    files = {}
     for part, count in (counts or {"train": 20, "t10k": 8}).items():
         images = np.arange(count * 6).reshape(count, 2, 3) % 251
-        write(
-            folder,
-            {
-                f"{part}-images-idx3-ubyte": idx(images),
-                f"{part}-labels-idx1-ubyte": idx(np.arange(count) % 10),
-            },
-        )
-    return folder
+        files[f"{part}-images-idx3-ubyte"] = idx(images)
+        files[f"{part}-labels-idx1-ubyte"] = idx(np.arange(count) % 10)
+    return write(folder, files)
+
+
+mnist_test = functools.partial(mnist, t10k=30)
 
 
 def cifar10(folder, count=4):
     for index, name in enumerate([*(f"data_batch_{n}.bin" for n in range(1, 6)), "test_batch.bin"]):
-        records = np.zeros((count, 3073), dtype=np.uint8)
+        records = np.repeat(np.array([[0] + [100] * 1024 + [200] * 1024 + [50] * 1024]), count, 0)
         records[:, 0] = (np.arange(count) + index) % 10
-        records[:, 1:1025], records[:, 1025:2049], records[:, 2049:] = 100, 200, 50
         records[:, 1] = 0
-        write(folder, {name: records.tobytes()})
+        write(folder, {name: records.astype(np.uint8).tobytes()})
     return folder
 
 
 def acl_imdb(folder, count=10):
-    names = [
-        f"{split}/{label}/{n}_7.txt"
-        for split in ("train", "test")
-        for label in ("pos", "neg", "unsup")
-        for n in range(count)
-    ]
+    labels = itertools.product(("train", "test"), ("pos", "neg", "unsup"), range(count))
+    names = [f"{split}/{label}/{n}_7.txt" for split, label, n in labels]
     return write(folder, {name: name for name in names} | {"imdb.vocab": "the\n", "README": "!"})
 
 
@@ -138,12 +134,7 @@ CORPORA = {
     "imdb-tables": ("imdb", imdb_tables, {"validation": 0.25}, (6, 2, 4)),
     "movie-reviews": ("movie-reviews", movie_reviews, {"validation": 0.1, "test": 0.2}, (21, 3, 6)),
     "mnist": ("mnist-pixels", mnist, {"validation": 0.25}, (15, 5, 8)),
-    "mnist-test": (
-        "mnist-pixels",
-        lambda folder: mnist(folder, t10k=30),
-        {"validation": 0.1, "test": 0.2},
-        (21, 3, 6),
-    ),
+    "mnist-test": ("mnist-pixels", mnist_test, {"validation": 0.1, "test": 0.2}, (21, 3, 6)),
     "cifar10": ("cifar10-pixels", cifar10, {"validation": 0.2}, (16, 4, 4)),
     "digits": ("digits-pixels", None, {"validation": 0.1, "test": 0.1}, (1437, 180, 180)),
     "fsd50k": ("fsd50k", fsd50k, {"sample_rate": RATE}, (2, 1, 2)),

@@ -19,7 +19,7 @@ def read(corpus):
 
 
 def oracle(symbols):
-    """An evaluator of its own: Python's parser reads the expression as nested calls."""
+    """A second evaluator: Python's parser reads the expression as nested calls."""
     functions = {
         "MIN": min,
         "MAX": max,

@@ -87,32 +87,28 @@ def config(path, **options):
 @pytest.mark.parametrize("tokenizer", ["characters", "bytes", "bpe"])
 def test_transformers_loads_the_store_and_text_comes_back(tmp_path, tokenizer):
     text = f"  To be,\n\n or\tnot — n't 🙂é {ODD}{ODD[::-1]} n't .\n " + string.printable
-    text = text.replace("\0", "").replace("\ufeff", "")
-    (tmp_path / "a.txt").write_text(text, newline="")
-    store = prepare(
-        config(tmp_path / "a.txt", tokenizer=tokenizer, validation=0.0, test=0.0), tmp_path / "s"
-    )
-    text = (tmp_path / "a.txt").read_text()
-    loaded = AutoTokenizer.from_pretrained(tmp_path / "s")
-    assert loaded(text)["input_ids"] == store.codec.encode_prompt(text).tolist()
-    assert store.split("train").tolist() == store.codec.encode_prompt(text).tolist()
-    assert loaded.decode(store.codec.encode_prompt(text)) == text
+    path = tmp_path / "a.txt"
+    path.write_text(text.replace("\0", "").replace("\ufeff", ""), newline="")
+    text = path.read_text()
+    store = prepare(config(path, tokenizer=tokenizer, validation=0.0, test=0.0))
+    loaded, tokens = AutoTokenizer.from_pretrained(store.folder), store.codec.encode_prompt(text)
+    assert loaded(text)["input_ids"] == store.split("train").tolist() == tokens.tolist()
+    assert loaded.decode(tokens) == text
     assert len(loaded) == store.metadata.vocab_size
-    codec = load_codec(tmp_path / "s")
+    codec = load_codec(store.folder)
     assert codec.same_tokens(store.codec)
     assert not codec.same_tokens(CharacterCodec("xyz"))
-    codec.write(store.codec.encode_prompt(text), tmp_path / "out.txt")
-    assert (tmp_path / "out.txt").read_bytes() == text.encode()
+    codec.write(tokens, path)
+    assert path.read_bytes() == text.encode()
 
 
 def test_byte_pairs_are_learned_from_the_training_text_alone(words, tmp_path):
-    stores = [
-        prepare(config(words, tokenizer="bpe", vocab_size=300), tmp_path / name) for name in "ab"
-    ]
-    assert stores[0].metadata == stores[1].metadata
-    files = [(tmp_path / name / "tokenizer.json").read_bytes() for name in "ab"]
+    options = {"tokenizer": "bpe", "vocab_size": 300}
+    store, again = (prepare(config(words, **options), tmp_path / name) for name in "ab")
+    assert store.metadata == again.metadata
+    files = [(each.folder / "tokenizer.json").read_bytes() for each in (store, again)]
     assert files[0] == files[1]
-    store, tokens = stores[0], stores[0].codec.tokenizer.get_vocab()
+    tokens = store.codec.tokenizer.get_vocab()
     assert "Ġwave" in tokens
     assert not any("zebra" in token or "quartz" in token for token in tokens)
     assert store.metadata.vocab_size == len(tokens) <= 300
@@ -120,10 +116,10 @@ def test_byte_pairs_are_learned_from_the_training_text_alone(words, tmp_path):
     for split in ("train", "validation", "test"):
         part = store.codec.tokenizer.decode(store.split(split))
         assert part == characters.codec.tokenizer.decode(characters.split(split))
-        units = store.metadata.splits[split].num_units
-        assert units == {"character": len(part), "byte": len(part.encode())}
         ratio = len(store.split(split)) / len(part)
         assert store.bits_per_unit(1.0, split)["character"] == pytest.approx(ratio / np.log(2))
+        units = store.metadata.splits[split].num_units
+        assert units == {"character": len(part), "byte": len(part.encode())}
 
 
 def test_any_tokenizer_json_can_be_used(words, tmp_path):
@@ -136,9 +132,8 @@ def test_any_tokenizer_json_can_be_used(words, tmp_path):
     tokenizer.save(str(file))
 
     def prepared(path, name):
-        return prepare(
-            config(words, tokenizer="pretrained", tokenizer_path=str(path)), tmp_path / name
-        )
+        options = {"tokenizer": "pretrained", "tokenizer_path": str(path)}
+        return prepare(config(words, **options), tmp_path / name)
 
     for path in (file, file.parent):
         store = prepared(path, "s")
@@ -150,14 +145,15 @@ def test_any_tokenizer_json_can_be_used(words, tmp_path):
     file.write_text(json.dumps(other))
     with pytest.raises(UserError, match="of other settings"):
         prepared(file, "s")
-    file.write_text("{}")
-    with pytest.raises(UserError, match="is not a tokenizer"):
-        prepared(file, "t")
     with pytest.raises(UserError, match="there is no tokenizer nowhere"):
         prepared("nowhere", "t")
-    Tokenizer(models.BPE()).save(str(file))
-    with pytest.raises(UserError, match=r"tokenizer\.json has no tokens"):
-        prepared(file, "t")
+    for content, message in (
+        ("{}", "is not a tokenizer"),
+        (Tokenizer(models.BPE()).to_str(), r"tokenizer\.json has no tokens"),
+    ):
+        file.write_text(content)
+        with pytest.raises(UserError, match=message):
+            prepared(file, "t")
     tokenizer.save(str(file))
     (file.parent / "tokenizer_config.json").write_text("{")
     with pytest.raises(UserError, match=r"tokenizer_config\.json is damaged \(.*\): get it again"):
@@ -220,6 +216,5 @@ def test_tokens_are_the_tokenizers_own_whatever_the_pieces(form, parts, size, re
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(subwords, "_WINDOW_CHARACTERS", 256)
         patch.setattr(subwords, "_OVERLAP_CHARACTERS", 128)
-        found = list(codec.encode_document(pieces))
-        assert np.concatenate([[], *found]).tolist() == expected
+        assert np.concatenate([[], *codec.encode_document(pieces)]).tolist() == expected
         assert codec.encode(text).tolist() == expected
