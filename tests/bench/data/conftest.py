@@ -14,7 +14,7 @@ def text_file(tmp_path):
     path = tmp_path / "text.txt"
     # Numbered, so that no two places are the same.
     path.write_text(
-        "".join(f"{n}. To be, or not to be — or\n\tWhether 'tis nobler\n" for n in range(30))
+        "".join(f"{n}. To be, or not to be — né 🙂\n\tWhether 'tis nobler\n" for n in range(30))
     )
     return path
 

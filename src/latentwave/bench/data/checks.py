@@ -39,7 +39,7 @@ def check_values(config: Any, group: str = "") -> None:
     Raises:
         UserError: naming the field, prefixed with `group`, and its value.
     """
-    hints = _type_hints(type(config))
+    hints = _type_hints(config.__class__)
     for field in dataclasses.fields(config):
         name = f"{group}.{field.name}" if group else field.name
         value = getattr(config, field.name)

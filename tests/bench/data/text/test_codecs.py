@@ -13,7 +13,6 @@ from transformers import AutoTokenizer
 from latentwave.bench.data import CorpusConfig, load_codec, prepare
 from latentwave.bench.data.text import subwords
 from latentwave.bench.data.text.characters import (
-    ByteCodec,
     CharacterCodec,
     CodePoints,
     Draft,
@@ -63,13 +62,6 @@ def test_the_vocabulary_is_what_the_text_holds(text):
 def test_unknown_characters_are_named(text, message):
     with pytest.raises(UserError, match=message):
         CharacterCodec("abn").encode(text)
-
-
-@pytest.mark.parametrize("text", ["", "aaa", "aé—🙂a"])
-@pytest.mark.parametrize("codec", [CodePoints(CharacterCodec.of), ByteCodec()])
-def test_units_are_characters_and_bytes(codec, text):
-    expected = {"character": len(text), "byte": len(text.encode())}
-    assert codec.units_of(codec.encode(text)) == expected
 
 
 @pytest.fixture

@@ -65,7 +65,6 @@ class LabelledRows(Corpus):
         examples = list(self._read())
         splits = deal_examples(sum(each.split == "train" for each in examples), *self._shares)
         splits += [str(each.split) for each in examples[len(splits) :]]
-        for split in SPLITS:
-            for example, final in zip(examples, splits, strict=True):
-                if final == split:
-                    yield dataclasses.replace(example, split=split)
+        pairs = zip(examples, splits, strict=True)
+        final = [dataclasses.replace(example, split=split) for example, split in pairs]
+        yield from sorted(final, key=lambda example: SPLITS.index(str(example.split)))
