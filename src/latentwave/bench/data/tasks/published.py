@@ -306,13 +306,9 @@ def _clips(
             count = sum(row[1] == split for row in rows)
             raise UserError(f"{root} holds none of its {count} labelled {split} clips")
     labels = {name: label for name, _, label in rows}
-    for names, others, fault in (
-        (labels, found.files, "has a label but is missing"),
-        (found.files, labels, "has no label"),
-    ):
-        found.skipped += [
-            SkippedFile(name=name, reason=f"{name} {fault}") for name in names if name not in others
-        ]
+    faults = {name: "has a label but is missing" for name in labels if name not in found.files}
+    faults |= {name: "has no label" for name in found.files if name not in labels}
+    found.skipped += [SkippedFile(name=name, reason=f"{name} {faults[name]}") for name in faults]
     found.splits = splits
     found.files = {name: found.files[name] for name in splits}
     found.tables = {path.relative_to(root).as_posix(): path for path in tables}
