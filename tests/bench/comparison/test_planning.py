@@ -1,10 +1,17 @@
 import dataclasses
 import math
+from pathlib import Path
 
 import pytest
 
 from latentwave.bench.comparison import compare
-from latentwave.bench.comparison.planning import choose_rates, match_budget, rate_beyond
+from latentwave.bench.comparison.planning import (
+    choose_rates,
+    match_budget,
+    rate_beyond,
+    search_jobs,
+    searched_rates,
+)
 from latentwave.bench.training import (
     ContestantConfig,
     Recipe,
@@ -53,26 +60,36 @@ def test_the_same_tokens_are_those_of_the_baseline(experiment, tmp_path):
 
 
 def test_the_rate_with_the_lowest_loss_is_chosen():
-    def losses(*by_rate):
-        rates = recipe.tuning.learning_rates
-        return {("none", rate): own for rate, own in zip(rates, by_rate, strict=True)}
-
     recipe = recipe_of(own=ContestantConfig(learning_rate=5e-4))
-    # The worst seed counts.
-    tuned, found = choose_rates(recipe, losses([1.0, 2.0], [1.5, 1.5], [1.0, math.nan]))
-    assert tuned.contestants["none"].learning_rate == 2e-3
-    assert tuned.contestants["own"].learning_rate == 5e-4
-    assert list(found) == ["none"]
-    assert not found["none"].at_end_of_grid
-    assert str(found["none"].losses) == "{'0.001': 2.0, '0.002': 1.5, '0.004': None}"
-    _, found = choose_rates(recipe, losses([3.0], [2.0], [1.0]))
-    assert found["none"].chosen == 4e-3
-    assert found["none"].at_end_of_grid
-    # Where all diverge the lowest rate does so on the record.
-    diverged = losses([math.nan, 1.0], [math.inf, 1.0], [math.nan, math.inf])
-    tuned, found = choose_rates(recipe, diverged)
-    assert tuned.contestants["none"].learning_rate == found["none"].chosen == 1e-3
-    assert found["none"].at_end_of_grid
+
+    def choose(*losses):
+        by_rate = dict(zip(recipe.tuning.learning_rates, losses, strict=True))
+        tuned, searches = choose_rates(recipe, {"none": by_rate})
+        assert list(searches) == ["none"]
+        assert tuned.contestants["own"].learning_rate == 5e-4
+        assert tuned.contestants["none"].learning_rate == searches["none"].chosen
+        return searches["none"]
+
+    inside = choose(2.0, 1.5, math.nan)
+    assert (inside.chosen, inside.at_end_of_grid) == (2e-3, False)
+    assert str(inside.losses) == "{'0.001': 2.0, '0.002': 1.5, '0.004': None}"
+    at_end = choose(3.0, 2.0, 1.0)
+    assert (at_end.chosen, at_end.at_end_of_grid) == (4e-3, True)
+    # Where all diverge, the lowest rate is on record as diverged.
+    diverged = choose(math.nan, math.inf, math.nan)
+    assert (diverged.chosen, diverged.at_end_of_grid) == (1e-3, True)
+
+
+def test_rates_that_differ_late_have_folders_of_their_own():
+    tuning = TuningConfig(learning_rates=[1e-3, 1.0000001e-3])
+    recipe = dataclasses.replace(recipe_of(), tuning=tuning)
+    jobs = search_jobs(recipe, searched_rates(recipe), Path())
+    assert [job.folder.name for job in jobs] == [
+        "none-lr0.001-seed1000",
+        "none-lr0.0010000001-seed1000",
+    ]
+    _, searches = choose_rates(recipe, {"none": {1e-3: 2.0, 1.0000001e-3: 1.0}})
+    assert list(searches["none"].losses.values()) == [2.0, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -89,42 +106,27 @@ def test_a_grid_is_widened_where_its_best_lies_at_an_end(losses, beyond):
     assert rate_beyond(dict(zip([1e-3, 2e-3, 4e-3], losses, strict=True))) == beyond
 
 
-def test_every_contestant_widens_its_own_grid(experiment, tmp_path):
+def test_a_tuned_comparison_trains_with_the_rates_it_finds(experiment, tmp_path):
     recipe, store = experiment
-    tuning = TuningConfig(learning_rates=[1e-5, 1e-4], num_steps=4, widen=2)
+    tuning = TuningConfig(learning_rates=[1e-5, 1e-4], num_steps=4, seeds=[1000, 1001], widen=2)
     given = dataclasses.replace(recipe.contestants["wavelet"], learning_rate=2e-3)
     contestants = recipe.contestants | {"wavelet": given}
     tuned = dataclasses.replace(recipe, contestants=contestants, tuning=tuning, seeds=[0])
     results = compare(tuned, store, tmp_path / "out", console=QUIET)
-    (own,) = results.tuning.values()  # the rate of the other is set
-    assert list(own.losses) == ["1e-05", "0.0001", "0.001", "0.01"]
-    assert own.chosen == 0.01
-    assert own.at_end_of_grid
-
-
-def test_a_tuned_comparison_trains_with_the_chosen_rates(experiment, tmp_path):
-    recipe, store = experiment
-    tuning = TuningConfig(learning_rates=[1e-5, 1e-2], num_steps=4, seeds=[1000, 1001])
-    tuned = dataclasses.replace(recipe, tuning=tuning, seeds=[0])
-    results = compare(tuned, store, tmp_path / "out", console=QUIET)
-    for name, contestant in results.contestants.items():
-        assert contestant.learning_rate == results.tuning[name].chosen == 1e-2
-        assert set(results.tuning[name].losses) == {"1e-05", "0.01"}
-        assert contestant.num_steps == 8
-        runs = [
-            read_result(tmp_path / "out" / "tuning" / f"{name}-lr0.01-seed{seed}").final_loss
-            for seed in tuning.seeds
-        ]
-        assert results.tuning[name].losses["0.01"] == max(runs)
-        assert runs[0] != runs[1]
-    # The search has a seed of its own, and every contestant the same grid.
-    found = sorted(path.name for path in (tmp_path / "out" / "tuning").iterdir())
-    assert found == [
-        f"{name}-lr{rate}-seed{seed}"
-        for name in ("none", "wavelet")
-        for rate in ("0.01", "1e-05")
-        for seed in (1000, 1001)
-    ]
+    (search,) = results.tuning.values()  # the other contestant's rate is given
+    assert list(search.losses) == ["1e-05", "0.0001", "0.001", "0.01"]
+    assert search.at_end_of_grid
+    found = {name: each.learning_rate for name, each in results.contestants.items()}
+    assert found == {"none": search.chosen, "wavelet": 2e-3}
+    assert search.chosen == 0.01
+    assert {each.num_steps for each in results.contestants.values()} == {8}
+    folder = tmp_path / "out" / "tuning"
+    assert {path.name for path in folder.iterdir()} == {
+        f"none-lr{rate}-seed{seed}" for rate in search.losses for seed in tuning.seeds
+    }
+    # The worst seed counts.
+    runs = [read_result(folder / f"none-lr0.01-seed{s}").final_loss for s in tuning.seeds]
+    assert search.losses["0.01"] == max(runs) > min(runs)
 
 
 @pytest.mark.parametrize(

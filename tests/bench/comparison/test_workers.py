@@ -140,6 +140,23 @@ def test_progress_of_all_runs_together(monkeypatch, experiment, tmp_path, termin
         assert shown.getvalue() == "2 of 3 runs finished\n3 of 3 runs finished\n"
 
 
+def test_a_failed_run_is_named_before_the_runs_beside_it_end(monkeypatch, experiment, tmp_path):
+    recipe, store = experiment
+    job = Job(recipe=recipe, contestant="none", seed=0, folder=tmp_path / "run")
+    shown, told = io.StringIO(), []
+
+    def each(*_):
+        try:
+            yield job, UserError("no room")
+        finally:  # where the pool waits for its processes
+            told.append(shown.getvalue())
+
+    monkeypatch.setattr(Workers, "each", each)
+    with pytest.raises(UserError, match="no room"):
+        Workers().run([job], store, PlainConsole(file=shown))
+    assert told == [f"{job.folder} failed (UserError: no room); waiting for the other runs\n"]
+
+
 def interrupt_parent(seconds):
     os.kill(os.getppid(), signal.SIGINT)
     time.sleep(seconds)

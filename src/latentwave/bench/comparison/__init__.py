@@ -1,4 +1,4 @@
-"""Measuring: comparisons, speed-ups with intervals, costs."""
+"""Compares contestants: training runs, speed-ups with intervals, costs."""
 
 from latentwave.bench.comparison.comparison import compare
 from latentwave.bench.comparison.cost import measure_cost

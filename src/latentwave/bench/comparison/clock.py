@@ -1,8 +1,8 @@
-"""How long a training step takes, and measurements that are kept in files.
+"""Times training steps, and caches measurements in files.
 
-Runs that share a machine slow each other down, and runs on several machines do not compare. So the
-seconds of a run are its steps times the duration of a step, and that is timed for all contestants
-together, one step of each in turn, while nothing else runs.
+Runs that share a machine slow each other down, and runs on different machines cannot be compared.
+So a run's seconds are its number of steps times the duration of one, which is timed for all
+contestants together, one step of each in turn, while nothing else runs.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from latentwave.bench.training.optimizers import make_optimizer
 from latentwave.bench.training.processes import device
 from latentwave.errors import UserError
 
-# Steps are timed in so many rounds; in more, up to the last, while a contestant's steps took fewer
-# than so many seconds together: the median of a few short steps is a matter of luck.
+# Timing takes at least ROUNDS rounds, and goes on up to MOST_ROUNDS while a contestant's steps have
+# taken less than LONG_ENOUGH seconds in all: the median of a few short steps is a matter of luck.
 ROUNDS, MOST_ROUNDS, LONG_ENOUGH = 7, 41, 4.0
 
 
@@ -39,41 +39,38 @@ ROUNDS, MOST_ROUNDS, LONG_ENOUGH = 7, 41, 4.0
 class Clock:
     """How long the training steps of a comparison's contestants take."""
 
-    # one duration per round; round i of all contestants was timed one after the other
+    # one duration per round, in which each contestant takes a step
     step_seconds: dict[str, Annotated[list[PositiveFloat], Field(min_length=1)]]
-    # cores that other processes kept busy meanwhile; None where runs were not timed here
+    # cores that other processes kept busy meanwhile; None where unknown
     busy_cores: NonNegativeFloat | None
-    environment: dict[str, Any]  # what it was measured on, see `describe_environment`
+    environment: dict[str, Any]  # of the timing, see `describe_environment`
 
     def seconds_per_step(self, name: str) -> float:
-        """The median share of a round, of the median round.
+        """The contestant's median share of a round, times the median round.
 
-        Machines are quicker in one round than in the next; that is no contestant's merit.
+        Shares, because a machine that is faster in one round than in the next favours nobody.
         """
-        rounds: list[float] = [
-            statistics.mean(each) for each in zip(*self.step_seconds.values(), strict=False)
-        ]
-        own = zip(self.step_seconds[name], rounds, strict=False)
-        share: float = statistics.median(seconds / whole for seconds, whole in own)
+        rounds = [statistics.mean(each) for each in zip(*self.step_seconds.values(), strict=False)]
+        pairs = zip(self.step_seconds[name], rounds, strict=False)
+        share = statistics.median(seconds / mean for seconds, mean in pairs)
         return share * statistics.median(rounds)
 
 
 def take_clock(recipe: Recipe, store: TokenStore, *, rounds: int | None = None) -> Clock:
     """Time the training steps of all contestants, and how busy others keep the machine meanwhile.
 
-    A step is a forward and a backward pass over a batch of the recipe, clipping and the recipe's
-    optimizer, with what the recipe compiles or recomputes. One step of each contestant is taken
-    in turn; the first round warms up and is not counted. Without a number of `rounds` there are
-    at least 7, and more of short steps.
+    A step is what the recipe makes of it: forward and backward passes, compiled or recomputing,
+    clipping and the optimizer. The contestants take turns; a first round warms up and is not
+    counted. Without a number of `rounds` there are at least 7, and more of short steps.
     """
-    own = psutil.Process()
+    process = psutil.Process()
     steps, compiled = {}, []
     for name in recipe.contestants:
         steps[name], was_compiled = _stepper(recipe.as_seen_by(name), name, store)
         compiled.append(was_compiled)
     for step in steps.values():
-        step(0)  # compiles, in processes that are no strangers
-    busy_cores(own)
+        step(0)  # may compile, in child processes that must not count as other programs
+    busy_cores(process)
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for count in range(1, (rounds or MOST_ROUNDS) + 1):
         for name, step in steps.items():
@@ -82,14 +79,11 @@ def take_clock(recipe: Recipe, store: TokenStore, *, rounds: int | None = None) 
         if rounds is None and count >= ROUNDS and spent > LONG_ENOUGH:
             break
     environment = describe_environment() | {"compiled": all(compiled)}
-    return Clock(step_seconds=seconds, busy_cores=busy_cores(own), environment=environment)
+    return Clock(step_seconds=seconds, busy_cores=busy_cores(process), environment=environment)
 
 
 def _stepper(recipe: Recipe, name: str, store: TokenStore) -> tuple[Callable[[int], float], bool]:
-    """Trains one contestant on the batch of a number, and says how many seconds that took.
-
-    Also whether it is compiled.
-    """
+    """A function that trains on batch number n and returns the seconds; whether it is compiled."""
     settings, objective = recipe.training, open_objective(recipe, store)
     items, collate = objective.training_set(0), objective.collate or default_collate
     where = device()
@@ -129,14 +123,13 @@ def _stepper(recipe: Recipe, name: str, store: TokenStore) -> tuple[Callable[[in
 
 
 def read_measured(path: Path, setting: Any, schema: Any) -> Any:
-    """What `write_measured` wrote for this very setting (plain values), as objects of a type.
+    """What `write_measured` wrote for the same setting, as an object of type `schema`.
 
-    None if there is nothing, it is of another setting, or the file is damaged: it is measured
-    again then.
+    None where it must be measured again: the file is missing, damaged or of another setting.
     """
     try:
         content = read_json(path, "it is measured again")
-        # As it comes back from a file: tuples are lists there.
+        # The setting as it returns from a file, with lists for tuples.
         if content.get("setting") != json.loads(json.dumps(setting)):
             return None
         return validated(content.get("values"), schema)
@@ -145,6 +138,6 @@ def read_measured(path: Path, setting: Any, schema: Any) -> Any:
 
 
 def write_measured(path: Path, setting: Any, values: Any) -> None:
-    """Write plain values for `read_measured`; the folder is made."""
+    """Write plain values for `read_measured`, and make the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, {"setting": setting, "values": values})

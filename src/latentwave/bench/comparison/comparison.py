@@ -1,9 +1,8 @@
-"""Train contestants side by side and measure what each bought."""
+"""Runs a comparison: trains all contestants and writes results.json."""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,15 +14,17 @@ from latentwave.bench.comparison.cost import contestant_cost
 from latentwave.bench.comparison.planning import (
     check_baselines,
     choose_rates,
+    comparison_jobs,
     match_budget,
     rates_beyond,
+    search_jobs,
     searched_rates,
-    tuning_recipes,
+    worst_losses,
 )
 from latentwave.bench.comparison.positions import check_longer_contexts, measure_longer_contexts
 from latentwave.bench.comparison.results import RESULTS, ModelCost, Results, write_results
 from latentwave.bench.comparison.summary import summarize
-from latentwave.bench.comparison.workers import Job, Workers
+from latentwave.bench.comparison.workers import Workers
 from latentwave.bench.data import TokenStore
 from latentwave.bench.data.folders import PARTIAL
 from latentwave.bench.data.json_files import read_json
@@ -44,7 +45,7 @@ from latentwave.bench.training.progress import ERR
 from latentwave.bench.training.result import differences, read_record
 from latentwave.errors import UserError
 
-# Of the training, what a step takes its time for.
+# The training settings that decide how long a step takes.
 _TIMED = (
     *("batch_size", "gradient_accumulation_steps", "gradient_checkpointing", "separate_documents"),
     *("optimizer", "precision", "compile"),
@@ -66,16 +67,16 @@ def compare(
     """Train every contestant with every seed and write results.json.
 
     Runs are paired: contestants of one seed and one backbone start from the same weights and see
-    the same batches. Each run has a folder, CONTESTANT-seedN; those of the search for learning
-    rates are under tuning/. With `resume` finished runs are reused and an interrupted one goes on,
-    so contestants and seeds can be added to a finished comparison.
+    the same batches. Each run has a folder, CONTESTANT-seedN; the search for learning rates has
+    its own under tuning/. With `resume` finished runs are reused and interrupted ones continue, so
+    contestants and seeds can be added to a finished comparison.
 
-    `workers` says where the runs are executed (default: one after the other, here), `time_again`
-    times the training steps again, for a comparison that was first timed while the machine was
-    busy, and `command` is what was typed, for the record.
+    `workers` says where runs are executed (default: one after the other in this process).
+    `time_again` times the training steps again, if the machine was busy the first time. `command`
+    is recorded as it was typed.
 
     Raises:
-        UserError: without a baseline, for an existing folder (without resume) or one of something
+        UserError: if there is no baseline, the folder exists (without `resume`) or holds something
             else, and for what `train` refuses.
     """
     workers = workers or Workers()
@@ -97,51 +98,30 @@ def compare(
         name: contestant_cost(recipe.as_seen_by(name), name, store) for name in recipe.contestants
     }
     budget = on_main(lambda: _read_budget(recipe, folder))
-    alike = settle_compilation(recipe, store)
-    clock = on_main(lambda: _clock(alike, store, folder, time_again))
-    planned = on_main(lambda: _with_budgets(alike, store, costs, clock, budget, folder=folder))
-    # Runs of the search may be shorter, and nothing of them is timed.
-    searched = dataclasses.replace(planned, training=recipe.training)
-    losses: dict[tuple[str, float], list[float]] = {}
-    wanted = searched_rates(planned)
-    # The search alone may take hours: what it or the runs after it would refuse is refused now.
-    for name in recipe.contestants:
-        check_warmup(planned.as_seen_by(name).training)
-    for (name, _), own in tuning_recipes(searched, wanted).items():
-        check_warmup(own.as_seen_by(name).training)
-    while wanted:
-        jobs = {
-            (name, rate): [
-                Job(
-                    recipe=own,
-                    contestant=name,
-                    seed=seed,
-                    folder=folder / _TUNING / f"{name}-lr{rate:g}-seed{seed}",
-                )
-                for seed in own.seeds
-            ]
-            for (name, rate), own in tuning_recipes(searched, wanted).items()
-        }
-        workers.run(list(itertools.chain(*jobs.values())), store, console)
-        losses |= {
-            key: [read_result(j.folder).final_loss for j in own] for key, own in jobs.items()
-        }
-        wanted = rates_beyond(planned, losses)
+    compiled = settle_compilation(recipe, store)
+    clock = on_main(lambda: _clock(compiled, store, folder, time_again))
+    planned = on_main(lambda: _with_budgets(compiled, store, costs, clock, budget, folder=folder))
+    # Runs of the search may be shorter and are not timed, so they settle compilation themselves.
+    search = dataclasses.replace(planned, training=recipe.training)
+    jobs = search_jobs(search, searched_rates(planned), folder / _TUNING)
+    # The search alone may take hours: refuse now what it or the runs after it would refuse.
+    for job in [*jobs, *comparison_jobs(planned, folder)]:
+        check_warmup(job.recipe.as_seen_by(job.contestant).training)
+    tried, losses = [], dict[str, dict[float, float]]()
+    while jobs:
+        workers.run(jobs, store, console)
+        tried += jobs
+        losses = worst_losses(tried)
+        jobs = search_jobs(search, rates_beyond(planned, losses), folder / _TUNING)
     planned, tuning = choose_rates(planned, losses)
-    folders = {
-        name: [folder / f"{name}-seed{seed}" for seed in recipe.seeds]
-        for name in recipe.contestants
-    }
-    # Seed by seed, so that an interrupted comparison still has complete pairs.
-    runs = [
-        Job(recipe=planned, contestant=name, seed=seed, folder=folders[name][index])
-        for index, seed in enumerate(recipe.seeds)
-        for name in recipe.contestants
-    ]
+    runs = comparison_jobs(planned, folder)
     workers.run(runs, store, console)
+    folders = {
+        name: [job.folder for job in runs if job.contestant == name] for name in recipe.contestants
+    }
     results = summarize(
         recipe,
-        {name: [read_result(path) for path in own] for name, own in folders.items()},
+        {name: [read_result(path) for path in paths] for name, paths in folders.items()},
         planned=planned,
         store=store,
         costs=costs,
@@ -155,11 +135,11 @@ def compare(
 
 
 def _check_folder(folder: Path, resume: bool) -> None:
-    """Refuse a folder that cannot be written to, or gone on in."""
+    """Refuse a folder of something else, and an existing comparison without `resume`."""
     if not folder.exists():
         return
     inside = {path.name for path in folder.iterdir()} if folder.is_dir() else None
-    if inside is not None and inside <= {_CLOCK + PARTIAL}:  # no more than a kill left
+    if inside is not None and inside <= {_CLOCK + PARTIAL}:  # left by a killed process
         return
     runs = [*folder.glob(f"*-seed*/{RECORD}"), *folder.glob(f"{_TUNING}/*-seed*/{RECORD}")]
     if inside is None or not (runs or inside & {_CLOCK, _BUDGET, RESULTS}):
@@ -175,37 +155,37 @@ def _check_folder(folder: Path, resume: bool) -> None:
 def _check_runs(recipe: Recipe, store: TokenStore, folder: Path) -> None:
     """Refuse runs of another recipe before anything in their folder is written again.
 
-    Of searched rates, and of steps that costs decide, any will do here.
+    Learning rates that are searched for, and steps that follow from costs, may be any here.
     """
-    searched = {name for name, _ in searched_rates(recipe)}
+    searched = searched_rates(recipe)
     if recipe.budget == "tokens":
         recipe = match_budget(recipe, dict.fromkeys(recipe.contestants, 1.0))
-    for (name, own), seed in itertools.product(recipe.contestants.items(), recipe.seeds):
-        run = folder / f"{name}-seed{seed}"
-        if not (run / RECORD).is_file():
+    for job in comparison_jobs(recipe, folder):
+        if not (job.folder / RECORD).is_file():
             continue
-        record, known = describe_run(recipe, name, seed, store), read_record(run)["training"]
-        chosen = ["learning_rate", "muon_learning_rate"] if name in searched else []
-        if own.num_steps is None:
+        record = describe_run(recipe, job.contestant, job.seed, store)
+        chosen = ["learning_rate", "muon_learning_rate"] if job.contestant in searched else []
+        if recipe.contestants[job.contestant].num_steps is None:
             chosen.append("num_steps")
+        known = read_record(job.folder)["training"]
         record["training"] |= {key: known[key] for key in chosen}
-        check_folder(run, record)
+        check_folder(job.folder, record)
 
 
 def _clock(recipe: Recipe, store: TokenStore, folder: Path, again: bool) -> Clock | None:
-    """Durations of steps, from the folder where it has them; None under a launcher."""
+    """How long steps take, read from the folder if timed before; None under a launcher."""
     if num_processes() > 1:
         return None
-    seen = {name: recipe.as_seen_by(name) for name in recipe.contestants}
+    recipes = {name: recipe.as_seen_by(name) for name in recipe.contestants}
     setting = {
         "contestants": {
-            name: [dataclasses.asdict(own.backbone), own.contestants[name].describe_mixers()]
-            for name, own in seen.items()
+            name: [dataclasses.asdict(each.backbone), each.contestants[name].describe_mixers()]
+            for name, each in recipes.items()
         },
         "training": {name: getattr(recipe.training, name) for name in _TIMED},
     }
     clock: Clock | None = None if again else read_measured(folder / _CLOCK, setting, Clock)
-    if clock is None or clock.step_seconds.keys() != seen.keys():
+    if clock is None or clock.step_seconds.keys() != recipes.keys():
         clock = take_clock(recipe, store)
         write_measured(folder / _CLOCK, setting, dataclasses.asdict(clock))
     return clock
@@ -213,7 +193,7 @@ def _clock(recipe: Recipe, store: TokenStore, folder: Path, again: bool) -> Cloc
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Budget:
-    """The schema of budget.json: what steps were matched for, and the steps by contestant."""
+    """budget.json: what was matched, and the number of steps that came out by contestant."""
 
     budget: str
     num_steps: int
@@ -222,21 +202,21 @@ class _Budget:
 
 
 def _read_budget(recipe: Recipe, folder: Path) -> _Budget:
-    """Steps that were matched before; another budget is refused before they are lost."""
-    training = recipe.training
-    own = _Budget(
+    """The steps that were matched before; refuses a recipe with another budget."""
+    wanted = _Budget(
         budget=recipe.budget,
-        num_steps=training.num_steps,
-        evaluate_every_steps=training.evaluate_every_steps,
+        num_steps=recipe.training.num_steps,
+        evaluate_every_steps=recipe.training.evaluate_every_steps,
     )
     if not (folder / _BUDGET).exists():
-        return own
+        return wanted
     known = read_json(folder / _BUDGET, "remove it and go on with --resume", _Budget)
-    now = dataclasses.replace(own, steps=known.steps)
-    if known != now:
+    wanted = dataclasses.replace(wanted, steps=known.steps)
+    if known != wanted:
+        changes = differences(vars(known), vars(wanted))
         raise UserError(
-            f"{folder} holds a comparison with another budget{differences(vars(known), vars(now))}"
-            ": choose another --output, or resume with the recipe that started it"
+            f"{folder} holds a comparison with another budget{changes}: choose another --output, "
+            "or resume with the recipe that started it"
         )
     return known
 
@@ -250,14 +230,14 @@ def _with_budgets(
     *,
     folder: Path,
 ) -> Recipe:
-    """The recipe with num_steps for each contestant, the same ones when it is resumed."""
+    """The recipe with num_steps for each contestant; a resumed comparison keeps its own."""
     if recipe.budget == "tokens":
         return match_budget(recipe, dict.fromkeys(recipe.contestants, 1.0))
     if recipe.budget == "flops":
         cost = {
-            name: own.flops_per_token
+            name: each.flops_per_token
             * open_objective(recipe.as_seen_by(name), store).tokens_per_step
-            for name, own in costs.items()
+            for name, each in costs.items()
         }
     elif clock is not None:
         cost = {name: clock.seconds_per_step(name) for name in recipe.contestants}
@@ -266,11 +246,11 @@ def _with_budgets(
             'budget "seconds" is measured on one process: run compare without a launcher'
         )
     contestants = {
-        name: dataclasses.replace(own, num_steps=own.num_steps or budget.steps.get(name))
-        for name, own in recipe.contestants.items()
+        name: dataclasses.replace(each, num_steps=each.num_steps or budget.steps.get(name))
+        for name, each in recipe.contestants.items()
     }
     matched = match_budget(dataclasses.replace(recipe, contestants=contestants), cost)
-    steps = {name: own.num_steps for name, own in matched.contestants.items()}
+    steps = {name: each.num_steps for name, each in matched.contestants.items()}
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / _BUDGET, vars(budget) | {"steps": budget.steps | steps})
     return matched

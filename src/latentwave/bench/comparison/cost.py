@@ -24,7 +24,7 @@ from latentwave.hub.points import point_of
 
 
 def contestant_cost(recipe: Recipe, name: str, store: TokenStore) -> ModelCost:
-    """`measure_cost` of a recipe's contestant, which is built for it."""
+    """`measure_cost` of a recipe's contestant, built for this purpose."""
     objective = open_objective(recipe, store)
     check_fits(objective)
     inputs, num_tokens = objective.one_item()
@@ -36,11 +36,10 @@ def measure_cost(
 ) -> ModelCost:
     """Count a model's parameters, operations and memory.
 
-    The backbone's operations are counted by torch's own counter (matrix products, attention
-    included, over all pairs of tokens) on one forward pass, the mixers' by their `flops`. A
-    backward pass costs twice a forward pass. Memory is that of one training step that is really
-    made, and of a cache that is really filled. Averages are over a context of `num_tokens`, as many
-    as the inputs have, B = 1; by default these are token ids of a language model.
+    torch's counter gives the backbone's operations in one forward pass (matrix products, attention
+    over all pairs of tokens included), `flops` the mixers'. A backward pass costs twice a forward
+    pass. Memory is that of one real training step and of a really filled cache. Averages are over a
+    context of `num_tokens`, those of `inputs` (B = 1; default: token ids of a language model).
     """
     if inputs is None:
         tokens = torch.zeros(1, num_tokens, dtype=torch.int64)
@@ -50,13 +49,10 @@ def measure_cost(
         for name, value in inputs.items()
     }
 
-    def loss() -> Tensor:
-        """A classifier's loss has no size worth counting, so its logits stand in."""
-        if not model.can_generate():
-            logits: Tensor = model(**placed).logits
-            return logits.sum()
-        found: Tensor = model(**placed, labels=placed["input_ids"]).loss
-        return found
+    def loss() -> Any:
+        if model.can_generate():
+            return model(**placed, labels=placed["input_ids"]).loss
+        return model(**placed).logits.sum()  # a classifier's loss adds next to nothing
 
     forward = _flops(model, placed, num_tokens)
     # Dropout draws from a generator that the caller may go on with.
@@ -72,7 +68,7 @@ def measure_cost(
 
 
 def _decoding(model: PreTrainedModel, num_tokens: int) -> DecodingCost:
-    """Of the last token of a context, the others in the cache."""
+    """The cost of the last token of a context, with all others in the cache."""
     cache = DynamicCache(config=model.config)
     tokens = torch.zeros(1, num_tokens, dtype=torch.int64, device=model.device)
     cached = {cache_argument(model): cache, "use_cache": True}
@@ -83,7 +79,7 @@ def _decoding(model: PreTrainedModel, num_tokens: int) -> DecodingCost:
     layers: list[Any] = cache.layers
     of_mixers = sum(layer.num_bytes for layer in layers if isinstance(layer, MixerStates))
     others = [vars(layer) for layer in layers if not isinstance(layer, MixerStates)]
-    tensors = [leaf for leaf in tree_leaves(others) if isinstance(leaf, Tensor)]
+    tensors = (leaf for leaf in tree_leaves(others) if isinstance(leaf, Tensor))
     return DecodingCost(
         flops_per_token=float(flops),
         cache_bytes=of_mixers + sum(tensor.nbytes for tensor in tensors),
@@ -92,31 +88,31 @@ def _decoding(model: PreTrainedModel, num_tokens: int) -> DecodingCost:
 
 
 def _flops(model: PreTrainedModel, inputs: dict[str, Any], num_tokens: int) -> int:
-    """Of one forward pass over so many tokens."""
+    """Operations of one forward pass over `num_tokens` tokens."""
     attention = model.config._attn_implementation
-    # The counter sees matrix products, which fused attention kernels hide on some devices.
+    # On some devices fused attention hides its matrix products from the counter.
     model.set_attn_implementation("eager")
     counter = FlopCounterMode(display=False)
     with in_mode(model, training=False), torch.no_grad(), counter:
         model(**inputs)
     model.set_attn_implementation(attention)
-    # Matrix products inside mixers belong to the mixers' own count.
+    # Matrix products inside mixers are in the mixers' own count.
     inside_mixers = sum(
         sum(counts.values())
         for module, counts in counter.get_flop_counts().items()
         if point_of(module.rpartition(".")[2])
     )
     mixers = [each.mixer for each in all_mixers(model)]
-    own = sum(mixer.flops(num_tokens) + mixer.fade_flops(num_tokens) for mixer in mixers)
-    return int(counter.get_total_flops()) - inside_mixers + own
+    of_mixers = sum(mixer.flops(num_tokens) + mixer.fade_flops(num_tokens) for mixer in mixers)
+    return int(counter.get_total_flops()) - inside_mixers + of_mixers
 
 
 def peak_training_bytes(model: torch.nn.Module, loss_of: Callable[[], Tensor]) -> int:
-    """The most bytes of tensors that live at once in a forward and a backward pass.
+    """The most bytes of tensors alive at once in a forward and a backward pass.
 
-    Parameters, buffers, gradients and all that the backward pass needs are in it, the optimizer's
-    moments are not: AdamW's are twice the parameters. Tensors are counted, see `LiveBytes`, so that
-    the number is the same every time. The model has no gradients afterwards.
+    That includes parameters, buffers, gradients and whatever the backward pass needs, but not the
+    optimizer's moments (AdamW's are twice the parameters). `LiveBytes` counts them, so the number
+    is the same every time. Clears the model's gradients.
     """
     model.zero_grad()
     with LiveBytes([*model.parameters(), *model.buffers()]) as live:
@@ -126,12 +122,12 @@ def peak_training_bytes(model: torch.nn.Module, loss_of: Callable[[], Tensor]) -
 
 
 class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of all tensors that live, `now` and at their `peak`, while it is entered.
+    """A context that counts the bytes of all living tensors, `now` and at their `peak`.
 
-    Those that are `alive` already are given; others are counted from the operation that makes them
-    until nothing refers to their storage any more. Views share a storage, which counts once. What
-    an operation needs while it runs and does not return is not seen: scratch memory of kernels,
-    blocks of the fused filterbank.
+    Tensors that are `alive` beforehand must be given; others count from the operation that makes
+    them until their storage is freed. Views share a storage, which counts once. Memory that an
+    operation uses and does not return is not seen: scratch memory of kernels, blocks of the fused
+    filterbank.
 
     Example:
         >>> with LiveBytes() as live:
@@ -151,7 +147,7 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Run the operation and count what it gives."""
+        """Run the operation and count the tensors that it returns."""
         result = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor):

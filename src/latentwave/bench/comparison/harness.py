@@ -1,4 +1,4 @@
-"""Trained models in EleutherAI's lm-evaluation-harness."""
+"""Evaluates trained models with EleutherAI's lm-evaluation-harness."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def run_harness(
 ) -> dict[str, Any]:
     """Evaluate a saved model on tasks of the harness, through its Hugging Face backend.
 
-    The folder is that of a model as `save_pretrained` wrote it, with its tokenizer. With
-    `include_path`, a folder with task files of your own, only these are known, and nothing is
-    looked up elsewhere; `limit` is of documents per task, for a trial.
+    The folder holds a model as `save_pretrained` writes it, and its tokenizer. `include_path`, a
+    folder of your own task files, replaces the harness's tasks, and nothing is looked up
+    elsewhere. `limit` is the most documents per task, for a trial.
 
     Returns:
         What the harness's `simple_evaluate` returns: "results" by task, versions, samples.
 
     Raises:
         UserError: if the harness is not installed, the folder holds no model with a tokenizer,
-            or a task is not known.
+            or a task is unknown.
     """
     optional_package("lm_eval.models.huggingface", "evaluation", "evaluating with the harness")
     import lm_eval
@@ -75,7 +75,7 @@ def run_harness(
 
 
 def _start_token(tokenizer: PreTrainedTokenizerBase) -> int:
-    """What stands before the first token of a document: its own mark, or else a line's end."""
+    """The token before the first one of a document: a special one, or else a line break."""
     for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
         if token is not None:
             return int(token)

@@ -1,24 +1,26 @@
-"""What each contestant of a comparison trains with: its budget and its learning rate."""
+"""Plans a comparison's runs: each contestant's budget and the search for its learning rate."""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from latentwave.bench.comparison.results import RateSearch
-from latentwave.bench.training import BASELINE, Recipe
+from latentwave.bench.comparison.workers import Job
+from latentwave.bench.training import BASELINE, Recipe, read_result
 from latentwave.errors import UserError
 
-FinalLosses = Mapping[tuple[str, float], Sequence[float]]
-"""Losses of the search by contestant and rate, in nats, one per seed; NaN where one diverged."""
+Losses = dict[str, dict[float, float]]
+"""The worst seed's final loss by contestant and learning rate, in nats; NaN where it diverged."""
 
 
 def check_baselines(recipe: Recipe) -> None:
-    """Refuse a recipe without the plain backbone, or with baselines that are not there."""
+    """Refuse a recipe without the plain backbone, or with a baseline that does not exist."""
     contestants = recipe.contestants
     names = ", ".join(contestants)
     if BASELINE not in contestants:
@@ -33,18 +35,18 @@ def check_baselines(recipe: Recipe) -> None:
         against = f"contestant {name!r} is measured against {baseline!r}, which"
         if baseline not in contestants:
             raise UserError(f"{against} the recipe does not have; it has {names}")
-        own = contestants[baseline].baseline
-        if own not in (BASELINE, baseline):
-            raise UserError(f"{against} is itself measured against {own!r}: name {own!r} for both")
+        root = contestants[baseline].baseline
+        if root not in (BASELINE, baseline):
+            raise UserError(f"{against} is itself measured against {root!r}: use {root!r} for both")
 
 
 def match_budget(recipe: Recipe, cost_per_step: Mapping[str, float]) -> Recipe:
     """Give every contestant as many steps as its baseline's budget pays for.
 
-        num_steps = num_steps of the baseline · cost per step of the baseline ÷ own
+        num_steps = num_steps of the baseline · cost per step of the baseline ÷ own cost per step
 
-    rounded to whole evaluations, at least one. A contestant that names its own num_steps keeps
-    them. Costs are in any one unit.
+    rounded to a multiple of evaluate_every_steps, at least one. A contestant's own num_steps are
+    kept. Costs may be in any unit.
 
     Example:
         >>> from latentwave.bench.training import ContestantConfig
@@ -74,27 +76,64 @@ def match_budget(recipe: Recipe, cost_per_step: Mapping[str, float]) -> Recipe:
     return dataclasses.replace(recipe, contestants=matched)
 
 
-def searched_rates(recipe: Recipe) -> list[tuple[str, float]]:
-    """The search for learning rates: every contestant without a rate, with all of the grid."""
-    searched = [name for name, own in recipe.contestants.items() if own.learning_rate is None]
-    return list(itertools.product(searched, recipe.tuning.learning_rates))
+def comparison_jobs(recipe: Recipe, folder: Path) -> list[Job]:
+    """The runs of a comparison, seed by seed: an interrupted one still has complete pairs."""
+    return [
+        Job(recipe=recipe, contestant=name, seed=seed, folder=folder / f"{name}-seed{seed}")
+        for seed in recipe.seeds
+        for name in recipe.contestants
+    ]
 
 
-def rates_beyond(recipe: Recipe, final_losses: FinalLosses) -> list[tuple[str, float]]:
-    """With `tuning.widen`: contestants whose best rate is at an end, and the next rate there."""
-    found = []
-    for name, losses in _by_contestant(final_losses).items():
-        beyond = rate_beyond(losses)
-        widened = len(losses) - len(recipe.tuning.learning_rates)
-        if beyond is not None and widened < recipe.tuning.widen:
-            found.append((name, beyond))
-    return found
+def searched_rates(recipe: Recipe) -> dict[str, list[float]]:
+    """The grid of each contestant whose learning rate is searched for."""
+    rates = recipe.tuning.learning_rates
+    names = [name for name, each in recipe.contestants.items() if each.learning_rate is None]
+    return dict.fromkeys(names, rates) if rates else {}
+
+
+def search_jobs(recipe: Recipe, rates: Mapping[str, Sequence[float]], folder: Path) -> list[Job]:
+    """The runs of the search for learning rates, one per contestant, rate and seed."""
+    tuning, jobs = recipe.tuning, []
+    for name, rate in ((name, rate) for name, grid in rates.items() for rate in grid):
+        contestant = recipe.contestants[name]
+        steps = tuning.num_steps or contestant.num_steps
+        contestant = dataclasses.replace(contestant, learning_rate=rate, num_steps=steps)
+        trial = dataclasses.replace(
+            recipe,
+            contestants={name: contestant},
+            seeds=tuning.seeds,
+            tuning=dataclasses.replace(tuning, learning_rates=[], widen=0),
+        )
+        for seed in tuning.seeds:
+            place = folder / f"{name}-lr{shortest(rate)}-seed{seed}"
+            jobs.append(Job(recipe=trial, contestant=name, seed=seed, folder=place))
+    return jobs
+
+
+def worst_losses(jobs: Sequence[Job]) -> Losses:
+    """The losses that finished runs of the search ended with."""
+    worst: Losses = {}
+    for job in jobs:
+        rate = job.recipe.as_seen_by(job.contestant).training.learning_rate
+        losses = worst.setdefault(job.contestant, {})
+        loss = read_result(job.folder).final_loss
+        losses[rate] = float(np.maximum(losses.get(rate, loss), loss))
+    return worst
+
+
+def rates_beyond(recipe: Recipe, losses: Losses) -> dict[str, list[float]]:
+    """With `tuning.widen`: the next rate for each contestant whose best one is at an end."""
+    most = len(recipe.tuning.learning_rates) + recipe.tuning.widen
+    beyond = {name: rate_beyond(own) for name, own in losses.items() if len(own) < most}
+    return {name: [rate] for name, rate in beyond.items() if rate is not None}
 
 
 def rate_beyond(losses: Mapping[float, float]) -> float | None:
-    """The next rate beyond the best of a grid, or None if that does not lie at an end.
+    """The next rate beyond the best of a grid, or None if the best does not lie at an end.
 
-    `losses` are final ones, not finite where a run diverged; the step is that from the rate beside.
+    `losses` are final losses by rate, not finite where a run diverged. The step is the ratio of the
+    best rate to its neighbour.
 
     Example:
         >>> rate_beyond({1e-3: 2.5, 2e-3: 2.4, 4e-3: 2.3})
@@ -104,9 +143,8 @@ def rate_beyond(losses: Mapping[float, float]) -> float | None:
     if len(rates) < 2:
         return None
     best = best_rate(losses)
-    place = rates.index(best)
-    inner = {0: 1, len(rates) - 1: -2}.get(place)
-    return None if inner is None else float(f"{best * best / rates[inner]:.6g}")
+    neighbour = {rates[0]: rates[1], rates[-1]: rates[-2]}.get(best)
+    return None if neighbour is None else float(f"{best * best / neighbour:.6g}")
 
 
 def best_rate(losses: Mapping[float, float]) -> float:
@@ -116,54 +154,41 @@ def best_rate(losses: Mapping[float, float]) -> float:
         >>> best_rate({1e-3: 2.5, 2e-3: 2.4, 4e-3: float("nan")})
         0.002
     """
-    finite = [rate for rate, loss in losses.items() if math.isfinite(loss)]
+    finite = [rate for rate in sorted(losses) if math.isfinite(losses[rate])]
     return min(finite, key=losses.__getitem__) if finite else min(losses)
 
 
-def tuning_recipes(
-    recipe: Recipe, wanted: Sequence[tuple[str, float]]
-) -> dict[tuple[str, float], Recipe]:
-    """A recipe for the search's runs of every contestant and rate."""
-    tuning = recipe.tuning
+def describe_choice(losses: Mapping[float, float]) -> dict[str, Any]:
+    """What results record of a search: its losses by rate, the best rate, and where that lies."""
+    chosen = best_rate(losses)
     return {
-        (name, rate): dataclasses.replace(
-            recipe,
-            contestants={
-                name: dataclasses.replace(
-                    recipe.contestants[name],
-                    learning_rate=rate,
-                    num_steps=tuning.num_steps or recipe.contestants[name].num_steps,
-                )
-            },
-            seeds=tuning.seeds,
-            tuning=dataclasses.replace(tuning, learning_rates=[], widen=0),
-        )
-        for name, rate in wanted
+        "losses": {shortest(rate): losses[rate] for rate in sorted(losses)},
+        "chosen": chosen,
+        "at_end_of_grid": chosen in (min(losses), max(losses)),
     }
 
 
-def choose_rates(recipe: Recipe, final_losses: FinalLosses) -> tuple[Recipe, dict[str, RateSearch]]:
+def shortest(number: float) -> str:
+    """A number in the fewest digits that tell it from all others, for names of folders.
+
+    Example:
+        >>> shortest(0.001), shortest(20.0), shortest(0.00100000001)
+        ('0.001', '20', '0.00100000001')
+    """
+    short = f"{number:g}"
+    return short if float(short) == number else repr(number)
+
+
+def choose_rates(recipe: Recipe, losses: Losses) -> tuple[Recipe, dict[str, RateSearch]]:
     """Give every contestant of the search the learning rate whose worst seed ends lowest.
 
-    Returns the recipe with a learning rate for each contestant, and what was found of each.
+    Returns the recipe with the chosen rates, and a record of each contestant's search.
     """
-    contestants, found = dict(recipe.contestants), dict[str, RateSearch]()
-    for name, losses in _by_contestant(final_losses).items():
-        contestant, rates = contestants[name], list(losses)
-        chosen = best_rate(losses)
+    contestants, searches = dict(recipe.contestants), dict[str, RateSearch]()
+    for name, own in losses.items():
+        contestant = contestants[name]
+        steps = recipe.tuning.num_steps or contestant.num_steps or recipe.training.num_steps
+        searches[name] = RateSearch(**describe_choice(own), num_steps=steps)
+        chosen = searches[name].chosen
         contestants[name] = dataclasses.replace(contestant, learning_rate=chosen)
-        found[name] = RateSearch(
-            losses={f"{rate:g}": loss for rate, loss in losses.items()},
-            chosen=chosen,
-            at_end_of_grid=chosen in (rates[0], rates[-1]),
-            num_steps=recipe.tuning.num_steps or contestant.num_steps or recipe.training.num_steps,
-        )
-    return dataclasses.replace(recipe, contestants=contestants), found
-
-
-def _by_contestant(final_losses: FinalLosses) -> dict[str, dict[float, float]]:
-    """The worst seed's loss by contestant and rate, rates ascending."""
-    found: dict[str, dict[float, float]] = {}
-    for (name, rate), losses in sorted(final_losses.items(), key=lambda item: item[0][1]):
-        found.setdefault(name, {})[rate] = float(np.max(losses))
-    return found
+    return dataclasses.replace(recipe, contestants=contestants), searches

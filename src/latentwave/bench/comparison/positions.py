@@ -1,4 +1,4 @@
-"""Where in the context, and in contexts longer than in training, predictions cost how much."""
+"""Loss by position in the context, and in contexts longer than in training."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from latentwave.bench.training.evaluation import in_mode
 from latentwave.errors import UserError
 
 _IGNORED = -100
-_NUM_TOKENS = 1 << 17  # of the validation split that one context length is measured on
+_NUM_TOKENS = 1 << 17  # validation tokens that each context length is measured on
 
 
 @torch.no_grad()
 def token_losses(
     model: PreTrainedModel, windows: Dataset[dict[str, Any]], batch_size: int = 16
 ) -> Float[np.ndarray, "N L"]:
-    """The loss of every single prediction in N windows of L + 1 tokens, as of `GridWindows`.
+    """The loss of every prediction in N windows of L + 1 tokens, such as `GridWindows`.
 
-    The model is left in the mode that it was in.
+    The model keeps its mode.
 
     Returns:
         (N, L), float64, nats; entry (n, t) is for token t + 1 of window n, given tokens 0 … t.
-        NaN where nothing is to be predicted (the label is masked).
+        NaN where the label is masked.
     """
     parts = []
     with in_mode(model, training=False):
@@ -57,8 +57,8 @@ def loss_by_position(
     """The mean over windows of `token_losses`.
 
     Returns:
-        (L,), float64, nats. NaN at a place where no window predicts anything. Without masked
-        labels the mean over places is `evaluate_loss` to rounding.
+        (L,), float64, nats; NaN at positions that are masked in all windows. Without masked labels
+        the mean over positions is `evaluate_loss` to rounding.
     """
     losses = token_losses(model, windows, batch_size)
     counted = ~np.isnan(losses)
@@ -68,23 +68,23 @@ def loss_by_position(
 
 
 def position_edges(num_positions: int) -> list[int]:
-    """Borders of bins of positions, two from one power of two to the next.
+    """Edges of bins of positions, two bins per octave.
 
     Returns:
-        Ascending borders from 0 to L; bin i holds the positions edges[i] ≤ t < edges[i + 1].
+        Ascending, from 0 to L; bin i holds the positions edges[i] ≤ t < edges[i + 1].
 
     Example:
         >>> position_edges(31)
         [0, 1, 2, 3, 5, 7, 10, 15, 22, 31]
     """
-    # Position t is predicted from t + 1 tokens, and these are counted from 1.
+    # Position t is predicted from t + 1 tokens; the octaves are those of t + 1.
     borders = (round(2 ** (step / 2)) - 1 for step in itertools.count())
     inside = itertools.takewhile(lambda border: border < num_positions, borders)
     return sorted({0, num_positions, *inside})
 
 
 def check_longer_contexts(recipe: Recipe, store: TokenStore) -> None:
-    """See that every contestant can read contexts longer than in training."""
+    """Refuse `longer_contexts` that the corpus or a contestant's model has no room for."""
     contexts, trained = recipe.longer_contexts, recipe.backbone.context_length
     if not contexts:
         return
@@ -92,8 +92,8 @@ def check_longer_contexts(recipe: Recipe, store: TokenStore) -> None:
     backbones = {name: recipe.as_seen_by(name).backbone for name in recipe.contestants}
     learned = [
         name
-        for name, own in backbones.items()
-        if own.architecture == "gpt2" and own.positions in (None, "learned")
+        for name, backbone in backbones.items()
+        if backbone.architecture == "gpt2" and backbone.positions in (None, "learned")
     ]
     if open_objective(recipe, store).task != "language-model":
         reason = "are measured on language models only: leave them out"
@@ -116,19 +116,18 @@ def measure_longer_contexts(
 ) -> dict[str, list[LossByPosition]]:
     """The validation loss by position of finished runs, in contexts longer than in training.
 
-    Positions are put in bins that double in width; the first holds the context of training. What
-    was measured is kept in the folder of each run: `folders` has one per seed for each contestant.
-    Documents are kept apart if they were in training.
+    Bins of positions double in width; the first holds the context of training. `folders` has one
+    run per seed for each contestant; measurements are cached there. Documents are kept apart if
+    they were in training.
     """
     trained = recipe.backbone.context_length
     validation = store.split("validation")
     borders = store.borders("validation") if recipe.training.separate_documents else None
+    apart = {} if borders is None else {"separate_documents": True}
 
-    def bins(folder: Path, context: int, edges: list[int]) -> list[float]:
+    def losses_by_bin(folder: Path, context: int, edges: list[int]) -> list[float]:
         path = folder / f"context-{context}.json"
-        setting: dict[str, Any] = {"edges": edges, "tokens": _NUM_TOKENS}
-        if borders is not None:
-            setting["separate_documents"] = True
+        setting = {"edges": edges, "tokens": _NUM_TOKENS} | apart
         known: list[float] | None = read_measured(path, setting, list[float])
         if known is not None and len(known) == len(edges) - 1:
             return known
@@ -146,8 +145,8 @@ def measure_longer_contexts(
         edges = [0, trained - 1]
         while edges[-1] < context - 1:
             edges.append(min(2 * edges[-1] + 1, context - 1))
-        for name, own in folders.items():
-            over_seeds = zip(*(bins(folder, context, edges) for folder in own), strict=True)
-            losses = [estimate(values) for values in over_seeds]
+        for name, runs in folders.items():
+            by_seed = (losses_by_bin(folder, context, edges) for folder in runs)
+            losses = [estimate(values) for values in zip(*by_seed, strict=True)]
             found[name].append(LossByPosition(context=context, edges=edges, loss=losses))
     return found

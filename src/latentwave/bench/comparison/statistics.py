@@ -1,7 +1,7 @@
 """Speed-ups and intervals over seeds.
 
-Every interval is over pairs: what goes into it is one number per seed, a ratio or a difference of
-two runs that share initial weights and batches, so that what seeds differ by cancels.
+Every interval is over pairs: it takes one number per seed, a ratio or a difference of two runs
+that share initial weights and batches, so that the luck of a seed cancels.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from scipy import stats
 from latentwave.bench.comparison.results import Estimate
 
 Curve = tuple[Sequence[float], Sequence[float]]
-"""Losses in nats, and what was spent, at each evaluation."""
+"""Losses in nats, and costs, at each evaluation."""
 
 
 def estimate(values: Sequence[float]) -> Estimate:
     """Mean and percentile bootstrap interval of 95 % of one value per seed.
 
     Reference: Efron and Tibshirani (1993), percentile interval, 9,999 resamples. With few seeds
-    it is narrower than it should be, see `highest_coverage`.
+    it is too narrow, see `highest_coverage`.
 
     Returns:
-        Without an interval if there is one value, without a mean if one is not finite.
+        No interval for a single value, no mean if a value is not finite.
 
     Example:
         >>> estimate([2.0])
@@ -50,11 +50,11 @@ def estimate_ratio(values: Sequence[float]) -> Estimate:
 
         mean = exp( (1/n) · Σ log r_i )
 
-    Twice as fast with one seed and half as fast with the other is as fast, whichever of the two
-    runs stands below; the arithmetic mean would say 1.25 times either way.
+    Twice as fast with one seed and half as fast with another is equally fast; the arithmetic mean
+    would say 1.25 times, whichever run is the denominator.
 
     Returns:
-        As `estimate`; without an interval if a value is 0, without a mean if one is not finite.
+        As `estimate`; no interval if a value is 0, no mean if one is not finite.
 
     Example:
         >>> estimate_ratio([2.0, 0.5]).mean
@@ -70,12 +70,12 @@ def estimate_ratio(values: Sequence[float]) -> Estimate:
 
 
 def highest_coverage(num_seeds: int) -> float:
-    """How often a bootstrap interval over so few seeds can hold the true value at best.
+    """The highest coverage that a bootstrap interval over n seeds can have.
 
         1 − 2^(1−n)
 
-    The interval lies between the lowest and the highest value. All n lie on the same side of the
-    true median with probability 2 · 2^(−n); then it misses it, whatever confidence was asked for.
+    The interval lies between the lowest and the highest value. With probability 2 · 2^(−n) all n
+    values lie on one side of the true median, and the interval misses it at any confidence.
 
     Example:
         >>> [highest_coverage(n) for n in (1, 3, 6)]
@@ -95,10 +95,10 @@ def seeds_needed(confidence: float = 0.95) -> int:
 
 
 def first_crossing(losses: Sequence[float], costs: Sequence[float], target: float) -> float | None:
-    """What it cost until a loss curve first came down to a target, on straight lines between.
+    """The cost at which a loss curve first reaches a target, interpolated linearly.
 
-    Losses are in nats, costs (steps, FLOPs or seconds) what was spent up to the same evaluations.
-    None if the curve stays above the target.
+    Losses are in nats; costs (steps, FLOPs or seconds) are what was spent up to the same
+    evaluations. None if the curve stays above the target.
 
     Example:
         >>> first_crossing([4.0, 3.0, 2.0], [0, 100, 200], 2.5)
@@ -114,12 +114,12 @@ def first_crossing(losses: Sequence[float], costs: Sequence[float], target: floa
 
 
 def speedup(baseline: Curve, contestant: Curve) -> float:
-    """How many times sooner a contestant reaches the same loss, for one seed.
+    """How many times faster a contestant reaches the baseline's final loss, for one seed.
 
-        speed-up = cost of the baseline's last loss for the baseline ÷ for the contestant
+        speed-up = cost of that loss for the baseline ÷ for the contestant
 
-    A contestant that never gets there is compared at its own lowest loss instead: the lowest that
-    both reach. NaN for a run that diverged.
+    A contestant that never gets there is compared at its own lowest loss, the lowest that both
+    reach. NaN for a run that diverged.
 
     Example:
         >>> steps = [0, 100, 200]

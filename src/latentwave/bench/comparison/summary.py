@@ -1,7 +1,8 @@
-"""From finished runs to the content of results.json."""
+"""Turns finished runs into the content of results.json."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -44,32 +45,31 @@ def summarize(
 ) -> Results:
     """Put the numbers of all runs together.
 
-    `recipe` is the experiment as it was given, `planned` the same with each contestant's budget and
-    learning rate. Each contestant has one run per seed, in the order of the recipe's seeds. Without
-    a clock the seconds are those of the runs.
+    `recipe` is as given, `planned` has each contestant's budget and learning rate. Each contestant
+    has one run per seed, in the recipe's order. Without a clock, seconds are those of the runs.
     """
     objective = open_objective(recipe, store)
     # Nats per document say nothing about the bits of its tokens.
     classifies = objective.task == "classification"
     bits_per_nat = {} if classifies else store.bits_per_unit(1.0)
     units = {unit: 1 / (math.log(2) * bits) for unit, bits in bits_per_nat.items()}
-    every_run = [run for own in runs.values() for run in own]
+    every_run = list(itertools.chain(*runs.values()))
     metrics = dict.fromkeys(metric for run in every_run for metric in run.metrics)
     curves = {
         name: _curve(
-            own, costs[name].flops_per_token, clock.seconds_per_step(name) if clock else None
+            seeds, costs[name].flops_per_token, clock.seconds_per_step(name) if clock else None
         )
-        for name, own in runs.items()
+        for name, seeds in runs.items()
     }
     contestants = {}
-    for name, own in recipe.contestants.items():
+    for name, contestant in recipe.contestants.items():
         training = planned.as_seen_by(name).training
         contestants[name] = ContestantResults(
             **dict(costs[name]),
-            **derive(curves[name], curves[own.baseline], units),
-            mixers=[schema.MixerRecord(**each) for each in own.describe_mixers()],
-            backbone=own.backbone,
-            baseline=own.baseline,
+            **derive(curves[name], curves[contestant.baseline], units),
+            mixers=[schema.MixerRecord(**each) for each in contestant.describe_mixers()],
+            backbone=contestant.backbone,
+            baseline=contestant.baseline,
             learning_rate=training.learning_rate,
             num_steps=training.num_steps,
             metrics={
@@ -102,27 +102,27 @@ def derive(
 ) -> dict[str, Any]:
     """The numbers of a contestant that follow from its loss curve and its baseline's.
 
-    Both have the same seeds, and are paired seed by seed. Units per token are by unit, such as
+    Both have the same seeds and are paired seed by seed. `units_per_token` is by unit, such as
     "character".
 
     Returns:
         The fields final_loss, gain, speedup, reached, bits_per and tokens_per_second of
         `ContestantResults`.
     """
-    pairs = list(zip(_losses(baseline), _losses(curve), strict=True))
-    finals = [own[-1] for _, own in pairs]
+    pairs = list(zip(_losses_by_seed(baseline), _losses_by_seed(curve), strict=True))
+    finals = [losses[-1] for _, losses in pairs]
 
-    def times(measure: str) -> Estimate:
-        theirs, ours = (
+    def speedup_in(measure: str) -> Estimate:
+        base_costs, costs = (
             [_number(getattr(point, measure)) for point in points] for points in (baseline, curve)
         )
-        return estimate_ratio([speedup((base, theirs), (own, ours)) for base, own in pairs])
+        return estimate_ratio([speedup((a, base_costs), (b, costs)) for a, b in pairs])
 
     return {
         "final_loss": estimate(finals),
-        "gain": estimate([base[-1] - own[-1] for base, own in pairs]),
-        "speedup": Speedups(**{measure: times(measure) for measure in MEASURES}),
-        "reached": all(min(own) <= base[-1] and math.isfinite(own[-1]) for base, own in pairs),
+        "gain": estimate([base[-1] - losses[-1] for base, losses in pairs]),
+        "speedup": Speedups(**{measure: speedup_in(measure) for measure in MEASURES}),
+        "reached": all(min(b) <= a[-1] and math.isfinite(b[-1]) for a, b in pairs),
         "bits_per": {
             unit: estimate([loss / (math.log(2) * number) for loss in finals])
             for unit, number in units_per_token.items()
@@ -136,12 +136,12 @@ def compare_contestants(results: Results, first: str, second: str) -> Estimate:
 
         mean over seeds of ( final loss of `first` − final loss of `second` )
 
-    Intervals of two final losses may overlap though one contestant is better with every seed: both
-    hold what seeds differ by. Their differences do not.
+    The intervals of two final losses may overlap although one contestant is better with every
+    seed: both include the spread over seeds, which cancels in the differences.
 
     Returns:
-        The difference in nats, above 0 where `second` is better; without an interval for one seed,
-        without a mean if a run diverged. If the interval holds 0, the comparison is undecided.
+        The difference in nats, above 0 if `second` is better; no interval for one seed, no mean if
+        a run diverged. If the interval includes 0, the comparison is undecided.
 
     Raises:
         UserError: if there is no such contestant.
@@ -155,9 +155,9 @@ def compare_contestants(results: Results, first: str, second: str) -> Estimate:
     return estimate([_number(a) - _number(b) for a, b in pairs])
 
 
-def _losses(curve: Sequence[Evaluation]) -> list[list[float]]:
-    """Of each seed at each evaluation; NaN where a run diverged."""
-    return [list(own) for own in zip(*(map(_number, p.losses) for p in curve), strict=True)]
+def _losses_by_seed(curve: Sequence[Evaluation]) -> list[tuple[float, ...]]:
+    """The losses of each seed at all evaluations; NaN where a run diverged."""
+    return list(zip(*(map(_number, point.losses) for point in curve), strict=True))
 
 
 def _number(value: float | None) -> float:
@@ -167,7 +167,7 @@ def _number(value: float | None) -> float:
 def _curve(
     runs: Sequence[RunResult], flops_per_token: float, step_seconds: float | None
 ) -> list[Evaluation]:
-    """All seeds are evaluated after the same steps, so points are averaged one by one."""
+    """Averages over seeds, which are all evaluated after the same steps."""
     return [
         Evaluation(
             steps=points[0].step,
@@ -191,14 +191,14 @@ def _curve(
 
 def _clock(clock: Clock) -> schema.ClockRecord:
     return schema.ClockRecord(
-        rounds=min(len(own) for own in clock.step_seconds.values()),
+        rounds=min(map(len, clock.step_seconds.values())),
         busy_cores=clock.busy_cores,
         environment=Environment(**clock.environment),
         step_seconds={
             name: schema.StepSeconds(
-                median=clock.seconds_per_step(name), shortest=min(own), longest=max(own)
+                median=clock.seconds_per_step(name), shortest=min(steps), longest=max(steps)
             )
-            for name, own in clock.step_seconds.items()
+            for name, steps in clock.step_seconds.items()
         },
     )
 

@@ -1,4 +1,4 @@
-"""Runs side by side: in this process, in several of one machine, or over a Ray cluster."""
+"""Executes runs: in this process, in several on this machine, or on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import torch
 from rich.console import Console
@@ -39,7 +39,7 @@ from latentwave.errors import UserError
 T = TypeVar("T")
 _RAY_LOCAL = "local"
 _WATCH_SECONDS = 1.0
-_KEPT = "what was saved is kept: go on with --resume"
+_RESUME = "what was saved is kept: go on with --resume"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Job:
     recipe: Recipe
     contestant: str
     seed: int  # of weights and batches
-    folder: Path  # of the run; what is there already is kept and gone on with
+    folder: Path  # of the run, which continues if it was interrupted
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,10 +58,10 @@ class Workers:
 
     Attributes:
         jobs: runs at a time on this machine; each gets an equal share of the cores.
-        ray_address: of a Ray cluster whose machines see the same folders; "local" starts Ray on
+        ray_address: of a Ray cluster whose machines share a file system; "local" starts Ray on
             this machine; None: no Ray.
-        cpus_per_run: cores that Ray gives to a run; nothing without Ray.
-        gpus_per_run: accelerators that Ray gives to a run; nothing without Ray.
+        cpus_per_run: cores that Ray gives to a run; ignored without Ray.
+        gpus_per_run: accelerators that Ray gives to a run; ignored without Ray.
     """
 
     jobs: int = 1
@@ -87,24 +87,30 @@ class Workers:
         return self.jobs == 1 and self.ray_address is None
 
     def run(self, jobs: Sequence[Job], store: TokenStore, console: Console) -> None:
-        """Execute independent jobs; a job whose run is finished costs nothing.
+        """Execute independent jobs on one corpus; finished runs are skipped.
 
-        The store is the corpus of all their recipes. If a worker dies, other runs keep what they
-        saved.
+        Where runs have processes of their own, one that fails is reported at once; its error is
+        raised when the runs that have started are over.
         """
-        on_main(lambda: _check(jobs, store))
+
+        def check() -> None:
+            for job in jobs:  # finished runs are not trained again, so they must be the right ones
+                check_folder(job.folder, describe_run(job.recipe, job.contestant, job.seed, store))
+
+        on_main(check)
         waiting = [job for job in jobs if not (job.folder / RESULT).exists()]
         done = len(jobs) - len(waiting)
-        # Bars of several runs would overwrite each other, so other processes print lines.
         function = functools.partial(_train, store, console) if self.here else run_job
+        # Bars of several runs would overwrite each other, so other processes print lines.
         has_bar = self.here and is_main() and console.is_terminal
         columns = TextColumn("[bold]all runs"), BarColumn(bar_width=24), MofNCompleteColumn()
         bar = Progress(*columns, TimeElapsedColumn(), console=console, disable=not has_bar)
         task = bar.add_task("", total=len(jobs), completed=done)
         shown = bar if waiting else contextlib.nullcontext()  # above the bars of single runs
         with contextlib.closing(self.each(function, waiting)) as finished, shown:
-            for count, (_, error) in enumerate(finished, start=done + 1):
+            for count, (job, error) in enumerate(finished, start=done + 1):
                 if error is not None:
+                    report_failure(job.folder, error, console)
                     raise error
                 bar.update(task, completed=count)
                 if is_main() and not has_bar:
@@ -116,11 +122,11 @@ class Workers:
         waiting: list[T],
         is_late: Callable[[], bool] = lambda: False,
     ) -> Generator[tuple[T, BaseException | None], None, None]:
-        """Call a function with each task of a list, in order, and yield those that have ended.
+        """Call a function with each task of a list, in order, and yield those that are finished.
 
-        The list is emptied from the front, and the caller may put more into it. Without Ray and
-        further jobs, tasks are done in this process, where errors rise; otherwise each comes with
-        its error. When it is late, nothing more is started.
+        Tasks are taken from the front of the list, to which the caller may add; once `is_late`,
+        none is started any more. In this process errors are raised; from other processes each task
+        comes with its error.
         """
         if self.here:
             while waiting and not is_late():
@@ -141,14 +147,14 @@ class Workers:
                     yield running.pop(future), _error_of(future)
 
 
-def _check(jobs: Sequence[Job], store: TokenStore) -> None:
-    """Finished runs are taken as they are, so they must be those that the recipes mean."""
-    for job in jobs:
-        check_folder(job.folder, describe_run(job.recipe, job.contestant, job.seed, store))
-
-
 def _train(store: TokenStore, console: Console, job: Job) -> None:
     train(job.recipe, job.contestant, job.seed, store, job.folder, resume=True, console=console)
+
+
+def report_failure(folder: Path, error: BaseException, console: Console) -> None:
+    """Say which run failed, before the runs beside it end and its error is raised."""
+    line = f"{folder} failed ({type(error).__name__}: {error}); waiting for the other runs"
+    console.print(line, soft_wrap=True, markup=False)
 
 
 def run_job(job: Job) -> None:
@@ -162,7 +168,7 @@ Submit = Callable[[Callable[[T], object], T], concurrent.futures.Future[object]]
 
 @contextlib.contextmanager
 def _processes(jobs: int) -> Iterator[tuple[Submit[Any], int]]:
-    """Processes of this machine, which share its cores equally."""
+    """A pool of processes on this machine, which share its cores equally."""
     context = multiprocessing.get_context("spawn")  # forks would share torch's threads and locks
     threads, accelerators = max(1, (os.cpu_count() or 1) // jobs), torch.cuda.device_count()
     arguments = os.getpid(), threads, accelerators, context.Value("i", 0)
@@ -171,7 +177,7 @@ def _processes(jobs: int) -> Iterator[tuple[Submit[Any], int]]:
     ) as pool:
         try:
             yield pool.submit, jobs
-        except KeyboardInterrupt:  # else it would wait for the ends of their runs
+        except KeyboardInterrupt:  # or leaving the pool would wait for its runs to end
             for process in multiprocessing.active_children():
                 process.kill()
             raise
@@ -182,8 +188,8 @@ def _processes(jobs: int) -> Iterator[tuple[Submit[Any], int]]:
 def _start_worker(parent: int, threads: int, accelerators: int, started: Any) -> None:
     """Set the threads, warnings and accelerator of a process; end it when its parent ends.
 
-    Ctrl-C ends it at once and without a word: Python's own way can be ignored, and its runs are
-    as safe as under `kill -9`.
+    Ctrl-C ends it at once and silently: code can swallow a KeyboardInterrupt, and runs survive
+    even `kill -9`.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     warnings.showwarning = show_warning
@@ -191,14 +197,14 @@ def _start_worker(parent: int, threads: int, accelerators: int, started: Any) ->
         number = started.value
         started.value += 1
     torch.set_num_threads(threads)
-    if accelerators > 1:  # the Trainer takes the first that it sees, whichever is set
+    if accelerators > 1:  # the Trainer uses the first one that it sees
         seen = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(accelerators)))
         os.environ["CUDA_VISIBLE_DEVICES"] = seen.split(",")[number % accelerators]
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
 def _end_with(parent: int) -> None:
-    """An orphan would go on training beside the worker that resumes its run."""
+    """Exit with the parent: an orphan would train beside the worker that resumes its run."""
     while os.getppid() == parent:
         time.sleep(_WATCH_SECONDS)
     os._exit(1)
@@ -206,7 +212,7 @@ def _end_with(parent: int) -> None:
 
 @contextlib.contextmanager
 def _ray(workers: Workers) -> Iterator[tuple[Submit[Any], int]]:
-    """A Ray cluster, as many tasks at a time as it has room for."""
+    """A Ray cluster, with as many tasks at a time as it has room for."""
     ray = optional_package("ray", "cluster", "a cluster")
     address = None if workers.ray_address == _RAY_LOCAL else workers.ray_address
     try:
@@ -226,14 +232,15 @@ def _ray(workers: Workers) -> Iterator[tuple[Submit[Any], int]]:
 
 
 def _slots(nodes: Sequence[dict[str, Any]], wanted: dict[str, float]) -> int:
-    """How many runs fit the machines of a cluster; refuses what none has room for."""
+    """How many runs fit the machines of a cluster; refuses runs that no machine has room for."""
     machines = [node["Resources"] for node in nodes if node["Alive"]]
     needed = {kind: number for kind, number in wanted.items() if number > 0}
     slots = sum(
-        min(int(own.get(kind, 0) // number) for kind, number in needed.items()) for own in machines
+        min(int(each.get(kind, 0) // number) for kind, number in needed.items())
+        for each in machines
     )
     if not slots:
-        most = {kind: max((own.get(kind, 0) for own in machines), default=0) for kind in wanted}
+        most = {kind: max((each.get(kind, 0) for each in machines), default=0) for kind in wanted}
         raise UserError(
             f"no machine of the Ray cluster has cpus_per_run={wanted['CPU']:g} and "
             f"gpus_per_run={wanted['GPU']:g}: the most are {most['CPU']:g} cores and "
@@ -245,23 +252,23 @@ def _slots(nodes: Sequence[dict[str, Any]], wanted: dict[str, float]) -> int:
 def _remotely(function: Callable[[T], object], task: T, threads: int, folder: str) -> None:
     warnings.showwarning = show_warning
     torch.set_num_threads(threads)
-    os.chdir(folder)  # of relative paths
+    os.chdir(folder)  # relative paths start there
     function(task)
 
 
 def _error_of(future: concurrent.futures.Future[object]) -> BaseException | None:
-    """What a task raised; raises `UserError` itself where a worker died."""
+    """What a task raised, if anything; raises a `UserError` if its worker died."""
     error = future.exception()
     if isinstance(error, BrokenProcessPool):
         raise UserError(
-            f"a worker process died (killed, or out of memory); {_KEPT}, perhaps with fewer jobs "
+            f"a worker process died (killed, or out of memory); {_RESUME}, perhaps with fewer jobs "
             "side by side"
         ) from error
     if error is None or not type(error).__module__.startswith("ray."):
         return error
-    cause = getattr(error, "cause", None)  # of what was raised by the task itself
+    cause: BaseException | None = getattr(error, "cause", None)  # raised by the task itself
     if cause is not None:
-        return cast(BaseException, cause)
-    # Out of memory, a machine or a worker that died.
+        return cause
+    # Out of memory, or a machine or worker that died.
     reason = str(error).strip().partition("\n")[0]
-    raise UserError(f"Ray lost a run ({type(error).__name__}: {reason}); {_KEPT}") from error
+    raise UserError(f"Ray lost a run ({type(error).__name__}: {reason}); {_RESUME}") from error
