@@ -15,11 +15,11 @@ SIZES = {"s": 100_000, "m": 200_000, "l": 400_000, "xl": 800_000}
 
 
 def made_up(saved, budgets, *, noise=0.0, luck=0.0, seed=0, costs=(100.0, 1000.0), lost=None):
-    """The runs of contestants that need 1/saved[name] of the tokens, in all or by size, and costs.
+    """Runs and costs of contestants that need 1/saved[name] of the tokens, overall or by size.
 
-    Runs of one seed and size share a part of the noise, `luck`. FLOPs per token and tokens per
-    second are those of all contestants but "none". The run `lost` (name, seed, size) diverged
-    after a token per parameter.
+    Runs of one seed and size share the noise `luck`. `costs` are FLOPs per token and tokens per
+    second of all contestants but "none". The run `lost` (name, seed, size) diverged after a token
+    per parameter.
     """
     random = np.random.default_rng(seed)
     points, prices = [], []
@@ -29,18 +29,10 @@ def made_up(saved, budgets, *, noise=0.0, luck=0.0, seed=0, costs=(100.0, 1000.0
             factor = by if isinstance(by, float) else by[list(SIZES).index(size)]
             loss = TRUE.loss(N, budget * N * factor) + shared + random.normal(0, noise)
             diverged = (name, run, size) == lost
-            point = LadderPoint(
-                setting="strong",
-                size=size,
-                contestant=name,
-                seed=run,
-                budget=budget,
-                factor=1.0,
-                num_steps=1,
-                tokens=N if diverged else budget * N,
-                loss=None if diverged else loss,
-            )
-            points.append(point)
+            end = {"tokens": N, "loss": None} if diverged else {"tokens": budget * N, "loss": loss}
+            cell = {"setting": "strong", "size": size, "contestant": name}
+            run_of = {"seed": run, "budget": budget, "factor": 1.0, "num_steps": 1}
+            points.append(LadderPoint(**cell, **run_of, **end))
     for (size, N), name in itertools.product(SIZES.items(), saved):
         flops, speed = (100.0, costs[1] and 1000.0) if name == "none" else costs
         price = CellCost(

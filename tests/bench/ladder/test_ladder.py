@@ -1,4 +1,4 @@
-"""A ladder from its recipe to ladder.json, killed and resumed."""
+"""Ladders from recipe to ladder.json, killed and resumed."""
 
 import io
 import itertools
@@ -28,19 +28,16 @@ from latentwave.bench.ladder.costs import cell_cost
 from latentwave.bench.ladder.recipe import Cell
 from latentwave.bench.training import TrainingConfig, read_result
 from latentwave.bench.training.result import write_result
+from latentwave.errors import UserError
 from tests.bench.ladder.tiny_ladder import QUIET, losses, recipe_of, values, write_recipe
 from tests.processes import ENVIRONMENT, ROOT
 
 
-def test_every_branch_is_there(finished, store):
+def test_every_branch_is_trained(finished, store):
     results = assemble(finished, store)
-    budgets, seeds = {"s": (1, 2, 4), "m": (1, 2)}, {"s": (0,), "m": (1,)}
+    ends = [("s", 0, 1), ("s", 0, 2), ("s", 0, 4), ("m", 1, 1), ("m", 1, 2)]
     assert set(losses(results)) == {
-        (size, name, seed, budget)
-        for size in budgets
-        for name in ("none", "it")
-        for seed in seeds[size]
-        for budget in budgets[size]
+        (size, name, seed, budget) for size, seed, budget in ends for name in ("none", "it")
     }
     assert [(s.size, s.contestant) for s in results.searches] == [("s", "none"), ("s", "it")]
     trunks = {unit.folder for cell in finished.cells() for unit in finished.units(cell)}
@@ -78,18 +75,12 @@ def test_all_contestants_get_a_seed_before_one_gets_two(
     order = [
         line.split(" ")[1].strip(":").split("/")[1:] for line in output.getvalue().split("\n")[:-1]
     ]
-    turns = [
-        [(size, name, f"seed{seed}") for size, seed in seeds for name in ("none", "it")]
-        for seeds in ([("m", 1), ("s", 7)], [("m", 0), ("s", 3)])
-    ]
-    searches = [
-        (size, name, "seed1000", factor)
-        for size, name, factor in itertools.product(
-            ("m", "s"), ("none", "it"), ("factor-0.5", "factor-1")
-        )
-    ]
-    assert [tuple(each) for each in order[: len(searches)]] == searches
-    assert [tuple(each[:3]) for each in order[len(searches) :]] == turns[0] + turns[1]
+    factors = ["factor-0.5", "factor-1"]
+    searches = itertools.product("ms", ("none", "it"), ["seed1000"], factors)
+    assert order[:8] == [list(each) for each in searches]
+    trunks = [("m", "seed1"), ("s", "seed7"), ("m", "seed0"), ("s", "seed3")]
+    expected = [[size, name, seed] for size, seed in trunks for name in ("none", "it")]
+    assert [each[:3] for each in order[8:]] == expected
 
 
 def test_a_trunk_and_its_branches_are_compiled_alike(store, text, tmp_path, monkeypatch):
@@ -114,16 +105,38 @@ def test_settings_of_a_size_read_the_same_tokens(store, text, tmp_path):
     assert tokens["small"] == pytest.approx(tokens["large"], abs=8)
 
 
-def test_without_time_it_counts_only_what_is_left(finished, store):
+def test_only_some_sizes_and_settings_are_trained(store, text, tmp_path):
+    settings, sizes = {"strong": {}, "plain": {}}, values(text)["sizes"]
+    sizes["m"] |= {"settings": ["strong"]}
+    ladder = Ladder(recipe_of(text, settings=settings, sizes=sizes), store, tmp_path / "ladder")
+
+    def places(*only):
+        return {(cell.setting, cell.size) for cell in ladder.cells(only)}
+
+    assert places("plain") == {("plain", "s")}
+    assert places("s") == {("strong", "s"), ("plain", "s")}
+    assert places("m", "s", "strong") == {("strong", "s"), ("strong", "m")}
+    with pytest.raises(UserError, match="trains nothing at m, plain"):
+        places("m", "plain")
+
+
+def test_factors_and_budgets_that_differ_late_have_folders_of_their_own(store, text, tmp_path):
+    search = {"factors": [1.0, 1.0000001]}
+    ladder = Ladder(recipe_of(text, search=search), store, tmp_path / "ladder")
+    folders = [unit.folder.name for unit in ladder.searches[Cell("strong", "s", "none")]]
+    assert folders == ["factor-1", "factor-1.0000001"]
+    assert units.branch_name(20.0) != units.branch_name(20.000001)
+
+
+def test_without_time_left_units_are_only_counted(finished, store):
     assert run_ladder(finished, store, resume=True, limit_minutes=0, console=QUIET) == 0
 
 
-def test_what_is_written_is_read(finished, store, tmp_path):
+def test_results_can_be_read_again(finished, store, tmp_path):
     results = assemble(finished, store, command="latentwave ladder x")
     results.write(tmp_path)
-    again = read_ladder(tmp_path)
-    assert again == results
-    paths = report.write_ladder(again, tmp_path)
+    assert read_ladder(tmp_path) == results
+    paths = report.write_ladder(results, tmp_path)
     assert [path.name for path in paths] == [
         *("ladder.html", "ladder.txt", "multipliers.png", "sizes.png", "losses.png")
     ]
@@ -145,7 +158,7 @@ def test_a_plan_counts_what_would_be_trained(store, text, tmp_path):
     report.print_plan(rungs, QUIET)
 
 
-def test_the_command_plans_some_sizes_and_says_what_it_times(text, tmp_path, capsys):
+def test_the_command_plans_some_sizes_and_reports_what_it_times(text, tmp_path, capsys):
     recipe = write_recipe(tmp_path, text)
     commands.ladder(recipe, command="", workers={}, output=tmp_path / "n", only=["m"], plan=True)
     seen = capsys.readouterr()
@@ -154,19 +167,14 @@ def test_the_command_plans_some_sizes_and_says_what_it_times(text, tmp_path, cap
 
 
 @pytest.mark.slow
-def test_killed_and_resumed_it_has_the_same_losses(finished, store, text, tmp_path):
+def test_a_killed_ladder_resumes_to_the_same_losses(finished, store, text, tmp_path):
     recipe = write_recipe(tmp_path, text)
     folder = tmp_path / "ladder"
     command = [sys.executable, "-m", "latentwave", "ladder", str(recipe), "--output", str(folder)]
     for marker in ("seed0/*/trunk/run.json", "seed0/*/branch-1/run.json"):
-        process = subprocess.Popen(
-            [*command, "--resume"],
-            env=ENVIRONMENT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd=ROOT,
-        )
-        # Not rglob, which stumbles over folders that are removed meanwhile.
+        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        process = subprocess.Popen([*command, "--resume"], env=ENVIRONMENT, cwd=ROOT, **silent)
+        # Not rglob, which fails on folders that are removed meanwhile.
         while not list(folder.glob(f"strong/*/*/{marker}")):
             assert process.poll() is None, f"ended before {marker}"
             time.sleep(0.02)
@@ -195,17 +203,15 @@ def test_larger_budgets_go_on_from_the_trunk(store, text, tmp_path):
     def run(*budgets):
         changes = {"search": {"factors": [0.5]}, "contestants": {"none": {}}}
         ladder = Ladder(recipe_of(text, budgets=list(budgets), **changes), store, folder)
-        run_ladder(ladder, store, resume=True, sizes=["s"], console=QUIET)
+        run_ladder(ladder, store, resume=True, only=["s"], console=QUIET)
         trunk = read_result(ladder.units(plain)[0].folder / "trunk")
         return losses(assemble(ladder, store)), [point.step for point in trunk.curve]
 
     _, (_, first) = run(1, 2)
     longer, steps = run(1, 2, 4)
     assert steps[:2] == [0, first]
-    shutil.rmtree(
-        folder / "strong" / "s" / "none" / "seed0" / "factor-0.5" / "trunk" / "checkpoints"
-    )
-    between, again = run(1, 2, 3, 4)  # as nothing is there to go on from
+    shutil.rmtree(folder / "strong/s/none/seed0/factor-0.5/trunk/checkpoints")
+    between, again = run(1, 2, 3, 4)  # with no checkpoint to continue from
     assert again == [0, steps[-1]]
     fewer, _ = run(1, 2, 4)
     assert fewer == longer
@@ -214,7 +220,7 @@ def test_larger_budgets_go_on_from_the_trunk(store, text, tmp_path):
     assert run(1, 2, 3, 4)[0] == between
 
 
-def test_what_was_timed_counts_for_its_recipe_alone(finished, store, text):
+def test_timed_steps_count_for_their_recipe_only(finished, store, text):
     time_steps(finished, store, console=QUIET)
     speeds = [cost.tokens_per_second for cost in assemble(finished, store).costs]
     assert all(speeds)
@@ -229,7 +235,7 @@ def test_a_trunk_that_diverged_is_a_result(store, text, tmp_path):
     training = values(text)["training"] | {"learning_rate": 1e8, "max_grad_norm": 1e9}
     changes = {"training": training, "search": {"factors": [1.0]}}
     ladder = Ladder(recipe_of(text, **changes), store, tmp_path / "ladder")
-    run_ladder(ladder, store, sizes=["s"], console=QUIET)
+    run_ladder(ladder, store, only=["s"], console=QUIET)
     results = assemble(ladder, store)
     assert len(results.points) == 2 * 3
     assert results.points[0].loss is None

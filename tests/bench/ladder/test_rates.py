@@ -1,4 +1,4 @@
-"""The search for learning rates of a ladder."""
+"""A ladder's search for learning rates."""
 
 import math
 import shutil
@@ -20,7 +20,7 @@ def test_a_search_is_widened_while_its_best_factor_is_at_an_end(finished, store,
     wider = values(text)["search"] | {"widen": 2}
     ladder = Ladder(recipe_of(text, search=wider), store, folder)
     assert ladder.num_left(ladder.cells(["s"])) == 4
-    assert run_ladder(ladder, store, resume=True, sizes=["s"], console=QUIET) == 0
+    assert run_ladder(ladder, store, resume=True, only=["s"], console=QUIET) == 0
     for search in assemble(ladder, store).searches:
         losses = {float(factor): loss for factor, loss in search.losses.items()}
         assert losses.keys() > {0.5, 1.0}

@@ -1,4 +1,4 @@
-"""What a ladder refuses, in one line."""
+"""Mistakes in ladders are refused in one line."""
 
 import math
 
@@ -13,7 +13,7 @@ from tests.bench.ladder.tiny_ladder import QUIET, recipe_of, values, write_recip
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"sizes": {}}, "at least one size"),
+        ({"sizes": {}}, "sizes must have at least one entry"),
         (
             {"sizes": {"s": "big"}},
             "sizes.s: Input should be a mapping of names to values, got 'big'",
@@ -21,13 +21,13 @@ from tests.bench.ladder.tiny_ladder import QUIET, recipe_of, values, write_recip
         ({"budgets": 5}, "budgets: Input should be a valid list, got 5"),
         ({"sizes": {"s": {}}, "budgets": [1, 2]}, r"at least 3 budgets .* got \[1.0, 2.0\]"),
         ({"controls": ["that"]}, "controls names that"),
-        ({"budgets": [4, 2]}, r"budgets must be finite, > 0 and rise, got \[4.0, 2.0\]"),
+        ({"budgets": [4, 2]}, r"budgets must be finite, > 0 and ascending, got \[4.0, 2.0\]"),
         ({"budgets": [4, math.inf]}, "budgets must be finite"),
         ({"budgets": [0.1, 0.11]}, "must rise and come after the 2 steps of warm-up"),
         ({"contestants": {"it": {"kind": "ema"}}}, "plain backbone as contestant 'none'"),
         ({"contestants": {"none": {}, "../x": {"kind": "ema"}}}, "names a folder"),
         ({"name": "../x"}, "names a folder"),
-        ({"settings": {}}, "at least one setting"),
+        ({"settings": {}}, "settings must have at least one entry"),
         ({"settings": {"strong": {"training": {"learning_rat": 1}}}}, "learning_rat"),
         ({"search": {"factors": [1, 0.5]}}, "ascending"),
         (
@@ -42,7 +42,7 @@ from tests.bench.ladder.tiny_ladder import QUIET, recipe_of, values, write_recip
         ({"search": {"seed": -1}}, "search.seed must be distinct numbers from 0"),
         (
             {"sizes": {"m": {"backbone": {"hidden_size": 16}}, "s": {}}},
-            "sizes must stand smallest first, but 's' with",
+            "sizes must be listed smallest first, but 's' with",
         ),
         ({"search": {"sizes": ["xl"]}}, "search.sizes names xl; there are s, m"),
         ({"search": {"sizes": []}}, "search.sizes is empty: leave it out for all of s, m"),
@@ -87,17 +87,17 @@ def test_runs_of_another_recipe_are_not_reported(finished, store, text):
     sizes = values(text)["sizes"]
     sizes["m"] |= {"training": {"weight_decay": 0.5}}
     other = Ladder(recipe_of(text, sizes=sizes), store, finished.folder)
-    assert run_ladder(other, store, resume=True, sizes=["s"], console=QUIET) == 0
+    assert run_ladder(other, store, resume=True, only=["s"], console=QUIET) == 0
     with pytest.raises(UserError, match=r"weight_decay .* there, .* here"):
         assemble(other, store)
 
 
 def test_what_cannot_start_leaves_no_folder(finished, store, text, tmp_path):
     ladder = Ladder(recipe_of(text), store, tmp_path / "none")
-    with pytest.raises(UserError, match="no size xl; it has s, m"):
-        run_ladder(ladder, store, sizes=["xl"], console=QUIET)
-    with pytest.raises(UserError, match="at least one size of the ladder, got none; it has s, m"):
-        plan_ladder(ladder, store, sizes=[], console=QUIET)
+    with pytest.raises(UserError, match="no size or setting xl; it has the sizes s, m and the set"):
+        run_ladder(ladder, store, only=["s", "xl"], console=QUIET)
+    with pytest.raises(UserError, match=r"no size or setting \[\]; it has"):
+        plan_ladder(ladder, store, only=[], console=QUIET)
     for limit in (-1.0, math.nan):
         with pytest.raises(UserError, match=rf"limit_minutes must be >= 0, got {limit}"):
             run_ladder(ladder, store, limit_minutes=limit, console=QUIET)

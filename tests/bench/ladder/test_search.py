@@ -21,7 +21,7 @@ SECOND = {"training.batch_size", "backbone.qk_norm"}
 
 @pytest.fixture
 def search_of(text, tmp_path):
-    """Reads searches whose YAML file has some changes."""
+    """Loads a search from a YAML file with some changes."""
 
     def read(**changes):
         base = values(text)
@@ -60,7 +60,7 @@ def test_groups_build_on_the_best_so_far(search_of, store, tmp_path):
     assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("result.json")}
 
 
-def test_what_ended_is_written_when_a_later_group_fails(search_of, store, tmp_path):
+def test_finished_groups_are_written_when_a_later_one_fails(search_of, store, tmp_path):
     class Stopped(Workers):
         def run(self, jobs, *arguments):
             if len(jobs) == 2:  # the second group
@@ -73,7 +73,7 @@ def test_what_ended_is_written_when_a_later_group_fails(search_of, store, tmp_pa
     assert (len(written["tried"]), written["finalists"]) == (3, [])
 
 
-def test_where_everything_diverged_that_is_written_too(search_of, store, tmp_path, monkeypatch):
+def test_a_group_that_diverged_is_written_too(search_of, store, tmp_path, monkeypatch):
     diverged = types.SimpleNamespace(final_loss=math.nan)
     monkeypatch.setattr(Workers, "run", lambda *_: None)
     monkeypatch.setattr("latentwave.bench.ladder.search.read_result", lambda _: diverged)
@@ -115,7 +115,7 @@ def test_malformed_searches_are_one_line(changes, message, search_of):
     ("place", "value", "message"),
     [
         *[
-            (place, 8, f"{place} cannot be searched: losses of other")
+            (place, 8, f"{place} cannot be searched: losses at another")
             for place in ("training.num_steps", "backbone.context_length")
         ],
         *[
@@ -129,7 +129,7 @@ def test_malformed_searches_are_one_line(changes, message, search_of):
         ("training.batch_size", 0, "training.batch_size must be >= 1, got 0"),
     ],
 )
-def test_what_cannot_be_searched_is_refused_at_once(
+def test_settings_that_cannot_be_searched_are_refused_at_once(
     place, value, message, search_of, store, tmp_path
 ):
     search = search_of(groups=[[{place: [value]}]])

@@ -1,4 +1,4 @@
-"""The commands that train: `train`, `compare`, `ladder`, `search`; and `report`, which draws."""
+"""The commands `train`, `compare`, `ladder` and `search`, which train, and `report`."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def ladder(
         workers: fields of `comparison.Workers`
         output: folder of the ladder (default: runs/NAME)
         resume: continue the ladder in an existing folder
-        only: sizes to train, plan or time, e.g. '[s, m]' (default: all)
+        only: sizes or settings to train, plan or time, e.g. '[s, m]' (default: all)
         limit_minutes: start no new run after this many minutes
         plan: only say what the ladder would cost on this machine
         time: only time training steps; for multipliers in seconds, on an otherwise idle machine
@@ -144,7 +144,7 @@ def ladder(
     folder = output or Path("runs") / loaded.name
     planned = ladders.Ladder(loaded, store, folder)
     if plan:
-        reports.print_plan(ladders.plan_ladder(planned, store, sizes=only, console=ERR), OUT)
+        reports.print_plan(ladders.plan_ladder(planned, store, only=only, console=ERR), OUT)
         return
     left = 0
     if time:
@@ -155,11 +155,11 @@ def ladder(
             store,
             workers=comparison.Workers(**workers),
             resume=resume,
-            sizes=only,
+            only=only,
             limit_minutes=limit_minutes,
             console=ERR,
         )
-    if folder.is_dir():  # else there was no time to begin
+    if folder.is_dir():  # or the time limit left no time to begin
         results = ladders.assemble(planned, store, command=command)
         results.write(folder)
         reports.print_ladder(results, OUT)

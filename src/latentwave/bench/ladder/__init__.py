@@ -1,4 +1,4 @@
-"""Compute multipliers of annealed runs over model sizes and lengths."""
+"""Ladders: annealed runs over model sizes and budgets, scaling laws and compute multipliers."""
 
 from latentwave.bench.ladder.assemble import assemble
 from latentwave.bench.ladder.costs import RungPlan, plan_ladder, time_steps

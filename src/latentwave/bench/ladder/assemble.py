@@ -1,10 +1,10 @@
-"""From the folders of a ladder's runs to its results."""
+"""Collects a ladder's finished runs into its results."""
 
 from __future__ import annotations
 
 import json
 
-from latentwave.bench.comparison.planning import best_rate
+from latentwave.bench.comparison.planning import describe_choice
 from latentwave.bench.data import TokenStore
 from latentwave.bench.ladder.costs import cell_cost, timed_speeds
 from latentwave.bench.ladder.ladder import Ladder
@@ -24,8 +24,8 @@ from latentwave.bench.training.files import RESULT
 def assemble(ladder: Ladder, store: TokenStore, *, command: str = "") -> LadderResults:
     """Read the finished runs of a ladder, fit the laws, and put the numbers together.
 
-    The store is its corpus; `command` is what was typed, for the record. Raises `UserError` for
-    runs that are not those of the recipe.
+    The store is the ladder's corpus; `command` is recorded as it was typed. Raises `UserError` for
+    runs of another recipe.
     """
     points, environments = [], {}
     wanted: Wanted = {}
@@ -36,11 +36,9 @@ def assemble(ladder: Ladder, store: TokenStore, *, command: str = "") -> LadderR
         }
         ends = wanted.setdefault(cell.setting, {}).setdefault(cell.contestant, set())
         ends |= {(cell.size, budget, seed) for seed, budget in units}
-        if not ladder.is_searched(cell):
-            continue
         for (seed, budget), unit in sorted(units.items(), key=lambda each: each[0]):
             run = unit.branch(budget)
-            if not (run / RESULT).is_file():
+            if not (ladder.is_searched(cell) and (run / RESULT).is_file()):
                 continue
             result = read_result(run)
             key = json.dumps(result.environment, sort_keys=True)
@@ -56,9 +54,8 @@ def assemble(ladder: Ladder, store: TokenStore, *, command: str = "") -> LadderR
             )
             points.append(point)
     measured = dict.fromkeys(Cell(p.setting, p.size, p.contestant) for p in points)
-    for cell in measured:
-        for unit in ladder.units(cell):
-            unit.check(store)
+    for unit in (unit for cell in measured for unit in ladder.units(cell)):
+        unit.check(store)
     speeds = timed_speeds(ladder)
     costs = [cell_cost(ladder, store, cell, speeds.get(cell)) for cell in measured]
     laws, held_out, multipliers, promotions = {}, [], [], []
@@ -67,34 +64,22 @@ def assemble(ladder: Ladder, store: TokenStore, *, command: str = "") -> LadderR
         if law is not None:
             laws[name] = law
         held_out += held_out_checks(name, setting)
-        own = multipliers_of(name, setting, costs)
-        multipliers += own
-        promotions += promotions_of(name, setting, own, ladder.recipe.controls, wanted[name])
+        found = multipliers_of(name, setting, costs)
+        multipliers += found
+        promotions += promotions_of(name, setting, found, ladder.recipe.controls, wanted[name])
     return LadderResults(
         recipe=ladder.recipe.to_dict(),
         command=command,
         environments=list(environments.values()),
         points=points,
-        searches=_searches(ladder),
+        searches=[
+            RateSearch(**cell._asdict(), budget=budget, **describe_choice(losses))
+            for cell in filter(ladder.is_searched, ladder.searches)
+            for budget, losses in ladder.search_losses(cell).items()
+        ],
         costs=costs,
         laws=laws,
         held_out=held_out,
         multipliers=multipliers,
         promotions=promotions,
     )
-
-
-def _searches(ladder: Ladder) -> list[RateSearch]:
-    found = []
-    for cell in filter(ladder.is_searched, ladder.searches):
-        for budget, losses in ladder.search_losses(cell).items():
-            chosen = best_rate(losses)
-            search = RateSearch(
-                **cell._asdict(),
-                budget=budget,
-                losses={f"{factor:g}": loss for factor, loss in losses.items()},
-                chosen=chosen,
-                at_end_of_grid=chosen in (min(losses), max(losses)),
-            )
-            found.append(search)
-    return found

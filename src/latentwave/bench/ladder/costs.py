@@ -1,4 +1,4 @@
-"""What a ladder costs: training steps timed, costs counted, and a plan before anything runs."""
+"""Counts and times what a ladder costs, and plans it before anything runs."""
 
 from __future__ import annotations
 
@@ -24,58 +24,54 @@ _CLOCK = "clock.json"
 def time_steps(
     ladder: Ladder,
     store: TokenStore,
-    sizes: Sequence[str] | None = None,
+    only: Sequence[str] | None = None,
     console: Console | None = None,
 ) -> None:
-    """Time the training steps of all contestants of a size in turn, and keep the durations.
+    """Time the training steps of each rung's contestants in turn, while nothing else runs.
 
-    Nothing else should run meanwhile. What is kept stands in clock.json in the folder of the size.
+    The durations are written to clock.json in the folder of the rung.
     """
-    for setting, size, recipe in trained_rungs(ladder, sizes):
-        clock = time_rung(setting, size, recipe, store, console=console)
-        path = ladder.folder / setting / size / _CLOCK
+    for plain, recipe in _rungs(ladder, only):
+        clock = _time_rung(plain, recipe, store, console=console)
+        path = ladder.folder / plain.setting / plain.size / _CLOCK
         write_measured(path, recipe.to_dict(), dataclasses.asdict(clock))
 
 
-def time_rung(
-    setting: str,
-    size: str,
+def _time_rung(
+    plain: Cell,
     recipe: Recipe,
     store: TokenStore,
     *,
     rounds: int | None = None,
     console: Console | None = None,
 ) -> Clock:
-    """Time the training steps of one rung; says so, because compilation takes minutes."""
-    console = console or ERR
-    compiled = ", compiled" if recipe.training.compile else ""
-    count = len(recipe.contestants)
-    console.print(f"{setting}, {size}: timing training steps of {count} contestants{compiled} …")
+    compiled = ", compiled" if recipe.training.compile else ""  # which takes minutes
+    steps = f"training steps of {len(recipe.contestants)} contestants{compiled}"
+    (console or ERR).print(f"{plain.setting}, {plain.size}: timing {steps} …")
     return take_clock(recipe, store, rounds=rounds)
 
 
-def trained_rungs(
-    ladder: Ladder, sizes: Sequence[str] | None = None
-) -> Iterator[tuple[str, str, Recipe]]:
-    """Setting and size of each rung, and one recipe for all its contestants."""
-    for (setting, size), group in itertools.groupby(ladder.cells(sizes), lambda cell: cell[:2]):
+def _rungs(ladder: Ladder, only: Sequence[str] | None = None) -> Iterator[tuple[Cell, Recipe]]:
+    """The plain decoder's cell of each rung, and one recipe for all contestants there."""
+    for _, group in itertools.groupby(ladder.cells(only), lambda cell: cell[:2]):
         cells = list(group)
         compiled = ladder.rung(cells[0]).compiled
         recipes = [ladder.recipe.experiment(cell, compile=compiled) for cell in cells]
-        contestants = {name: own for each in recipes for name, own in each.contestants.items()}
-        yield setting, size, dataclasses.replace(recipes[0], contestants=contestants)
+        contestants = dict(itertools.chain(*(each.contestants.items() for each in recipes)))
+        plain = cells[0]._replace(contestant=BASELINE)
+        yield plain, dataclasses.replace(recipes[0], contestants=contestants)
 
 
 def timed_speeds(ladder: Ladder) -> dict[Cell, float]:
-    """Tokens per second of the cells whose steps were timed for this very recipe."""
+    """Tokens per second of the cells whose steps were timed for the same recipe."""
     speeds = {}
-    for setting, size, recipe in trained_rungs(ladder):
-        path = ladder.folder / setting / size / _CLOCK
+    for plain, recipe in _rungs(ladder):
+        path = ladder.folder / plain.setting / plain.size / _CLOCK
         clock: Clock | None = read_measured(path, recipe.to_dict(), Clock)
         tokens = recipe.training.batch_size * recipe.backbone.context_length
         if clock is not None:
             for name in clock.step_seconds:
-                speeds[Cell(setting, size, name)] = tokens / clock.seconds_per_step(name)
+                speeds[plain._replace(contestant=name)] = tokens / clock.seconds_per_step(name)
     return speeds
 
 
@@ -83,53 +79,51 @@ def cell_cost(
     ladder: Ladder, store: TokenStore, cell: Cell, speed: float | None = None
 ) -> CellCost:
     """What a contestant costs at one size; `speed` is in tokens per second."""
-    own = ladder.recipe.experiment(cell).as_seen_by(cell.contestant)
-    cost = contestant_cost(own, cell.contestant, store)
+    recipe = ladder.recipe.experiment(cell).as_seen_by(cell.contestant)
+    cost = contestant_cost(recipe, cell.contestant, store)
     counted = cost.model_dump(exclude={"peak_memory_bytes", "decoding"})
     return CellCost(**cell._asdict(), **counted, tokens_per_second=speed)
 
 
 @dataclasses.dataclass(kw_only=True)
 class RungPlan:
-    """One size on one setting."""
+    """What one size costs on one setting."""
 
-    setting: str  # how it is trained
-    size: str  # its rung
+    setting: str
+    size: str
     num_parameters: int  # of the plain backbone
-    num_contestants: int  # that are trained
-    num_runs: int = 0  # ends of training, searches included
-    tokens: float = 0.0  # trained on, over all of these runs
-    flops: float = 0.0  # of them
-    hours: float = 0.0  # of them on one process of this machine, by a few steps of each contestant
+    num_contestants: int  # trained here
+    num_runs: int = 0  # annealed runs, those of searches included
+    tokens: float = 0.0  # trained on in all of these runs
+    flops: float = 0.0  # of all of these runs
+    hours: float = 0.0  # in one process of this machine, estimated from a few steps
 
 
 def plan_ladder(
     ladder: Ladder,
     store: TokenStore,
     *,
-    sizes: Sequence[str] | None = None,
+    only: Sequence[str] | None = None,
     rounds: int = 2,
     console: Console | None = None,
 ) -> list[RungPlan]:
     """Count what is to be trained, and time a few steps (`rounds`) of every contestant.
 
-    What a search has trained already counts nothing; before it ends, one rate is taken for all
-    budgets.
+    Finished runs of a search count nothing; until it ends, one rate is assumed for all budgets.
     """
     plans = []
-    for setting, size, recipe in trained_rungs(ladder, sizes):
-        rung = ladder.rung(Cell(setting, size, BASELINE))
-        clock = time_rung(setting, size, recipe, store, rounds=rounds, console=console)
+    for plain, recipe in _rungs(ladder, only):
+        clock = _time_rung(plain, recipe, store, rounds=rounds, console=console)
         plan = RungPlan(
-            setting=setting,
-            size=size,
-            num_parameters=rung.num_parameters,
+            setting=plain.setting,
+            size=plain.size,
+            num_parameters=ladder.rung(plain).num_parameters,
             num_contestants=len(clock.step_seconds),
         )
         for name, durations in clock.step_seconds.items():
-            cell = Cell(setting, size, name)
-            own = [cell] if cell in ladder.searches else []
-            units = [*ladder.unfinished_searches(own), *ladder.units(cell)]
+            cell = plain._replace(contestant=name)
+            searched = [cell] if cell in ladder.searches else []
+            units = [*ladder.unfinished_searches(searched), *ladder.units(cell)]
             plan.num_runs += sum(len(unit.budgets) for unit in units)
             steps = sum(unit.num_steps for unit in units)
             tokens = steps * recipe.training.batch_size * recipe.backbone.context_length

@@ -1,4 +1,4 @@
-"""Scaling laws of the plain decoder."""
+"""Fits scaling laws of the plain decoder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from latentwave.bench.comparison.results import Record
 
 ONE_SIZE = 3
 """Points that the law of a single size needs."""
-_HUBER = 0.01  # of the logarithm of the loss; residuals of good runs lie below
+_HUBER = 0.01  # in the logarithm of the loss; residuals of good runs are smaller
 
 Points = Sequence[tuple[float, float, float]]
 """(parameters, tokens, loss) of annealed runs."""
@@ -36,32 +36,32 @@ class Law(Record):
     token_exponent: float  # β
 
     def loss(self, num_parameters: float, num_tokens: float) -> float:
-        """Nats per token that the law expects."""
+        """The expected loss in nats per token."""
         falling = self.token_factor * float(num_tokens**-self.token_exponent)
         return self.floor(num_parameters) + falling
 
     def floor(self, num_parameters: float) -> float:
-        """The loss that a size comes down to with any number of tokens."""
+        """The loss that a size approaches with more and more tokens."""
         return self.irreducible + self.size_factor * float(num_parameters**-self.size_exponent)
 
     def tokens_for(self, num_parameters: float, loss: float) -> float:
-        """Tokens after which the law has come down to a loss; infinite if it never does."""
+        """Tokens after which the law reaches a loss; infinite if it never does."""
         above = loss - self.floor(num_parameters)
         if not above > 0:
             return math.inf
         try:
             return float((above / self.token_factor) ** (-1 / self.token_exponent))
-        except OverflowError:  # as good as never
+        except OverflowError:
             return math.inf
 
 
 def fit_law(points: Points, start: Law | None = None) -> Law:
-    """Fit a law to annealed runs, of several sizes or of one.
+    """Fit a law to annealed runs of one or several sizes.
 
-    Several starts, the best is kept; or one, the law of points that differ little from these. With
-    one size its floor is a single number, E, and three points are enough; else it takes five.
+    Returns the best fit of several starts, or the one from `start`, the law of similar points. The
+    law of one size has the floor E alone and needs three points; others need five.
     """
-    N, D, L = np.array([(n, d, loss) for n, d, loss in points], dtype=np.float64).T
+    N, D, L = np.array(list(points), dtype=np.float64).T
     several = len(set(N)) > 1
     least = 5 if several else ONE_SIZE
     if len(points) < least:
@@ -69,7 +69,7 @@ def fit_law(points: Points, start: Law | None = None) -> Law:
     n0, d0 = float(np.exp(np.log(N).mean())), float(np.exp(np.log(D).mean()))
 
     def unpacked(theta: NDArray[np.float64]) -> tuple[float, float, float, float, float]:
-        # Terms at the centre of the points, and exponents, as logarithms: all positive.
+        # Exponents, and the terms at the centre of the points, are fitted as logarithms.
         floor, token, beta, *rest = np.exp(theta).tolist()
         size, alpha = rest or (0.0, 1.0)
         return floor, size, alpha, token, beta
@@ -81,7 +81,7 @@ def fit_law(points: Points, start: Law | None = None) -> Law:
         return found
 
     starts = _starts(float(L.min()), several) if start is None else [_packed(start, n0, d0)]
-    # Exponents outside of these bounds are no power laws that anybody has seen.
+    # No measured power law has had exponents outside these bounds.
     low, high = np.array([[-15.0, 15.0]] * len(starts[0])).T
     low[2::2], high[2::2] = np.log(0.02), np.log(4.0)
     fits = [
@@ -106,7 +106,7 @@ def fit_law(points: Points, start: Law | None = None) -> Law:
 
 
 def _starts(low: float, several: bool) -> list[list[float]]:
-    """Where fits begin: shares of the lowest loss that are irreducible, and exponents."""
+    """Starting points: several irreducible shares of the lowest loss, and several exponents."""
     starts = []
     for share, beta, alpha in itertools.product(
         (0.3, 0.6, 0.9), (0.2, 0.5, 1.0), (0.2, 0.6) if several else (0.0,)

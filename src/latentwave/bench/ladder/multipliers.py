@@ -1,4 +1,4 @@
-"""Compute multipliers from annealed runs."""
+"""Computes what contestants save, as multiples of the plain decoder's tokens and compute."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from latentwave.bench.ladder.laws import ONE_SIZE, Law, fit_law
 from latentwave.bench.ladder.results import CellCost, HeldOut, Interval, LadderPoint, Multiplier
 from latentwave.bench.training import BASELINE
 
-_JOINT_LAW = 6  # points of all sizes from which they get one together
-_NEAR = 1.25  # times the tokens of the nearest run, as far as the law of one size is read
+_JOINT_LAW = 6  # points that a law of all sizes needs
+_NEAR = 1.25  # the law of a size is read up to this many times its nearest run's tokens
 Losses = dict[tuple[str, float], dict[int, float]]
 """Losses by (size, budget) and seed."""
 Means = dict[tuple[str, float], float]
@@ -24,79 +24,76 @@ Means = dict[tuple[str, float], float]
 class Setting:
     """The runs of one setting."""
 
-    losses: dict[str, Losses]  # of every contestant, those that did not diverge
+    losses: dict[str, Losses]  # by contestant, without runs that diverged
     parameters: dict[str, int]  # of the plain decoder, by size
-    tokens: dict[tuple[str, float], int]  # of a run that did not diverge, by size and budget
+    tokens: dict[tuple[str, float], int]  # of runs that did not diverge, by size and budget
     diverged: dict[str, list[tuple[str, float, int]]]  # by contestant: size, budget and seed
 
     def fit(self, means: Means, start: Law | None = None) -> Law:
-        """One law for all of these losses of the plain decoder."""
+        """Fit one law to mean losses of the plain decoder."""
         points = [(self.parameters[k[0]], self.tokens[k], loss) for k, loss in means.items()]
         return fit_law(points, start)
 
     def size_ratio(self, laws: dict[str, Law], size: str, budget: float, gain: float) -> float:
-        """How much larger the plain decoder that is better by `gain` after as many tokens is.
+        """How many times larger a plain decoder is that gains as much after the same tokens.
 
-        Interpolated over the logarithm of the size between the laws of all sizes trained to about
-        as many tokens; nan where the loss lies beyond these, or does not fall with size.
+        Interpolated over the logarithm of the size, between the laws of all sizes that were trained
+        to about as many tokens; nan if the loss lies beyond these or does not fall with size.
         """
         tokens = self.tokens[size, budget]
-        found = {}
+        losses = {}
         for name, law in laws.items():
-            measured = [count for (own, _), count in self.tokens.items() if own == name]
+            measured = [count for (key, _), count in self.tokens.items() if key == name]
             if min(measured) / _NEAR <= tokens <= max(measured) * _NEAR:
-                found[name] = law.loss(self.parameters[name], tokens)
-        if size not in found:
+                losses[name] = law.loss(self.parameters[name], tokens)
+        names = sorted(losses, key=lambda name: -self.parameters[name])
+        rising = [losses[name] for name in names]
+        if size not in losses or any(a >= b for a, b in itertools.pairwise(rising)):
             return math.nan
-        names = sorted(found, key=lambda name: -self.parameters[name])
-        losses = [found[name] for name in names]
-        if any(large >= small for large, small in itertools.pairwise(losses)):
-            return math.nan
-        places = [math.log(self.parameters[name] / self.parameters[size]) for name in names]
-        wanted = found[size] - gain
-        return float(np.exp(np.interp(wanted, losses, places, left=math.nan, right=math.nan)))
+        ratios = [math.log(self.parameters[name] / self.parameters[size]) for name in names]
+        wanted = losses[size] - gain
+        return float(np.exp(np.interp(wanted, rising, ratios, left=math.nan, right=math.nan)))
 
 
 def group_points(points: Sequence[LadderPoint], costs: Sequence[CellCost]) -> dict[str, Setting]:
-    """Points by setting, contestant, size, budget and seed."""
-    found: dict[str, Setting] = {}
-    for point in points:
-        own = found.setdefault(point.setting, Setting({}, {}, {}, {}))
-        if point.loss is not None:
-            own.tokens[point.size, point.budget] = point.tokens
-            cells = own.losses.setdefault(point.contestant, {})
-            cells.setdefault((point.size, point.budget), {})[point.seed] = point.loss
+    """Group annealed runs by setting."""
+    settings: dict[str, Setting] = {}
+    for p in points:
+        setting = settings.setdefault(p.setting, Setting({}, {}, {}, {}))
+        if p.loss is None:
+            setting.diverged.setdefault(p.contestant, []).append((p.size, p.budget, p.seed))
         else:
-            end = point.size, point.budget, point.seed
-            own.diverged.setdefault(point.contestant, []).append(end)
+            setting.tokens[p.size, p.budget] = p.tokens
+            losses = setting.losses.setdefault(p.contestant, {})
+            losses.setdefault((p.size, p.budget), {})[p.seed] = p.loss
     for cost in costs:
-        if cost.contestant == BASELINE and cost.setting in found:
-            found[cost.setting].parameters[cost.size] = cost.num_parameters
-    return found
+        if cost.contestant == BASELINE and cost.setting in settings:
+            settings[cost.setting].parameters[cost.size] = cost.num_parameters
+    return settings
 
 
 def fit_laws(
     setting: Setting, means: Means, starts: dict[str, Law] | None = None
 ) -> dict[str, Law]:
-    """A law for every size: its own where it has enough budgets, else that of all sizes.
+    """A law for every size: its own if it has enough budgets, else the one of all sizes.
 
     `means` are losses of the plain decoder, `starts` laws of nearly the same losses.
     """
-    found: dict[str, Law] = {}
+    laws: dict[str, Law] = {}
     joint: Law | None = None
     for size in dict.fromkeys(size for size, _ in means):
-        own = {key: loss for key, loss in means.items() if key[0] == size}
+        at_size = {key: loss for key, loss in means.items() if key[0] == size}
         start = (starts or {}).get(size)
-        if len(own) >= ONE_SIZE:
-            found[size] = setting.fit(own, start)
-        elif joint is not None or _has_joint_law(means):
+        if len(at_size) >= ONE_SIZE:
+            laws[size] = setting.fit(at_size, start)
+        elif _has_joint_law(means):
             joint = joint or setting.fit(means, start if start and start.size_factor else None)
-            found[size] = joint
-    return found
+            laws[size] = joint
+    return laws
 
 
 def fit_means(setting: Setting) -> Law | None:
-    """The law of the plain decoder over all sizes; None for too few runs."""
+    """The law of the plain decoder over all sizes; None if there are too few runs."""
     means = _means(setting.losses.get(BASELINE, {}))
     return setting.fit(means) if _has_joint_law(means) else None
 
@@ -109,10 +106,10 @@ def multipliers_of(
         M = D_plain(L) ÷ D_plain(L_plain)
 
     for the contestant's loss L and the plain decoder's loss L_plain after the same tokens; D_plain
-    is the law of the plain decoder at this size, solved for its tokens. Intervals are percentiles
-    over replicates with the noise of the seeds: that of the plain decoder's runs, with the law
-    fitted anew, and that of the differences of pairs of one seed. A few seeds in one cell tell
-    little about it, so each is pooled over all cells of the setting that have several.
+    is the plain decoder's law at this size, solved for its tokens. Intervals are percentiles over
+    replicates that redraw the noise of the seeds: in the plain decoder's runs, to which laws are
+    fitted again, and in the differences of pairs of one seed. Both spreads are pooled over all
+    cells of the setting with several seeds, because a few seeds in one cell say little.
     """
     plain = setting.losses.get(BASELINE, {})
     laws = fit_laws(setting, _means(plain))
@@ -122,7 +119,7 @@ def multipliers_of(
     def noise(spread: float, num_seeds: int) -> float:
         return float(spread / num_seeds**0.5 * random.normal())
 
-    spread_of_plain = _pooled([list(own.values()) for own in plain.values()])
+    spread_of_plain = _pooled([list(each.values()) for each in plain.values()])
     refitted = []
     for _ in range(replicates):
         means = _means(plain)
@@ -133,9 +130,9 @@ def multipliers_of(
         if contestant == BASELINE:
             continue
         spread = pair_spread(plain, losses)
-        for (size, budget), own in losses.items():
-            theirs = plain.get((size, budget), {})
-            pairs = [(theirs[each], own[each]) for each in own if each in theirs]
+        for (size, budget), by_seed in losses.items():
+            plain_by_seed = plain.get((size, budget), {})
+            pairs = [(plain_by_seed[s], by_seed[s]) for s in by_seed if s in plain_by_seed]
             if not pairs:
                 continue
             N = setting.parameters[size]
@@ -149,11 +146,11 @@ def multipliers_of(
             ratio = token_ratio(laws.get(size), N, base, loss)
             larger = setting.size_ratio(laws, size, budget, base - loss)
             lowest = min(min(each.values()) for key, each in plain.items() if key[0] == size)
-            # What a token of the plain decoder costs ÷ the contestant's.
-            its, plains = by_cell[size, contestant], by_cell[size, BASELINE]
-            flops = plains.flops_per_token / its.flops_per_token
-            speed, usual = its.tokens_per_second, plains.tokens_per_second
-            seconds = None if speed is None or usual is None else speed / usual
+            # The cost of a token for the plain decoder ÷ for the contestant.
+            cost, plain_cost = by_cell[size, contestant], by_cell[size, BASELINE]
+            flops = plain_cost.flops_per_token / cost.flops_per_token
+            speed, plain_speed = cost.tokens_per_second, plain_cost.tokens_per_second
+            seconds = None if speed is None or plain_speed is None else speed / plain_speed
             found.append(
                 Multiplier(
                     setting=name,
@@ -196,16 +193,17 @@ def pair_spread(plain: Losses, losses: Losses) -> float:
     """Standard deviation over seeds of the difference of two runs of one seed, pooled."""
     return _pooled(
         [
-            [plain[key][seed] - loss for seed, loss in own.items() if seed in plain.get(key, {})]
-            for key, own in losses.items()
+            [plain[key][s] - loss for s, loss in by_seed.items() if s in plain.get(key, {})]
+            for key, by_seed in losses.items()
         ]
     )
 
 
 def token_ratio(law: Law | None, N: float, base: float, loss: float) -> float:
-    """Of tokens; nan without a law, or with one that lies above the plain decoder's own loss."""
-    used = math.inf if law is None else law.tokens_for(N, base)
-    return math.nan if law is None or math.isinf(used) else law.tokens_for(N, loss) / used
+    """Tokens to `loss` ÷ tokens to `base`; nan if there is no law, or one that never gets there."""
+    if law is None or math.isinf(used := law.tokens_for(N, base)):
+        return math.nan
+    return law.tokens_for(N, loss) / used
 
 
 def _has_joint_law(means: Means) -> bool:
@@ -213,7 +211,7 @@ def _has_joint_law(means: Means) -> bool:
 
 
 def _means(losses: Losses) -> Means:
-    return {key: float(np.mean(list(own.values()))) for key, own in losses.items()}
+    return {key: float(np.mean(list(each.values()))) for key, each in losses.items()}
 
 
 def _pooled(groups: Sequence[Sequence[float]]) -> float:
@@ -227,7 +225,7 @@ def _pooled(groups: Sequence[Sequence[float]]) -> float:
 def _interval(mean: float, values: Sequence[float]) -> Interval:
     finite = [value for value in values if math.isfinite(value)]
     low, high = np.quantile(finite, [0.025, 0.975]).tolist() if finite else (None, None)
-    whole = len(finite) >= 0.9 * len(values)  # else the upper end lies among the infinite ones
+    whole = len(finite) >= 0.9 * len(values)  # or else the upper end is infinite
     return Interval(mean=mean, low=low, high=high if whole else None)
 
 

@@ -1,4 +1,4 @@
-"""Which contestants have earned to be a default: the rule, and what each of them misses."""
+"""The rule for a default: which contestants have earned it, and what the others miss."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from latentwave.bench.ladder.multipliers import Setting, pair_spread
 from latentwave.bench.ladder.results import Check, Interval, Multiplier, Promotion
 from latentwave.bench.training import BASELINE
 
-_AT_BUDGET = 20.0  # tokens per parameter where controls must be beaten, beside the longest budget
-_Z = 1.96  # of a normal distribution, for an interval of 95 %
+_AT_BUDGET = 20.0  # tokens per parameter where controls must be beaten, and at the longest budget
+_Z = 1.96  # the normal quantile of a 95 % interval
 _Saved = list[tuple[Multiplier, Interval]]
-Wanted = dict[str, dict[str, set[tuple[str, float, int]]]]
-"""The runs of a recipe by setting and contestant: size, budget and seed."""
+Runs = set[tuple[str, float, int]]
+"""Size, budget and seed."""
+Wanted = dict[str, dict[str, Runs]]
+"""The runs of a recipe by setting and contestant."""
 
 
 def promotions_of(
@@ -23,27 +25,31 @@ def promotions_of(
     setting: Setting,
     multipliers: Sequence[Multiplier],
     controls: Sequence[str],
-    wanted: Mapping[str, set[tuple[str, float, int]]],
+    wanted: Mapping[str, Runs],
 ) -> list[Promotion]:
     """Hold every contestant of a setting that is no control against the rule.
 
     A default saves compute at every size and budget, ends below every control at 20 tokens per
-    parameter and at the longest budget, and what it saves does not fall from the smallest size to
-    the largest by more than its interval. Compute is seconds where steps were timed, else tokens,
-    which promote nothing; nor do fewer runs than `wanted`, those of the recipe by contestant.
+    parameter and at the longest budget, and saves no less at the largest size than at the smallest,
+    within its interval. Compute is seconds if steps were timed, else tokens, which promote nothing.
+    Nor is anything promoted while runs are missing: `wanted` are those of the recipe by contestant,
+    of which the others need only those beside a run of the contestant.
     """
     found = []
     for contestant in setting.losses:
-        own = [m for m in multipliers if (m.setting, m.contestant) == (name, contestant)]
-        if contestant == BASELINE or contestant in controls or not own:
+        cells = [m for m in multipliers if (m.setting, m.contestant) == (name, contestant)]
+        if contestant == BASELINE or contestant in controls or not cells:
             continue
         # Without a multiplier in tokens there is none in seconds either.
-        timed = all(m.seconds is not None for m in own if m.tokens is not None)
-        measured = ((m, m.seconds if timed else m.tokens) for m in own)
+        timed = all(m.seconds is not None for m in cells if m.tokens is not None)
+        measured = ((m, m.seconds if timed else m.tokens) for m in cells)
         saved = [(m, value) for m, value in measured if value is not None]
         others = [each for each in controls if each != BASELINE and each in setting.losses]
-        beside = {contestant, BASELINE, *controls} & wanted.keys()
-        missing = sum(len(wanted[contestant] - _ended(setting, each)) for each in beside)
+        needed = {
+            each: wanted[contestant] & wanted[each]
+            for each in {contestant, BASELINE, *controls} & wanted.keys()
+        }
+        missing = sum(len(runs - _finished(setting, each)) for each, runs in needed.items())
         saves = _saves(saved, setting.diverged.get(contestant))
         beats, lasts = _beats(setting, contestant, others), _lasts(setting, saved)
         passed = all(check is not None and check.passed for check in (saves, beats, lasts))
@@ -62,10 +68,9 @@ def promotions_of(
     return found
 
 
-def _ended(setting: Setting, contestant: str) -> set[tuple[str, float, int]]:
-    """The runs of a contestant that are over, those that diverged included."""
+def _finished(setting: Setting, contestant: str) -> Runs:
     losses = setting.losses.get(contestant, {})
-    finite = {(*key, seed) for key, own in losses.items() for seed in own}
+    finite = {(*key, seed) for key, by_seed in losses.items() for seed in by_seed}
     return finite | set(setting.diverged.get(contestant, ()))
 
 
@@ -81,17 +86,15 @@ def _saves(saved: _Saved, diverged: Sequence[tuple[str, float, int]] | None) -> 
 
 
 def _beats(setting: Setting, contestant: str, controls: Iterable[str]) -> Check | None:
-    own = setting.losses[contestant]
+    losses = setting.losses[contestant]
     checks = []
     for control in controls:
-        theirs = setting.losses[control]
-        spread = pair_spread(theirs, own)
-        for size, budget in own:
-            longest = max(b for s, b in own if s == size)
-            pairs = theirs.get((size, budget), {})
-            gains = [
-                pairs[seed] - loss for seed, loss in own[size, budget].items() if seed in pairs
-            ]
+        control_losses = setting.losses[control]
+        spread = pair_spread(control_losses, losses)
+        for (size, budget), by_seed in losses.items():
+            longest = max(b for s, b in losses if s == size)
+            pairs = control_losses.get((size, budget), {})
+            gains = [pairs[seed] - loss for seed, loss in by_seed.items() if seed in pairs]
             if gains and budget in (_AT_BUDGET, longest):
                 mean, error = float(np.mean(gains)), _Z * spread / len(gains) ** 0.5
                 low, high = (mean - error, mean + error) if error else (None, None)
@@ -102,7 +105,7 @@ def _beats(setting: Setting, contestant: str, controls: Iterable[str]) -> Check 
 
 
 def _lasts(setting: Setting, saved: _Saved) -> Check | None:
-    """The ratio of what is saved at the largest size and at the smallest, at their own budgets."""
+    """What is saved at the largest size ÷ at the smallest, for each budget."""
     checks = []
     for budget in sorted({m.budget for m, _ in saved}):
         cells = sorted(
@@ -113,14 +116,14 @@ def _lasts(setting: Setting, saved: _Saved) -> Check | None:
         (_, small, first), (_, large, last) = cells[0], cells[-1]
         ratio = last.mean / first.mean
         low = high = None
-        known = [error for error in map(_log_error, (first, last)) if error is not None]
-        if len(known) == 2:
-            low, high = (ratio * math.exp(sign * _Z * math.hypot(*known)) for sign in (-1, 1))
+        errors = [error for error in map(_log_error, (first, last)) if error is not None]
+        if len(errors) == 2:
+            low, high = (ratio * math.exp(sign * _Z * math.hypot(*errors)) for sign in (-1, 1))
         passed = ratio >= 1 or (high is not None and high >= 1)
         where = f"{large} against {small} at {budget:g}"
         value = Interval(mean=ratio, low=low, high=high)
         checks.append(Check(passed=passed, where=where, value=value))
-    # Any budget at which it falls counts.
+    # One budget at which it falls is enough to fail.
     return min(checks, key=lambda check: (check.passed, check.value.mean), default=None)
 
 

@@ -1,4 +1,4 @@
-"""What a ladder is: sizes × budgets × contestants × seeds, on one or several settings."""
+"""The recipe of a ladder: sizes × budgets × contestants × seeds, on one or several settings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from latentwave.bench.training.files import STRICT
 from latentwave.bench.training.recipe import config_from_dict
 from latentwave.errors import UserError
 
-# Of a training, what a ladder decides.
+# The training settings that a ladder decides itself.
 _OF_THE_LADDER = {
     *("num_steps", "schedule", "evaluate_every_steps", "save_every_steps", "save_at_steps"),
     *("tensorboard", "snapshots"),
@@ -43,17 +43,17 @@ class Cell(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SizeConfig:
-    """One rung."""
+    """One model size."""
 
-    # what differs from the ladder's backbone, such as {hidden_size: 128}
+    # changes to the ladder's backbone, such as {hidden_size: 128}
     backbone: dict[str, Any] = dataclasses.field(default_factory=dict)
-    # what differs from the ladder's training, such as {batch_size: 32}
+    # changes to the ladder's training, such as {batch_size: 32}
     training: dict[str, Any] = dataclasses.field(default_factory=dict)
     seeds: list[int] = dataclasses.field(default_factory=lambda: [0])
     budgets: list[float] | None = None  # in tokens per parameter; null: the ladder's
-    contestants: list[str] | None = None  # that are trained at this size; null: all
+    contestants: list[str] | None = None  # trained at this size; null: all
     settings: list[str] | None = None  # that this size is trained on; null: all
-    # of contestants' backbones at this size, such as {wider: {intermediate_size: 400}}
+    # changes to contestants' backbones, such as {wider: {intermediate_size: 400}}
     overrides: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
 
 
@@ -61,27 +61,27 @@ class SizeConfig:
 class SettingConfig:
     """One way to train, the same for all contestants."""
 
-    # what differs from the ladder's backbone, such as {tie_embeddings: false}
+    # changes to the ladder's backbone, such as {tie_embeddings: false}
     backbone: dict[str, Any] = dataclasses.field(default_factory=dict)
-    # what differs from the ladder's training, such as {optimizer: adamw}
+    # changes to the ladder's training, such as {optimizer: adamw}
     training: dict[str, Any] = dataclasses.field(default_factory=dict)
-    contestants: list[str] | None = None  # that are trained on this setting; null: all
+    contestants: list[str] | None = None  # trained on this setting; null: all
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RateSearchConfig:
-    """The search for learning rates, for each contestant, setting and size on its own."""
+    """The search for learning rates, separate for each contestant, setting and size."""
 
-    # of all learning rates of the training, ascending; one: no search
+    # of all learning rates of the training, ascending; a single one: no search
     factors: list[float] = dataclasses.field(default_factory=lambda: [1.0])
-    # of a run of the search, in tokens per parameter: one rate for all budgets of the ladder; null:
-    # a search at each of them, in trunks with branches like the others
+    # of every run of the search, in tokens per parameter: one rate for all budgets; null: a search
+    # at each budget, in trunks with branches
     budget: float | None = number(None, above=0)
-    seed: int = 1000  # of its runs, none of those of the ladder
-    # how many factors to try beyond them, while the best one is at an end, in their own steps
+    seed: int = 1000  # of the search's runs; none of the ladder's seeds
+    # how many factors to try beyond the grid while the best one is at an end, in the grid's steps
     widen: int = number(0, 0)
-    # where rates are searched; null: everywhere. Other sizes take the factor of the next smaller
-    # size with a search.
+    # where rates are searched for; null: everywhere. Other sizes take the factor of the next
+    # smaller size with a search.
     sizes: list[str] | None = None
 
     def __post_init__(self) -> None:
@@ -105,13 +105,12 @@ class LadderRecipe:
     name: str
     corpus: CorpusConfig = dataclasses.field(default_factory=CorpusConfig)
     backbone: BackboneConfig = dataclasses.field(default_factory=BackboneConfig)  # of all sizes
-    # of all runs; schedule, steps, evaluations and checkpoints are the ladder's own business
+    # of all runs; the ladder itself sets schedule, steps, evaluations and checkpoints
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
     contestants: dict[str, ContestantConfig]  # by name; the plain backbone is called "none"
-    sizes: dict[str, SizeConfig]  # the rungs, smallest first
-    # ends of training, in tokens per parameter of the plain backbone, ascending
-    budgets: list[float]
-    # ways to train, by name; the first one is the headline's
+    sizes: dict[str, SizeConfig]  # smallest first
+    budgets: list[float]  # ends of training, in tokens per parameter of the plain backbone
+    # by name; the first one is the headline's
     settings: dict[str, SettingConfig] = dataclasses.field(
         default_factory=lambda: {"strong": SettingConfig()}
     )
@@ -120,30 +119,29 @@ class LadderRecipe:
 
     def __post_init__(self) -> None:
         check_name("name", self.name)
-        for group in ("sizes", "contestants", "settings"):
+        examples = {"sizes": "0.2M", "settings": "strong", "contestants": BASELINE}
+        for group, example in examples.items():
+            if not getattr(self, group):
+                raise UserError(f"{group} must have at least one entry, such as {example}: {{}}")
             for name in getattr(self, group):
                 check_name(group, name)
-        if not self.sizes:
-            raise UserError("a ladder needs at least one size, such as 0.2M: {}")
-        only = self.budgets_of(next(iter(self.sizes)))
-        if len(self.sizes) == 1 and len(only) < ONE_SIZE:
+        _check_budgets("budgets", self.budgets)
+        budgets = self.budgets_of(next(iter(self.sizes)))
+        if len(self.sizes) == 1 and len(budgets) < ONE_SIZE:
             raise UserError(
-                f"a ladder of one size needs at least {ONE_SIZE} budgets for its law, got {only}"
+                f"a ladder of one size needs at least {ONE_SIZE} budgets for its law, got {budgets}"
             )
         _check_known("controls", self.controls or None, self.contestants)
-        if not self.settings:
-            raise UserError("a ladder needs at least one setting, such as strong: {}")
-        _check_budgets("budgets", self.budgets)
         for name, size in self.sizes.items():
             check_seeds(f"sizes.{name}.seeds", size.seeds)
             _check_budgets(f"sizes.{name}.budgets", self.budgets_of(name))
+            _check_known(f"sizes.{name}.settings", size.settings, self.settings)
             _check_known(f"sizes.{name}.overrides", size.overrides, self.contestants)
             if BASELINE in size.overrides:
                 raise UserError(
                     f"sizes.{name}.overrides must not change {BASELINE!r}, the plain backbone that "
                     f"budgets are counted from, got {size.overrides[BASELINE]}: change the size"
                 )
-            _check_known(f"sizes.{name}.settings", size.settings, self.settings)
             if len(self.search.factors) > 1 and self.search.seed in size.seeds:
                 raise UserError(
                     f"search.seed {self.search.seed} must not be among sizes.{name}.seeds "
@@ -156,68 +154,69 @@ class LadderRecipe:
             self.experiment(cell)
 
     def _check_contestants(self) -> None:
-        """A contestant cannot train in its own way: everything else is the same for all."""
+        """Refuse contestants that are trained in their own way."""
         plain = ContestantConfig()
         if self.contestants.get(BASELINE) != plain:
             raise UserError(
                 f"a ladder needs the plain backbone as contestant {BASELINE!r}: {{}}, the recipe "
                 f"has {', '.join(self.contestants)}"
             )
-        for name, own in self.contestants.items():
+        for name, contestant in self.contestants.items():
             for key in ("learning_rate", "num_steps", "baseline"):
-                if getattr(own, key) != getattr(plain, key):
+                value = getattr(contestant, key)
+                if value != getattr(plain, key):
                     raise UserError(
-                        f"contestants.{name}.{key} has no place in a ladder, got "
-                        f"{getattr(own, key)!r}: rates are searched for each contestant, budgets "
-                        f"set the steps, and all are measured against {BASELINE!r}"
+                        f"contestants.{name}.{key} has no place in a ladder, got {value!r}: rates "
+                        "are searched for each contestant, budgets set the steps, and all are "
+                        f"measured against {BASELINE!r}"
                     )
 
     def _check_changes(self) -> None:
-        """What settings and sizes change must be theirs to change, and changed once."""
-        ways = {f"settings.{name}": way for name, way in self.settings.items()}
-        rungs = {f"sizes.{name}": rung for name, rung in self.sizes.items()}
-        own, plain = vars(self.training), vars(TrainingConfig())
-        trainings = {"training": {key: own[key] for key in own if own[key] != plain[key]}}
-        for place, each in (ways | rungs).items():
-            _check_known(f"{place}.contestants", each.contestants, self.contestants)
-            if each.contestants is not None and BASELINE not in each.contestants:
+        """Refuse sizes and settings that change what the ladder sets, or the same value twice."""
+        settings = {f"settings.{name}": each for name, each in self.settings.items()}
+        sizes = {f"sizes.{name}": each for name, each in self.sizes.items()}
+        default = vars(TrainingConfig())
+        changed = {key: each for key, each in vars(self.training).items() if each != default[key]}
+        trainings = {"training": changed}
+        for place, change in (settings | sizes).items():
+            _check_known(f"{place}.contestants", change.contestants, self.contestants)
+            if change.contestants is not None and BASELINE not in change.contestants:
                 raise UserError(
                     f"{place}.contestants must hold {BASELINE!r}, the plain backbone that all are "
-                    f"measured against, got {each.contestants}"
+                    f"measured against, got {change.contestants}"
                 )
-            trainings[f"{place}.training"] = each.training
-        for place, given in trainings.items():
-            for key in _OF_THE_LADDER & given.keys():
+            trainings[f"{place}.training"] = change.training
+        for place, values in trainings.items():
+            for key in _OF_THE_LADDER & values.keys():
                 raise UserError(
-                    f"{place}.{key} is set by the ladder itself, got {given[key]!r}: leave it out"
+                    f"{place}.{key} is set by the ladder itself, got {values[key]!r}: leave it out"
                 )
-        for (place, way), (size, rung) in itertools.product(ways.items(), rungs.items()):
+        for setting, size in itertools.product(settings, sizes):
             for group in ("training", "backbone"):
-                for key in getattr(way, group).keys() & getattr(rung, group).keys():
+                for key in getattr(settings[setting], group).keys() & getattr(sizes[size], group):
                     raise UserError(
-                        f"{group}.{key} is set by {place} and by {size}: keep one of them"
+                        f"{group}.{key} is set by {setting} and by {size}: keep one of them"
                     )
 
     def budgets_of(self, size: str) -> list[float]:
         """Budgets of a size, in tokens per parameter."""
-        own = self.sizes[size].budgets
-        return self.budgets if own is None else own
+        budgets = self.sizes[size].budgets
+        return self.budgets if budgets is None else budgets
 
     def settings_of(self, size: str) -> list[str]:
         """Settings that a size is trained on, in the recipe's order."""
-        own = self.sizes[size].settings
-        return [name for name in self.settings if own is None or name in own]
+        chosen = self.sizes[size].settings
+        return [name for name in self.settings if chosen is None or name in chosen]
 
     def cells(self) -> list[Cell]:
-        """All that is trained, in the recipe's order."""
+        """Everything that is trained, in the recipe's order."""
         return [
-            Cell(setting, size, contestant)
-            for setting, own in self.settings.items()
-            for size, rung in self.sizes.items()
+            Cell(setting, size, name)
+            for setting, size in itertools.product(self.settings, self.sizes)
             if setting in self.settings_of(size)
-            for contestant in self.contestants
-            if rung.contestants is None or contestant in rung.contestants
-            if own.contestants is None or contestant in own.contestants
+            for name in self.contestants
+            if name in (self.sizes[size].contestants or self.contestants)
+            if name in (self.settings[setting].contestants or self.contestants)
         ]
 
     def experiment(self, cell: Cell, *, factor: float = 1.0, **training: Any) -> Recipe:
@@ -225,20 +224,19 @@ class LadderRecipe:
 
         Further keywords change the training.
         """
-        way, rung = self.settings[cell.setting], self.sizes[cell.size]
+        setting, size = self.settings[cell.setting], self.sizes[cell.size]
+        contestant = self.contestants[cell.contestant]
+        changes = {**contestant.backbone, **size.overrides.get(cell.contestant, {})}
         try:
-            backbone = dataclasses.replace(self.backbone, **(way.backbone | rung.backbone))
-            settings = dataclasses.replace(self.training, **(way.training | rung.training))
-            own = self.contestants[cell.contestant]
-            changes = {**own.backbone, **rung.overrides.get(cell.contestant, {})}
-            own = dataclasses.replace(own, backbone=changes)
+            backbone = dataclasses.replace(self.backbone, **(setting.backbone | size.backbone))
+            base = dataclasses.replace(self.training, **(setting.training | size.training))
         except TypeError as error:
             raise UserError(
                 f"setting {cell.setting!r} at size {cell.size!r} does not fit: {error}"
             ) from error
-        muon = settings.muon_learning_rate
+        muon = base.muon_learning_rate
         fixed: dict[str, Any] = {
-            "learning_rate": settings.learning_rate * factor,
+            "learning_rate": base.learning_rate * factor,
             "muon_learning_rate": None if muon is None else muon * factor,
             "tensorboard": False,
             "snapshots": False,
@@ -247,9 +245,9 @@ class LadderRecipe:
             name=self.name,
             corpus=self.corpus,
             backbone=backbone,
-            training=dataclasses.replace(settings, **(fixed | training)),
-            contestants={cell.contestant: own},
-            seeds=rung.seeds,
+            training=dataclasses.replace(base, **(fixed | training)),
+            contestants={cell.contestant: dataclasses.replace(contestant, backbone=changes)},
+            seeds=size.seeds,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -263,14 +261,14 @@ def load_ladder(path: str | Path) -> LadderRecipe:
 
 
 def _check_budgets(name: str, budgets: list[float]) -> None:
-    rise = budgets == sorted(set(budgets)) and all(map(math.isfinite, budgets))
-    if not budgets or not rise or budgets[0] <= 0:
-        raise UserError(f"{name} must be finite, > 0 and rise, got {budgets}")
+    ascending = budgets == sorted(set(budgets)) and all(map(math.isfinite, budgets))
+    if not budgets or not ascending or budgets[0] <= 0:
+        raise UserError(f"{name} must be finite, > 0 and ascending, got {budgets}")
 
 
-def _check_known(name: str, wanted: Any, known: Mapping[str, Any]) -> None:
-    if wanted == []:
+def _check_known(name: str, chosen: Any, known: Mapping[str, Any]) -> None:
+    if chosen == []:
         raise UserError(f"{name} is empty: leave it out for all of {', '.join(known)}")
-    unknown = [each for each in wanted or () if each not in known]
+    unknown = [each for each in chosen or () if each not in known]
     if unknown:
         raise UserError(f"{name} names {', '.join(unknown)}; there are {', '.join(known)}")

@@ -1,4 +1,4 @@
-"""What a ladder found: typed classes that write ladder.json and read it."""
+"""The schema of ladder.json, and how it is read and written."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ LADDER = "ladder.json"
 
 
 class OfCell(Record):
-    """Something of one contestant at one size."""
+    """A part of the results about one contestant at one size on one setting."""
 
-    setting: str  # how it was trained
-    size: str  # its rung
+    setting: str
+    size: str
     contestant: str
 
 
@@ -28,18 +28,18 @@ class LadderPoint(OfCell):
     seed: int  # of weights and batches
     budget: float  # tokens per parameter of the plain backbone
     factor: float  # of the setting's learning rates
-    num_steps: int  # of the run, the trunk's part included
+    num_steps: int  # the trunk's part included
     tokens: int  # trained on
-    loss: Number  # on validation text at the end, nats per token; None where it diverged
+    loss: Number  # final validation loss, nats per token; None if the run diverged
 
 
 class CellCost(OfCell):
-    """What one contestant costs at one size and setting."""
+    """What one contestant costs."""
 
     num_parameters: int  # trainable scalars
-    num_mixer_parameters: int  # those of mixers among them
+    num_mixer_parameters: int  # the mixers' share
     flops_per_token: float  # of training
-    tokens_per_second: float | None = None  # timed in turn with the others; None where not timed
+    tokens_per_second: float | None = None  # timed in turn with the others; None if not timed
 
 
 class RateSearch(OfCell):
@@ -47,12 +47,12 @@ class RateSearch(OfCell):
 
     budget: float  # of its runs, in tokens per parameter
     losses: dict[str, Number]  # by factor of the learning rates; None where a run diverged
-    chosen: float  # the factor
+    chosen: float  # the factor with the lowest loss
     at_end_of_grid: bool  # whether a better one may lie outside
 
 
 class Interval(Record):
-    """An estimate with its 95 % interval; None for an end that there is not."""
+    """An estimate with its 95 % interval; an end may be None."""
 
     mean: float
     low: float | None
@@ -60,38 +60,38 @@ class Interval(Record):
 
 
 class Multiplier(OfCell):
-    """What a contestant saves at one size and budget, against the plain decoder of its setting."""
+    """What a contestant saves at one size and budget, against the plain decoder."""
 
     budget: float  # tokens per parameter
     num_seeds: int  # pairs
     gain: Interval  # loss of the plain decoder minus the contestant's, nats per token
-    # tokens that the plain decoder needs for the contestant's loss ÷ tokens used; None where no
-    # law says it, or where its law never comes down to that loss
+    # tokens that the plain decoder needs for the contestant's loss ÷ tokens used; None if there is
+    # no law, or it never reaches that loss
     tokens: Interval | None
     flops: Interval | None  # the same in operations
-    seconds: Interval | None  # the same in seconds; None where steps were not timed
-    # size of the plain decoder that has the contestant's loss after the same tokens ÷ size of the
-    # plain decoder here; None where that loss lies beyond the sizes measured there
+    seconds: Interval | None  # the same in seconds; None if steps were not timed
+    # size of the plain decoder with the contestant's loss after the same tokens ÷ size here; None
+    # if that loss lies beyond the sizes measured there
     parameters: Interval | None = None
-    # whether that loss lies below every run of the plain decoder at this size, so that the law is
-    # read where it was not measured
+    # whether the contestant's loss lies below every run of the plain decoder at this size, where
+    # its law was not measured
     extrapolated: bool
 
 
 class HeldOut(Record):
-    """A check of a law: the largest budgets, predicted from the smaller ones."""
+    """A check of a law: the largest budget of a size, predicted from all smaller budgets."""
 
-    setting: str  # whose plain decoder
+    setting: str
     size: str
-    budget: float  # that was left out, tokens per parameter
-    predicted: float  # by the law of the rest, nats per token
+    budget: float  # tokens per parameter
+    predicted: float  # nats per token
     measured: float  # mean over seeds
 
 
 class Check(Record):
-    """One part of the rule for a default, at its weakest point."""
+    """One part of the rule for a default, where the contestant does worst."""
 
-    passed: bool  # whether it holds there
+    passed: bool
     where: str  # sizes and budgets
     value: Interval  # what was measured there
 
@@ -99,29 +99,29 @@ class Check(Record):
 class Promotion(Record):
     """Whether a contestant may become a default; see `promotions_of` for the rule."""
 
-    setting: str  # how it was trained
+    setting: str
     contestant: str
-    measure: str  # "seconds", or "tokens" where steps were not timed
-    saves: Check | None  # its multiplier is above 1 everywhere; None: not tested
-    beats_controls: Check | None  # it ends below every control, by how many nats
-    lasts: Check | None  # the multiplier stays from the smallest size to the largest
-    # runs that have not ended: its own, and the plain decoder's and every control's beside them
+    measure: str  # "seconds", or "tokens" if steps were not timed
+    saves: Check | None  # whether its multiplier is above 1 everywhere; None: not tested
+    beats_controls: Check | None  # whether it ends below every control, and by how many nats
+    lasts: Check | None  # whether the multiplier holds from the smallest size to the largest
+    # unfinished runs: its own, and those of the plain decoder and the controls beside them
     num_missing: int
     promoted: bool  # whether all three hold, in seconds, and nothing is missing
 
 
 class LadderResults(Record):
-    """All of a ladder."""
+    """A whole ladder."""
 
-    recipe: dict[str, Any]  # as `LadderRecipe.to_dict` gives it
-    command: str  # that was typed
+    recipe: dict[str, Any]  # see `LadderRecipe.to_dict`
+    command: str  # as it was typed
     environments: list[dict[str, Any]]  # of its runs, each once
-    points: list[LadderPoint]  # annealed runs
-    searches: list[RateSearch]  # for learning rates
-    costs: list[CellCost]  # of every contestant at every size
-    laws: dict[str, Law]  # of the plain decoder of each setting
-    held_out: list[HeldOut]  # checks of these
-    multipliers: list[Multiplier]  # of every contestant at every size and budget
+    points: list[LadderPoint]
+    searches: list[RateSearch]
+    costs: list[CellCost]
+    laws: dict[str, Law]  # of the plain decoder, by setting
+    held_out: list[HeldOut]
+    multipliers: list[Multiplier]
     promotions: list[Promotion]  # of every contestant that is no control
 
     def write(self, folder: Path) -> None:
@@ -130,7 +130,7 @@ class LadderResults(Record):
 
 
 def read_ladder(folder: Path) -> LadderResults:
-    """Read ladder.json of a folder; raises `UserError` if there is none, or a damaged one."""
+    """Read ladder.json of a folder; raises `UserError` if it is missing or damaged."""
     path = folder / LADDER
     if not path.is_file():
         raise UserError(f"{folder} holds no finished ladder: it has no {LADDER}")

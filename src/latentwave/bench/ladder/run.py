@@ -1,4 +1,4 @@
-"""Run a ladder: searches for rates, trunks, and a branch at every budget."""
+"""Runs a ladder: searches for learning rates, trunks, and a branch at every budget."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from latentwave.bench.comparison import Workers
+from latentwave.bench.comparison.workers import Workers, report_failure
 from latentwave.bench.data import TokenStore
 from latentwave.bench.ladder.ladder import Ladder
 from latentwave.bench.ladder.units import run_unit
@@ -25,21 +25,21 @@ def run_ladder(
     *,
     workers: Workers | None = None,
     resume: bool = False,
-    sizes: Sequence[str] | None = None,
+    only: Sequence[str] | None = None,
     limit_minutes: float | None = None,
     console: Console | None = None,
 ) -> int:
-    """Train what is not there yet; every finished run is on the disk at once.
+    """Train what is not finished yet; every finished run is on disk at once.
 
-    `workers` says where: by default in this process, which a run that fails ends; where runs have
-    processes of their own, the others end first. After `limit_minutes` nothing more is started;
-    what runs then is finished.
+    `workers` says where. In this process, the default, a failure ends the ladder; where runs have
+    processes of their own, the others go on. `only` names sizes and settings. After
+    `limit_minutes` no unit is started any more; those that run are finished.
 
     Returns:
-        Units (a trunk with its branches, for a search or a seed) that are left to do.
+        How many units (a trunk with its branches, for a search or a seed) are left to do.
 
     Raises:
-        UserError: for an unknown size or none, an impossible limit, an existing folder (without
+        UserError: for unknown names or none, a negative limit, an existing folder (without
             resume), a run folder that holds another recipe's run, or a worker that died.
     """
     console = console or ERR
@@ -50,22 +50,22 @@ def run_ladder(
         raise UserError(
             f"the folder {folder} exists: choose another with --output, or go on with --resume"
         )
-    cells = ladder.cells(sizes)
+    cells = ladder.cells(only)
     for unit in itertools.chain(*ladder.searches.values()):
         unit.check(store)
     deadline = math.inf if limit_minutes is None else time.monotonic() + 60 * limit_minutes
-    needed = dict.fromkeys(ladder.searched(cell) for cell in cells)
-    waiting = ladder.unfinished_searches(needed)
+    searches = dict.fromkeys(ladder.searched(cell) for cell in cells)
+    waiting = ladder.unfinished_searches(searches)
     unsearched = list(cells)
     failed: dict[Path, BaseException] = {}
 
     def add_ready() -> None:
-        """Let trunks wait whose search has ended, or widen the search.
+        """Widen searches that have ended, or queue the trunks that waited for them.
 
-        First all searches, then the first seed of every cell, and so on, the dearest first, so
-        that a ladder that is stopped has about as many seeds of all contestants.
+        First all searches, then the first seed of every cell, and so on, the most expensive first:
+        a ladder that is stopped has about as many seeds of every contestant.
         """
-        waiting.extend(unit for cell in needed for unit in ladder.widen(cell))
+        waiting.extend(unit for cell in searches for unit in ladder.widen(cell))
         ready = [cell for cell in unsearched if ladder.is_searched(cell)]
         unsearched[:] = [cell for cell in unsearched if cell not in ready]
         for unit in (unit for cell in ready for unit in ladder.units(cell)):
@@ -78,7 +78,8 @@ def run_ladder(
     ends = (workers or Workers()).each(run_unit, waiting, lambda: time.monotonic() > deadline)
     with contextlib.closing(ends) as ended:
         for count, (unit, error) in enumerate(ended, start=1):
-            if error is not None:  # the others need not suffer from it
+            if error is not None:  # the others can go on
+                report_failure(unit.folder, error, console)
                 failed[unit.folder] = error
                 continue
             add_ready()
@@ -87,9 +88,9 @@ def run_ladder(
             total = count + ladder.num_left(cells)
             console.print(f"[{count}/{total}] {where}: {losses}", soft_wrap=True, markup=False)
     if failed:
-        place, first = next(iter(failed.items()))
+        folder, first = next(iter(failed.items()))
         raise UserError(
-            f"{len(failed)} of the ladder's trunks failed, {place} with "
+            f"{len(failed)} of the ladder's trunks failed, {folder} with "
             f"{type(first).__name__}: {first}; the others are kept"
         ) from first
     return ladder.num_left(cells)

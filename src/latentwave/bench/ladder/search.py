@@ -1,4 +1,4 @@
-"""A search for the best plain decoder: one group of settings at a time."""
+"""Searches for the best settings of the plain decoder, one group at a time."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class SearchRecipe:
     """A coordinate search over the settings of a recipe.
 
     A group is a list of grids, lists of values by their place in the recipe such as
-    {"training.learning_rate": [4e-3, 8e-3]}; all combinations of each grid are tried on top of the
-    best setting so far. A change of training.batch_size keeps the tokens.
+    {"training.learning_rate": [4e-3, 8e-3]}; all combinations in each grid are tried on top of the
+    best setting so far. Another training.batch_size keeps the number of tokens.
     """
 
     base: Recipe  # whose plain backbone is trained
     groups: list[list[dict[str, list[Any]]]]  # searched one after the other
-    seeds: list[int] = dataclasses.field(default_factory=lambda: [1000])  # of every run
-    finalists: int = number(3, 1)  # settings that are trained again, the best of the search first
+    seeds: list[int] = dataclasses.field(default_factory=lambda: [1000])  # of every setting
+    finalists: int = number(3, 1)  # how many of the best settings are trained again
     final_seeds: list[int] = dataclasses.field(default_factory=lambda: [1001, 1002, 1003])
 
     def __post_init__(self) -> None:
@@ -71,7 +71,7 @@ class SearchRecipe:
 class Tried:
     """One setting and how it ended."""
 
-    setting: Setting  # values by their place, those that differ from the base
+    setting: Setting  # changes to the base: values by their place
     losses: dict[str, float | None]  # final, by seed, nats per token; None where a run diverged
 
     @property
@@ -82,14 +82,14 @@ class Tried:
 
 
 def load_search(path: str | Path) -> SearchRecipe:
-    """Read a search from a YAML file: a recipe with `groups`, `seeds` and `finalists` beside."""
-    values = read_recipe_file(Path(path))
-    names = {field.name for field in dataclasses.fields(SearchRecipe)} - {"base"}
-    own = {name: values.pop(name) for name in names & values.keys()}
-    values.setdefault("contestants", {BASELINE: {}})
-    if not own.get("groups"):
+    """Read a search from a YAML file: a recipe with the keys of `SearchRecipe` besides."""
+    base = read_recipe_file(Path(path))
+    base.setdefault("contestants", {BASELINE: {}})
+    keys = SearchRecipe.__dataclass_fields__.keys() - {"base"}
+    search = {key: base.pop(key) for key in keys & base.keys()}
+    if not search.get("groups"):
         raise UserError(f"{path} has no groups of settings to search")
-    return config_from_dict(SearchRecipe, own | {"base": values}, str(path))
+    return config_from_dict(SearchRecipe, search | {"base": base}, str(path))
 
 
 def applied(base: Recipe, setting: Mapping[str, Any]) -> Recipe:
@@ -100,11 +100,11 @@ def applied(base: Recipe, setting: Mapping[str, Any]) -> Recipe:
         if group not in changes or name not in vars(getattr(base, group)):
             raise UserError(f"there is no {place!r} to search: use training.… or backbone.…")
         if name in ("num_steps", "context_length"):
-            raise UserError(f"{place} cannot be searched: losses of other {name} do not compare")
+            raise UserError(f"{place} cannot be searched: losses at another {name} do not compare")
         changes[group][name] = value
     training = changes["training"]
     if "batch_size" in training:
-        size = TrainingConfig(batch_size=training["batch_size"]).batch_size  # refuses what is none
+        size = TrainingConfig(batch_size=training["batch_size"]).batch_size  # refuses 0
         ratio = base.training.batch_size / size
         for name in ("num_steps", "num_warmup_steps"):
             before = getattr(base.training, name)
@@ -132,35 +132,32 @@ def run_search(
 ) -> list[Tried]:
     """Try all groups, then train the finalists with further seeds.
 
-    After every group search.json is written, without finalists until they have ended. Finished
-    runs are taken as they are, so a search that was interrupted goes on. Returns the finalists,
-    the best first.
+    Writes search.json after every group, and again with the finalists at the end. Finished runs
+    are reused, so an interrupted search continues. Returns the finalists, the best first.
     """
     console = console or ERR
     workers = workers or Workers()
 
     def train(settings: Sequence[Setting], seeds: Sequence[int]) -> dict[str, Tried]:
-        by_name = {_name(setting): setting for setting in settings}
+        trained = {_folder_name(each): Tried(setting=each, losses={}) for each in settings}
         jobs = [
             Job(
-                recipe=applied(search.base, setting),
+                recipe=applied(search.base, each.setting),
                 contestant=BASELINE,
                 seed=seed,
                 folder=folder / name / f"seed{seed}",
             )
-            for (name, setting), seed in itertools.product(by_name.items(), seeds)
+            for (name, each), seed in itertools.product(trained.items(), seeds)
         ]
         workers.run(jobs, store, console)
-        found = {name: Tried(setting=own, losses={}) for name, own in by_name.items()}
         for job in jobs:
             loss = read_result(job.folder).final_loss
-            own = found[job.folder.parent.name]
-            own.losses[str(job.seed)] = loss if math.isfinite(loss) else None
-        return found
+            losses = trained[job.folder.parent.name].losses
+            losses[str(job.seed)] = loss if math.isfinite(loss) else None
+        return trained
 
-    for group in search.groups:  # mistakes show now, not in hours
-        for setting in combinations(group):
-            applied(search.base, setting)
+    for setting in itertools.chain(*map(combinations, search.groups)):
+        applied(search.base, setting)  # mistakes show now, not in hours
     tried: dict[str, Tried] = {}
 
     def write(finalists: list[Tried]) -> None:
@@ -175,14 +172,14 @@ def run_search(
 
     best: Setting = {}
     for index, group in enumerate(search.groups):
-        found = train([best | each for each in combinations(group)], search.seeds)
-        tried |= found
+        trained = train([best | each for each in combinations(group)], search.seeds)
+        tried |= trained
         write([])
         leader = _ranked(tried)[0]
         if not math.isfinite(leader.loss):
             raise UserError(f"everything diverged in group {index} of the search: {group}")
         best = leader.setting
-        for each in _ranked(found):
+        for each in _ranked(trained):
             console.print(f"group {index}: {each.loss:.4f} {each.setting}", soft_wrap=True)
     chosen = [each.setting for each in _ranked(tried)[: search.finalists]]
     ranking = _ranked(train(chosen, search.final_seeds))
@@ -193,7 +190,7 @@ def run_search(
 
 
 def combinations(group: Sequence[Mapping[str, Sequence[Any]]]) -> list[Setting]:
-    """The settings of a group, all values of each of its grids with all others."""
+    """All settings of a group: the combinations of values in each of its grids."""
     return [
         dict(zip(grid, values, strict=True))
         for grid in group
@@ -206,7 +203,6 @@ def _ranked(tried: Mapping[str, Tried]) -> list[Tried]:
     return sorted(tried.values(), key=lambda each: each.loss)
 
 
-def _name(setting: Setting) -> str:
-    """The folder of a setting."""
+def _folder_name(setting: Setting) -> str:
     parts = [f"{place.rpartition('.')[2]}-{json.dumps(value)}" for place, value in setting.items()]
     return "".join(c if c.isalnum() or c in "._-+" else "" for c in "+".join(parts)) or "base"

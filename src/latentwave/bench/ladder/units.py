@@ -1,4 +1,4 @@
-"""Units of a ladder: a trunk and its branches, which one process executes in turn."""
+"""Runs a unit of a ladder: a trunk and its branches, one after the other in one process."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from latentwave.bench.comparison.planning import shortest
 from latentwave.bench.data import TokenStore
 from latentwave.bench.training import (
     Recipe,
@@ -22,15 +23,15 @@ from latentwave.bench.training.files import CHECKPOINTS, MODEL, RECORD, RESULT
 from latentwave.bench.training.result import open_folder, read_record, write_record, write_result
 
 TRUNK = "trunk"
-# Of a trunk's training, what says no more than how far it goes.
+# The settings of a trunk that only say how far it goes.
 _LENGTH = ("num_steps", "evaluate_every_steps", "save_every_steps", "save_at_steps")
 Run = tuple[str, Recipe, int | None]
-"""The name of its folder, its recipe, and the step of the trunk where it begins, or None."""
+"""Folder name, recipe, and the step of the trunk where the run begins, or None."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Unit:
-    """A trunk and its branches, which one process executes in turn; a lone run has no trunk."""
+    """A trunk and its branches; the unit of a search may be a single run without a trunk."""
 
     folder: Path
     contestant: str
@@ -38,11 +39,11 @@ class Unit:
     factor: float  # of the learning rates
     budgets: list[float]  # where branches end, in tokens per parameter
     runs: list[Run]  # the trunk, then a branch for each budget
-    turn: int  # 0 for a search, n for a cell's nth seed: one turn starts before the next
-    cost: float  # tokens times parameters, to start the longest of a turn first
+    turn: int  # 0 for a search, n for a cell's nth seed; lower turns start first
+    cost: float  # tokens times parameters; within a turn, the highest start first
 
     def is_finished(self) -> bool:
-        """Whether all results are there; a trunk's is of no use once its branches have ended."""
+        """Whether all branches have results; those of the trunk are not needed."""
         return all(self._has(name) for name, *_ in self.runs if name != TRUNK)
 
     def losses(self) -> dict[float, float]:
@@ -55,13 +56,13 @@ class Unit:
 
     @property
     def num_steps(self) -> int:
-        """Of all its runs, each counted from where it begins."""
+        """The steps of all runs, each counted from where it begins."""
         return sum(recipe.training.num_steps - (start or 0) for _, recipe, start in self.runs)
 
     def check(self, store: TokenStore) -> None:
-        """Finished runs are taken as they are, so they must be those that the recipe means.
+        """Refuse finished runs of another recipe, which would not be trained again.
 
-        Only a trunk may have another length, because it goes on when larger budgets are added.
+        Only a trunk may have another length, because it continues when larger budgets are added.
         """
         for name, recipe, start in self.runs:
             trunk = self._checkpoint(start)
@@ -79,19 +80,19 @@ class Unit:
 
 
 def branch_name(budget: float) -> str:
-    """The folder of a branch in that of its unit."""
-    return f"branch-{budget:g}"
+    """The folder of a branch, inside that of its unit."""
+    return f"branch-{shortest(budget)}"
 
 
 def run_unit(unit: Unit) -> None:
-    """Execute a unit in this process, or go on where it stopped."""
+    """Execute a unit in this process, or continue it where it stopped."""
     folder, trunk, console = unit.folder, unit.folder / TRUNK, Console(quiet=True)
     store = prepared_store(unit.runs[0][1].corpus, warn=False)
     starts = {unit._checkpoint(start) for name, _, start in unit.runs if not unit._has(name)}
     missing = [checkpoint_step(path) for path in starts if path and not path.is_dir()]
     for name, recipe, start in unit.runs:
         if name == TRUNK and missing:
-            # Of a shorter trunk, or of one whose checkpoints were removed, what can be used.
+            # The trunk was shorter, or its checkpoints were removed: reuse the earlier ones.
             (trunk / RESULT).unlink(missing_ok=True)
             for path in list_checkpoints(trunk):
                 if checkpoint_step(path) > min(missing):
@@ -103,7 +104,7 @@ def run_unit(unit: Unit) -> None:
         checkpoint = unit._checkpoint(start)
         if checkpoint is not None and not checkpoint.is_dir():
             ended = read_result(trunk)
-            if ended.diverged_at is not None:  # before the checkpoint, and the branch with it
+            if ended.diverged_at is not None:  # before the branch begins, which diverges with it
                 record = describe_run(recipe, unit.contestant, unit.seed, store, checkpoint)
                 open_folder(folder / name, record, resume=True)
                 write_result(folder / name, ended)
@@ -121,5 +122,5 @@ def run_unit(unit: Unit) -> None:
         shutil.rmtree(folder / name / MODEL, ignore_errors=True)
         if name != TRUNK:
             shutil.rmtree(folder / name / CHECKPOINTS, ignore_errors=True)
-    for path in list_checkpoints(trunk)[1:]:  # from the last one, a longer trunk can go on
+    for path in list_checkpoints(trunk)[1:]:  # a longer trunk can continue from the last one
         shutil.rmtree(path)
