@@ -1,4 +1,4 @@
-"""One experiment and its comparison that all tests share, unchanged."""
+"""An experiment and its comparison, shared by all tests and never changed."""
 
 import pytest
 from rich.console import Console

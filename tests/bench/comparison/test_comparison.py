@@ -14,7 +14,7 @@ from latentwave.errors import UserError
 from tests.bench.comparison.conftest import QUIET
 
 
-def test_results_have_the_form_of_the_design(compared):
+def test_results_fit_together(compared):
     recipe, _, folder, results = compared
     assert read_results(folder) == results
     assert results.seeds == [0, 1]
@@ -30,9 +30,6 @@ def test_results_have_the_form_of_the_design(compared):
         assert len(contestant.curve[0].losses) == 2
         assert contestant.tokens_per_second > 0
         assert contestant.peak_memory_bytes > 8 * contestant.num_parameters
-        decoding = contestant.decoding
-        assert decoding.cache_bytes > decoding.mixer_state_bytes >= 0
-        assert decoding.flops_per_token > 0
     none, wavelet = results.contestants["none"], results.contestants["wavelet"]
     assert none.decoding.mixer_state_bytes == 0 < wavelet.decoding.mixer_state_bytes
     assert none.gain == Estimate(mean=0.0, low=0.0, high=0.0)
@@ -42,7 +39,7 @@ def test_results_have_the_form_of_the_design(compared):
     assert none.reached
 
 
-def test_finished_runs_are_kept_when_seeds_are_added(compared):
+def test_finished_runs_are_reused_when_seeds_are_added(compared):
     recipe, store, folder, results = compared
     stamps = {path: path.stat().st_mtime_ns for path in folder.glob("*/result.json")}
     more = dataclasses.replace(recipe, seeds=[0, 1, 2])
@@ -68,25 +65,21 @@ def test_a_finished_run_of_another_recipe_is_refused(compared, tmp_path):
     assert not (tmp_path / "out" / "clock.json").exists()  # refused before steps were timed
 
 
-def test_what_takes_no_time_of_a_step_does_not_time_steps_again(compared, tmp_path):
-    recipe, store, folder, results = compared
-    shutil.copytree(folder, tmp_path / "out")
-    training = dataclasses.replace(recipe.training, tensorboard=False, timeout_seconds=5)
-    quiet = dataclasses.replace(recipe, training=training)
-    again = compare(quiet, store, tmp_path / "out", resume=True, console=QUIET)
-    assert again.clock == results.clock
-
-
-def test_what_was_measured_and_is_damaged_is_measured_again(compared, tmp_path):
+def test_steps_are_timed_again_only_where_the_timing_is_damaged(compared, tmp_path):
     recipe, store, folder, results = compared
     copy = tmp_path / "out"
     shutil.copytree(folder, copy)
+    # These settings do not change how long a step takes.
+    training = dataclasses.replace(recipe.training, tensorboard=False, timeout_seconds=5)
+    quiet = dataclasses.replace(recipe, training=training)
+    assert compare(quiet, store, copy, resume=True, console=QUIET).clock == results.clock
     clock = json.loads((copy / "clock.json").read_text())
     clock["values"]["step_seconds"] = {"none": [1.0]}
     (copy / "clock.json").write_text(json.dumps(clock))
     (copy / "wavelet-seed0" / "result.json").unlink()
     again = compare(recipe, store, copy, resume=True, console=QUIET)
-    assert losses(again) == losses(results)
+    for name, contestant in again.contestants.items():
+        assert contestant.final_loss.mean == results.contestants[name].final_loss.mean
 
 
 @pytest.mark.parametrize(
@@ -106,10 +99,6 @@ def test_a_folder_of_something_else_is_left_alone(compared, tmp_path, make, resu
     with pytest.raises(UserError, match="out exists and is not a comparison of latentwave"):
         compare(recipe, store, tmp_path / "out", resume=resume)
     assert sorted(tmp_path.rglob("*")) == before
-
-
-def losses(results):
-    return {name: own.final_loss.mean for name, own in results.contestants.items()}
 
 
 def test_refusals_come_before_any_training(compared, tmp_path):

@@ -37,11 +37,11 @@ def test_flops_equal_the_count_by_hand(kind):
         assert (cost.decoding.cache_bytes, cost.decoding.mixer_state_bytes) == (4 * ATTENTION, 0)
 
 
-def test_a_step_by_hand():
+def test_peak_memory_equals_the_count_by_hand():
     x, linear = torch.randn(2, 3), nn.Linear(3, 5, bias=False)
-    linear.weight.grad = torch.ones(5, 3)  # is removed
-    # The weight; in the forward pass beside it the product and its sum, in the backward pass the
-    # loss, its gradient, and the weight's. A sum needs only the shape of what it added.
+    linear.weight.grad = torch.ones(5, 3)  # is cleared
+    # Besides the weight: in the forward pass the product and its sum, in the backward pass the
+    # loss, its gradient and the weight's. A sum only needs the shape of its argument.
     weight, product, number = 4 * 15, 4 * 10, 4
     peak = peak_training_bytes(linear, lambda: linear(x).sum())
     assert peak == max(weight + product + number, weight + 2 * number + weight)
@@ -56,8 +56,6 @@ def test_peak_memory_is_the_same_each_time_and_leaves_nothing_behind():
     assert torch.equal(torch.get_rng_state(), state)
     assert all(parameter.grad is None for parameter in model.parameters())
     assert model.training
-    # Parameters and their gradients, and more for what lies between.
-    assert cost.peak_memory_bytes > 2 * 4 * cost.num_parameters
     assert cost.peak_memory_bytes > measure_cost(model_with(None), L).peak_memory_bytes
     assert cost.peak_memory_bytes > measure_cost(model, 32).peak_memory_bytes
 
@@ -65,8 +63,8 @@ def test_peak_memory_is_the_same_each_time_and_leaves_nothing_behind():
 @pytest.mark.parametrize(
     ("kind", "points", "signals", "tokens"),
     [
-        # Between three layers there are two places. Beside its history a mixer keeps the sample
-        # of the last call, here one token; long histories stand in buffers with spare room.
+        # Between three layers there are two places. Besides its history a mixer keeps the sample
+        # of the last call, here one token; long histories are in buffers with spare room.
         ("short_conv", ["block"], 2 * 32, 3 + 1),
         ("wavelet", ["block"], 2 * 16, 2 * 64 + 63 + 64),
         ("ema", ["block"], 2 * 16, 1),

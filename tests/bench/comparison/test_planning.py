@@ -4,14 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from latentwave.bench.comparison import compare
-from latentwave.bench.comparison.planning import (
-    choose_rates,
-    match_budget,
-    rate_beyond,
-    search_jobs,
-    searched_rates,
-)
+from latentwave.bench.comparison import compare, planning
 from latentwave.bench.training import (
     ContestantConfig,
     Recipe,
@@ -40,7 +33,7 @@ def test_budgets_follow_each_contestants_own_baseline():
         dear=ContestantConfig(),
     )
     costs = {"none": 1.0, "large": 2.0, "mixed": 4.0, "fixed": 9.0, "dear": 1e6}
-    matched = match_budget(recipe, costs)
+    matched = planning.match_budget(recipe, costs)
     steps = {name: contestant.num_steps for name, contestant in matched.contestants.items()}
     # The larger backbone has half the steps of the plain one, and so its mixer half of these. One
     # beyond the budget still gets one evaluation.
@@ -64,7 +57,7 @@ def test_the_rate_with_the_lowest_loss_is_chosen():
 
     def choose(*losses):
         by_rate = dict(zip(recipe.tuning.learning_rates, losses, strict=True))
-        tuned, searches = choose_rates(recipe, {"none": by_rate})
+        tuned, searches = planning.choose_rates(recipe, {"none": by_rate})
         assert list(searches) == ["none"]
         assert tuned.contestants["own"].learning_rate == 5e-4
         assert tuned.contestants["none"].learning_rate == searches["none"].chosen
@@ -83,12 +76,12 @@ def test_the_rate_with_the_lowest_loss_is_chosen():
 def test_rates_that_differ_late_have_folders_of_their_own():
     tuning = TuningConfig(learning_rates=[1e-3, 1.0000001e-3])
     recipe = dataclasses.replace(recipe_of(), tuning=tuning)
-    jobs = search_jobs(recipe, searched_rates(recipe), Path())
+    jobs = planning.search_jobs(recipe, planning.searched_rates(recipe), Path())
     assert [job.folder.name for job in jobs] == [
         "none-lr0.001-seed1000",
         "none-lr0.0010000001-seed1000",
     ]
-    _, searches = choose_rates(recipe, {"none": {1e-3: 2.0, 1.0000001e-3: 1.0}})
+    _, searches = planning.choose_rates(recipe, {"none": {1e-3: 2.0, 1.0000001e-3: 1.0}})
     assert list(searches["none"].losses.values()) == [2.0, 1.0]
 
 
@@ -103,7 +96,7 @@ def test_rates_that_differ_late_have_folders_of_their_own():
     ],
 )
 def test_a_grid_is_widened_where_its_best_lies_at_an_end(losses, beyond):
-    assert rate_beyond(dict(zip([1e-3, 2e-3, 4e-3], losses, strict=True))) == beyond
+    assert planning.rate_beyond(dict(zip([1e-3, 2e-3, 4e-3], losses, strict=True))) == beyond
 
 
 def test_a_tuned_comparison_trains_with_the_rates_it_finds(experiment, tmp_path):

@@ -24,7 +24,7 @@ def test_committed_results_are_read_and_written_the_same(path, tmp_path):
     assert (tmp_path / "results.json").read_text() == path.read_text()
 
 
-def test_a_run_that_diverged_has_no_numbers(tmp_path):
+def test_a_diverged_run_has_no_numbers(tmp_path):
     write_results(made_up_results({"none": [2.5], "wavelet": [None]}), tmp_path)
     wavelet = read_results(tmp_path).contestants["wavelet"]
     nothing = Estimate(mean=None)
@@ -52,24 +52,22 @@ WAVELET = ("contestants", "wavelet")
         ([*WAVELET, "colour"], "red", r"wavelet\.colour: Extra inputs are not permitted"),
     ],
 )
-def test_the_first_field_that_is_wrong_is_named_in_one_line(tmp_path, path, value, message):
+def test_the_first_wrong_field_is_named_in_one_line(tmp_path, path, value, message):
     (tmp_path / "results.json").write_text(json.dumps(edited(RESULTS, path, value)))
     with pytest.raises(UserError, match=rf"results\.json is damaged \(.*{message}") as caught:
         read_results(tmp_path)
     assert str(caught.value).isprintable()
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"{", b"[1]", b"\xff", b"[" * 10**5, b'{"seeds":' * 10**5, b"null"]
-)
-def test_what_is_not_a_comparison_is_refused(tmp_path, content):
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff", b"[" * 10**5, b"null"])
+def test_other_files_are_refused(tmp_path, content):
     (tmp_path / "results.json").write_bytes(content)
     with pytest.raises(UserError, match=r"results\.json is damaged \("):
         read_results(tmp_path)
 
 
 @pytest.mark.parametrize("make", [None, os.mkdir, os.mkfifo])
-def test_what_is_not_a_file_is_refused(tmp_path, make):
+def test_missing_and_irregular_files_are_refused(tmp_path, make):
     if make is not None:
         make(tmp_path / "results.json")
     with pytest.raises(UserError, match=r"is (missing|not a regular file): give the folder"):

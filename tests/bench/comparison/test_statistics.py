@@ -53,7 +53,7 @@ def test_intervals():
     assert estimate([1.0, 2.0, 3.0]) == three
 
 
-def test_intervals_are_over_pairs_so_that_what_seeds_differ_by_cancels():
+def test_intervals_are_over_pairs_so_that_the_luck_of_a_seed_cancels():
     # Seeds differ by a whole nat, pairs by a hundredth.
     finals = [1.0, 1.5, 2.0]
     own = {
@@ -71,23 +71,23 @@ def test_intervals_are_over_pairs_so_that_what_seeds_differ_by_cancels():
     assert steps.mean == pytest.approx(math.exp(np.log(ratios).mean()))
     assert steps.low == pytest.approx(min(ratios))
     assert steps.high == pytest.approx(max(ratios))
-    # Unpaired, the same numbers say nothing: other pairs make the sign depend on luck.
+    # With other pairs the same numbers say nothing: the sign depends on luck.
     gain = derive(unpaired, baseline, {})["gain"]
     assert gain.low < 0 < gain.high
 
 
 @settings(max_examples=20)
 @given(st.lists(st.floats(0.1, 10), min_size=1, max_size=4))
-def test_a_ratio_of_the_other_way_round_is_one_over_it(ratios):
-    there, back = estimate_ratio(ratios), estimate_ratio([1 / r for r in ratios])
-    assert there.mean == pytest.approx(1 / back.mean)
-    if there.low is not None:
-        # The resamples are the same, the percentiles of 9,999 not quite mirrored.
-        assert there.low == pytest.approx(1 / back.high, rel=0.02)
-        assert min(ratios) * (1 - 1e-9) <= there.low <= there.high <= max(ratios) * (1 + 1e-9)
+def test_the_mean_of_inverse_ratios_is_the_inverse_mean(ratios):
+    ratio, inverse = estimate_ratio(ratios), estimate_ratio([1 / r for r in ratios])
+    assert ratio.mean == pytest.approx(1 / inverse.mean)
+    if ratio.low is not None:
+        # The resamples are the same, but percentiles of 9,999 are not quite symmetric.
+        assert ratio.low == pytest.approx(1 / inverse.high, rel=0.02)
+        assert min(ratios) * (1 - 1e-9) <= ratio.low <= ratio.high <= max(ratios) * (1 + 1e-9)
 
 
-def test_ratios_that_have_no_logarithm():
+def test_ratios_without_a_logarithm():
     assert estimate_ratio([0.0, 2.0]) == Estimate(mean=0.0)
     assert estimate_ratio([math.nan, 2.0]) == Estimate(mean=None)
     assert estimate_ratio([math.nan, 0.0]) == estimate_ratio([0.0, math.nan]) == Estimate(mean=None)
@@ -97,18 +97,18 @@ def test_ratios_that_have_no_logarithm():
 def test_no_interval_covers_more_often_than_few_seeds_can(num_seeds):
     rng = np.random.default_rng(num_seeds)
     repeats = 100
-    found = [estimate(rng.normal(size=num_seeds).tolist()) for _ in range(repeats)]
-    covered = sum(e.low <= 0 <= e.high for e in found) / repeats
+    estimates = [estimate(rng.normal(size=num_seeds).tolist()) for _ in range(repeats)]
+    covered = sum(e.low <= 0 <= e.high for e in estimates) / repeats
     best = highest_coverage(num_seeds)
     assert covered <= best + 3 * math.sqrt(best * (1 - best) / repeats)
-    if num_seeds <= 3:  # there the interval is the whole range: the bound is met
+    if num_seeds <= 3:  # there the interval is the whole range, so the bound is met
         assert covered == pytest.approx(best, abs=0.13)
 
 
-def test_seeds_that_a_confidence_needs():
-    assert highest_coverage(1) == 0
-    assert [seeds_needed(c) for c in (0.5, 0.75, 0.9, 0.95, 0.99)] == [2, 3, 5, 6, 8]
-    assert highest_coverage(5) < 0.95 <= highest_coverage(6)
+@pytest.mark.parametrize("confidence", [0.5, 0.75, 0.9, 0.95, 0.99])
+def test_the_fewest_seeds_for_a_confidence(confidence):
+    num_seeds = seeds_needed(confidence)
+    assert highest_coverage(num_seeds - 1) < confidence <= highest_coverage(num_seeds)
 
 
 def test_two_contestants_are_compared_seed_by_seed():
@@ -119,10 +119,8 @@ def test_two_contestants_are_compared_seed_by_seed():
         "gone": [1.0, None, 2.0],
     }
     results = made_up_results(losses)
-    found = compare_contestants(results, "a", "b")
-    assert found.mean == pytest.approx(0.4 / 3)
-    assert found.low == pytest.approx(0.1)
-    assert found.high == pytest.approx(0.2)
+    gain = compare_contestants(results, "a", "b")
+    assert (gain.low, gain.mean, gain.high) == pytest.approx((0.1, 0.4 / 3, 0.2))
     assert compare_contestants(results, "b", "a").mean == pytest.approx(-0.4 / 3)
     assert compare_contestants(results, "a", "gone").mean is None
     with pytest.raises(UserError, match="no contestant 'c', only none, a, b, gone"):

@@ -1,4 +1,4 @@
-"""Runs side by side give what runs one after the other give, and survive being killed."""
+"""Parallel runs give what sequential ones give, and survive being killed."""
 
 import concurrent.futures
 import dataclasses
@@ -29,35 +29,24 @@ from tests.processes import ENVIRONMENT
 from tests.tiny import tiny_recipe, write_text
 
 
-def losses(results):
-    return {
-        name: [point.losses for point in contestant.curve]
-        for name, contestant in results.contestants.items()
-    }
-
-
-def close(results, reference):
-    for name, points in losses(reference).items():
-        for own, expected in zip(losses(results)[name], points, strict=True):
+def assert_close(results, reference):
+    for name, contestant in reference.contestants.items():
+        for own, expected in zip(results.contestants[name].curve, contestant.curve, strict=True):
             # Another number of threads sums in another order.
-            assert own == pytest.approx(expected, abs=1e-4)
-
-
-@pytest.mark.slow
-def test_processes_give_what_one_process_gives(experiment, compared, tmp_path):
-    close(compare(*experiment, tmp_path / "out", workers=Workers(jobs=2)), compared[-1])
+            assert own.losses == pytest.approx(expected.losses, abs=1e-4)
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.slow
-def test_a_local_ray_gives_what_one_process_gives(experiment, compared, tmp_path):
-    pytest.importorskip("ray")
-    workers = Workers(ray_address="local")
-    close(compare(*experiment, tmp_path / "out", workers=workers), compared[-1])
+@pytest.mark.parametrize("workers", [Workers(jobs=2), Workers(ray_address="local")], ids=str)
+def test_other_processes_give_what_this_one_gives(experiment, compared, tmp_path, workers):
+    if workers.ray_address:
+        pytest.importorskip("ray")
+    assert_close(compare(*experiment, tmp_path / "out", workers=workers), compared[-1])
 
 
 @pytest.mark.slow
-def test_a_refusal_in_a_process_is_the_same_line(experiment, tmp_path):
+def test_a_refusal_in_another_process_is_the_same_line(experiment, tmp_path):
     recipe, store = experiment
     run = tmp_path / "out" / "wavelet-seed1"
     open_folder(run, describe_run(recipe, "wavelet", 1, store), resume=False)
@@ -66,14 +55,14 @@ def test_a_refusal_in_a_process_is_the_same_line(experiment, tmp_path):
         compare(recipe, store, run.parent, resume=True, workers=Workers(jobs=2))
 
 
-def test_what_workers_refuse():
+def test_impossible_workers_are_refused():
     with pytest.raises(UserError, match=r"must be >= 1.*got 0, 1"):
         Workers(jobs=0)
     with pytest.raises(UserError, match="jobs=2 is for one machine without Ray"):
         Workers(jobs=2, ray_address="local")
 
 
-def test_what_ray_would_give_a_run_moves_none_to_another_process_without_ray():
+def test_without_ray_its_options_change_nothing():
     done = []
     assert list(Workers(cpus_per_run=2).each(done.append, [1, 2])) == [(1, None), (2, None)]
     assert done == [1, 2]
@@ -84,7 +73,7 @@ REFUSED = UserError("another process is training")
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda errors: errors.OutOfMemoryError("Task was killed\nTop 10 memory users:"), LOST),
         (lambda errors: errors.RayActorError(), LOST),
@@ -94,7 +83,7 @@ REFUSED = UserError("another process is training")
         ),
     ],
 )
-def test_what_ray_loses_or_a_run_refuses_is_one_line(monkeypatch, tmp_path, experiment, make, said):
+def test_errors_under_ray_are_one_line(monkeypatch, tmp_path, experiment, make, message):
     ray = pytest.importorskip("ray")
 
     def lose():
@@ -113,7 +102,7 @@ def test_what_ray_loses_or_a_run_refuses_is_one_line(monkeypatch, tmp_path, expe
     }.items():
         monkeypatch.setattr(ray, name, fake)
     job = Job(recipe=recipe, contestant="none", seed=0, folder=tmp_path / "run")
-    with pytest.raises(UserError, match=said) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         Workers(ray_address="local").run([job], store, QUIET)
     assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match="has cpus_per_run=64 .* the most are 2 cores"):
@@ -154,7 +143,7 @@ def test_a_failed_run_is_named_before_the_runs_beside_it_end(monkeypatch, experi
     monkeypatch.setattr(Workers, "each", each)
     with pytest.raises(UserError, match="no room"):
         Workers().run([job], store, PlainConsole(file=shown))
-    assert told == [f"{job.folder} failed (UserError: no room); waiting for the other runs\n"]
+    assert told == [f"{job.folder} failed (UserError: no room); the runs beside it go on\n"]
 
 
 def interrupt_parent(seconds):
@@ -165,7 +154,7 @@ def interrupt_parent(seconds):
 def test_an_interrupt_does_not_wait_for_the_runs_of_workers():
     with pytest.raises(KeyboardInterrupt):
         list(Workers(jobs=2).each(interrupt_parent, [60.0]))
-    # Not by joining: a thread of the pool waits for them too, and only one of the two learns of it.
+    # Not by joining: a thread of the pool waits for them too, and only one of the two would return.
     deadline = time.monotonic() + 20
     while multiprocessing.active_children():
         assert time.monotonic() < deadline
@@ -195,7 +184,7 @@ def warn_and_interrupt_itself(seconds):
         signal.raise_signal(signal.SIGINT)
         time.sleep(seconds)
     except KeyboardInterrupt:
-        time.sleep(seconds)  # as code that takes it for an error does
+        time.sleep(seconds)  # like code that swallows it
 
 
 def test_an_interrupt_ends_a_worker_that_would_ignore_it_and_warnings_are_a_line(capfd):
@@ -204,7 +193,7 @@ def test_an_interrupt_ends_a_worker_that_would_ignore_it_and_warnings_are_a_line
     assert capfd.readouterr().err == "latentwave: warning: this took long\n"
 
 
-def test_what_a_corpus_lacks_is_said_once(tmp_path, monkeypatch):
+def test_skipped_files_are_reported_once(tmp_path, monkeypatch):
     folder = tmp_path / "corpus"
     folder.mkdir()
     write_text(folder / "words.txt")
@@ -227,11 +216,10 @@ def test_a_killed_comparison_goes_on_where_it_stopped(experiment, compared, tmp_
         recipe,
         contestants=recipe.contestants | {"average": ContestantConfig(kind="moving_average")},
     )
-    path = tmp_path / "recipe.yaml"
+    path, folder = tmp_path / "recipe.yaml", tmp_path / "out"
     path.write_text(yaml.safe_dump(slow.to_dict()))
-    folder = tmp_path / "out"
-    command = [sys.executable, "-m", "latentwave", "compare", str(path), "--output", str(folder)]
-    command += ["--jobs", "2"]
+    arguments = ["compare", str(path), "--output", str(folder), "--jobs", "2"]
+    command = [sys.executable, "-m", "latentwave", *arguments]
     killed = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 300
     while not list(folder.glob("*/result.json")):
@@ -246,4 +234,4 @@ def test_a_killed_comparison_goes_on_where_it_stopped(experiment, compared, tmp_
         FileLock(run / ".lock", timeout=30).acquire().lock.release()
     results = compare(slow, store, folder, resume=True, console=QUIET)
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in finished.items())
-    close(results, compared[-1])
+    assert_close(results, compared[-1])

@@ -52,8 +52,8 @@ class Clock:
         """
         rounds = [statistics.mean(each) for each in zip(*self.step_seconds.values(), strict=False)]
         pairs = zip(self.step_seconds[name], rounds, strict=False)
-        share = statistics.median(seconds / mean for seconds, mean in pairs)
-        return share * statistics.median(rounds)
+        share = float(statistics.median(seconds / mean for seconds, mean in pairs))
+        return share * float(statistics.median(rounds))
 
 
 def take_clock(recipe: Recipe, store: TokenStore, *, rounds: int | None = None) -> Clock:

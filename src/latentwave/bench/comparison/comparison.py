@@ -9,18 +9,9 @@ from pathlib import Path
 from pydantic import PositiveInt
 from rich.console import Console
 
+from latentwave.bench.comparison import planning
 from latentwave.bench.comparison.clock import Clock, read_measured, take_clock, write_measured
 from latentwave.bench.comparison.cost import contestant_cost
-from latentwave.bench.comparison.planning import (
-    check_baselines,
-    choose_rates,
-    comparison_jobs,
-    match_budget,
-    rates_beyond,
-    search_jobs,
-    searched_rates,
-    worst_losses,
-)
 from latentwave.bench.comparison.positions import check_longer_contexts, measure_longer_contexts
 from latentwave.bench.comparison.results import RESULTS, ModelCost, Results, write_results
 from latentwave.bench.comparison.summary import summarize
@@ -80,7 +71,7 @@ def compare(
             else, and for what `train` refuses.
     """
     workers = workers or Workers()
-    check_baselines(recipe)
+    planning.check_baselines(recipe)
     check_longer_contexts(recipe, store)
     start_processes(recipe.training.timeout_seconds)
     if num_processes() > 1 and not workers.here:
@@ -103,18 +94,19 @@ def compare(
     planned = on_main(lambda: _with_budgets(compiled, store, costs, clock, budget, folder=folder))
     # Runs of the search may be shorter and are not timed, so they settle compilation themselves.
     search = dataclasses.replace(planned, training=recipe.training)
-    jobs = search_jobs(search, searched_rates(planned), folder / _TUNING)
+    jobs = planning.search_jobs(search, planning.searched_rates(planned), folder / _TUNING)
     # The search alone may take hours: refuse now what it or the runs after it would refuse.
-    for job in [*jobs, *comparison_jobs(planned, folder)]:
+    for job in [*jobs, *planning.comparison_jobs(planned, folder)]:
         check_warmup(job.recipe.as_seen_by(job.contestant).training)
     tried, losses = [], dict[str, dict[float, float]]()
     while jobs:
         workers.run(jobs, store, console)
         tried += jobs
-        losses = worst_losses(tried)
-        jobs = search_jobs(search, rates_beyond(planned, losses), folder / _TUNING)
-    planned, tuning = choose_rates(planned, losses)
-    runs = comparison_jobs(planned, folder)
+        losses = planning.worst_losses(tried)
+        rates = planning.rates_beyond(planned, losses)
+        jobs = planning.search_jobs(search, rates, folder / _TUNING)
+    planned, tuning = planning.choose_rates(planned, losses)
+    runs = planning.comparison_jobs(planned, folder)
     workers.run(runs, store, console)
     folders = {
         name: [job.folder for job in runs if job.contestant == name] for name in recipe.contestants
@@ -157,10 +149,10 @@ def _check_runs(recipe: Recipe, store: TokenStore, folder: Path) -> None:
 
     Learning rates that are searched for, and steps that follow from costs, may be any here.
     """
-    searched = searched_rates(recipe)
+    searched = planning.searched_rates(recipe)
     if recipe.budget == "tokens":
-        recipe = match_budget(recipe, dict.fromkeys(recipe.contestants, 1.0))
-    for job in comparison_jobs(recipe, folder):
+        recipe = planning.match_budget(recipe, dict.fromkeys(recipe.contestants, 1.0))
+    for job in planning.comparison_jobs(recipe, folder):
         if not (job.folder / RECORD).is_file():
             continue
         record = describe_run(recipe, job.contestant, job.seed, store)
@@ -232,7 +224,7 @@ def _with_budgets(
 ) -> Recipe:
     """The recipe with num_steps for each contestant; a resumed comparison keeps its own."""
     if recipe.budget == "tokens":
-        return match_budget(recipe, dict.fromkeys(recipe.contestants, 1.0))
+        return planning.match_budget(recipe, dict.fromkeys(recipe.contestants, 1.0))
     if recipe.budget == "flops":
         cost = {
             name: each.flops_per_token
@@ -249,7 +241,7 @@ def _with_budgets(
         name: dataclasses.replace(each, num_steps=each.num_steps or budget.steps.get(name))
         for name, each in recipe.contestants.items()
     }
-    matched = match_budget(dataclasses.replace(recipe, contestants=contestants), cost)
+    matched = planning.match_budget(dataclasses.replace(recipe, contestants=contestants), cost)
     steps = {name: each.num_steps for name, each in matched.contestants.items()}
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / _BUDGET, vars(budget) | {"steps": budget.steps | steps})

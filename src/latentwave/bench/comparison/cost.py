@@ -55,7 +55,7 @@ def measure_cost(
         return model(**placed).logits.sum()  # a classifier's loss adds next to nothing
 
     forward = _flops(model, placed, num_tokens)
-    # Dropout draws from a generator that the caller may go on with.
+    # Dropout must not advance the caller's random generator.
     with in_mode(model, training=True), torch.random.fork_rng(devices=[]):
         peak = peak_training_bytes(model, loss)
     return ModelCost(

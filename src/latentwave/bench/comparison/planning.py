@@ -125,7 +125,7 @@ def worst_losses(jobs: Sequence[Job]) -> Losses:
 def rates_beyond(recipe: Recipe, losses: Losses) -> dict[str, list[float]]:
     """With `tuning.widen`: the next rate for each contestant whose best one is at an end."""
     most = len(recipe.tuning.learning_rates) + recipe.tuning.widen
-    beyond = {name: rate_beyond(own) for name, own in losses.items() if len(own) < most}
+    beyond = {name: rate_beyond(each) for name, each in losses.items() if len(each) < most}
     return {name: [rate] for name, rate in beyond.items() if rate is not None}
 
 
@@ -159,7 +159,7 @@ def best_rate(losses: Mapping[float, float]) -> float:
 
 
 def describe_choice(losses: Mapping[float, float]) -> dict[str, Any]:
-    """What results record of a search: its losses by rate, the best rate, and where that lies."""
+    """A search as results record it: losses by rate, the best rate, whether that is at an end."""
     chosen = best_rate(losses)
     return {
         "losses": {shortest(rate): losses[rate] for rate in sorted(losses)},
@@ -185,10 +185,10 @@ def choose_rates(recipe: Recipe, losses: Losses) -> tuple[Recipe, dict[str, Rate
     Returns the recipe with the chosen rates, and a record of each contestant's search.
     """
     contestants, searches = dict(recipe.contestants), dict[str, RateSearch]()
-    for name, own in losses.items():
+    for name, by_rate in losses.items():
         contestant = contestants[name]
         steps = recipe.tuning.num_steps or contestant.num_steps or recipe.training.num_steps
-        searches[name] = RateSearch(**describe_choice(own), num_steps=steps)
+        searches[name] = RateSearch(**describe_choice(by_rate), num_steps=steps)
         chosen = searches[name].chosen
         contestants[name] = dataclasses.replace(contestant, learning_rate=chosen)
     return dataclasses.replace(recipe, contestants=contestants), searches

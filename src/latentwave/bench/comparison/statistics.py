@@ -129,5 +129,5 @@ def speedup(baseline: Curve, contestant: Curve) -> float:
     if math.isnan(contestant[0][-1]):
         return math.nan
     target = max(baseline[0][-1], min(contestant[0]))
-    own, reference = first_crossing(*contestant, target), first_crossing(*baseline, target)
-    return math.nan if not own or reference is None else reference / own
+    cost, reference = first_crossing(*contestant, target), first_crossing(*baseline, target)
+    return math.nan if not cost or reference is None else reference / cost

@@ -11,18 +11,6 @@ import numpy as np
 
 from latentwave.bench.comparison import results as schema
 from latentwave.bench.comparison.clock import Clock
-from latentwave.bench.comparison.results import (
-    MEASURES,
-    ContestantResults,
-    Environment,
-    Estimate,
-    Evaluation,
-    LossByPosition,
-    ModelCost,
-    RateSearch,
-    Results,
-    Speedups,
-)
 from latentwave.bench.comparison.statistics import estimate, estimate_ratio, speedup
 from latentwave.bench.data import TokenStore
 from latentwave.bench.training import BASELINE, Recipe, RunResult, open_objective
@@ -37,12 +25,12 @@ def summarize(
     *,
     planned: Recipe,
     store: TokenStore,
-    costs: Mapping[str, ModelCost],
+    costs: Mapping[str, schema.ModelCost],
     clock: Clock | None,
-    tuning: dict[str, RateSearch],
-    contexts: Mapping[str, list[LossByPosition]],
+    tuning: dict[str, schema.RateSearch],
+    contexts: Mapping[str, list[schema.LossByPosition]],
     command: str,
-) -> Results:
+) -> schema.Results:
     """Put the numbers of all runs together.
 
     `recipe` is as given, `planned` has each contestant's budget and learning rate. Each contestant
@@ -64,7 +52,7 @@ def summarize(
     contestants = {}
     for name, contestant in recipe.contestants.items():
         training = planned.as_seen_by(name).training
-        contestants[name] = ContestantResults(
+        contestants[name] = schema.ContestantResults(
             **dict(costs[name]),
             **derive(curves[name], curves[contestant.baseline], units),
             mixers=[schema.MixerRecord(**each) for each in contestant.describe_mixers()],
@@ -78,10 +66,10 @@ def summarize(
             curve=curves[name],
             contexts=contexts[name],
         )
-    return Results(
+    return schema.Results(
         recipe=recipe.to_dict(),
         budget=recipe.budget,
-        environment=Environment(**runs[BASELINE][0].environment),
+        environment=schema.Environment(**runs[BASELINE][0].environment),
         commits=sorted({str(run.environment["commit"]) for run in every_run}),
         clock=None if clock is None else _clock(clock),
         corpus=_corpus(store, units),
@@ -96,8 +84,8 @@ def summarize(
 
 
 def derive(
-    curve: Sequence[Evaluation],
-    baseline: Sequence[Evaluation],
+    curve: Sequence[schema.Evaluation],
+    baseline: Sequence[schema.Evaluation],
     units_per_token: Mapping[str, float],
 ) -> dict[str, Any]:
     """The numbers of a contestant that follow from its loss curve and its baseline's.
@@ -112,7 +100,7 @@ def derive(
     pairs = list(zip(_losses_by_seed(baseline), _losses_by_seed(curve), strict=True))
     finals = [losses[-1] for _, losses in pairs]
 
-    def speedup_in(measure: str) -> Estimate:
+    def speedup_in(measure: str) -> schema.Estimate:
         base_costs, costs = (
             [_number(getattr(point, measure)) for point in points] for points in (baseline, curve)
         )
@@ -121,7 +109,7 @@ def derive(
     return {
         "final_loss": estimate(finals),
         "gain": estimate([base[-1] - losses[-1] for base, losses in pairs]),
-        "speedup": Speedups(**{measure: speedup_in(measure) for measure in MEASURES}),
+        "speedup": schema.Speedups(**{measure: speedup_in(measure) for measure in schema.MEASURES}),
         "reached": all(min(b) <= a[-1] and math.isfinite(b[-1]) for a, b in pairs),
         "bits_per": {
             unit: estimate([loss / (math.log(2) * number) for loss in finals])
@@ -131,7 +119,7 @@ def derive(
     }
 
 
-def compare_contestants(results: Results, first: str, second: str) -> Estimate:
+def compare_contestants(results: schema.Results, first: str, second: str) -> schema.Estimate:
     """How much higher one contestant's final loss is than another's, paired seed by seed.
 
         mean over seeds of ( final loss of `first` − final loss of `second` )
@@ -155,7 +143,7 @@ def compare_contestants(results: Results, first: str, second: str) -> Estimate:
     return estimate([_number(a) - _number(b) for a, b in pairs])
 
 
-def _losses_by_seed(curve: Sequence[Evaluation]) -> list[tuple[float, ...]]:
+def _losses_by_seed(curve: Sequence[schema.Evaluation]) -> list[tuple[float, ...]]:
     """The losses of each seed at all evaluations; NaN where a run diverged."""
     return list(zip(*(map(_number, point.losses) for point in curve), strict=True))
 
@@ -166,10 +154,10 @@ def _number(value: float | None) -> float:
 
 def _curve(
     runs: Sequence[RunResult], flops_per_token: float, step_seconds: float | None
-) -> list[Evaluation]:
+) -> list[schema.Evaluation]:
     """Averages over seeds, which are all evaluated after the same steps."""
     return [
-        Evaluation(
+        schema.Evaluation(
             steps=points[0].step,
             tokens=points[0].tokens,
             flops=points[0].tokens * flops_per_token,
@@ -193,7 +181,7 @@ def _clock(clock: Clock) -> schema.ClockRecord:
     return schema.ClockRecord(
         rounds=min(map(len, clock.step_seconds.values())),
         busy_cores=clock.busy_cores,
-        environment=Environment(**clock.environment),
+        environment=schema.Environment(**clock.environment),
         step_seconds={
             name: schema.StepSeconds(
                 median=clock.seconds_per_step(name), shortest=min(steps), longest=max(steps)

@@ -153,7 +153,7 @@ def _train(store: TokenStore, console: Console, job: Job) -> None:
 
 def report_failure(folder: Path, error: BaseException, console: Console) -> None:
     """Say which run failed, before the runs beside it end and its error is raised."""
-    line = f"{folder} failed ({type(error).__name__}: {error}); waiting for the other runs"
+    line = f"{folder} failed ({type(error).__name__}: {error}); the runs beside it go on"
     console.print(line, soft_wrap=True, markup=False)
 
 

@@ -9,7 +9,6 @@ from latentwave.bench.comparison.results import Number, Record
 from latentwave.bench.data.folders import write_durably
 from latentwave.bench.data.json_files import read_json
 from latentwave.bench.ladder.laws import Law
-from latentwave.errors import UserError
 
 LADDER = "ladder.json"
 
@@ -131,8 +130,5 @@ class LadderResults(Record):
 
 def read_ladder(folder: Path) -> LadderResults:
     """Read ladder.json of a folder; raises `UserError` if it is missing or damaged."""
-    path = folder / LADDER
-    if not path.is_file():
-        raise UserError(f"{folder} holds no finished ladder: it has no {LADDER}")
     remedy = "run latentwave ladder with --resume, which writes it again"
-    return read_json(path, remedy, LadderResults)
+    return read_json(folder / LADDER, remedy, LadderResults)
