@@ -10,17 +10,17 @@ def run(*arguments):
 
 
 def refused(capsys, *arguments, progress=()):
-    """The one line that says why, after lines of progress that begin in these ways."""
+    """The error line of a command that fails, after nothing but lines of such progress."""
     assert run(*arguments) == 2
-    *told, error = capsys.readouterr().err.splitlines()
-    assert all(line.startswith(progress) for line in told), told
+    *lines, error = capsys.readouterr().err.splitlines()
+    assert all(line.startswith(progress) for line in lines), lines
     assert error.startswith("latentwave: error: "), error
     return error
 
 
 @pytest.fixture(scope="module", autouse=True)
 def home(tmp_path_factory):
-    """A folder for what the tests of a file share, with a cache of its own."""
+    """A folder that the tests of a file share, with a cache of its own."""
     folder = tmp_path_factory.mktemp("cli")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LATENTWAVE_HOME", str(folder / "home"))

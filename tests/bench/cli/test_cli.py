@@ -1,4 +1,4 @@
-"""The command line as a user meets it."""
+"""Commands of the command line, their mistakes and interrupts."""
 
 import json
 import shutil
@@ -29,26 +29,21 @@ def workplace(home):
 COMPARE = ["compare", "{}/recipe.yaml"]
 
 
-def test_compare_writes_everything(workplace):
+def test_compare_writes_everything_and_report_draws_it_again(workplace, capsys):
     out = workplace / "out"
     results = json.loads((out / "results.json").read_text())
     assert results["command"].startswith("latentwave compare ")
-    for name in ("report.html", "loss.png", "gap.png", "pareto.png"):
+    for name in ("loss.png", "gap.png", "pareto.png"):
         assert (out / name).stat().st_size > 1000
-
-
-def test_compare_again_resumes_and_report_draws_again(workplace, capsys):
-    arguments = ["compare", workplace / "recipe.yaml", "--output", workplace / "out"]
+    arguments = ["compare", workplace / "recipe.yaml", "--output", out]
     assert "--resume" in refused(capsys, *arguments)
-    page = workplace / "out" / "report.html"
-    for again in ([*arguments, "--resume"], ["report", workplace / "out"]):
-        page.unlink()
+    for again in ([*arguments, "--resume"], ["report", out]):
+        (out / "report.html").unlink()
         assert run(*again) == 0
-        out = capsys.readouterr().out
-        assert "wavelet" in out
-        assert "one seed" in out.lower()
-        assert "report.html" in out.replace("\n", "")
-        assert page.is_file()
+        shown = capsys.readouterr().out
+        assert all(word in shown.lower() for word in ("wavelet", "one seed"))
+        assert "report.html" in shown.replace("\n", "")
+        assert (out / "report.html").stat().st_size > 1000
 
 
 def test_train_evaluate_generate(workplace, capsys):
@@ -56,27 +51,25 @@ def test_train_evaluate_generate(workplace, capsys):
     given = ["train", workplace / "recipe.yaml", "--output", folder, "--training.num_steps=4"]
     assert run(*given, '--contestants.wavelet.options={"boundary": "mean"}') == 0
     assert "wavelet, seed 0: validation loss" in capsys.readouterr().out
-    assert json.loads((folder / "run.json").read_text())["mixers"][0]["options"] == {
-        "boundary": "mean"
-    }
-
-    assert run("evaluate", folder, "--split", "test") == 0
-    assert "bits per character" in capsys.readouterr().out
+    (mixer,) = json.loads((folder / "run.json").read_text())["mixers"]
+    assert mixer["options"] == {"boundary": "mean"}
 
     other = workplace / "other.txt"
     other.write_text("a mask of a path " * 200)  # fewer characters than the run knows
-    assert run("evaluate", folder, "--split", "train", "--corpus", other) == 0
-    assert "bits per character" in capsys.readouterr().out
+    for options in (["--split", "test"], ["--split", "train", "--corpus", other]):
+        assert run("evaluate", folder, *options) == 0
+        assert "bits per character" in capsys.readouterr().out
     other.write_text("a mask of a Zath " * 200)
     assert "cannot encode 'Z' (U+005A)" in refused(capsys, "evaluate", folder, "--corpus", other)
 
-    assert run("generate", folder, "--prompt", "wave ", "--max_new_tokens", "9") == 0
-    first = capsys.readouterr().out
-    assert first.startswith("wave ")
-    assert len(first.strip("\n")) <= len("wave ") + 9
-    assert run("generate", folder, "--prompt", "wave ", "--max_new_tokens", "9") == 0
-    assert capsys.readouterr().out == first
-    assert run("generate", folder, "--prompt", "wave ", "--temperature", "0") == 0
+    generate = ["generate", folder, "--prompt", "wave "]
+    texts = []
+    for options in (["--max_new_tokens", 9], ["--max_new_tokens", 9], ["--temperature", 0]):
+        assert run(*generate, *options) == 0
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1]
+    assert texts[0].startswith("wave ")
+    assert len(texts[0].strip("\n")) <= len("wave ") + 9
 
 
 def test_a_corpus_that_changed_since_training_is_refused(workplace, tmp_path, capsys):
@@ -96,7 +89,7 @@ def test_a_corpus_that_changed_since_training_is_refused(workplace, tmp_path, ca
 @pytest.mark.parametrize(
     ("path", "words"), [("there/x.txt", "where it was trained"), ("/there/x.txt", "put it back")]
 )
-def test_a_corpus_that_is_gone_says_what_to_do(tmp_path, path, words):
+def test_a_missing_corpus_is_named_with_a_remedy(tmp_path, path, words):
     (tmp_path / "run").mkdir()
     write_record(tmp_path / "run", {"corpus": {"config": {"name": "text", "path": path}}})
     with pytest.raises(UserError, match=f"was trained on {path}, .* {words}"):
@@ -114,22 +107,21 @@ def test_evaluate_counts_the_tokens_that_are_predicted(workplace, tmp_path, caps
     assert run(*given, tmp_path / "run") == 0
     capsys.readouterr()
     assert run("evaluate", tmp_path / "run") == 0
-    told = " ".join(capsys.readouterr().out.split())
+    shown = " ".join(capsys.readouterr().out.split())
     store = prepare(recipe.corpus)
     in_windows = (len(store.split("validation")) - 1) // 31 * 31
     _, position_ids = store.borders("validation").of_window(0, in_windows + 1)
     masked = int((position_ids[1:] == 0).sum())
     assert masked > 20
-    assert f"over {in_windows - masked:,} tokens in windows of 32" in told
+    assert f"over {in_windows - masked:,} tokens in windows of 32" in shown
 
 
-def test_prepare_says_what_it_made(workplace, capsys):
-    assert run("prepare", workplace / "words.txt", "--output", workplace / "store") == 0
-    out = capsys.readouterr().out
-    assert "1 documents" in out
-    assert str(workplace / "store") in out.replace("\n", "")
-    assert "MiB/s" in out
-    assert run("prepare", workplace / "words.txt", "--output", workplace / "store") == 0
+def test_prepare_describes_its_store(workplace, capsys):
+    prepare_words = ["prepare", workplace / "words.txt", "--output", workplace / "store"]
+    assert run(*prepare_words) == 0
+    shown = capsys.readouterr().out.replace("\n", "")
+    assert all(part in shown for part in ("1 documents", str(workplace / "store"), "MiB/s"))
+    assert run(*prepare_words) == 0
     assert "prepared before" in capsys.readouterr().out
 
 
@@ -187,16 +179,15 @@ def test_prepare_says_what_it_made(workplace, capsys):
 def test_mistakes_get_one_line_and_exit_code_2(workplace, arguments, message, capsys):
     recipe = yaml.safe_load((workplace / "recipe.yaml").read_text())
     (workplace / "key.yaml").write_text(yaml.safe_dump(recipe | {"bogus": 1}))
-    foreign, nothing = workplace / "foreign", workplace / "nothing"
+    finished, foreign = workplace / "out" / "none-seed0", workplace / "foreign"
     if not foreign.exists():
-        shutil.copytree(workplace / "out" / "none-seed0" / "model", foreign)
+        shutil.copytree(finished / "model", foreign)
         (foreign / "manifest.json").unlink()
         (foreign / "config.json").write_text('{"size": 1}')
-        shutil.copytree(workplace / "out" / "none-seed0", nothing)
-        (nothing / "run.json").write_text("{}")
-        shutil.copytree(workplace / "out" / "none-seed0", workplace / "removed")
-        for name in ("model", "checkpoints"):
-            shutil.rmtree(workplace / "removed" / name)
+        shutil.copytree(finished, workplace / "nothing")
+        (workplace / "nothing" / "run.json").write_text("{}")
+        without = shutil.ignore_patterns("model", "checkpoints")
+        shutil.copytree(finished, workplace / "removed", ignore=without)
 
     filled = [argument.format(workplace) for argument in arguments]
     assert message in refused(capsys, *filled, progress="counting costs of ")
@@ -215,16 +206,15 @@ def test_brackets_in_a_path_are_printed(workplace, capsys):
 @pytest.mark.parametrize(
     ("path", "message"),
     [("{}/words.txt/new", "words.txt: File exists"), ("/proc/new", "/proc/new: No such file")],
-    ids=["a file in a folder's place", "nothing can be written there"],
+    ids=["below a file", "in a read-only place"],
 )
-def test_what_cannot_be_written_is_found_before_the_work(
+def test_an_unwritable_output_is_refused_before_the_work(
     arguments, path, message, workplace, monkeypatch, capsys
 ):
     monkeypatch.setattr("latentwave.bench.training.continue_tokens", None)
     monkeypatch.setattr("latentwave.bench.comparison.run_harness", None)
-    run_folder = workplace / "out" / "none-seed0"
-    told = refused(capsys, *arguments, run_folder, "--output", path.format(workplace))
-    assert message in told
+    output = ["--output", path.format(workplace)]
+    assert message in refused(capsys, *arguments, workplace / "out" / "none-seed0", *output)
 
 
 def test_train_takes_the_first_contestant_with_a_mixer(workplace, capsys):
@@ -256,7 +246,7 @@ def test_an_interrupted_command_says_how_to_go_on(workplace, monkeypatch, capsys
     assert capsys.readouterr().err.endswith(line)
 
 
-def test_an_interrupt_that_python_ignores_still_ends_the_command(workplace, monkeypatch, capsys):
+def test_an_interrupt_in_a_destructor_still_ends_the_command(workplace, monkeypatch, capsys):
     class Interrupted:
         def __del__(self):
             raise KeyboardInterrupt

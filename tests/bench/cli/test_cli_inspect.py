@@ -1,4 +1,4 @@
-"""`latentwave inspect` as a user meets it."""
+"""The command `inspect`."""
 
 import shutil
 
@@ -15,12 +15,12 @@ from tests.tiny import tiny_recipe, write_text
 
 @pytest.fixture(scope="module")
 def workplace(home):
-    """Finished runs, one of them on another text and one on other splits, and one that is not."""
+    """Finished runs, one of them on another text and one on other splits; one is unfinished."""
     (home / "others.txt").write_text(write_text(home / "words.txt").read_text() + "QZ")
-    given_texts = {"none": "words", "adaptive": "words", "other": "others", "resplit": "words"}
-    for name, text in given_texts.items():
+    for name in ("none", "adaptive", "other", "resplit"):
         contestant = "adaptive" if name == "adaptive" else "none"
-        recipe = tiny_recipe(home / f"{text}.txt", contestants=CONTESTANTS)
+        text = home / ("others.txt" if name == "other" else "words.txt")
+        recipe = tiny_recipe(text, contestants=CONTESTANTS)
         (home / "recipe.yaml").write_text(yaml.safe_dump(recipe.to_dict()))
         given = ["--contestant", contestant, "--output", home / name]
         given += ["--corpus.test", "0.3"] if name == "resplit" else []
@@ -37,14 +37,9 @@ def test_inspect_writes_page_and_figures(workplace, capsys):
     assert "page:" in told.out
     assert "looking at: losses of none" in told.err.replace("\n", " ")
     folder = workplace / "adaptive" / "inspect"
-    assert {path.name for path in folder.iterdir()} == {
-        "inspect.html",
-        *(
-            f"{stem}.{suffix}"
-            for stem in ("kernels", "change", "masks", "paths", "positions")
-            for suffix in ("png", "svg")
-        ),
-    }
+    stems = ("kernels", "change", "masks", "paths", "positions")
+    figures = {f"{stem}.{suffix}" for stem in stems for suffix in ("png", "svg")}
+    assert {path.name for path in folder.iterdir()} == {"inspect.html"} | figures
     page = (folder / "inspect.html").read_text(encoding="utf-8")
     assert "adaptive against none – inspection" in page
     assert "latentwave inspect " in page
@@ -53,10 +48,10 @@ def test_inspect_writes_page_and_figures(workplace, capsys):
 def test_a_text_and_another_folder(workplace):
     out = workplace / "out"
     given = ["inspect", workplace / "adaptive", "--output", out, "--num_windows", 2]
-    assert run(*given, "--text", "mask path") == 0
-    assert "mask␣path" in (out / "inspect.html").read_text(encoding="utf-8")
-    assert run(*given, "--text", "wave", "--split", "test") == 0
-    assert "(text, test)" in (out / "inspect.html").read_text(encoding="utf-8")
+    assert run(*given, "--text", "mask path", "--split", "test") == 0
+    page = (out / "inspect.html").read_text(encoding="utf-8")
+    assert "mask␣path" in page
+    assert "(text, test)" in page
 
 
 def test_a_saved_model_has_kernels(workplace, capsys):
@@ -82,7 +77,7 @@ def test_a_run_that_diverged_is_refused(workplace, tmp_path, capsys):
         assert f"the weights in {tmp_path}/diverged/model are not all finite" in told
 
 
-def test_a_file_in_the_folder_s_place_is_refused_before_anything_is_measured(workplace, capsys):
+def test_an_output_that_is_a_file_is_refused_before_measuring(workplace, capsys):
     given = ["inspect", workplace / "none", "--output", workplace / "words.txt"]
     assert "is not a folder" in refused(capsys, *given)
 
@@ -105,4 +100,6 @@ def test_a_file_in_the_folder_s_place_is_refused_before_anything_is_measured(wor
 )
 def test_mistakes_get_one_line_and_exit_code_2(workplace, arguments, message, capsys):
     filled = [each.format(workplace) for each in arguments]
-    assert message in refused(capsys, "inspect", *filled, progress=("looking at: ", "drawing"))
+    output = workplace / "refused"
+    assert message in refused(capsys, "inspect", *filled, "--output", output)
+    assert not output.exists()

@@ -33,8 +33,10 @@ def workplace(home):
 
 
 def test_sound(workplace, capsys):
-    assert run("evaluate", workplace / "sound", "--split", "test") == 0
-    assert "bits per sample" in capsys.readouterr().out
+    # The second corpus is read as the run's tokens, neither the default ones nor at their rate.
+    for options in (["--split", "test"], ["--corpus", workplace / "sounds"]):
+        assert run("evaluate", workplace / "sound", *options) == 0
+        assert "bits per sample" in capsys.readouterr().out
     given = ["generate", workplace / "sound", "--max_new_tokens", 100, "--seed", 7]
     assert run(*given) == 0
     out = capsys.readouterr().out.replace("\n", "")
@@ -49,13 +51,7 @@ def test_sound(workplace, capsys):
     assert again.read_bytes() == path.read_bytes()
 
 
-def test_another_corpus_is_read_in_the_tokens_of_the_run(workplace, capsys):
-    # Not the default ones, at another rate than the default one.
-    assert run("evaluate", workplace / "sound", "--corpus", workplace / "sounds") == 0
-    assert "bits per sample" in capsys.readouterr().out
-
-
-def test_sound_goes_on_with_a_file_or_a_split(workplace, capsys):
+def test_sound_continues_a_file_or_a_split(workplace, capsys):
     prompt, output = workplace / "sounds" / "1.wav", workplace / "out" / "x.wav"
     options = ["--prompt", prompt, "--seconds", 0.02, "--output", output]
     assert run("generate", workplace / "sound", *options) == 0
@@ -80,7 +76,7 @@ def test_music(workplace, capsys):
     assert run("generate", workplace / "music", "--prompt_split", "test", "--seed", 3) == 0
 
 
-def test_a_short_piece_of_the_corpus_goes_on_after_its_last_note(workplace, monkeypatch):
+def test_a_short_piece_of_the_corpus_is_continued_after_its_last_note(workplace, monkeypatch):
     def note(model, given, *_, **options):
         seen.append((int(given[-1]), options["end_token"]))
         return given
@@ -88,20 +84,19 @@ def test_a_short_piece_of_the_corpus_goes_on_after_its_last_note(workplace, monk
     seen = []
     monkeypatch.setattr("latentwave.bench.cli.generate._SPLIT_TOKENS", 10_000)
     monkeypatch.setattr("latentwave.bench.training.continue_tokens", note)
-    given = ["generate", workplace / "music", "--prompt_split", "test", "--seed", 5]
-    assert run(*given) == 0
+    assert run("generate", workplace / "music", "--prompt_split", "test", "--seed", 5) == 0
     ((last, end),) = seen
     assert last != end
 
 
-def test_prepare_says_what_it_made(workplace, capsys):
+def test_prepare_describes_its_store(workplace, capsys):
     assert run("prepare", workplace / "sounds", "--sample_rate", 4000) == 0
     assert "audio: 3 documents, 3,600 samples" in capsys.readouterr().out
     assert run("prepare", "music", "--path", workplace / "pieces", "--tokenizer", "remi") == 0
     assert "360 notes" in capsys.readouterr().out
 
 
-def test_a_folder_may_be_called_like_a_corpus(tmp_path, monkeypatch, capsys):
+def test_a_folder_may_have_the_name_of_a_corpus(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_tone(tmp_path / "text" / "a.wav")
     (tmp_path / "text" / "b.md").write_text("to be")
@@ -109,8 +104,8 @@ def test_a_folder_may_be_called_like_a_corpus(tmp_path, monkeypatch, capsys):
     assert "text: 1 documents, 5 characters" in capsys.readouterr().out
     assert run("prepare", "text") == 0
     assert "audio: 1 documents" in capsys.readouterr().out
-    told = refused(capsys, "prepare", "text/a.wav", "--path", "text")
-    assert "is a path already: leave --path out" in told
+    error = refused(capsys, "prepare", "text/a.wav", "--path", "text")
+    assert "is a path already: leave --path out" in error
 
 
 @pytest.mark.parametrize(

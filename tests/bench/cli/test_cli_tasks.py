@@ -1,4 +1,4 @@
-"""Classifiers from the command line."""
+"""Classifiers on the command line."""
 
 import json
 

@@ -1,1 +1,1 @@
-"""The commands of the command line, plain functions whose signatures are their options."""
+"""The commands of `latentwave`: plain functions whose parameters are the options."""

@@ -1,4 +1,4 @@
-"""`latentwave download` and `latentwave prepare`: from published files to tokens."""
+"""The commands `download` and `prepare`, from published files to tokens."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def download(name: str | None = None, *, mirror: str | None = None) -> None:
 
     Args:
         name: of the data set (default: list them all)
-        mirror: URL of a folder that has the files; tried first
+        mirror: URL of a folder with the files; tried first
     """
     if name is None:
         for each in CATALOGUE.values():
@@ -34,7 +34,7 @@ def prepare(corpus: str, *, fields: dict[str, Any], output: Path | None = None) 
 
     Args:
         corpus: a file or folder, whose kind is guessed; or a name
-        fields: of its configuration
+        fields: of the corpus's configuration
         output: folder of the store (default: in the cache)
     """
     config = corpus_config(corpus, **fields)
@@ -64,7 +64,7 @@ def prepare(corpus: str, *, fields: dict[str, Any], output: Path | None = None) 
 
 
 def _speed(store: data.TokenStore, seconds: float) -> str:
-    """What was done per second, in the unit that people count such a corpus by."""
+    """The amount prepared per second, in the usual unit of such a corpus."""
     meta, sample_rate = store.metadata, store.codec.sample_rate
     if store.codec.decodes_to == "text":
         rate = meta.num_units["byte"] / _MIB / seconds

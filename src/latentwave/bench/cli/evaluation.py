@@ -1,4 +1,4 @@
-"""The commands that look at a trained run: `evaluate`, `harness` and `inspect`."""
+"""The commands `evaluate`, `harness` and `inspect`, which look at a trained run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def evaluate(
     Args:
         run: folder of a run
         split: of the corpus
-        corpus: another corpus, read in the run's tokens (default: the one it was trained on)
+        corpus: another corpus, read as the run's tokens (default: the one it was trained on)
         batch_size: windows or documents in a forward pass
     """
     check_at_least(1, batch_size=batch_size)
@@ -83,7 +83,7 @@ def harness(
     Args:
         run: folder of a run, or of any saved model
         tasks: their names, e.g. '[a, b]'
-        include_path: folder with task files of your own
+        include_path: folder with your own task files
         limit: documents per task, for a trial (default: all)
         batch_size: requests in a forward pass
         output: JSON file to write the figures to
@@ -132,7 +132,7 @@ def inspect(
         text: text to show masks and paths for (default: the start of the split); for sound and
             music a file
         split: of the corpus
-        num_windows: how many windows of the split losses are measured on
+        num_windows: windows of the split that losses are measured on
         svg: also write every figure as SVG
     """
     folders = [run] if against is None else [run, against]
@@ -147,7 +147,12 @@ def inspect(
     store = None
     if not training.is_classifier(runs[0].model) and training.read_record(run):
         store = store_of_run(run, runs[0].codec)
-    folder = report.make_folder(output or run / "inspect")
+    folder = output or run / "inspect"
+
+    def begin(stage: str) -> None:
+        report.make_folder(folder)  # now that nothing is refused any more
+        tell(f"looking at: {stage}")
+
     inspection = inspect_runs(
         runs,
         store,
@@ -155,7 +160,7 @@ def inspect(
         text=tokens,
         num_windows=num_windows,
         separate_documents=keeps_documents_apart(run),
-        on_stage=lambda stage: tell(f"looking at: {stage}"),
+        on_stage=begin,
     )
     tell("drawing")
     page, *figures = report.write_inspection(inspection, folder, svg=svg, command=command)
@@ -166,7 +171,7 @@ def inspect(
 
 
 def _names(folders: list[Path]) -> list[str]:
-    """Those of the contestants, where that tells the runs apart; else those of the folders."""
+    """The runs' names: of their contestants, or of their folders if those are the same."""
     contestants = [training.read_record(folder).get("contestant") for folder in folders]
     if all(contestants) and len(set(contestants)) == len(folders):
         return [str(name) for name in contestants]

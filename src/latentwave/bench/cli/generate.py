@@ -1,4 +1,4 @@
-"""`latentwave generate`: a trained run continues a prompt, in text, sound or music."""
+"""The command `generate`: a trained run continues a prompt of text, sound or music."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def generate(
         if prompt_split is not None:
             real = _from_corpus(media, run, prompt_split, seed, _SPLIT_TOKENS + new)
             given = real[:_SPLIT_TOKENS]
-            if given[-1] == media.end_token:  # it goes on, as that of a file does
+            if given[-1] == media.end_token:  # a short piece is continued, as a file is
                 given = given[:-1]
         output = output or run / f"generated-seed{seed}{media.suffixes[0]}"
     if output is not None:
@@ -87,7 +87,7 @@ def generate(
             top_k=top_k,
             end_token=None if media is None else media.end_token,
             on_progress=lambda more: progress.advance(task, more),
-            streamer=_Shown(codec.tokenizer) if output is None else None,
+            streamer=_Printer(codec.tokenizer) if output is None else None,
         )
     if output is None:
         print(flush=True)
@@ -99,8 +99,8 @@ def generate(
         _draw(media, tokens, media.seconds(given), real, output)
 
 
-class _Shown(TextStreamer):
-    """Prints tokens as they come; control characters among them are shown, not obeyed."""
+class _Printer(TextStreamer):
+    """Prints tokens as they come, with control characters made visible."""
 
     def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
         print(without_controls(text), end="", flush=True)
@@ -111,12 +111,12 @@ def _text_prompt(codec: data.Codec, prompt: str | None) -> NDArray[Any]:
         return codec.encode_prompt(prompt)
     try:
         return codec.encode_prompt(_TEXT_PROMPT)
-    except UserError:  # the vocabulary lacks one of its characters
+    except UserError:  # one of its characters is not in the vocabulary
         return np.zeros(1, dtype=np.int64)
 
 
 def _check_output(output: Path, media: data.MediaCodec | None) -> None:
-    """Refuse a file that is there, or whose picture is, or that cannot be written."""
+    """Refuse a file that exists, like its picture, has the wrong suffix or cannot be written."""
     if media is not None and output.suffix.lower() not in media.suffixes:
         suffixes = " or ".join(media.suffixes)
         raise UserError(f"{output} cannot hold {media.decodes_to}: end --output in {suffixes}")
@@ -136,7 +136,7 @@ def _num_media_tokens(
         raise UserError("give --seconds or --max_new_tokens, not both")
     if rate is None:
         raise UserError(
-            f"how long tokens of the kind {codec.kind!r} sound is known afterwards: give "
+            f"how long tokens of the kind {codec.kind!r} sound is only known afterwards: give "
             "--max_new_tokens instead of --seconds"
         )
     if not 0 < seconds < _MOST_SECONDS:
@@ -147,7 +147,7 @@ def _num_media_tokens(
 def _from_corpus(
     codec: data.MediaCodec, run: Path, split: Split, seed: int, num_tokens: int
 ) -> NDArray[Any]:
-    """The beginning of a document of the run's corpus; of a recording, a part from the middle."""
+    """The beginning of a document of the run's corpus, or the middle of a recording."""
     store = store_of_run(run, codec)
     spans = store.spans(split)
     if not len(spans):
@@ -165,7 +165,7 @@ def _draw(
     real: NDArray[Any] | None,
     path: Path,
 ) -> None:
-    """Say what was written, and draw it, below the real thing if there is one."""
+    """Say what was written, and draw it below the real continuation, if there is one."""
     say(f"{path}: {codec.seconds(tokens):.2f} s, the first {prompt_seconds:.2f} s of it the prompt")
     all_tokens = ({} if real is None else {"real": real}) | {"generated": tokens}
     charts = []

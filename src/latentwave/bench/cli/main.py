@@ -1,4 +1,4 @@
-"""The command line: the parser of all commands, and what becomes of their errors."""
+"""The command line `latentwave`: parses arguments, runs commands, and reports their errors."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ COMMANDS: dict[str, Command] = {
     "harness": evaluation.harness,
     "report": runs.report,
 }
-# Commands whose `fields`, a configuration's, are options of their own.
+# Commands that take the fields of a configuration as options.
 _FIELDS: dict[str, type[data.CorpusConfig | training.Recipe]] = {
     "prepare": data.CorpusConfig,
     "train": training.Recipe,
@@ -54,10 +54,10 @@ _FIELDS: dict[str, type[data.CorpusConfig | training.Recipe]] = {
 _NAMES: dict[str, Iterable[str]] = {"download": CATALOGUE, "prepare": data.CORPORA}
 _LATER_SECONDS = 3.0
 _AGAIN_SECONDS = 0.1
-# For consoles that lack a character.
+# What consoles print that cannot encode a character.
 _PLAIN = {"×": "x", "÷": "/", "−": "-", "–": "-", "—": "-", "’": "'", "…": "...", "→": "->"}
 
-# What the parser says of a value that has another type than its key needs.
+# Parts of the parser's messages about values of a wrong type.
 _KEY = re.compile(r'Parser key "([\w.]+)"')
 _TYPE = re.compile(r"Expected (?:a )?(?:<class '(\w+)'>|typing.Literal\[(.+?)\])")
 _NO_MAPPING = re.compile("Not a valid subclass|Unable to load config|dot import path string")
@@ -75,13 +75,10 @@ _TYPES = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Args:
-        arguments: without the program's name; default: those of the process.
+    """Run the command line, by default with the arguments of the process.
 
     Returns:
-        The exit code: 0, 2 for a mistake that one line on standard error explains, 130 when
+        The exit code: 0; 2 after a mistake, explained in one line on standard error; 130 when
         interrupted.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -91,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="latentwave.plain")
     try:
         options = _parser().parse_args(_with_recipe_option(arguments))
-        with warnings.catch_warnings(), _interrupts_reach_it():
+        with warnings.catch_warnings(), _interrupts_repeated():
             warnings.showwarning = show_warning
             _run(options.subcommand, options[options.subcommand], arguments)
     except ArgumentError as error:
@@ -102,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _fail(f"{error.filename or 'file'}: {error.strerror or error}")
     except (ValueError, RuntimeError) as error:
-        # Of a path; of a machine without HOME.
+        # From a path, and from a machine without HOME.
         if "null byte" in str(error) or "home directory" in str(error):
             return _fail(str(error))
         raise
@@ -116,27 +113,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @contextlib.contextmanager
-def _interrupts_reach_it() -> Iterator[None]:
-    """Repeat Ctrl-C where it came during a destructor or the callback of a weak reference.
+def _interrupts_repeated() -> Iterator[None]:
+    """Send Ctrl-C again if it came during a destructor or the callback of a weak reference.
 
     Python prints exceptions there and goes on, and torch's callbacks are called all the time.
     """
-    before = sys.unraisablehook
+    previous_hook = sys.unraisablehook
 
-    def again(ignored: sys.UnraisableHookArgs) -> None:
+    def repeat(ignored: sys.UnraisableHookArgs) -> None:
         if ignored.exc_type is not KeyboardInterrupt:
-            before(ignored)
+            previous_hook(ignored)
             return
         main_thread = threading.main_thread().ident
         timer = threading.Timer(_AGAIN_SECONDS, signal.pthread_kill, (main_thread, signal.SIGINT))
         timer.daemon = True
         timer.start()
 
-    sys.unraisablehook = again
+    sys.unraisablehook = repeat
     try:
         yield
     finally:
-        sys.unraisablehook = before
+        sys.unraisablehook = previous_hook
 
 
 def _parser() -> ArgumentParser:
@@ -147,13 +144,13 @@ def _parser() -> ArgumentParser:
     )
     commands = parser.add_subcommands(metavar="COMMAND")
     for name, function in COMMANDS.items():
-        own = _command_parser(name, function)
-        commands.add_subcommand(name, own, help=str(own.description).partition(".")[0])
+        command = _command_parser(name, function)
+        commands.add_subcommand(name, command, help=str(command.description).partition(".")[0])
     return parser
 
 
 def _command_parser(name: str, function: Command) -> ArgumentParser:
-    """The parameters of a function as arguments of a command: those before the * by position."""
+    """Turn a function's parameters into arguments; those before the * are positional."""
     parameters = inspect.signature(function).parameters.values()
     helps = {
         each.arg_name: each.description
@@ -182,10 +179,10 @@ def _command_parser(name: str, function: Command) -> ArgumentParser:
             skipped.add(each.name)
             parser.add_argument(f"--{each.name}", action="store_true", help=helps[each.name])
         elif each.annotation == "str | None":
-            # As it is: otherwise the parser takes "# Title" and "~" for null, as YAML does.
+            # Verbatim: the parser would read "# Title" and "~" as YAML, which is null.
             skipped.add(each.name)
-            flag, many = (each.name, "?") if each.name in by_position else (f"--{each.name}", None)
-            parser.add_argument(flag, type=str, nargs=many, help=helps[each.name])
+            flag, nargs = (each.name, "?") if each.name in by_position else (f"--{each.name}", None)
+            parser.add_argument(flag, type=str, nargs=nargs, help=helps[each.name])
     parser.add_function_arguments(function, as_group=False, as_positional=True, skip=skipped)
     if "workers" in inspect.signature(function).parameters:
         parser.add_class_arguments(comparison.Workers)
@@ -199,18 +196,18 @@ def _command_parser(name: str, function: Command) -> ArgumentParser:
 def _run(name: str, options: Namespace, arguments: list[str]) -> None:
     function, values = COMMANDS[name], options.as_dict()
     parameters = inspect.signature(function).parameters
-    given = {key: value for key, value in values.items() if key in parameters}
-    for group, kind in (("fields", _FIELDS.get(name)), ("workers", comparison.Workers)):
-        if kind is not None and group in parameters:
-            known = kind.__dataclass_fields__
-            given[group] = {key: value for key, value in values.items() if key in known}
+    keywords = {key: value for key, value in values.items() if key in parameters}
+    for group, schema in (("fields", _FIELDS.get(name)), ("workers", comparison.Workers)):
+        if schema is not None and group in parameters:
+            known = schema.__dataclass_fields__
+            keywords[group] = {key: value for key, value in values.items() if key in known}
     if "command" in parameters:
-        given["command"] = shlex.join(["latentwave", *arguments])
-    function(**given)
+        keywords["command"] = shlex.join(["latentwave", *arguments])
+    function(**keywords)
 
 
 def _with_recipe_option(arguments: list[str]) -> list[str]:
-    """Let the recipe stand as `compare RECIPE`; configuration files must be options."""
+    """Turn `compare RECIPE` into `compare --recipe RECIPE`, as the parser wants it."""
     if not arguments or _FIELDS.get(arguments[0]) is not training.Recipe:
         return arguments
     command, *rest = arguments
@@ -222,38 +219,34 @@ def _with_recipe_option(arguments: list[str]) -> list[str]:
     rest = [part for word in rest for part in re.split("(?<=^--recipe)=", word)]
     for option, path in itertools.pairwise(rest):
         if option == "--recipe":
-            # Refuses what the parser would stumble over.
-            values = training.read_recipe_file(Path(path))
+            values = training.read_recipe_file(Path(path))  # with clearer errors than the parser's
             for other, mark in (("ladder", "sizes"), ("search", "groups")):
                 if mark in values:
                     raise UserError(f"{path} is the recipe of a {other}: use latentwave {other}")
     return [command, *rest]
 
 
-def _in_words(saying: str) -> str:
-    """What the parser says, without the names of Python's types."""
-    keys = dict.fromkeys(_KEY.findall(saying))
-    if not keys:
-        return saying
+def _in_words(message: str) -> str:
+    """A message of the parser without the names of Python's types."""
+    keys = dict.fromkeys(_KEY.findall(message))
     key = "--" + ": ".join(keys)
-    if unknown := _NO_OPTION.search(saying):
+    if keys and (unknown := _NO_OPTION.search(message)):
         return f"{key} has no option {unknown[1]!r}"
-    wanted = [
+    types = [
         f"one of {values}" if values else _TYPES.get(name, name)
-        for name, values in _TYPE.findall(saying)
+        for name, values in _TYPE.findall(message)
     ]
-    if _NO_MAPPING.search(saying):
-        wanted.append(_TYPES["dict"])
-    found = _VALUE.search(saying)
-    if not wanted or not found:
-        return saying
+    if _NO_MAPPING.search(message):
+        types.append(_TYPES["dict"])
+    found = _VALUE.search(message)
+    if not (keys and types and found):
+        return message
     value = found[1] or found[2]
-    words = " or ".join(dict.fromkeys(wanted)).format(value=value)
-    return f"{key} must be {words}, got {value}"
+    return f"{key} must be {' or '.join(dict.fromkeys(types)).format(value=value)}, got {value}"
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:
-    """How encoding goes on at a character that a console lacks."""
+    """Replace a character that a console cannot encode."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return _PLAIN.get(error.object[error.start], "?"), error.start + 1
@@ -264,8 +257,8 @@ codecs.register_error("latentwave.plain", _plain)
 
 def _fail(message: str) -> int:
     if not training.is_main():
-        # Most mistakes are made by all processes; the launcher ends this one when the first has
-        # spoken. What happened here alone is said a little later.
+        # Most mistakes are made by all processes: the first one reports them, and the launcher ends
+        # the others. A mistake of this process alone is reported a little later.
         time.sleep(_LATER_SECONDS)
         message = f"process {training.rank()}: {message}"
     tell(f"latentwave: error: {' '.join(message.split())}")

@@ -1,4 +1,4 @@
-"""What commands share: consoles, bounds, and the corpus that a run or a name means."""
+"""Helpers of the commands: printing, bounds, and the corpus that a run or a name stands for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Split = Literal["train", "validation", "test"]
 
 
 def say(text: str) -> None:
-    """Print a line of results; a terminal wraps it where it likes."""
+    """Print a line of results, left to the terminal to wrap."""
     OUT.print(text, soft_wrap=True)
 
 
@@ -25,16 +25,16 @@ def tell(text: str) -> None:
 
 
 def check_at_least(least: int, **values: int | None) -> None:
-    """Refuse options that are too small; None stands for one that was not given."""
+    """Refuse options that are too small; None is an option that was not given."""
     for name, value in values.items():
         if value is not None and value < least:
             raise UserError(f"{name} must be >= {least}, got {value}")
 
 
 def corpus_config(corpus: str, **options: Any) -> data.CorpusConfig:
-    """The corpus that a name, a file or a folder means, with the options that are not None.
+    """The corpus that a file, a folder or a name stands for, with the options that are not None.
 
-    A path wins where both exist, unless the options name one. A UserError says if there is neither.
+    If both a path and a name exist, the path wins, unless the options have a path of their own.
     """
     given = {name: value for name, value in options.items() if value is not None}
     path = Path(corpus).expanduser()
@@ -52,7 +52,7 @@ def corpus_config(corpus: str, **options: Any) -> data.CorpusConfig:
 
 
 def in_tokens_of(run: Path, codec: data.Codec, config: data.CorpusConfig) -> data.CorpusConfig:
-    """The same corpus in the tokens that a run was trained on, if it can be read in them."""
+    """The same corpus in the tokens that a run was trained on, if it has such tokens."""
     has_fixed_tokens = codec.kind == "bytes" or codec.decodes_to != "text"
     if has_fixed_tokens and codec.kind in config.kind.tokenizers:
         return dataclasses.replace(config, tokenizer=codec.kind, sample_rate=codec.sample_rate)
@@ -65,7 +65,7 @@ def in_tokens_of(run: Path, codec: data.Codec, config: data.CorpusConfig) -> dat
 
 
 def check_writable(path: Path) -> None:
-    """Fail where a file cannot be written, before the work that goes into it; make its folder."""
+    """Raise an OSError if a file cannot be written, before the work for it; make its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = not path.exists()
     path.open("ab").close()
@@ -74,18 +74,18 @@ def check_writable(path: Path) -> None:
 
 
 def verified(store: data.TokenStore) -> data.TokenStore:
-    """A store whose tokens are those that were written: checked once a command, not by workers."""
+    """The store, after checking that its tokens are unchanged; once a command, not in workers."""
     training.on_main(store.verify)
     return store
 
 
 def store_of_run(folder: Path, codec: data.Codec) -> data.TokenStore:
-    """The corpus that a run was trained on, the same tokens and splits; else a UserError."""
+    """The corpus that a run was trained on; a UserError if its tokens or splits have changed."""
     record = training.read_record(folder)
     if not record:
         raise UserError(
             f"{folder} does not say what it was trained on: it has no run.json. Name the folder of "
-            "one run, as train, compare and ladder write them"
+            "one run, as written by train, compare and ladder"
         )
     try:
         config = data.CorpusConfig(**record["corpus"]["config"])
@@ -93,8 +93,8 @@ def store_of_run(folder: Path, codec: data.Codec) -> data.TokenStore:
         raise UserError(f"{folder}/run.json does not say which corpus: {error}") from error
     path = Path(config.path or ".").expanduser()
     if not path.exists():
-        way = "put it back" if path.is_absolute() else "run the command where it was trained"
-        raise UserError(f"{folder} was trained on {path}, which is not there: {way}")
+        remedy = "put it back" if path.is_absolute() else "run the command where it was trained"
+        raise UserError(f"{folder} was trained on {path}, which is not there: {remedy}")
     store = verified(data.prepare(config))
     known, found = record["corpus"].get("sha256"), store.metadata.sha256
     if found != known:
@@ -108,5 +108,5 @@ def store_of_run(folder: Path, codec: data.Codec) -> data.TokenStore:
 
 
 def keeps_documents_apart(folder: Path) -> bool:
-    """Whether a run was trained on windows whose documents do not see each other."""
+    """Whether a run was trained with its documents kept apart."""
     return bool(training.read_record(folder).get("training", {}).get("separate_documents", False))
