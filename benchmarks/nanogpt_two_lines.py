@@ -1,0 +1,89 @@
+"""nanoGPT's `train.py` on Shakespeare, as it is and with the two lines of our documentation.
+
+    git clone https://github.com/karpathy/nanoGPT
+    python benchmarks/nanogpt_two_lines.py --nanogpt nanoGPT --corpus tinyshakespeare.txt
+
+The settings are those of its README for a CPU: 4 layers × 128, 64 characters, 2,000 steps of 12
+windows. Every run trains in a copy of the checkout with `lw.attach(model, layers="transformer.h")`
+added or not, and a line of JSON is written as it ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from latentwave.bench.training import describe_environment
+
+OUTPUT = Path(__file__).parent.parent / "results" / "nanogpt.jsonl"
+ADDED = {
+    "import torch\n": "import latentwave as lw\n",
+    "model.to(device)\n": 'lw.attach(model, layers="transformer.h")\n',
+}
+OPTIONS = {
+    "device": "cpu", "compile": False, "eval_iters": 200, "eval_interval": 500, "block_size": 64,
+    "batch_size": 12, "n_layer": 4, "n_head": 4, "n_embd": 128, "max_iters": 2000,
+    "lr_decay_iters": 2000, "dropout": 0.0,
+}  # fmt: skip
+
+
+def train(checkout: Path, corpus: Path, seed: int, mixed: bool) -> list[dict[str, float]]:
+    """The training and validation losses of a run at each of its evaluations."""
+    with tempfile.TemporaryDirectory() as name:
+        copy = Path(name) / "nanoGPT"
+        shutil.copytree(checkout, copy, ignore=shutil.ignore_patterns(".git"))
+        data = copy / "data" / "shakespeare_char"
+        shutil.copy(corpus, data / "input.txt")
+        subprocess.run([sys.executable, "prepare.py"], cwd=data, check=True)
+        script = copy / "train.py"
+        text = script.read_text().replace("manual_seed(1337 ", f"manual_seed({seed} ")
+        for line, added in ADDED.items() if mixed else ():
+            text = text.replace(line, added + line, 1)
+        script.write_text(text)
+        options = [f"--{name}={value}" for name, value in OPTIONS.items()]
+        command = [sys.executable, "train.py", "config/train_shakespeare_char.py", *options]
+        printed = subprocess.run(command, cwd=copy, check=True, stdout=subprocess.PIPE, text=True)
+    found = re.findall(
+        r"^step (\d+): train loss ([\d.]+), val loss ([\d.]+)", printed.stdout, re.MULTILINE
+    )
+    return [
+        {"step": int(step), "train": float(train), "validation": float(validation)}
+        for step, train, validation in found
+    ]
+
+
+def main() -> None:
+    """Train both with every seed and print their last losses."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--nanogpt", type=Path, required=True, help="a checkout")
+    parser.add_argument("--corpus", type=Path, required=True, help="its input.txt")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1337, 1338, 1339])
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="a line of JSON for each run")
+    options = parser.parse_args()
+    if not (options.nanogpt / "train.py").is_file():
+        parser.error(
+            f"--nanogpt must be a checkout of nanoGPT, there is no train.py in {options.nanogpt}"
+        )
+    if not options.corpus.is_file():
+        parser.error(f"--corpus must be a text file, got {options.corpus}")
+    asked = ["git", "-C", str(options.nanogpt), "rev-parse", "HEAD"]
+    commit = subprocess.run(asked, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    with options.output.open("w") as file:
+        for seed in options.seeds:
+            for mixer in (None, "best"):
+                losses = train(options.nanogpt, options.corpus, seed, mixer is not None)
+                record = {"mixer": mixer, "seed": seed, "losses": losses, "nanogpt": commit}
+                record["environment"] = describe_environment()
+                file.write(json.dumps(record) + "\n")
+                file.flush()
+                print(mixer or "plain", seed, losses[-1], flush=True)
+
+
+if __name__ == "__main__":
+    main()
