@@ -155,6 +155,8 @@ def test_prepare_describes_its_store(workplace, capsys):
         (["ladder", "recipes/ladder-demo.yaml", "--only", "s"], "--only must be a list, such as"),
         (["compare", "recipes/ladder-demo.yaml"], "of a ladder: use latentwave ladder"),
         (["train", "recipes/baseline-search.yaml"], "of a search: use latentwave search"),
+        (["ladder", "recipes/demo.yaml"], "of a comparison: use latentwave compare"),
+        (["search", "recipes/ladder-demo.yaml"], "of a ladder: use latentwave ladder"),
         ([*COMPARE, "--output", "{}/out"], "out exists: choose another"),
         (["train", "{}/recipe.yaml", "--contestant", "ema"], "no contestant 'ema'"),
         (["train", "{}/recipe.yaml", "--seed", "-1"], "seed must be distinct numbers from 0"),

@@ -75,6 +75,13 @@ def test_a_known_saving_is_found_and_the_largest_budgets_are_predicted():
         assert check.predicted == pytest.approx(check.measured, rel=2e-3)
 
 
+def test_without_a_law_nothing_is_extrapolated():
+    setting, costs = made_up({"none": 1.0, "it": 1.5}, (20,))  # one run at each of four sizes
+    found = multipliers_of("strong", setting, costs, replicates=2)
+    assert [(each.tokens, each.extrapolated) for each in found] == [(None, False)] * len(SIZES)
+    assert all(each.gain.mean > 0 for each in found)
+
+
 def test_intervals_hold_the_truth_about_as_often_as_they_say():
     held = [
         each.tokens.low <= 1.3 <= each.tokens.high

@@ -56,6 +56,16 @@ def test_a_ladder_without_multipliers_says_why():
         assert words in headline(results.model_copy(update=change))
 
 
+def test_a_table_says_where_a_law_is_missing():
+    results = read_ladder(ROOT / "results" / "ladder-text")
+    without = {"tokens": None, "extrapolated": False}
+    lawless = [each.model_copy(update=without) for each in results.multipliers]
+    output = io.StringIO()
+    print_ladder(results.model_copy(update={"multipliers": lawless}), Console(file=output))
+    assert "— no multiplier: the plain decoder’s runs are too few" in output.getvalue()
+    assert "extrapolated" not in output.getvalue()
+
+
 def test_a_far_extrapolation_does_not_flatten_what_was_measured():
     results = read_ladder(ROOT / "results" / "ladder-text")
     far = {"tokens": Interval(mean=36.0, low=3.0, high=None)}

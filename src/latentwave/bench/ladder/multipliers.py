@@ -163,7 +163,7 @@ def multipliers_of(
                     flops=_scaled(ratio, tokens, flops),
                     seconds=_scaled(ratio, tokens, seconds),
                     parameters=_scaled(larger, sizes, 1.0),
-                    extrapolated=loss < lowest,
+                    extrapolated=size in laws and loss < lowest,
                 )
             )
     return found

@@ -257,7 +257,7 @@ class LadderRecipe:
 
 def load_ladder(path: str | Path) -> LadderRecipe:
     """Read the recipe of a ladder from a YAML file; raises `UserError` if it does not fit."""
-    return config_from_dict(LadderRecipe, read_recipe_file(Path(path)), str(path))
+    return config_from_dict(LadderRecipe, read_recipe_file(Path(path), "ladder"), str(path))
 
 
 def _check_budgets(name: str, budgets: list[float]) -> None:

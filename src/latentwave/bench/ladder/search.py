@@ -83,7 +83,7 @@ class Tried:
 
 def load_search(path: str | Path) -> SearchRecipe:
     """Read a search from a YAML file: a recipe with the keys of `SearchRecipe` besides."""
-    base = read_recipe_file(Path(path))
+    base = read_recipe_file(Path(path), "search")
     base.setdefault("contestants", {BASELINE: {}})
     keys = SearchRecipe.__dataclass_fields__.keys() - {"base"}
     search = {key: base.pop(key) for key in keys & base.keys()}

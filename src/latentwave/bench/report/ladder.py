@@ -66,7 +66,7 @@ def headline(results: LadderResults) -> str:
             f"{beyond} ({tables.signed_cell(best.gain)} nats)."
         )
     if any(each.setting == setting for each in results.multipliers):
-        return "No multiplier can be given: the plain decoder’s runs are too few or fit no law."
+        return f"No multiplier can be given: {tables.NO_LAW}."
     if any(each.setting == setting and each.contestant != BASELINE for each in results.points):
         return "No contestant can be compared: runs diverged or have not finished."
     return "Only the plain decoder has been trained yet."

@@ -32,6 +32,7 @@ from latentwave.bench.report.ladder_charts import finished_runs, mean_loss
 from latentwave.bench.report.page import Section, Table, make_table, print_table
 
 FACTORS = "factor of the setting's learning rates that ended lowest in the search"
+NO_LAW = "the plain decoder’s runs are too few or fit no law"
 _AT_END = "* an end of the grid: a better one may lie beyond it"
 RULE = (
     "what a mixer saves, gains over a control, and keeps from the smallest size to the largest, "
@@ -63,6 +64,8 @@ def print_ladder(results: LadderResults, console: Console) -> None:
             console.print(
                 "* extrapolated: below the loss of every run of the plain decoder at that size"
             )
+        if any(m.tokens is None and not m.extrapolated for m in multipliers):
+            console.print(f"{MISSING} no multiplier: {NO_LAW}")
         for measure, title, ratio in _RATIOS:
             known = [m for m in multipliers if getattr(m, measure) is not None]
             if known:

@@ -154,11 +154,12 @@ def load_recipe(path: str | Path) -> Recipe:
     return recipe_from_dict(read_recipe_file(Path(path)), str(path))
 
 
-def read_recipe_file(path: Path) -> dict[str, Any]:
+def read_recipe_file(path: Path, command: str = "compare") -> dict[str, Any]:
     """Read the keys and values of a recipe's YAML file.
 
     Raises:
-        UserError: if the file is missing, is not YAML in UTF-8, or is unreasonably large.
+        UserError: if the file is missing, is not YAML in UTF-8, is unreasonably large, or is the
+            recipe of another `command`: "compare", "ladder" or "search".
     """
     if not path.is_file():
         reason = ": it is not a regular file" if path.exists() else ""
@@ -177,6 +178,10 @@ def read_recipe_file(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not a recipe: {error}") from error
     if not isinstance(values, dict):
         raise UserError(f"{path} holds no recipe: expected keys and values")
+    right = "ladder" if "sizes" in values else "search" if "groups" in values else "compare"
+    if right != command:
+        what = right.replace("compare", "comparison")
+        raise UserError(f"{path} is the recipe of a {what}: use latentwave {right}")
     contestants = values.get("contestants")
     for name, value in contestants.items() if isinstance(contestants, dict) else ():
         if value is None:
