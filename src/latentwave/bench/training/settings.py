@@ -44,7 +44,7 @@ class TrainingConfig:
             batch_size / (processes · gradient_accumulation_steps) windows.
         gradient_checkpointing: recompute activations in the backward pass to save memory.
         compile: run the model through torch.compile; null: where it pays, for language models if
-            one of the contestants trains for `LONG` steps or more.
+            one of the contestants trains for 2,000 steps or more.
         tensorboard: write losses for TensorBoard.
         snapshots: keep the mixers' parameters at some evaluations, for `latentwave inspect`.
         timeout_seconds: how long to wait for another process that does not answer.
