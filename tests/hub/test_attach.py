@@ -12,6 +12,7 @@ from accelerate.hooks import ModelHook, add_hook_to_module
 import latentwave as lw
 from latentwave.errors import UserError
 from latentwave.hub import all_mixers, attached_mixers
+from latentwave.mixers.registry import _COMMON_OPTIONS
 from tests.hub.models import (
     BACKBONES,
     DEAF_BACKBONES,
@@ -49,6 +50,22 @@ def test_context_length_and_a_config_object():
     model = lw.attach(gpt2(), config, context_length=16)
     mixer = attached_mixers(model)[0]
     assert (mixer.receptive_field, mixer.boundary) == (16, "mean")
+
+
+def test_the_options_that_all_kinds_have_are_in_the_signature():
+    parameters = inspect.signature(lw.attach).parameters
+    assert {name: parameters[name].default for name in _COMMON_OPTIONS} == {
+        "gated": False,
+        "check_finite": False,
+    }
+    model = lw.attach(gpt2(), "wavelet", gated=True, check_finite=True)
+    (saved,) = model.config.latentwave["mixers"]
+    assert saved["options"] == {"gated": True, "check_finite": True}
+    mixer = attached_mixers(model)[0]
+    assert mixer.check_finite
+    assert mixer.fade_gate is not None
+    model = lw.attach(gpt2(), "wavelet", gated=False)
+    assert model.config.latentwave["mixers"][0]["options"] == {}
 
 
 def test_mixers_and_their_gates_follow_the_precision_of_their_layer():

@@ -91,6 +91,13 @@ MISTAKES = [
     ),
     (gpt2, {"mixer": [("ema", "mlp")], "points": "block"}, "also got points"),
     (gpt2, {"mixer": [("wavelet", "mlp")], "level": 2}, "also got level"),
+    (gpt2, {"mixer": [("wavelet", "mlp")], "gated": True}, "also got gated"),
+    (
+        gpt2,
+        {"mixer": lw.MixerConfig(kind="ema"), "check_finite": True},
+        "inside the MixerConfig .* also got check_finite",
+    ),
+    (gpt2, {"gated": 1}, "option 'gated' of mixer 'wavelet' must be bool, got 1"),
     (gpt2, {"mixer": [("ema", "nowhere")]}, "got 'nowhere'"),
     (gpt2, {"mixer": [("emu", "mlp")]}, "did you mean 'ema'"),
     (on_meta, {}, "on the meta device"),

@@ -35,6 +35,8 @@ def attach(
     points: str | Sequence[str] | None = None,
     context_length: int | None = None,
     channels: int | None = None,
+    gated: bool = False,
+    check_finite: bool = False,
     **options: Any,
 ) -> Model:
     """Insert mixers between or inside the decoder layers of a model, in place.
@@ -73,7 +75,10 @@ def attach(
         context_length: number of tokens the mixers are built for; default: from the model
             configuration (`max_position_embeddings`, `block_size`).
         channels: only with `layers`: D, the width between layers; default: that of a norm.
-        **options: options of the mixer.
+        gated: start as the identity and fade the mixers in, see `Mixer.add_fade_gate`.
+        check_finite: refuse NaN and infinities in the input of the mixers, for debugging.
+        **options: further options of the mixer. With a `MixerConfig`, or a list of pairs, all
+            options go into the configs, these two included.
 
     Returns:
         The same model.
@@ -106,6 +111,9 @@ def attach(
             f"attach needs a model, an nn.Module, got {model!r}: load it first, as in "
             "AutoModelForCausalLM.from_pretrained(…)"
         )
+    for name, value in (("gated", gated), ("check_finite", check_finite)):
+        if value is not False:  # a config or a list of pairs takes no options, defaults included
+            options[name] = value
     placed = as_placed(mixer, options, placement, points)
     if any(parameter.is_meta for parameter in model.parameters()):
         raise UserError(
