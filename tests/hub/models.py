@@ -154,6 +154,8 @@ FITTING = {
     if not {"schedule", "num_groups", "heads"} & set(case[1])
 }
 KINDS = {kind: (kind, SIZES.get(kind, {})) for kind in lw.list_mixers()}
+HEAD_KINDS = ("kv_shift", "key_offset")
+KINDS_FOR_EVERY_POINT = [kind for kind in KINDS if kind not in HEAD_KINDS]
 GREEDY = {"max_new_tokens": 12, "do_sample": False}
 
 
@@ -198,6 +200,11 @@ def randomized(model):
     for each in all_mixers(model):
         randomize(each.mixer)
     return model
+
+
+def points_for(kind, *points):
+    """The points, or the only one where a mixer of heads can stand."""
+    return ["qkv"] if kind in HEAD_KINDS else list(points)
 
 
 def weights_of_mixers(model):

@@ -12,13 +12,20 @@ import latentwave as lw
 from latentwave.hub import all_mixers
 from latentwave.hub.parameter_groups import mixer_parameters, parameter_groups
 from tests.comparing import assert_differ
-from tests.hub.models import gpt2, llama, mixed, tokens, train, weights_of_mixers
+from tests.hub.models import (
+    KINDS_FOR_EVERY_POINT,
+    gpt2,
+    llama,
+    mixed,
+    tokens,
+    train,
+    weights_of_mixers,
+)
 
-KINDS = [kind for kind in lw.list_mixers() if kind not in ("kv_shift", "key_offset")]
 SAVED = {"r": 2, "target_modules": ["q_proj"], "modules_to_save": ["latentwave_mixer"]}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KINDS_FOR_EVERY_POINT)
 @pytest.mark.parametrize("build", [gpt2, llama])
 def test_lora_on_all_linear_layers(build, kind):
     model, ids = mixed(build(), kind, ["mlp", "block"]), tokens(2, 20)
@@ -34,7 +41,7 @@ def test_lora_on_all_linear_layers(build, kind):
     assert torch.equal(wrapped(input_ids=ids).logits, expected)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KINDS_FOR_EVERY_POINT)
 def test_int8_weights_of_torchao(kind):
     quantization = pytest.importorskip("torchao.quantization")
     model, ids = mixed(llama(), kind, ["mlp", "block"]).float(), tokens(2, 20)

@@ -11,7 +11,7 @@ import latentwave as lw
 from latentwave.errors import UserError
 from latentwave.hub import attached_mixers
 from tests.comparing import assert_same
-from tests.hub.models import BACKBONES, gpt2, llama, mixed, tiny_backbone_of, tokens
+from tests.hub.models import BACKBONES, gpt2, llama, mixed, points_for, tiny_backbone_of, tokens
 from tests.mixers.cases import randomize
 
 
@@ -185,7 +185,7 @@ def test_another_head_on_the_same_decoder(saved):
 
 @pytest.mark.parametrize("kind", lw.list_mixers())
 def test_every_kind_is_noticed_by_transformers_alone(kind, tmp_path):
-    lw.attach(gpt2(), kind, points="attention_output").save_pretrained(tmp_path)
+    lw.attach(gpt2(), kind, points=points_for(kind, "attention_output")).save_pretrained(tmp_path)
     model, info = AutoModelForCausalLM.from_pretrained(tmp_path, output_loading_info=True)
     assert not attached_mixers(model)
     assert {name.split("latentwave_mixer")[0] for name in info["unexpected_keys"]} == {

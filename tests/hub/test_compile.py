@@ -17,7 +17,16 @@ import latentwave as lw
 from latentwave.hub import all_mixers, decoder_layers
 from latentwave.mixers.registry import POINTS
 from tests.hub import models
-from tests.hub.models import BACKBONES, DEAF_BACKBONES, cache_of, chunked, padded, tokens, trainable
+from tests.hub.models import (
+    BACKBONES,
+    DEAF_BACKBONES,
+    cache_of,
+    chunked,
+    padded,
+    points_for,
+    tokens,
+    trainable,
+)
 
 pytestmark = pytest.mark.unchecked
 
@@ -212,7 +221,8 @@ def test_adapters_put_on_what_is_mixed():
     ],
 )
 def test_generation_that_transformers_compiles(backbone, kind):
-    model, ids = mixed(plain(backbone), kind, ["mlp", "block"]).eval(), tokens(2, 20)
+    model, ids = mixed(plain(backbone), kind, points_for(kind, "mlp", "block")), tokens(2, 20)
+    model.eval()
     length = {"max_new_tokens": 6, "do_sample": False}
     how = CompileConfig(backend="aot_eager", fullgraph=True)
     how._compile_all_devices = True
@@ -230,8 +240,9 @@ def test_generation_that_transformers_compiles(backbone, kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("point", POINTS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "point"), [(kind, point) for kind in KINDS for point in points_for(kind, *POINTS)]
+)
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_every_kind_at_every_point(backbone, kind, point):
     ids, first = tokens(2, 20), plain(backbone)
@@ -243,5 +254,5 @@ def test_every_kind_at_every_point(backbone, kind, point):
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "point"), list(zip(KINDS, itertools.cycle(POINTS), strict=False)))
 def test_kinds_under_inductor(kind, point):
-    model = mixed(plain(), kind, [point])
+    model = mixed(plain(), kind, points_for(kind, point))
     check(torch.compile(model, fullgraph=True), model, tokens(2, 20))

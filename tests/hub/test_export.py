@@ -13,7 +13,7 @@ from transformers.integrations.executorch import (
 
 import latentwave as lw
 from latentwave.errors import UserError
-from tests.hub.models import BACKBONES, mixed, tokens
+from tests.hub.models import BACKBONES, mixed, points_for, tokens
 
 pytestmark = pytest.mark.unchecked
 
@@ -50,7 +50,7 @@ def stepped(module, ids, lengths):
     "model",
     [
         pytest.param(
-            (kind, ["block"]),
+            (kind, points_for(kind, "block")),
             id=kind,
             # A short kernel, a ring of samples with running sums, and a recursion.
             marks=[] if kind in {"best", "wavelet", "ema"} else pytest.mark.slow,

@@ -29,6 +29,7 @@ from tests.hub.models import (
     llama,
     mixed,
     padded,
+    points_for,
     tokens,
     trainable,
 )
@@ -285,7 +286,7 @@ def test_documents_found_in_a_mask():
 
 @pytest.mark.parametrize("kind", lw.list_mixers())
 def test_every_kind_at_every_point(kind):
-    model, ids = mixed(llama(2), kind, list(POINTS)), tokens(2, 20)
+    model, ids = mixed(llama(2), kind, points_for(kind, *POINTS)), tokens(2, 20)
     with torch.no_grad():  # input-dependent mixers square what others amplify
         for parameter in (p for each in all_mixers(model) for p in each.mixer.parameters()):
             parameter.mul_(0.1)

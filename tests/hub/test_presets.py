@@ -7,10 +7,12 @@ import torch
 
 import latentwave as lw
 from latentwave.bench.training import ContestantConfig, build_model, load_recipe
+from latentwave.bench.training.contestant import MixerEntry
 from latentwave.errors import UserError
 from latentwave.hub import all_mixers, decoder_layers
 from latentwave.mixers import default_points
-from tests.hub.models import BACKBONES, llama, tiny_backbone_of, tokens
+from latentwave.mixers.registry import POINTS
+from tests.hub.models import BACKBONES, HEAD_KINDS, llama, tiny_backbone_of, tokens
 from tests.hub.plain import Decoder
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -70,7 +72,7 @@ def test_a_recipe_may_name_a_preset():
     assert {each.point for each in all_mixers(model)} == {"mlp"}
 
 
-@pytest.mark.parametrize("kind", ["kv_shift", "key_offset"])
+@pytest.mark.parametrize("kind", HEAD_KINDS)
 def test_mixers_of_heads_go_to_keys_and_values_only(kind, tmp_path):
     model = lw.attach(BACKBONES["llama"](), kind)
     names = {each.name.rpartition("qkv_")[2] for each in all_mixers(model)}
@@ -85,6 +87,26 @@ def test_mixers_of_heads_go_to_keys_and_values_only(kind, tmp_path):
     fused.save_pretrained(tmp_path)
     ids = tokens(1, 20)
     assert torch.equal(lw.from_pretrained(tmp_path)(ids).logits, fused(ids).logits)
+
+
+@pytest.mark.parametrize("point", [point for point in POINTS if point != "qkv"])
+@pytest.mark.parametrize("kind", HEAD_KINDS)
+def test_mixers_of_heads_stand_at_their_projections_only(kind, point):
+    nested = {"kind": "chain", "options": {"mixers": [{"kind": "ema"}, {"kind": kind}]}}
+    chain = lw.MixerConfig(kind="chain", options={"mixers": [nested]})
+    says = f"{kind!r} filters the heads .* cannot stand at {point!r}: choose the point 'qkv'"
+    model = llama()
+    for build in (
+        lambda: lw.attach(model, kind, points=point),
+        lambda: lw.attach(model, kind, points=["qkv", point], heads="qqkkvv"),
+        lambda: lw.attach(model, chain, points=point),
+        lambda: lw.attach(model, [("ema", "qkv"), (kind, point)]),
+        lambda: ContestantConfig(kind=kind, points=[point]),
+        lambda: ContestantConfig(mixers=[MixerEntry(kind=kind, points=[point])]),
+    ):
+        with pytest.raises(UserError, match=says):
+            build()
+    assert not all_mixers(model)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import latentwave as lw
 from latentwave.errors import UserError
 from latentwave.hub import all_mixers, checkpoint
 from tests.comparing import assert_same
-from tests.hub.models import gpt2, llama, mixed, tokens
+from tests.hub.models import gpt2, llama, mixed, points_for, tokens
 from tests.mixers.cases import CASES
 
 METHODS = ("post_init", "_initialize_weights", "save_pretrained", "from_pretrained")
@@ -90,7 +90,8 @@ MIXERS = {kind: (kind, {}) for kind in lw.list_mixers()} | {
 def test_new_mixers_in_a_plain_checkpoint_are_initialised(case, registered, tmp_path):
     build = gpt2 if registered else llama
     kind, options = MIXERS[case]
-    plain, started = build(), lw.attach(build(), kind, points=["block", "mlp"], **options)
+    points = points_for(kind, "block", "mlp")
+    plain, started = build(), lw.attach(build(), kind, points=points, **options)
     plain.save_pretrained(tmp_path)
     with pytest.MonkeyPatch.context() as patch:
         # Memory that stays uninitialised holds 7.

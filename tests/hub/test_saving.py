@@ -10,12 +10,10 @@ import latentwave as lw
 from latentwave.errors import UserError
 from latentwave.hub import all_mixers
 from latentwave.hub.parameter_groups import mixer_parameters
-from tests.hub.models import BACKBONES, gpt2, mixed, tokens
-
-KINDS = [kind for kind in lw.list_mixers() if kind not in ("kv_shift", "key_offset")]
+from tests.hub.models import BACKBONES, KINDS_FOR_EVERY_POINT, gpt2, mixed, tokens
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KINDS_FOR_EVERY_POINT)
 @pytest.mark.parametrize(("backbone", "attached"), [("gpt2", False), ("llama", True)])
 def test_mixers_alone_come_back(backbone, kind, attached, tmp_path):
     plain = BACKBONES[backbone]()

@@ -43,8 +43,11 @@ class Placed:
         """Fill in the placement if all points share one default.
 
         Raises:
-            UserError: for an option that cannot be saved with the model, before it is trained.
+            UserError: for a point where the mixer cannot stand, or an option that cannot be saved
+                with the model, before it is trained.
         """
+        for point in self.points:
+            self.config.check_point(point)
         for name, value in self.config.options.items():
             try:
                 json.dumps(value)

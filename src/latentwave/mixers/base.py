@@ -175,6 +175,14 @@ class Mixer(nn.Module, abc.ABC):
         return options
 
     @classmethod
+    def check_point(cls, point: str, options: Mapping[str, Any]) -> None:
+        """Refuse a point of a decoder layer whose signal the mixer is not made for.
+
+        Raises:
+            UserError: for such a point.
+        """
+
+    @classmethod
     def resolved_options(cls, options: Mapping[str, Any]) -> Mapping[str, Any]:
         """The options with presets in them replaced, see `MixerConfig.resolved`."""
         return options

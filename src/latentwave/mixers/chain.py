@@ -59,6 +59,12 @@ class ChainMixer(Mixer):
         self.tail_share = sum(mixer.tail_share for mixer in self._each())
 
     @classmethod
+    def check_point(cls, point: str, options: Mapping[str, Any]) -> None:
+        """Refuse a point that one of the mixers refuses."""
+        for config in _configs(options.get("mixers", _DEFAULT)):
+            config.check_point(point)
+
+    @classmethod
     def options_at(
         cls, projection: Projection, options: Mapping[str, Any]
     ) -> Mapping[str, Any] | None:

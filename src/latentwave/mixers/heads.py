@@ -97,6 +97,15 @@ class HeadMixer(FirMixer):
         self._filtered = np.array([role in self.shifts for role in heads])
 
     @classmethod
+    def check_point(cls, point: str, options: Mapping[str, Any]) -> None:
+        """Refuse every point but "qkv"."""
+        if point not in cls.points:
+            raise UserError(
+                f"{cls.kind!r} filters the heads of keys and values, so it cannot stand at "
+                f"{point!r}: choose the point 'qkv'"
+            )
+
+    @classmethod
     def options_at(
         cls, projection: Projection, options: Mapping[str, Any]
     ) -> Mapping[str, Any] | None:

@@ -79,6 +79,15 @@ class MixerConfig:
         options = _find(config.kind).resolved_options(config.options)
         return config if options is config.options else dataclasses.replace(config, options=options)
 
+    def check_point(self, point: str) -> None:
+        """Refuse a point of a decoder layer where the mixer cannot stand, see `Mixer.check_point`.
+
+        Raises:
+            UserError: for such a point.
+        """
+        config = self.resolved()
+        _find(config.kind).check_point(point, config.options)
+
     def at_projection(self, projection: Projection) -> MixerConfig | None:
         """The config for an attention projection, see `Mixer.options_at`; None if not for it."""
         config = self.resolved()
