@@ -130,7 +130,7 @@ def test_the_coverages_of_measuring():
 
 MIXERS = read("docs/mixers.md")
 ROWS = re.findall(
-    r"^\| `(\w+)` \| ([\d,]+) \| ([\d.]+) % \| ([\d.]+) % \| (\d+) \|", MIXERS, flags=re.M
+    r"^\| `([\w-]+)` \| ([\d,]+) \| ([\d.]+) % \| ([\d.]+) % \| (\d+) \|", MIXERS, flags=re.M
 )
 
 

@@ -34,6 +34,17 @@ def test_best_is_the_default_and_saved_resolved(backbone, tmp_path):
     assert (again(ids).logits == model(ids).logits).all()
 
 
+def test_best_audio_is_a_short_convolution_at_two_points():
+    model = lw.attach(llama(), "best-audio")
+    assert {each.point for each in all_mixers(model)} == {"qkv", "mlp"}
+    (saved,) = model.config.latentwave["mixers"]
+    assert (saved["kind"], saved["options"]) == ("short_conv", {})
+    config = lw.MixerConfig(kind="best-audio", options={"kernel_size": 3})
+    assert lw.build_mixer(config, channels=8, context_length=16).kernel_size == 3
+    (described,) = ContestantConfig(kind="best-audio").describe_mixers()
+    assert (described["kind"], described["points"]) == ("short_conv", ["qkv", "mlp"])
+
+
 def test_presets_inside_chains_are_saved_resolved():
     chain = {"kind": "chain", "options": {"mixers": [{"kind": "best", "options": {"rank": 2}}]}}
     model = lw.attach(llama(), "chain", mixers=[{"kind": "wavelet"}, chain])

@@ -14,11 +14,13 @@ import transformers
 
 import latentwave as lw
 from latentwave.hub import all_mixers
+from tests.hub.models import HEAD_KINDS
 from tests.hub.upstream import BACKBONES, configuration
 
 POINTS = (["block"], ["mlp", "block"], ["attention", "mlp_hidden"], ["qkv"])
 # Inside these models' MLPs the number of channels is odd, so half of them cannot be filtered.
-OWN_POINTS = {"kv_shift": ["qkv"], "key_offset": ["qkv"], "chain": ["block"]}
+OWN_POINTS = {kind: ["block"] for kind in ("chain", "moving_average", "wavelet")}
+OWN_POINTS |= {kind: ["qkv"] for kind in HEAD_KINDS}
 CASES = [
     pytest.param(backbone, kind, OWN_POINTS.get(kind, points), id=f"{kind}-{backbone}")
     for kind, backbone, points in zip(

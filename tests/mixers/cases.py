@@ -38,6 +38,7 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
         {"orthogonal": True, "wavelet": "sym3", "schedule": [2, 1, 2, 1, 1, 2], "mixed": "first"},
     ),
     "best": ("best", {}),
+    "best-audio": ("best-audio", {}),
     "ema": ("ema", {}),
     "ema-all": ("ema", {"fraction": 1.0}),
     "ema-learnable": ("ema", {"learnable": True, "residual": True, "fraction": 1.0}),

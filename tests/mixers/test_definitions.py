@@ -227,6 +227,7 @@ FLOPS = {
     "ema": 6 * 3,
     "ema-learnable": 12 * (3 + 1),
     "short-conv": 12 * (4 + 3 + 1),
+    "best-audio": 12 * (4 + 3 + 1),
     "short-conv-plain": 3 * (6 + 5),
     "token-shift": 6 * 3,
     "kv-shift": 12 * 3,

@@ -49,14 +49,15 @@ def attach(
     cached decoding.
 
     Reference: "attention", "qkv", "mlp" and "mlp_hidden" are the points A to D of the canon layers
-    (Allen-Zhu, 2025), for any mixer.
+    (Allen-Zhu, 2025), for other mixers too.
 
     Args:
         model: a transformers decoder such as `GPT2LMHeadModel`, or any module whose decoder
             layers map (B, T, D) to (B, T, D).
         mixer: a kind (see `list_mixers`), a `MixerConfig`, or "best": the mixer, options and points
-            that reached a given loss soonest in the docs' measurements. A later version may choose
-            others; a saved model keeps those it was trained with. Or a list of pairs
+            that reached a given loss soonest in the docs' measurements on text, "best-audio" on
+            sound and music. A later version may choose others; a saved model keeps those it was
+            trained with. Or a list of pairs
             [("kv_shift", "qkv"), (MixerConfig(…), ["attention", "mlp"])] of a mixer and its
             points, None for the default; no point may be in two of them.
         layers: only for models outside transformers: the dotted name of the list of layers, such

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from latentwave.functional.averages import Boundary, accumulation_dtype
 from latentwave.mixers.channels import FirMixer
-from latentwave.mixers.registry import register_mixer
+from latentwave.mixers.registry import register_mixer, register_preset
 from latentwave.mixers.short_kernels import KernelInit, initial_kernels, short_kernel
 from latentwave.mixers.wavelet import WaveletMixer
 
@@ -127,6 +127,11 @@ class ShortConvMixer(FirMixer):
     def taps(self) -> Tensor:
         """The kernels, (C, K), without the residual."""
         return self.kernels
+
+
+# On queries, keys and values too. Chosen for what it gained on sound and music, where the place
+# decides: results/ladder-audio, results/ladder-music.
+register_preset("best-audio", kind="short_conv", options={}, points=("qkv", "mlp"))
 
 
 @register_mixer("token_shift")
