@@ -23,6 +23,7 @@ from tests.hub.models import (
     gpt2,
     llama,
     randomized,
+    tiny_backbone_of,
     tokens,
 )
 from tests.hub.plain import Decoder
@@ -102,7 +103,8 @@ MISTAKES = [
     (gpt2, {"mixer": [("emu", "mlp")]}, "did you mean 'ema'"),
     (on_meta, {}, "on the meta device"),
     (two_lists, {}, r"2 lists of 3 decoder layers \(GPT2Model.h, GPT2Model."),
-    (of_transformers("Bloom", "ForCausalLM"), {}, "pass context_length"),
+    (of_transformers("Bloom", "ForCausalLM"), {}, r"BloomForC.*\(model, context_length=2048\)"),
+    (of_transformers("Mpt", "ForCausalLM"), {}, r"MptForC.*\(model, context_length=2048\)"),
     (
         of_transformers("Mamba", "ForCausalLM", **MAMBA),
         {},
@@ -113,7 +115,7 @@ MISTAKES = [
     (
         MORE_BACKBONES["lfm2"],
         {"points": "attention"},
-        "Lfm2DecoderLayer 0 has no modules for point 'attention'.*conv",
+        "Lfm2DecoderLayer 0 has no modules for point 'attention'.*conv.*at 'block' or 'mlp'",
     ),
     (
         MORE_BACKBONES["qwen3_next"],
@@ -250,14 +252,28 @@ def test_layers_of_another_form(backbone, points, says):
     assert torch.equal(torch.get_rng_state(), random)
 
 
-def check_points(model, points):
+def check_points(model, points, **how):
     """Mixers at the points start as the identity, and change the logits once they are not."""
     ids = tokens(2, 12)
     before = model(ids).logits
-    lw.attach(model, "short_conv", points=points, context_length=16)
+    lw.attach(model, "short_conv", points=points, context_length=16, **how)
     assert {each.point for each in all_mixers(model)} == set(points)
     assert torch.equal(model(ids).logits, before)
     assert_differ(randomized(model)(ids).logits, before)
+
+
+@pytest.mark.parametrize("name", ["OPT", "XGLM", "BioGpt"])
+def test_layers_that_hold_the_maps_of_their_mlp_themselves(name):
+    build = tiny_backbone_of(name, ffn_dim=32)
+    model = build().float()
+    with pytest.raises(
+        UserError, match=r"no modules for point 'mlp'.*\(model, points='attention'\)"
+    ):
+        lw.attach(model)
+    check_points(model, ["attention", "qkv", "attention_output", "block"])
+    lw.assert_causal(model, num_tokens=12)
+    if name != "OPT":  # whose maps take all tokens of a batch as one list
+        check_points(build().float(), ["mlp"], modules={"mlp": "fc1"})
 
 
 def test_points_inside_layers_whose_input_has_four_dimensions():

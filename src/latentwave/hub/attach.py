@@ -168,8 +168,9 @@ def _insert(
     context_length = decoder.context_length if context_length is None else context_length
     if context_length is None:
         raise UserError(
-            f"{type(model).__name__} has no configuration that gives its context length: "
-            "pass context_length"
+            f"{type(model).__name__} has no configuration that gives its context length, such as "
+            "max_position_embeddings: pass context_length, the tokens it is trained on, as in "
+            "attach(model, context_length=2048)"
         )
 
     # Build all of them first, so that an error leaves the model unchanged.

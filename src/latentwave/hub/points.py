@@ -97,7 +97,7 @@ def find_sites(
         _refuse_containers(layer, where)
         return [site]
     word, keywords = ("mlp", _MLP) if point.startswith("mlp") else ("attention", _ATTENTION)
-    path = modules.get(word) or _find_part(layer, keywords, point, where)
+    path = modules.get(word) or _find_part(layer, word, keywords, point, where)
     try:
         part = layer.get_submodule(path)
     except AttributeError as error:
@@ -137,7 +137,9 @@ def _refuse_containers(module: nn.Module, where: str) -> None:
         )
 
 
-def _find_part(layer: nn.Module, keywords: Sequence[str], point: Point, where: str) -> str:
+def _find_part(
+    layer: nn.Module, word: str, keywords: Sequence[str], point: Point, where: str
+) -> str:
     children = {n: child for n, child in layer.named_children() if point_of(n) is None}
     found = [
         name
@@ -146,10 +148,13 @@ def _find_part(layer: nn.Module, keywords: Sequence[str], point: Point, where: s
     ]
     if len(found) == 1:
         return found[0]
+    other = "attention" if word == "mlp" else "mlp"
     raise UserError(
         f"{where} has {len(found) or 'no'} modules for point {point!r}: looked for one with "
         f"{' or '.join(keywords)} in its name and matrices inside, among {', '.join(children)}. "
-        "Choose other points, or choose layers that have one with placement=[…]"
+        f"Choose a kind or points at 'block' or {other!r}, as in attach(model, points={other!r}), "
+        f'name the module, as in modules={{"{word}": "path"}}, or choose layers that have one with '
+        "placement=[…]"
     )
 
 
