@@ -47,6 +47,18 @@ def test_documents_are_tensors_with_two_dimensions(name, value, got):
         lw.documents(**{name: value}).__enter__()
 
 
+@pytest.mark.unchecked
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bool])
+def test_ids_of_documents_are_integers(dtype):
+    ids = torch.tensor([[0, 0, 1]], dtype=dtype)
+    message = rf"segment_ids must be integers.* got {dtype}: pass segment_ids.long\(\)"
+    with pytest.raises(UserError, match=message), lw.documents(ids):
+        pass
+    for integers in (torch.uint8, torch.int16, torch.int32):
+        with lw.documents(ids.to(integers)):
+            pass
+
+
 class Masked(nn.Module):
     """A layer whose signal comes after a mask that all calls share."""
 
