@@ -1,5 +1,7 @@
 """Launches, transfers and float64 of a pass on an accelerator, counted on the meta device."""
 
+import math
+
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -75,8 +77,56 @@ WAYS = {
     "step": {"tokens": 1, "streaming": True},
     "chunk-borders": {"tokens": 9, "streaming": True, "borders": True},
 }
-# The most launches for one mixer of each kind, and for the chains, which hold several.
-MOST = {"training": 270, "training-borders": 350, "step": 150, "chunk-borders": 165}
+# Launches of each case in each of these ways, in order, on a device with float64.
+LAUNCHES = {
+    "wavelet": (32, 48, 6, 28),
+    "wavelet-mean": (36, 55, 22, 42),
+    "wavelet-residual": (40, 55, 7, 29),
+    "wavelet-single": (26, 40, 6, 26),
+    "wavelet-schedule": (44, 59, 6, 30),
+    "wavelet-schedule-mean": (48, 67, 24, 44),
+    "wavelet-db2": (34, 73, 9, 34),
+    "wavelet-sym4": (30, 73, 7, 37),
+    "wavelet-coif1": (48, 107, 11, 48),
+    "learnable": (30, 180, 5, 55),
+    "learnable-db2": (32, 122, 6, 38),
+    "learnable-angles": (136, 226, 42, 74),
+    "learnable-angles-sym3": (192, 342, 56, 106),
+    "best": (47, 70, 10, 35),
+    "best-audio": (27, 50, 5, 24),
+    "ema": (84, 120, 10, 41),
+    "ema-all": (78, 114, 10, 41),
+    "ema-learnable": (93, 131, 13, 44),
+    "moving-average": (30, 46, 18, 38),
+    "short-conv": (27, 50, 5, 24),
+    "short-conv-plain": (39, 72, 5, 30),
+    "token-shift": (27, 40, 8, 21),
+    "dynamic": (47, 70, 10, 35),
+    "dynamic-unfused": (47, 70, 10, 35),
+    "dynamic-haar": (67, 95, 12, 42),
+    "dynamic-gate": (23, 31, 11, 20),
+    "wavelet-bank": (48, 91, 8, 38),
+    "wavelet-bank-learned": (33, 56, 8, 26),
+    "wavelet-bank-short": (24, 37, 8, 20),
+    "pyramid": (78, 113, 9, 42),
+    "pyramid-part": (48, 69, 10, 29),
+    "kv-shift": (19, 32, 6, 19),
+    "kv-shift-values": (19, 32, 6, 19),
+    "key-offset": (10, 23, 4, 17),
+    "key-offset-interleaved": (10, 23, 4, 17),
+    "filterbank": (6, 13, 3, 12),
+    "filterbank-longest": (6, 13, 3, 10),
+    "filterbank-one-tap": (6, 13, 4, 12),
+    "filterbank-multi": (6, 13, 3, 12),
+    "filterbank-fourier": (6, 13, 3, 10),
+    "adaptive": (168, 179, 75, 92),
+    "chain": (57, 99, 11, 54),
+    "chain-nested": (231, 281, 102, 163),
+    "wavelet-gated": (44, 60, 8, 30),
+    "short-conv-gated": (45, 68, 8, 27),
+    "filterbank-gated": (18, 25, 5, 14),
+    "adaptive-deep": (270, 286, 134, 154),
+}
 
 
 @pytest.mark.parametrize("float64", [True, False], ids=["float64", "no float64"])
@@ -86,8 +136,10 @@ def test_nothing_travels_between_host_and_device(case, way, float64, monkeypatch
     monkeypatch.setattr(running_sums, "has_float64", lambda device: float64 or device != META)
     found = recorded(case, **WAYS[way])
     assert not found.with_host
-    assert 0 < len(found.launches) <= MOST[way]
     assert float64 or not found.wide
+    counted = dict(zip(WAYS, LAUNCHES[case], strict=True))[way]
+    slack = 1.2 if float64 else 3  # without it, a step adds up the whole window again
+    assert 0 < len(found.launches) <= math.ceil(slack * counted)
 
 
 @pytest.mark.parametrize("case", ["wavelet", "pyramid"])
