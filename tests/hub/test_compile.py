@@ -239,6 +239,16 @@ def test_generation_that_transformers_compiles(backbone, kind):
         assert isinstance(cache_of(found), StaticCache)
 
 
+def test_a_second_generation_compiles_nothing():
+    model = mixed(plain(), "pyramid", ["mlp", "block"]).float().eval()
+    how = CompileConfig(backend="aot_eager", fullgraph=True)
+    how._compile_all_devices = True
+    options = {"cache_implementation": "static", "compile_config": how, "do_sample": False}
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        for _ in range(2):
+            model.generate(tokens(2, 20), max_new_tokens=6, **options)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "point"), [(kind, point) for kind in KINDS for point in points_for(kind, *POINTS)]

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from latentwave.functional import causal_fir
 from latentwave.hub.cache import MixerStates
 from latentwave.mixers import running_sums
-from tests.mixers.cases import CASES, CHANNELS, build_case
+from tests.mixers.cases import CASES, CHANNELS, EVERY_CASE, build_case
 
 META = torch.device("meta")
 WAITING = {"_local_scalar_dense", "nonzero", "equal", "unique_dim", "_unique2"}
@@ -153,6 +153,18 @@ def test_a_static_cache_needs_no_float64(case, monkeypatch):
                 for tokens in (9, 1):
                     mixer(torch.randn(2, tokens, CHANNELS, device=META), state=state)
     assert not recorder.wide
+
+
+@EVERY_CASE
+def test_steps_find_the_constants_that_the_prefill_copied(case):
+    """A compiled step that copies one itself is compiled again, now that the copy is there."""
+    mixer = build_case(case).to(META)
+    state = MixerStates(static=True, is_sliding=False).of("here")
+    with torch.no_grad(), Recorder() as recorder:
+        mixer(torch.randn(2, 9, CHANNELS, device=META), state=state)
+        recorder.with_host.clear()
+        mixer(torch.randn(2, 1, CHANNELS, device=META), state=state)
+    assert not recorder.with_host
 
 
 def test_short_kernels_are_one_block_on_an_accelerator():

@@ -83,10 +83,10 @@ class PyramidMixer(ChannelMixer):
     ) -> Tensor:
         if state is None:
             return pyramid_sum(x, self.weights, runs)
+        scale = self._scale.on(x.device, self.weights.dtype)  # also before steps, see `prepare`
         if not self._sums.can_step(x, runs):
             samples = state.extend("x", x, history=self.history)
             if runs is None:
                 self._sums.prepare(state, x.device)
             return pyramid_sum(samples, self.weights, runs)[:, self.history :]
-        weights = self.weights * self._scale.on(x.device, self.weights.dtype)
-        return (self._sums.step(x, state) * weights).sum(1, keepdim=True).to(x.dtype)
+        return (self._sums.step(x, state) * (self.weights * scale)).sum(1, keepdim=True).to(x.dtype)

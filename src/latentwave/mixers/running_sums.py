@@ -50,8 +50,13 @@ class RunningSums:
         return sums
 
     def prepare(self, state: MixerState, device: torch.device) -> None:
-        """After calls that are no step, give a state of fixed addresses its sums."""
+        """After calls that are no step, give a state of fixed addresses its sums.
+
+        Constants of the steps move to the device here: a compiled step that copies one would be
+        compiled again.
+        """
         if has_float64(device):
+            self._leaving.on(device)
             state.derive_early("x", self._sum)
 
     def _sum(self, samples: Tensor) -> Tensor:

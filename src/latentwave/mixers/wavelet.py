@@ -177,6 +177,7 @@ class WaveletMixer(ChannelMixer):
                 x, valid = x[..., :-1], x[..., -1]
             elif self._haar and runs is None:
                 self._sums.prepare(state, x.device)
+                self._scale.on(x.device)
         ordered = x if self._in_order else x[..., self._order.on(x.device)]
         if self._haar:
             result = causal_moving_average(
@@ -190,6 +191,8 @@ class WaveletMixer(ChannelMixer):
         elif state is not None and one_by_one(T, history):
             result = self._newest_outputs(ordered, runs, history)
         else:
+            if state is not None:  # moved before steps too, see `RunningSums.prepare`
+                self._kernel_taps(x)
             lowpass = self._lowpass.on(x.device, accumulation_dtype(x.dtype))
             result = causal_cascade(ordered, lowpass, self._group_sizes, runs)[:, history:]
         return result if self._in_order else result[..., self._back.on(x.device)]
@@ -206,9 +209,12 @@ class WaveletMixer(ChannelMixer):
 
     def _newest_outputs(self, x: Tensor, runs: Tensor | None, history: int) -> Tensor:
         """Filter the last tokens with whole kernels, cheaper than a cascade over the history."""
-        wide, results = accumulation_dtype(x.dtype), []
+        results = []
         groups = torch.split(x, self._group_sizes, dim=-1)
-        for group, kernel in zip(groups, self._kernels, strict=True):
-            taps = kernel.on(x.device, wide).expand(group.shape[-1], -1)
+        for group, kernel in zip(groups, self._kernel_taps(x), strict=True):
+            taps = kernel.expand(group.shape[-1], -1)
             results.append(causal_fir(group, taps, runs=runs, history=history))
         return torch.cat(results, dim=-1)
+
+    def _kernel_taps(self, x: Tensor) -> list[Tensor]:
+        return [kernel.on(x.device, accumulation_dtype(x.dtype)) for kernel in self._kernels]
