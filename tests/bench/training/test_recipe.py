@@ -74,7 +74,7 @@ OF_A_CONTESTANT = [
     ({"points": ["mlp"]}, "need a kind"),
     ({"placement": "all"}, "placement 'all' needs a kind of mixer, or mixers"),
     ({"kind": "ema", "mixers": [{"kind": "ema"}]}, "or mixers, not both"),
-    ({"mixers": [{"kind": "ema"}, {"kind": "wavelet"}]}, "both stand at the point 'block'"),
+    ({"mixers": [{"kind": "ema"}, {"kind": "wavelet"}]}, "cannot share the point 'block'"),
     ({"mixers": ["ema"]}, "contestants.it.mixers.0: .*a mapping of names to values, got 'ema'"),
     ({"mixers": [{"kind": "ema", "place": 1}]}, "mixers.0.place: Unexpected keyword"),
     ({"mixers": [{"kind": "emu"}]}, "did you mean 'ema'"),
