@@ -24,9 +24,20 @@ SUFFIXES = frozenset(
 BLOCK_FRAMES = 1 << 16
 SILENCE = 2.0**-15  # one step of 16 bits
 _UNKNOWN_FRAMES = 1 << 36  # libsndfile reports at least as many for an unknown length
+_CANNOT_SEEK = 39  # its error at the end of such a file
 # What libsndfile logs if uncompressed sound is shorter than its header says, in bytes.
 _SHORTER = re.compile(r"(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)")
 _UNKNOWN_BYTES = 0x7FFF0000  # the headers of streams say at least as many
+# What it logs about OGG files, opened or read.
+_NO_LAST_PAGE = re.compile(r"Last page lacks an end-of-stream bit|Junk after the last page")
+_OPUS_HOLE = re.compile(r"Hole found appears to be of length (\d+) samples")
+# The first frame of an MP3 that states their number.
+_STATED_LENGTH = re.compile(
+    rb"\xff[\xe0-\xff]..(?:\0{9}|\0{17}|\0{32})(?:Xing|Info)\0{3}[\1\3\5\7\t\v\r\x0f]", re.DOTALL
+)
+_MP3_SLACK = 2 * 1152  # a whole MP3 may be two frames shorter than it states
+_MIN_SKIP = 4096  # frames left out before another attempt to decode
+_MAX_ATTEMPTS = 40  # that fail in a row
 
 
 def soundfile() -> Any:
@@ -40,8 +51,8 @@ def read_audio(
     """Read a file as one channel at one rate, in blocks, as far as it can be decoded.
 
     Channels are averaged, then resampled to the rate in hertz. Blocks are (samples,), float32,
-    clipped to [−1, 1]; memory does not grow with the file. `lost` gets a message if the end is
-    missing.
+    clipped to [−1, 1]; memory does not grow with the file. `lost` gets a message for what is
+    missing: what cannot be decoded is left out, and reading goes on after it.
 
     Raises:
         UnusableFileError: if the file holds no sound or invalid numbers, or its rate is impossible.
@@ -52,7 +63,8 @@ def read_audio(
         with _opened(path) as file:
             if not LOWEST_RATE <= file.samplerate <= HIGHEST_RATE:
                 raise UnusableFileError(f"has an impossible sample rate of {file.samplerate} Hz")
-            for block in resample(_one_channel(file, lost), file.samplerate, sample_rate):
+            blocks = _one_channel(path, file, lost)
+            for block in resample(blocks, file.samplerate, sample_rate):
                 yield np.clip(block, -1.0, 1.0)
     except package.LibsndfileError as error:
         raise UnusableFileError(f"is damaged or no audio ({error.error_string})") from error
@@ -61,13 +73,21 @@ def read_audio(
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     with soundfile().SoundFile(path) as file:
-        if file.format != "MP3":
+        if file.format != "MP3" or _states_length(path):
             yield file
             return
-    # If the header of an MP3 does not state its length, libsndfile guesses it from the first frames
-    # and reads no further. A file that seems longer makes the guess large enough.
+    # libsndfile guesses the length of any other MP3 from the first frames and reads no further.
+    # A file that seems longer makes the guess large enough.
     with _PaddedFile(path) as raw, soundfile().SoundFile(raw) as file:
         yield file
+
+
+def _states_length(path: Path) -> bool:
+    with path.open("rb") as file:
+        tag = file.read(10)
+        size = sum((byte & 127) << 7 * n for n, byte in enumerate(reversed(tag[6:])))
+        file.seek(10 + size if tag.startswith(b"ID3") else 0)
+        return _STATED_LENGTH.match(file.read(64)) is not None
 
 
 class _PaddedFile(io.FileIO):
@@ -92,41 +112,83 @@ class _PaddedFile(io.FileIO):
         return size
 
 
-def _one_channel(file: Any, lost: list[str]) -> Iterator[Float32[np.ndarray, " _"]]:
-    error_type = soundfile().LibsndfileError
-    fault, num_frames = "", 0
+def _decoded(file: Any) -> Iterator[Float32[np.ndarray, "_ channels"]]:
+    """The frames of an opened file in blocks, up to its end or a fault, which is raised."""
     block = np.empty((BLOCK_FRAMES, file.channels), dtype=np.float32)
-    while not fault:
+    while True:
         block.fill(np.nan)
         try:
             frames = file.read(out=block)
-        except error_type as error:
+        except soundfile().LibsndfileError as error:
             # The block holds what was decoded before the fault.
             missing = np.isnan(block).any(axis=1)
-            frames = block[: int(missing.argmax()) if missing.any() else len(block)]
-            fault = error.error_string
-            if not num_frames + len(frames):
-                raise
+            yield block[: int(missing.argmax()) if missing.any() else len(block)]
+            if error.code == _CANNOT_SEEK and file.frames >= _UNKNOWN_FRAMES:
+                return
+            raise
         if not len(frames):
-            break
+            return
+        yield frames
+
+
+def _salvaged(
+    path: Path, file: Any, gaps: dict[int, int]
+) -> Iterator[Float32[np.ndarray, "_ channels"]]:
+    """The frames of an opened file in blocks, also those after a place that cannot be decoded.
+
+    `gaps` gets each such place and how many frames were left out there, 0 if none came after it.
+    """
+    num_frames, is_ogg = file.frames, file.format == "OGG"
+    place = gap = num_attempts = 0
+    with contextlib.ExitStack() as reopened:
+        while True:
+            try:
+                if gap:  # after a fault, only a file opened anew can be read
+                    reopened.close()
+                    file = reopened.enter_context(_opened(path))
+                    file.seek(place + gap)
+                for frames in _decoded(file):
+                    if gap and len(frames):
+                        gaps[place] = gap
+                        place, gap, num_attempts = place + gap, 0, 0
+                    place += len(frames)
+                    yield frames
+                return
+            except soundfile().LibsndfileError:
+                gaps.setdefault(place, 0)
+                gap += max(_MIN_SKIP, gap // 4)
+                num_attempts += 1
+                # libsndfile leaves out damaged pages of OGG files by itself.
+                if is_ogg or num_attempts > _MAX_ATTEMPTS or place + gap >= num_frames:
+                    if not place:
+                        raise
+                    return
+
+
+def _one_channel(path: Path, file: Any, lost: list[str]) -> Iterator[Float32[np.ndarray, " _"]]:
+    gaps: dict[int, int] = {}
+    num_read = 0
+    for frames in _salvaged(path, file, gaps):
         if not np.isfinite(frames).all():
             raise UnusableFileError("holds values that are no numbers")
-        num_frames += len(frames)
+        num_read += len(frames)
         yield frames.mean(axis=1, dtype=np.float32)
-    if not num_frames:
+    if not num_read:
         raise UnusableFileError("holds no samples")
-    seconds = num_frames / file.samplerate
-    if num_frames < file.frames < _UNKNOWN_FRAMES and file.format != "MP3":
-        num_lost = file.frames - num_frames
-        lost.append(
-            f"{num_lost:,} of {file.frames:,} samples, after {seconds:.1f} s, cannot be decoded"
-        )
-    elif fault and file.frames < _UNKNOWN_FRAMES:
-        lost.append(f"it breaks off after {seconds:.1f} s ({fault})")
+    rate, is_mp3 = file.samplerate, file.format == "MP3"
+    is_known = file.frames < _UNKNOWN_FRAMES and not (is_mp3 and not _states_length(path))
+    num_lost = file.frames - num_read if is_known else sum(gaps.values())
+    num_lost += sum(map(int, _OPUS_HOLE.findall(file.extra_info)))
+    if num_lost > (_MP3_SLACK if is_mp3 and not gaps else 0):
+        count = f"{num_lost:,} of {file.frames:,}" if is_known else f"at least {num_lost:,}"
+        place = f", the first after {min(gaps) / rate:.1f} s" if gaps else ""
+        lost.append(f"{count} samples ({num_lost / rate:.1f} s) cannot be decoded{place}")
+    end = f"it breaks off after {num_read / rate:.1f} s"
+    if _NO_LAST_PAGE.search(file.extra_info) or (not is_known and 0 in gaps.values()):
+        lost.append(end)
     for stated, present in (map(int, sizes) for sizes in _SHORTER.findall(file.extra_info)):
         if present < stated < _UNKNOWN_BYTES:
-            missing_bytes = f"{stated - present:,} of {stated:,} bytes"
-            lost.append(f"it breaks off after {seconds:.1f} s, {missing_bytes} are missing")
+            lost.append(f"{end}, {stated - present:,} of {stated:,} bytes are missing")
 
 
 def resample(
