@@ -166,6 +166,18 @@ def test_sound_is_read_as_far_as_it_can_be_decoded(tmp_path, capfd, name, spoil,
         assert lags.max() > 0.95 * np.dot(whole[start:end], whole[start:end])
 
 
+def test_nothing_is_read_twice_from_an_mp3_whose_format_seems_to_change(tmp_path):
+    """libmpg123 stopped at such a place, and a seek there went half of the way back."""
+    soundfile.write(tmp_path / "a.mp3", sweep(60), 16000)
+    content = (tmp_path / "a.mp3").read_bytes()
+    place, lost = len(content) // 2, []
+    noise = np.random.default_rng(4).bytes(3000)
+    (tmp_path / "a.mp3").write_bytes(content[:place] + noise + content[place + 3000 :])
+    samples = read(tmp_path / "a.mp3", lost=lost)
+    assert len(samples) < 0.51 * 60 * 16000
+    assert re.search("^4[67].,... of 960,000 samples", lost[0])
+
+
 def test_what_is_lost_is_counted_and_named(tmp_path):
     path = write_tone(tmp_path / "in" / "a.flac", 20.0)
     write_tone(tmp_path / "in" / "b.wav")

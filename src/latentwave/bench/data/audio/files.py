@@ -126,9 +126,11 @@ def _decoded(file: Any) -> Iterator[Float32[np.ndarray, "_ channels"]]:
             if error.code == _CANNOT_SEEK and file.frames >= _UNKNOWN_FRAMES:
                 return
             raise
-        if not len(frames):
+        if len(frames):
+            yield frames
+        # After the end of an MP3, libmpg123 may seek back to sound that was read already.
+        if len(frames) < (BLOCK_FRAMES if file.format == "MP3" else 1):
             return
-        yield frames
 
 
 def _salvaged(
