@@ -1,7 +1,5 @@
 """Compiled mixers beside eager ones, forward + backward."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

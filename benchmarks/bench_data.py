@@ -1,7 +1,5 @@
 """Data: preparing corpora and reading windows beside plain copies, and waiting for batches."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import tempfile

@@ -1,7 +1,5 @@
 """Decoding a token with a mixer's state, beside filtering the whole prefix again, batch 1."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import partial
 

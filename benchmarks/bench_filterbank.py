@@ -1,7 +1,5 @@
 """The fused filterbank beside `conv1d` → ReLU → weighted sum, forward + backward."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 

@@ -1,7 +1,5 @@
 """Greedy `model.generate()`, batch 1, with mixers beside the plain backbone."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 from typing import Any

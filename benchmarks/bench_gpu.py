@@ -9,8 +9,6 @@ whichever is longer; both limits are measured first. Times are medians of forwar
 that would start after `--seconds` are left out and named at the end.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import statistics

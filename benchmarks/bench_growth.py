@@ -1,7 +1,5 @@
 """Time and memory per token of every mixer on long sequences, forward + backward, batch 1."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 

@@ -3,8 +3,6 @@
 Also the two forms of the causal FIR filter beside each other, on both sides of their crossover.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import partial
 

@@ -3,8 +3,6 @@
 Each round times a step of every contestant; a ratio is the median over rounds.
 """
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path

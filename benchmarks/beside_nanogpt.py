@@ -8,8 +8,6 @@ in processes of their own. The clocks count training steps with their batches an
 first evaluation on, when everything is compiled.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os
@@ -28,8 +26,8 @@ from measure import Benchmarks, Row, compare, printer
 from latentwave.bench.data import CorpusConfig, TokenStore, prepare
 from latentwave.bench.training import describe_environment
 
-# Layers, D, heads, tokens per window, windows: 0.2 million parameters, then the papers' size.
-SHAPES = [(4, 64, 2, 256, 16), (10, 128, 8, 512, 8)]
+# Layers, D, heads, tokens per window, windows, by parameters; the larger one is the papers' size.
+SHAPES = {"0.2M": (4, 64, 2, 256, 16), "2M": (10, 128, 8, 512, 8)}
 INTERVAL, WARMUP = 50, 100  # steps between evaluations, and of warm-up
 
 
@@ -100,6 +98,7 @@ def main() -> int:
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--sizes", nargs="+", choices=SHAPES, default=[*SHAPES])
     parser.add_argument("--output", type=Path, help="JSON, written after each row")
     options = parser.parse_args()
     if not (options.nanogpt / "train.py").is_file():
@@ -124,7 +123,7 @@ def main() -> int:
         checkout = folder / "nanoGPT"
         shutil.copytree(options.nanogpt, checkout, ignore=shutil.ignore_patterns(".git", "data"))
         write_bins(checkout, prepare(corpus))
-        for shape in SHAPES:
+        for shape in (SHAPES[size] for size in options.sizes):
             layers, width, _, window, windows = shape
             for compiled in (False, True):
                 ours, theirs = [], []

@@ -9,8 +9,6 @@ Mixers start as the identity, so every run starts from the same loss. "all" trai
 line of JSON is written as each run ends; a run that has its line is not run again.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import importlib.util

@@ -5,8 +5,6 @@ A benchmark is a script with a function `rows`, which yields rows as it measures
 all benchmarks and writes the file that the pages show.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import dataclasses
@@ -106,7 +104,7 @@ class Benchmarks:
         path.write_text(text + "\n", encoding="utf-8")
 
     @classmethod
-    def read(cls, path: Path) -> Benchmarks:
+    def read(cls, path: Path) -> "Benchmarks":
         """Read what `write` wrote."""
         values = json.loads(path.read_text(encoding="utf-8"))
         for row in values["rows"]:

@@ -8,8 +8,6 @@ windows. Every run trains in a copy of the checkout with `lw.attach(model, layer
 added or not, and a line of JSON is written as it ends.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import re

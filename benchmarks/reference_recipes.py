@@ -12,8 +12,6 @@ Learning rates are those of their configurations times each of --factors: recipe
 sizes get the search that ours had. A line of JSON is written as each run ends.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import importlib

@@ -8,8 +8,6 @@ Each benchmark has a process of its own, so that they share no memory. If one fa
 and those of the others are kept, the file names it, and the exit code is 1.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

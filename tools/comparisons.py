@@ -5,8 +5,6 @@ edited by hand or is older than its curves is refused. Parameters, FLOPs per tok
 and the metrics of finished models do not follow from curves and are taken as recorded.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Iterator

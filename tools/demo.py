@@ -3,8 +3,6 @@
 python -m tools.demo runs/demo
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

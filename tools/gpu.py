@@ -15,8 +15,6 @@ pytest; `tools/gpu-wheels.txt` lists all other packages, to bring along as wheel
 missing. The corpus may come packed (xz, 12 MB): --corpus FILE.xz.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os
@@ -58,8 +56,8 @@ class Lease:
     @property
     def minutes(self) -> float:
         """How long the next phase may take."""
-        left = (self.end - time.monotonic()) / 60
-        return max(0.0, min(self.options.minutes, left))
+        left: float = (self.end - time.monotonic()) / 60
+        return max(0.0, min(float(self.options.minutes), left))
 
     def run(self, phase: str, command: Sequence[str], **environment: str) -> int:
         """Run a command within the time limit of a phase; its output goes into PHASE.log."""
@@ -93,12 +91,12 @@ def _shrink(values: dict[str, Any]) -> None:
     """Change a recipe to a few steps of a model that a CPU trains in a second."""
     values["training"] |= {"precision": "float32", "compile": False, "num_evaluation_windows": 4}
     values["training"] |= {"batch_size": 4, "num_warmup_steps": 1}
-    values["backbone"] |= {"num_layers": 1, "hidden_size": 16, "intermediate_size": 32}
-    values["backbone"]["context_length"] = 32
+    values["backbone"] |= {"num_layers": 1, "hidden_size": 16, "num_heads": 2}
+    values["backbone"] |= {"intermediate_size": 32, "context_length": 32}
     if "sizes" not in values:  # a comparison
         values["training"] |= {"num_steps": 8, "evaluate_every_steps": 4, "save_every_steps": 4}
         values["contestants"] = {name: values["contestants"][name] for name in ("none", "best")}
-        values |= {"tuning": {"learning_rates": [1.0e-3], "num_steps": 4}, "seeds": [0]}
+        values |= {"tuning": {"learning_rates": [1.0e-3, 2.0e-3], "num_steps": 4}, "seeds": [0]}
         return
     chosen = ("none", "dynamic_conv-mlp")
     values["contestants"] = {name: values["contestants"][name] for name in chosen}

@@ -12,8 +12,6 @@ A block is a comment that calls one of these functions, followed by their output
 The numbers in a comparison's `results.json` are first checked against its loss curves.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import math
@@ -98,11 +96,11 @@ def folds(name: str) -> None:
     _write(_markdown(titles, rows), origin)
 
 
-def benchmarks(*groups: str) -> None:
-    """Write what `make bench` measured, a table for each of these groups, by default for all."""
-    path = FOLDER / "benchmarks.json"
+def benchmarks(*groups: str, file: str = "benchmarks.json", command: str = "make bench") -> None:
+    """Write what a benchmark measured, a table for each of these groups, by default for all."""
+    path = FOLDER / file
     if not path.is_file():
-        _write(f"*Not yet run: `make bench` writes `{path}`.*")
+        _write(f"*Not yet run: `{command}` writes `{path}`.*")
         return
     found = Benchmarks.read(path)
     known = {row.group for row in found.rows}
@@ -113,7 +111,7 @@ def benchmarks(*groups: str) -> None:
         if group in (groups or known):
             lines = _markdown(TITLES, [row.cells() for row in rows])
             parts.append(f"**{group}**\n\n{lines}".replace("missed |", "**missed** |"))
-    facts = ["`make bench`", *_machine([str(found.environment["commit"])], found.environment)]
+    facts = [f"`{command}`", *_machine([str(found.environment["commit"])], found.environment)]
     facts += ["small sizes, which say nothing"] if found.quick else []
     facts += [f"{name} failed" for name in found.failed]
     _write(*parts, _source(path, facts))

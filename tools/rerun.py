@@ -9,8 +9,6 @@ A comparison that is finished in `runs/rerun-NAME` is not run again. Exit codes:
 outside; 2 if a comparison could not be run.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 import shlex

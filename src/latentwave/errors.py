@@ -1,7 +1,5 @@
 """The exception raised for user mistakes that go beyond plain argument checks."""
 
-from __future__ import annotations
-
 
 class UserError(ValueError):
     """A mistake the user can fix: the message says what is wrong and what to do.

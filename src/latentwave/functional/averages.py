@@ -1,7 +1,5 @@
 """Causal moving averages over dyadic windows, by doubling."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, NamedTuple, cast, get_args

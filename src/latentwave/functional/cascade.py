@@ -1,7 +1,5 @@
 """The causal undecimated (à trous) wavelet cascade."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """Orthogonal wavelet families: their filters, and the taps of their cascades."""
 
-from __future__ import annotations
-
 import difflib
 
 import numpy as np

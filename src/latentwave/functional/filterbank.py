@@ -1,7 +1,5 @@
 """Filterbanks along the token axis: sub-bands, ReLU and weighted sum, fused."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -11,8 +11,6 @@ values stay in the cache of the core that made them. The forward pass uses one l
 same effect by keeping signals in rows, where the weighted sums are fast too.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -47,7 +45,7 @@ class Band(NamedTuple):
         """Multiplications per column."""
         return math.prod(self.shape)
 
-    def join(self, other: Band) -> Band:
+    def join(self, other: "Band") -> "Band":
         """This band followed by `other`, padded to the lags that either reads."""
         lags = slice(min(self.lags.start, other.lags.start), max(self.lags.stop, other.lags.stop))
         return Band(slice(self.filters.start, other.filters.stop), lags)

@@ -14,8 +14,6 @@ contiguous rows. A tf_mask varies across columns, so it does multiply g. The bac
 the columns into P lanes, the first axis of every matrix.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 

@@ -1,7 +1,5 @@
 """Sub-band weights of the fused filterbank, and their gradients."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

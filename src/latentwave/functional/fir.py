@@ -1,7 +1,5 @@
 """The causal FIR filter, which every convolution over tokens goes through."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Iterator, Sequence
 from typing import Any, cast

@@ -6,8 +6,6 @@ receives terms from whole blocks before it, never from itself or later ones. Bet
 filter is a Toeplitz matrix, applied by a circular convolution of size 2P.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -184,7 +182,7 @@ class _Blocks:
     documents: Tensor | None  # (B, N, P)
 
     @staticmethod
-    def build(num_tokens: int, size: int, high: int, runs: Tensor | None) -> _Blocks:
+    def build(num_tokens: int, size: int, high: int, runs: Tensor | None) -> "_Blocks":
         count = -(-num_tokens // size)
         reach = min((high - 2) // size + 1, count - 1)
         if runs is not None:

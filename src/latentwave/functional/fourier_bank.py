@@ -1,7 +1,5 @@
 """Initial analysis filters: a windowed Fourier (constant-Q) bank."""
 
-from __future__ import annotations
-
 import math
 
 import torch

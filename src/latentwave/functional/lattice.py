@@ -1,7 +1,5 @@
 """Orthogonal low-pass filters parametrised by angles, so that they stay orthogonal in training."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

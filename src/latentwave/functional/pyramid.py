@@ -1,7 +1,5 @@
 """Weighted sums over a pyramid of dyadic averages, by doubling."""
 
-from __future__ import annotations
-
 from typing import Any, cast
 
 import torch

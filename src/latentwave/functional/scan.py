@@ -1,7 +1,5 @@
 """Exponentially decaying sums over tokens, in linear time and at full precision."""
 
-from __future__ import annotations
-
 from typing import Any, cast
 
 import torch

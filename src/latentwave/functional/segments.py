@@ -1,7 +1,5 @@
 """Document borders of packed sequences."""
 
-from __future__ import annotations
-
 import torch
 from jaxtyping import Int
 from torch import Tensor

@@ -1,7 +1,5 @@
 """Insert mixers between or inside the decoder layers of a model, and remove them again."""
 
-from __future__ import annotations
-
 import itertools
 import warnings
 from collections.abc import Iterator, Mapping, Sequence

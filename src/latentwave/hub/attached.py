@@ -1,7 +1,5 @@
 """Find the mixers attached to a model."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Keep mixer state inside the cache that transformers passes through a model."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Mapping
 from typing import Any, NoReturn

@@ -1,7 +1,5 @@
 """What mixers need to know about a forward pass, and how it reaches them."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import threading

@@ -1,7 +1,5 @@
 """Prove that a model does not read the future."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import functools

@@ -1,7 +1,5 @@
 """Load models that were saved with mixers."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Read, write and check the mixer entry in a model's configuration."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping, Sequence
 from typing import Any

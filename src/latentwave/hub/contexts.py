@@ -1,7 +1,5 @@
 """Context managers that pass documents, padding and state to mixers."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """Find the decoder layers of a transformers model."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import inspect

@@ -1,7 +1,5 @@
 """Prepare models with mixers for `torch.export`, with the state that decoding needs."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """The classes of decoder layers and their parts while mixers are attached."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Iterable, Sequence
 from typing import Any

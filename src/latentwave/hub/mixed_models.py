@@ -1,7 +1,5 @@
 """The classes of transformers models and their decoders while mixers are attached."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Find padding and document boundaries in an attention mask of any form."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import torch
@@ -28,7 +26,7 @@ class Padding(NamedTuple):
     num_padded: Tensor
 
     @classmethod
-    def of(cls, mask: Tensor | None) -> Padding | None:
+    def of(cls, mask: Tensor | None) -> "Padding | None":
         """Build from a mask (B, T), True or 1 for real tokens; None for no mask."""
         if mask is None:
             return None

@@ -1,7 +1,5 @@
 """Optimizer parameter groups: which parameters of a model with mixers get weight decay."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from torch import nn

@@ -1,7 +1,5 @@
 """Which mixers go where: as requested by the caller, and as saved in a configuration."""
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import json
@@ -84,7 +82,7 @@ class Placed:
         }
 
     @classmethod
-    def from_entry(cls, entry: Any) -> Placed:
+    def from_entry(cls, entry: Any) -> "Placed":
         """Read an entry that `entry` wrote, and refuse any other."""
         check_fields(entry, _FORM, "a mixer")
         return cls(

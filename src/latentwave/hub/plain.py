@@ -1,7 +1,5 @@
 """Find the layers of a plain PyTorch decoder from what the user passes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

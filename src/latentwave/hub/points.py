@@ -1,7 +1,5 @@
 """Find the points of a decoder layer where mixers can be inserted."""
 
-from __future__ import annotations
-
 import dataclasses
 import inspect
 import itertools

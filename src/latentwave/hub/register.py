@@ -1,7 +1,5 @@
 """Let transformers' own classes restore mixers, for as long as you ask for it."""
 
-from __future__ import annotations
-
 import functools
 import threading
 from collections.abc import Callable
@@ -19,7 +17,7 @@ from latentwave.mixers import Mixer
 
 _LOCK = threading.Lock()
 _PATCHED: dict[str, tuple[Any, Any]] = {}  # by method: the original and ours
-_active: list[Registration] = []
+_active: list["Registration"] = []
 
 
 class Registration:
@@ -38,7 +36,7 @@ class Registration:
                     if vars(PreTrainedModel)[name] is ours:  # otherwise someone else has wrapped it
                         setattr(PreTrainedModel, name, original)
 
-    def __enter__(self) -> Registration:
+    def __enter__(self) -> "Registration":
         return self
 
     def __exit__(self, *error: object) -> None:

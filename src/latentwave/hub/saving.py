@@ -1,7 +1,5 @@
 """Save and load the mixers without the backbone, as adapters are."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

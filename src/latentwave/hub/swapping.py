@@ -4,8 +4,6 @@ Compilers guard on a module's class, so they never reuse a graph of the plain cl
 one; module hooks they would not see.
 """
 
-from __future__ import annotations
-
 import functools
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The filterbank whose weights a small Transformer predicts for every token."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import cast
 

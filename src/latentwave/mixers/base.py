@@ -1,7 +1,5 @@
 """The base class of all mixers, and the contract they keep."""
 
-from __future__ import annotations
-
 import abc
 import dataclasses
 import inspect

@@ -1,7 +1,5 @@
 """Several mixers in a row, at one point."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

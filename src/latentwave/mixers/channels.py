@@ -1,7 +1,5 @@
 """Base classes of mixers that act on a share of the channels."""
 
-from __future__ import annotations
-
 import abc
 import math
 from typing import Literal

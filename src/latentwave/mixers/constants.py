@@ -1,7 +1,5 @@
 """Fixed arrays and learned matrices of mixers: constants, initial values, casts."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -30,7 +28,7 @@ class Constant:
         cpu = self._original = torch.from_numpy(np.array(values))
         self._copies = {(cpu.device, cpu.dtype): cpu}
 
-    def __reduce__(self) -> tuple[type[Constant], tuple[NDArray[Any]]]:
+    def __reduce__(self) -> tuple[type["Constant"], tuple[NDArray[Any]]]:
         """Copy and pickle the array alone: its copies belong to the devices of this process."""
         return Constant, (self._original.numpy(),)
 

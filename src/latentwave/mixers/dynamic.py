@@ -1,7 +1,5 @@
 """Short kernels predicted from the current token."""
 
-from __future__ import annotations
-
 import abc
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Exponential moving averages with a spread of time constants."""
 
-from __future__ import annotations
-
 import math
 from typing import Literal
 

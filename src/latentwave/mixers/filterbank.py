@@ -1,7 +1,5 @@
 """The learned time-frequency filterbank as a mixer."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Literal

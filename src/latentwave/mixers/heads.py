@@ -1,7 +1,5 @@
 """Mixers that filter the heads of keys and values."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, ClassVar
 

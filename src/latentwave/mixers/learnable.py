@@ -1,7 +1,5 @@
 """Learnable wavelet mixing: one causal kernel per channel, initialised from a wavelet."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np

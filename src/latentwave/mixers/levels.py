@@ -1,7 +1,5 @@
 """The wavelet level of each mixed channel."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """Check option values against the types that a mixer's constructor declares."""
 
-from __future__ import annotations
-
 import numbers
 import types
 from collections.abc import Callable, Mapping, Sequence

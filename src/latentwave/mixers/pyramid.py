@@ -1,7 +1,5 @@
 """A learned weight for every dyadic average of every channel."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Simple mixers to compare with: moving average, short convolution, token shift."""
 
-from __future__ import annotations
-
 import math
 from typing import Literal
 

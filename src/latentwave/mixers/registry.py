@@ -1,7 +1,5 @@
 """Register mixers by name, check their options, and build them."""
 
-from __future__ import annotations
-
 import dataclasses
 import difflib
 import inspect
@@ -20,7 +18,7 @@ POINTS: tuple[Point, ...] = get_args(Point)
 MixerClass = TypeVar("MixerClass", bound=type[Mixer])
 _COMMON_OPTIONS = ("gated", "check_finite")
 _REGISTRY: dict[str, type[Mixer]] = {}
-_PRESETS: dict[str, tuple[MixerConfig, tuple[str, ...]]] = {}  # by name: mixer and default points
+_PRESETS: dict[str, tuple["MixerConfig", tuple[str, ...]]] = {}  # by name: mixer and default points
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,7 +60,7 @@ class MixerConfig:
                     f"got {value!r}"
                 )
 
-    def resolved(self) -> MixerConfig:
+    def resolved(self) -> "MixerConfig":
         """The same mixer with presets replaced by their kind and options, in chains too.
 
         Raises:
@@ -88,7 +86,7 @@ class MixerConfig:
         config = self.resolved()
         _find(config.kind).check_point(point, config.options)
 
-    def at_projection(self, projection: Projection) -> MixerConfig | None:
+    def at_projection(self, projection: Projection) -> "MixerConfig | None":
         """The config for an attention projection, see `Mixer.options_at`; None if not for it."""
         config = self.resolved()
         options = _find(config.kind).options_at(projection, config.options)

@@ -1,7 +1,5 @@
 """Running sums over windows of any length: constant work per generated token."""
 
-from __future__ import annotations
-
 import itertools
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The length and initial values of short learned kernels."""
 
-from __future__ import annotations
-
 from typing import Any, Literal, get_args
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The state that a mixer carries between calls on the same sequence."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch
@@ -113,13 +111,13 @@ class MixerState:
         else:
             self._derived[name] = value
 
-    def part(self, name: str) -> MixerState:
+    def part(self, name: str) -> "MixerState":
         """The state of one of several mixers that share this one; empty at first."""
         if name not in self._parts:
             self._parts[name] = MixerState()
         return self._parts[name]
 
-    def clone(self) -> MixerState:
+    def clone(self) -> "MixerState":
         """An independent copy, for example to continue one prefix in two ways."""
         other = MixerState()
         other._tensors = {name: tensor.clone() for name, tensor in self._tensors.items()}

@@ -1,7 +1,5 @@
 """Fixed wavelets as a mixer: causal approximations at several scales, without parameters."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np

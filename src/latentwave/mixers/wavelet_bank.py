@@ -1,7 +1,5 @@
 """A small bank of wavelet bands weighted by the current token."""
 
-from __future__ import annotations
-
 import numpy as np
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """The commands `download` and `prepare`, from published files to tokens."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The commands `evaluate`, `harness` and `inspect`, which look at a trained run."""
 
-from __future__ import annotations
-
 import json
 import math
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The command `generate`: a trained run continues a prompt of text, sound or music."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

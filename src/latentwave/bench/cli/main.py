@@ -1,7 +1,5 @@
 """The command line `latentwave`: parses arguments, runs commands, and reports their errors."""
 
-from __future__ import annotations
-
 import codecs
 import contextlib
 import inspect
@@ -120,7 +118,7 @@ def _interrupts_repeated() -> Iterator[None]:
     """
     previous_hook = sys.unraisablehook
 
-    def repeat(ignored: sys.UnraisableHookArgs) -> None:
+    def repeat(ignored: "sys.UnraisableHookArgs") -> None:
         if ignored.exc_type is not KeyboardInterrupt:
             previous_hook(ignored)
             return
@@ -178,7 +176,7 @@ def _command_parser(name: str, function: Command) -> ArgumentParser:
         if each.default is False:
             skipped.add(each.name)
             parser.add_argument(f"--{each.name}", action="store_true", help=helps[each.name])
-        elif each.annotation == "str | None":
+        elif each.annotation == str | None:
             # Verbatim: the parser would read "# Title" and "~" as YAML, which is null.
             skipped.add(each.name)
             flag, nargs = (each.name, "?") if each.name in by_position else (f"--{each.name}", None)

@@ -1,7 +1,5 @@
 """The commands `train`, `compare`, `ladder` and `search`, which train, and `report`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Helpers of the commands: printing, bounds, and the corpus that a run or a name stands for."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 from typing import Any, Literal

@@ -5,8 +5,6 @@ So a run's seconds are its number of steps times the duration of one, which is t
 contestants together, one step of each in turn, while nothing else runs.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import statistics

@@ -1,7 +1,5 @@
 """Runs a comparison: trains all contestants and writes results.json."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a model costs: parameters, floating-point operations and memory."""
 
-from __future__ import annotations
-
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any

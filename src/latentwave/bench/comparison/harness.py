@@ -1,7 +1,5 @@
 """Evaluates trained models with EleutherAI's lm-evaluation-harness."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

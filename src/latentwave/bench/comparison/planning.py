@@ -1,7 +1,5 @@
 """Plans a comparison's runs: each contestant's budget and the search for its learning rate."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence

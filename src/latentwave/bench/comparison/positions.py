@@ -1,7 +1,5 @@
 """Loss by position in the context, and in contexts longer than in training."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Mapping, Sequence

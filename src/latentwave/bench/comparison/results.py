@@ -3,8 +3,6 @@
 `None` in place of a number means that it was not measured or a run diverged: JSON has no NaN.
 """
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -245,7 +243,7 @@ class Results(Record):
         return self.contestants[self.contestants[name].baseline]
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Results:
+    def _fits_together(self) -> "Results":
         if "name" not in self.recipe:
             raise ValueError("the recipe has no name")
         if BASELINE not in self.contestants:

@@ -4,8 +4,6 @@ Every interval is over pairs: it takes one number per seed, a ratio or a differe
 that share initial weights and batches, so that the luck of a seed cancels.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

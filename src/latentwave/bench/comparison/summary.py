@@ -1,7 +1,5 @@
 """Turns finished runs into the content of results.json."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Mapping, Sequence

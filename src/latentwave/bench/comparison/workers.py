@@ -1,7 +1,5 @@
 """Executes runs: in this process, in several on this machine, or on a Ray cluster."""
 
-from __future__ import annotations
-
 import concurrent.futures
 import contextlib
 import dataclasses

@@ -1,7 +1,5 @@
 """Checks of the values in configurations and recipes: types, bounds, seeds, names of folders."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import json

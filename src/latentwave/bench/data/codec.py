@@ -1,7 +1,5 @@
 """The interface of codecs, which turn pieces of documents into tokens and back."""
 
-from __future__ import annotations
-
 import abc
 import importlib
 from pathlib import Path
@@ -50,7 +48,7 @@ class Codec(abc.ABC):
         return {} if self.sample_rate is None else {"sample_rate": self.sample_rate}
 
     @classmethod
-    def load(cls, folder: Path, **settings: Any) -> Codec:
+    def load(cls, folder: Path, **settings: Any) -> "Codec":
         """Read what `save` wrote; a UserError, ValueError or TypeError if it is damaged."""
         return cls(**settings)
 
@@ -62,7 +60,7 @@ class Codec(abc.ABC):
         """The tokens of a prompt, a text or a path; a UserError if it cannot be continued."""
         raise UserError(f"a model of {self.unit}s classifies, it cannot continue a prompt")
 
-    def same_tokens(self, other: Codec) -> bool:
+    def same_tokens(self, other: "Codec") -> bool:
         """Whether every token means the same to both codecs."""
         sizes = (self.vocab_size, self.sample_rate)
         return type(self) is type(other) and sizes == (other.vocab_size, other.sample_rate)

@@ -1,7 +1,5 @@
 """The configuration of a corpus: what to read, its tokens and its splits."""
 
-from __future__ import annotations
-
 import dataclasses
 import difflib
 from collections.abc import Callable, Collection
@@ -120,7 +118,7 @@ class CorpusConfig:
             )
 
     @property
-    def kind(self) -> CorpusKind:
+    def kind(self) -> "CorpusKind":
         """The entry of the table of corpora."""
         return CORPORA[self.name]
 

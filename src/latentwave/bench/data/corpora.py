@@ -1,7 +1,5 @@
 """The tables of all corpora and codecs, and where a codec is saved."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import itertools

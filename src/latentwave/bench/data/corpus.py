@@ -1,7 +1,5 @@
 """Corpora as a store reads them: documents, and the files that they come from."""
 
-from __future__ import annotations
-
 import abc
 import dataclasses
 import warnings

@@ -1,7 +1,5 @@
 """Downloads the published data sets of catalogue.yaml, checks them and unpacks them."""
 
-from __future__ import annotations
-
 import functools
 import shutil
 from pathlib import Path

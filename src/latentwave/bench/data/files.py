@@ -1,7 +1,5 @@
 """Finds the files of a corpus in folders, archives and downloads, and opens them unpacked."""
 
-from __future__ import annotations
-
 import bz2
 import contextlib
 import csv

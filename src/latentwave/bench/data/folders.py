@@ -1,7 +1,5 @@
 """Folders and files that appear whole or not at all, and safe unpacking of archives."""
 
-from __future__ import annotations
-
 import contextlib
 import glob
 import lzma

@@ -1,7 +1,5 @@
 """Reads JSON files and plain values into typed objects."""
 
-from __future__ import annotations
-
 import functools
 import re
 import reprlib

@@ -1,7 +1,5 @@
 """The metadata of a token store: format, splits, checksum and provenance."""
 
-from __future__ import annotations
-
 import collections
 import dataclasses
 import hashlib
@@ -99,7 +97,7 @@ class StoreMetadata:
         (folder / METADATA_FILE).write_bytes(text.encode("utf-8", "replace") + b"\n")
 
     @classmethod
-    def load(cls, folder: Path) -> StoreMetadata:
+    def load(cls, folder: Path) -> "StoreMetadata":
         """Read `metadata.json`; a UserError if it is missing, of another version, or damaged."""
         path, remedy = folder / METADATA_FILE, "delete its folder and prepare the corpus again"
         if not path.is_file():

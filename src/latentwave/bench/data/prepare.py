@@ -1,7 +1,5 @@
 """Prepares the token store of a corpus, or opens it if it exists."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import hashlib

@@ -1,7 +1,5 @@
 """Assigns files and examples to the training, validation and test splits."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Mapping, Sequence

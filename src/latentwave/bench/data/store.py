@@ -1,7 +1,5 @@
 """Token stores: opens a folder of memory-mapped tokens, documents, labels and metadata."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import math

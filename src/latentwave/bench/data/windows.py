@@ -1,7 +1,5 @@
 """Windows of tokens for training and evaluation, with the borders of documents in them."""
 
-from __future__ import annotations
-
 import abc
 import dataclasses
 from collections.abc import Iterator

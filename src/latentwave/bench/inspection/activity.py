@@ -1,7 +1,5 @@
 """Measures what mixers do at each token of a text: masks, sub-bands, embedding paths."""
 
-from __future__ import annotations
-
 import dataclasses
 from functools import partial
 from typing import Any, Literal

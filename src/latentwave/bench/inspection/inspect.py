@@ -1,7 +1,5 @@
 """Inspects a trained run, and compares its losses with those of another."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Extracts the kernels of a model's mixers, with their history during training."""
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import re

@@ -1,7 +1,5 @@
 """Summarises the losses of one or two models on the same windows, overall and by position."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Frequency responses, centre frequencies and bandwidths of FIR kernels."""
 
-from __future__ import annotations
-
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.integrate import trapezoid

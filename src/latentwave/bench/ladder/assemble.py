@@ -1,7 +1,5 @@
 """Collects a ladder's finished runs into its results."""
 
-from __future__ import annotations
-
 import json
 
 from latentwave.bench.comparison.planning import describe_choice

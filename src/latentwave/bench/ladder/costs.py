@@ -1,7 +1,5 @@
 """Counts and times what a ladder costs, and plans it before anything runs."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import statistics

@@ -1,7 +1,5 @@
 """Lists what a ladder trains: searches for learning rates, then trunks with their branches."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import math

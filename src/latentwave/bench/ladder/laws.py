@@ -1,7 +1,5 @@
 """Fits scaling laws of the plain decoder."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Sequence

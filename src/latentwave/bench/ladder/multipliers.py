@@ -1,7 +1,5 @@
 """Computes what contestants save, as multiples of the plain decoder's tokens and compute."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import math

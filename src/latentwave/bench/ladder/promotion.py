@@ -1,7 +1,5 @@
 """The rule for a default: which contestants have earned it, and what the others miss."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """The recipe of a ladder: sizes × budgets × contestants × seeds, on one or several settings."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import math

@@ -1,7 +1,5 @@
 """The schema of ladder.json, and how it is read and written."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Runs a ladder: searches for learning rates, trunks, and a branch at every budget."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import math

@@ -1,7 +1,5 @@
 """Searches for the best settings of the plain decoder, one group at a time."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import json

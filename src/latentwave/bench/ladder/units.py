@@ -1,7 +1,5 @@
 """Runs a unit of a ladder: a trunk and its branches, one after the other in one process."""
 
-from __future__ import annotations
-
 import dataclasses
 import shutil
 from pathlib import Path

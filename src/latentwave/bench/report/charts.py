@@ -1,7 +1,5 @@
 """What a chart is, and the colours, lines and dots that all charts share."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass

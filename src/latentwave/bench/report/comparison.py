@@ -1,7 +1,5 @@
 """Reports a comparison: its tables, its page, and the summary in a terminal."""
 
-from __future__ import annotations
-
 from rich.console import Console
 
 from latentwave.bench.comparison.results import ContestantResults, Results

@@ -1,7 +1,5 @@
 """Draws a comparison: loss curves, gains during training, final losses against their price."""
 
-from __future__ import annotations
-
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes

@@ -1,7 +1,5 @@
 """Draws charts with matplotlib: grids into files, single charts as SVG inside a page."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import itertools

@@ -1,7 +1,5 @@
 """Formats numbers and recorded values for readers: 1.21 M, 0.28 %, 1.9× [1.7, 2.1]."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

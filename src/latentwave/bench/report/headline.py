@@ -1,7 +1,5 @@
 """Says in sentences what a comparison found and what to doubt, also when the mixer loses."""
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

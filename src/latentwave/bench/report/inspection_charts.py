@@ -1,7 +1,5 @@
 """Draws an inspection: kernels, how they changed, masks, paths of embeddings, losses."""
 
-from __future__ import annotations
-
 import math
 import textwrap
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Builds the page of an inspection."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Builds the page of a ladder."""
 
-from __future__ import annotations
-
 from latentwave.bench.ladder.results import LadderResults
 from latentwave.bench.report import ladder_tables as tables
 from latentwave.bench.report.formats import labelled

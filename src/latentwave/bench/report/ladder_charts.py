@@ -1,7 +1,5 @@
 """Draws what a ladder found: multipliers against budget and size, losses against compute."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Tabulates a ladder for its page and for a terminal."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """Draws sound and music: waveforms, spectrograms, piano rolls."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import partial
 from typing import Any

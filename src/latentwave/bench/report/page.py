@@ -1,7 +1,5 @@
 """Pages: what they hold, as data; their HTML; and their tables in a terminal."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -41,7 +39,7 @@ class Section:
     table: Table | None = None
     code: str = ""  # a command or a file, verbatim
     facts: Mapping[str, str] = field(default_factory=dict)  # values by label
-    parts: Sequence[Section] = ()  # sections that the reader unfolds
+    parts: Sequence["Section"] = ()  # sections that the reader unfolds
     unfolded: bool = False  # whether this section, as such a part, starts unfolded
 
 

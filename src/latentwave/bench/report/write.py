@@ -3,8 +3,6 @@
 Every function makes its folder if need be, and raises `UserError` if that is a file.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The configuration of a backbone, the Transformer that a recipe trains from scratch."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Literal
 

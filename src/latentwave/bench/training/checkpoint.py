@@ -3,8 +3,6 @@
 The Trainer's own checkpoints hold pickles, depend on the engine and are not verified.
 """
 
-from __future__ import annotations
-
 import shutil
 import warnings
 from collections.abc import Sequence

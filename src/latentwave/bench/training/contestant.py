@@ -1,7 +1,5 @@
 """The configuration of a contestant: its mixers and its changes to the backbone."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Puts a recipe's model on one process or several: DDP, FSDP2, torch.compile."""
 
-from __future__ import annotations
-
 import functools
 import os
 import warnings

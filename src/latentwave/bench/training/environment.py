@@ -1,7 +1,5 @@
 """Describes the machine and code that a number was measured with."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import os

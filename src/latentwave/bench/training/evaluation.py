@@ -1,7 +1,5 @@
 """Measures the loss and metrics of models, and loads the model of a finished run."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import math

@@ -1,7 +1,5 @@
 """Reads and writes the JSON files and manifests of runs, with digests that reveal damage."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Generates text from a prompt, also beyond the model's context length."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Builds the model of a contestant: a language model or a classifier, with its mixers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The two training objectives: predict the next token, or the classes of a document."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

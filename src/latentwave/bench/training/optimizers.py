@@ -1,7 +1,5 @@
 """The optimizers (AdamW, Muon) and learning-rate schedules of training runs."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """The processes of a run: one, or several that a launcher such as torchrun started."""
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import datetime

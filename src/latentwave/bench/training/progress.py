@@ -1,7 +1,5 @@
 """Progress and warnings on the terminal, safe for text that tries to control it."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 import time

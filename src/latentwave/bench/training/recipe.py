@@ -1,7 +1,5 @@
 """Recipes, the complete configurations of experiments, and the YAML files that hold them."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
@@ -109,7 +107,7 @@ class Recipe:
                 f"training.evaluate_every_steps={every}"
             )
 
-    def as_seen_by(self, name: str) -> Recipe:
+    def as_seen_by(self, name: str) -> "Recipe":
         """The recipe with the backbone and the training of one contestant."""
         if name not in self.contestants:
             raise UserError(

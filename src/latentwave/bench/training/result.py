@@ -1,7 +1,5 @@
 """A run folder: run.json says what the run is, result.json how it ended."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import math

@@ -1,7 +1,5 @@
 """Trains one contestant with one seed into a run folder, or resumes it there."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import math

@@ -1,7 +1,5 @@
 """The configuration of training: steps, batches, optimizer, schedule, precision, engine."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import ClassVar, Literal
 

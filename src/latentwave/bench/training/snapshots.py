@@ -1,7 +1,5 @@
 """Saves the mixers' parameters at some evaluations of a run, for `latentwave inspect`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

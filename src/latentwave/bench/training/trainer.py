@@ -1,7 +1,5 @@
 """Transformers' Trainer with a recipe's batches, optimizer, evaluation and checkpoints."""
 
-from __future__ import annotations
-
 import math
 import time
 from pathlib import Path

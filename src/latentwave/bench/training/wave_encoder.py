@@ -1,7 +1,5 @@
 """A Transformer encoder for raw sound: a learned front end, then ModernBERT."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -7,8 +7,6 @@ more memory. A NaN or an infinity spreads over its whole tile, earlier tokens in
 
 # mypy: disable-error-code="no-untyped-def,untyped-decorator,import-not-found,import-untyped"
 # ruff: noqa: PLR0917
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -14,8 +14,6 @@ error is that of float32.
 
 # mypy: disable-error-code="import-not-found,import-untyped"
 # ruff: noqa: PLR0917
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -125,7 +123,7 @@ class _Call(NamedTuple):
         kernel_sizes: Sequence[int],
         history: int,
         causal: bool,
-    ) -> _Call:
+    ) -> "_Call":
         (B, N, D), M = x.shape, analysis.shape[0]
         placement = Placement(M, kernel_sizes, causal)
         WP = max(16, triton.next_power_of_2(placement.W))

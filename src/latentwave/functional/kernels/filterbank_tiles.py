@@ -2,8 +2,6 @@
 
 # mypy: disable-error-code="no-untyped-def,untyped-decorator,import-not-found,import-untyped"
 # ruff: noqa: PLR0917
-from __future__ import annotations
-
 import triton
 import triton.language as tl
 

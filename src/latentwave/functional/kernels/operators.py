@@ -1,7 +1,5 @@
 """Whether Triton kernels can be used, and the operator for window sums on GPUs."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from importlib.util import find_spec
 

@@ -5,8 +5,6 @@ Decays are kept as logarithms, and added: the product of many rounded decays wou
 
 # mypy: disable-error-code="no-untyped-def,untyped-decorator,import-not-found,import-untyped"
 # ruff: noqa: PLR0917
-from __future__ import annotations
-
 import torch
 import triton
 import triton.language as tl

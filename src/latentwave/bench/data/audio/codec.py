@@ -1,7 +1,5 @@
 """Codecs between samples and 8-bit tokens: mu-law and linear."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

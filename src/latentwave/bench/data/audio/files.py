@@ -1,7 +1,5 @@
 """Reads audio files in blocks, however damaged, mixed to one channel and resampled."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os

@@ -1,7 +1,5 @@
 """Codecs between MIDI files and events: MidiTok's tokenizers, set up for one instrument."""
 
-from __future__ import annotations
-
 import functools
 from importlib.metadata import version
 from pathlib import Path
@@ -142,7 +140,7 @@ class EventCodec(MediaCodec):
     @classmethod
     def load(
         cls, folder: Path, *, miditok: str = "", vocabulary: Any = None, **_: Any
-    ) -> EventCodec:
+    ) -> "EventCodec":
         """The codec; a UserError if the installed MidiTok gives tokens other meanings."""
         codec = cls()
         if vocabulary != codec._names:

@@ -1,7 +1,5 @@
 """Corpora of MIDI files, tokenized by several processes; the tables of MAESTRO and ASAP."""
 
-from __future__ import annotations
-
 import functools
 import os
 import warnings

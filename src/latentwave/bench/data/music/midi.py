@@ -1,7 +1,5 @@
 """Reads MIDI files, however damaged, as the notes of one instrument."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """Codecs for tokens that are only classified: symbols, pixels and raw samples."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

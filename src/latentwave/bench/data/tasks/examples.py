@@ -1,7 +1,5 @@
 """Labelled documents as training and evaluation examples, and padded batches of them."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Draws ListOps: nested lists of digits under minimum, maximum, median and sum modulo 10."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import itertools

@@ -1,7 +1,5 @@
 """Reads published labelled sets in their own layouts: reviews, images and sound clips."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 import math

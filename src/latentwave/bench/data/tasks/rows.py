@@ -1,7 +1,5 @@
 """Labelled corpora with many examples per file, or with examples drawn by rules."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator

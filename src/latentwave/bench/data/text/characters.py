@@ -1,7 +1,5 @@
 """Codecs of text: characters and bytes as tokens, and what all text codecs share."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import sys
@@ -88,7 +86,7 @@ class CharacterCodec(TextCodec):
         self.table[_code_points(vocabulary)] = np.arange(self.vocab_size)
 
     @classmethod
-    def of(cls, draft: Draft) -> CharacterCodec:
+    def of(cls, draft: Draft) -> "CharacterCodec":
         """The codec whose vocabulary is the characters of a draft."""
         seen = np.zeros(sys.maxunicode + 1, dtype=np.bool_)
         for start in range(0, len(draft.points), _CHUNK_CHARACTERS):
@@ -96,7 +94,7 @@ class CharacterCodec(TextCodec):
         return cls("".join(map(chr, np.flatnonzero(seen))))
 
     @classmethod
-    def load(cls, folder: Path, **_: Any) -> CharacterCodec:
+    def load(cls, folder: Path, **_: Any) -> "CharacterCodec":
         """Read what `save` wrote."""
         tokens = read_tokenizer(folder).get_vocab()
         return cls("".join(sorted(tokens, key=tokens.__getitem__)))

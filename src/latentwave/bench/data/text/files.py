@@ -1,7 +1,5 @@
 """Reads text files in pieces, or as the articles of WikiText."""
 
-from __future__ import annotations
-
 import codecs
 import io
 import re

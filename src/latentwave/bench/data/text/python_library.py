@@ -1,7 +1,5 @@
 """Corpora that ship with Python: the prose of its documentation, and its source code."""
 
-from __future__ import annotations
-
 import ast
 import hashlib
 import inspect

@@ -1,7 +1,5 @@
 """Codecs of subwords: byte pairs learned from a corpus, or any tokenizer.json."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -45,7 +43,7 @@ class PretrainedCodec(TextCodec):
         self.dtype = token_dtype(self.vocab_size)
 
     @classmethod
-    def open(cls, path: Path) -> PretrainedCodec:
+    def open(cls, path: Path) -> "PretrainedCodec":
         """Read a tokenizer.json from its path or a model's folder; a UserError if it is damaged."""
         fast = fast_tokenizer(read_tokenizer(path))
         if not fast.get_vocab():
@@ -59,7 +57,7 @@ class PretrainedCodec(TextCodec):
         return cls(fast)
 
     @classmethod
-    def load(cls, folder: Path, **_: Any) -> PretrainedCodec:
+    def load(cls, folder: Path, **_: Any) -> "PretrainedCodec":
         """Read what `save` wrote."""
         return cls.open(folder)
 
@@ -159,7 +157,7 @@ class BytePairCodec(PretrainedCodec):
     kind = "bpe"
 
     @classmethod
-    def train(cls, draft: Draft, vocab_size: int) -> BytePairCodec:
+    def train(cls, draft: Draft, vocab_size: int) -> "BytePairCodec":
         """Learn up to `vocab_size` tokens, 256 bytes included; the same text gives the same."""
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

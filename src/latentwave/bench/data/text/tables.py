@@ -1,7 +1,5 @@
 """Reads the texts in tables: JSON lines, CSV, Parquet and saved Hugging Face data sets."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json
