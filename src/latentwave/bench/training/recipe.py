@@ -176,16 +176,16 @@ def read_recipe_file(path: Path, command: str = "compare") -> dict[str, Any]:
         raise UserError(f"{path} is not a recipe: {error}") from error
     if not isinstance(values, dict):
         raise UserError(f"{path} holds no recipe: expected keys and values")
-    right = "ladder" if "sizes" in values else "search" if "groups" in values else "compare"
-    if right != command:
-        what = right.replace("compare", "comparison")
-        raise UserError(f"{path} is the recipe of a {what}: use latentwave {right}")
     contestants = values.get("contestants")
     for name, value in contestants.items() if isinstance(contestants, dict) else ():
         if value is None:
             raise UserError(
                 f"{path}: contestants.{name} is empty: write {name}: {{}} for the plain backbone"
             )
+    right = "ladder" if "sizes" in values else "search" if "groups" in values else "compare"
+    if right != command:
+        what = right.replace("compare", "comparison")
+        raise UserError(f"{path} is the recipe of a {what}: use latentwave {right}")
     return values
 
 
