@@ -5,10 +5,11 @@
 
 The settings are those of its README for a CPU: 4 layers × 128, 64 characters, 2,000 steps of 12
 windows. Every run trains in a copy of the checkout with `lw.attach(model, layers="transformer.h")`
-added or not, and a line of JSON is written as it ends.
+added or not. A line of JSON is written as it ends; a run that has its line is not run again.
 """
 
 import argparse
+import itertools
 import json
 import re
 import shutil
@@ -40,13 +41,19 @@ def train(checkout: Path, corpus: Path, seed: int, mixed: bool) -> list[dict[str
         shutil.copy(corpus, data / "input.txt")
         subprocess.run([sys.executable, "prepare.py"], cwd=data, check=True)
         script = copy / "train.py"
-        text = script.read_text().replace("manual_seed(1337 ", f"manual_seed({seed} ")
-        for line, added in ADDED.items() if mixed else ():
-            text = text.replace(line, added + line, 1)
+        changes = {"manual_seed(1337 ": f"manual_seed({seed} "}
+        changes |= {line: added + line for line, added in ADDED.items()} if mixed else {}
+        text = script.read_text()
+        for old, new in changes.items():
+            if old not in text:
+                raise SystemExit(f"train.py of this checkout has no {old!r}: take commit 3adf61e")
+            text = text.replace(old, new, 1)
         script.write_text(text)
         options = [f"--{name}={value}" for name, value in OPTIONS.items()]
         command = [sys.executable, "train.py", "config/train_shakespeare_char.py", *options]
-        printed = subprocess.run(command, cwd=copy, check=True, stdout=subprocess.PIPE, text=True)
+        printed = subprocess.run(command, cwd=copy, check=False, stdout=subprocess.PIPE, text=True)
+    if printed.returncode:
+        raise SystemExit(f"train.py ended with {printed.returncode}: see its error above")
     found = re.findall(
         r"^step (\d+): train loss ([\d.]+), val loss ([\d.]+)", printed.stdout, re.MULTILINE
     )
@@ -57,11 +64,11 @@ def train(checkout: Path, corpus: Path, seed: int, mixed: bool) -> list[dict[str
 
 
 def main() -> None:
-    """Train both with every seed and print their last losses."""
+    """Train what has no line yet and print its last losses."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--nanogpt", type=Path, required=True, help="a checkout")
     parser.add_argument("--corpus", type=Path, required=True, help="its input.txt")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1337, 1338, 1339])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1337, 1338])
     parser.add_argument("--output", type=Path, default=OUTPUT, help="a line of JSON for each run")
     options = parser.parse_args()
     if not (options.nanogpt / "train.py").is_file():
@@ -70,17 +77,21 @@ def main() -> None:
         )
     if not options.corpus.is_file():
         parser.error(f"--corpus must be a text file, got {options.corpus}")
+    if options.output.is_dir() or not options.output.parent.is_dir():
+        parser.error(f"--output must be a file in an existing folder, got {options.output}")
+    lines = options.output.read_text().splitlines() if options.output.exists() else []
+    done = {(run["mixer"], run["seed"]) for run in map(json.loads, lines)}
     asked = ["git", "-C", str(options.nanogpt), "rev-parse", "HEAD"]
     commit = subprocess.run(asked, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-    with options.output.open("w") as file:
-        for seed in options.seeds:
-            for mixer in (None, "best"):
-                losses = train(options.nanogpt, options.corpus, seed, mixer is not None)
-                record = {"mixer": mixer, "seed": seed, "losses": losses, "nanogpt": commit}
-                record["environment"] = describe_environment()
-                file.write(json.dumps(record) + "\n")
-                file.flush()
-                print(mixer or "plain", seed, losses[-1], flush=True)
+    for seed, mixer in itertools.product(options.seeds, (None, "best")):
+        if (mixer, seed) in done:
+            continue
+        losses = train(options.nanogpt, options.corpus, seed, mixer is not None)
+        record = {"mixer": mixer, "seed": seed, "losses": losses, "nanogpt": commit}
+        record["environment"] = describe_environment()
+        with options.output.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+        print(mixer or "plain", seed, losses[-1], flush=True)
 
 
 if __name__ == "__main__":

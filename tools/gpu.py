@@ -186,7 +186,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 2) - 2))
     parser.add_argument("--corpus", type=Path, help="a text file, plain or packed by xz")
     parser.add_argument("--tiny", action="store_true", help="a rehearsal on the CPU")
-    lease = Lease(parser.parse_args(arguments))
+    options = parser.parse_args(arguments)
+    if options.corpus and not options.corpus.is_file():
+        parser.error(f"--corpus must be a text file, got {options.corpus}")
+    lease = Lease(options)
     summary = {}
     for name in lease.options.phases:
         start = time.monotonic()
