@@ -37,3 +37,9 @@ def test_operators_do_what_compilers_are_told(case, documents, layout):
     runs = segment_runs(torch.arange(T).expand(B, -1) // 10) if documents else None
     operator = getattr(torch.ops.latentwave, case.split(",")[0])
     torch.library.opcheck(operator.default, inputs(signal(layout), runs)[case])
+
+
+def test_gradients_without_tokens_have_the_strides_that_compilers_are_told():
+    x, bank = torch.zeros(0, T, C), torch.randn(8, M).t()
+    given = (torch.zeros(0, T, C), x, bank, torch.randn(M), None, [8], 0, True)
+    torch.library.opcheck(torch.ops.latentwave.filterbank_backward.default, given)

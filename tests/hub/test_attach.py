@@ -12,6 +12,7 @@ from accelerate.hooks import ModelHook, add_hook_to_module
 import latentwave as lw
 from latentwave.errors import UserError
 from latentwave.hub import all_mixers, attached_mixers
+from latentwave.mixers import register_preset, registry
 from latentwave.mixers.registry import _COMMON_OPTIONS
 from tests.hub.models import (
     BACKBONES,
@@ -55,8 +56,8 @@ def test_context_length_and_a_config_object():
 def test_the_options_that_all_kinds_have_are_in_the_signature():
     parameters = inspect.signature(lw.attach).parameters
     assert {name: parameters[name].default for name in _COMMON_OPTIONS} == {
-        "gated": False,
-        "check_finite": False,
+        "gated": None,
+        "check_finite": None,
     }
     model = lw.attach(gpt2(), "wavelet", gated=True, check_finite=True)
     (saved,) = model.config.latentwave["mixers"]
@@ -64,8 +65,16 @@ def test_the_options_that_all_kinds_have_are_in_the_signature():
     mixer = attached_mixers(model)[0]
     assert mixer.check_finite
     assert mixer.fade_gate is not None
-    model = lw.attach(gpt2(), "wavelet", gated=False)
+    model = lw.attach(gpt2(), "wavelet")
     assert model.config.latentwave["mixers"][0]["options"] == {}
+
+
+def test_a_gate_that_a_preset_has_can_be_left_out(monkeypatch):
+    monkeypatch.setattr(registry, "_PRESETS", dict(registry._PRESETS))
+    register_preset("mine", kind="short_conv", options={"gated": True})
+    for options, has_gate in (({}, True), ({"gated": False}, False)):
+        mixer = attached_mixers(lw.attach(gpt2(), "mine", **options))[0]
+        assert (mixer.fade_gate is not None) == has_gate
 
 
 def test_mixers_and_their_gates_follow_the_precision_of_their_layer():

@@ -50,13 +50,15 @@ def test_documents_are_tensors_with_two_dimensions(name, value, got):
 @pytest.mark.unchecked
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bool])
 def test_ids_of_documents_are_integers(dtype):
-    ids = torch.tensor([[0, 0, 1]], dtype=dtype)
+    model, ids = models.mixed(models.gpt2(), "short_conv"), torch.zeros(1, 3, dtype=torch.int64)
+    segments = torch.tensor([[0, 0, 1]])
     message = rf"segment_ids must be integers.* got {dtype}: pass segment_ids.long\(\)"
-    with pytest.raises(UserError, match=message), lw.documents(ids):
-        pass
+    with pytest.raises(ValueError, match=message), lw.documents(segments.to(dtype)):
+        model(ids, use_cache=False)
+    with pytest.raises(ValueError, match=message):
+        model(ids, segment_ids=segments.to(dtype), use_cache=False)
     for integers in (torch.uint8, torch.int16, torch.int32):
-        with lw.documents(ids.to(integers)):
-            pass
+        model(ids, segment_ids=segments.to(integers), use_cache=False)
 
 
 class Masked(nn.Module):

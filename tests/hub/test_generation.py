@@ -252,6 +252,18 @@ def test_positions_mark_documents_in_training_only_where_attention_sees_them(che
     torch.testing.assert_close(model(ids, **positions).logits[:, 5:], expected)
 
 
+@pytest.mark.parametrize(("attention", "documents"), [("sdpa", None), ("flash_attention_2", 5)])
+def test_flash_attention_reads_documents_from_positions_beside_a_cache(
+    attention, documents, monkeypatch
+):
+    decoder, ids = trainable(mixed(llama(), "short_conv")).model, tokens(1, 10)
+    monkeypatch.setattr(decoder.config, "_attn_implementation_internal", attention)
+    positions = torch.arange(5).repeat(2)[None]
+    call = decoder._call_from({"input_ids": ids, "position_ids": positions})
+    found = call.segment_ids
+    assert (found if documents is None else int((found == 0).sum())) == documents
+
+
 def test_packed_documents_in_the_cache_of_a_default_call():
     model, ids = mixed(llama(), "short_conv"), tokens(1, 10)
     segments = torch.arange(10) // 5

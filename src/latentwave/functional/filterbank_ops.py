@@ -89,7 +89,7 @@ def fused_filterbank_backward(  # noqa: PLR0917
     """The gradients of the inputs from that of the output, (B, T, D)."""
     grid = Grid(x, analysis.shape[0], kernel_sizes, history=history, causal=causal, in_lanes=True)
     if not grid.blocks:
-        return x.new_zeros(x.shape), torch.zeros_like(analysis), torch.zeros_like(weights)
+        return x.new_zeros(x.shape), *(each.new_zeros(each.shape) for each in (analysis, weights))
     dtype = accumulation_dtype(x.dtype)
     bands, placed = grid.bands(), grid.place(analysis, dtype)
     weighting = weighting_of(grid, weights, dtype)

@@ -53,10 +53,11 @@ def correlate(x: Tensor, y: Tensor, num_taps: int, runs: Tensor | None) -> Tenso
 def _chunks(x: Tensor, num_taps: int) -> Iterator[tuple[int, int]]:
     B, num_tokens, C = x.shape
     # A chunk rereads the num_taps − 1 tokens before it: keep that share small.
-    length = max(CHUNK_VALUES // (B * C), 8 * num_taps)
+    length = max(CHUNK_VALUES // max(1, B * C), 8 * num_taps)
     if x.device.type != "cpu" or num_tokens < 2 * length:  # elsewhere launches count
-        length = num_tokens
-    yield from itertools.pairwise([*range(0, num_tokens, length), num_tokens])
+        yield 0, num_tokens
+    else:
+        yield from itertools.pairwise([*range(0, num_tokens, length), num_tokens])
 
 
 def _convolve_chunk(x: Tensor, taps: Tensor, runs: Tensor | None) -> Tensor:

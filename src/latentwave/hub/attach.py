@@ -33,8 +33,8 @@ def attach(
     points: str | Sequence[str] | None = None,
     context_length: int | None = None,
     channels: int | None = None,
-    gated: bool = False,
-    check_finite: bool = False,
+    gated: bool | None = None,
+    check_finite: bool | None = None,
     **options: Any,
 ) -> Model:
     """Insert mixers between or inside the decoder layers of a model, in place.
@@ -74,8 +74,10 @@ def attach(
         context_length: number of tokens the mixers are built for; default: from the model
             configuration (`max_position_embeddings`, `block_size`).
         channels: only with `layers`: D, the width between layers; default: that of a norm.
-        gated: start as the identity and fade the mixers in, see `Mixer.add_fade_gate`.
-        check_finite: refuse NaN and infinities in the input of the mixers, for debugging.
+        gated: start as the identity and fade the mixers in, see `Mixer.add_fade_gate`; default:
+            False, or what a preset says.
+        check_finite: refuse NaN and infinities in the input of the mixers, for debugging; default:
+            likewise.
         **options: further options of the mixer. With a `MixerConfig`, or a list of pairs, all
             options go into the configs, these two included.
 
@@ -111,7 +113,7 @@ def attach(
             "AutoModelForCausalLM.from_pretrained(…)"
         )
     for name, value in (("gated", gated), ("check_finite", check_finite)):
-        if value is not False:  # a config or a list of pairs takes no options, defaults included
+        if value is not None:  # a config or a list of pairs takes no options
             options[name] = value
     placed = as_placed(mixer, options, placement, points)
     if any(parameter.is_meta for parameter in model.parameters()):

@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor, nn
 
 from latentwave.errors import UserError
@@ -44,17 +43,8 @@ def documents(
             raise UserError(
                 f"{name} must be a tensor (batch, tokens), got {type(given).__name__}{shape}"
             )
-    if segment_ids is not None and not _is_integer(segment_ids.dtype):
-        raise UserError(
-            "segment_ids must be integers, one id for all tokens of a document, got "
-            f"{segment_ids.dtype}: pass segment_ids.long()"
-        )
     with use_call(call_by_user(segment_ids=segment_ids, padding=Padding.of(padding_mask))):
         yield
-
-
-def _is_integer(dtype: torch.dtype) -> bool:
-    return not (dtype.is_floating_point or dtype.is_complex or dtype == torch.bool)
 
 
 @contextlib.contextmanager

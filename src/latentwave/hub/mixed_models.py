@@ -159,7 +159,8 @@ class MixedDecoder(MixedModel):
                 states = states_in(cache, len(self._mixed_entries))
         elif segment_ids is None and mask is not None:
             segment_ids = find_documents(mask, tokens.shape[1])
-        elif segment_ids is None and not use_cache:  # else attention ignores positions too
+        elif segment_ids is None and (not use_cache or _is_flash(config)):
+            # Beside a cache, any other attention ignores the borders too.
             segment_ids = _documents(kwargs.get("position_ids"), tokens)
         real = find_padding(mask, tokens.shape[1], cache, config)
         padding = outer.padding if real is None else Padding.of(real)
@@ -187,6 +188,11 @@ def mix_decoder(module: nn.Module, config: PretrainedConfig) -> None:
     decoder._mixed_config = config
     decoder._mixed_entries = list(getattr(decoder, decoder._mixed_list))
     swap_class(decoder, MixedDecoder)
+
+
+def _is_flash(config: PretrainedConfig) -> bool:
+    """Whether attention is a kind of flash attention, which reads documents from positions."""
+    return "flash" in (getattr(config, "_attn_implementation", None) or "")
 
 
 def _documents(position_ids: Tensor | None, tokens: Tensor) -> Tensor | None:

@@ -135,6 +135,13 @@ class Mixer(nn.Module, abc.ABC):
                     f"{name} must have shape {tuple(x.shape[:2])}, one entry per token of x, "
                     f"got {tuple(per_token.shape)}"
                 )
+        if segment_ids is not None and (
+            segment_ids.dtype == torch.bool or segment_ids.is_floating_point()
+        ):
+            raise ValueError(
+                "segment_ids must be integers, one id for all tokens of a document, got "
+                f"{segment_ids.dtype}: pass segment_ids.long()"
+            )
         if padding_mask is not None:
             if padding_mask.dtype != torch.bool:
                 raise ValueError(

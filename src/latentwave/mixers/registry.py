@@ -132,6 +132,8 @@ def register_preset(
     _refuse_taken(name)
     config = MixerConfig(kind=kind, options=options).resolved()
     chosen = default_points(kind) if points is None else as_points(points)
+    for point in chosen:
+        config.check_point(point)
     _PRESETS[name] = dataclasses.replace(config, options=dict(config.options)), chosen
 
 
