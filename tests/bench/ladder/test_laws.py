@@ -75,6 +75,17 @@ def test_a_known_saving_is_found_and_the_largest_budgets_are_predicted():
         assert check.predicted == pytest.approx(check.measured, rel=2e-3)
 
 
+def test_a_lucky_run_of_the_plain_decoder_measures_no_law():
+    setting, costs = made_up({"none": 1.0, "it": 1.05}, BUDGETS)
+    at_end = setting.losses["none"]["s", max(BUDGETS)]
+    below_all_means = setting.losses["it"]["s", max(BUDGETS)]
+    # One seed ends below the contestant, two as far above: the mean stays.
+    at_end.update({0: at_end[0] - 0.1, 1: at_end[1] + 0.05, 2: at_end[2] + 0.05})
+    assert min(at_end.values()) < min(below_all_means.values())
+    found = multipliers_of("strong", setting, costs, replicates=2)
+    assert [m.extrapolated for m in found if (m.size, m.budget) == ("s", max(BUDGETS))] == [True]
+
+
 def test_without_a_law_nothing_is_extrapolated():
     setting, costs = made_up({"none": 1.0, "it": 1.5}, (20,))  # one run at each of four sizes
     found = multipliers_of("strong", setting, costs, replicates=2)

@@ -143,7 +143,7 @@ def multipliers_of(
                 sizes.append(setting.size_ratio(redrawn_laws, size, budget, base - drawn))
             ratio = token_ratio(laws.get(size), N, base, loss)
             larger = setting.size_ratio(laws, size, budget, base - loss)
-            lowest = min(min(each.values()) for key, each in plain.items() if key[0] == size)
+            lowest = min(loss for key, loss in means.items() if key[0] == size)
             # The cost of a token for the plain decoder ÷ for the contestant.
             cost, plain_cost = by_cell[size, contestant], by_cell[size, BASELINE]
             flops = plain_cost.flops_per_token / cost.flops_per_token

@@ -70,8 +70,8 @@ class Multiplier(OfCell):
     # size of the plain decoder with the contestant's loss after the same tokens ÷ size here; None
     # if that loss lies beyond the sizes measured there
     parameters: Interval | None = None
-    # whether the contestant's loss lies below every run of the plain decoder at this size, where
-    # its law was not measured
+    # whether the contestant's loss lies below the mean loss of the plain decoder at every budget of
+    # this size, where its law was not measured
     extrapolated: bool
 
 

@@ -10,7 +10,7 @@ from latentwave.bench.training import BASELINE
 _METHOD = (
     "Every point is the final loss of runs whose learning rate was annealed to zero. Intervals are "
     "95 %, from the spread over seeds, pooled over the ladder. Asterisks and hollow points mark "
-    "losses below every run of the plain decoder at that size: there its law is extrapolated."
+    "losses below every mean loss of the plain decoder at that size: there its law is extrapolated."
 )
 
 

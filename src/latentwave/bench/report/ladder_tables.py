@@ -59,9 +59,7 @@ def print_ladder(results: LadderResults, console: Console) -> None:
         )
         print_table(console, _by_budget(multipliers, _gain_and_tokens))
         if any(m.extrapolated for m in multipliers):
-            console.print(
-                "* extrapolated: below the loss of every run of the plain decoder at that size"
-            )
+            console.print("* extrapolated: below every mean loss of the plain decoder at that size")
         if any(m.tokens is None and not m.extrapolated for m in multipliers):
             console.print(f"{MISSING} no multiplier: {NO_LAW}")
         for measure, title, ratio in _RATIOS:
