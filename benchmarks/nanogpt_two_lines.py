@@ -55,8 +55,10 @@ def train(checkout: Path, corpus: Path, seed: int, mixed: bool) -> list[dict[str
     if printed.returncode:
         raise SystemExit(f"train.py ended with {printed.returncode}: see its error above")
     found = re.findall(
-        r"^step (\d+): train loss ([\d.]+), val loss ([\d.]+)", printed.stdout, re.MULTILINE
+        r"^step (\d+): train loss (\S+), val loss (\S+)$", printed.stdout, re.MULTILINE
     )
+    if not found or int(found[-1][0]) != OPTIONS["max_iters"]:
+        raise SystemExit(f"train.py did not evaluate after step {OPTIONS['max_iters']}")
     return [
         {"step": int(step), "train": float(train), "validation": float(validation)}
         for step, train, validation in found
@@ -80,11 +82,19 @@ def main() -> None:
     if options.output.is_dir() or not options.output.parent.is_dir():
         parser.error(f"--output must be a file in an existing folder, got {options.output}")
     lines = options.output.read_text().splitlines() if options.output.exists() else []
-    done = {(run["mixer"], run["seed"]) for run in map(json.loads, lines)}
+    try:
+        done = {(run["mixer"], run["seed"]) for run in map(json.loads, lines)}
+    except ValueError as error:
+        parser.error(f"a line of {options.output} is damaged ({error}): remove it")
+    if not (options.nanogpt / ".git").exists():
+        parser.error(f"--nanogpt must be a git checkout, which tells its commit: {options.nanogpt}")
     asked = ["git", "-C", str(options.nanogpt), "rev-parse", "HEAD"]
     commit = subprocess.run(asked, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
     for seed, mixer in itertools.product(options.seeds, (None, "best")):
         if (mixer, seed) in done:
+            print(
+                f"{mixer or 'plain'} {seed} is in {options.output}: name another to train it again"
+            )
             continue
         losses = train(options.nanogpt, options.corpus, seed, mixer is not None)
         record = {"mixer": mixer, "seed": seed, "losses": losses, "nanogpt": commit}

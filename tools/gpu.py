@@ -61,7 +61,7 @@ class Lease:
 
     def run(self, phase: str, command: Sequence[str], **environment: str) -> int:
         """Run a command within the time limit of a phase; its output goes into PHASE.log."""
-        with (self.output / f"{phase}.log").open("w") as file:
+        with (self.output / f"{phase}.log").open("a") as file:
             try:
                 return subprocess.run(
                     [sys.executable, *command],
@@ -110,6 +110,7 @@ def _shrink(values: dict[str, Any]) -> None:
 def tests(lease: Lease) -> dict[str, Any]:
     """Decide go or no-go: every mixer against float64 on the CPU, models, compile, generation."""
     report = lease.output / "tests.xml"
+    report.unlink(missing_ok=True)
     command = ["-m", "pytest", "tests/cuda", "-q", "-p", "no:cacheprovider", f"--junitxml={report}"]
     code = lease.run("tests", command, LATENTWAVE_SHAPE_CHECKS="0")
     head = report.read_text()[:1000] if report.is_file() else ""
@@ -187,11 +188,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--corpus", type=Path, help="a text file, plain or packed by xz")
     parser.add_argument("--tiny", action="store_true", help="a rehearsal on the CPU")
     options = parser.parse_args(arguments)
-    if options.corpus and not options.corpus.is_file():
+    if options.corpus and not options.corpus.exists():
         parser.error(f"--corpus must be a text file, got {options.corpus}")
     lease = Lease(options)
     summary = {}
     for name in lease.options.phases:
+        if not lease.minutes:
+            print(f"{name}: left out, the {options.total_minutes:g} minutes are over")
+            continue
         start = time.monotonic()
         summary[name] = PHASES[name](lease) | {"seconds": round(time.monotonic() - start)}
         print(f"{name}: {summary[name]}", flush=True)

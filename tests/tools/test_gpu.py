@@ -44,6 +44,14 @@ def test_phases_share_the_lease(tmp_path, monkeypatch):
     assert left == [9, 9, 4, 0]
 
 
+def test_a_phase_without_time_leaves_what_was_there(tmp_path, capsys):
+    (tmp_path / "ladder.log").write_text("before")
+    options = ["--phases", "ladder", "--total_minutes", "0", "--output", str(tmp_path)]
+    assert gpu.main(options) == 0
+    assert "ladder: left out, the 0 minutes are over" in capsys.readouterr().out
+    assert (tmp_path / "ladder.log").read_text() == "before"
+
+
 def test_the_wheels_are_all_that_the_command_line_needs_besides():
     there = _needed("torch", "transformers", "scipy", "matplotlib", "pytest")
     optional = _needed("tensorboard")  # which only runs that log to it need

@@ -3,9 +3,17 @@
 import math
 
 import pytest
+import yaml
 
 from latentwave.bench.cli.main import main
-from latentwave.bench.ladder import Ladder, assemble, plan_ladder, read_ladder, run_ladder
+from latentwave.bench.ladder import (
+    Ladder,
+    assemble,
+    load_ladder,
+    plan_ladder,
+    read_ladder,
+    run_ladder,
+)
 from latentwave.errors import UserError
 from tests.bench.ladder.tiny_ladder import QUIET, recipe_of, values, write_recipe
 
@@ -118,3 +126,13 @@ def test_a_damaged_file_is_one_line(content, tmp_path):
     (tmp_path / "ladder.json").write_text(content)
     with pytest.raises(UserError, match="damaged"):
         read_ladder(tmp_path)
+
+
+def test_a_ladder_without_sizes_is_still_called_one(tmp_path, text):
+    path = write_recipe(tmp_path, text)
+    recipe = {
+        key: value for key, value in yaml.safe_load(path.read_text()).items() if key != "sizes"
+    }
+    path.write_text(yaml.safe_dump(recipe))
+    with pytest.raises(UserError, match="sizes: Field required"):
+        load_ladder(path)

@@ -234,6 +234,14 @@ def test_costs_are_what_was_measured():
     assert [head.split("\n")[0] for head in table.heads] == [*("contestant", "learning", "steps")]
 
 
+def test_the_chosen_rate_is_marked_however_many_digits_it_has():
+    values = make_values()
+    losses = {"0.001": 2.0, "0.0031622776601683794": 1.0, "0.01": 1.5}
+    search = TUNED | {"losses": losses, "chosen": 10**-2.5, "at_end_of_grid": False}
+    values["tuning"] = {"none": search}
+    assert strings(tuning_table(typed(values)).rows[0])[1:] == ["2.000", "1.000 chosen", "1.500"]
+
+
 def test_cautions():
     values = make_values()
     assert cautions(typed(values)) == []

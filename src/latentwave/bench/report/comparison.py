@@ -230,7 +230,7 @@ def tuning_table(results: Results) -> Table:
         for rate in rates:
             diverged = rate in search.losses and search.losses[rate] is None
             loss = "diverged" if diverged else format_loss(search.losses.get(rate))
-            row[rate] = Cell(loss, "chosen" if rate == f"{search.chosen:g}" else "")
+            row[rate] = Cell(loss, "chosen" if float(rate) == search.chosen else "")
         rows.append(row)
     caption = (
         "Final validation loss in nats with each learning rate, of the worst seed of the search; "

@@ -20,6 +20,8 @@ from latentwave.errors import UserError
 T = TypeVar("T")
 _MAX_BYTES = 1 << 20
 _MAX_NODES = 20_000  # of a recipe, its anchors expanded
+# Keys that only the recipes of one command have.
+_KEYS_OF = {"ladder": {"sizes", "budgets"}, "search": {"groups", "finalists", "final_seeds"}}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -182,7 +184,7 @@ def read_recipe_file(path: Path, command: str = "compare") -> dict[str, Any]:
             raise UserError(
                 f"{path}: contestants.{name} is empty: write {name}: {{}} for the plain backbone"
             )
-    right = "ladder" if "sizes" in values else "search" if "groups" in values else "compare"
+    right = next((each for each, keys in _KEYS_OF.items() if keys & values.keys()), "compare")
     if right != command:
         what = right.replace("compare", "comparison")
         raise UserError(f"{path} is the recipe of a {what}: use latentwave {right}")
