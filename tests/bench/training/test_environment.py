@@ -19,9 +19,11 @@ def test_work_of_other_processes_is_seen_and_own_work_is_not():
         return busy_cores(this)
 
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
-        time.sleep(0.3)
-        by_other = busy(1.5, lambda: time.sleep(0.05))
-        other.kill()
+        try:
+            time.sleep(0.3)
+            by_other = busy(1.5, lambda: time.sleep(0.05))
+        finally:
+            other.kill()
     assert by_other > 0.2  # of a core; tests may share the machine
     assert busy(1.0, lambda: None) < by_other + 0.5
 

@@ -27,8 +27,8 @@ _CANNOT_SEEK = 39  # its error at the end of such a file
 _SHORTER = re.compile(r"(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)")
 _UNKNOWN_BYTES = 0x7FFF0000  # the headers of streams say at least as many
 # What it logs about OGG files, opened or read.
-_NO_LAST_PAGE = re.compile(r"Last page lacks an end-of-stream bit|Junk after the last page")
-_OPUS_HOLE = re.compile(r"Hole found appears to be of length (\d+) samples")
+_NO_LAST_PAGE, _JUNK = "Last page lacks an end-of-stream bit", "Junk after the last page"
+_CORRUPTED = "Corrupted bitstream"
 # The first frame of an MP3 that states their number.
 _STATED_LENGTH = re.compile(
     rb"\xff[\xe0-\xff]..(?:\0{9}|\0{17}|\0{32})(?:Xing|Info)\0{3}[\1\3\5\7\t\v\r\x0f]", re.DOTALL
@@ -113,6 +113,9 @@ class _PaddedFile(io.FileIO):
 def _decoded(file: Any) -> Iterator[Float32[np.ndarray, "_ channels"]]:
     """The frames of an opened file in blocks, up to its end or a fault, which is raised."""
     block = np.empty((BLOCK_FRAMES, file.channels), dtype=np.float32)
+    if file.format == "OGG":
+        # After a damaged page soundfile would seek back to sound already read.
+        file.seekable = lambda: False
     while True:
         block.fill(np.nan)
         try:
@@ -178,17 +181,20 @@ def _one_channel(path: Path, file: Any, lost: list[str]) -> Iterator[Float32[np.
     rate, is_mp3 = file.samplerate, file.format == "MP3"
     is_known = file.frames < _UNKNOWN_FRAMES and not (is_mp3 and not _states_length(path))
     num_lost = file.frames - num_read if is_known else sum(gaps.values())
-    num_lost += sum(map(int, _OPUS_HOLE.findall(file.extra_info)))
     if num_lost > (_MP3_SLACK if is_mp3 and not gaps else 0):
         count = f"{num_lost:,} of {file.frames:,}" if is_known else f"at least {num_lost:,}"
         place = f", the first after {min(gaps) / rate:.1f} s" if gaps else ""
         lost.append(f"{count} samples ({num_lost / rate:.1f} s) cannot be decoded{place}")
     end = f"it breaks off after {num_read / rate:.1f} s"
-    if _NO_LAST_PAGE.search(file.extra_info) or (not is_known and 0 in gaps.values()):
+    if _NO_LAST_PAGE in file.extra_info:
         lost.append(end)
+    elif _JUNK in file.extra_info or (not is_known and 0 in gaps.values()):
+        lost.append(f"{end}, or something else follows its end")
     for stated, present in (map(int, sizes) for sizes in _SHORTER.findall(file.extra_info)):
         if present < stated < _UNKNOWN_BYTES:
             lost.append(f"{end}, {stated - present:,} of {stated:,} bytes are missing")
+    if _CORRUPTED in file.extra_info and not lost:
+        lost.append("it is damaged, by how much is unknown")
 
 
 def resample(

@@ -153,5 +153,6 @@ class EventCodec(MediaCodec):
 
 
 CODECS: tuple[type[EventCodec], ...] = tuple(
-    type(_SETTINGS[kind][0], (EventCodec,), {"kind": kind}) for kind in TOKENIZERS
+    type(_SETTINGS[kind][0], (EventCodec,), {"kind": kind, "__module__": __name__})
+    for kind in TOKENIZERS
 )
