@@ -4,8 +4,9 @@
     python benchmarks/nanogpt_two_lines.py --nanogpt nanoGPT --corpus tinyshakespeare.txt
 
 The settings are those of its README for a CPU: 4 layers × 128, 64 characters, 2,000 steps of 12
-windows; evaluations take 200 batches, not 20. Every run trains in a copy of the checkout with `lw.attach(model, layers="transformer.h")`
-added or not. A line of JSON is written as it ends; a run that has its line is not run again.
+windows; evaluations take 200 batches, not 20. Every run trains in a copy of the checkout with
+`lw.attach(model, layers="transformer.h")` added or not. A line of JSON is written as it ends; a
+run that has its line is not run again.
 """
 
 import argparse

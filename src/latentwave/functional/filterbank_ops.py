@@ -89,7 +89,10 @@ def fused_filterbank_backward(  # noqa: PLR0917
     """The gradients of the inputs from that of the output, (B, T, D)."""
     grid = Grid(x, analysis.shape[0], kernel_sizes, history=history, causal=causal, in_lanes=True)
     if not grid.blocks:
-        return x.new_zeros(x.shape), *(each.new_zeros(each.shape) for each in (analysis, weights))
+        zero_x, zero_analysis, zero_weights = (
+            each.new_zeros(each.shape) for each in (x, analysis, weights)
+        )
+        return zero_x, zero_analysis, zero_weights
     dtype = accumulation_dtype(x.dtype)
     bands, placed = grid.bands(), grid.place(analysis, dtype)
     weighting = weighting_of(grid, weights, dtype)
