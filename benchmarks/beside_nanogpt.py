@@ -6,6 +6,9 @@
 Both train a GPT-2 of the same size on the same tokens with AdamW and clipped gradients, in turn and
 in processes of their own. The clocks count training steps with their batches and logging, from the
 first evaluation on, when everything is compiled.
+
+A third run of ours, with a recipe's default evaluations and checkpoints, says what all that is not
+forward, backward, clipping or the optimizer adds to a step.
 """
 
 import argparse
@@ -18,13 +21,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import yaml
 from measure import Benchmarks, Row, compare, printer
+from rich.console import Console
 
 from latentwave.bench.data import CorpusConfig, TokenStore, prepare
-from latentwave.bench.training import describe_environment
+from latentwave.bench.training import describe_environment, recipe_from_dict, train
+from latentwave.bench.training.trainer import RunTrainer
 
 # Layers, D, heads, tokens per window, windows, by parameters; the larger one is the papers' size.
 SHAPES = {"0.2M": (4, 64, 2, 256, 16), "2M": (10, 128, 8, 512, 8)}
@@ -56,21 +64,9 @@ def latentwave(
     folder: Path, corpus: CorpusConfig, shape: tuple[int, ...], steps: int, compiled: bool
 ) -> float:
     """Tokens per second of `latentwave train`."""
-    layers, width, heads, window, windows = shape
-    recipe = {
-        "name": "loop",
-        "corpus": {"name": corpus.name, "path": corpus.path},
-        "backbone": {
-            "architecture": "gpt2", "num_layers": layers, "hidden_size": width,
-            "num_heads": heads, "intermediate_size": 4 * width, "context_length": window,
-        },
-        "training": {
-            "num_steps": steps, "batch_size": windows, "num_warmup_steps": WARMUP,
-            "compile": compiled, "evaluate_every_steps": INTERVAL, "num_evaluation_windows": 1,
-            "save_every_steps": steps,
-        },
-        "contestants": {"none": {}},
-    }  # fmt: skip
+    recipe = our_recipe(
+        corpus, shape, steps, compiled, num_evaluation_windows=1, save_every_steps=steps
+    )
     path, output = folder / "loop.yaml", folder / "run"
     path.write_text(yaml.safe_dump(recipe))
     shutil.rmtree(output, ignore_errors=True)
@@ -79,6 +75,66 @@ def latentwave(
     curve = json.loads((output / "result.json").read_text())["curve"]
     first, last = curve[1], curve[-1]
     return float((last["tokens"] - first["tokens"]) / (last["seconds"] - first["seconds"]))
+
+
+def our_recipe(
+    corpus: CorpusConfig, shape: tuple[int, ...], steps: int, compiled: bool, **training: int
+) -> dict[str, Any]:
+    """A recipe of one plain decoder, evaluated every `INTERVAL` steps."""
+    layers, width, heads, window, windows = shape
+    return {
+        "name": "loop",
+        "corpus": {"name": corpus.name, "path": corpus.path},
+        "backbone": {
+            "architecture": "gpt2", "num_layers": layers, "hidden_size": width,
+            "num_heads": heads, "intermediate_size": 4 * width, "context_length": window,
+        },
+        "training": {
+            "num_steps": steps, "batch_size": windows, "num_warmup_steps": WARMUP,
+            "compile": compiled, "evaluate_every_steps": INTERVAL, **training,
+        },
+        "contestants": {"none": {}},
+    }  # fmt: skip
+
+
+def whole_and_steps(
+    folder: Path, corpus: CorpusConfig, shape: tuple[int, ...], steps: int, compiled: bool
+) -> tuple[float, float]:
+    """Milliseconds per step of a whole run, and of what its steps compute, after `INTERVAL`."""
+    inside: list[float] = []
+    begun: list[float] = []
+    ended: list[float] = []
+
+    def timed(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            start = time.perf_counter()
+            result = method(*arguments, **options)
+            if len(begun) > INTERVAL:
+                inside.append(time.perf_counter() - start)
+            return result
+
+        return call
+
+    class Clocked(RunTrainer):
+        def training_step(self, *arguments: Any, **options: Any) -> Any:
+            if not begun:
+                this: Any = self
+                this.accelerator.clip_grad_norm_ = timed(this.accelerator.clip_grad_norm_)
+                this.optimizer.step = timed(this.optimizer.step)
+            begun.append(time.perf_counter())
+            return timed(super().training_step)(*arguments, **options)
+
+        def _save_checkpoint(self, *arguments: Any) -> None:
+            super()._save_checkpoint(*arguments)
+            ended.append(time.perf_counter())
+
+    values = our_recipe(corpus, shape, steps, compiled, save_every_steps=2 * INTERVAL)
+    shutil.rmtree(folder / "run", ignore_errors=True)
+    with mock.patch("latentwave.bench.training.run.RunTrainer", Clocked):
+        recipe = recipe_from_dict(values)
+        train(recipe, "none", 0, prepare(corpus), folder / "run", console=Console(quiet=True))
+    count = (steps - INTERVAL) / 1e3
+    return (ended[-1] - begun[INTERVAL]) / count, sum(inside) / count
 
 
 def write_bins(checkout: Path, store: TokenStore) -> None:
@@ -126,14 +182,19 @@ def main() -> int:
         for shape in (SHAPES[size] for size in options.sizes):
             layers, width, _, window, windows = shape
             for compiled in (False, True):
-                ours, theirs = [], []
+                ours, theirs, clocks = [], [], []
                 for _ in range(options.rounds):
                     theirs.append(nanogpt(checkout, shape, options.steps, compiled))
                     ours.append(latentwave(folder, corpus, shape, options.steps, compiled))
+                    clocks.append(whole_and_steps(folder, corpus, shape, options.steps, compiled))
                 setting = f"{layers} layers, D {width}, {windows}×{window} tokens"
                 what = "compiled" if compiled else "eager"
                 row = ("training loop", setting, what, "tokens/s", ours, theirs)
                 rows.append(compare(*row, against="nanoGPT", at_least=1.0))
+                show(rows[-1])
+                whole, alone = ([pair[i] for pair in clocks] for i in (0, 1))
+                row = ("training loop", setting, f"{what}, a whole run", "ms", whole, alone)
+                rows.append(compare(*row, against="its steps alone", at_most=1.03))
                 show(rows[-1])
                 if options.output:
                     Benchmarks(

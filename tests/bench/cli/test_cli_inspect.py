@@ -1,5 +1,6 @@
 """The command `inspect`."""
 
+import re
 import shutil
 
 import pytest
@@ -37,9 +38,14 @@ def test_inspect_writes_page_and_figures(workplace, capsys):
     assert "page:" in told.out
     assert "looking at: losses of none" in told.err.replace("\n", " ")
     folder = workplace / "adaptive" / "inspect"
-    stems = ("kernels", "change", "masks", "paths", "positions")
+    stems = ("kernels", "change", "masks", "paths", "positions", "repeats")
     figures = {f"{stem}.{suffix}" for stem in stems for suffix in ("png", "svg")}
-    assert {path.name for path in folder.iterdir()} == {"inspect.html"} | figures
+    assert {path.name for path in folder.iterdir()} == {"inspect.html", "losses.txt"} | figures
+    losses = (folder / "losses.txt").read_text(encoding="utf-8")
+    assert re.search(
+        r"^# repeats\nrepeated tokens +predictions +adaptive +none +difference$", losses, re.M
+    )
+    assert losses.count("Measured on 8 windows") == 1
     page = (folder / "inspect.html").read_text(encoding="utf-8")
     assert "adaptive against none – inspection" in page
     assert "latentwave inspect " in page

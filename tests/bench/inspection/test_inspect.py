@@ -30,7 +30,8 @@ def test_everything_is_seen_and_measured_on_the_same_windows(runs):
         assert mean.value == pytest.approx(evaluate_loss(run.model, windows), rel=1e-5)
     gap = seen.overall.losses[0].value - seen.overall.losses[1].value
     assert seen.overall.difference.value == pytest.approx(gap)
-    assert sum(each.losses[0].count for each in seen.by_position) == 9 * 31
+    for bins in (seen.by_position, seen.by_repeat):
+        assert sum(each.losses[0].count for each in bins) == 9 * 31
 
 
 def test_documents_that_are_apart_count_for_themselves(tmp_path):
@@ -47,6 +48,7 @@ def test_documents_that_are_apart_count_for_themselves(tmp_path):
     predicted = sum(int((window["labels"][1:] != -100).sum()) for window in windows)
     assert predicted < 9 * 31
     assert sum(each.losses[0].count for each in seen.by_position) == predicted
+    assert all(each.high < 7 for each in seen.by_repeat)  # of the document, not of the window
     longest = max(int(window["position_ids"].max()) for window in windows)
     assert seen.by_position[-1].low <= longest < 8
 

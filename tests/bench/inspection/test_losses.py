@@ -3,7 +3,13 @@ import pytest
 
 from latentwave.bench.data.text.characters import ByteCodec
 from latentwave.bench.inspection.inspect import token_texts
-from latentwave.bench.inspection.losses import losses_by_position, losses_overall, mean_over_windows
+from latentwave.bench.inspection.losses import (
+    losses_by_position,
+    losses_by_repeat,
+    losses_overall,
+    mean_over_windows,
+    repeat_lengths,
+)
 
 
 def test_the_error_is_over_windows_not_tokens():
@@ -45,6 +51,40 @@ def test_positions_count_from_the_start_of_the_document_where_documents_are_apar
     bins = losses_by_position([losses], position_ids)
     assert [(each.low, each.losses[0].value) for each in bins] == [(1, 1), (2, 2), (3, 3), (4, 4)]
     assert [each.losses[0].count for each in bins] == [3, 3, 1, 1]
+
+
+def longest_repeat(document):
+    """The longest suffix that also ends earlier, tried one length after the other."""
+    for length in range(len(document) - 1, 0, -1):
+        suffix = document[-length:]
+        if any(document[i : i + length] == suffix for i in range(len(document) - length)):
+            return length
+    return 0
+
+
+def test_repeats_are_the_longest_ones_of_the_same_document():
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(0, 3, size=(6, 40))
+    position_ids = np.tile(np.arange(40), (6, 1))
+    position_ids[1:, 15:] -= 15  # another document, and in some windows a third
+    position_ids[3:, 16:] -= 1
+    position_ids[0] += 7  # a window that begins inside a document
+    starts = np.maximum(np.arange(40) - position_ids, 0)
+    expected = [
+        [longest_repeat(list(row[start : t + 1])) for t, start in enumerate(begin)]
+        for row, begin in zip(tokens, starts, strict=True)
+    ]
+    assert repeat_lengths(tokens, position_ids).tolist() == expected
+    assert max(map(max, expected)) == 5
+
+
+def test_bins_of_repeats_are_none_and_octaves():
+    repeats = np.array([[0, 1, 2, 3, 4, 9], [0, 0, 0, 0, 7, 8]])
+    bins = losses_by_repeat([repeats.astype(float)], repeats)
+    assert [each.tokens for each in bins] == ["0", "1", "2–3", "4–7", "8–15"]
+    assert [each.losses[0].value for each in bins] == [0, 1, 2.5, 5.5, 8.5]
+    (nothing,) = losses_by_repeat([np.ones((2, 3))], np.zeros((2, 3), int))
+    assert (nothing.tokens, nothing.losses[0].count) == ("0", 6)
 
 
 def test_tokens_are_shown_as_people_read_them():

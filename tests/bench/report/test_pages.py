@@ -16,7 +16,7 @@ from tests.inspected import HOSTILE, look_into, tokens_of
 from tests.processes import ROOT
 
 FIGURES = ["loss", "gap", "pareto"]
-SEEN = ["kernels", "change", "masks", "paths", "positions"]
+SEEN = ["kernels", "change", "masks", "paths", "positions", "repeats"]
 VOID = {"meta", "link", "br", "wbr", "img", "input", "hr"}
 NASTY = '<script>alert(1)</script> $\\frac{1}$ & "--> <b'
 
@@ -173,7 +173,7 @@ def test_an_inspection_says_what_was_seen(page):
         "time-frequency mask a(t)",
     ):
         assert wanted in page.words, wanted
-    assert page.tags.count("table") == 2 + 1
+    assert page.tags.count("table") == 2 + 2
 
 
 @pytest.mark.parametrize("group", ["points", "multipliers"])
@@ -195,7 +195,7 @@ def test_mixers_with_the_same_kernels_are_drawn_once(runs):
     shown = [drawn(chart).collections[0] for chart in grids["kernels"].charts[1:]]
     learned, haar = (colours.get_array() for colours in shown)
     np.testing.assert_allclose(learned, haar, atol=0.05)
-    assert list(inspection_charts(look_into(*runs, "none"))) == ["positions"]
+    assert list(inspection_charts(look_into(*runs, "none"))) == ["positions", "repeats"]
 
 
 def test_titles_say_how_many_of_many_mixers_are_drawn(runs, monkeypatch):

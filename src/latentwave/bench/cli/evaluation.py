@@ -120,7 +120,7 @@ def inspect(
     num_windows: int = 128,
     svg: bool = False,
 ) -> None:
-    """Show what a run learned: kernels, masks, paths, losses by position.
+    """Show what a run learned: kernels, masks, paths, losses by position and by repeats.
 
     Args:
         run: folder of a finished run, or of a saved model

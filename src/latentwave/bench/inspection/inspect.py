@@ -20,7 +20,13 @@ from latentwave.bench.inspection.activity import (
     token_maps,
 )
 from latentwave.bench.inspection.kernels import Kernels, kernels_of, named_mixers
-from latentwave.bench.inspection.losses import LossBin, losses_by_position, losses_overall
+from latentwave.bench.inspection.losses import (
+    LossBin,
+    losses_by_position,
+    losses_by_repeat,
+    losses_overall,
+    repeat_lengths,
+)
 from latentwave.bench.training import corpus_of, is_classifier, read_record
 from latentwave.errors import UserError
 from latentwave.hub import all_mixers
@@ -58,6 +64,7 @@ class Inspection:
     paths: dict[str, EmbeddingPath] = dataclasses.field(default_factory=dict)
     overall: LossBin | None = None  # over all windows
     by_position: list[LossBin] = dataclasses.field(default_factory=list)
+    by_repeat: list[LossBin] = dataclasses.field(default_factory=list)
     num_windows: int = 0  # that losses were measured on
     window_tokens: int = 0
     measured_on: str = ""  # corpus and split
@@ -161,13 +168,15 @@ def _measure(found: Inspection, windows: GridWindows, on_stage: Callable[[str], 
     for run in found.runs:
         on_stage(f"losses of {run.name}")
         losses.append(token_losses(run.model, windows, min(16, max(1, batch_size))))
-    positions = np.broadcast_to(np.arange(losses[0].shape[1]), losses[0].shape)
+    items = [windows[index] for index in range(len(windows))]
+    tokens = np.stack([each["input_ids"].numpy() for each in items])[:, :-1]
+    positions = np.broadcast_to(np.arange(tokens.shape[1]), tokens.shape)
     if windows.borders is not None:
-        items = [windows[index]["position_ids"].numpy() for index in range(len(windows))]
-        positions = np.stack(items)[:, :-1]
+        positions = np.stack([each["position_ids"].numpy() for each in items])[:, :-1]
     found.num_windows = len(windows)
     found.overall = losses_overall(losses)
     found.by_position = losses_by_position(losses, positions)
+    found.by_repeat = losses_by_repeat(losses, repeat_lengths(tokens, positions))
 
 
 def _notes(run: InspectedRun, kernels: list[Kernels], store: TokenStore | None) -> list[str]:

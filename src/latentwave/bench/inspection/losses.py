@@ -1,11 +1,11 @@
-"""Summarises the losses of one or two models on the same windows, overall and by position."""
+"""Summarises the losses of one or two models on the same windows, by position and by repeats."""
 
 import dataclasses
 import itertools
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Integer
 
 from latentwave.bench.comparison.positions import position_edges
 
@@ -21,12 +21,17 @@ class Mean:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LossBin:
-    """Losses of predictions from `low` to `high` tokens of context."""
+    """Losses of predictions from `low` to `high` tokens: all that they read, or a repeat."""
 
     low: int
     high: int
     losses: list[Mean]  # of each run
     difference: Mean | None  # the first run minus the second, if there are two
+
+    @property
+    def tokens(self) -> str:
+        """The range, such as "4–7", or its only number."""
+        return f"{self.low}" if self.low == self.high else f"{self.low}–{self.high}"
 
 
 def losses_overall(losses: Sequence[Float[np.ndarray, "N L"]]) -> LossBin:
@@ -46,13 +51,60 @@ def losses_by_position(
 
     `position_ids` hold the position in its document of the last token that each prediction reads.
     """
+    edges = position_edges(int(position_ids.max()) + 1)
+    # A prediction after the token at position p reads p + 1 tokens.
+    return [
+        dataclasses.replace(each, low=each.low + 1, high=each.high + 1)
+        for each in _binned(losses, position_ids, edges)
+    ]
+
+
+def losses_by_repeat(
+    losses: Sequence[Float[np.ndarray, "N L"]], repeats: Int[np.ndarray, "N L"]
+) -> list[LossBin]:
+    """Losses by `repeat_lengths`: none, one token, then a bin for each octave.
+
+    What a model gains at long repeats it gains by copying what followed the earlier place.
+    """
+    octaves = int(repeats.max()).bit_length()
+    return _binned(losses, repeats, [0, *(2**octave for octave in range(octaves + 1))])
+
+
+def repeat_lengths(
+    tokens: Integer[np.ndarray, "N L"], position_ids: Int[np.ndarray, "N L"]
+) -> Int[np.ndarray, "N L"]:
+    """How many tokens, up to and with each, its document has had before in the same order.
+
+    The length of the longest suffix of tokens[n, : t + 1] that also ends at an earlier token of
+    the document; the two may overlap. Documents begin where `position_ids` are 0.
+
+    Example:
+        >>> text = np.frombuffer(b"a cat, a cat", np.uint8)[None]
+        >>> repeat_lengths(text, np.arange(12)[None])
+        array([[0, 0, 0, 1, 0, 0, 1, 1, 2, 3, 4, 5]])
+    """
+    lengths, ends = np.zeros(tokens.shape, int), np.arange(tokens.shape[1])
+    common = np.zeros(tokens.shape, int)  # of the suffixes that end at t and at each token
+    for t in range(tokens.shape[1]):
+        common[:, 1:] = common[:, :-1] + 1
+        common[:, 0] = 1
+        common[position_ids == 0] = 1
+        common *= tokens == tokens[:, t : t + 1]
+        inside = (ends < t) & (ends >= t - position_ids[:, t : t + 1])
+        lengths[:, t] = np.max(common * inside, axis=1)
+    return lengths
+
+
+def _binned(
+    losses: Sequence[Float[np.ndarray, "N L"]], values: Int[np.ndarray, "N L"], edges: list[int]
+) -> list[LossBin]:
+    """Losses of the predictions whose value lies between two edges; empty bins are left out."""
     bins = []
-    for start, stop in itertools.pairwise(position_edges(int(position_ids.max()) + 1)):
-        inside = (position_ids >= start) & (position_ids < stop)
+    for start, stop in itertools.pairwise(edges):
+        inside = (values >= start) & (values < stop)
         found = losses_overall([np.where(inside, each, np.nan) for each in losses])
         if found.losses[0].count:
-            # A prediction after the token at position p reads p + 1 tokens.
-            bins.append(dataclasses.replace(found, low=start + 1, high=stop))
+            bins.append(dataclasses.replace(found, low=start, high=stop - 1))
     return bins
 
 

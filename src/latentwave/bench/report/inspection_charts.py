@@ -2,7 +2,7 @@
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ _RUN_SLOTS = (0, charts.BASELINE_SLOT)  # the run, and the one that it is compar
 
 
 def inspection_charts(inspection: Inspection) -> dict[str, ChartGrid]:
-    """The grids `kernels`, `change`, `masks`, `paths` and `positions`, except empty ones."""
+    """Grids by the names of their files, `kernels` to `repeats`, except empty ones."""
     labels = charts.shorten_all(run.name for run in inspection.runs)
     names = [labels[run.name] for run in inspection.runs]
     kernels = distinct(inspection.kernels)
@@ -43,6 +43,7 @@ def inspection_charts(inspection: Inspection) -> dict[str, ChartGrid]:
         ("masks", f"Over the tokens of a text{_first_of(masks)}", masks[:MOST_SHOWN], 1),
         ("paths", "Paths of embeddings", _paths(inspection), 2),
         ("positions", "Loss by position", _positions(inspection.by_position, names), 2),
+        ("repeats", "Loss by repeats", _repeats(inspection.by_repeat, names), 2),
     ]
     return {
         name: ChartGrid(name, title, drawn, columns=min(columns, len(drawn)))
@@ -230,21 +231,47 @@ def _path(path: EmbeddingPath, side: str, title: str, tokens: Sequence[str]) -> 
 
 
 def _positions(bins: Sequence[LossBin], names: Sequence[str]) -> list[Chart]:
-    """Loss against position, and the difference of two runs, with bands of 2 standard errors."""
+    """Against the number of tokens that a prediction reads, on a logarithmic axis."""
+    places = [math.sqrt(each.low * each.high) for each in bins]
+
+    def draw_axis(axes: Axes) -> None:
+        last = bins[-1].high
+        ticks = {2.0**k: f"{2**k:,}" for k in range(0, last.bit_length(), 2)}
+        charts.log2_axis(axes, ticks, 0.9, last)
+        axes.set_xlabel("tokens that the prediction is made from")
+
+    return _losses(bins, names, places, draw_axis, "the position in the context")
+
+
+def _repeats(bins: Sequence[LossBin], names: Sequence[str]) -> list[Chart]:
+    """Against the length of the repeat that a prediction continues, one place for each bin."""
+    places = [float(i) for i in range(len(bins))]
+
+    def draw_axis(axes: Axes) -> None:
+        axes.set_xticks(places, [each.tokens for each in bins])
+        axes.set_xlabel("tokens that have occurred before in the same order")
+
+    return _losses(bins, names, places, draw_axis, "the length of the repeat")
+
+
+def _losses(
+    bins: Sequence[LossBin],
+    names: Sequence[str],
+    places: Sequence[float],
+    draw_axis: Callable[[Axes], None],
+    against: str,
+) -> list[Chart]:
+    """Losses of bins, and the difference of two runs, with bands of 2 standard errors."""
     if not bins:
         return []
 
     def draw_means(axes: Axes, means: Sequence[Mean], slot: int, label: str | None) -> None:
-        places = [math.sqrt(each.low * each.high) for each in bins]
         values = np.array([mean.value for mean in means])
         errors = np.nan_to_num([2 * mean.error for mean in means])
         charts.band(axes, places, values - errors, values + errors, slot)
         axes.plot(places, values, **charts.line(slot), label=label)
         charts.dots(axes, places, values, slot)
-        last = bins[-1].high
-        ticks = {2.0**k: f"{2**k:,}" for k in range(0, last.bit_length(), 2)}
-        charts.log2_axis(axes, ticks, 0.9, last)
-        axes.set_xlabel("tokens that the prediction is made from")
+        draw_axis(axes)
 
     def losses(axes: Axes) -> None:
         for i, name in enumerate(names):
@@ -257,6 +284,6 @@ def _positions(bins: Sequence[LossBin], names: Sequence[str]) -> list[Chart]:
         title = f"{names[0]} minus {names[1]} [nats per token]"
         axes.set_title(textwrap.fill(title, _LONGEST_TITLE, break_on_hyphens=False))
 
-    alt = "against the position in the context; the table below has the numbers."
+    alt = f"against {against}; the table below has the numbers."
     drawn = [Chart(losses, f"Loss {alt}"), Chart(differences, f"Difference of losses {alt}")]
     return drawn[: len(names)]

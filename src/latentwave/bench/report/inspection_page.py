@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from rich.console import Console
 
 from latentwave.bench.inspection import Inspection, Kernels, LossBin, Mean
 from latentwave.bench.report.formats import format_count, format_number, format_share, in_words
@@ -13,7 +14,7 @@ from latentwave.bench.report.inspection_charts import (
     kernel_charts,
     response_chart,
 )
-from latentwave.bench.report.page import Page, Section, make_table
+from latentwave.bench.report.page import Page, Section, Table, make_table, print_table
 from latentwave.bench.training import read_record
 
 _MOST_ROWS = 64  # in a table of kernels
@@ -32,6 +33,9 @@ _NOTES = {
     "the first two principal components of both together.",
     "positions": "The loss of a prediction by the number of tokens it is made from. Bands are 2 "
     "standard errors over windows; the difference compares each window with itself.",
+    "repeats": "The loss of a prediction by how many tokens, up to the last that it reads, its "
+    "context has had before in the same order. What a run gains at long repeats it gains by "
+    "copying what followed the earlier place.",
 }
 
 
@@ -43,8 +47,9 @@ def inspection_page(inspection: Inspection, command: str = "") -> Page:
     parts = {
         "kernels": [_mixer_section(each, unfolded=i < 2) for i, each in kernels],
         "masks": [Section(title="The text", code=separator.join(inspection.tokens))],
-        "positions": [_losses_section(inspection.by_position, names)],
     }
+    for name, table in _losses_tables(inspection).items():
+        parts[name] = [Section(title="The numbers", table=table)]
     sections = [
         Section(
             title=grid.title,
@@ -140,14 +145,28 @@ def _mixer_section(kernels: Kernels, *, unfolded: bool) -> Section:
     return Section(title=title, charts=charts, parts=[numbers], unfolded=unfolded)
 
 
-def _losses_section(bins: list[LossBin], names: list[str]) -> Section:
-    rows = []
-    for each in bins:
-        tokens = f"{each.low}" if each.low == each.high else f"{each.low}–{each.high}"
-        row = {"made from tokens": tokens, "predictions": f"{each.losses[0].count:,}"}
-        row |= dict(zip(names, map(_with_error, each.losses), strict=True))
-        if each.difference is not None:
-            row["difference"] = _with_error(each.difference, "+")
-        rows.append(row)
-    caption = "Nats per token, ± 2 standard errors over windows."
-    return Section(title="The numbers", table=make_table(rows, caption))
+def print_losses(inspection: Inspection, console: Console) -> None:
+    """Print what the page says of losses: in words, by position and by repeats."""
+    console.print(_details(inspection), soft_wrap=True)
+    for name, table in _losses_tables(inspection).items():
+        console.print(f"# {name}")
+        print_table(console, table)
+
+
+def _losses_tables(inspection: Inspection) -> dict[str, Table]:
+    names = [run.name for run in inspection.runs]
+
+    def table(bins: list[LossBin], column: str) -> Table:
+        rows = []
+        for each in bins:
+            row = {column: each.tokens, "predictions": f"{each.losses[0].count:,}"}
+            row |= dict(zip(names, map(_with_error, each.losses), strict=True))
+            if each.difference is not None:
+                row["difference"] = _with_error(each.difference, "+")
+            rows.append(row)
+        return make_table(rows, "Nats per token, ± 2 standard errors over windows.")
+
+    return {
+        "positions": table(inspection.by_position, "made from tokens"),
+        "repeats": table(inspection.by_repeat, "repeated tokens"),
+    }

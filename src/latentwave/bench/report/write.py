@@ -4,8 +4,10 @@ Every function makes its folder if need be, and raises `UserError` if that is a 
 """
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+
+from rich.console import Console
 
 from latentwave.bench.comparison.results import Results
 from latentwave.bench.data.folders import write_durably
@@ -16,7 +18,7 @@ from latentwave.bench.report.comparison import comparison_page
 from latentwave.bench.report.comparison_charts import comparison_charts
 from latentwave.bench.report.figures import write_grid
 from latentwave.bench.report.inspection_charts import inspection_charts
-from latentwave.bench.report.inspection_page import inspection_page
+from latentwave.bench.report.inspection_page import inspection_page, print_losses
 from latentwave.bench.report.ladder import ladder_page
 from latentwave.bench.report.ladder_charts import ladder_charts
 from latentwave.bench.report.ladder_tables import print_ladder
@@ -40,9 +42,14 @@ def write_report(results: Results, folder: str | Path) -> Path:
 def write_inspection(
     inspection: Inspection, folder: str | Path, *, svg: bool = False, command: str = ""
 ) -> list[Path]:
-    """Write `inspect.html`, which quotes the command, and its figures as files for papers."""
+    """Write `inspect.html`, which quotes the command, and its figures as files for papers.
+
+    Losses, if there are any, are written as `losses.txt` too.
+    """
     path = make_folder(folder) / "inspect.html"
     write_durably(path, render_page(inspection_page(inspection, command)))
+    if inspection.overall is not None:
+        _write_tables(path.with_name("losses.txt"), lambda to: print_losses(inspection, to))
     return [path, *_write_grids(inspection_charts(inspection).values(), path.parent, svg=svg)]
 
 
@@ -50,10 +57,7 @@ def write_ladder(results: LadderResults, folder: str | Path) -> list[Path]:
     """Write `ladder.html`, its tables as `ladder.txt`, and its figures as PNG files."""
     path = make_folder(folder) / "ladder.html"
     write_durably(path, render_page(ladder_page(results)))
-    text = io.StringIO()
-    print_ladder(results, PlainConsole(file=text, width=120))
-    table = path.with_suffix(".txt")
-    write_durably(table, "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines()))
+    table = _write_tables(path.with_suffix(".txt"), lambda to: print_ladder(results, to))
     return [path, table, *_write_grids(ladder_charts(results), path.parent)]
 
 
@@ -70,6 +74,13 @@ def make_folder(folder: str | Path) -> Path:
         path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise UserError(f"{str(path)!r} is not a folder; name a folder for the report") from None
+    return path
+
+
+def _write_tables(path: Path, print_to: Callable[[Console], None]) -> Path:
+    text = io.StringIO()
+    print_to(PlainConsole(file=text, width=120))
+    write_durably(path, "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines()))
     return path
 
 
