@@ -189,6 +189,18 @@ def test_nothing_is_read_twice_from_an_mp3_whose_format_seems_to_change(tmp_path
     assert re.search("^4[67].,... of 960,000 samples", lost[0])
 
 
+def test_samples_that_are_no_numbers_become_silence(tmp_path):
+    whole = np.stack([sweep(20), sweep(20)], axis=1)
+    whole[[9, 100_000, 100_001]] = [[0.5, np.nan], [np.inf, np.nan], [-np.inf, 0.25]]
+    soundfile.write(tmp_path / "a.wav", whole, 16000, subtype="FLOAT")
+    lost = []
+    samples = read(tmp_path / "a.wav", lost=lost)
+    assert lost == ["3 of 320,000 samples are no numbers, silence instead"]
+    np.testing.assert_allclose(
+        samples, np.nan_to_num(whole, posinf=0, neginf=0).mean(axis=1), atol=1e-6
+    )
+
+
 def test_what_is_lost_is_counted_and_named(tmp_path):
     path = write_tone(tmp_path / "in" / "a.flac", 20.0)
     write_tone(tmp_path / "in" / "b.wav")
@@ -208,7 +220,7 @@ def test_what_is_lost_is_counted_and_named(tmp_path):
         (lambda path: path.write_text("RIFF of nothing"), "no audio"),
         (lambda path: soundfile.write(path, np.zeros(0), 8000), "holds no samples"),
         (lambda path: soundfile.write(path, np.ones(9), 7), "sample rate of 7 Hz"),
-        (lambda path: soundfile.write(path, [0.1, np.nan], 8000, subtype="FLOAT"), "no numbers"),
+        (lambda path: soundfile.write(path, [np.inf, np.nan], 8000, subtype="FLOAT"), "no numbers"),
     ],
 )
 def test_what_yields_nothing_is_skipped(tmp_path, make, reason):

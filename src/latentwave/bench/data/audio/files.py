@@ -49,11 +49,11 @@ def read_audio(
     """Read a file as one channel at one rate, in blocks, as far as it can be decoded.
 
     Channels are averaged, then resampled to the rate in hertz. Blocks are (samples,), float32,
-    clipped to [−1, 1]; memory does not grow with the file. `lost` gets a message for what is
-    missing: what cannot be decoded is left out, and reading goes on after it.
+    clipped to [−1, 1]; memory does not grow with the file. What cannot be decoded is left out, and
+    reading goes on after it; NaN and infinities become silence. `lost` gets a message for each.
 
     Raises:
-        UnusableFileError: if the file holds no sound or invalid numbers, or its rate is impossible.
+        UnusableFileError: if the file holds no sound, or its rate is impossible.
     """
     lost = [] if lost is None else lost
     package = soundfile()
@@ -170,14 +170,16 @@ def _salvaged(
 
 def _one_channel(path: Path, file: Any, lost: list[str]) -> Iterator[Float32[np.ndarray, " _"]]:
     gaps: dict[int, int] = {}
-    num_read = 0
+    num_read = num_invalid = 0
     for frames in _salvaged(path, file, gaps):
-        if not np.isfinite(frames).all():
-            raise UnusableFileError("holds values that are no numbers")
+        finite = np.isfinite(frames)
         num_read += len(frames)
-        yield frames.mean(axis=1, dtype=np.float32)
-    if not num_read:
-        raise UnusableFileError("holds no samples")
+        num_invalid += len(frames) - int(finite.all(axis=1).sum())
+        yield np.where(finite, frames, 0).mean(axis=1, dtype=np.float32)
+    if num_invalid == num_read:
+        raise UnusableFileError("holds no numbers" if num_read else "holds no samples")
+    if num_invalid:
+        lost.append(f"{num_invalid:,} of {num_read:,} samples are no numbers, silence instead")
     rate, is_mp3 = file.samplerate, file.format == "MP3"
     is_known = file.frames < _UNKNOWN_FRAMES and not (is_mp3 and not _states_length(path))
     num_lost = file.frames - num_read if is_known else sum(gaps.values())
