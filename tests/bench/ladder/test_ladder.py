@@ -24,7 +24,7 @@ from latentwave.bench.ladder import (
     time_steps,
     units,
 )
-from latentwave.bench.ladder.costs import cell_cost
+from latentwave.bench.ladder.costs import cell_cost, timed_speeds
 from latentwave.bench.ladder.recipe import Cell
 from latentwave.bench.training import TrainingConfig, read_result
 from latentwave.bench.training.result import write_result
@@ -229,6 +229,34 @@ def test_timed_steps_count_for_their_recipe_only(finished, store, text):
         content["setting"]["training"]["batch_size"] += 1
         path.write_text(json.dumps(content))
     assert not any(cost.tokens_per_second for cost in assemble(finished, store).costs)
+
+
+def test_added_contestants_are_timed_beside_the_plain_decoder(store, text, tmp_path):
+    contestants = {"none": {}, "a": {"kind": "short_conv", "points": ["mlp"]}}
+    added = {"kind": "ema", "points": ["mlp"]}
+    folder = tmp_path / "ladder"
+
+    def speeds(contestants):
+        ladder = Ladder(recipe_of(text, contestants=contestants), store, folder)
+        return ladder, {cell.contestant: speed for cell, speed in timed_speeds(ladder).items()}
+
+    ladder, _ = speeds(contestants)
+    time_steps(ladder, store, ["s"], QUIET)
+    _, first = speeds(contestants)
+    assert first.keys() == {"none", "a"}
+    ladder, more = speeds(contestants | {"b": added})
+    assert more == first
+    time_steps(ladder, store, ["s"], QUIET)
+    later = folder / "strong/s/clock-2.json"
+    content = json.loads(later.read_text())
+    content["values"]["clock"]["step_seconds"] = {"none": [4.0, 4.0], "b": [8.0, 8.0]}
+    later.write_text(json.dumps(content))
+    _, more = speeds(contestants | {"b": added})
+    assert more == first | {"b": pytest.approx(first["none"] / 2)}
+    _, changed = speeds(contestants | {"a": {"kind": "wavelet", "points": ["mlp"]}, "b": added})
+    assert changed.keys() == {"none", "b"}
+    time_steps(ladder, store, ["s"], QUIET)  # all of them again
+    assert [path.name for path in later.parent.glob("clock*")] == ["clock.json"]
 
 
 def test_a_trunk_that_diverged_is_a_result(store, text, tmp_path):

@@ -2,8 +2,11 @@
 
 import dataclasses
 import itertools
+import json
 import statistics
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -16,7 +19,13 @@ from latentwave.bench.ladder.results import CellCost
 from latentwave.bench.training import BASELINE, Recipe
 from latentwave.bench.training.progress import ERR
 
-_CLOCK = "clock.json"
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Timing:
+    """What was timed in turn, as the recipe had it, and how long it took."""
+
+    contestants: dict[str, Any]
+    clock: Clock
 
 
 def time_steps(
@@ -27,12 +36,52 @@ def time_steps(
 ) -> None:
     """Time the training steps of each rung's contestants in turn, while nothing else runs.
 
-    The durations are written to clock.json in the folder of the rung.
+    Contestants that the recipe has gained are timed beside the plain decoder; if all have been
+    timed, they are timed again. The durations are written to the folder of the rung.
     """
     for plain, recipe in _rungs(ladder, only):
+        folder = ladder.folder / plain.setting / plain.size
+        timings = list(_timings(folder, recipe))
+        timed = {name for each in timings for name in each.contestants}
+        if timed >= recipe.contestants.keys() or BASELINE not in timed:
+            timings, timed = [], set()
+            for path in _clock_files(folder):
+                path.unlink()
+        chosen = {
+            name: contestant
+            for name, contestant in recipe.contestants.items()
+            if name == BASELINE or name not in timed
+        }
+        recipe = dataclasses.replace(recipe, contestants=chosen)  # noqa: PLW2901
         clock = _time_rung(plain, recipe, store, console=console)
-        path = ladder.folder / plain.setting / plain.size / _CLOCK
-        write_measured(path, recipe.to_dict(), dataclasses.asdict(clock))
+        setting, contestants = _split(recipe)
+        values = {"contestants": contestants, "clock": dataclasses.asdict(clock)}
+        name = f"clock-{len(timings) + 1}.json" if timings else "clock.json"
+        write_measured(folder / name, setting, values)
+
+
+def _timings(folder: Path, recipe: Recipe) -> Iterator[_Timing]:
+    """The timings of a rung, the earliest first, of contestants as the recipe has them now."""
+    setting, contestants = _split(recipe)
+    for path in _clock_files(folder):
+        timing: _Timing | None = read_measured(path, setting, _Timing)
+        if timing is not None:
+            same = {
+                name: value
+                for name, value in timing.contestants.items()
+                if contestants.get(name) == value
+            }
+            yield dataclasses.replace(timing, contestants=same)
+
+
+def _clock_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("clock*.json"), key=lambda path: (len(path.name), path.name))
+
+
+def _split(recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A recipe without its contestants, and these, as they return from a file."""
+    setting = json.loads(json.dumps(recipe.to_dict()))
+    return setting, setting.pop("contestants")
 
 
 def _time_rung(
@@ -61,15 +110,22 @@ def _rungs(ladder: Ladder, only: Sequence[str] | None = None) -> Iterator[tuple[
 
 
 def timed_speeds(ladder: Ladder) -> dict[Cell, float]:
-    """Tokens per second of the cells whose steps were timed for the same recipe."""
-    speeds = {}
+    """Tokens per second of the cells whose steps were timed for the same recipe.
+
+    What was timed later counts relative to the plain decoder beside it, as if that had been as
+    fast as at first.
+    """
+    speeds: dict[Cell, float] = {}
     for plain, recipe in _rungs(ladder):
-        path = ladder.folder / plain.setting / plain.size / _CLOCK
-        clock: Clock | None = read_measured(path, recipe.to_dict(), Clock)
         tokens = recipe.training.batch_size * recipe.backbone.context_length
-        if clock is not None:
-            for name in clock.step_seconds:
-                speeds[plain._replace(contestant=name)] = tokens / clock.seconds_per_step(name)
+        for timing in _timings(ladder.folder / plain.setting / plain.size, recipe):
+            found = {
+                name: tokens / timing.clock.seconds_per_step(name) for name in timing.contestants
+            }
+            if BASELINE in found:
+                scale = speeds.get(plain, found[BASELINE]) / found[BASELINE]
+                for name, speed in found.items():
+                    speeds.setdefault(plain._replace(contestant=name), scale * speed)
     return speeds
 
 
