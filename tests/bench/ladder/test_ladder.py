@@ -231,32 +231,42 @@ def test_timed_steps_count_for_their_recipe_only(finished, store, text):
     assert not any(cost.tokens_per_second for cost in assemble(finished, store).costs)
 
 
-def test_added_contestants_are_timed_beside_the_plain_decoder(store, text, tmp_path):
+def test_added_contestants_are_timed_beside_the_plain_decoder(store, text, tmp_path, monkeypatch):
     contestants = {"none": {}, "a": {"kind": "short_conv", "points": ["mlp"]}}
-    added = {"kind": "ema", "points": ["mlp"]}
+    more = contestants | {"b": {"kind": "ema", "points": ["mlp"]}}
     folder = tmp_path / "ladder"
 
-    def speeds(contestants):
-        ladder = Ladder(recipe_of(text, contestants=contestants), store, folder)
-        return ladder, {cell.contestant: speed for cell, speed in timed_speeds(ladder).items()}
+    def ladder_of(contestants):
+        return Ladder(recipe_of(text, contestants=contestants), store, folder)
 
-    ladder, _ = speeds(contestants)
-    time_steps(ladder, store, ["s"], QUIET)
-    _, first = speeds(contestants)
+    def speeds(contestants):
+        found = timed_speeds(ladder_of(contestants))
+        return {cell.contestant: speed for cell, speed in found.items()}
+
+    time_steps(ladder_of(contestants), store, ["s"], QUIET)
+    first = speeds(contestants)
     assert first.keys() == {"none", "a"}
-    ladder, more = speeds(contestants | {"b": added})
-    assert more == first
-    time_steps(ladder, store, ["s"], QUIET)
-    later = folder / "strong/s/clock-2.json"
-    content = json.loads(later.read_text())
-    content["values"]["clock"]["step_seconds"] = {"none": [4.0, 4.0], "b": [8.0, 8.0]}
-    later.write_text(json.dumps(content))
-    _, more = speeds(contestants | {"b": added})
-    assert more == first | {"b": pytest.approx(first["none"] / 2)}
-    _, changed = speeds(contestants | {"a": {"kind": "wavelet", "points": ["mlp"]}, "b": added})
-    assert changed.keys() == {"none", "b"}
-    time_steps(ladder, store, ["s"], QUIET)  # all of them again
-    assert [path.name for path in later.parent.glob("clock*")] == ["clock.json"]
+    assert speeds(more) == first
+    time_steps(ladder_of(more), store, ["s"], QUIET)
+    path = folder / "strong/s/clock.json"
+    content = json.loads(path.read_text())
+    content["values"][1]["clock"]["step_seconds"] = {"none": [4.0, 4.0], "b": [8.0, 8.0]}
+    path.write_text(json.dumps(content))
+    assert speeds(more) == first | {"b": pytest.approx(first["none"] / 2)}
+    changed = more | {"a": {"kind": "wavelet", "points": ["mlp"]}}
+    assert speeds(changed).keys() == {"none", "b"}
+
+    with monkeypatch.context() as patch:  # all are timed again, but that is interrupted
+        patch.setattr("latentwave.bench.ladder.costs.take_clock", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            time_steps(ladder_of(more), store, ["s"], QUIET)
+    assert speeds(more).keys() == more.keys()
+    time_steps(ladder_of(more), store, ["s"], QUIET)
+    assert len(json.loads(path.read_text())["values"]) == 1
+
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
 
 
 def test_a_trunk_that_diverged_is_a_result(store, text, tmp_path):

@@ -27,6 +27,10 @@ class _Timing:
     contestants: dict[str, Any]
     clock: Clock
 
+    def names(self, contestants: dict[str, Any]) -> list[str]:
+        """Those that are still the same."""
+        return [name for name, timed in self.contestants.items() if contestants.get(name) == timed]
+
 
 def time_steps(
     ladder: Ladder,
@@ -37,45 +41,30 @@ def time_steps(
     """Time the training steps of each rung's contestants in turn, while nothing else runs.
 
     Contestants that the recipe has gained are timed beside the plain decoder; if all have been
-    timed, they are timed again. The durations are written to the folder of the rung.
+    timed, they are timed again. The durations are written to clock.json in the folder of the rung.
     """
     for plain, recipe in _rungs(ladder, only):
-        folder = ladder.folder / plain.setting / plain.size
-        timings = list(_timings(folder, recipe))
-        timed = {name for each in timings for name in each.contestants}
-        if timed >= recipe.contestants.keys() or BASELINE not in timed:
+        setting, contestants = _split(recipe)
+        path = _clock_path(ladder, plain)
+        timings: list[_Timing] = read_measured(path, setting, list[_Timing]) or []
+        timed = {name for each in timings for name in each.names(contestants)}
+        if timed >= contestants.keys() or BASELINE not in timed:
             timings, timed = [], set()
-            for path in _clock_files(folder):
-                path.unlink()
-        chosen = {
+        new = {
             name: contestant
             for name, contestant in recipe.contestants.items()
             if name == BASELINE or name not in timed
         }
-        recipe = dataclasses.replace(recipe, contestants=chosen)  # noqa: PLW2901
-        clock = _time_rung(plain, recipe, store, console=console)
-        setting, contestants = _split(recipe)
-        values = {"contestants": contestants, "clock": dataclasses.asdict(clock)}
-        name = f"clock-{len(timings) + 1}.json" if timings else "clock.json"
-        write_measured(folder / name, setting, values)
+        clock = _time_rung(
+            plain, dataclasses.replace(recipe, contestants=new), store, console=console
+        )
+        chosen = {name: contestants[name] for name in new}
+        timings.append(_Timing(contestants=chosen, clock=clock))
+        write_measured(path, setting, [dataclasses.asdict(each) for each in timings])
 
 
-def _timings(folder: Path, recipe: Recipe) -> Iterator[_Timing]:
-    """The timings of a rung, the earliest first, of contestants as the recipe has them now."""
-    setting, contestants = _split(recipe)
-    for path in _clock_files(folder):
-        timing: _Timing | None = read_measured(path, setting, _Timing)
-        if timing is not None:
-            same = {
-                name: value
-                for name, value in timing.contestants.items()
-                if contestants.get(name) == value
-            }
-            yield dataclasses.replace(timing, contestants=same)
-
-
-def _clock_files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("clock*.json"), key=lambda path: (len(path.name), path.name))
+def _clock_path(ladder: Ladder, plain: Cell) -> Path:
+    return ladder.folder / plain.setting / plain.size / "clock.json"
 
 
 def _split(recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -117,15 +106,19 @@ def timed_speeds(ladder: Ladder) -> dict[Cell, float]:
     """
     speeds: dict[Cell, float] = {}
     for plain, recipe in _rungs(ladder):
+        setting, contestants = _split(recipe)
         tokens = recipe.training.batch_size * recipe.backbone.context_length
-        for timing in _timings(ladder.folder / plain.setting / plain.size, recipe):
-            found = {
-                name: tokens / timing.clock.seconds_per_step(name) for name in timing.contestants
-            }
-            if BASELINE in found:
-                scale = speeds.get(plain, found[BASELINE]) / found[BASELINE]
-                for name, speed in found.items():
-                    speeds.setdefault(plain._replace(contestant=name), scale * speed)
+        timings: list[_Timing] = (
+            read_measured(_clock_path(ladder, plain), setting, list[_Timing]) or []
+        )
+        for timing in timings:
+            clock, names = timing.clock, timing.names(contestants)
+            if BASELINE in names:
+                here = tokens / clock.seconds_per_step(BASELINE)
+                scale = speeds.setdefault(plain, here) / here
+                for name in names:
+                    speed = scale * tokens / clock.seconds_per_step(name)
+                    speeds.setdefault(plain._replace(contestant=name), speed)
     return speeds
 
 
