@@ -2,6 +2,7 @@
 
 import abc
 import importlib
+import warnings
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -83,22 +84,31 @@ class MediaCodec(Codec):
     end_token: int | None = None  # the token that ends every document, if there is one
 
     @abc.abstractmethod
-    def encode_file(self, path: Path) -> NDArray[Any]:
-        """The tokens of a file to continue; an UnusableFileError if it cannot be used."""
+    def encode_file(self, path: Path, lost: list[str]) -> NDArray[Any]:
+        """The tokens of a file to continue; an UnusableFileError if it cannot be used.
+
+        `lost` gets a message for what could not be read.
+        """
 
     def encode_prompt(self, prompt: str) -> NDArray[Any]:
-        """The tokens of the file at a path; a UserError if it cannot be used."""
-        path = Path(prompt).expanduser()
+        """The tokens of the file at a path; a UserError if it cannot be used.
+
+        Warns about what could not be read.
+        """
+        path, lost = Path(prompt).expanduser(), list[str]()
         if not path.is_file():
             raise UserError(f"the prompt of this model is {self.a_file}; there is none at {path}")
         try:
-            return self.encode_file(path)
+            tokens = self.encode_file(path, lost)
         except UnusableFileError as fault:
             raise UserError(f"the prompt {path} {fault}") from fault
         except OSError as error:
             raise UserError(
                 f"the prompt {path} cannot be read ({error.strerror or error})"
             ) from error
+        if lost:
+            warnings.warn(f"the prompt {path}: {'; '.join(lost)}", stacklevel=2)
+        return tokens
 
     @abc.abstractmethod
     def begin(self) -> NDArray[Any]:

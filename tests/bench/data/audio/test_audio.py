@@ -309,5 +309,8 @@ def test_prompts_and_files_that_cannot_be(tmp_path):
     (tmp_path / "b.wav").write_bytes(b"")
     with pytest.raises(UserError, match=r"prompt .*b\.wav is damaged or no audio"):
         codec.encode_prompt(str(tmp_path / "b.wav"))
+    soundfile.write(tmp_path / "c.wav", [0.1, np.nan], 16000, subtype="FLOAT")
+    with pytest.warns(UserWarning, match=r"prompt .*c\.wav: 1 of 2 samples are no numbers"):
+        assert codec.encode_prompt(str(tmp_path / "c.wav")).size == 2
     with pytest.raises(UserError, match=r"name a \.wav or \.flac file"):
         codec.write(np.zeros(9, np.uint8), tmp_path / "x.txt")

@@ -40,9 +40,9 @@ class SampleCodec(MediaCodec):
         """How long the tokens last."""
         return len(tokens) / self.sample_rate
 
-    def encode_file(self, path: Path) -> UInt8[np.ndarray, " T"]:
+    def encode_file(self, path: Path, lost: list[str]) -> UInt8[np.ndarray, " T"]:
         """The tokens of an audio file."""
-        return np.concatenate([*map(self.encode, read_audio(path, self.sample_rate))])
+        return np.concatenate([*map(self.encode, read_audio(path, self.sample_rate, lost))])
 
     def write(self, tokens: NDArray[np.integer[Any]], path: Path) -> None:
         """Write 16-bit PCM, one channel, in the format of the path's suffix."""

@@ -121,9 +121,9 @@ class EventCodec(MediaCodec):
         """How long the tokens last."""
         return float(detokenize(self.kind, tokens).to("second").end())
 
-    def encode_file(self, path: Path) -> NDArray[np.uint16]:
+    def encode_file(self, path: Path, lost: list[str]) -> NDArray[np.uint16]:
         """The tokens of a MIDI file, without END."""
-        return tokenize(self.kind, path.read_bytes())[:-1]
+        return tokenize(self.kind, path.read_bytes(), lost)[:-1]
 
     def write(self, tokens: NDArray[np.integer[Any]], path: Path) -> None:
         """Write a MIDI file of one piano track."""
