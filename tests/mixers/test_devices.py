@@ -1,5 +1,6 @@
 """Launches, transfers and float64 of a pass on an accelerator, counted on the meta device."""
 
+import copy
 import math
 
 import pytest
@@ -40,7 +41,7 @@ class Recorder(TorchDispatchMode):
 
 
 def recorded(case, *, tokens=70, training=False, streaming=False, borders=False):
-    """The case's second call; its first one may move constants to the device."""
+    """The case's second call."""
     mixer = build_case(case).to(META)
     x = torch.randn(2, tokens, CHANNELS, device=META, requires_grad=training)
     options = {"state": mixer.new_state()} if streaming else {}
@@ -48,7 +49,6 @@ def recorded(case, *, tokens=70, training=False, streaming=False, borders=False)
         options["segment_ids"] = torch.zeros(2, tokens, dtype=torch.int64, device=META)
         options["padding_mask"] = torch.ones(2, tokens, dtype=torch.bool, device=META)
     with torch.set_grad_enabled(training):
-        mixer(x, **options)
         mixer(x, **options)
         with Recorder() as recorder, ListFinder() as lists:
             y = mixer(x, **options)
@@ -147,24 +147,32 @@ def test_a_static_cache_needs_no_float64(case, monkeypatch):
     monkeypatch.setattr(running_sums, "has_float64", lambda device: device != META)
     mixer = build_case(case).to(META)
     with torch.no_grad():
-        for _ in range(2):  # the first time, constants move to the device
-            state = MixerStates(static=True, is_sliding=False).of("here")
-            with Recorder() as recorder:
-                for tokens in (9, 1):
-                    mixer(torch.randn(2, tokens, CHANNELS, device=META), state=state)
+        state = MixerStates(static=True, is_sliding=False).of("here")
+        with Recorder() as recorder:
+            for tokens in (9, 1):
+                mixer(torch.randn(2, tokens, CHANNELS, device=META), state=state)
     assert not recorder.wide
 
 
 @EVERY_CASE
-def test_steps_find_the_constants_that_the_prefill_copied(case):
-    """A compiled step that copies one itself is compiled again, now that the copy is there."""
-    mixer = build_case(case).to(META)
+def test_constants_move_with_the_mixer(case):
+    """A compiled function that copies one itself is compiled again, now that the copy is there."""
+    mixer = copy.deepcopy(build_case(case).to(META))
     state = MixerStates(static=True, is_sliding=False).of("here")
     with torch.no_grad(), Recorder() as recorder:
-        mixer(torch.randn(2, 9, CHANNELS, device=META), state=state)
-        recorder.with_host.clear()
-        mixer(torch.randn(2, 1, CHANNELS, device=META), state=state)
+        for tokens in (9, 1):
+            mixer(torch.randn(2, tokens, CHANNELS, device=META), state=state)
     assert not recorder.with_host
+
+
+@pytest.mark.unchecked
+@EVERY_CASE
+def test_a_second_step_is_not_compiled_again(case):
+    mixer = build_case(case)
+    run = torch.compile(mixer, backend="eager", fullgraph=True)
+    for number in range(3):
+        with torch._dynamo.config.patch(error_on_recompile=number > 0):
+            run(torch.randn(2, 9, CHANNELS, requires_grad=True)).sum().backward()
 
 
 def test_short_kernels_are_one_block_on_an_accelerator():

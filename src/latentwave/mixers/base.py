@@ -4,7 +4,7 @@ import abc
 import dataclasses
 import inspect
 import numbers
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,7 +16,8 @@ from torch.nn import functional as F
 
 from latentwave.errors import UserError
 from latentwave.functional import segment_runs
-from latentwave.mixers.constants import fill, is_sharded
+from latentwave.mixers.constants import Constant, fill, is_sharded
+from latentwave.mixers.running_sums import RunningSums
 from latentwave.mixers.state import MixerState
 
 _LARGEST = 2**24  # channels or context tokens, which bounds the memory options can ask for
@@ -156,6 +157,15 @@ class Mixer(nn.Module, abc.ABC):
                 f"first of {int(bad.sum())} such values"
             )
         return x
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Mixer":
+        """Move constants along with parameters; see `torch.nn.Module.to`."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        device, dtypes = fn(torch.empty(0)).device, {p.dtype for p in self.parameters()}
+        for module in self.modules():
+            for constant in _constants(module):
+                constant.make_ready(device, *dtypes)
+        return self
 
     def add_fade_gate(self) -> None:
         """Let the mixer fade in: y = x + g · (mix(x) − x), with a learnable g per mixed channel.
@@ -308,3 +318,13 @@ class Mixer(nn.Module, abc.ABC):
     def new_state(self) -> MixerState:
         """An empty state; pass it to every call on one batch of sequences."""
         return MixerState()
+
+
+def _constants(owner: Any) -> Iterator[Constant]:
+    """The constants among an object's attributes, also in lists and in running sums."""
+    for value in vars(owner).values():
+        for each in value if isinstance(value, list) else [value]:
+            if isinstance(each, RunningSums):
+                yield from _constants(each)
+            elif isinstance(each, Constant):
+                yield each

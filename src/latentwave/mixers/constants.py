@@ -14,7 +14,7 @@ class Constant:
 
     Unlike a buffer, it keeps its precision when the model is cast and its values when the model is
     built on the meta device, and processes do not broadcast it at every step. Copies for other
-    devices are made on first use.
+    devices are made when the mixer moves there, see `make_ready`, or on first use.
 
     Args:
         values: float64 or int64; copied.
@@ -27,10 +27,26 @@ class Constant:
     def __init__(self, values: NDArray[Any]) -> None:
         cpu = self._original = torch.from_numpy(np.array(values))
         self._copies = {(cpu.device, cpu.dtype): cpu}
+        self.make_ready(cpu.device)
 
     def __reduce__(self) -> tuple[type["Constant"], tuple[NDArray[Any]]]:
-        """Copy and pickle the array alone: its copies belong to the devices of this process."""
+        """Pickle the array alone: its copies belong to the devices of this process."""
         return Constant, (self._original.numpy(),)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Constant":
+        """The same object: nothing ever changes it."""
+        return self
+
+    def make_ready(self, device: torch.device, *dtypes: torch.dtype) -> None:
+        """Copy the array to a device, as it is, in float32 and in further dtypes.
+
+        A compiled function that makes a copy itself is compiled again at its next call.
+        """
+        own = self._original.dtype
+        wanted = {own, torch.float32, *dtypes} if own.is_floating_point else {own}
+        for dtype in wanted:
+            if dtype != torch.float64 or has_float64(device):
+                self.on(device, dtype)
 
     def on(self, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
         """The array on a device, rounded before the transfer; do not write to it."""
@@ -42,6 +58,11 @@ class Constant:
             if type(copy) is Tensor:  # not the fake ones of torch.export, which end with it
                 self._copies[key] = copy
         return copy
+
+
+def has_float64(device: torch.device) -> bool:
+    """Whether a device supports float64; Apple GPUs do not."""
+    return device.type != "mps"
 
 
 @torch.no_grad()

@@ -81,7 +81,7 @@ class PyramidMixer(ChannelMixer):
     ) -> Tensor:
         if state is None:
             return pyramid_sum(x, self.weights, runs)
-        scale = self._scale.on(x.device, self.weights.dtype)  # also before steps, see `prepare`
+        scale = self._scale.on(x.device, self.weights.dtype)
         if not self._sums.can_step(x, runs):
             samples = state.extend("x", x, history=self.history)
             if runs is None:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from latentwave.mixers.constants import Constant
+from latentwave.mixers.constants import Constant, has_float64
 from latentwave.mixers.state import MixerState
 
 
@@ -48,13 +48,8 @@ class RunningSums:
         return sums
 
     def prepare(self, state: MixerState, device: torch.device) -> None:
-        """After calls that are no step, give a state of fixed addresses its sums.
-
-        Constants of the steps move to the device here: a compiled step that copies one would be
-        compiled again.
-        """
+        """After calls that are no step, give a state of fixed addresses its sums."""
         if has_float64(device):
-            self._leaving.on(device)
             state.derive_early("x", self._sum)
 
     def _sum(self, samples: Tensor) -> Tensor:
@@ -66,8 +61,3 @@ class RunningSums:
         ]
         sums, which = torch.stack(parts, 1).cumsum(1), self._which.on(samples.device)
         return sums.gather(1, which.expand(len(samples), -1, samples.shape[2]))
-
-
-def has_float64(device: torch.device) -> bool:
-    """Whether a device supports float64; Apple GPUs do not."""
-    return device.type != "mps"

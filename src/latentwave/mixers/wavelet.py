@@ -175,7 +175,6 @@ class WaveletMixer(ChannelMixer):
                 x, valid = x[..., :-1], x[..., -1]
             elif self._haar and runs is None:
                 self._sums.prepare(state, x.device)
-                self._scale.on(x.device)
         ordered = x if self._in_order else x[..., self._order.on(x.device)]
         if self._haar:
             result = causal_moving_average(
@@ -189,8 +188,6 @@ class WaveletMixer(ChannelMixer):
         elif state is not None and one_by_one(T, history):
             result = self._newest_outputs(ordered, runs, history)
         else:
-            if state is not None:  # moved before steps too, see `RunningSums.prepare`
-                self._kernel_taps(x)
             lowpass = self._lowpass.on(x.device, accumulation_dtype(x.dtype))
             result = causal_cascade(ordered, lowpass, self._group_sizes, runs)[:, history:]
         return result if self._in_order else result[..., self._back.on(x.device)]

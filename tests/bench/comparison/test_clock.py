@@ -38,7 +38,7 @@ def test_processes_that_compile_the_first_steps_do_not_count_as_busy(experiment,
     monkeypatch.setattr(clock, "_stepper", lambda *_: (lambda number: order.append(number) or 1, 0))
     monkeypatch.setattr(clock, "busy_cores", lambda own: order.append("busy") or 0.5)
     assert take_clock(*experiment, rounds=1).busy_cores == 0.5
-    assert order == [0, 0, "busy", 1, 1, "busy"]
+    assert order == [0, 0, 0, 0, "busy", 1, 1, "busy"]
 
 
 SETTING = {"budget": "seconds", "windows": (1, 2)}

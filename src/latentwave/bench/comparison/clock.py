@@ -58,8 +58,8 @@ def take_clock(recipe: Recipe, store: TokenStore, *, rounds: int | None = None) 
     """Time the training steps of all contestants, and how busy others keep the machine meanwhile.
 
     A step is what the recipe makes of it: forward and backward passes, compiled or recomputing,
-    clipping and the optimizer. The contestants take turns; a first round warms up and is not
-    counted. Without a number of `rounds` there are at least 7, and more of short steps.
+    clipping and the optimizer. The contestants take turns; two rounds warm up and are not counted.
+    Without a number of `rounds` there are at least 7, and more of short steps.
     """
     process = psutil.Process()
     steps, compiled = {}, []
@@ -68,6 +68,7 @@ def take_clock(recipe: Recipe, store: TokenStore, *, rounds: int | None = None) 
         compiled.append(was_compiled)
     for step in steps.values():
         step(0)  # may compile, in child processes that must not count as other programs
+        step(0)  # the optimizer has its state now, and compilers may not have expected it
     busy_cores(process)
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for count in range(1, (rounds or MOST_ROUNDS) + 1):
