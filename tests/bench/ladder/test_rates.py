@@ -63,6 +63,34 @@ def test_each_budget_is_searched_and_widened_on_its_own(store, text, tmp_path, m
         assert own.training.learning_rate == 0.01 * unit.factor
 
 
+def test_an_added_budget_hides_nothing_that_was_searched_before(store, text, tmp_path, monkeypatch):
+    ended = {1, 2}
+
+    def losses(unit):  # best at a factor of 4
+        return {b: (math.log2(unit.factor) - 2) ** 2 for b in unit.budgets if b in ended}
+
+    monkeypatch.setattr(Unit, "losses", losses)
+    monkeypatch.setattr(Unit, "is_finished", lambda unit: ended >= {*unit.budgets})
+    search = {"factors": [0.5, 1.0], "sizes": ["s"], "widen": 3}
+    ladder = Ladder(recipe_of(text, search=search), store, tmp_path / "ladder")
+    small, middle = (Cell("strong", size, "it") for size in ("s", "m"))
+    wider = [(0.5, [1, 2, 4]), (1, [1, 2, 4]), (2, [1, 2]), (4, [1, 2]), (8, [1, 2])]
+    assert [(unit.factor, unit.budgets) for unit in ladder.searches[small]] == wider
+    assert ladder.factors(small) == ladder.factors(middle) == {1: 4, 2: 4}
+    assert not ladder.is_searched(small)
+    assert ladder.widen(small) == []
+    assert len(ladder.unfinished_searches([small])) == 2
+
+    ended.add(4)  # and the wider runs go on to it, in turn
+    for factor in (2, 4, 8):
+        (unit,) = ladder.widen(small)
+        assert (unit.factor, unit.budgets) == (factor, [1, 2, 4])
+    assert ladder.widen(small) == []
+    assert ladder.factors(small) == {1: 4, 2: 4, 4: 4}
+    again = Ladder(recipe_of(text, search=search), store, tmp_path / "ladder")
+    assert again.searches == ladder.searches
+
+
 def test_a_search_that_diverges_everywhere_leaves_the_lowest_factor(
     store, text, tmp_path, monkeypatch
 ):

@@ -1,3 +1,4 @@
+import platform
 import subprocess
 import sys
 import time
@@ -63,3 +64,26 @@ def test_a_run_without_a_terminal_prints_progress_and_how_it_would_be_faster(
     monkeypatch.setattr("latentwave.bench.training.run.is_main", lambda: False)
     train(recipe_with(), "none", 0, store, tmp_path / "other")
     assert hint not in capsys.readouterr().err
+
+
+MEMORY = """
+import resource, sys, torch
+from latentwave.bench.training.processes import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):
+        step = [torch.zeros(2**22) for _ in range(8)]  # of 16 MiB, freed together
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+before, could, _ = faults(), keep_freed_memory(), faults()
+print(before, faults(), could)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has the settings")
+def test_training_reuses_the_memory_that_it_frees():
+    command = [sys.executable, "-c", MEMORY]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    assert int(printed[1]) < int(printed[0]) / 10
+    assert printed[2] == "True"

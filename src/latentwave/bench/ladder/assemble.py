@@ -28,7 +28,7 @@ def assemble(ladder: Ladder, store: TokenStore, *, command: str = "") -> LadderR
     points, environments = [], {}
     wanted: Wanted = {}
     for cell in ladder.cells():
-        rung = ladder.rung(cell)
+        rung, factors = ladder.rung(cell), ladder.factors(cell)
         units = {
             (unit.seed, budget): unit for unit in ladder.units(cell) for budget in unit.budgets
         }
@@ -36,7 +36,7 @@ def assemble(ladder: Ladder, store: TokenStore, *, command: str = "") -> LadderR
         ends |= {(cell.size, budget, seed) for seed, budget in units}
         for (seed, budget), unit in sorted(units.items(), key=lambda each: each[0]):
             run = unit.branch(budget)
-            if not (ladder.is_searched(cell) and (run / RESULT).is_file()):
+            if not (budget in factors and (run / RESULT).is_file()):
                 continue
             result = read_result(run)
             key = json.dumps(result.environment, sort_keys=True)
@@ -72,7 +72,7 @@ def assemble(ladder: Ladder, store: TokenStore, *, command: str = "") -> LadderR
         points=points,
         searches=[
             RateSearch(**cell._asdict(), budget=budget, **describe_choice(losses))
-            for cell in filter(ladder.is_searched, ladder.searches)
+            for cell in ladder.searches
             for budget, losses in ladder.search_losses(cell).items()
         ],
         costs=costs,

@@ -1,5 +1,6 @@
 """Lists what a ladder trains: searches for learning rates, then trunks with their branches."""
 
+import collections
 import dataclasses
 import itertools
 import math
@@ -65,7 +66,7 @@ class Ladder:
             for cell in dict.fromkeys(self.searched(cell) for cell in recipe.cells())
         }
         for cell in self.searches:
-            while self.widen(cell):
+            while self._widen(cell):
                 pass
 
     def rung(self, cell: Cell) -> Rung:
@@ -82,7 +83,7 @@ class Ladder:
         return ([each for each in cells if each in self.recipe.cells()] or [cell])[-1]
 
     def is_searched(self, cell: Cell) -> bool:
-        """Whether the search of a cell has ended, so that its trunks can start."""
+        """Whether the search of a cell has ended at all budgets, so that its trunks can start."""
         return all(unit.is_finished() for unit in self.searches[self.searched(cell)])
 
     def widen(self, cell: Cell) -> list[Unit]:
@@ -91,35 +92,48 @@ class Ladder:
         Only budgets whose best factor lies at an end need one, as often as the recipe allows.
         Returns what was added.
         """
+        return self._widen(cell) if self.is_searched(cell) else []
+
+    def _widen(self, cell: Cell) -> list[Unit]:
+        """`widen`, also where the search has ended at some budgets only."""
         search = self.recipe.search
         beyond: dict[float, list[float]] = {}
-        if self.is_searched(cell):
-            for budget, losses in self.search_losses(cell).items():
-                factor = rate_beyond(losses)
-                if factor is not None and len(losses) < len(search.factors) + search.widen:
-                    beyond.setdefault(factor, []).append(budget)
-        added = [self._search(cell, factor, budgets) for factor, budgets in beyond.items()]
-        self.searches[cell] += added
+        for budget, losses in self.search_losses(cell).items():
+            factor = rate_beyond(losses)
+            if factor is not None and len(losses) < len(search.factors) + search.widen:
+                beyond.setdefault(factor, []).append(budget)
+        units = {unit.factor: unit for unit in self.searches[cell]}
+        added = []
+        for factor, budgets in beyond.items():
+            # Other budgets may have needed it before these were added to the recipe.
+            before = units[factor].budgets if factor in units else []
+            units[factor] = self._search(cell, factor, sorted({*before, *budgets}))
+            added.append(units[factor])
+        self.searches[cell] = list(units.values())
         return added
 
     def search_losses(self, cell: Cell) -> dict[float, dict[float, float]]:
-        """Final losses of a finished search, by budget and factor; empty without a choice."""
+        """Final losses of a search by budget and factor, at budgets where it has ended."""
         found: dict[float, dict[float, float]] = {}
-        for unit in sorted(self.searches[cell], key=lambda unit: unit.factor):
+        units = sorted(self.searches[cell], key=lambda unit: unit.factor)
+        for unit in units:
             for budget, loss in unit.losses().items():
                 found.setdefault(budget, {})[unit.factor] = loss
-        return found
+        numbers = collections.Counter(budget for unit in units for budget in unit.budgets)
+        return {b: losses for b, losses in found.items() if len(losses) == numbers[b]}
 
     def factors(self, cell: Cell) -> dict[float, float]:
         """The factor of the learning rates that a cell trains with, by budget.
 
-        It is the best factor of the nearest budget that was searched.
+        It is the best factor of the nearest budget that is searched, once its search has ended.
         """
-        budgets, search = self.recipe.budgets_of(cell.size), self.search_losses(self.searched(cell))
-        if not search:
+        budgets, searched = self.recipe.budgets_of(cell.size), self.searched(cell)
+        places = sorted({budget for unit in self.searches[searched] for budget in unit.budgets})
+        if not places:
             return dict.fromkeys(budgets, self.recipe.search.factors[0])
-        nearest = {b: min(search, key=lambda each: abs(math.log(each / b))) for b in budgets}
-        return {budget: best_rate(search[near]) for budget, near in nearest.items()}
+        nearest = {b: min(places, key=lambda each: abs(math.log(each / b))) for b in budgets}
+        losses = self.search_losses(searched)
+        return {b: best_rate(losses[near]) for b, near in nearest.items() if near in losses}
 
     def cells(self, only: Sequence[str] | None = None) -> list[Cell]:
         """Everything that is trained, or `only` what is at some sizes, on some settings."""
@@ -154,10 +168,10 @@ class Ladder:
     def units(self, cell: Cell) -> list[Unit]:
         """The trunks of a cell with their branches, one per seed and factor.
 
-        Until its search has ended, the recipe's first factor stands in at all budgets.
+        Where its search has not ended, the recipe's first factor stands in.
         """
         budgets, first = self.recipe.budgets_of(cell.size), self.recipe.search.factors[0]
-        chosen = self.factors(cell) if self.is_searched(cell) else dict.fromkeys(budgets, first)
+        chosen = dict.fromkeys(budgets, first) | self.factors(cell)
         return [
             self._unit(cell, seed, factor, [b for b in budgets if chosen[b] == factor], turn)
             for turn, seed in enumerate(self.recipe.sizes[cell.size].seeds, start=1)

@@ -45,8 +45,9 @@ class Unit:
         return all(self._has(name) for name, *_ in self.runs if name != TRUNK)
 
     def losses(self) -> dict[float, float]:
-        """Final losses by budget."""
-        return {each: read_result(self.branch(each)).final_loss for each in self.budgets}
+        """Final losses of the finished branches, by budget."""
+        ended = (each for each in self.budgets if self._has(branch_name(each)))
+        return {budget: read_result(self.branch(budget)).final_loss for budget in ended}
 
     def branch(self, budget: float) -> Path:
         """The folder of the run that ends at a budget."""
