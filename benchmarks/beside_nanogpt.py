@@ -37,7 +37,7 @@ from latentwave.bench.training.trainer import RunTrainer
 
 # Layers, D, heads, tokens per window, windows, by parameters; the larger one is the papers' size.
 SHAPES = {"0.2M": (4, 64, 2, 256, 16), "2M": (10, 128, 8, 512, 8)}
-INTERVAL, WARMUP = 50, 100  # steps between evaluations, and of warm-up
+INTERVAL, WARMUP = 100, 100  # steps between evaluations, and of warm-up
 
 
 def nanogpt(checkout: Path, shape: tuple[int, ...], steps: int, compiled: bool) -> float:
@@ -129,7 +129,7 @@ def whole_and_steps(
             super()._save_checkpoint(*arguments)
             ended.append(time.perf_counter())
 
-    values = our_recipe(corpus, shape, steps, compiled, save_every_steps=2 * INTERVAL)
+    values = our_recipe(corpus, shape, steps, compiled, save_every_steps=INTERVAL)
     shutil.rmtree(folder / "run", ignore_errors=True)
     with mock.patch("latentwave.bench.training.run.RunTrainer", Clocked):
         recipe = recipe_from_dict(values)
@@ -163,7 +163,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--nanogpt", type=Path, required=True, help="a checkout")
     parser.add_argument("--corpus", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sizes", nargs="+", choices=SHAPES, default=[*SHAPES])
     parser.add_argument("--output", type=Path, help="JSON, written after each row")

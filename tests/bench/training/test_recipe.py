@@ -101,7 +101,7 @@ OF_A_CONTESTANT = [
         ({"backbone": {"num_layers": 0}}, "num_layers must be >= 1, got 0"),
         ({"backbone": {"qk_norm": True}}, "qk_norm needs the architecture"),
         ({"training": {"learning_rate": 0.0}}, "learning_rate must be > 0, got 0"),
-        ({"training": {"num_steps": 75}}, "num_steps=75 must be a multiple of.*=50"),
+        ({"training": {"num_steps": 75}}, "num_steps=75 must be a multiple of.*=100"),
         (
             {"training": {"gradient_accumulation_steps": 3}},
             "gradient_accumulation_steps=3 must divide training.batch_size=16",
@@ -117,7 +117,7 @@ OF_A_CONTESTANT = [
         ),
         (
             {"tuning": {"num_steps": 75}},
-            "tuning.num_steps=75 must be a multiple of training.evaluate_every_steps=50",
+            "tuning.num_steps=75 must be a multiple of training.evaluate_every_steps=100",
         ),
         ({"seeds": [1, 1]}, "distinct"),
         ({"contestants": {"../x": {}}}, "names a folder"),

@@ -73,7 +73,7 @@ class TrainingConfig:
     weight_decay: float = number(0.1, 0)
     adam_beta2: float = number(0.95, above=0, below=1)
     max_grad_norm: float = number(1.0, above=0)
-    evaluate_every_steps: int = number(50, 1)
+    evaluate_every_steps: int = number(100, 1)
     num_evaluation_windows: int = number(64, 1)
     save_every_steps: int = number(100, 1)
     save_at_steps: list[int] = dataclasses.field(default_factory=list)
