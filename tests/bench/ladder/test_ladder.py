@@ -158,6 +158,16 @@ def test_a_plan_counts_what_would_be_trained(store, text, tmp_path):
     report.print_plan(rungs, QUIET)
 
 
+def test_a_plan_leaves_out_what_is_finished(finished, store, text, tmp_path):
+    folder = tmp_path / "ladder"
+    shutil.copytree(finished.folder, folder)
+    shutil.rmtree(folder / "strong" / "m" / "it")
+    small, middle = plan_ladder(Ladder(recipe_of(text), store, folder), store, rounds=1)
+    assert (small.num_contestants, small.num_runs, small.tokens, small.hours) == (0, 0, 0, 0)
+    assert (middle.num_contestants, middle.num_runs) == (1, 2)
+    assert middle.hours > 0
+
+
 def test_the_command_plans_some_sizes_and_reports_what_it_times(text, tmp_path, capsys):
     recipe = write_recipe(tmp_path, text)
     commands.ladder(recipe, command="", workers={}, output=tmp_path / "n", only=["m"], plan=True)

@@ -134,7 +134,7 @@ def ladder(
         resume: continue the ladder in an existing folder
         only: sizes or settings to train, plan or time, e.g. '[s, m]' (default: all)
         limit_minutes: start no new run after this many minutes
-        plan: only say what the ladder would cost on this machine
+        plan: only say what the rest of the ladder would cost on this machine
         time: only time training steps; for multipliers in seconds, on an otherwise idle machine
     """
     loaded = ladders.load_ladder(recipe)

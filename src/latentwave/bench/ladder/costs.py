@@ -134,12 +134,12 @@ def cell_cost(
 
 @dataclasses.dataclass(kw_only=True)
 class RungPlan:
-    """What one size costs on one setting."""
+    """What one size still costs on one setting."""
 
     setting: str
     size: str
     num_parameters: int  # of the plain backbone
-    num_contestants: int  # trained here
+    num_contestants: int = 0  # trained here
     num_runs: int = 0  # annealed runs, those of searches included
     tokens: float = 0.0  # trained on in all of these runs
     flops: float = 0.0  # of all of these runs
@@ -154,28 +154,35 @@ def plan_ladder(
     rounds: int = 2,
     console: Console | None = None,
 ) -> list[RungPlan]:
-    """Count what is to be trained, and time a few steps (`rounds`) of every contestant.
+    """Count what is left to train, and time a few steps (`rounds`) of every contestant that is.
 
-    Finished runs of a search count nothing; until it ends, one rate is assumed for all budgets.
+    Until a search ends, one rate is assumed for all budgets.
     """
     plans = []
     for plain, recipe in _rungs(ladder, only):
-        clock = _time_rung(plain, recipe, store, rounds=rounds, console=console)
         plan = RungPlan(
             setting=plain.setting,
             size=plain.size,
             num_parameters=ladder.rung(plain).num_parameters,
-            num_contestants=len(clock.step_seconds),
         )
-        for name, durations in clock.step_seconds.items():
+        plans.append(plan)
+        left = {}
+        for name in recipe.contestants:
             cell = plain._replace(contestant=name)
-            searched = [cell] if cell in ladder.searches else []
-            units = [*ladder.unfinished_searches(searched), *ladder.units(cell)]
-            plan.num_runs += sum(len(unit.budgets) for unit in units)
-            steps = sum(unit.num_steps for unit in units)
+            units = ladder.unfinished_searches([cell] if cell in ladder.searches else [])
+            left[name] = units + [each for each in ladder.units(cell) if not each.is_finished()]
+        contestants = {name: each for name, each in recipe.contestants.items() if left[name]}
+        if not contestants:
+            continue
+        planned = dataclasses.replace(recipe, contestants=contestants)
+        clock = _time_rung(plain, planned, store, rounds=rounds, console=console)
+        plan.num_contestants = len(contestants)
+        for name, durations in clock.step_seconds.items():
+            plan.num_runs += sum(len(unit.budgets) for unit in left[name])
+            steps = sum(unit.num_steps for unit in left[name])
             tokens = steps * recipe.training.batch_size * recipe.backbone.context_length
             plan.tokens += tokens
-            plan.flops += tokens * cell_cost(ladder, store, cell).flops_per_token
+            cost = cell_cost(ladder, store, plain._replace(contestant=name))
+            plan.flops += tokens * cost.flops_per_token
             plan.hours += steps * statistics.median(durations) / 3600
-        plans.append(plan)
     return plans
