@@ -161,7 +161,8 @@ class Mixer(nn.Module, abc.ABC):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Mixer":
         """Move constants along with parameters; see `torch.nn.Module.to`."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        device, dtypes = fn(torch.empty(0)).device, {p.dtype for p in self.parameters()}
+        device = fn(torch.empty(0, device="cpu")).device
+        dtypes = {p.dtype for p in self.parameters()}
         for module in self.modules():
             for constant in _constants(module):
                 constant.make_ready(device, *dtypes)
