@@ -7,7 +7,7 @@ import psutil
 import pytest
 import torch
 
-from latentwave.bench.training import environment, train
+from latentwave.bench.training import engine, environment, train
 from latentwave.bench.training.environment import busy_cores, crowded_cores
 
 
@@ -87,3 +87,10 @@ def test_training_reuses_the_memory_that_it_frees():
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     assert int(printed[1]) < int(printed[0]) / 10
     assert printed[2] == "True"
+
+
+def test_runs_keep_memory(run_one, tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(engine, "keep_freed_memory", lambda: calls.append("kept"))
+    run_one(tmp_path / "run")
+    assert calls == ["kept"]
