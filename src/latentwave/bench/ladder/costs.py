@@ -14,7 +14,7 @@ from latentwave.bench.comparison.clock import Clock, read_measured, take_clock, 
 from latentwave.bench.comparison.cost import contestant_cost
 from latentwave.bench.data import TokenStore
 from latentwave.bench.ladder.ladder import Ladder
-from latentwave.bench.ladder.recipe import Cell
+from latentwave.bench.ladder.recipe import OF_THE_LADDER, Cell
 from latentwave.bench.ladder.results import CellCost
 from latentwave.bench.training import BASELINE, Recipe
 from latentwave.bench.training.progress import ERR
@@ -68,8 +68,10 @@ def _clock_path(ladder: Ladder, plain: Cell) -> Path:
 
 
 def _split(recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A recipe without its contestants, and these, as they return from a file."""
+    """What a recipe makes of a step, and its contestants, as they return from a file."""
     setting = json.loads(json.dumps(recipe.to_dict()))
+    for name in OF_THE_LADDER:
+        del setting["training"][name]
     return setting, setting.pop("contestants")
 
 

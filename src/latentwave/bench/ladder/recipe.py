@@ -25,7 +25,7 @@ from latentwave.bench.training.recipe import config_from_dict
 from latentwave.errors import UserError
 
 # The training settings that a ladder decides itself.
-_OF_THE_LADDER = {
+OF_THE_LADDER = {
     *("num_steps", "schedule", "evaluate_every_steps", "save_every_steps", "save_at_steps"),
     *("tensorboard", "snapshots"),
 }
@@ -185,7 +185,7 @@ class LadderRecipe:
                 )
             trainings[f"{place}.training"] = change.training
         for place, values in trainings.items():
-            for key in _OF_THE_LADDER & values.keys():
+            for key in OF_THE_LADDER & values.keys():
                 raise UserError(
                     f"{place}.{key} is set by the ladder itself, got {values[key]!r}: leave it out"
                 )
