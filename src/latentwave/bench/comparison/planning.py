@@ -53,7 +53,7 @@ def match_budget(recipe: Recipe, cost_per_step: Mapping[str, float]) -> Recipe:
         ... )
         >>> matched = match_budget(recipe, {"none": 1.0, "dear": 3.0})
         >>> matched.contestants["none"].num_steps, matched.contestants["dear"].num_steps
-        (1000, 350)
+        (1000, 300)
     """
     every = recipe.training.evaluate_every_steps
 

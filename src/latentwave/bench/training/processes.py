@@ -54,7 +54,7 @@ def keep_freed_memory() -> bool:
     """Have this process keep memory for reuse that it frees; whether it could be set.
 
     By default glibc gives large blocks back to the system, which clears them page by page when the
-    next training step asks for them: up to a fifth of a step on a CPU.
+    next training step asks for them: a twentieth of a step of a small model, a tenth if compiled.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     settings = ((-1, 2**31 - 1), (-4, 0))  # M_TRIM_THRESHOLD, M_MMAP_MAX
