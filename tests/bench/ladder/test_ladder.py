@@ -25,7 +25,7 @@ from latentwave.bench.ladder import (
     units,
 )
 from latentwave.bench.ladder.costs import cell_cost, timed_speeds
-from latentwave.bench.ladder.recipe import Cell
+from latentwave.bench.ladder.recipe import OF_THE_LADDER, Cell
 from latentwave.bench.training import TrainingConfig, read_result
 from latentwave.bench.training.result import write_result
 from latentwave.errors import UserError
@@ -236,7 +236,9 @@ def test_timed_steps_count_for_their_recipe_only(finished, store, text):
     assert all(speeds)
     for path in finished.folder.glob("*/*/clock.json"):
         content = json.loads(path.read_text())
-        content["setting"]["training"]["batch_size"] += 1
+        training = content["setting"]["training"]
+        assert not OF_THE_LADDER & training.keys()  # so that other defaults leave it valid
+        training["batch_size"] += 1
         path.write_text(json.dumps(content))
     assert not any(cost.tokens_per_second for cost in assemble(finished, store).costs)
 

@@ -91,6 +91,16 @@ def test_an_added_budget_hides_nothing_that_was_searched_before(store, text, tmp
     assert again.searches[small] == ladder.searches[small]
 
 
+def test_nothing_is_reported_before_its_search_has_ended(finished, store, text, tmp_path):
+    folder = tmp_path / "ladder"
+    shutil.copytree(finished.folder, folder)
+    (chosen,) = set(finished.factors(Cell("strong", "s", "it")).values())
+    unsearched = {"factors": [chosen, 4 * chosen], "budget": 1, "sizes": ["s"]}
+    results = assemble(Ladder(recipe_of(text, search=unsearched), store, folder), store)
+    assert not results.points
+    assert not results.searches
+
+
 def test_a_search_that_diverges_everywhere_leaves_the_lowest_factor(
     store, text, tmp_path, monkeypatch
 ):

@@ -73,7 +73,8 @@ from latentwave.bench.training.processes import keep_freed_memory
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(5):
-        step = [torch.zeros(2**22) for _ in range(8)]  # of 16 MiB, freed together
+        step = [torch.zeros(size) for size in 4 * [2**22] + 2 * [3 * 2**22]]  # of 16 and 48 MiB
+        del step
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 before, could, _ = faults(), keep_freed_memory(), faults()
