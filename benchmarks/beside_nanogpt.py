@@ -5,7 +5,7 @@
 
 Both train a GPT-2 of the same size on the same tokens with AdamW and clipped gradients, in turn and
 in processes of their own. The copy of nanoGPT that runs computes GELU by tanh, as GPT-2 and ours
-do: its own, by erf, takes half that time on a CPU. The clocks count training steps with their
+do: its own, by erf, takes less time on a CPU. The clocks count training steps with their
 batches and logging, from the first evaluation on, when everything is compiled.
 
 Another run of ours, with a recipe's default evaluations and checkpoints, says what all that is not
@@ -181,10 +181,11 @@ def main() -> int:
     parser.add_argument("--sizes", nargs="+", choices=SHAPES, default=[*SHAPES])
     parser.add_argument("--output", type=Path, help="JSON, written after each row")
     options = parser.parse_args()
-    if not (options.nanogpt / "train.py").is_file():
-        parser.error(
-            f"--nanogpt must be a checkout of nanoGPT, there is no train.py in {options.nanogpt}"
-        )
+    for name in ("train.py", "model.py"):
+        if not (options.nanogpt / name).is_file():
+            parser.error(
+                f"--nanogpt must be a checkout of nanoGPT, there is no {name} in {options.nanogpt}"
+            )
     if not options.corpus.is_file():
         parser.error(f"--corpus must be a text file, got {options.corpus}")
     if options.steps <= WARMUP or options.steps % INTERVAL or options.rounds < 1:

@@ -46,7 +46,7 @@ def time_steps(
     for plain, recipe in _rungs(ladder, only):
         setting, contestants = _split(recipe)
         path = _clock_path(ladder, plain)
-        timings: list[_Timing] = read_measured(path, setting, list[_Timing]) or []
+        timings = _timings(path, setting)
         timed = {name for each in timings for name in each.names(contestants)}
         if timed >= contestants.keys() or BASELINE not in timed:
             timings, timed = [], set()
@@ -61,6 +61,12 @@ def time_steps(
         chosen = {name: contestants[name] for name in new}
         timings.append(_Timing(contestants=chosen, clock=clock))
         write_measured(path, setting, [dataclasses.asdict(each) for each in timings])
+
+
+def _timings(path: Path, setting: dict[str, Any]) -> list[_Timing]:
+    """What was timed for the same setting, the earliest first."""
+    timings: list[_Timing] | None = read_measured(path, setting, list[_Timing])
+    return timings or []
 
 
 def _clock_path(ladder: Ladder, plain: Cell) -> Path:
@@ -110,10 +116,7 @@ def timed_speeds(ladder: Ladder) -> dict[Cell, float]:
     for plain, recipe in _rungs(ladder):
         setting, contestants = _split(recipe)
         tokens = recipe.training.batch_size * recipe.backbone.context_length
-        timings: list[_Timing] = (
-            read_measured(_clock_path(ladder, plain), setting, list[_Timing]) or []
-        )
-        for timing in timings:
+        for timing in _timings(_clock_path(ladder, plain), setting):
             clock, names = timing.clock, timing.names(contestants)
             if BASELINE in names:
                 here = tokens / clock.seconds_per_step(BASELINE)

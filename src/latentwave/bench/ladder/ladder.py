@@ -95,7 +95,10 @@ class Ladder:
         return self._widen(cell) if self.is_searched(cell) else []
 
     def _widen(self, cell: Cell) -> list[Unit]:
-        """`widen`, also where the search has ended at some budgets only."""
+        """`widen`, also where the search has ended at some budgets only.
+
+        Only before anything runs: a unit that is being trained must not gain budgets.
+        """
         search = self.recipe.search
         beyond: dict[float, list[float]] = {}
         for budget, losses in self.search_losses(cell).items():

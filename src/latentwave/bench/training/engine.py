@@ -12,7 +12,13 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
-from latentwave.bench.training.processes import device, keep_freed_memory, num_processes, on_all
+from latentwave.bench.training.processes import (
+    device,
+    keep_freed_memory,
+    num_processes,
+    on_all,
+    on_cpu,
+)
 from latentwave.bench.training.settings import TrainingConfig
 from latentwave.errors import UserError
 from latentwave.hub.decoder import decoder_layers
@@ -71,7 +77,8 @@ def windows_per_process(settings: TrainingConfig) -> int:
 
 def prepare_model(model: PreTrainedModel, settings: TrainingConfig) -> bool:
     """Set up memory, checkpointing of activations and compilation; return whether it compiles."""
-    keep_freed_memory()
+    if on_cpu():
+        keep_freed_memory()
     if settings.gradient_checkpointing:
         # Transformers 6 has only the first name, the oldest that we support only the second.
         enable = getattr(model, "activation_checkpointing_enable", None)
